@@ -1,0 +1,84 @@
+"""The one table of backends and of the environments they run in: names, classes, versions. Imports no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from msgspec import Struct, field
+
+# What our own code needs inside a worker, whatever the framework.
+WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """One virtual environment: a family of frameworks whose packages can live together.
+
+    Attributes:
+        requirements: pip requirements, pinned; the only place where a framework's version stands.
+        cuda_requirements: the same where the machine has an NVIDIA GPU.
+        versions: packages whose versions decide a measurement, the framework's own first.
+        say_size: pip may fetch GPU builds of several GB here, so the size is asked for and said before.
+    """
+
+    requirements: tuple[str, ...]
+    cuda_requirements: tuple[str, ...]
+    versions: tuple[str, ...]
+    say_size: bool = False
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One backend: `adapter` is "module:Class", `granularity` what the framework's own training call covers."""
+
+    title: str
+    adapter: str
+    environment: str
+    granularity: Literal["epoch", "fit"]
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    default: bool = True
+
+
+# The environment that the bench itself runs in; nothing to install.
+OWN_ENVIRONMENT = "bench"
+
+ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
+    {
+        "tensorflow": Environment(
+            requirements=("tensorflow-cpu==2.21.0", "keras==3.15.1"),
+            cuda_requirements=("tensorflow[and-cuda]==2.21.0", "keras==3.15.1"),
+            versions=("tensorflow-cpu", "tensorflow", "keras", "numpy"),
+        ),
+        "torch": Environment(
+            requirements=("torch==2.13.0", "numpy==2.4.6"),
+            cuda_requirements=("torch==2.13.0", "numpy==2.4.6"),
+            versions=("torch", "numpy"),
+            say_size=True,
+        ),
+    }
+)
+
+BACKENDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "keras-tensorflow": Entry(
+            title="Keras on TensorFlow, model.fit",
+            adapter="backends.keras_tensorflow:KerasTensorFlow",
+            environment="tensorflow",
+            granularity="fit",
+            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+        ),
+        "pytorch": Entry(
+            title="PyTorch, eager",
+            adapter="backends.pytorch:PyTorch",
+            environment="torch",
+            granularity="epoch",
+        ),
+        "reference": Entry(
+            title="NumPy, float64: slow, plain, the oracle",
+            adapter="backends.reference:Reference",
+            environment=OWN_ENVIRONMENT,
+            granularity="epoch",
+            default=False,
+        ),
+    }
+)

@@ -1,0 +1,1 @@
+"""The race: runs workloads through backends, measures, records and shows what happened."""

@@ -1,0 +1,144 @@
+"""The command line. Help and lists import no framework, no pandas and no plots, so that they answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from backends.registry import BACKENDS, ENVIRONMENTS
+from bench import commands
+from specs.errors import UserError
+
+_EXAMPLES = """\
+examples:
+  bench run                        the suite 'quick' with every installed backend
+  bench run cnn --epochs 3         one workload
+  bench run my-model.json          a workload of your own
+  bench report results/quick       tables and plots of a run, again
+  bench environment create torch   install a framework
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code: 0 fine, 1 a job failed, 2 usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nbench: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Train the same model in every framework, fairly, and measure what it takes.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(subparsers)
+    report = subparsers.add_parser("report", help="tables and plots of a run, from its records")
+    report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
+    report.set_defaults(command=commands.report)
+    subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(command=commands.listing)
+    show = subparsers.add_parser("show", help="a workload: layers, shapes, parameters, arithmetic")
+    show.add_argument("workload", help="a name from 'bench list', or a JSON file")
+    show.set_defaults(command=commands.show)
+    data = subparsers.add_parser("data", help="where the data sets are; 'fetch' downloads MNIST")
+    data.add_argument("action", nargs="?", choices=["list", "fetch"], default="list")
+    _add_data_directory(data)
+    data.set_defaults(command=commands.data)
+    environment = subparsers.add_parser("environment", help="the frameworks' environments; 'create' installs them")
+    environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
+    environment.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)}; all if none")
+    environment.add_argument("--cpu", action="store_true", help="CPU builds, even where there is an NVIDIA GPU")
+    environment.set_defaults(command=commands.environment)
+    return parser
+
+
+def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = subparsers.add_parser("run", help="run a suite or a workload, then report", description=_RUN)
+    run.add_argument("what", nargs="?", default="quick", help="a suite, a workload, or a JSON file (default: quick)")
+    run.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
+    run.add_argument("--device", type=_words, metavar="A,B", help="cpu, cuda:0, ...; cuda is every GPU (default: all)")
+    run.add_argument("--dataset", metavar="NAME", help="instead of the workload's own")
+    _add_data_directory(run)
+    run.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of the suite's")
+    run.add_argument("--rounds", type=_count, metavar="N", help="how often everything is repeated")
+    run.add_argument("--epochs", type=_count, metavar="N", help="instead of the suite's")
+    run.add_argument("--batch-size", type=_count, metavar="N", help="instead of the recipe's")
+    run.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: what the scheduler allows)")
+    run.add_argument("--evaluate", choices=["sample", "full"], default="sample", help="training examples to evaluate")
+    run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs lie")
+    run.add_argument("--run", type=_name, metavar="NAME", help="the run's folder there (default: as what is run)")
+    run.add_argument("--retry", action="store_true", help="run again what did not end well")
+    run.add_argument(
+        "--timeout", type=_count, default=1800, metavar="S", help="seconds a job may go on without an epoch's end"
+    )
+    run.add_argument(
+        "--python", action="append", type=_override, default=[], metavar="ENV=PATH", help="another interpreter"
+    )
+    run.set_defaults(command=commands.run)
+
+
+_RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
+
+
+def _add_data_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder with MNIST's four .gz files (or the variable FRAMEWORK_BENCH_DATA)",
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected whole numbers and commas, as 0,1,2")
+    return tuple(dict.fromkeys(map(int, text.split(","))))
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a name, not a path (the folder is --results)")
+    return text
+
+
+def _override(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected ENVIRONMENT=/path/to/python")
+    return name, Path(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

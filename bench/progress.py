@@ -1,0 +1,101 @@
+"""What a user sees while a run is under way: a line per finished job, and a bar with epochs, accuracy and time left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.record import Epoch, Record
+from bench.runner import Task
+from specs.shapes import infer_shapes
+
+# Rough costs for the first guess of the time left, replaced by what is measured as soon as there is something:
+# a framework's start, and a step's overhead and arithmetic on two CPU cores.
+_START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
+
+
+class ProgressDisplay:
+    """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
+
+    def __init__(self, tasks: Sequence[Task], console: Console) -> None:
+        self._tasks, self._console = list(tasks), console
+        self._guesses = [_guess(task) for task in tasks]
+        self._measured: list[tuple[float, float]] = []  # guessed and real seconds of what this run has finished
+        self._number = 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            refresh_per_second=2,  # the parent stays idle while a job measures
+        )
+        self._row = self._bar.add_task("", total=1, accuracy="", left="", visible=False)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, task: Task, number: int) -> None:
+        self._number = number
+        job = task.job
+        self._bar.reset(
+            self._row,
+            total=job.epochs,
+            description=f"{number}/{len(self._tasks)} {job.workload.name} {job.backend}",
+            accuracy="starting",
+            left=self._left(0.0),
+            visible=True,
+        )
+
+    def advanced(self, task: Task, epochs: Sequence[Epoch]) -> None:
+        done = len(epochs)
+        self._bar.update(
+            self._row,
+            completed=done,
+            accuracy=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "training",
+            left=self._left(done / task.job.epochs),
+        )
+
+    def ended(self, task: Task, record: Record, *, old: bool) -> None:
+        number = next(n for n, other in enumerate(self._tasks, start=1) if other.key == task.key)
+        if not old:
+            self._measured.append((self._guesses[number - 1], record.wall_seconds))
+        width = len(str(len(self._tasks)))
+        cell = f"{task.job.workload.name:<10} {task.job.backend:<17} {task.job.device:<7}"
+        self._console.print(f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False)
+
+    def _left(self, share_done: float) -> str:
+        """The time left, from the guesses scaled by how right they have been."""
+        ahead = self._guesses[self._number - 1 :]
+        seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
+        scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
+        minutes = seconds * scale / 60
+        return f"~{minutes:.0f} min left" if minutes >= 1 else "< 1 min left"
+
+
+def _guess(task: Task) -> float:
+    job, layers = task.job, infer_shapes(task.job.workload)
+    steps = task.data.train_examples / job.batch_size
+    flops = sum(layer.training_flops for layer in layers) * task.data.train_examples
+    return _START_SECONDS + job.epochs * (steps * _STEP_SECONDS + flops / _FLOPS)
+
+
+def _result(record: Record, *, old: bool) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
+    again = "  (kept from before)" if old else ""
+    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{again}"

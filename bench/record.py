@@ -1,0 +1,212 @@
+"""The record of one job, and runs on disk: one file per job, written whole or not at all.
+
+Format history: 1, the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from backends.contract import DeviceMemory, Job
+from bench.machine import Load, Machine
+from bench.measure import Phase
+from specs.errors import UserError
+
+FORMAT = 1
+Setting = str | int | bool | None
+Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
+
+
+class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
+    """One epoch: its training and its prediction of the test set, measured; and what the model then knew.
+
+    Attributes:
+        number: counted from 1.
+        running_loss: mean over the epoch's examples of the loss each had in its own step, dropout on.
+        test_loss, test_accuracy: on the whole test set after the epoch, dropout off.
+        train_loss, train_accuracy: the same on a fixed part of the training set, see `Result.train_evaluated`.
+        order_checksum: of the indices that were trained on, in order.
+    """
+
+    number: int
+    training: Phase
+    prediction: Phase
+    running_loss: float
+    test_loss: float
+    test_accuracy: float
+    train_loss: float
+    train_accuracy: float
+    order_checksum: str
+
+
+class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
+    """What a worker did before the first epoch: phases "import", "build", "load"; and what it started from.
+
+    Attributes:
+        weights_checksum: of the initial weights, read back from the backend.
+        train_evaluated: how many training examples are evaluated after every epoch, the first ones.
+    """
+
+    phases: tuple[Phase, ...]
+    weights_checksum: str
+    settings: dict[str, Setting]
+    train_evaluated: int
+
+
+class End(Struct, frozen=True, kw_only=True, tag="end"):
+    """How a worker ended; `cpu_seconds` is the whole process's, None where it could not tell."""
+
+    status: Status
+    reason: str
+    traceback: str
+    cpu_seconds: float | None
+    device_memory: DeviceMemory | None
+
+
+Line = Startup | Epoch | End
+
+
+class DataUsed(Struct, frozen=True, kw_only=True):
+    """The data set of a record: nothing is ever compared across different checksums."""
+
+    name: str
+    checksum: str
+    train_examples: int
+    test_examples: int
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one job, however it ended.
+
+    Attributes:
+        reason: one line that says why, unless the status is ok; `details` a traceback or the log's last lines.
+        versions: installed package -> version, of the worker's environment, and "python".
+        device_peak_bytes: the driver's figure for the worker's process, its highest sample.
+        wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
+    """
+
+    format: int
+    key: str
+    status: Status
+    reason: str
+    details: str
+    job: Job
+    data: DataUsed
+    machine: Machine
+    versions: dict[str, str]
+    started: str
+    wall_seconds: float
+    cpu_seconds: float | None
+    load_before: Load
+    load_after: Load
+    startup: Startup | None
+    epochs: tuple[Epoch, ...]
+    device_memory: DeviceMemory | None
+    device_peak_bytes: int | None
+
+
+class RunError(UserError):
+    """A run's folder that cannot be read or written."""
+
+
+def job_key(job: Job, checksum: str, versions: Mapping[str, str], adapter: bytes, machine: str) -> str:
+    """A file name for a job: readable, and different whenever anything that decides the measurement is."""
+    decisive = (msgspec.json.encode(job, order="sorted"), checksum, sorted(versions.items()), adapter, machine)
+    digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
+    device = job.device.replace(":", "")
+    return f"{job.workload.name}.{job.backend}.{device}.s{job.seed}.r{job.round}.{digest}"
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `folder/KEY.json`: under another name first, then renamed, so that no reader ever sees half of it.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; see `write_record`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path.parent}: cannot be written: {error.strerror}",
+            expected="a writable results directory",
+            hint="name another with --results",
+        ) from error
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file; None where the file is damaged (half-written by another program, or cut off).
+
+    Raises:
+        RunError: the record was written by a newer version of this program, or the file cannot be opened.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
+    try:
+        version = msgspec.json.decode(content, type=_Format).format
+        if version > FORMAT:
+            raise RunError(
+                f"{path}: format {version}",
+                expected=f"format {FORMAT} or older",
+                hint="it was written by a newer version of framework-bench: update this one, or use another --run",
+            )
+        return msgspec.json.decode(content, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def prepare_run(folder: Path) -> None:
+    """Make a run's folder and see that it can be written, before any job is started.
+
+    Raises:
+        RunError: it cannot.
+    """
+    probe = folder / "jobs" / f".writable.{os.getpid()}"
+    write_atomically(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
+    """All records of a run (its `jobs` folder), sorted by key, and the files that were damaged and left out.
+
+    Raises:
+        RunError: there is no such run; a record is from a newer version.
+    """
+    if not (folder / "jobs").is_dir():
+        raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")
+    paths = sorted((folder / "jobs").glob("[!.]*.json"))
+    records = {path: read_record(path) for path in paths}
+    return [r for r in records.values() if r is not None], [p for p, r in records.items() if r is None]
+
+
+def read_lines(path: Path) -> list[Line]:
+    """What a worker has told so far; a last line that is not finished yet is left for the next look."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    lines = content.split(b"\n")[:-1]
+    return [msgspec.json.decode(line, type=Line) for line in lines if line]
+
+
+class _Format(Struct):
+    format: int

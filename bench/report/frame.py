@@ -1,0 +1,170 @@
+"""Records to one tidy frame, a row per epoch; and the frame to one row per contestant, from which tables are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from bench.record import Epoch, Record
+
+# What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
+CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "epochs", "batch_size"]
+CONTESTANT = [*CELL, "backend"]
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Of records of the same job, data and machine (other versions, or a changed adapter) only the newest."""
+    latest: dict[tuple[Any, ...], Record] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        latest[record.job, record.data.checksum, record.machine.name] = record
+    return list(latest.values())
+
+
+def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing."""
+    rows = [row for record in records for row in _rows(record)]
+    frame = pd.DataFrame(rows)
+    return frame if frame.empty else frame.sort_values(["started", "key", "epoch"], ignore_index=True)
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per contestant, medians over its jobs.
+
+    accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
+    over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
+    times_fastest divides it by the fastest contestant's of the same cell.
+    """
+    rows = [
+        {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
+        for key, group in frame.groupby(CONTESTANT, sort=False)
+    ]
+    summary = pd.DataFrame(rows)
+    summary["times_fastest"] = summary["epoch_seconds"] / summary.groupby(CELL)["epoch_seconds"].transform("min")
+    return summary
+
+
+def steady(group: pd.DataFrame) -> pd.DataFrame:
+    """The epochs that count for speed: all but the first, or the first where there is no other."""
+    ran = group.dropna(subset="epoch")
+    later = ran[ran["epoch"] > 1]
+    return ran if later.empty else later
+
+
+def _rows(record: Record) -> list[dict[str, Any]]:
+    job = record.job
+    examples = record.data.train_examples
+    if job.workload.recipe.last_partial_batch == "drop":
+        examples -= examples % job.batch_size
+    phases = {phase.name: phase for phase in record.startup.phases} if record.startup else {}
+    common = {
+        "dataset": record.data.name,
+        "data_checksum": record.data.checksum,
+        "machine": record.machine.name,
+        "device": job.device,
+        "device_name": _device_name(record),
+        "threads": job.threads,
+        "workload": job.workload.name,
+        "backend": job.backend,
+        "epochs": job.epochs,
+        "batch_size": job.batch_size,
+        "seed": job.seed,
+        "round": job.round,
+        "key": record.key,
+        "status": record.status,
+        "reason": record.reason,
+        "started": record.started,
+        "course_accuracy": _course_accuracy(record),
+        "train_examples": examples,
+        "test_examples": record.data.test_examples,
+        "job_wall_seconds": record.wall_seconds,
+        **{f"{name}_wall_seconds": phase.wall_seconds for name, phase in phases.items()},
+        **{f"{name}_cpu_seconds": phase.cpu_seconds for name, phase in phases.items()},
+        **{f"{name}_peak_rss_bytes": phase.peak_rss_bytes for name, phase in phases.items()},
+        "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
+        "device_peak_bytes": record.device_peak_bytes,
+        "load_before": record.load_before.load_average,
+    }
+    return [{**common, **_epoch(epoch)} for epoch in record.epochs] or [{**common, "epoch": None}]
+
+
+def _epoch(epoch: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": epoch.number,
+        "running_loss": epoch.running_loss,
+        "train_loss": epoch.train_loss,
+        "train_accuracy": epoch.train_accuracy,
+        "test_loss": epoch.test_loss,
+        "test_accuracy": epoch.test_accuracy,
+        "train_wall_seconds": epoch.training.wall_seconds,
+        "train_cpu_seconds": epoch.training.cpu_seconds,
+        "train_peak_rss_bytes": epoch.training.peak_rss_bytes,
+        "predict_wall_seconds": epoch.prediction.wall_seconds,
+        "predict_cpu_seconds": epoch.prediction.cpu_seconds,
+        "predict_peak_rss_bytes": epoch.prediction.peak_rss_bytes,
+    }
+
+
+def _summary(group: pd.DataFrame) -> dict[str, Any]:
+    """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
+    ok = group[group["status"] == "ok"]
+    jobs = group.drop_duplicates("key")
+    counts = {
+        "jobs": len(jobs),
+        "ok_jobs": int((jobs["status"] == "ok").sum()),
+        "seeds": ok["seed"].nunique(),
+        "rounds": ok["round"].nunique(),
+        "device_name": group["device_name"].iloc[0],
+        "course_accuracy": group["course_accuracy"].iloc[0],
+        "test_examples": group["test_examples"].iloc[0],
+        "train_examples": group["train_examples"].iloc[0],
+    }
+    if ok.empty:
+        worst = jobs.iloc[0]
+        return {**counts, "status": worst["status"], "reason": worst["reason"], "epoch_seconds": float("nan")}
+    last = ok[ok["epoch"] == ok["epochs"]]
+    epochs = steady(ok)
+    seconds = epochs["train_wall_seconds"].median()
+    predict_seconds = epochs["predict_wall_seconds"].median()
+    first = ok[ok["epoch"] == 1]
+    startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
+    return {
+        **counts,
+        "status": "ok",
+        "reason": "",
+        "test_accuracy": last["test_accuracy"].mean(),
+        "test_accuracy_low": last["test_accuracy"].min(),
+        "test_accuracy_high": last["test_accuracy"].max(),
+        "test_loss": last["test_loss"].mean(),
+        "train_accuracy": last["train_accuracy"].mean(),
+        "epoch_seconds": seconds,
+        "epoch_seconds_low": epochs["train_wall_seconds"].min(),
+        "epoch_seconds_high": epochs["train_wall_seconds"].max(),
+        "epoch_cpu_seconds": epochs["train_cpu_seconds"].median(),
+        "steady_epochs": len(epochs),
+        "train_examples_per_second": counts["train_examples"] / seconds,
+        "predict_examples_per_second": counts["test_examples"] / predict_seconds,
+        "startup_seconds": startup.median(),
+        "import_seconds": first["import_wall_seconds"].median(),
+        "build_seconds": first["build_wall_seconds"].median(),
+        "load_seconds": first["load_wall_seconds"].median(),
+        "first_epoch_seconds": first["train_wall_seconds"].median(),
+        "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
+        "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
+        "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
+        "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
+        "device_peak_bytes": ok["device_peak_bytes"].max(),
+    }
+
+
+def _device_name(record: Record) -> str:
+    gpu = next((g.name for g in record.machine.gpus if record.job.device == f"cuda:{g.index}"), None)
+    return gpu or record.machine.cpu
+
+
+def _course_accuracy(record: Record) -> float | None:
+    """The published figure, where the training was the published one: its data set, epochs and batch size."""
+    recipe, job = record.job.workload.recipe, record.job
+    whole = (recipe.dataset, recipe.epochs, recipe.batch_size) == (record.data.name, job.epochs, job.batch_size)
+    return next((r.accuracy for r in job.workload.references), None) if whole else None

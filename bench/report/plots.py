@@ -1,0 +1,152 @@
+"""The plots: curves of accuracy and loss, epoch time, throughput, memory; each as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from bench.report import words
+from bench.report.frame import steady
+
+# Okabe and Ito's colours, told apart also by readers who do not tell red from green.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_FACET = ["dataset", "workload", "epochs", "batch_size"]
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "font.size": 9,
+    "svg.hashsalt": "framework-bench",  # the same records give the same file
+}
+
+
+def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
+    """Write every plot that the frame has data for; their names without ending."""
+    ok = frame[frame["status"] == "ok"].copy()
+    if ok.empty:
+        return []
+    ok["contestant"] = _contestants(ok)
+    folder.mkdir(parents=True, exist_ok=True)
+    bars: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series], Callable[[float], str]]] = {
+        "epoch-time": ("seconds per training epoch", lambda e: e["train_wall_seconds"], words.seconds),
+        "throughput": (
+            "training images per second",
+            lambda e: e["train_examples"] / e["train_wall_seconds"],
+            words.per_second,
+        ),
+        "memory": ("peak process memory while training, GB", lambda e: e["train_peak_rss_bytes"] / 1e9, _gigabytes),
+    }
+    with mpl.rc_context(_STYLE):
+        _save(_curves(ok), folder / "curves")
+        for name, (title, values, text) in bars.items():
+            _save(_bars(ok, title, values, text), folder / name)
+    return ["curves", *bars]
+
+
+def _contestants(frame: pd.DataFrame) -> pd.Series:
+    """The backend, with device and machine where there are several."""
+    names = frame["backend"]
+    for column in ("device", "machine"):
+        if frame[column].nunique() > 1:
+            names = names + " " + frame[column]
+    return names
+
+
+def _curves(frame: pd.DataFrame) -> Figure:
+    """Per workload a row: accuracy on the left, loss on the right; test solid, training dashed."""
+    facets = list(frame.groupby(_FACET, sort=False))
+    figure = Figure(figsize=(9, 2.9 * len(facets)), layout="constrained")
+    axes = figure.subplots(len(facets), 2, squeeze=False)
+    colours = _colours(frame)
+    for (left, right), (key, facet) in zip(axes, facets, strict=True):
+        for contestant, runs in facet.groupby("contestant", sort=False):
+            mean = runs.groupby("epoch")[["test_accuracy", "train_accuracy", "test_loss", "train_loss"]].mean()
+            marker = "o" if len(mean) == 1 else ""
+            for part, style in (("test", "-"), ("train", "--")):
+                label = f"{contestant}, {'training' if part == 'train' else part}"
+                line = {"color": colours[contestant], "linestyle": style, "marker": marker, "label": label}
+                left.plot(mean.index, mean[f"{part}_accuracy"], **line)
+                right.plot(mean.index, mean[f"{part}_loss"], **line)
+        left.set_title(_title(key, frame), loc="left", fontweight="bold")
+        left.set_ylabel("accuracy")
+        left.yaxis.set_major_formatter(PercentFormatter(1.0))
+        right.set_ylabel("loss, cross-entropy")
+        for axis in (left, right):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.set_xlabel("epoch")
+        left.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _bars(
+    frame: pd.DataFrame, title: str, values: Callable[[pd.DataFrame], pd.Series], text: Callable[[float], str]
+) -> Figure:
+    """Per workload a panel, per contestant a bar at the median of its epochs, and every epoch as a dot."""
+    facets = list(frame.groupby(_FACET, sort=False))
+    contestants = list(frame["contestant"].unique())
+    figure = Figure(figsize=(9, 0.8 + len(facets) * (0.55 + 0.34 * len(contestants))), layout="constrained")
+    axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
+    colours = _colours(frame)
+    for axis, (key, facet) in zip(axes, facets, strict=True):
+        _panel(axis, facet, colours, values, text)
+        axis.set_title(_title(key, frame), loc="left", fontweight="bold")
+    axes[-1].set_xlabel(f"{title} (bar: median; dots: epochs)")
+    return figure
+
+
+def _panel(
+    axis: Axes,
+    facet: pd.DataFrame,
+    colours: dict[str, str],
+    values: Callable[[pd.DataFrame], pd.Series],
+    text: Callable[[float], str],
+) -> None:
+    labels = list(facet["contestant"].unique())
+    for position, contestant in enumerate(labels):
+        measured = values(steady(facet[facet["contestant"] == contestant])).dropna()
+        if measured.empty:
+            continue
+        middle = measured.median()
+        axis.barh(position, middle, color=colours[contestant], height=0.7)
+        axis.plot(measured, [position] * len(measured), ".", color="black", alpha=0.4, markersize=4)
+        axis.annotate(
+            text(middle),
+            (max(measured.max(), middle), position),
+            xytext=(6, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+        )
+    axis.set_yticks(range(len(labels)), labels)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlim(left=0)
+    axis.grid(visible=False, axis="y")
+
+
+def _colours(frame: pd.DataFrame) -> dict[str, str]:
+    names = sorted(frame["contestant"].unique())
+    return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+
+
+def _title(key: tuple[str, str, int, int], frame: pd.DataFrame) -> str:
+    dataset, workload, epochs, batch_size = key
+    same_workload = frame[frame["workload"] == workload]
+    extra = f", {epochs} epochs" if same_workload["epochs"].nunique() > 1 else ""
+    extra += f", batch {batch_size}" if same_workload["batch_size"].nunique() > 1 else ""
+    return f"{workload} on {dataset}{extra}"
+
+
+def _gigabytes(value: float) -> str:
+    return words.gigabytes(1e9 * value)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})

@@ -1,0 +1,135 @@
+"""The summary as tables: on the terminal, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.report import words
+
+Row = dict[str, Any]
+GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
+
+
+def _accuracy(row: Row) -> str:
+    return words.percent(row.get("test_accuracy"))
+
+
+# Column title -> its text; these fit a terminal of 80 columns.
+_SHORT: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row["workload"],
+    "backend": lambda row: row["backend"],
+    "accuracy": _accuracy,
+    "epoch": lambda row: words.seconds(row["epoch_seconds"]) + ("" if row["epochs"] > 1 else "*"),
+    "ratio": lambda row: words.times(row["times_fastest"]),
+    "images/s": lambda row: words.per_second(row.get("train_examples_per_second")),
+    "memory": lambda row: words.gigabytes(row.get("train_peak_rss_bytes")),
+    "start": lambda row: words.seconds(row.get("startup_seconds")),
+}
+_RESULTS: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row["workload"],
+    "backend": lambda row: row["backend"],
+    "epochs": lambda row: str(row["epochs"]),
+    "seeds": lambda row: str(row["seeds"]),
+    "published": lambda row: words.percent(row["course_accuracy"]),
+    "test accuracy": _accuracy,
+    "lowest to highest": lambda row: (
+        f"{words.percent(row['test_accuracy_low'])} to {words.percent(row['test_accuracy_high'])}"
+        if row["ok_jobs"] > 1
+        else words.ABSENT
+    ),
+    "training accuracy": lambda row: words.percent(row["train_accuracy"]),
+    "test loss": lambda row: f"{row['test_loss']:.4f}",
+}
+_SPEED: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row["workload"],
+    "backend": lambda row: row["backend"],
+    "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
+    "fastest to slowest epoch": lambda row: (
+        f"{words.seconds(row['epoch_seconds_low'])} to {words.seconds(row['epoch_seconds_high'])}"
+    ),
+    "epochs counted": lambda row: str(row["steady_epochs"]),
+    "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
+    "vs fastest": lambda row: words.times(row["times_fastest"]),
+    "training images/s": lambda row: words.per_second(row["train_examples_per_second"]),
+    "prediction images/s": lambda row: words.per_second(row["predict_examples_per_second"]),
+}
+_START: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row["workload"],
+    "backend": lambda row: row["backend"],
+    "import": lambda row: words.seconds(row["import_seconds"]),
+    "build": lambda row: words.seconds(row["build_seconds"]),
+    "load": lambda row: words.seconds(row["load_seconds"]),
+    "first epoch": lambda row: words.seconds(row["first_epoch_seconds"]),
+    "peak loading": lambda row: words.gigabytes(row["load_peak_rss_bytes"]),
+    "peak training": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
+    "peak predicting": lambda row: words.gigabytes(row["predict_peak_rss_bytes"]),
+    "device, allocator": lambda row: words.gigabytes(row["allocator_peak_bytes"]),
+    "device, driver": lambda row: words.gigabytes(row["device_peak_bytes"]),
+}
+SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up and memory", _START))
+
+
+def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What may stand in one table, with its heading: one data set, one machine, one device."""
+    for key, group in summary.groupby(GROUP, sort=False, dropna=False):
+        dataset, checksum, machine, device, device_name, threads = key
+        yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
+
+
+def print_table(summary: pd.DataFrame, console: Console) -> None:
+    """The short table on the terminal, within 80 columns; what failed is named under it."""
+    for heading, group in groups(summary):
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for title in _SHORT:
+            table.add_column(title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True)
+        previous = None
+        for row in _rows(group):
+            cells = _cells(row)
+            first = row["workload"] if row["workload"] != previous else ""
+            table.add_row(first, *map(escape, cells[1:]))
+            previous = row["workload"]
+        console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
+        console.print(table)
+    for line in notes(summary):
+        console.print(line, highlight=False, markup=False)
+
+
+def markdown(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> str:
+    """A Markdown table of the rows that ended ok."""
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    lines += [
+        f"| {' | '.join(text(row) for text in columns.values())} |" for row in _rows(rows) if row["status"] == "ok"
+    ]
+    return "\n".join(lines)
+
+
+def notes(summary: pd.DataFrame) -> list[str]:
+    """What a reader must know to read the table rightly."""
+    ok = summary[summary["status"] == "ok"]
+    found = []
+    if (summary["epochs"] == 1).any():
+        found.append("* one epoch only: its time includes warming up.")
+    if not ok.empty and ok["rounds"].max() == 1:
+        found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
+    found += [
+        f"{row['workload']} {row['backend']} {row['device']}: {row['status']}, {row['reason']}"
+        for row in _rows(summary[summary["ok_jobs"] < summary["jobs"]])
+    ]
+    return found
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _cells(row: Row) -> list[str]:
+    if row["status"] != "ok":
+        return [row["workload"], row["backend"], row["status"], *[words.ABSENT] * (len(_SHORT) - 3)]
+    return [text(row) for text in _SHORT.values()]

@@ -1,0 +1,40 @@
+"""Numbers as people read them: the only place where units are converted."""
+
+from __future__ import annotations
+
+from math import floor, isnan, log10
+
+ABSENT = "-"
+_GIGA = 1e9
+
+
+def percent(share: float | None) -> str:
+    """0.98074 -> "98.07 %"."""
+    return ABSENT if share is None or isnan(share) else f"{100 * share:.2f} %"
+
+
+def seconds(value: float | None) -> str:
+    """Three digits, in ms below a second."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+
+
+def gigabytes(value: float | None) -> str:
+    """Bytes as MB or GB (decimal)."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{value / _GIGA:.2f} GB" if value >= _GIGA else f"{value / 1e6:.0f} MB"
+
+
+def per_second(value: float | None) -> str:
+    """A rate to three digits: "83,400"."""
+    if value is None or isnan(value) or value <= 0:
+        return ABSENT
+    digits = 2 - floor(log10(value))
+    return f"{round(value, digits):,.0f}"
+
+
+def times(value: float | None) -> str:
+    """A ratio: "1.93x"."""
+    return ABSENT if value is None or isnan(value) else f"{value:.2f}x"

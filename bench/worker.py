@@ -1,0 +1,187 @@
+"""One job in one process: `python -m bench.worker assignment.json lines.jsonl`.
+
+It tells what it did in lines, each written as it happens, so that a worker that dies has told all it knew. The parent
+makes the record from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from backends.contract import Backend, Job, Labels, Logits, Unsupported, Weights
+from bench import data, measure
+from bench.record import End, Epoch, Line, Startup, Status
+from specs.initial import epoch_order, initial_weights
+
+# How frameworks name running out of memory; PyTorch's CPU allocator raises a plain RuntimeError with this text.
+_OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
+_OUT_OF_MEMORY_TEXT = "can't allocate memory"
+_LONGEST_REASON = 300  # characters; the traceback has the rest
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What a worker is told: the job, the adapter "module:Class", the data's folder, how many examples to evaluate."""
+
+    job: Job
+    adapter: str
+    data: str
+    train_evaluated: int
+
+
+class Diverged(Exception):  # noqa: N818 - not an error of the program: one of the ends of a job
+    """A loss or a logit is not finite."""
+
+
+class Run:
+    """One job under way: the backend, the data it learns and the data it is tested on."""
+
+    def __init__(self, assignment: Assignment, tell: Callable[[Line], None]) -> None:
+        self._job, self._tell = assignment.job, tell
+        self._clock = measure.Clock()
+        self._images, self._labels = data.read_part(Path(assignment.data), "train")
+        self._test_images, self._test_labels = data.read_part(Path(assignment.data), "test")
+        self._evaluated = min(assignment.train_evaluated, len(self._labels))
+        self._adapter = assignment.adapter
+        self.backend: Backend | None = None
+
+    def start(self) -> Backend:
+        """Import, build and load, each a phase of its own."""
+        module, _, name = self._adapter.partition(":")
+        imported, adapter = measure.measure("import", lambda: importlib.import_module(module), _nothing, self._clock)
+        weights = initial_weights(self._job.workload, self._job.seed)
+
+        def build() -> Backend:
+            made: Backend = getattr(adapter, name)(self._job)
+            made.set_weights(weights)
+            return made
+
+        built, backend = measure.measure("build", build, _nothing, self._clock)
+        self.backend = backend
+        loaded, _ = measure.measure("load", lambda: backend.load(self._images, self._labels), backend.sync, self._clock)
+        startup = Startup(
+            phases=(imported, built, loaded),
+            weights_checksum=_checksum(backend.get_weights()),
+            settings=dict(backend.settings()),
+            train_evaluated=self._evaluated,
+        )
+        self._tell(startup)
+        return backend
+
+    def epoch(self, backend: Backend, number: int) -> None:
+        """Train one epoch and predict the test set, both measured; then grade.
+
+        Raises:
+            Diverged: a loss or a logit is not finite; the epoch is not told then, as it has no numbers to tell.
+        """
+        order = epoch_order(self._job.workload, self._job.seed, number - 1, len(self._labels), self._job.batch_size)
+        trained, loss = measure.measure("train", lambda: backend.train_epoch(order), backend.sync, self._clock)
+        predicted, logits = measure.measure(
+            "predict", lambda: backend.predict(self._test_images), backend.sync, self._clock
+        )
+        test_loss, test_accuracy = grade(logits, self._test_labels)
+        train_loss, train_accuracy = grade(
+            backend.predict(self._images[: self._evaluated]), self._labels[: self._evaluated]
+        )
+        if not all(map(math.isfinite, (loss, test_loss, train_loss))):
+            raise Diverged(f"epoch {number}: running loss {loss}, test loss {test_loss}")
+        self._tell(
+            Epoch(
+                number=number,
+                training=trained,
+                prediction=predicted,
+                running_loss=loss,
+                test_loss=test_loss,
+                test_accuracy=test_accuracy,
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                order_checksum=hashlib.sha256(order.tobytes()).hexdigest()[:16],
+            )
+        )
+
+
+def grade(logits: Logits, labels: Labels) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (0..1) of logits (n, classes) against labels (n,), in float64."""
+    if logits.shape[0] != labels.shape[0]:
+        raise ValueError(f"{len(logits)} rows of logits for {len(labels)} examples")
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(wide).sum(axis=1)) - wide[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+
+def main(assignment_path: str, lines_path: str) -> None:
+    """Do the assignment; every end that Python sees is told as an `End`."""
+    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
+    with Path(lines_path).open("ab", buffering=0) as file:
+
+        def tell(line: Line) -> None:
+            file.write(msgspec.json.encode(line) + b"\n")
+
+        _attempt(assignment, tell)
+
+
+def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
+    status: Status = "ok"
+    reason, details, memory = "", "", None
+    parent = os.getppid()
+    try:
+        run = Run(assignment, tell)
+        backend = run.start()
+        for number in range(1, assignment.job.epochs + 1):
+            if os.getppid() != parent:
+                return  # nobody is left to read what we tell
+            run.epoch(backend, number)
+        memory = backend.device_memory()
+    except Unsupported as error:
+        status, reason = "unsupported", str(error)
+    except Diverged as error:
+        status, reason = "diverged", str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a framework raises, the job's end is a record
+        status = "out of memory" if _is_out_of_memory(error) else "failed"
+        reason, details = _one_line(error), traceback.format_exc()
+    tell(
+        End(
+            status=status,
+            reason=reason,
+            traceback=details,
+            cpu_seconds=measure.cpu_seconds(),
+            device_memory=memory,
+        )
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & _OUT_OF_MEMORY_TYPES) or _OUT_OF_MEMORY_TEXT in str(error)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
+
+
+def _checksum(weights: Weights) -> str:
+    digest = hashlib.sha256()
+    for name, value in weights.items():
+        digest.update(name.encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _nothing() -> None:
+    """There is no device yet to wait for."""
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,29 @@
+"""The one exception a user sees: what is wrong with the value in it, what was expected, and what to do."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the command line prints it without a traceback and exits with 2.
+
+    Args:
+        problem: one sentence that names the value and says what is wrong with it.
+        expected: what would have been right.
+        hint: what to do or type, where there is something.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.expected, self.hint = problem, expected, hint
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class SpecError(UserError):
+    """A workload or suite that says something impossible; the problem begins with the file and the JSON path."""

@@ -1,0 +1,62 @@
+"""Everything random, drawn once in NumPy from a seed and handed to every backend alike.
+
+`RandomState` is used because its streams are frozen for good (NEP 19), while `Generator` may change them between NumPy
+versions, and workers of different frameworks run different NumPy versions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from specs.model import Dropout, Workload
+from specs.shapes import Shape, infer_shapes
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+# One stream per purpose, so that asking for one thing more never changes another.
+_WEIGHTS, _ORDER, _MASKS, _SYNTHETIC = range(4)
+
+
+def initial_weights(workload: Workload, seed: int) -> Weights:
+    """Name -> float32 array in canonical layout, in layer order, kernel before bias. Biases are 0."""
+    random = _stream(seed, _WEIGHTS)
+    weights: Weights = {}
+    for layer in infer_shapes(workload):
+        for name, shape in layer.parameters.items():
+            weights[name] = _glorot_uniform(random, shape) if name.endswith("kernel") else np.zeros(shape, np.float32)
+    return weights
+
+
+def epoch_order(workload: Workload, seed: int, epoch: int, examples: int, batch_size: int) -> npt.NDArray[np.int64]:
+    """Which examples an epoch (counted from 0) visits, in order: a permutation, cut to whole batches if so said."""
+    order = _stream(seed, _ORDER, epoch).permutation(examples).astype(np.int64)  # (examples,)
+    if workload.recipe.last_partial_batch == "drop":
+        order = order[: examples // batch_size * batch_size]
+    return order
+
+
+def dropout_masks(workload: Workload, seed: int, epoch: int, examples: int) -> list[npt.NDArray[np.bool_]]:
+    """What to keep: one boolean array (examples, *layer shape) per dropout layer, in layer order; for the proof."""
+    random = _stream(seed, _MASKS, epoch)
+    return [
+        random.random_sample((examples, *layer.output)) >= layer.layer.rate
+        for layer in infer_shapes(workload)
+        if isinstance(layer.layer, Dropout)
+    ]
+
+
+def synthetic_stream(seed: int) -> np.random.RandomState:
+    """The stream that the synthetic data set is drawn from."""
+    return _stream(seed, _SYNTHETIC)
+
+
+def _stream(*key: int) -> np.random.RandomState:
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key)))
+
+
+def _glorot_uniform(random: np.random.RandomState, shape: Shape) -> npt.NDArray[np.float32]:
+    """U(-a, a), a = sqrt(6 / (fan in + fan out)); a convolution's fans count its window (Glorot and Bengio 2010)."""
+    window = int(np.prod(shape[:-2]))
+    limit = np.sqrt(6.0 / (window * (shape[-2] + shape[-1])))
+    return random.uniform(-limit, limit, shape).astype(np.float32)
