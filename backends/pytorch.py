@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from backends import contract
 from backends.contract import Job, Unsupported
+from backends.pytorch_layout import from_torch, to_torch
 from backends.pytorch_updates import build_optimizer
 from specs.model import Conv2d, Dense, Dropout, Flatten, MaxPool2d
 from specs.shapes import LayerShape, Shape, infer_shapes
@@ -46,13 +47,13 @@ class PyTorch:
     def set_weights(self, weights: contract.Weights) -> None:
         with torch.no_grad():
             for position, (module, image) in self._weighted.items():
-                module.weight.copy_(torch.from_numpy(_to_torch(weights[f"{position}.kernel"], image)))
+                module.weight.copy_(torch.from_numpy(to_torch(weights[f"{position}.kernel"], image)))
                 module.bias.copy_(torch.from_numpy(weights[f"{position}.bias"]))
 
     def get_weights(self) -> contract.Weights:
         weights = {}
         for position, (module, image) in self._weighted.items():
-            weights[f"{position}.kernel"] = _from_torch(module.weight.detach().cpu().numpy(), image)
+            weights[f"{position}.kernel"] = from_torch(module.weight.detach().cpu().numpy(), image)
             weights[f"{position}.bias"] = module.bias.detach().cpu().numpy().copy()
         return weights
 
@@ -142,22 +143,3 @@ def _configure(job: Job) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = not job.deterministic  # autotuning on, as TensorFlow and XLA have it
     torch.use_deterministic_algorithms(job.deterministic)
-
-
-def _to_torch(kernel: np.ndarray, image: Shape | None) -> np.ndarray:
-    """(height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in), its rows in PyTorch's order."""
-    if kernel.ndim == 4:  # noqa: PLR2004 - a convolution's
-        return kernel.transpose(3, 2, 0, 1)
-    if image is None:
-        return kernel.T
-    return kernel.reshape(*image, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
-
-
-def _from_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
-    """The inverse of `_to_torch`; a copy."""
-    if weight.ndim == 4:  # noqa: PLR2004 - a convolution's
-        return weight.transpose(2, 3, 1, 0).copy()
-    if image is None:
-        return weight.T.copy()
-    height, width, channels = image
-    return weight.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, len(weight)).copy()

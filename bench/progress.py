@@ -75,7 +75,9 @@ class ProgressDisplay:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         width = len(str(len(self._tasks)))
         cell = f"{task.job.workload.name:<10} {task.job.backend:<17} {task.job.device:<7}"
-        self._console.print(f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False)
+        self._console.print(
+            f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
+        )
 
     def _left(self, share_done: float) -> str:
         """The time left, from the guesses scaled by how right they have been."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,7 +18,7 @@ from bench.report.frame import steady
 # Okabe and Ito's colours, told apart also by readers who do not tell red from green.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _FACET = ["dataset", "workload", "epochs", "batch_size"]
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -61,42 +62,55 @@ def _contestants(frame: pd.DataFrame) -> pd.Series:
 
 def _curves(frame: pd.DataFrame) -> Figure:
     """Per workload a row: accuracy on the left, loss on the right; test solid, training dashed."""
-    facets = list(frame.groupby(_FACET, sort=False))
-    figure = Figure(figsize=(9, 2.9 * len(facets)), layout="constrained")
+    facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
+    figure = Figure(figsize=(9, 0.4 + 2.8 * len(facets)), layout="constrained")
     axes = figure.subplots(len(facets), 2, squeeze=False)
-    colours = _colours(frame)
-    for (left, right), (key, facet) in zip(axes, facets, strict=True):
-        for contestant, runs in facet.groupby("contestant", sort=False):
-            mean = runs.groupby("epoch")[["test_accuracy", "train_accuracy", "test_loss", "train_loss"]].mean()
-            marker = "o" if len(mean) == 1 else ""
-            for part, style in (("test", "-"), ("train", "--")):
-                label = f"{contestant}, {'training' if part == 'train' else part}"
-                line = {"color": colours[contestant], "linestyle": style, "marker": marker, "label": label}
-                left.plot(mean.index, mean[f"{part}_accuracy"], **line)
-                right.plot(mean.index, mean[f"{part}_loss"], **line)
-        left.set_title(_title(key, frame), loc="left", fontweight="bold")
-        left.set_ylabel("accuracy")
-        left.yaxis.set_major_formatter(PercentFormatter(1.0))
-        right.set_ylabel("loss, cross-entropy")
-        for axis in (left, right):
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for (accuracy, loss), facet in zip(axes, facets, strict=True):
+        _draw_curves(accuracy, loss, facet, _colours(frame))
+        accuracy.set_title(_title(facet, frame), loc="left", fontweight="bold")
+        accuracy.set_ylabel("accuracy")
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+        loss.set_ylabel("loss, cross-entropy")
+        for axis in (accuracy, loss):
+            axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlabel("epoch")
-        left.legend(frameon=False, fontsize=8)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return figure
+
+
+def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[str, str]) -> None:
+    """A line per contestant and part, the mean over its jobs; earlier ones thicker, or equal lines would hide them."""
+    contestants = list(facet["contestant"].unique())
+    for number, contestant in enumerate(contestants):
+        mean = facet[facet["contestant"] == contestant].groupby("epoch").mean(numeric_only=True)
+        colour, width = colours[contestant], 1.2 + 6.0 * (len(contestants) - 1 - number) / len(contestants)
+        for part, style, face in (("test", "-", colour), ("train", "--", "white")):
+            line: dict[str, Any] = {
+                "label": f"{contestant}, {'training' if part == 'train' else 'test'}",
+                "color": colour,
+                "linestyle": style,
+                "linewidth": width,
+                "marker": "o" if len(mean) == 1 else "",  # a line of one point shows nothing
+                "markerfacecolor": face,
+            }
+            accuracy.plot(mean.index, mean[f"{part}_accuracy"], **line)
+            loss.plot(mean.index, mean[f"{part}_loss"], **line)
 
 
 def _bars(
     frame: pd.DataFrame, title: str, values: Callable[[pd.DataFrame], pd.Series], text: Callable[[float], str]
 ) -> Figure:
     """Per workload a panel, per contestant a bar at the median of its epochs, and every epoch as a dot."""
-    facets = list(frame.groupby(_FACET, sort=False))
+    facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
     contestants = list(frame["contestant"].unique())
     figure = Figure(figsize=(9, 0.8 + len(facets) * (0.55 + 0.34 * len(contestants))), layout="constrained")
     axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
     colours = _colours(frame)
-    for axis, (key, facet) in zip(axes, facets, strict=True):
+    for axis, facet in zip(axes, facets, strict=True):
         _panel(axis, facet, colours, values, text)
-        axis.set_title(_title(key, frame), loc="left", fontweight="bold")
+        axis.set_title(_title(facet, frame), loc="left", fontweight="bold")
     axes[-1].set_xlabel(f"{title} (bar: median; dots: epochs)")
     return figure
 
@@ -135,8 +149,9 @@ def _colours(frame: pd.DataFrame) -> dict[str, str]:
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
 
 
-def _title(key: tuple[str, str, int, int], frame: pd.DataFrame) -> str:
-    dataset, workload, epochs, batch_size = key
+def _title(facet: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """The workload and its data set; epochs and batch size where it was run with several."""
+    dataset, workload, epochs, batch_size = facet[_FACET].iloc[0]
     same_workload = frame[frame["workload"] == workload]
     extra = f", {epochs} epochs" if same_workload["epochs"].nunique() > 1 else ""
     extra += f", batch {batch_size}" if same_workload["batch_size"].nunique() > 1 else ""

@@ -78,8 +78,8 @@ SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up and memory", _
 
 def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """What may stand in one table, with its heading: one data set, one machine, one device."""
-    for key, group in summary.groupby(GROUP, sort=False, dropna=False):
-        dataset, checksum, machine, device, device_name, threads = key
+    for _, group in summary.groupby(GROUP, sort=False, dropna=False):
+        dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
         yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
 
 

@@ -1,0 +1,54 @@
+"""`nox -s bench` races, `nox -s tests` tests; each makes what it needs and can be run again at no cost."""
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "venv"  # with pip, which also knows local wheels
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["bench"]
+
+GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The bench itself, from this folder, and the tools of some groups of pyproject.toml."""
+    tools = [requirement for group in groups for requirement in GROUPS[group]]
+    session.install("--quiet", "--editable", ".", *tools)
+
+
+def install_frameworks(session: nox.Session) -> None:
+    """The frameworks' own environments; `--install-only` comes this far."""
+    session.run_install("bench", "environment", "create")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run a suite and write its report: nox -s bench -- smoke --seeds 0,1 (default: quick)."""
+    install(session)
+    install_frameworks(session)
+    # Without MNIST the run says so and uses its stand-in, so this may fail.
+    session.run_install("bench", "data", "fetch", success_codes=[0, 1])
+    session.run("bench", "run", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: nox -s tests -- -k worker."""
+    install(session, "test")
+    install_frameworks(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint."""
+    session.install("--quiet", *GROUPS["lint"])
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    install(session, "types")
+    session.run("mypy")

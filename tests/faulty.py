@@ -1,0 +1,88 @@
+"""Backends that end in every way a job can end; each is the reference but for its fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from backends.contract import Unsupported
+from backends.reference import Reference
+
+
+class Raises(Reference):
+    def train_epoch(self, order, masks=None):
+        raise ValueError(f"the framework says no to {len(order)} examples")
+
+
+class CannotBuild(Reference):
+    def __init__(self, job):
+        raise Unsupported(f"no {job.precision} here")
+
+
+class Diverges(Reference):
+    def train_epoch(self, order, masks=None):
+        return float("nan")
+
+
+class DivergesUnseen(Reference):
+    """A finite running loss, and weights that are not."""
+
+    def train_epoch(self, order, masks=None):
+        loss = super().train_epoch(order, masks)
+        self._layers[-1].weights["bias"][0] = np.nan
+        return loss
+
+
+class RunsOutOfMemory(Reference):
+    def train_epoch(self, order, masks=None):
+        np.ones((10**9, 10**9))  # 8 exabytes
+        return 0.0
+
+
+class _InTheSecondEpoch(Reference):
+    epochs = 0
+
+    def train_epoch(self, order, masks=None):
+        self.epochs += 1
+        if self.epochs == 2:
+            self.fault()
+        return super().train_epoch(order, masks)
+
+
+class IsKilled(_InTheSecondEpoch):
+    def fault(self):
+        print("last words", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Segfaults(_InTheSecondEpoch):
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Exits(_InTheSecondEpoch):
+    def fault(self):
+        print("the library calls exit", flush=True)
+        os._exit(7)
+
+
+class Hangs(_InTheSecondEpoch):
+    """With a helper process that must not survive it; its number is in the log."""
+
+    def fault(self):
+        helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print(f"helper {helper.pid}", flush=True)
+        time.sleep(600)
+
+
+class Slow(Reference):
+    """Half a second an epoch: long enough to be interrupted."""
+
+    def train_epoch(self, order, masks=None):
+        time.sleep(0.5)
+        return super().train_epoch(order[:64], masks)

@@ -1,0 +1,171 @@
+"""The command as a user meets it: what it says of bad input, and what it makes of good."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.data import _MNIST
+from specs.loading import WORKLOADS
+
+QUICK = ("softmax", "--backend", "reference", "--dataset", "mnist-5k", "--epochs", "2", "--batch-size", "500")
+
+# arguments: what the message must contain; every one of these exits with 2 and leaves nothing behind
+BAD = {
+    "unknown suite": (("run", "qiuck"), ["no suite or workload is named 'qiuck'", "quick, smoke", "bench list"]),
+    "unknown command": (("rnu",), ["invalid choice", "run"]),
+    "unknown option": (("run", "smoke", "--epoch-count", "3"), ["unrecognized arguments: --epoch-count"]),
+    "unknown backend": (("run", "smoke", "--backend", "pytroch"), ["'pytroch'", "keras-tensorflow", "mean 'pytorch'"]),
+    "unknown device": ((*("run", *QUICK), "--device", "cuda:7"), ["no device 'cuda:7'", "one of cpu"]),
+    "unknown data set": (("run", "softmax", "--backend", "reference", "--dataset", "minst"), ["'minst'", "'mnist'?"]),
+    "no epochs": (("run", *QUICK, "--epochs", "0"), ["found '0'", "at least 1"]),
+    "a batch of nothing": (("run", *QUICK, "--batch-size", "0"), ["found '0'", "at least 1"]),
+    "a batch larger than the data": (("run", *QUICK, "--batch-size", "4001"), ["4,001", "mnist-5k", "at most 4,000"]),
+    "a run that is a path": (("run", *QUICK, "--run", "../x"), ["'../x'", "a name, not a path"]),
+    "seeds that are not": (("run", *QUICK, "--seeds", "1,a"), ["'1,a'", "0,1,2"]),
+    "too many threads": (("run", *QUICK, "--threads", "4096"), ["--threads 4096", "allows"]),
+    "an interpreter that is not": (("run", *QUICK, "--python", "torch=/no/python"), ["/no/python", "no such file"]),
+    "an interpreter of nothing": (("run", *QUICK, "--python", "troch=/bin/sh"), ["'troch'", "mean 'torch'"]),
+    "an interpreter without a path": (("run", *QUICK, "--python", "torch"), ["ENVIRONMENT=/path/to/python"]),
+    "no such folder of data": (("run", "softmax", "--backend", "reference", "--data-dir", "/no/where"), ["/no/where"]),
+    "no such run": (("report", "results/nothing"), ["results/nothing: holds no run", "bench run makes one"]),
+    "no such workload": (("show", "softmux"), ["'softmax'?"]),
+    "no such file": (("run", "mine.json"), ["mine.json: cannot be read"]),
+    "no such environment": (("environment", "create", "pytorch"), ["'pytorch'", "tensorflow, torch"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_plainly_with_exit_code_2(case, bench, tmp_path):
+    arguments, parts = BAD[case]
+    code, _, errors = bench(*arguments)
+    assert code == 2
+    assert "Traceback" not in errors
+    for part in parts:
+        assert part in errors
+    assert not list(tmp_path.glob("results/*/jobs/*"))
+
+
+def test_a_backend_that_is_not_installed_is_told_with_the_line_to_type(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr("bench.environments.ENVIRONMENTS_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("bench.environments.Environments.__init__.__defaults__", (None, tmp_path / "none"))
+    code, _, errors = bench("run", "smoke", "--backend", "pytorch")
+    assert code == 2
+    assert "the backend 'pytorch' is not installed" in errors
+    assert "hint: bench environment create torch" in errors
+    code, _, errors = bench("run", "smoke")
+    assert code == 2
+    assert "no framework is installed\n  hint: bench environment create" in errors
+
+
+def test_an_interpreter_without_the_framework_is_told_before_anything_runs(bench):
+    code, _, errors = bench("run", "smoke", "--backend", "pytorch", "--python", f"torch={sys.executable}")
+    assert code == 2
+    assert "torch not installed there" in errors
+
+
+def test_a_results_folder_that_cannot_be_written_is_told_before_anything_runs(bench, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, errors = bench("run", *QUICK, "--results", "file")
+    assert code == 2
+    assert "cannot be written" in errors
+    assert "--results" in errors
+
+
+def test_a_shape_that_does_not_fit_its_data_is_told(bench, tmp_path):
+    spec = json.loads((WORKLOADS / "softmax.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps({**spec, "input": {"shape": [14, 14, 1], "classes": 10}}))
+    code, _, errors = bench("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k")
+    assert code == 2
+    assert "its input is (14, 14, 1), but the images of mnist-5k are (28, 28, 1)" in errors
+    assert "--dataset synthetic" in errors
+
+
+def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr("bench.data._MIRRORS", ("http://127.0.0.1:9/",))
+    code, _, errors = bench("run", "softmax", "--backend", "reference", "--epochs", "1")
+    assert code == 0, errors
+    assert "MNIST is not at hand, so this run uses mnist-5k" in errors
+    assert set(pd.read_csv("results/softmax/epochs.csv")["dataset"]) == {"mnist-5k"}
+    code, _, errors = bench("run", "softmax", "--backend", "reference", "--dataset", "mnist")
+    assert code == 2
+    assert "could not be downloaded" in errors
+
+
+def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_path):
+    for name in _MNIST:
+        (tmp_path / name).write_bytes(b"")
+    code, _, errors = bench("run", "softmax", "--backend", "reference", "--data-dir", str(tmp_path))
+    assert code == 2
+    assert "corrupt or truncated" in errors
+
+
+def test_a_run_prints_a_table_of_80_columns_and_leaves_report_tables_and_plots(bench):
+    code, output, errors = bench("run", *QUICK, "--run", "mine")
+    assert code == 0, errors
+    assert "softmax" in output
+    assert "reference" in output
+    assert all(len(line) <= 80 for line in output.splitlines() if "reference" in line or "accuracy" in line)
+    folder = Path("results/mine")
+    assert {path.name for path in folder.iterdir()} == {"jobs", "plots", "report.md", "epochs.csv", "summary.csv"}
+    plots = {path.name for path in (folder / "plots").iterdir()}
+    names = ("curves", "epoch-time", "throughput", "memory")
+    assert plots == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
+    page = (folder / "report.md").read_text()
+    assert all(f"](plots/{name}.png)" in page for name in names)
+    summary = pd.read_csv(folder / "summary.csv").iloc[0]
+    epochs = pd.read_csv(folder / "epochs.csv")
+    assert summary["test_accuracy"] == epochs["test_accuracy"].iloc[-1]
+    # published defect: a rate from the mean of one thing and the volume of another
+    assert summary["train_examples_per_second"] * summary["epoch_seconds"] == pytest.approx(4000)
+
+
+def test_a_report_is_a_pure_function_of_its_records(bench):
+    bench("run", *QUICK, "--run", "mine")
+    files = ["report.md", "epochs.csv", "summary.csv", "plots/curves.svg", "plots/epoch-time.svg"]
+    before = {name: Path("results/mine", name).read_bytes() for name in files}
+    for name in files:
+        Path("results/mine", name).unlink()
+    code, *_ = bench("report", "results/mine")
+    assert code == 0
+    assert {name: Path("results/mine", name).read_bytes() for name in files} == before
+
+
+def test_a_failed_job_is_a_row_and_exit_code_1(bench, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    code, output, _ = bench("run", *QUICK)
+    assert code == 0
+    path = next(Path("results/softmax/jobs").glob("*.json"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "status": "diverged", "reason": "epoch 1: running loss nan", "epochs": []}))
+    code, output, _ = bench("run", *QUICK)
+    assert code == 1
+    assert "diverged" in output
+    assert "running loss nan" in output
+    assert "| softmax |" not in Path("results/softmax/report.md").read_text()
+    code, output, _ = bench("run", *QUICK, "--retry")
+    assert code == 0
+
+
+def test_lists_and_pages_of_help_name_what_there_is(bench):
+    _, output, _ = bench("list")
+    for name in ("quick", "smoke", "course", "cnn", "mlp-relu", "softmax", "pytorch", "keras-tensorflow", "mnist-5k"):
+        assert name in output
+    _, output, _ = bench("show", "cnn")
+    assert "1,192,042" in output
+    assert "99.23 %" in output
+    code, output, _ = bench("data")
+    assert code == 0
+    assert "not there" in output
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m bench list | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout == "suites\n"
+    assert done.stderr == ""

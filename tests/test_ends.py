@@ -1,0 +1,234 @@
+"""Every end of a job is a record, the others go on, and a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from backends.registry import Entry
+from bench.environments import PROJECT, Environments
+from bench.machine import this_machine
+from bench.plan import Contest, Options, make_jobs
+from bench.record import RunError, read_lines, read_record, read_run, write_record
+from bench.runner import Limits, Task, make_tasks, run_tasks
+from conftest import make_job
+from specs.loading import find_suite, find_workload
+
+LIMITS = Limits(timeout_seconds=60, train_evaluated=100)
+
+
+class Watcher:
+    def __init__(self):
+        self.kept, self.advances = [], []
+
+    def started(self, task, number):
+        pass
+
+    def advanced(self, task, epochs):
+        self.advances.append(len(epochs))
+
+    def ended(self, task, record, *, old):
+        self.kept.append(old)
+
+
+def make_task(adapter, data, **job):
+    entry = Entry(title="a test", adapter=adapter, environment="bench", granularity="epoch")
+    made = make_job(**{"epochs": 3, "batch_size": 500, **job})
+    name = adapter.partition(":")[2]
+    return Task(job=made, data=data, key=f"{name}.{made.seed}", entry=entry, python=sys.executable, versions={})
+
+
+def run_one(adapter, data, folder, *, limits=LIMITS, retry=False, **job):
+    task = make_task(adapter, data, **job)
+    [record] = run_tasks([task], folder, this_machine(), limits, Watcher(), retry=retry)
+    assert read_record(folder / "jobs" / f"{task.key}.json") == record
+    return record
+
+
+@pytest.mark.parametrize(
+    ("adapter", "status", "reason", "epochs"),
+    [
+        ("backends.reference:Reference", "ok", "", 3),
+        ("tests.faulty:Raises", "failed", "ValueError: the framework says no to 4000 examples", 0),
+        ("tests.faulty:NoSuchClass", "failed", "AttributeError", 0),
+        ("tests.nothing:Nothing", "failed", "ModuleNotFoundError: No module named 'tests.nothing'", 0),
+        ("tests.faulty:CannotBuild", "unsupported", "no float32 here", 0),
+        ("tests.faulty:Diverges", "diverged", "epoch 1: running loss nan", 0),
+        ("tests.faulty:DivergesUnseen", "diverged", "test loss nan", 0),
+        ("tests.faulty:RunsOutOfMemory", "out of memory", "MemoryError", 0),
+        ("tests.faulty:IsKilled", "killed", "signal SIGKILL", 1),
+        ("tests.faulty:Segfaults", "killed", "signal SIGSEGV", 1),
+        ("tests.faulty:Exits", "failed", "exit code 7 and did not say why", 1),
+    ],
+)
+def test_every_end_is_a_record_with_what_was_done_until_then(adapter, status, reason, epochs, mnist_5k, tmp_path):
+    record = run_one(adapter, mnist_5k, tmp_path)
+    assert record.status == status
+    assert reason in record.reason
+    assert [epoch.number for epoch in record.epochs] == list(range(1, epochs + 1))
+    assert record.wall_seconds > 0
+    left = {path.name for path in (tmp_path / "jobs").iterdir()}
+    assert left == {f"{record.key}.json"} | ({f"{record.key}.log"} if status != "ok" else set())
+
+
+def test_details_hold_the_traceback_or_the_last_lines_of_the_log(mnist_5k, tmp_path):
+    assert "in train_epoch" in run_one("tests.faulty:Raises", mnist_5k, tmp_path).details
+    assert "last words" in run_one("tests.faulty:IsKilled", mnist_5k, tmp_path).details
+
+
+def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
+    limits = replace(LIMITS, timeout_seconds=3)
+    record = run_one("tests.faulty:Hangs", mnist_5k, tmp_path, limits=limits)
+    assert (record.status, len(record.epochs)) == ("timeout", 1)
+    assert "no sign of progress for 3 s" in record.reason
+    helper = int(record.details.split()[1])
+    state = Path(f"/proc/{helper}/stat")
+    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"  # nobody here reaps it
+
+
+def test_a_slow_job_is_not_a_hanging_one(mnist_5k, tmp_path):
+    limits = replace(LIMITS, timeout_seconds=3)
+    record = run_one("tests.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8)  # 4 s of sleep in all
+    assert record.status == "ok"
+
+
+def test_the_others_go_on_and_only_what_has_no_record_runs_again(mnist_5k, tmp_path):
+    adapters = ["tests.faulty:Raises", "backends.reference:Reference", "tests.faulty:IsKilled"]
+    tasks = [make_task(adapter, mnist_5k) for adapter in adapters]
+
+    def run(*, retry):
+        return run_tasks(tasks, tmp_path, this_machine(), LIMITS, watcher, retry=retry)
+
+    watcher = Watcher()
+    first = run(retry=False)
+    assert [record.status for record in first] == ["failed", "ok", "killed"]
+    assert watcher.kept == [False, False, False]
+    watcher = Watcher()
+    assert run(retry=False) == first
+    assert watcher.kept == [True, True, True]
+    watcher = Watcher()
+    assert run(retry=True)[1] == first[1]
+    assert watcher.kept == [False, True, False]
+
+
+def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
+    watcher = Watcher()
+    run_tasks([make_task("tests.faulty:Slow", mnist_5k)], tmp_path, this_machine(), LIMITS, watcher, retry=False)
+    assert watcher.advances[-1] >= 2
+
+
+def test_a_line_cut_off_in_the_middle_is_left_out(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    whole = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}'
+    path.write_bytes(whole + b"\n" + whole[:40])
+    assert len(read_lines(path)) == 1
+    assert read_lines(tmp_path / "nothing.jsonl") == []
+
+
+def test_a_damaged_record_is_left_out_and_made_again(mnist_5k, tmp_path):
+    record = run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    path = tmp_path / "jobs" / f"{record.key}.json"
+    path.write_bytes(path.read_bytes()[:300])
+    assert read_run(tmp_path) == ([], [path])
+    again = run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    assert read_run(tmp_path) == ([again], [])
+
+
+def test_a_record_of_a_newer_format_is_refused_and_kept(mnist_5k, tmp_path):
+    record = run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    path = tmp_path / "jobs" / f"{record.key}.json"
+    newer = {**json.loads(path.read_text()), "format": 99, "something": "new"}
+    path.write_text(json.dumps(newer))
+    with pytest.raises(RunError, match="format 99"):
+        run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    assert json.loads(path.read_text()) == newer
+
+
+def test_a_record_that_cannot_be_written_is_an_error_with_the_folder(mnist_5k, tmp_path):
+    record = run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RunError, match=r"cannot be written"):
+        write_record(tmp_path / "file", record)
+
+
+def test_the_key_changes_with_whatever_decides_the_measurement_and_with_nothing_else(mnist_5k):
+    machine = this_machine()
+
+    def key(data=mnist_5k, machine=machine, **changes):
+        [task] = make_tasks([(make_job(**changes), data)], Environments(), machine)
+        return task.key
+
+    base = key()
+    assert key() == base
+    others = [
+        key(seed=1),
+        key(epochs=2),
+        key(batch_size=64),
+        key(threads=2),
+        key(round=1),
+        key(deterministic=True),
+        key(workload="mlp-relu"),
+        key(data=replace(mnist_5k, checksum="0" * 64)),
+        key(machine=replace(machine, name="another")),
+    ]
+    assert len({base, *others}) == len(others) + 1
+
+
+def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist_5k, tmp_path):
+    allowed = os.sched_getaffinity(0)
+    values = "len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'], repr(os.environ['CUDA_VISIBLE_DEVICES'])"
+    code = f"import os; print({values})"
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    (tmp_path / "python").chmod(0o755)
+    task = replace(make_task("backends.reference:Reference", mnist_5k), python=str(tmp_path / "python"))
+    [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Watcher(), retry=False)
+    assert record.details == "1 1 ''"
+    assert os.sched_getaffinity(0) == allowed
+
+
+def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
+    variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(folder), "--run", "r"]
+    return subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(number, tmp_path):
+    what = ["softmax", "--backend", "reference", "--dataset", "mnist-5k", "--seeds", "0,1", "--epochs", "40"]
+    running = start_bench(tmp_path, *what)
+    jobs = tmp_path / "r" / "jobs"
+    for _ in range(600):
+        time.sleep(0.1)
+        # the first job has ended and the second has done an epoch
+        if list(jobs.glob("*.json")) and any(len(read_lines(path)) > 1 for path in jobs.glob("*.s1.*.progress.jsonl")):
+            break
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "Traceback" not in errors
+    assert len(read_run(tmp_path / "r")[0]) == 1
+    again = start_bench(tmp_path, *what)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert errors.count("kept from before") == 1
+    assert len(read_run(tmp_path / "r")[0]) == 2
+
+
+def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
+    options = Options(backends=("a", "b"), devices=("cpu",), threads=1, rounds=3)
+    contests = [Contest(workload=find_workload(name), data=mnist_5k, epochs=1) for name in ("softmax", "cnn")]
+    jobs = [job for job, _ in make_jobs(contests, options, find_suite("smoke"))]
+    assert [job.backend for job in jobs] == [*"abab", *"baba", *"abab"]
+    assert [job.workload.name for job in jobs] == ["softmax", "softmax", "cnn", "cnn"] * 3
+    assert [job.round for job in jobs] == [0] * 4 + [1] * 4 + [2] * 4

@@ -1,0 +1,122 @@
+"""Each framework through the real worker: matched runs learn the same, and what the record says is so."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.machine import this_machine
+from bench.plan import Contest, Options, make_jobs
+from bench.record import read_run
+from bench.runner import Limits, make_tasks, run_tasks
+from conftest import FRAMEWORKS
+from specs.loading import find_suite, find_workload
+from test_ends import Watcher
+
+LIMITS = Limits(timeout_seconds=600, train_evaluated=1000)
+
+
+def run(folder, data, environments, *, names, backends=FRAMEWORKS, device="cpu", epochs=1):
+    options = Options(backends=backends, devices=(device,), threads=2, seeds=(0,))
+    contests = [Contest(workload=find_workload(name), data=data, epochs=epochs) for name in names]
+    machine = this_machine()
+    tasks = make_tasks(make_jobs(contests, options, find_suite("smoke")), environments, machine)
+    return run_tasks(tasks, folder, machine, LIMITS, Watcher(), retry=False)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory, mnist_5k, environments):
+    """Two epochs of both small workloads in the reference and in every framework."""
+    folder = tmp_path_factory.mktemp("run")
+    backends = ("reference", *FRAMEWORKS)
+    return run(folder, mnist_5k, environments, names=("softmax", "mlp-relu"), backends=backends, epochs=2)
+
+
+@pytest.mark.framework
+def test_every_framework_ends_ok(records):
+    assert {(record.job.backend, record.status) for record in records} == {
+        (backend, "ok") for backend in ("reference", *FRAMEWORKS)
+    }, [record.details for record in records]
+
+
+@pytest.mark.framework
+def test_all_start_from_the_same_weights_and_train_on_the_same_examples_in_the_same_order(records):
+    for name in ("softmax", "mlp-relu"):
+        mine = [record for record in records if record.job.workload.name == name]
+        assert len({record.startup.weights_checksum for record in mine}) == 1
+        assert len({tuple(epoch.order_checksum for epoch in record.epochs) for record in mine}) == 1
+
+
+@pytest.mark.framework
+def test_softmax_learns_the_same_in_every_framework_epoch_by_epoch(records):
+    """62 steps on a smooth model: float32 stays within 2e-5 of float64 in every probability (seen elsewhere)."""
+    softmax = {record.job.backend: record for record in records if record.job.workload.name == "softmax"}
+    for expected, *found in zip(*(softmax[name].epochs for name in ("reference", *FRAMEWORKS)), strict=True):
+        for epoch in found:
+            assert epoch.running_loss == pytest.approx(expected.running_loss, abs=2e-5)
+            assert epoch.test_loss == pytest.approx(expected.test_loss, abs=2e-5)
+            assert epoch.test_accuracy == pytest.approx(expected.test_accuracy, abs=0.0011)  # one of 1,000 images
+
+
+@pytest.mark.framework
+def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(records):
+    for record in records:
+        assert [phase.name for phase in record.startup.phases] == ["import", "build", "load"]
+        assert all(phase.wall_seconds > 0 for phase in record.startup.phases)
+        assert all(epoch.training.wall_seconds > 0 < epoch.prediction.wall_seconds for epoch in record.epochs)
+        assert record.versions["numpy"]
+        assert record.cpu_seconds > sum(epoch.training.cpu_seconds for epoch in record.epochs)
+        assert record.startup.settings["compiled"] is False
+        if record.job.backend != "reference":
+            assert record.startup.settings["threads"] == 2
+            assert "cpu" in str(record.startup.settings["device"]).lower()
+        # the arrays alone are 16 MB; a framework is a few hundred
+        assert all(
+            epoch.training.peak_rss_bytes is None or 3e7 < epoch.training.peak_rss_bytes < 4e9
+            for epoch in record.epochs
+        )
+
+
+@pytest.mark.framework
+def test_a_device_that_the_installed_framework_cannot_use_is_unsupported_not_run_on_the_cpu(
+    tmp_path, mnist_5k, environments
+):
+    if this_machine().gpus:
+        pytest.skip("this machine has an NVIDIA GPU: see test_every_framework_trains_on_the_gpu")
+    found = run(tmp_path, mnist_5k, environments, names=("softmax",), device="cuda:0")
+    assert [record.status for record in found] == ["unsupported"] * len(FRAMEWORKS)
+    assert all("sees no GPU" in record.reason for record in found)
+
+
+@pytest.mark.gpu
+@pytest.mark.framework
+def test_every_framework_trains_on_the_gpu(tmp_path, mnist_5k, environments):
+    if not this_machine().gpus:
+        pytest.skip("this machine has no NVIDIA GPU")
+    found = run(tmp_path, mnist_5k, environments, names=("softmax", "cnn"), device="cuda:0")
+    assert {record.status for record in found} == {"ok"}
+    assert all(record.device_memory.allocator_peak_bytes > 1e6 for record in found)
+
+
+@pytest.mark.framework
+@pytest.mark.full_mnist
+def test_softmax_reaches_nine_tenths_of_full_mnist_in_one_epoch(tmp_path, full_mnist, environments, places):
+    from bench.data import Places, materialise
+
+    data = materialise("mnist", find_workload("softmax").input, Places(directory=full_mnist, cache=places.cache))
+    found = run(tmp_path, data, environments, names=("softmax",))
+    # seen: 90.6 %; a standard error is 0.3 points
+    assert all(record.epochs[0].test_accuracy > 0.89 for record in found)
+    assert len({round(record.epochs[0].test_accuracy, 2) for record in found}) == 1
+
+
+@pytest.mark.framework
+def test_two_runs_are_merged_by_copying_their_files_together(tmp_path, mnist_5k, environments):
+    for backend in FRAMEWORKS:
+        run(tmp_path / backend, mnist_5k, environments, names=("softmax",), backends=(backend,))
+        shutil.copytree(tmp_path / backend, tmp_path / "both", dirs_exist_ok=True)
+    merged, damaged = read_run(tmp_path / "both")
+    assert ({record.job.backend for record in merged}, damaged) == ({*FRAMEWORKS}, [])
+    assert Path(tmp_path / "both" / "jobs").is_dir()

@@ -1,0 +1,96 @@
+"""The rules of the house: imports point down, and asking for help imports no framework."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from backends.registry import BACKENDS, ENVIRONMENTS
+from bench.environments import PROJECT
+from conftest import run_python
+
+OURS = ("specs", "backends", "bench")
+FRAMEWORK_PACKAGES = ("torch", "tensorflow", "keras", "jax", "pandas", "matplotlib", "scipy", "rich")
+# What our own code may import besides the standard library, by floor.
+THIRD_PARTY = {
+    "specs": {"numpy", "msgspec"},
+    "backends": {"numpy", "msgspec"},
+    "bench": {"numpy", "msgspec", "psutil", "pynvml", "pooch", "rich"},
+    "bench/report": {"pandas", "matplotlib", "rich"},
+}
+ADAPTER_FRAMEWORK = {"keras": {"keras", "tensorflow"}, "pytorch": {"torch"}, "reference": set()}
+# What a worker imports of ours must run on NumPy, the decoder and the standard library alone.
+WORKER_FILES = ("worker.py", "conformance.py", "data.py", "measure.py", "memory.py", "machine.py", "record.py")
+
+
+def sources() -> list[Path]:
+    return [path for package in OURS for path in sorted((PROJECT / package).rglob("*.py"))]
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found.add(node.module)
+    return found
+
+
+def packages(path: Path, **options) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path, **options)}
+
+
+def third_party(names: set[str]) -> set[str]:
+    import sys
+
+    return {name for name in names if name not in OURS and name not in sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_imports_point_down(path):
+    floor = path.relative_to(PROJECT).parts[0]
+    above = OURS[OURS.index(floor) + 1 :]
+    assert not packages(path) & set(above)
+    if floor == "backends":
+        family = path.stem.partition("_")[0]
+        allowed = THIRD_PARTY["backends"] | ADAPTER_FRAMEWORK.get(family, set())
+    elif path.parent.name == "report":
+        allowed = THIRD_PARTY["bench/report"]
+    else:
+        allowed = THIRD_PARTY[floor]
+    assert third_party(packages(path)) <= allowed
+
+
+@pytest.mark.parametrize("name", WORKER_FILES)
+def test_what_a_worker_imports_needs_only_numpy_and_the_decoder(name):
+    assert third_party(packages(PROJECT / "bench" / name, top_level_only=True)) <= {"numpy", "msgspec"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"], ["show", "cnn"]])
+def test_help_and_lists_import_no_framework_and_nothing_heavy(arguments):
+    code = f"""
+import contextlib, io, sys
+from bench.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main({arguments!r})
+print(sorted(set(sys.modules) & set({FRAMEWORK_PACKAGES!r})))
+"""
+    assert run_python(code).strip() == "[]"
+
+
+def test_an_adapter_fits_a_screen_or_three_and_is_registered_under_an_environment_that_exists():
+    for name, backend in BACKENDS.items():
+        path = PROJECT / (backend.adapter.partition(":")[0].replace(".", "/") + ".py")
+        assert len(path.read_text().splitlines()) <= 200, name
+        assert backend.environment in {*ENVIRONMENTS, "bench"}
+
+
+def test_framework_versions_are_pinned():
+    for environment in ENVIRONMENTS.values():
+        assert all("==" in requirement for requirement in environment.requirements + environment.cuda_requirements)
