@@ -35,7 +35,8 @@ class KerasTensorFlow:
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         with tf.device("CPU"):  # where a tf.data pipeline gathers
-            self._images, self._labels = tf.constant(images), tf.constant(labels)
+            # Variables, as a pipeline takes a copy of every constant that it uses.
+            self._images, self._labels = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)
             self._order = tf.Variable(np.zeros(0, np.int64), shape=[None])
         self._batches = self._pipeline()
 

@@ -1,0 +1,75 @@
+"""What a Keras user would write by hand: the same pipeline as the adapter's, and `model.fit` on arrays."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+def softmax():
+    return [layers.Flatten(), layers.Dense(10)]
+
+
+def mlp():
+    hidden = [layers.Dense(units, activation="relu") for units in (200, 100, 60, 30)]
+    return [layers.Flatten(), *hidden, layers.Dense(10)]
+
+
+def cnn():
+    return [
+        *(layers.Conv2D(32, 3, activation="relu"), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2)),
+        *(layers.Dropout(0.25), layers.Flatten(), layers.Dense(256, activation="relu"), layers.Dropout(0.25)),
+        layers.Dense(10),
+    ]
+
+
+def make(workload):
+    """The compiled model."""
+    parts = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
+    model = keras.Sequential([keras.Input((28, 28, 1)), *parts])
+    model.compile(
+        optimizer=keras.optimizers.Adadelta(1.0, rho=0.95, epsilon=1e-7)
+        if workload == "cnn"
+        else keras.optimizers.RMSprop(1e-3, rho=0.9, epsilon=1e-7),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    return model
+
+
+def plain_loop(workload, images, labels, threads):
+    """An epoch as a function of its order: a pipeline built once that gathers what an order variable names."""
+    model = make(workload)
+    with tf.device("CPU"):
+        x, y = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)
+        indices = tf.Variable(np.zeros(0, np.int64), shape=[None])
+
+    def starts(_):
+        return tf.data.Dataset.range(0, tf.size(indices, tf.int64), 128)
+
+    def gather(start):
+        rows = indices[start : start + 128]
+        return tf.gather(x, rows), tf.gather(y, rows)
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+    batches = tf.data.Dataset.range(1).flat_map(starts).map(gather).prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    def epoch(order):
+        indices.assign(order)
+        steps = -(-len(order) // 128)
+        return model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0).history["loss"][0]
+
+    return epoch
+
+
+def tutorial_loop(workload, images, labels, threads):
+    """An epoch as Keras's tutorials write it: `model.fit` on arrays."""
+    model = make(workload)
+
+    def epoch(order):
+        return model.fit(images[: len(order)], labels[: len(order)], batch_size=128, verbose=0).history["loss"][0]
+
+    return epoch

@@ -1,0 +1,97 @@
+"""What a PyTorch user would write by hand: the same loop as the adapter's, and the tutorial's loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def softmax():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 100), nn.ReLU(), nn.Linear(100, 60), nn.ReLU()),
+        *(nn.Linear(60, 30), nn.ReLU(), nn.Linear(30, 10)),
+    )
+
+
+def cnn():
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Flatten(), nn.Linear(4608, 256), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, 10)),
+    )
+
+
+class RmsProp:
+    """Keras's formula, by hand."""
+
+    def __init__(self, parameters):
+        self.parameters = list(parameters)
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def zero_grad(self):
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        gradients = [parameter.grad for parameter in self.parameters]
+        torch._foreach_mul_(self.squares, 0.9)
+        torch._foreach_addcmul_(self.squares, gradients, gradients, 0.1)
+        roots = torch._foreach_add(self.squares, 1e-7)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_addcdiv_(self.parameters, gradients, roots, -1e-3)
+
+
+def make(workload):
+    """The model and its optimizer."""
+    model = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
+    if workload == "cnn":
+        return model, torch.optim.Adadelta(model.parameters(), lr=1.0, rho=0.95, eps=1e-7, foreach=True)
+    return model, RmsProp(model.parameters())
+
+
+def plain_loop(workload, images, labels, threads):
+    """An epoch as a function of its order: data as two tensors, one gather per batch, the loss kept."""
+    torch.set_num_threads(threads)
+    model, optimizer = make(workload)
+    x, y = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
+
+    def epoch(order):
+        model.train()
+        total = torch.zeros((), dtype=torch.float64)
+        for batch in torch.from_numpy(order).split(128):
+            loss = functional.cross_entropy(model(x.index_select(0, batch)), y.index_select(0, batch))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total.add_(loss.detach(), alpha=len(batch))
+        return total.item() / len(order)
+
+    return epoch
+
+
+def tutorial_loop(workload, images, labels, threads):
+    """An epoch as PyTorch's tutorials write it: a shuffling DataLoader over a TensorDataset, `.item()` per step."""
+    torch.set_num_threads(threads)
+    model, optimizer = make(workload)
+    dataset = TensorDataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels))
+    loader = DataLoader(dataset, batch_size=128, shuffle=True)
+
+    def epoch(order):
+        model.train()
+        total = 0.0
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+        return total / len(order)
+
+    return epoch
