@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # what no command foresaw: a full disk, a folder removed while a run was writing to it
+        print(f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr)
+        return 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

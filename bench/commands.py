@@ -13,7 +13,7 @@ from bench import plan
 from bench.data import DataError, DataSet, Places
 from bench.environments import Environments, InstallError, entry
 from bench.machine import Machine, allowed_cpus, gpus, this_machine
-from bench.record import prepare_run
+from bench.record import claim_run
 from specs.errors import UserError
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
 from specs.model import Suite, Workload
@@ -43,13 +43,13 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
     )
     folder = options.results / (options.run or suite.name)
-    prepare_run(folder)
-    contests = _contests(options, suite)
-    tasks = make_tasks(plan.make_jobs(contests, chosen, suite), environments, machine)
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
-    with ProgressDisplay(tasks, Console(stderr=True)) as display:
-        records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
-    _write_report(folder)
+    with claim_run(folder, machine.name):
+        jobs = plan.make_jobs(_contests(options, suite), chosen, suite)
+        tasks = make_tasks(jobs, environments, machine, limits)
+        with ProgressDisplay(tasks, Console(stderr=True)) as display:
+            records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
+        _write_report(folder)
     return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
 
 

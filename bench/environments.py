@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -178,6 +177,8 @@ def _download_size(command: list[str]) -> str:
 
 
 def _size_bytes(url: str) -> int | None:
+    import urllib.request  # takes 20 ms, which `bench list` need not wait for
+
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - an address that pip would open next
     try:
         with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310 - the same

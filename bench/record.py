@@ -5,9 +5,10 @@ Format history: 1, the first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,11 @@ from backends.contract import DeviceMemory, Job
 from bench.machine import Load, Machine
 from bench.measure import Phase
 from specs.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 Setting = str | int | bool | None
@@ -116,10 +122,14 @@ class RunError(UserError):
     """A run's folder that cannot be read or written."""
 
 
-def job_key(job: Job, checksum: str, versions: Mapping[str, str], adapter: bytes, machine: str) -> str:
-    """A file name for a job: readable, and different whenever anything that decides the measurement is."""
-    decisive = (msgspec.json.encode(job, order="sorted"), checksum, sorted(versions.items()), adapter, machine)
-    digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
+def job_key(job: Job, *decisive: object) -> str:
+    """A file name for a job: readable, and different whenever the job is or anything else that decides its record.
+
+    Args:
+        job: see there.
+        decisive: the data's checksum, the versions, the adapter's source, the machine, what is evaluated.
+    """
+    digest = hashlib.sha256(repr((msgspec.json.encode(job, order="sorted"), *decisive)).encode()).hexdigest()[:12]
     device = job.device.replace(":", "")
     return f"{job.workload.name}.{job.backend}.{device}.s{job.seed}.r{job.round}.{digest}"
 
@@ -174,15 +184,30 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def prepare_run(folder: Path) -> None:
-    """Make a run's folder and see that it can be written, before any job is started.
+@contextlib.contextmanager
+def claim_run(folder: Path, machine: str) -> Iterator[None]:
+    """Hold a run's folder for this process: two on one machine would do each job twice, and mix what they tell.
+
+    Other machines may write to the same folder: the machine is part of a record's key.
 
     Raises:
-        RunError: it cannot.
+        RunError: the folder cannot be written, holds records of a newer version, or another process holds it.
     """
-    probe = folder / "jobs" / f".writable.{os.getpid()}"
-    write_atomically(probe, b"")
-    probe.unlink(missing_ok=True)
+    path = folder / "jobs" / f".{machine}.lock"
+    write_atomically(path.with_suffix(".probe"), b"")
+    path.with_suffix(".probe").unlink(missing_ok=True)
+    read_run(folder)
+    with path.open("w") as file:
+        try:
+            if fcntl is not None:  # the lock ends with the process, however it ends
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            problem = f"{folder}: another `bench run` on this machine is writing to it"
+            raise RunError(problem, expected="one at a time", hint="wait for it, or use another --run") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def read_run(folder: Path) -> tuple[list[Record], list[Path]]:

@@ -72,7 +72,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     train_evaluated: int
 
 
-def make_tasks(jobs: Sequence[tuple[Job, DataSet]], found: Environments, machine: Machine) -> list[Task]:
+def make_tasks(
+    jobs: Sequence[tuple[Job, DataSet]], found: Environments, machine: Machine, limits: Limits
+) -> list[Task]:
     """Each job with its interpreter, versions and key.
 
     Raises:
@@ -82,11 +84,12 @@ def make_tasks(jobs: Sequence[tuple[Job, DataSet]], found: Environments, machine
     for job, data in jobs:
         entry = environments.entry(job.backend)
         python, versions = found.require(job.backend), found.versions(entry.environment)
+        source, evaluated = _adapter_source(entry), min(limits.train_evaluated, data.train_examples)
         tasks.append(
             Task(
                 job=job,
                 data=data,
-                key=job_key(job, data.checksum, versions, _adapter_source(entry), machine.name),
+                key=job_key(job, data.checksum, sorted(versions.items()), source, machine.name, evaluated),
                 entry=entry,
                 python=str(python),
                 versions=versions,

@@ -152,6 +152,44 @@ def test_a_failed_job_is_a_row_and_exit_code_1(bench, monkeypatch):
     assert code == 0
 
 
+def test_a_run_that_holds_records_of_a_newer_version_is_refused_before_anything_runs(bench):
+    Path("results/softmax/jobs").mkdir(parents=True)
+    Path("results/softmax/jobs/x.json").write_text('{"format": 99}')
+    for arguments in (("run", *QUICK), ("report", "results/softmax")):
+        code, _, errors = bench(*arguments)
+        assert code == 2
+        assert "x.json: format 99" in errors
+        assert "a newer version of framework-bench" in errors
+    assert [path.name for path in Path("results/softmax/jobs").glob("*.json")] == ["x.json"]
+
+
+def test_a_half_written_record_is_named_left_out_and_made_again(bench):
+    bench("run", *QUICK)
+    path = next(Path("results/softmax/jobs").glob("*.json"))
+    path.write_bytes(path.read_bytes()[:100])
+    code, _, errors = bench("report", "results/softmax")
+    assert code == 2
+    assert "no job has ended yet" in errors
+    code, output, _ = bench("run", *QUICK)
+    assert code == 0
+    assert "reference" in output
+    Path("results/softmax/jobs/half.json").write_text('{"format": 1, "key"')
+    code, output, errors = bench("report", "results/softmax")
+    assert code == 0
+    assert "half.json: damaged, left out" in errors
+    assert "reference" in output
+
+
+def test_a_fault_of_the_file_system_shows_no_traceback(bench, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "results/softmax")
+
+    monkeypatch.setattr("bench.commands._write_report", full)
+    code, _, errors = bench("report", "results/softmax")
+    assert code == 1
+    assert "No space left on device: 'results/softmax'" in errors
+
+
 def test_lists_and_pages_of_help_name_what_there_is(bench):
     _, output, _ = bench("list")
     for name in ("quick", "smoke", "course", "cnn", "mlp-relu", "softmax", "pytorch", "keras-tensorflow", "mnist-5k"):

@@ -17,7 +17,7 @@ from backends.registry import Entry
 from bench.environments import PROJECT, Environments
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
-from bench.record import RunError, read_lines, read_record, read_run, write_record
+from bench.record import RunError, claim_run, read_lines, read_record, read_run, write_record
 from bench.runner import Limits, Task, make_tasks, run_tasks
 from conftest import make_job
 from specs.loading import find_suite, find_workload
@@ -163,7 +163,7 @@ def test_the_key_changes_with_whatever_decides_the_measurement_and_with_nothing_
     machine = this_machine()
 
     def key(data=mnist_5k, machine=machine, **changes):
-        [task] = make_tasks([(make_job(**changes), data)], Environments(), machine)
+        [task] = make_tasks([(make_job(**changes), data)], Environments(), machine, LIMITS)
         return task.key
 
     base = key()
@@ -192,6 +192,16 @@ def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist
     [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Watcher(), retry=False)
     assert record.details == "1 1 ''"
     assert os.sched_getaffinity(0) == allowed
+
+
+def test_a_run_that_another_process_is_writing_is_refused_and_free_again_after_it(tmp_path):
+    with claim_run(tmp_path / "r", "here"):
+        with pytest.raises(RunError, match="another `bench run` on this machine"), claim_run(tmp_path / "r", "here"):
+            pass
+        with claim_run(tmp_path / "r", "another machine"):
+            pass
+    with claim_run(tmp_path / "r", "here"):
+        pass
 
 
 def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:

@@ -22,7 +22,7 @@ def run(folder, data, environments, *, names, backends=FRAMEWORKS, device="cpu",
     options = Options(backends=backends, devices=(device,), threads=2, seeds=(0,))
     contests = [Contest(workload=find_workload(name), data=data, epochs=epochs) for name in names]
     machine = this_machine()
-    tasks = make_tasks(make_jobs(contests, options, find_suite("smoke")), environments, machine)
+    tasks = make_tasks(make_jobs(contests, options, find_suite("smoke")), environments, machine, LIMITS)
     return run_tasks(tasks, folder, machine, LIMITS, Watcher(), retry=False)
 
 

@@ -84,7 +84,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         **{f"{name}_peak_rss_bytes": phase.peak_rss_bytes for name, phase in phases.items()},
         "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
         "device_peak_bytes": record.device_peak_bytes,
-        "load_before": record.load_before.load_average,
+        "load_average": record.load_after.load_average,
     }
     return [{**common, **_epoch(epoch)} for epoch in record.epochs] or [{**common, "epoch": None}]
 
@@ -119,6 +119,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "course_accuracy": group["course_accuracy"].iloc[0],
         "test_examples": group["test_examples"].iloc[0],
         "train_examples": group["train_examples"].iloc[0],
+        "load_average": group["load_average"].max(),
     }
     if ok.empty:
         worst = jobs.iloc[0]

@@ -14,6 +14,7 @@ from rich.table import Table
 from bench.report import words
 
 Row = dict[str, Any]
+_BUSY = 1.3  # a job alone keeps the load average at its threads; the rest is for the system and the average's noise
 GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
 
 
@@ -118,6 +119,9 @@ def notes(summary: pd.DataFrame) -> list[str]:
         found.append("* one epoch only: its time includes warming up.")
     if not ok.empty and ok["rounds"].max() == 1:
         found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
+    load, threads = summary["load_average"].max(), summary["threads"].max()
+    if load > _BUSY * threads:
+        found.append(f"Other work ran on the machine (load up to {load:.1f}, {threads} threads): times are disturbed.")
     found += [
         f"{row['workload']} {row['backend']} {row['device']}: {row['status']}, {row['reason']}"
         for row in _rows(summary[summary["ok_jobs"] < summary["jobs"]])
