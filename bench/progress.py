@@ -85,7 +85,7 @@ class ProgressDisplay:
         seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
         scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
         minutes = seconds * scale / 60
-        return f"~{minutes:.0f} min left" if minutes >= 1 else "< 1 min left"
+        return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
 
 
 def _guess(task: Task) -> float:
