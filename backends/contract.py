@@ -1,6 +1,7 @@
 """The whole interface between a framework and the bench: a `Job` says what to do, a `Backend` does it.
 
-An adapter never grades, times, prints, logs, seeds or opens a file: it translates, trains and predicts.
+An adapter never grades, times, prints, logs or opens a file, and seeds nothing but its own dropout, from the job's
+seed: it translates, trains and predicts.
 """
 
 from __future__ import annotations

@@ -103,17 +103,23 @@ class _Dropout(keras.layers.Dropout):
     masks: tf.Tensor | None = None
 
     def inject(self, masks: np.ndarray) -> None:
-        self.masks, self.seen = tf.constant(masks, tf.float32), tf.Variable(0)
+        self.masks, self.seen = (
+            tf.constant(masks, tf.float32),
+            tf.Variable(0, dtype=tf.int64),
+        )  # an int32 would stay on the CPU
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002 - Keras's signature
         if self.masks is None or not training:
             return super().call(inputs, training=training)
-        after = self.seen.assign_add(tf.shape(inputs)[0])
-        return inputs * self.masks[after - tf.shape(inputs)[0] : after] / (1.0 - self.rate)
+        count = tf.shape(inputs, tf.int64)[0]
+        after = self.seen.assign_add(count)
+        return inputs * self.masks[after - count : after] / (1.0 - self.rate)
 
 
 def _configure(job: Job) -> None:
     keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.utils.set_random_seed(job.seed)  # for dropout: nothing else here is random
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     tf.config.experimental.enable_tensor_float_32_execution(job.precision == "tf32")

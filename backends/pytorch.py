@@ -116,19 +116,22 @@ class PyTorch:
                 modules = [nn.Flatten()]
             case Dropout(rate=rate):
                 modules = [_Dropout(rate)]
+                modules[0].image = image if len(layer.input) == 1 else None
                 self._dropouts.extend(modules)
         self._model.extend(module for module in modules if not isinstance(module, nn.Identity))
 
     def _inject(self, masks: list[np.ndarray]) -> None:
         for dropout, mask in zip(self._dropouts, masks, strict=True):
-            kept = torch.from_numpy(mask).to(self._device)
-            dropout.mask = kept.permute(0, 3, 1, 2) if kept.ndim == 4 else kept  # noqa: PLR2004 - an image batch
+            shape = dropout.image or mask.shape[1:]
+            moved = np.moveaxis(mask.reshape(-1, *shape), -1, 1)  # channels first; a vector stays as it is
+            dropout.mask = torch.from_numpy(moved.reshape(len(mask), -1) if dropout.image else moved).to(self._device)
 
 
 class _Dropout(nn.Dropout):
     """The framework's dropout, or in the proof the injected mask by the same formula."""
 
     mask: Tensor | None = None
+    image: Shape | None = None  # what a flatten before it had, where no dense layer stands between
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.mask is not None:
@@ -138,6 +141,7 @@ class _Dropout(nn.Dropout):
 
 def _configure(job: Job) -> None:
     tf32 = job.precision == "tf32"
+    torch.manual_seed(job.seed)  # for dropout: nothing else here is random
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32

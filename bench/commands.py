@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
     suite = plan.find_suite_or_workload(options.what)
     environments = Environments(dict(options.python))
-    machine = this_machine()
+    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     chosen = plan.Options(
         backends=_backends(options.backend, environments),
         devices=_devices(options.device, machine),
@@ -121,7 +121,7 @@ def environment(options: argparse.Namespace) -> int:
     """`bench environment`: what is installed; with `create`, installs."""
     environments = Environments()
     if options.action == "create":
-        cuda = bool(gpus()) and not options.cpu
+        cuda = bool(gpus(None)) and not options.cpu
         for name in options.names or ENVIRONMENTS:
             made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
             print(f"{name}: {'ready' if made else 'already there'}", flush=True)
@@ -140,10 +140,10 @@ def _write_report(folder: Path) -> None:
     from bench.report.page import write_report
     from bench.report.tables import print_table
 
-    summary, damaged = write_report(folder)
+    summary, frame, damaged = write_report(folder)
     for path in damaged:
         print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
-    print_table(summary, Console())
+    print_table(summary, frame, Console())
     print(f"\n{folder / 'report.md'}, with plots/, summary.csv and epochs.csv beside it")
 
 

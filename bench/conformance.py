@@ -105,7 +105,25 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
     return _finding("purity", {what: float("inf") if is_so else 0.0 for what, is_so in wrong.items()})
 
 
-CHECKS = (check_prediction, check_steps, check_epoch, check_purity)
+def check_own_dropout(make: MakeBackend, case: Case) -> Finding:
+    """Without injected masks the framework's own dropout is on while training, and repeats with its seed."""
+    if not case.masks:
+        return _finding("own dropout", {"there is none": 0.0})
+    losses = []
+    for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
+        backend = make(msgspec.structs.replace(case.job, seed=seed))
+        backend.set_weights(initial_weights(case.job.workload, case.job.seed))
+        backend.load(case.images, case.labels)
+        losses.append(backend.train_epoch(case.order))
+    repeated, other = abs(losses[0] - losses[1]), abs(losses[0] - losses[2])
+    # Masks of another seed move the loss by a percent or so; rounding by a millionth.
+    unmoved = other <= LOSS_TOLERANCE
+    return _finding(
+        "own dropout", {"same seed, other loss": repeated / LOSS_TOLERANCE, "off": float("inf") if unmoved else 0.0}
+    )
+
+
+CHECKS = (check_prediction, check_steps, check_epoch, check_purity, check_own_dropout)
 
 
 def main(assignment_path: str, findings_path: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,10 +44,12 @@ _MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
+_ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
 _TIMEOUT_SECONDS = (3.0, 5.0)  # to connect, and between two packets: a mirror that hangs costs seconds, not minutes
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400  # mnist-5k is sorted by digit; of each, the first 400 train, the last 100 test
 _SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
+_SYNTHETIC_LARGEST_BYTES = 4 * 10**9
 _SYNTHETIC_NOISE = 96  # of 255: a class is its pattern plus noise, so that learning shows and is not instant
 
 
@@ -63,6 +66,7 @@ class DataSet(Struct, frozen=True, kw_only=True):
     train_examples: int
     test_examples: int
     shape: tuple[int, int, int]
+    classes: int
 
 
 class Places(Struct, frozen=True, kw_only=True):
@@ -96,7 +100,7 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     checksum = _checksum(arrays)
     folder = places.cache / "arrays" / f"{name}-{checksum[:16]}"
     if not _holds(folder, checksum):
-        _write(folder, arrays)
+        _write(folder, arrays, checksum)
     return DataSet(
         name=name,
         folder=str(folder),
@@ -104,6 +108,7 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
         train_examples=len(arrays["train_labels"]),
         test_examples=len(arrays["test_labels"]),
         shape=tuple(arrays["train_images"].shape[1:]),
+        classes=1 + int(max(arrays["train_labels"].max(), arrays["test_labels"].max())),
     )
 
 
@@ -126,7 +131,7 @@ def fetch_mnist(cache: Path) -> Path:
     folder = cache / "mnist"
     for name, checksum in _MNIST.items():
         failures: list[str] = []
-        for mirror in _MIRRORS:
+        for mirror in _MIRRORS * _ATTEMPTS:
             try:
                 downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
                 pooch.retrieve(mirror + name, f"sha256:{checksum}", fname=name, path=folder, downloader=downloader)
@@ -135,7 +140,7 @@ def fetch_mnist(cache: Path) -> Path:
                 failures.append(f"{mirror} ({type(error).__name__})")
         else:
             raise DataError(
-                f"MNIST could not be downloaded: {name} from {', '.join(failures)}",
+                f"MNIST could not be downloaded: {name} from {', '.join(dict.fromkeys(failures))}",
                 expected="one mirror that answers",
                 hint="name a folder with the four original .gz files by --data-dir, or use --dataset mnist-5k",
             )
@@ -211,14 +216,20 @@ def _read_mnist_5k() -> Arrays:
 
 def _draw_synthetic(spec: Input) -> Arrays:
     """Images of any shape: a random pattern per class plus noise; always the same for the same shape and classes."""
+    size = prod(spec.shape) * (spec.classes + sum(_SYNTHETIC_SIZES.values()))
+    if size > _SYNTHETIC_LARGEST_BYTES:
+        problem = f"synthetic: images of {spec.shape} in {spec.classes:,} classes would take {size / 1e9:.0f} GB"
+        raise DataError(problem, expected=f"at most {_SYNTHETIC_LARGEST_BYTES / 1e9:.0f} GB")
     random = synthetic_stream(0)
-    patterns = random.randint(0, 256, (spec.classes, *spec.shape))
+    patterns = random.randint(0, 256, (spec.classes, *spec.shape), np.uint8)
     arrays: Arrays = {}
-    for part, size in _SYNTHETIC_SIZES.items():
-        labels = random.randint(0, spec.classes, size)
-        noise = random.randint(-_SYNTHETIC_NOISE, _SYNTHETIC_NOISE + 1, (size, *spec.shape))
-        arrays[f"{part}_images"] = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
-        arrays[f"{part}_labels"] = labels.astype(np.uint32)
+    for part, count in _SYNTHETIC_SIZES.items():
+        labels = random.randint(0, spec.classes, count)
+        images = np.empty((count, *spec.shape), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            noise = random.randint(-_SYNTHETIC_NOISE, _SYNTHETIC_NOISE + 1, spec.shape, np.int16)
+            image[:] = np.clip(patterns[label] + noise, 0, 255)
+        arrays[f"{part}_images"], arrays[f"{part}_labels"] = images, labels.astype(np.uint32)
     return arrays
 
 
@@ -237,16 +248,22 @@ def _holds(folder: Path, checksum: str) -> bool:
         return False
 
 
-def _write(folder: Path, arrays: Arrays) -> None:
+def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
     """All parts or none: another run may be reading the cache."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
         for part in _PARTS:
             np.save(temporary / f"{part}.npy", arrays[part])
-        if folder.exists():  # it does not hold what it should
+        temporary.chmod(0o755)  # mkdtemp's own is for one user, and a cache may be shared
+        try:
+            temporary.replace(folder)
+        except OSError:  # it is there: damaged, or another run has just written it
+            if _holds(folder, checksum):
+                shutil.rmtree(temporary)
+                return
             shutil.rmtree(folder)
-        temporary.replace(folder)
+            temporary.replace(folder)
     except OSError as error:
         raise DataError(
             f"{folder.parent}: cannot be written: {error.strerror}",

@@ -39,6 +39,8 @@ class Environments:
     """The interpreters of one command: those in `folder`, unless the user named another by `--python NAME=PATH`."""
 
     def __init__(self, overrides: Mapping[str, Path] | None = None, folder: Path = ENVIRONMENTS_FOLDER) -> None:
+        if not (PROJECT / "pyproject.toml").is_file():  # workers take our packages, and nothing else, from a clone
+            raise InstallError(f"{PROJECT}: not a clone of framework-bench", hint="in a clone: pip install -e .")
         self._overrides, self._folder = dict(overrides or {}), folder
         for name, python in self._overrides.items():
             self._check_name(name)
@@ -75,7 +77,7 @@ class Environments:
         if missing:
             raise InstallError(
                 f"the backend '{backend}' cannot run under {python}: {', '.join(missing)} not installed there",
-                hint=f"bench environment create {name}",
+                hint=self._advice(name, python),
             )
         return python
 
@@ -100,19 +102,25 @@ class Environments:
         self._check_name(name)
         spec, folder = ENVIRONMENTS[name], self._folder / name
         requirements = [*(spec.cuda_requirements if cuda else spec.requirements), *WORKER_REQUIREMENTS]
-        stamp = "\n".join(requirements) + "\n"
+        stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
         if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
             return False
+        changed = (folder / _READY).is_file()  # made for other versions, or for CPUs and now for GPUs: begin anew
         (folder / _READY).unlink(missing_ok=True)
         say(f"{name}: making {folder} with {', '.join(requirements)}")
-        if not _interpreter(folder).is_file():
-            _checked([sys.executable, "-m", "venv", str(folder)], f"{name}: python -m venv failed")
+        if changed or not _interpreter(folder).is_file():
+            _checked([sys.executable, "-m", "venv", "--clear", str(folder)], f"{name}: python -m venv failed")
         pip = [str(_interpreter(folder)), "-m", "pip", "--disable-pip-version-check"]
-        if spec.say_size:
+        if spec.say_size or cuda:
             say(f"{name}: {_download_size([*pip, 'install', '--dry-run', '--quiet', '--report', '-', *requirements])}")
         _checked([*pip, "install", "--quiet", *requirements], f"{name}: pip install failed")
         write_atomically(folder / _READY, stamp.encode())
         return True
+
+    def _advice(self, name: str, python: Path) -> str:
+        if name not in self._overrides:
+            return f"bench environment create {name}"
+        return f"{python} -m pip install {' '.join((*ENVIRONMENTS[name].requirements, *WORKER_REQUIREMENTS))}"
 
     def _packages(self, name: str) -> tuple[str, ...]:
         return ("numpy", "msgspec") if name == OWN_ENVIRONMENT else (*ENVIRONMENTS[name].versions, "msgspec")
@@ -146,10 +154,11 @@ def _interpreter(folder: Path) -> Path:
 
 def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise InstallError(f"{python}: does not run: {done.stderr.strip()[-300:]}", expected="a Python interpreter")
-    versions: dict[str, str] = json.loads(done.stdout)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        versions: dict[str, str] = json.loads(done.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise InstallError(f"{python}: does not run: {error}", expected="a Python interpreter") from error
     return versions
 
 

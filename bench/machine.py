@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from types import ModuleType
 
 from msgspec import Struct
 
@@ -15,7 +16,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
     index: int
     uuid: str
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
     driver: str
 
 
@@ -38,8 +39,8 @@ class Load(Struct, frozen=True, kw_only=True):
     steal_seconds: float | None
 
 
-def this_machine() -> Machine:
-    """Describe the machine that this process runs on."""
+def this_machine(visible_gpus: str | None = None) -> Machine:
+    """Describe the machine that this process runs on; for `visible_gpus` see `gpus`."""
     import psutil  # a worker's environment has no psutil, and imports this file for its records
 
     return Machine(
@@ -49,7 +50,7 @@ def this_machine() -> Machine:
         logical_cpus=psutil.cpu_count() or 1,
         allowed_cpus=len(allowed_cpus()),
         memory_bytes=psutil.virtual_memory().total,
-        gpus=gpus(),
+        gpus=gpus(visible_gpus),
     )
 
 
@@ -60,28 +61,47 @@ def allowed_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def gpus() -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU, as the driver's own library lists them; none without a driver."""
+def gpus(visible: str | None) -> tuple[Gpu, ...]:
+    """Every NVIDIA GPU that we may use, as the driver's own library lists them; none without a driver.
+
+    Args:
+        visible: the value of CUDA_VISIBLE_DEVICES, by which a scheduler or a user keeps us off other GPUs: indices or
+            (beginnings of) UUIDs; None allows all. Partitions of a GPU (MIG) are not known here.
+    """
     try:
         import pynvml  # only the parent has it
     except ImportError:
         return ()
     try:
         pynvml.nvmlInit()
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Gpu(
-                index=index,
-                uuid=pynvml.nvmlDeviceGetUUID(handle),
-                name=pynvml.nvmlDeviceGetName(handle),
-                memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                driver=driver,
-            )
-            for index, handle in enumerate(handles)
-        )
+        count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError:
         return ()
+    found = []
+    for index in range(count):
+        try:
+            gpu = _gpu(pynvml, index)
+        except pynvml.NVMLError:  # counted, and not ours to use
+            continue
+        words = None if visible is None else [word.strip() for word in visible.split(",") if word.strip()]
+        if words is None or any(word == str(index) or gpu.uuid.startswith(word) for word in words):
+            found.append(gpu)
+    return tuple(found)
+
+
+def _gpu(pynvml: ModuleType, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    try:
+        memory_bytes = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+    except pynvml.NVMLError:  # as where CPU and GPU share their memory
+        memory_bytes = None
+    return Gpu(
+        index=index,
+        uuid=pynvml.nvmlDeviceGetUUID(handle),
+        name=pynvml.nvmlDeviceGetName(handle),
+        memory_bytes=memory_bytes,
+        driver=pynvml.nvmlSystemGetDriverVersion(),
+    )
 
 
 def load() -> Load:

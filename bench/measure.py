@@ -45,12 +45,13 @@ def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: 
         clock: see `Clock`.
     """
     sync()
-    memory.reset_peak()
+    reset = memory.reset_peak()
     cpu, wall = clock.cpu(), clock.wall()
     result = work()
     sync()
     wall, cpu = clock.wall() - wall, clock.cpu() - cpu
-    return Phase(name=name, wall_seconds=wall, cpu_seconds=cpu, peak_rss_bytes=memory.peak_rss_bytes()), result
+    peak = memory.peak_rss_bytes() if reset else None  # else it would be another phase's
+    return Phase(name=name, wall_seconds=wall, cpu_seconds=cpu, peak_rss_bytes=peak), result
 
 
 def cpu_seconds() -> float:

@@ -13,12 +13,13 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): "reset the peak resident set size"
 
 
-def reset_peak() -> None:
-    """Let the high-water mark start again from what is resident now, where the kernel allows it."""
+def reset_peak() -> bool:
+    """Let the high-water mark start again from what is resident now; False where the kernel does not allow it."""
     try:
         _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
     except OSError:
-        return
+        return False
+    return True
 
 
 def peak_rss_bytes() -> int | None:

@@ -85,6 +85,11 @@ def _check(contest: Contest, options: Options) -> None:
             expected="the same shape",
             hint="use --dataset synthetic, which takes any shape",
         )
+    if data.classes > workload.input.classes:
+        raise PlanError(
+            f"{workload.name}: it tells {workload.input.classes} classes apart, but {data.name} has {data.classes}",
+            expected=f'"classes": {data.classes}',
+        )
     batch_size = options.batch_size or workload.recipe.batch_size
     if batch_size > data.train_examples:
         raise PlanError(

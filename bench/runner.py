@@ -42,6 +42,8 @@ _LOOK_SECONDS = 0.5
 # A job that is over in less than this would otherwise wait for half a look.
 _FIRST_LOOK_SECONDS = 0.05
 _LOG_TAIL_LINES = 20
+# How long a worker that has told its end may take to end.
+_LAST_SECONDS = 10.0
 # Every library that brings its own pool of threads takes its size from one of these.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -78,7 +80,7 @@ def make_tasks(
     """Each job with its interpreter, versions and key.
 
     Raises:
-        InstallError: a backend is unknown, or not installed.
+        InstallError: a backend is unknown, or not installed; or this is not a clone.
     """
     tasks = []
     for job, data in jobs:
@@ -133,7 +135,7 @@ def run_tasks(
 
 def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer: Observer) -> Record:
     """Run one worker to its end, whatever that is."""
-    assignment, lines, log = (jobs / f"{task.key}.{end}" for end in ("assignment.json", "progress.jsonl", "log"))
+    assignment, lines, log = (jobs.resolve() / f"{task.key}.{end}" for end in ("assignment", "progress.jsonl", "log"))
     content = Assignment(
         job=task.job, adapter=task.entry.adapter, data=task.data.folder, train_evaluated=limits.train_evaluated
     )
@@ -152,7 +154,7 @@ def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer
     startup = next((line for line in told if isinstance(line, Startup)), None)
     epochs = tuple(line for line in told if isinstance(line, Epoch))
     end = next((line for line in told if isinstance(line, End)), None)
-    if timed_out or end is None:
+    if end is None:
         end = _end_unseen(worker.returncode, limits, log, timed_out=timed_out)
     if end.status == "ok":
         log.unlink(missing_ok=True)
@@ -194,6 +196,7 @@ def _start(task: Task, machine: Machine, assignment: Path, lines: Path, output: 
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            cwd=environments.PROJECT,  # `python -m` looks there first, so a stray `bench/` of the user's is not found
             env=_variables(task, machine),
             start_new_session=True,
         )
@@ -209,9 +212,12 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
     threads = str(task.job.threads)
     gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), "")
+    # A cluster's modules put their packages on the path; an environment that we made needs none of them.
+    ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
+    inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
     return {
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")},
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(environments.PROJECT), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": str(environments.PROJECT) + inherited,
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": gpu,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -223,9 +229,13 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
 def _watch(
     worker: subprocess.Popen[bytes], task: Task, machine: Machine, lines: Path, limits: Limits, observer: Observer
 ) -> tuple[bool, int | None]:
-    """Wait for the end, or for too long without a sign of progress; whether it was too long, and the GPU's peak."""
+    """Wait for the end, or for too long without a sign of progress; whether it was too long, and the GPU's peak.
+
+    A worker that has told its end may still hang in its framework's threads: it gets a few seconds more.
+    """
     gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
     size, seen, peak, look = 0, monotonic_seconds(), None, _FIRST_LOOK_SECONDS
+    patience = limits.timeout_seconds
     while worker.poll() is None:
         pause(look)
         look = min(2 * look, _LOOK_SECONDS)
@@ -233,8 +243,11 @@ def _watch(
             peak = max(filter(None, (peak, memory.driver_bytes(gpu, worker.pid))), default=None)
         if lines.stat().st_size != size:
             size, seen = lines.stat().st_size, monotonic_seconds()
-            observer.advanced(task, [line for line in read_lines(lines) if isinstance(line, Epoch)])
-        if monotonic_seconds() - seen > limits.timeout_seconds:
+            told = read_lines(lines)
+            observer.advanced(task, [line for line in told if isinstance(line, Epoch)])
+            if any(isinstance(line, End) for line in told):
+                patience = _LAST_SECONDS
+        if monotonic_seconds() - seen > patience:
             return True, peak
     return False, peak
 

@@ -123,9 +123,10 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
     what, _, where = message.partition(" - at `$")
     where = where.rstrip("`").removeprefix(".")
     try:
-        found = _value_at(json.loads(text), where)
-    except RecursionError:  # nested too deeply to show
-        found = "..."
+        whole = json.loads(text)
+    except (ValueError, RecursionError):  # also broken further on, or too deep or too long to show
+        return SpecError(f"{path}: {where or 'the file'}: {what}", expected="JSON that is whole")
+    found = _value_at(whole, where)
     place = f"{path}: {where}: " if where else f"{path}: "
     if key := re.fullmatch(r"Object contains unknown field `(.*)`", what):
         known = sorted(_fields(kind, where, found))
@@ -136,7 +137,7 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
         return SpecError(f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, found, key[1]))
     if what.startswith("Invalid"):
         parent, _, key_name = where.rpartition(".")
-        choices = _choices(kind, parent, _value_at(json.loads(text), parent), key_name)
+        choices = _choices(kind, parent, _value_at(whole, parent), key_name)
         return SpecError(
             f"{place}found {_shown(found)}", expected=choices, hint=closest(str(found), choices.split(", "))
         )

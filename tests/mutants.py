@@ -96,6 +96,17 @@ class IgnoresTheMasks(Reference):
         return super().train_epoch(order, None)
 
 
+class DropsNothingByItself(Reference):
+    def _draw(self, examples):
+        return [np.full((examples, *layer.shape), 1 - layer.rate) for layer in self._layers if layer.drops]
+
+
+class DropsWithoutASeed(Reference):
+    def __init__(self, job):
+        super().__init__(job)
+        self._random = np.random.RandomState()
+
+
 class _OtherOptimizer(Reference):
     changes: dict[str, object] = {}
 
@@ -127,15 +138,17 @@ MUTANTS = {
     SkipsTheLastBatch: "softmax",
     AveragesBatchMeans: "softmax",
     IgnoresTheOrder: "softmax",
-    TransposesAKernel: "cnn",
+    TransposesAKernel: "dropout",
     EditsItsInput: "softmax",
     ReturnsSoftmax: "softmax",
     ReturnsFloat64: "softmax",
-    DropsWhilePredicting: "cnn",
+    DropsWhilePredicting: "dropout",
     NeverTrains: "softmax",
     TrainsWhilePredicting: "softmax",
     ForgetsOptimizerState: "mlp-relu",
-    IgnoresTheMasks: "cnn",
+    IgnoresTheMasks: "dropout",
+    DropsNothingByItself: "dropout",
+    DropsWithoutASeed: "dropout",
     WrongEpsilon: "mlp-relu",
     WrongEpsilonForm: "mlp-relu",
     WrongLearningRate: "mlp-relu",

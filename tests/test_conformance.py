@@ -7,79 +7,97 @@ import subprocess
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from backends.reference import Reference
 from bench.conformance import CHECKS, Finding, make_case
-from bench.data import read_part
+from bench.data import materialise, read_part
 from bench.environments import PROJECT, entry
+from bench.machine import this_machine
 from bench.worker import Assignment
 from conftest import FRAMEWORKS, make_job
-from mutants import MUTANTS
+from mutants import MUTANTS, DropsWithoutASeed, EditsItsInput, IgnoresTheOrder, NeverTrains, ReturnsSoftmax
+from specs.model import Workload
+from workloads import PROVEN, small_workload
 
 
 @pytest.fixture(scope="module")
-def cases(mnist_5k):
-    """A case per workload, made once: checks must leave it as it is."""
+def cases(mnist_5k, places):
+    """A case per workload, made once; small, as the reference takes its time."""
     images, labels = read_part(Path(mnist_5k.folder), "train")
-    # One prediction batch and a bit; the CNN in float64 is slow.
+    spread = np.arange(0, 4000, 3)  # over one prediction batch, and all digits, which lie sorted
+    dropout = small_workload("relu")
+    synthetic = materialise("synthetic", dropout.input, places)
     return {
-        name: make_case(make_job(name, batch_size=9), images[:1100], labels[:1100])
-        for name in ("softmax", "mlp-relu", "cnn")
+        **{
+            name: make_case(make_job(name, batch_size=9), images[spread], labels[spread])
+            for name in ("softmax", "mlp-relu")
+        },
+        "dropout": make_case(make_job(dropout, batch_size=9), *read_part(Path(synthetic.folder), "train")),
     }
 
 
-def prove(backend: str, workload: str, data: str, folder: Path, environments) -> list[Finding]:
-    """The findings on a backend, in its own environment."""
+def prove(backend: str, workload: Workload, data: str, folder: Path, environments, device="cpu") -> list[Finding]:
+    """The findings on a backend, in its own environment, through the runner's own door."""
     chosen = entry(backend)
-    job = make_job(workload, backend=backend, threads=len(os.sched_getaffinity(0)))
+    job = make_job(workload, backend=backend, device=device, threads=len(os.sched_getaffinity(0)))
     assignment = Assignment(job=job, adapter=chosen.adapter, data=data, train_evaluated=0)
-    (folder / "assignment.json").write_bytes(msgspec.json.encode(assignment))
-    command = [
-        environments.require(backend),
-        "-m",
-        "bench.conformance",
-        folder / "assignment.json",
-        folder / "findings.json",
-    ]
-    variables = {**os.environ, **chosen.variables, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
+    (folder / "assignment").write_bytes(msgspec.json.encode(assignment))
+    python = str(environments.require(backend))
+    gpu = next((g.uuid for g in this_machine().gpus if device == f"cuda:{g.index}"), "")
+    variables = {**os.environ, **chosen.variables, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": gpu}
+    command = [python, "-m", "bench.conformance", folder / "assignment", folder / "findings"]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return msgspec.json.decode((folder / "findings.json").read_bytes(), type=list[Finding])
+    return msgspec.json.decode((folder / "findings").read_bytes(), type=list[Finding])
 
 
-@pytest.mark.framework
-@pytest.mark.parametrize("workload", ["softmax", "mlp-relu", "cnn"])
-@pytest.mark.parametrize("backend", FRAMEWORKS)
-def test_backend_does_what_the_reference_does(backend, workload, mnist_5k, tmp_path, environments):
-    findings = prove(backend, workload, mnist_5k.folder, tmp_path, environments)
-    print(f"{backend} {workload}: " + ", ".join(f"{f.check} {f.deviation:.2f} ({f.where})" for f in findings))
-    assert [finding.check for finding in findings] == ["prediction", "steps", "epoch", "purity"]
+def assert_proven(backend, name, tmp_path, environments, places, device="cpu"):
+    workload = PROVEN[name]
+    data = materialise("mnist-5k" if workload.input.shape == (28, 28, 1) else "synthetic", workload.input, places)
+    findings = prove(backend, workload, data.folder, tmp_path, environments, device)
+    print(f"{backend} {name}: " + ", ".join(f"{f.check} {f.deviation:.2f} ({f.where})" for f in findings))
+    assert [finding.check for finding in findings] == ["prediction", "steps", "epoch", "purity", "own dropout"]
     assert all(finding.deviation <= 1 for finding in findings), findings
 
 
+@pytest.mark.framework
+@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_backend_does_what_the_reference_does(backend, name, tmp_path, environments, places):
+    assert_proven(backend, name, tmp_path, environments, places)
+
+
+@pytest.mark.gpu
+@pytest.mark.framework
+@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_backend_does_what_the_reference_does_on_a_gpu(backend, name, tmp_path, environments, places):
+    if not this_machine().gpus:
+        pytest.skip("this machine has no NVIDIA GPU")
+    assert_proven(backend, name, tmp_path, environments, places, device="cuda:0")
+
+
 def test_the_reference_passes_its_own_checks(cases):
-    assert all(
-        check(Reference, case).deviation == 0 for case in (cases["softmax"], cases["mlp-relu"]) for check in CHECKS
-    )
+    assert all(check(Reference, case).deviation == 0 for case in cases.values() for check in CHECKS)
+
+
+def caught_by(mutant, cases) -> list[Finding]:
+    case = cases[MUTANTS[mutant]]
+    own = replace(case, images=case.images.copy())  # one of them edits its input
+    return [finding for check in CHECKS if (finding := check(mutant, own)).deviation > 1]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_caught(mutant, cases):
-    case = cases[MUTANTS[mutant]]
-    own = msgspec.structs.replace(case, images=case.images.copy())
-    caught = [finding for check in CHECKS if (finding := check(mutant, own)).deviation > 1]
+    caught = caught_by(mutant, cases)
     print(f"{mutant.__name__}: caught by " + ", ".join(f"{f.check} ({f.where}: {f.deviation:.3g})" for f in caught))
     assert caught
 
 
 def test_every_check_catches_a_mutant(cases):
-    catching = {
-        check.__name__
-        for mutant in MUTANTS
-        for check in CHECKS
-        if MUTANTS[mutant] == "softmax"
-        and check(mutant, msgspec.structs.replace(cases["softmax"], images=cases["softmax"].images.copy())).deviation
-        > 1
-    }
-    assert catching == {check.__name__ for check in CHECKS}
+    mutants = (IgnoresTheOrder, ReturnsSoftmax, EditsItsInput, NeverTrains, DropsWithoutASeed)
+    catching = {finding.check for mutant in mutants for finding in caught_by(mutant, cases)}
+    assert catching == {"prediction", "steps", "epoch", "purity", "own dropout"}

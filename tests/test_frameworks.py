@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
 from bench.record import read_run
+from bench.report.frame import epochs_frame, summarise
+from bench.report.tables import print_table
 from bench.runner import Limits, make_tasks, run_tasks
 from conftest import FRAMEWORKS
 from specs.loading import find_suite, find_workload
@@ -77,6 +81,17 @@ def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(reco
             epoch.training.peak_rss_bytes is None or 3e7 < epoch.training.peak_rss_bytes < 4e9
             for epoch in record.epochs
         )
+
+
+@pytest.mark.framework
+def test_the_terminal_table_fits_80_columns_with_nothing_cut_off(records):
+    frame = epochs_frame(records)
+    console = Console(width=80, file=io.StringIO())
+    print_table(summarise(frame), frame, console)
+    text = console.file.getvalue()
+    assert "…" not in text
+    for word in ("softmax", "mlp-relu", "keras-tensorflow", "pytorch", "accuracy", "images/s", "memory", "start"):
+        assert word in text
 
 
 @pytest.mark.framework

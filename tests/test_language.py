@@ -64,6 +64,16 @@ BAD = {
     "softmax in the model": (changed("layers/7/activation", "relu"), ["layers[7].activation", "logits"]),
     "batch of nothing": (changed("recipe/batch_size", 0), ["recipe.batch_size", "0", ">= 1"]),
     "a name that is a path": (changed("name", "../../etc/passwd"), ["name", "../../etc/passwd", "lower-case"]),
+    "wrong and then broken": ('{"name": 3, ', ["name", "expected: JSON that is whole"]),
+    "wrong and then more": ('{"name": "x", "title": 3} trailing', ["title", "got `int`"]),
+    "a number of 5,000 digits": (
+        changed("recipe/epochs", 1).replace('"epochs": 1', '"epochs": ' + "9" * 5000),
+        ["epochs"],
+    ),
+    "wrong and then too deep": (
+        changed("layers/0/activation", "x").replace('"name"', '"a": ' + "[" * 5000 + "]" * 5000 + ', "name"'),
+        ["mine.json"],
+    ),
     "not a number": (json.dumps(GOOD).replace("0.95", "NaN"), ["not JSON", "invalid character"]),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.reference import Reference
@@ -12,21 +11,8 @@ from backends.reference_layers import build_layers, cross_entropy
 from backends.reference_updates import build_update
 from conftest import make_job
 from specs.initial import dropout_masks
-from specs.loading import find_workload
-from specs.model import Adadelta, Conv2d, Dense, Dropout, Flatten, Input, MaxPool2d, RmsProp, Sgd
-
-
-def small_workload(activation):
-    """Every layer type once, on 7x6 images of two channels, so that no two sizes are equal."""
-    layers = (
-        Conv2d(filters=3, kernel_size=(2, 3), activation=activation),
-        MaxPool2d(pool_size=(2, 3)),
-        Dropout(rate=0.25),
-        Flatten(),
-        Dense(units=5, activation=activation),
-        Dense(units=4, activation="linear"),
-    )
-    return replace(find_workload("cnn"), input=Input(shape=(7, 6, 2), classes=4), layers=layers)
+from specs.model import Adadelta, RmsProp, Sgd
+from workloads import small_workload
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "linear"])

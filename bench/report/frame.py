@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from bench.record import Epoch, Record
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
-CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "epochs", "batch_size"]
+CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
 CONTESTANT = [*CELL, "backend"]
 
 
@@ -30,7 +32,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per contestant, medians over its jobs.
+    """A row per contestant, over its jobs that ended ok (`ok_jobs` of `jobs`).
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
     over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
@@ -66,6 +68,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "device_name": _device_name(record),
         "threads": job.threads,
         "workload": job.workload.name,
+        "spec": _spec(record),
         "backend": job.backend,
         "epochs": job.epochs,
         "batch_size": job.batch_size,
@@ -157,6 +160,11 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
         "device_peak_bytes": ok["device_peak_bytes"].max(),
     }
+
+
+def _spec(record: Record) -> str:
+    """What tells two workloads of one name apart: a few digits of a hash of everything they say."""
+    return hashlib.sha256(msgspec.json.encode(record.job.workload, order="sorted")).hexdigest()[:6]
 
 
 def _device_name(record: Record) -> str:

@@ -25,8 +25,8 @@ used the same update formulas with the same constants; accuracy and loss were co
 Dropout masks are each framework's own. Accuracy is that of the last epoch, never of the best."""
 
 
-def write_report(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """Write the report of the run in a folder; its summary, and record files that were damaged and left out.
+def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Write the report of the run in a folder; its summary, its frame, and damaged record files, which are left out.
 
     Raises:
         RunError: there is no run or no record in it, or the folder cannot be written.
@@ -40,19 +40,24 @@ def write_report(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    write_atomically(folder / "report.md", _page(folder.name, records, summary, plots, damaged).encode())
-    return summary, damaged
+    write_atomically(folder / "report.md", _page(folder.name, records, (summary, frame), plots, damaged).encode())
+    return summary, frame, damaged
 
 
 def _page(
-    name: str, records: Sequence[Record], summary: pd.DataFrame, plots: Sequence[str], damaged: Sequence[Path]
+    name: str,
+    records: Sequence[Record],
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    plots: Sequence[str],
+    damaged: Sequence[Path],
 ) -> str:
+    summary, frame = tables
     parts = [f"# {name}", _FAIRNESS]
     for heading, group in groups(summary):
         parts.append(f"## {heading}")
         for title, columns in SECTIONS:
             parts += [f"### {title}", markdown(group, columns)]
-    parts.append("\n".join(f"- {line}" for line in notes(summary)))
+    parts.append("\n".join(f"- {line}" for line in notes(summary, frame)))
     for plot in plots:
         parts += [f"![{plot}](plots/{plot}.png)", f"*{_CAPTIONS[plot]}*"]
     parts += ["## Where and with what", _machines(records), _versions(records)]

@@ -14,10 +14,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bench.report import words
 from bench.report.frame import steady
+from bench.report.tables import label
 
 # Okabe and Ito's colours, told apart also by readers who do not tell red from green.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-_FACET = ["dataset", "workload", "epochs", "batch_size"]
+_FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
 _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -33,7 +34,7 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
     ok = frame[frame["status"] == "ok"].copy()
     if ok.empty:
         return []
-    ok["contestant"] = _contestants(ok)
+    ok["contestant"], ok["label"] = _contestants(ok), label(ok)
     folder.mkdir(parents=True, exist_ok=True)
     bars: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series], Callable[[float], str]]] = {
         "epoch-time": ("seconds per training epoch", lambda e: e["train_wall_seconds"], words.seconds),
@@ -52,11 +53,11 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def _contestants(frame: pd.DataFrame) -> pd.Series:
-    """The backend, with device and machine where there are several."""
+    """The backend, with device, threads and machine where there are several."""
     names = frame["backend"]
-    for column in ("device", "machine"):
+    for column, text in (("device", " {}"), ("threads", " {} threads"), ("machine", " {}")):
         if frame[column].nunique() > 1:
-            names = names + " " + frame[column]
+            names = names + frame[column].map(text.format)
     return names
 
 
@@ -67,7 +68,7 @@ def _curves(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots(len(facets), 2, squeeze=False)
     for (accuracy, loss), facet in zip(axes, facets, strict=True):
         _draw_curves(accuracy, loss, facet, _colours(frame))
-        accuracy.set_title(_title(facet, frame), loc="left", fontweight="bold")
+        accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
         loss.set_ylabel("loss, cross-entropy")
@@ -75,8 +76,8 @@ def _curves(frame: pd.DataFrame) -> Figure:
             axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlabel("epoch")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    entries = {label: handle for row in axes for handle, label in zip(*row[0].get_legend_handles_labels(), strict=True)}
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
@@ -110,7 +111,7 @@ def _bars(
     colours = _colours(frame)
     for axis, facet in zip(axes, facets, strict=True):
         _panel(axis, facet, colours, values, text)
-        axis.set_title(_title(facet, frame), loc="left", fontweight="bold")
+        axis.set_title(_title(facet), loc="left", fontweight="bold")
     axes[-1].set_xlabel(f"{title} (bar: median; dots: epochs)")
     return figure
 
@@ -149,13 +150,8 @@ def _colours(frame: pd.DataFrame) -> dict[str, str]:
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
 
 
-def _title(facet: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """The workload and its data set; epochs and batch size where it was run with several."""
-    dataset, workload, epochs, batch_size = facet[_FACET].iloc[0]
-    same_workload = frame[frame["workload"] == workload]
-    extra = f", {epochs} epochs" if same_workload["epochs"].nunique() > 1 else ""
-    extra += f", batch {batch_size}" if same_workload["batch_size"].nunique() > 1 else ""
-    return f"{workload} on {dataset}{extra}"
+def _title(facet: pd.DataFrame) -> str:
+    return f"{facet['label'].iloc[0]} on {facet['dataset'].iloc[0]}"
 
 
 def _gigabytes(value: float) -> str:

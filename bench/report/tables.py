@@ -24,7 +24,7 @@ def _accuracy(row: Row) -> str:
 
 # Column title -> its text; these fit a terminal of 80 columns.
 _SHORT: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["workload"],
+    "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "accuracy": _accuracy,
     "epoch": lambda row: words.seconds(row["epoch_seconds"]) + ("" if row["epochs"] > 1 else "*"),
@@ -34,10 +34,10 @@ _SHORT: dict[str, Callable[[Row], str]] = {
     "start": lambda row: words.seconds(row.get("startup_seconds")),
 }
 _RESULTS: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["workload"],
+    "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "epochs": lambda row: str(row["epochs"]),
-    "seeds": lambda row: str(row["seeds"]),
+    "jobs": lambda row: f"{row['ok_jobs']} of {row['jobs']}",
     "published": lambda row: words.percent(row["course_accuracy"]),
     "test accuracy": _accuracy,
     "lowest to highest": lambda row: (
@@ -49,7 +49,7 @@ _RESULTS: dict[str, Callable[[Row], str]] = {
     "test loss": lambda row: f"{row['test_loss']:.4f}",
 }
 _SPEED: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["workload"],
+    "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
     "fastest to slowest epoch": lambda row: (
@@ -62,7 +62,7 @@ _SPEED: dict[str, Callable[[Row], str]] = {
     "prediction images/s": lambda row: words.per_second(row["predict_examples_per_second"]),
 }
 _START: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["workload"],
+    "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "import": lambda row: words.seconds(row["import_seconds"]),
     "build": lambda row: words.seconds(row["build_seconds"]),
@@ -79,12 +79,13 @@ SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up and memory", _
 
 def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """What may stand in one table, with its heading: one data set, one machine, one device."""
+    summary = summary.assign(label=label(summary))
     for _, group in summary.groupby(GROUP, sort=False, dropna=False):
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
         yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
 
 
-def print_table(summary: pd.DataFrame, console: Console) -> None:
+def print_table(summary: pd.DataFrame, frame: pd.DataFrame, console: Console) -> None:
     """The short table on the terminal, within 80 columns; what failed is named under it."""
     for heading, group in groups(summary):
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -93,12 +94,12 @@ def print_table(summary: pd.DataFrame, console: Console) -> None:
         previous = None
         for row in _rows(group):
             cells = _cells(row)
-            first = row["workload"] if row["workload"] != previous else ""
+            first = cells[0] if cells[0] != previous else ""
             table.add_row(first, *map(escape, cells[1:]))
-            previous = row["workload"]
+            previous = cells[0]
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
         console.print(table)
-    for line in notes(summary):
+    for line in notes(summary, frame):
         console.print(line, highlight=False, markup=False)
 
 
@@ -111,8 +112,8 @@ def markdown(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> st
     return "\n".join(lines)
 
 
-def notes(summary: pd.DataFrame) -> list[str]:
-    """What a reader must know to read the table rightly."""
+def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """What a reader must know to read the table rightly: of the summary, and of every job that did not end ok."""
     ok = summary[summary["status"] == "ok"]
     found = []
     if (summary["epochs"] == 1).any():
@@ -122,11 +123,27 @@ def notes(summary: pd.DataFrame) -> list[str]:
     load, threads = summary["load_average"].max(), summary["threads"].max()
     if load > _BUSY * threads:
         found.append(f"Other work ran on the machine (load up to {load:.1f}, {threads} threads): times are disturbed.")
+    jobs = frame.drop_duplicates("key")
     found += [
-        f"{row['workload']} {row['backend']} {row['device']}: {row['status']}, {row['reason']}"
-        for row in _rows(summary[summary["ok_jobs"] < summary["jobs"]])
+        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
+        for row in _rows(jobs[jobs["status"] != "ok"])
+    ]
+    partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
+    found += [
+        f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']} of {row['jobs']} jobs"
+        " that ended ok."
+        for row in _rows(partly)
     ]
     return found
+
+
+def label(summary: pd.DataFrame) -> pd.Series:
+    """A row's workload by name, and what tells it apart where one name was run in several ways."""
+    names = summary["workload"]
+    for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
+        ways = summary.groupby("workload")[column].transform("nunique")
+        names = names + summary[column].map(text.format).where(ways > 1, "")
+    return names
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:
@@ -135,5 +152,5 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
 
 def _cells(row: Row) -> list[str]:
     if row["status"] != "ok":
-        return [row["workload"], row["backend"], row["status"], *[words.ABSENT] * (len(_SHORT) - 3)]
+        return [row["label"], row["backend"], row["status"], *[words.ABSENT] * (len(_SHORT) - 3)]
     return [text(row) for text in _SHORT.values()]

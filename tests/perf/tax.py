@@ -68,9 +68,11 @@ def main(backend: str, workload: str, output: str) -> None:
         "python": platform.python_version(),
         "load_average": os.getloadavg()[0],
         "ratios": ratios,
+        "verdict": verdict(ratios["track / plain, cpu"]),
         "python_calls_per_step": calls,
         "seconds": seconds,
     }
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
     Path(output).write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({"backend": backend, "workload": workload, **ratios, "calls": calls}))
 
@@ -107,6 +109,15 @@ def interval(ours: list[float], theirs: list[float]) -> dict[str, float]:
     medians = np.median(random.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
     low, high = np.quantile(medians, [0.025, 0.975])
     return {"median": float(np.median(ratios)), "low": float(low), "high": float(high)}
+
+
+def verdict(ratio: dict[str, float]) -> str:
+    """Whether the track costs at most 1 % on top, by the upper bound; or at what precision that is not resolved."""
+    if ratio["high"] <= 1.01:
+        return "at most 1 % on top"
+    if ratio["low"] > 1.01:
+        return "more than 1 % on top"
+    return f"not resolved at +-{50 * (ratio['high'] - ratio['low']):.1f} %"
 
 
 def calls_per_step(epoch, order: np.ndarray, examples: int) -> float:

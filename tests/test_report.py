@@ -1,0 +1,142 @@
+"""What the report says of records: what is averaged, what is kept apart, what is left out."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from bench.machine import Load, this_machine
+from bench.measure import Phase
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.tables import label, notes
+from bench.report.words import gigabytes, per_second, percent, seconds
+from conftest import make_job
+from specs.loading import find_workload
+
+
+def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
+    """A record of four epochs; the first is slow, the best is not the last."""
+    made = make_job(**{"epochs": len(times), **job})
+
+    def phase(name, value):
+        return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
+
+    epochs = tuple(
+        Epoch(
+            number=number,
+            training=phase("train", time),
+            prediction=phase("predict", 0.5),
+            running_loss=1.0,
+            test_loss=1.0,
+            test_accuracy=accuracy,
+            train_loss=1.0,
+            train_accuracy=accuracy,
+            order_checksum="o",
+        )
+        for number, (time, accuracy) in enumerate(zip(times, accuracies, strict=True), start=1)
+    )
+    quiet = Load(load_average=0.5, steal_seconds=None)
+    return Record(
+        format=FORMAT,
+        key=key,
+        status=status,
+        reason="" if status == "ok" else "why",
+        details="",
+        job=made,
+        data=DataUsed(name=data, checksum=data, train_examples=1000, test_examples=100),
+        machine=replace(this_machine(), name="m"),
+        versions={},
+        started="2026-01-01T00:00:00Z",
+        wall_seconds=1.0,
+        cpu_seconds=1.0,
+        load_before=quiet,
+        load_after=quiet,
+        startup=Startup(
+            phases=(phase("import", 1.0), phase("build", 2.0), phase("load", 3.0)),
+            weights_checksum="w",
+            settings={},
+            train_evaluated=10,
+        ),
+        epochs=epochs if status == "ok" else (),
+        device_memory=None,
+        device_peak_bytes=None,
+    )
+
+
+def summary(*records):
+    return summarise(epochs_frame(records))
+
+
+def test_accuracy_is_the_last_epochs_and_time_the_median_without_the_first():
+    [row] = summary(make_record()).to_dict("records")
+    assert row["test_accuracy"] == 0.7
+    assert row["epoch_seconds"] == 2.0
+    assert row["first_epoch_seconds"] == 4.0
+    assert row["startup_seconds"] == 6.0
+    assert row["train_examples_per_second"] == 500
+    assert row["predict_examples_per_second"] == 200
+
+
+def test_seeds_are_averaged_and_their_spread_kept():
+    [row] = summary(make_record("a", seed=0), make_record("b", seed=1, accuracies=(0, 0, 0, 0.9))).to_dict("records")
+    assert row["test_accuracy"] == pytest.approx(0.8)
+    assert (row["test_accuracy_low"], row["test_accuracy_high"], row["seeds"]) == (0.7, 0.9, 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"data": "e"}, {"threads": 2}, {"batch_size": 64}, {"workload": replace(find_workload("softmax"), title="x")}],
+)
+def test_what_differs_in_more_than_the_backend_is_never_compared(other):
+    slow = make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch")
+    table = summary(make_record("b"), replace(slow, job=slow.job))
+    assert sorted(table["times_fastest"]) == [1.0, 4.0]
+    apart = summary(make_record("b"), make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch", **other))
+    assert list(apart["times_fastest"]) == [1.0, 1.0]
+
+
+def test_two_models_of_one_name_are_told_apart():
+    table = summary(make_record("a"), make_record("b", workload=replace(find_workload("softmax"), title="x")))
+    assert len(set(label(table))) == 2
+    assert all(name.startswith("softmax ") for name in label(table))
+
+
+def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
+    records = [make_record("a", seed=0), make_record("b", seed=1, status="diverged")]
+    frame = epochs_frame(records)
+    table = summarise(frame)
+    assert table[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
+    told = notes(table, frame)
+    assert "softmax reference cpu, seed 1: diverged, why" in told
+    assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok." in told
+
+
+def test_only_the_newest_of_two_records_of_one_job_counts():
+    old = make_record("a")
+    new = replace(old, key="b", started="2026-01-02T00:00:00Z")
+    assert newest([new, old]) == [new]
+    assert len(newest([old, replace(new, machine=replace(old.machine, name="other"))])) == 2
+
+
+def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
+    frame = epochs_frame([make_record()])
+    assert any("not a verdict" in line for line in notes(summarise(frame), frame))
+    assert not any("disturbed" in line for line in notes(summarise(frame), frame))
+    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))
+    frame = epochs_frame([busy])
+    assert any("load up to 5.0, 1 threads" in line for line in notes(summarise(frame), frame))
+
+
+def test_the_published_figure_stands_only_beside_the_published_training():
+    whole = make_record(times=(1.0,) * 50, accuracies=(0.9,) * 50, batch_size=128)
+    assert epochs_frame([replace(whole, data=replace(whole.data, name="mnist"))])["course_accuracy"].iloc[0] == 0.917
+    assert epochs_frame([whole])["course_accuracy"].isna().all()
+    assert epochs_frame([make_record(data="mnist")])["course_accuracy"].isna().all()
+
+
+def test_numbers_are_written_as_people_read_them():
+    assert (percent(0.98074), percent(None), percent(float("nan"))) == ("98.07 %", "-", "-")
+    assert (seconds(12.345), seconds(0.0123), seconds(None)) == ("12.3 s", "12.3 ms", "-")
+    assert (gigabytes(1.5e9), gigabytes(2.5e8), gigabytes(None)) == ("1.50 GB", "250 MB", "-")
+    assert (per_second(83_412.0), per_second(0.0), per_second(None)) == ("83,400", "-", "-")
