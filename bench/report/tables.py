@@ -88,7 +88,7 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def print_table(summary: pd.DataFrame, frame: pd.DataFrame, console: Console) -> None:
     """The short table on the terminal, within 80 columns; what failed is named under it."""
     for heading, group in groups(summary):
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         for title in _SHORT:
             table.add_column(title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True)
         previous = None
