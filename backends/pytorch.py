@@ -60,10 +60,10 @@ class PyTorch:
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         self._model.train()
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        done = 0
-        for batch in torch.from_numpy(order).to(self._device).split(self._job.batch_size):
+        batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
+        for step, batch in enumerate(batches):
             if masks is not None:
-                self._inject([mask[done : done + len(batch)] for mask in masks])
+                self._inject(masks, step)
             loss = functional.cross_entropy(
                 self._model(self._images.index_select(0, batch)), self._labels.index_select(0, batch)
             )
@@ -71,8 +71,7 @@ class PyTorch:
             loss.backward()
             self._optimizer.step()
             total.add_(loss.detach(), alpha=len(batch))  # on the device: `.item()` would wait for every step
-            done += len(batch)
-        return total.item() / done
+        return total.item() / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
         self._model.eval()
@@ -120,8 +119,10 @@ class PyTorch:
                 self._dropouts.extend(modules)
         self._model.extend(module for module in modules if not isinstance(module, nn.Identity))
 
-    def _inject(self, masks: list[np.ndarray]) -> None:
-        for dropout, mask in zip(self._dropouts, masks, strict=True):
+    def _inject(self, masks: contract.Masks, step: int) -> None:
+        size = self._job.batch_size
+        for dropout, whole in zip(self._dropouts, masks, strict=True):
+            mask = whole[step * size : (step + 1) * size]
             shape = dropout.image or mask.shape[1:]
             moved = np.moveaxis(mask.reshape(-1, *shape), -1, 1)  # channels first; a vector stays as it is
             dropout.mask = torch.from_numpy(moved.reshape(len(mask), -1) if dropout.image else moved).to(self._device)

@@ -8,16 +8,21 @@ from torch import Tensor
 from specs.model import Adadelta, Optimizer, RmsProp, Sgd
 
 
-class RmsPropInsideRoot(torch.optim.Optimizer):
+class RmsPropInsideRoot:
     """`v = rho v + (1 - rho) g^2; w = w - lr g / sqrt(v + epsilon)`, which `torch.optim.RMSprop` cannot do.
 
-    Its epsilon is outside the root. Each line updates all weights in one call, as `foreach=True` does in PyTorch.
+    Its epsilon is outside the root. Each line updates all weights in one call, as `foreach=True` does in PyTorch. It is
+    no `torch.optim.Optimizer`: that class's hooks cost 71 calls a step, 15 % of softmax regression's time.
     """
 
     def __init__(self, parameters: list[Tensor], spec: RmsProp) -> None:
-        super().__init__(parameters, {})
         self._spec, self._weights = spec, parameters
         self._v = [torch.zeros_like(weight) for weight in parameters]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last step."""
+        for weight in self._weights:
+            weight.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
@@ -30,7 +35,7 @@ class RmsPropInsideRoot(torch.optim.Optimizer):
         torch._foreach_addcdiv_(self._weights, gradients, roots, -self._spec.learning_rate)
 
 
-def build_optimizer(spec: Optimizer, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def build_optimizer(spec: Optimizer, parameters: list[Tensor]) -> RmsPropInsideRoot | torch.optim.Optimizer:
     """The optimizer that the spec names, every constant given, none left to PyTorch's defaults."""
     match spec:
         case Sgd():

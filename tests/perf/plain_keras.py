@@ -25,8 +25,8 @@ def cnn():
     ]
 
 
-def make(workload):
-    """The compiled model."""
+def make(workload, weights):
+    """The compiled model, from given weights."""
     parts = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
     model = keras.Sequential([keras.Input((28, 28, 1)), *parts])
     model.compile(
@@ -36,12 +36,14 @@ def make(workload):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
+    for variable, value in zip(model.trainable_variables, weights.values(), strict=True):
+        variable.assign(value)
     return model
 
 
-def plain_loop(workload, images, labels, threads):
+def plain_loop(workload, weights, images, labels, threads):
     """An epoch as a function of its order: a pipeline built once that gathers what an order variable names."""
-    model = make(workload)
+    model = make(workload, weights)
     with tf.device("CPU"):
         x, y = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)
         indices = tf.Variable(np.zeros(0, np.int64), shape=[None])
@@ -65,9 +67,9 @@ def plain_loop(workload, images, labels, threads):
     return epoch
 
 
-def tutorial_loop(workload, images, labels, threads):
+def tutorial_loop(workload, weights, images, labels, threads):
     """An epoch as Keras's tutorials write it: `model.fit` on arrays."""
-    model = make(workload)
+    model = make(workload, weights)
 
     def epoch(order):
         return model.fit(images[: len(order)], labels[: len(order)], batch_size=128, verbose=0).history["loss"][0]

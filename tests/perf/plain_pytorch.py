@@ -48,18 +48,21 @@ class RmsProp:
         torch._foreach_addcdiv_(self.parameters, gradients, roots, -1e-3)
 
 
-def make(workload):
-    """The model and its optimizer."""
+def make(workload, weights):
+    """The model from given weights, and its optimizer."""
     model = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), weights.values(), strict=True):
+            parameter.copy_(torch.from_numpy(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T))
     if workload == "cnn":
         return model, torch.optim.Adadelta(model.parameters(), lr=1.0, rho=0.95, eps=1e-7, foreach=True)
     return model, RmsProp(model.parameters())
 
 
-def plain_loop(workload, images, labels, threads):
+def plain_loop(workload, weights, images, labels, threads):
     """An epoch as a function of its order: data as two tensors, one gather per batch, the loss kept."""
     torch.set_num_threads(threads)
-    model, optimizer = make(workload)
+    model, optimizer = make(workload, weights)
     x, y = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
 
     def epoch(order):
@@ -76,10 +79,10 @@ def plain_loop(workload, images, labels, threads):
     return epoch
 
 
-def tutorial_loop(workload, images, labels, threads):
+def tutorial_loop(workload, weights, images, labels, threads):
     """An epoch as PyTorch's tutorials write it: a shuffling DataLoader over a TensorDataset, `.item()` per step."""
     torch.set_num_threads(threads)
-    model, optimizer = make(workload)
+    model, optimizer = make(workload, weights)
     dataset = TensorDataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels))
     loader = DataLoader(dataset, batch_size=128, shuffle=True)
 
