@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 
 from backends.registry import BACKENDS, ENVIRONMENTS
-from bench import commands
 from specs.errors import UserError
 
 _EXAMPLES = """\
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        module, _, name = options.command.partition(":")
+        return int(getattr(importlib.import_module(module), name)(options))
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -60,20 +61,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(subparsers)
     report = subparsers.add_parser("report", help="tables and plots of a run, from its records")
     report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
-    report.set_defaults(command=commands.report)
-    subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(command=commands.listing)
+    report.set_defaults(command="bench.commands:report")
+    subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
+        command="bench.listing:listing"
+    )
     show = subparsers.add_parser("show", help="a workload: layers, shapes, parameters, arithmetic")
     show.add_argument("workload", help="a name from 'bench list', or a JSON file")
-    show.set_defaults(command=commands.show)
+    show.set_defaults(command="bench.listing:show")
     data = subparsers.add_parser("data", help="where the data sets are; 'fetch' downloads MNIST")
     data.add_argument("action", nargs="?", choices=["list", "fetch"], default="list")
     _add_data_directory(data)
-    data.set_defaults(command=commands.data)
+    data.set_defaults(command="bench.commands:data")
     environment = subparsers.add_parser("environment", help="the frameworks' environments; 'create' installs them")
     environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
     environment.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)}; all if none")
     environment.add_argument("--cpu", action="store_true", help="CPU builds, even where there is an NVIDIA GPU")
-    environment.set_defaults(command=commands.environment)
+    environment.set_defaults(command="bench.listing:environment")
     return parser
 
 
@@ -99,7 +102,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument(
         "--python", action="append", type=_override, default=[], metavar="ENV=PATH", help="another interpreter"
     )
-    run.set_defaults(command=commands.run)
+    run.set_defaults(command="bench.commands:run")
 
 
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."

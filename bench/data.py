@@ -23,11 +23,10 @@ from msgspec import Struct
 from specs.errors import UserError
 from specs.initial import synthetic_stream
 from specs.loading import closest
-from specs.model import Input
+from specs.model import DATASETS, Input
 
 Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
 
-NAMES = ("mnist", "mnist-5k", "synthetic")
 FALLBACK = "mnist-5k"  # what stands in for MNIST where it cannot be had
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -80,16 +79,16 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     """The data set as arrays in the cache, fetched first if need be, its checksum recomputed.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `DATASETS`.
         spec: the shape and classes that a synthetic data set takes.
         places: see `Places`.
 
     Raises:
         DataError: unknown name; files missing, corrupt or truncated; no mirror answers; the cache is not writable.
     """
-    if name not in NAMES:
+    if name not in DATASETS:
         raise DataError(
-            f"no data set is named '{name}'", expected=f"one of {', '.join(NAMES)}", hint=closest(name, [*NAMES])
+            f"no data set is named '{name}'", expected=f"one of {', '.join(DATASETS)}", hint=closest(name, [*DATASETS])
         )
     if name == "mnist":
         arrays = _read_mnist(_find_mnist(places))

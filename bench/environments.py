@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from backends.registry import BACKENDS, ENVIRONMENTS, OWN_ENVIRONMENT, WORKER_REQUIREMENTS, Entry
-from bench.record import write_atomically
+from bench.files import write_atomically
 from specs.errors import UserError
 from specs.loading import closest
 

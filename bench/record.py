@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from backends.contract import DeviceMemory, Job
+from bench.files import RunError, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
-from specs.errors import UserError
 
 try:
     import fcntl
@@ -118,10 +117,6 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_peak_bytes: int | None
 
 
-class RunError(UserError):
-    """A run's folder that cannot be read or written."""
-
-
 def job_key(job: Job, *decisive: object) -> str:
     """A file name for a job: readable, and different whenever the job is or anything else that decides its record.
 
@@ -141,24 +136,6 @@ def write_record(folder: Path, record: Record) -> None:
         RunError: the folder cannot be written.
     """
     write_atomically(folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; see `write_record`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"{path.parent}: cannot be written: {error.strerror}",
-            expected="a writable results directory",
-            hint="name another with --results",
-        ) from error
 
 
 def read_record(path: Path) -> Record | None:

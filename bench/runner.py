@@ -18,6 +18,7 @@ from backends.registry import Entry
 from bench import environments, memory
 from bench.data import DataSet
 from bench.environments import Environments
+from bench.files import RunError, write_atomically
 from bench.machine import Machine, allowed_cpus, load
 from bench.measure import monotonic_seconds, pause, utc
 from bench.record import (
@@ -26,13 +27,11 @@ from bench.record import (
     End,
     Epoch,
     Record,
-    RunError,
     Startup,
     Status,
     job_key,
     read_lines,
     read_record,
-    write_atomically,
     write_record,
 )
 from bench.worker import Assignment

@@ -23,6 +23,8 @@ Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]  # also a fil
 Positive = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Accuracy = Annotated[float, Meta(ge=0, le=1)]
+# What `bench` can get; a recipe may name another, and is then told so before anything runs.
+DATASETS = ("mnist", "mnist-5k", "synthetic")
 Activation = Literal["linear", "relu", "sigmoid", "tanh"]
 
 

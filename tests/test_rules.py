@@ -12,7 +12,7 @@ from bench.environments import PROJECT
 from conftest import run_python
 
 OURS = ("specs", "backends", "bench")
-FRAMEWORK_PACKAGES = ("torch", "tensorflow", "keras", "jax", "pandas", "matplotlib", "scipy", "rich")
+FRAMEWORK_PACKAGES = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", "matplotlib", "scipy", "rich")
 # What our own code may import besides the standard library, by floor.
 THIRD_PARTY = {
     "specs": {"numpy", "msgspec"},
@@ -72,7 +72,7 @@ def test_what_a_worker_imports_needs_only_numpy_and_the_decoder(name):
     assert third_party(packages(PROJECT / "bench" / name, top_level_only=True)) <= {"numpy", "msgspec"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"], ["show", "cnn"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"], ["show", "cnn"], ["environment"]])
 def test_help_and_lists_import_no_framework_and_nothing_heavy(arguments):
     code = f"""
 import contextlib, io, sys

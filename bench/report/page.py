@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.record import Record, RunError, read_run, write_atomically
+from bench.files import RunError, write_atomically
+from bench.record import Record, read_run
 from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.plots import write_plots
 from bench.report.tables import SECTIONS, groups, markdown, notes
