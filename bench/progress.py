@@ -9,8 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.process import Task
 from bench.record import Epoch, Record
-from bench.runner import Task
 from specs.shapes import infer_shapes
 
 # Rough costs for the first guess of the time left, replaced by what is measured as soon as there is something:

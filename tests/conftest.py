@@ -11,8 +11,9 @@ import pytest
 
 from backends.contract import Job
 from bench.cli import main
-from bench.data import DataSet, Places, materialise
+from bench.data import DataSet, materialise
 from bench.environments import Environments
+from bench.sources import Places
 from specs.loading import find_workload
 from specs.model import Workload
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.data import _MNIST
+from bench.sources import _MNIST
 from specs.loading import WORKLOADS
 
 QUICK = (
@@ -119,7 +119,7 @@ def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
 
 
 def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr("bench.data._MIRRORS", ("http://127.0.0.1:9/",))
+    monkeypatch.setattr("bench.sources._MIRRORS", ("http://127.0.0.1:9/",))
     code, _, errors = bench("run", "softmax", "--backend", "reference", "--epochs", "1")
     assert code == 0, errors
     assert "MNIST is not at hand, so this run uses mnist-5k" in errors

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import data
-from bench.data import DataError, Places, materialise, read_part
+from bench import sources
+from bench.data import materialise, read_part
+from bench.sources import DataError, Places
 from specs.loading import find_workload
 from specs.model import Input
 
@@ -73,7 +74,7 @@ def test_files_missing_from_a_named_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "one byte", "not gzip"])
 def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
-    for name in data._MNIST:
+    for name in sources._MNIST:
         (tmp_path / name).write_bytes(
             {"empty": b"", "truncated": b"\x1f\x8b\x08", "one byte": b"x"}.get(damage, b"<html>")
         )
@@ -92,7 +93,7 @@ def test_mnist_has_its_known_sizes_and_first_labels(full_mnist, tmp_path):
 
 @pytest.mark.full_mnist
 def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
-    for name in data._MNIST:
+    for name in sources._MNIST:
         shutil.copy(full_mnist / name, tmp_path)
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     content = bytearray(path.read_bytes())
@@ -136,10 +137,10 @@ def test_mirrors_that_refuse_hang_or_send_something_else_are_each_named(tmp_path
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "train-images-idx3-ubyte.gz").write_bytes(b"a page that asks you to log in")
     mirrors = ("http://127.0.0.1:9/", hanging, serve(tmp_path / "wrong"), serve(tmp_path))
-    monkeypatch.setattr(data, "_MIRRORS", mirrors)
-    monkeypatch.setattr(data, "_TIMEOUT_SECONDS", (1.0, 1.0))
+    monkeypatch.setattr(sources, "_MIRRORS", mirrors)
+    monkeypatch.setattr(sources, "_TIMEOUT_SECONDS", (1.0, 1.0))
     with pytest.raises(DataError) as caught:
-        data.fetch_mnist(tmp_path / "cache")
+        sources.fetch_mnist(tmp_path / "cache")
     message = str(caught.value)
     assert all(mirror in message for mirror in mirrors)
     assert "--data-dir" in message
@@ -151,9 +152,11 @@ def test_a_download_falls_back_to_the_next_mirror_and_is_kept(tmp_path, monkeypa
     files = {"a.gz": b"first", "b.gz": b"second"}
     for name, content in files.items():
         (tmp_path / "good" / name).write_bytes(content)
-    monkeypatch.setattr(data, "_MNIST", {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
-    monkeypatch.setattr(data, "_MIRRORS", ("http://127.0.0.1:9/", serve(tmp_path / "good")))
-    folder = data.fetch_mnist(tmp_path / "cache")
+    monkeypatch.setattr(
+        sources, "_MNIST", {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    )
+    monkeypatch.setattr(sources, "_MIRRORS", ("http://127.0.0.1:9/", serve(tmp_path / "good")))
+    folder = sources.fetch_mnist(tmp_path / "cache")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    monkeypatch.setattr(data, "_MIRRORS", ("http://127.0.0.1:9/",))  # what is in the cache is not fetched again
-    assert data.fetch_mnist(tmp_path / "cache") == folder
+    monkeypatch.setattr(sources, "_MIRRORS", ("http://127.0.0.1:9/",))  # what is in the cache is not fetched again
+    assert sources.fetch_mnist(tmp_path / "cache") == folder

@@ -18,8 +18,9 @@ from bench.environments import PROJECT, Environments
 from bench.files import RunError
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
+from bench.process import Limits, Task
 from bench.record import claim_run, read_lines, read_record, read_run, write_record
-from bench.runner import Limits, Task, make_tasks, run_tasks
+from bench.runner import make_tasks, run_tasks
 from conftest import make_job
 from specs.loading import find_suite, find_workload
 

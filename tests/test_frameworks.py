@@ -11,10 +11,11 @@ from rich.console import Console
 
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
+from bench.process import Limits
 from bench.record import read_run
 from bench.report.frame import epochs_frame, summarise
 from bench.report.tables import print_table
-from bench.runner import Limits, make_tasks, run_tasks
+from bench.runner import make_tasks, run_tasks
 from conftest import FRAMEWORKS
 from specs.loading import find_suite, find_workload
 from test_ends import Watcher
@@ -118,7 +119,8 @@ def test_every_framework_trains_on_the_gpu(tmp_path, mnist_5k, environments):
 @pytest.mark.framework
 @pytest.mark.full_mnist
 def test_softmax_reaches_nine_tenths_of_full_mnist_in_one_epoch(tmp_path, full_mnist, environments, places):
-    from bench.data import Places, materialise
+    from bench.data import materialise
+    from bench.sources import Places
 
     data = materialise("mnist", find_workload("softmax").input, Places(directory=full_mnist, cache=places.cache))
     found = run(tmp_path, data, environments, names=("softmax",))

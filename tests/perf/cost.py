@@ -16,13 +16,15 @@ from statistics import median
 
 from rich.console import Console
 
-from bench.data import Places, materialise
+from bench.data import materialise
 from bench.environments import Environments
 from bench.machine import this_machine
 from bench.measure import cpu_seconds, monotonic_seconds
 from bench.plan import Contest, Options, make_jobs
+from bench.process import Limits
 from bench.progress import ProgressDisplay
-from bench.runner import Limits, make_tasks, run_tasks
+from bench.runner import make_tasks, run_tasks
+from bench.sources import Places
 from specs.loading import find_suite, find_workload
 
 REPEATS = 5

@@ -1,0 +1,139 @@
+"""One worker as a process: its environment, its CPUs and GPU, the wait for its end, and the end of its whole group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from msgspec import Struct
+
+from backends.contract import Job
+from backends.registry import Entry
+from bench import environments, memory
+from bench.data import DataSet
+from bench.files import RunError
+from bench.machine import Machine, allowed_cpus
+from bench.measure import monotonic_seconds, pause
+from bench.record import End, Epoch, Record, read_lines
+
+# How often the parent looks: a look costs about 0.2 ms, so this is far under 1 % of a core, and still feels alive.
+_LOOK_SECONDS = 0.5
+# A job that is over in less than this would otherwise wait for half a look.
+_FIRST_LOOK_SECONDS = 0.05
+# How long a worker that has told its end may take to end.
+_LAST_SECONDS = 10.0
+# Every library that brings its own pool of threads takes its size from one of these.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A job with all that running and recording it needs."""
+
+    job: Job
+    data: DataSet
+    key: str
+    entry: Entry
+    python: str
+    versions: dict[str, str]
+
+
+class Observer(Protocol):
+    """Who is told what happens, to show it."""
+
+    def started(self, task: Task, number: int) -> None: ...
+    def advanced(self, task: Task, epochs: Sequence[Epoch]) -> None: ...
+    def ended(self, task: Task, record: Record, *, old: bool) -> None: ...
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How a run treats its jobs: seconds without a sign of progress, and how much of the training set is evaluated."""
+
+    timeout_seconds: float
+    train_evaluated: int
+
+
+def start(task: Task, machine: Machine, assignment: Path, lines: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """A worker in a process group of its own, on the first `threads` of our CPUs, seeing one GPU or none."""
+    command = [task.python, "-m", "bench.worker", str(assignment), str(lines)]
+    allowed = allowed_cpus()
+    _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=environments.PROJECT,  # `python -m` looks there first, so a stray `bench/` of the user's is not found
+            env=_variables(task, machine),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RunError(
+            f"{task.python}: cannot be started: {error.strerror}", expected="a Python interpreter"
+        ) from error
+    finally:
+        _set_affinity(allowed)
+
+
+def _variables(task: Task, machine: Machine) -> dict[str, str]:
+    """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
+    threads = str(task.job.threads)
+    gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), "")
+    # A cluster's modules put their packages on the path; an environment that we made needs none of them.
+    ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
+    inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
+    return {
+        **{name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")},
+        "PYTHONPATH": str(environments.PROJECT) + inherited,
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_VISIBLE_DEVICES": gpu,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        **dict.fromkeys(_THREAD_VARIABLES, threads),
+        **task.entry.variables,
+    }
+
+
+def watch(
+    worker: subprocess.Popen[bytes], task: Task, machine: Machine, lines: Path, limits: Limits, observer: Observer
+) -> tuple[bool, int | None]:
+    """Wait for the end, or for too long without a sign of progress; whether it was too long, and the GPU's peak.
+
+    A worker that has told its end may still hang in its framework's threads: it gets a few seconds more.
+    """
+    gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
+    size, seen, peak, look = 0, monotonic_seconds(), None, _FIRST_LOOK_SECONDS
+    patience = limits.timeout_seconds
+    while worker.poll() is None:
+        pause(look)
+        look = min(2 * look, _LOOK_SECONDS)
+        if gpu is not None:
+            peak = max(filter(None, (peak, memory.driver_bytes(gpu, worker.pid))), default=None)
+        if lines.stat().st_size != size:
+            size, seen = lines.stat().st_size, monotonic_seconds()
+            told = read_lines(lines)
+            observer.advanced(task, [line for line in told if isinstance(line, Epoch)])
+            if any(isinstance(line, End) for line in told):
+                patience = _LAST_SECONDS
+        if monotonic_seconds() - seen > patience:
+            return True, peak
+    return False, peak
+
+
+def kill(worker: subprocess.Popen[bytes]) -> None:
+    """End the whole process group: a worker may have started helpers of its own, and may be in a system call."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+    else:
+        worker.kill()
+    worker.wait()
+
+
+def _set_affinity(cpus: Sequence[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
