@@ -137,6 +137,6 @@ def test_the_published_figure_stands_only_beside_the_published_training():
 
 def test_numbers_are_written_as_people_read_them():
     assert (percent(0.98074), percent(None), percent(float("nan"))) == ("98.07 %", "-", "-")
-    assert (seconds(12.345), seconds(0.0123), seconds(None)) == ("12.3 s", "12.3 ms", "-")
+    assert (seconds(12.345), seconds(0.0123), seconds(1780.4), seconds(None)) == ("12.3 s", "12.3 ms", "1,780 s", "-")
     assert (gigabytes(1.5e9), gigabytes(2.5e8), gigabytes(None)) == ("1.50 GB", "250 MB", "-")
     assert (per_second(83_412.0), per_second(0.0), per_second(None)) == ("83,400", "-", "-")

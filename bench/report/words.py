@@ -6,6 +6,7 @@ from math import floor, isnan, log10
 
 ABSENT = "-"
 _GIGA = 1e9
+_THOUSAND = 1000
 
 
 def percent(share: float | None) -> str:
@@ -17,6 +18,8 @@ def seconds(value: float | None) -> str:
     """Three digits, in ms below a second."""
     if value is None or isnan(value):
         return ABSENT
+    if value >= _THOUSAND:
+        return f"{value:,.0f} s"
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
