@@ -31,6 +31,8 @@ _PARTS: dict[str, type] = {
     "references": model.Reference,
     "workloads": model.SuiteEntry,
 }
+# The decoder's words for kinds of values, and people's.
+_KINDS = {"int": "a whole number", "float": "a number", "str": "text", "array": "a list", "object": "an object"}
 _LONGEST_VALUE = 60  # characters of a wrong value that an error shows: it must fit a terminal line
 
 
@@ -141,7 +143,8 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
         return SpecError(
             f"{place}found {_shown(found)}", expected=choices, hint=closest(str(found), choices.split(", "))
         )
-    expected = re.sub(r", got .*", "", what).removeprefix("Expected ").replace("`", "")
+    expected = re.sub(r", got .*", "", what).removeprefix("Expected ")
+    expected = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), expected)
     if "matching regex" in expected:
         expected = "a name: up to 64 lower-case letters, digits, '.', '_' and '-', beginning with a letter or digit"
     return SpecError(f"{place}found {_shown(found)}", expected=expected)
