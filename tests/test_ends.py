@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -210,7 +211,14 @@ def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
     variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(folder), "--run", "r"]
     return subprocess.Popen(
-        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As on a terminal: whoever runs the tests in the background may have told us to ignore Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
