@@ -138,13 +138,13 @@ def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
         workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
         name = options.dataset or suite.dataset or workload.recipe.dataset
         if (name, workload.input) not in found:
-            found[name, workload.input] = _materialise(name, workload, places, options.dataset is not None)
+            found[name, workload.input] = _materialise(name, workload, places, asked_for=options.dataset is not None)
         epochs = options.epochs or part.epochs or workload.recipe.epochs
         contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs))
     return contests
 
 
-def _materialise(name: str, workload: Workload, places: Places, asked_for: bool) -> DataSet:  # noqa: FBT001
+def _materialise(name: str, workload: Workload, places: Places, *, asked_for: bool) -> DataSet:
     try:
         return datasets.materialise(name, workload.input, places)
     except DataError as error:

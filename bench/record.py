@@ -22,7 +22,7 @@ from bench.measure import Phase
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
 
 FORMAT = 1
 Setting = str | int | bool | None
