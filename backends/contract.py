@@ -32,7 +32,8 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         dataset: the data set really used; the recipe's, unless the user chose or the recipe's could not be had.
-        device: "cpu", or "cuda:INDEX" counting all devices of the machine; the worker sees only that one.
+        device: "cpu"; "cuda:INDEX" counting all NVIDIA GPUs of the machine, of which the worker sees only that one; or,
+            untested, Apple's "mps" or Intel's "xpu:INDEX".
         threads: CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's, unless the user chose.
@@ -43,7 +44,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dataset: Name
     mode: Literal["matched", "native"]
     backend: str
-    device: Annotated[str, Meta(pattern="^(cpu|cuda:[0-9]+)$")]
+    device: Annotated[str, Meta(pattern="^(cpu|mps|(cuda|xpu):[0-9]+)$")]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
     precision: Literal["float32", "tf32", "bfloat16"]

@@ -1,4 +1,7 @@
-"""Weights between the specs' layout and PyTorch's: the axes' order, and the order in which an image is flattened."""
+"""Weights between the specs' layout and PyTorch's: the axes' order, and the order in which an image is flattened.
+
+`image` is the shape that a flatten just before had, None where there was none: PyTorch flattens channel first.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,25 @@ import numpy as np
 
 from specs.shapes import Shape
 
-_KERNEL_DIMENSIONS = 4  # a convolution's; a dense layer's kernel has two
+_CONVOLUTION = 4  # dimensions of its kernel; a dense layer's has two, all else one
 
 
-def to_torch(kernel: np.ndarray, image: Shape | None) -> np.ndarray:
-    """(height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in), its rows in PyTorch's order."""
-    if kernel.ndim == _KERNEL_DIMENSIONS:
-        return kernel.transpose(3, 2, 0, 1)
-    if image is None:
-        return kernel.T
-    return kernel.reshape(*image, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
+def to_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
+    """(height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors keep their shape."""
+    if weight.ndim == _CONVOLUTION:
+        return weight.transpose(3, 2, 0, 1)
+    if image is not None:
+        weight = np.moveaxis(weight.reshape(*image, *weight.shape[1:]), 2, 0).reshape(weight.shape)
+    return weight.T
 
 
 def from_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
     """The inverse of `to_torch`; a copy."""
-    if weight.ndim == _KERNEL_DIMENSIONS:
+    if weight.ndim == _CONVOLUTION:
         return weight.transpose(2, 3, 1, 0).copy()
-    if image is None:
-        return weight.T.copy()
-    height, width, channels = image
-    return weight.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, len(weight)).copy()
+    weight = weight.T
+    if image is not None:
+        height, width, channels = image
+        moved = np.moveaxis(weight.reshape(channels, height, width, *weight.shape[1:]), 0, 2)
+        weight = moved.reshape(weight.shape)
+    return weight.copy()

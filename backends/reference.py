@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backends.contract import PREDICTION_BATCH, Images, Job, Labels, Logits, Masks, Order, Unsupported, Weights
-from backends.reference_layers import ReferenceLayer, build_layers, cross_entropy
+from backends.reference_layers import ReferenceLayer, build_layers, loss_and_gradient
 from backends.reference_updates import Update, build_update
 
 
@@ -27,14 +27,15 @@ class Reference:
 
     def set_weights(self, weights: Weights) -> None:
         for layer in self._layers:
-            for name in layer.weights:
-                layer.weights[name] = weights[f"{layer.position}.{name}"].astype(np.float64)
+            for kept in (layer.weights, layer.state):
+                for name in kept:
+                    kept[name] = weights[f"{layer.position}.{name}"].astype(np.float64)
 
     def get_weights(self) -> Weights:
         return {
             f"{layer.position}.{name}": value.astype(np.float32)
             for layer in self._layers
-            for name, value in layer.weights.items()
+            for name, value in (layer.weights | layer.state).items()
         }
 
     def train_epoch(self, order: Order, masks: Masks | None = None) -> float:
@@ -47,7 +48,7 @@ class Reference:
 
     def predict(self, images: Images) -> Logits:
         chunks = [images[start : start + PREDICTION_BATCH] for start in range(0, len(images), PREDICTION_BATCH)]
-        return np.concatenate([self._forward(chunk, masks=()) for chunk in chunks]).astype(np.float32)  # (n, classes)
+        return np.concatenate([self._forward(chunk, None) for chunk in chunks]).astype(np.float32)  # (n, classes)
 
     def sync(self) -> None:
         """NumPy has finished when it returns."""
@@ -60,7 +61,7 @@ class Reference:
 
     def _train_step(self, batch: Order, masks: list[np.ndarray] | None) -> float:
         logits = self._forward(self._images[batch], self._draw(len(batch)) if masks is None else masks)
-        loss, gradient = cross_entropy(logits, self._labels[batch])
+        loss, gradient = loss_and_gradient(self._job.workload.loss, logits, self._labels[batch])
         for layer in reversed(self._layers):
             gradient = layer.backward(gradient)
         for layer in self._layers:
@@ -69,11 +70,11 @@ class Reference:
                 layer.weights[name] = self._update(key, value, layer.gradients[name])
         return loss
 
-    def _forward(self, images: Images, masks: list[np.ndarray] | tuple[()]) -> np.ndarray:
-        """Logits (n, classes); without masks this is prediction, and dropout does nothing."""
-        x, remaining = images.astype(np.float64), iter(masks)
+    def _forward(self, images: Images, masks: list[np.ndarray] | None) -> np.ndarray:
+        """Logits (n, classes); masks are a training step's, one per dropout layer, and None is prediction."""
+        x, remaining = images.astype(np.float64), iter(masks or ())
         for layer in self._layers:
-            x = layer.forward(x, next(remaining, None) if layer.drops else None)
+            x = layer.forward(x, next(remaining, None) if layer.drops else None, training=masks is not None)
         return x
 
     def _draw(self, examples: int) -> list[np.ndarray]:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from specs.model import Activation, Conv2d, Dense, Dropout, Flatten, MaxPool2d, Workload
-from specs.shapes import LayerShape, infer_shapes
+from specs.model import (
+    LEAKY_SLOPE,
+    Activation,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Loss,
+    MaxPool2d,
+    Workload,
+)
+from specs.shapes import LayerShape, infer_shapes, same_padding
 
 Array = np.ndarray
 
@@ -13,19 +25,23 @@ Array = np.ndarray
 class ReferenceLayer:
     """A layer without weights that passes its input on; the others replace what they need.
 
-    `backward` takes d loss / d output, keeps d loss / d weight in `gradients`, and returns d loss / d input.
+    `forward` takes what the dropout of a training step keeps (None in prediction, and for other layers); `backward`
+    takes d loss / d output, keeps d loss / d weight in `gradients`, and returns d loss / d input.
     """
 
     drops = False
 
     def __init__(self, shape: LayerShape) -> None:
         self.position, self.shape = shape.position, shape.output
-        self.weights: dict[str, Array] = {}
+        self.weights: dict[str, Array] = {
+            name.partition(".")[2]: np.zeros(size) for name, size in shape.parameters.items()
+        }
+        self.state: dict[str, Array] = {name.partition(".")[2]: np.zeros(size) for name, size in shape.state.items()}
         self.gradients: dict[str, Array] = {}
         self.rate = 0.0
 
-    def forward(self, x: Array, mask: Array | None) -> Array:
-        del mask
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask, training
         return x
 
     def backward(self, gradient: Array) -> Array:
@@ -37,11 +53,10 @@ class DenseLayer(ReferenceLayer):
 
     def __init__(self, shape: LayerShape, activation: Activation) -> None:
         super().__init__(shape)
-        self.weights = {name.partition(".")[2]: np.zeros(size) for name, size in shape.parameters.items()}
         self.activation = activation
 
-    def forward(self, x: Array, mask: Array | None) -> Array:
-        del mask
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask, training
         self.x = x
         self.y = activate(self.activation, self.product(x) + self.weights["bias"])
         return self.y
@@ -65,58 +80,123 @@ class DenseLayer(ReferenceLayer):
 
 
 class ConvolutionLayer(DenseLayer):
-    """The same with a cross-correlation for the product: y[i, j] = sum over a, b of x[i + a, j + b] @ kernel[a, b]."""
+    """The same with a cross-correlation of the padded image for the product.
+
+    y[i, j] = sum over a, b of x[i stride + a, j stride + b] @ kernel[a, b].
+    """
+
+    def __init__(self, shape: LayerShape, spec: Conv2d) -> None:
+        super().__init__(shape, spec.activation)
+        self.strides = spec.strides
+        self.height, self.width = shape.input[:2]
+        sizes = zip(shape.input[:2], spec.kernel_size, spec.strides, strict=True)
+        around = [same_padding(*size) if spec.padding == "same" else (0, 0) for size in sizes]
+        self.padding = [(0, 0), *around, (0, 0)]
 
     def product(self, x: Array) -> Array:
+        self.x = np.pad(x, self.padding)
         kernel = self.weights["kernel"]  # (height, width, in, out)
-        windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))  # (n, i, j, in, a, b)
-        return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))  # (n, i, j, out)
+        return np.tensordot(self._windows(kernel), kernel, axes=((4, 5, 3), (0, 1, 2)))  # (n, i, j, out)
 
     def kernel_gradient(self, gradient: Array) -> Array:
-        size = self.weights["kernel"].shape[:2]
-        windows = np.lib.stride_tricks.sliding_window_view(self.x, size, axis=(1, 2))
+        windows = self._windows(self.weights["kernel"])
         return np.tensordot(windows, gradient, axes=((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3)
 
     def input_gradient(self, gradient: Array) -> Array:
-        kernel, out = self.weights["kernel"], np.zeros_like(self.x)
-        height, width = gradient.shape[1:3]
+        kernel, out, (down, right) = self.weights["kernel"], np.zeros_like(self.x), self.strides
+        height, width = gradient.shape[1] * down, gradient.shape[2] * right
         for a in range(kernel.shape[0]):
             for b in range(kernel.shape[1]):
-                out[:, a : a + height, b : b + width] += gradient @ kernel[a, b].T
-        return out
+                out[:, a : a + height : down, b : b + width : right] += gradient @ kernel[a, b].T
+        (top, _), (left, _) = self.padding[1:3]
+        return out[:, top : top + self.height, left : left + self.width]
+
+    def _windows(self, kernel: Array) -> Array:
+        """(n, i, j, in, a, b)."""
+        windows = np.lib.stride_tricks.sliding_window_view(self.x, kernel.shape[:2], axis=(1, 2))
+        return windows[:, :: self.strides[0], :: self.strides[1]]
 
 
-class MaxPoolLayer(ReferenceLayer):
-    """The largest of each window; the first of equals takes the gradient."""
+class PoolLayer(ReferenceLayer):
+    """Windows that do not overlap, as rows (n, height, width, channels, window); what does not fill one is cut."""
 
     def __init__(self, shape: LayerShape, pool_size: tuple[int, int]) -> None:
         super().__init__(shape)
         self.pool_size = pool_size
 
-    def forward(self, x: Array, mask: Array | None) -> Array:
-        del mask
+    def windows(self, x: Array) -> Array:
         (height, width, channels), (a, b) = self.shape, self.pool_size
         self.input_shape = x.shape
         windows = x[:, : height * a, : width * b].reshape(-1, height, a, width, b, channels)
-        windows = windows.transpose(0, 1, 3, 5, 2, 4).reshape(-1, height, width, channels, a * b)
-        self.first = windows.argmax(axis=-1)[..., None]  # (n, height, width, channels, 1)
-        return np.take_along_axis(windows, self.first, axis=-1)[..., 0]
+        return windows.transpose(0, 1, 3, 5, 2, 4).reshape(-1, height, width, channels, a * b)
 
-    def backward(self, gradient: Array) -> Array:
+    def images(self, windows: Array) -> Array:
         (height, width, channels), (a, b) = self.shape, self.pool_size
-        windows = np.zeros((*gradient.shape, a * b))
-        np.put_along_axis(windows, self.first, gradient[..., None], axis=-1)
         windows = windows.reshape(-1, height, width, channels, a, b).transpose(0, 1, 4, 2, 5, 3)
         out = np.zeros(self.input_shape)
         out[:, : height * a, : width * b] = windows.reshape(-1, height * a, width * b, channels)
         return out
 
 
+class MaxPoolLayer(PoolLayer):
+    """The largest of each window; the first of equals takes the gradient."""
+
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask, training
+        windows = self.windows(x)
+        self.first = windows.argmax(axis=-1)[..., None]
+        return np.take_along_axis(windows, self.first, axis=-1)[..., 0]
+
+    def backward(self, gradient: Array) -> Array:
+        windows = np.zeros((*gradient.shape, self.pool_size[0] * self.pool_size[1]))
+        np.put_along_axis(windows, self.first, gradient[..., None], axis=-1)
+        return self.images(windows)
+
+
+class AveragePoolLayer(PoolLayer):
+    """The mean of each window; all share the gradient."""
+
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask, training
+        return self.windows(x).mean(axis=-1)
+
+    def backward(self, gradient: Array) -> Array:
+        size = self.pool_size[0] * self.pool_size[1]
+        return self.images(np.repeat(gradient[..., None] / size, size, axis=-1))
+
+
+class BatchNormLayer(ReferenceLayer):
+    """scale (x - mean) / sqrt(variance + epsilon) + shift over all axes but the last (Ioffe and Szegedy 2015)."""
+
+    def __init__(self, shape: LayerShape, spec: BatchNorm) -> None:
+        super().__init__(shape)
+        self.spec = spec
+
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask
+        axes = tuple(range(x.ndim - 1))
+        if training:
+            mean, variance = x.mean(axes), x.var(axes)  # biased
+            for name, value in (("mean", mean), ("variance", variance)):
+                self.state[name] = self.spec.momentum * self.state[name] + (1.0 - self.spec.momentum) * value
+        else:
+            mean, variance = self.state["mean"], self.state["variance"]
+        self.deviation = np.sqrt(variance + self.spec.epsilon)
+        self.normal = (x - mean) / self.deviation
+        return self.weights["scale"] * self.normal + self.weights["shift"]
+
+    def backward(self, gradient: Array) -> Array:
+        axes = tuple(range(gradient.ndim - 1))
+        self.gradients = {"scale": (gradient * self.normal).sum(axes), "shift": gradient.sum(axes)}
+        centred = gradient - gradient.mean(axes) - self.normal * (gradient * self.normal).mean(axes)
+        return self.weights["scale"] / self.deviation * centred
+
+
 class FlattenLayer(ReferenceLayer):
     """(n, height, width, channels) as (n, height * width * channels)."""
 
-    def forward(self, x: Array, mask: Array | None) -> Array:
-        del mask
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del mask, training
         self.input_shape = x.shape
         return x.reshape(len(x), -1)
 
@@ -133,7 +213,8 @@ class DropoutLayer(ReferenceLayer):
         super().__init__(shape)
         self.rate = rate
 
-    def forward(self, x: Array, mask: Array | None) -> Array:
+    def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
+        del training
         self.scale = 1.0 if mask is None else mask / (1.0 - self.rate)
         return x * self.scale
 
@@ -150,10 +231,14 @@ def _build(shape: LayerShape) -> ReferenceLayer:
     match shape.layer:
         case Dense(activation=activation):
             return DenseLayer(shape, activation)
-        case Conv2d(activation=activation):
-            return ConvolutionLayer(shape, activation)
+        case Conv2d():
+            return ConvolutionLayer(shape, shape.layer)
         case MaxPool2d(pool_size=pool_size):
             return MaxPoolLayer(shape, pool_size)
+        case AvgPool2d(pool_size=pool_size):
+            return AveragePoolLayer(shape, pool_size)
+        case BatchNorm():
+            return BatchNormLayer(shape, shape.layer)
         case Flatten():
             return FlattenLayer(shape)
         case Dropout(rate=rate):
@@ -165,6 +250,12 @@ def activate(activation: Activation, z: Array) -> Array:
     match activation:
         case "relu":
             return np.maximum(z, 0.0)
+        case "leaky_relu":
+            return np.where(z > 0.0, z, LEAKY_SLOPE * z)
+        case "elu":
+            return np.where(z > 0.0, z, np.expm1(np.minimum(z, 0.0)))
+        case "softplus":
+            return np.logaddexp(z, 0.0)
         case "sigmoid":
             return 0.5 * (1.0 + np.tanh(0.5 * z))  # does not overflow
         case "tanh":
@@ -178,6 +269,12 @@ def slope(activation: Activation, y: Array) -> Array:
     match activation:
         case "relu":
             return (y > 0.0).astype(np.float64)
+        case "leaky_relu":
+            return np.where(y > 0.0, 1.0, LEAKY_SLOPE)
+        case "elu":
+            return np.where(y > 0.0, 1.0, y + 1.0)
+        case "softplus":
+            return -np.expm1(-y)
         case "sigmoid":
             return y * (1.0 - y)
         case "tanh":
@@ -186,11 +283,17 @@ def slope(activation: Activation, y: Array) -> Array:
             return np.ones_like(y)
 
 
-def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
-    """Softmax cross-entropy, mean over the batch, and its derivative (n, classes) with respect to the logits."""
+def loss_and_gradient(loss: Loss, logits: Array, labels: Array) -> tuple[float, Array]:
+    """The loss, mean over the batch, and its derivative (n, classes) with respect to the logits."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    gradient = np.exp(log_probabilities)
-    gradient[rows, labels] -= 1.0
-    return float(-log_probabilities[rows, labels].mean()), gradient / len(labels)
+    probabilities = np.exp(log_probabilities)
+    errors = probabilities.copy()
+    errors[rows, labels] -= 1.0
+    match loss:
+        case "softmax_cross_entropy":
+            return float(-log_probabilities[rows, labels].mean()), errors / len(labels)
+        case "mean_squared_error":
+            weighted = probabilities * (errors - (errors * probabilities).sum(axis=1, keepdims=True))
+            return float((errors**2).mean()), 2.0 * weighted / errors.size

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from specs.model import Adadelta, Optimizer, RmsProp, Sgd
+from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 
 Array = np.ndarray
 
@@ -19,14 +19,15 @@ class Update(Protocol):
 
 
 class SgdUpdate:
-    """v = momentum v - learning_rate g; w = w + v."""
+    """v = momentum v - learning_rate g; w = w + v, or with Nesterov's momentum w + momentum v - learning_rate g."""
 
     def __init__(self, spec: Sgd) -> None:
         self._spec, self._v = spec, defaultdict[str, Array | float](float)
 
     def __call__(self, name: str, w: Array, g: Array) -> Array:
-        self._v[name] = self._spec.momentum * self._v[name] - self._spec.learning_rate * g
-        return w + self._v[name]
+        momentum, rate = self._spec.momentum, self._spec.learning_rate
+        v = self._v[name] = momentum * self._v[name] - rate * g
+        return w + momentum * v - rate * g if self._spec.nesterov else w + v
 
 
 class RmsPropUpdate:
@@ -38,8 +39,43 @@ class RmsPropUpdate:
     def __call__(self, name: str, w: Array, g: Array) -> Array:
         spec = self._spec
         v = self._v[name] = spec.rho * self._v[name] + (1.0 - spec.rho) * g**2
-        root = np.sqrt(v + spec.epsilon) if spec.epsilon_form == "inside_root" else np.sqrt(v) + spec.epsilon
-        return w - spec.learning_rate * g / root
+        return w - spec.learning_rate * g / _root(v, spec)
+
+
+class AdagradUpdate:
+    """v = v + g^2; w = w - learning_rate g / root, root by the form of epsilon."""
+
+    def __init__(self, spec: Adagrad) -> None:
+        self._spec = spec
+        self._v = defaultdict[str, Array | float](lambda: spec.initial_accumulator)
+
+    def __call__(self, name: str, w: Array, g: Array) -> Array:
+        v = self._v[name] = self._v[name] + g**2
+        return w - self._spec.learning_rate * g / _root(v, self._spec)
+
+
+class AdamUpdate:
+    """m and v average g and g^2; w = w - learning_rate M / (root of V + epsilon) by the form of epsilon.
+
+    AdamW first takes learning_rate weight_decay w off w.
+    """
+
+    def __init__(self, spec: Adam | AdamW) -> None:
+        self._spec, self._t = spec, defaultdict[str, int](int)
+        self._m, self._v = defaultdict[str, Array | float](float), defaultdict[str, Array | float](float)
+
+    def __call__(self, name: str, w: Array, g: Array) -> Array:
+        spec = self._spec
+        self._t[name] += 1
+        m = self._m[name] = spec.beta_1 * self._m[name] + (1.0 - spec.beta_1) * g
+        v = self._v[name] = spec.beta_2 * self._v[name] + (1.0 - spec.beta_2) * g**2
+        first, second = 1.0 - spec.beta_1 ** self._t[name], 1.0 - spec.beta_2 ** self._t[name]
+        if spec.epsilon_form == "after_correction":
+            step = m / first / (np.sqrt(v / second) + spec.epsilon)
+        else:
+            step = np.sqrt(second) / first * m / (np.sqrt(v) + spec.epsilon)
+        decay = spec.weight_decay if isinstance(spec, AdamW) else 0.0
+        return w - spec.learning_rate * decay * w - spec.learning_rate * step
 
 
 class AdadeltaUpdate:
@@ -64,5 +100,13 @@ def build_update(spec: Optimizer) -> Update:
             return SgdUpdate(spec)
         case RmsProp():
             return RmsPropUpdate(spec)
+        case Adagrad():
+            return AdagradUpdate(spec)
+        case Adam() | AdamW():
+            return AdamUpdate(spec)
         case Adadelta():
             return AdadeltaUpdate(spec)
+
+
+def _root(v: Array | float, spec: RmsProp | Adagrad) -> Array:
+    return np.sqrt(v + spec.epsilon) if spec.epsilon_form == "inside_root" else np.sqrt(v) + spec.epsilon

@@ -29,13 +29,19 @@ class Environment(Struct, frozen=True, kw_only=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One backend: `adapter` is "module:Class", `granularity` what the framework's own training call covers."""
+    """One backend: `adapter` is "module:Class", `granularity` what the framework's own training call covers.
+
+    `needs` names the packages without which it cannot start, alternatives joined by "|"; `compiled` says whether the
+    framework's compiler is on; `default` whether a run that names no backends takes it.
+    """
 
     title: str
     adapter: str
     environment: str
     granularity: Literal["epoch", "fit"]
+    needs: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    compiled: bool = False
     default: bool = True
 
 
@@ -50,10 +56,15 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
             versions=("tensorflow-cpu", "tensorflow", "keras", "numpy"),
         ),
         "torch": Environment(
-            requirements=("torch==2.13.0", "numpy==2.4.6"),
-            cuda_requirements=("torch==2.13.0", "numpy==2.4.6"),
-            versions=("torch", "numpy"),
+            requirements=("torch==2.13.0", "keras==3.15.1", "numpy==2.4.6"),
+            cuda_requirements=("torch==2.13.0", "keras==3.15.1", "numpy==2.4.6"),
+            versions=("torch", "keras", "numpy"),
             say_size=True,
+        ),
+        "jax": Environment(
+            requirements=("jax==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
+            cuda_requirements=("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
+            versions=("jax", "jaxlib", "keras", "numpy"),
         ),
     }
 )
@@ -65,19 +76,49 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.keras_tensorflow:KerasTensorFlow",
             environment="tensorflow",
             granularity="fit",
+            needs=("tensorflow-cpu|tensorflow", "keras"),
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+        ),
+        "keras-jax": Entry(
+            title="Keras on JAX, model.fit",
+            adapter="backends.keras_jax:KerasJax",
+            environment="jax",
+            granularity="fit",
+            needs=("jax", "keras"),
+            variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+            compiled=True,
+        ),
+        "keras-torch": Entry(
+            title="Keras on PyTorch, model.fit",
+            adapter="backends.keras_torch:KerasTorch",
+            environment="torch",
+            granularity="fit",
+            needs=("torch", "keras"),
+            variables={"KERAS_BACKEND": "torch"},
         ),
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch:PyTorch",
             environment="torch",
             granularity="epoch",
+            needs=("torch",),
+        ),
+        "pytorch-compiled": Entry(
+            title="PyTorch, torch.compile",
+            adapter="backends.pytorch_compiled:PyTorchCompiled",
+            environment="torch",
+            granularity="epoch",
+            needs=("torch",),
+            # Else a second job would find the first one's kernels, and its start would look cheap.
+            variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            compiled=True,
         ),
         "reference": Entry(
             title="NumPy, float64: slow, plain, the oracle",
             adapter="backends.reference:Reference",
             environment=OWN_ENVIRONMENT,
             granularity="epoch",
+            needs=("numpy",),
             default=False,
         ),
     }

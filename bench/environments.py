@@ -62,18 +62,16 @@ class Environments:
         Raises:
             InstallError: it has not been made, or lacks what its name promises; says what to type.
         """
-        name = entry(backend).environment
+        chosen = entry(backend)
+        name, versions = chosen.environment, self.versions(chosen.environment)
         python = self.python(name)
         if python is None:
             raise InstallError(
                 f"the backend '{backend}' is not installed: there is no environment '{name}'",
                 hint=f"bench environment create {name}",
             )
-        wanted = [] if name == OWN_ENVIRONMENT else ["msgspec", "numpy"]
-        missing = [package for package in wanted if package not in self.versions(name)]
-        frameworks = [package for package in self._packages(name) if package not in ("numpy", "msgspec")]
-        if frameworks and not any(package in self.versions(name) for package in frameworks):
-            missing.append(" or ".join(frameworks))
+        needs = dict.fromkeys((*chosen.needs, "numpy", "msgspec"))
+        missing = [need.replace("|", " or ") for need in needs if not any(n in versions for n in need.split("|"))]
         if missing:
             raise InstallError(
                 f"the backend '{backend}' cannot run under {python}: {', '.join(missing)} not installed there",

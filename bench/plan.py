@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from backends.contract import Job
 from bench.data import DataSet
+from bench.environments import entry
 from specs.errors import UserError
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
-from specs.model import Suite, SuiteEntry, Workload
+from specs.model import BatchNorm, Suite, SuiteEntry, Workload
 
 
 class PlanError(UserError):
@@ -31,11 +32,12 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """One workload of a run, its data set found, and for how many epochs."""
+    """One workload of a run, its data set found, for how many epochs and with which seeds."""
 
     workload: Workload
     data: DataSet
     epochs: int
+    seeds: tuple[int, ...] = (0,)
 
 
 def find_suite_or_workload(name: str) -> Suite:
@@ -68,12 +70,14 @@ def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> li
     for contest in contests:
         _check(contest, options)
     rounds = range(options.rounds or suite.rounds)
-    seeds = options.seeds or suite.seeds
+    seeds = options.seeds or tuple(dict.fromkeys(seed for contest in contests for seed in contest.seeds))
     jobs: list[tuple[Job, DataSet]] = []
     for number, (turn, seed) in enumerate(product(rounds, seeds)):
         backends = options.backends if number % 2 == 0 else options.backends[::-1]
         for contest, device, backend in product(contests, options.devices, backends):
-            jobs.append((_job(contest, options, backend=backend, device=device, seed=seed, turn=turn), contest.data))
+            if options.seeds or seed in contest.seeds:
+                job = _job(contest, options, backend=backend, device=device, seed=seed, turn=turn)
+                jobs.append((job, contest.data))
     return jobs
 
 
@@ -91,6 +95,13 @@ def _check(contest: Contest, options: Options) -> None:
             expected=f'"classes": {data.classes}',
         )
     batch_size = options.batch_size or workload.recipe.batch_size
+    alone = data.train_examples % batch_size == 1 and workload.recipe.last_partial_batch == "keep"
+    if alone and any(isinstance(layer, BatchNorm) for layer in workload.layers):
+        raise PlanError(
+            f"{workload.name}: with batch size {batch_size} one example of {data.name} is left for the last batch,"
+            " and batch norm cannot normalise one",
+            expected='another batch size, or "last_partial_batch": "drop"',
+        )
     if batch_size > data.train_examples:
         raise PlanError(
             f"{workload.name}: batch size {batch_size:,} is larger than {data.name}, {data.train_examples:,} examples",
@@ -108,7 +119,7 @@ def _job(contest: Contest, options: Options, *, backend: str, device: str, seed:
         threads=options.threads,
         seed=seed,
         precision="float32",
-        compiled=False,
+        compiled=entry(backend).compiled,
         deterministic=False,
         epochs=contest.epochs,
         batch_size=options.batch_size or contest.workload.recipe.batch_size,

@@ -1,6 +1,6 @@
 """The record of one job, and runs on disk: one file per job, written whole or not at all.
 
-Format history: 1, the first.
+Format history: 1, the first; 2, the language knows padding, strides and Nesterov, and losses are the workload's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
 
-FORMAT = 1
+FORMAT = 2
 Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
@@ -35,7 +35,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     Attributes:
         number: counted from 1.
         running_loss: mean over the epoch's examples of the loss each had in its own step, dropout on.
-        test_loss, test_accuracy: on the whole test set after the epoch, dropout off.
+        test_loss, test_accuracy: by the workload's own loss, on the whole test set after the epoch, dropout off.
         train_loss, train_accuracy: the same on a fixed part of the training set, see `Result.train_evaluated`.
         order_checksum: of the indices that were trained on, in order.
     """
@@ -142,7 +142,7 @@ def read_record(path: Path) -> Record | None:
     """The record in a file; None where the file is damaged (half-written by another program, or cut off).
 
     Raises:
-        RunError: the record was written by a newer version of this program, or the file cannot be opened.
+        RunError: the record was written by another version of this program, or the file cannot be opened.
     """
     try:
         content = path.read_bytes()
@@ -150,11 +150,12 @@ def read_record(path: Path) -> Record | None:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
     try:
         version = msgspec.json.decode(content, type=_Format).format
-        if version > FORMAT:
+        if version != FORMAT:
+            age, cure = ("a newer", "update this one, or") if version > FORMAT else ("an older", "for a new run")
             raise RunError(
                 f"{path}: format {version}",
-                expected=f"format {FORMAT} or older",
-                hint="it was written by a newer version of framework-bench: update this one, or use another --run",
+                expected=f"format {FORMAT}",
+                hint=f"it was written by {age} version of framework-bench: {cure} use another --run",
             )
         return msgspec.json.decode(content, type=Record)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -168,7 +169,7 @@ def claim_run(folder: Path, machine: str) -> Iterator[None]:
     Other machines may write to the same folder: the machine is part of a record's key.
 
     Raises:
-        RunError: the folder cannot be written, holds records of a newer version, or another process holds it.
+        RunError: the folder cannot be written, holds records of another version, or another process holds it.
     """
     path = folder / "jobs" / f".{machine}.lock"
     write_atomically(path.with_suffix(".probe"), b"")
@@ -190,7 +191,7 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     """All records of a run (its `jobs` folder), sorted by key, and the files that were damaged and left out.
 
     Raises:
-        RunError: there is no such run; a record is from a newer version.
+        RunError: there is no such run; a record is from another version.
     """
     if not (folder / "jobs").is_dir():
         raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")

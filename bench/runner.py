@@ -75,7 +75,7 @@ def run_tasks(
         retry: run again what has a record that is not ok.
 
     Raises:
-        RunError: the folder cannot be written, or holds records of a newer version.
+        RunError: the folder cannot be written, or holds records of another version.
         KeyboardInterrupt: passed on after the worker was stopped; the job it was at has no record.
     """
     records = []

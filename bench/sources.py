@@ -1,4 +1,4 @@
-"""Where images come from: MNIST's own files (found or downloaded), the 5,000 packaged ones, and synthetic ones."""
+"""Where images come from: MNIST's and Fashion-MNIST's own files, the packaged 5,000, shifted and synthetic ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -20,23 +21,58 @@ from specs.model import Input
 
 Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
 
-# The four original files, and their SHA-256.
-_MNIST = MappingProxyType(
-    {
-        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    }
+
+class Archive(Struct, frozen=True, kw_only=True):
+    """A data set that is published as four files (name -> SHA-256, training first), and where."""
+
+    title: str
+    files: Mapping[str, str]
+    mirrors: tuple[str, ...]
+
+
+_NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
 )
-_MIRRORS = (
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+_MNIST = (
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+)
+_FASHION = (
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+)
+ARCHIVES: Mapping[str, Archive] = MappingProxyType(
+    {
+        "mnist": Archive(
+            title="60,000 + 10,000 handwritten digits (LeCun, Cortes, Burges)",
+            files=dict(zip(_NAMES, _MNIST, strict=True)),
+            mirrors=(
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            ),
+        ),
+        "fashion-mnist": Archive(
+            title="60,000 + 10,000 articles of clothing, of MNIST's shape (Zalando)",
+            files=dict(zip(_NAMES, _FASHION, strict=True)),
+            mirrors=(
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            ),
+        ),
+    }
 )
 _ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
 _TIMEOUT_SECONDS = (3.0, 5.0)  # to connect, and between two packets: a mirror that hangs costs seconds, not minutes
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400  # mnist-5k is sorted by digit; of each, the first 400 train, the last 100 test
+_SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
 _SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
 _SYNTHETIC_LARGEST_BYTES = 4 * 10**9
 _SYNTHETIC_NOISE = 96  # of 255: a class is its pattern plus noise, so that learning shows and is not instant
@@ -53,8 +89,8 @@ class Places(Struct, frozen=True, kw_only=True):
     cache: Path
 
 
-def fetch_mnist(cache: Path) -> Path:
-    """Download what the cache lacks of MNIST's four files, each checked, trying every mirror; the folder they lie in.
+def fetch(name: str, cache: Path) -> Path:
+    """Download what the cache lacks of an archive, each file checked, trying every mirror; the folder they lie in.
 
     Raises:
         DataError: no mirror gave a file with the right checksum, or the cache cannot be written.
@@ -62,47 +98,60 @@ def fetch_mnist(cache: Path) -> Path:
     import pooch  # takes 0.2 s, and only a download needs it
 
     pooch.get_logger().setLevel(logging.ERROR)
-    folder = cache / "mnist"
-    for name, checksum in _MNIST.items():
+    archive, folder = ARCHIVES[name], cache / name
+    for file, checksum in archive.files.items():
         failures: list[str] = []
-        for mirror in _MIRRORS * _ATTEMPTS:
+        for mirror in archive.mirrors * _ATTEMPTS:
             try:
                 downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
-                pooch.retrieve(mirror + name, f"sha256:{checksum}", fname=name, path=folder, downloader=downloader)
+                pooch.retrieve(mirror + file, f"sha256:{checksum}", fname=file, path=folder, downloader=downloader)
                 break
             except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
                 failures.append(f"{mirror} ({type(error).__name__})")
         else:
             raise DataError(
-                f"MNIST could not be downloaded: {name} from {', '.join(dict.fromkeys(failures))}",
+                f"{name} could not be downloaded: {file} from {', '.join(dict.fromkeys(failures))}",
                 expected="one mirror that answers",
                 hint="name a folder with the four original .gz files by --data-dir, or use --dataset mnist-5k",
             )
     return folder
 
 
-def has_mnist(folder: Path) -> bool:
-    """Whether the four original files lie in a folder; what is in them is checked when they are read."""
-    return all((folder / name).is_file() for name in _MNIST)
+def place(name: str, places: Places) -> Path:
+    """Where an archive's files lie or would: a folder of its name in the user's, the user's own, or the cache.
 
-
-def find_mnist(places: Places) -> Path:
-    """The folder with the four files: the one that the user named, or the cache, filled first if need be."""
+    All archives have the same four file names, so a folder that is not named after another one is MNIST's.
+    """
     if places.directory is None:
-        return fetch_mnist(places.cache)
-    missing = [name for name in _MNIST if not (places.directory / name).is_file()]
-    if missing:
+        return places.cache / name
+    if (places.directory / name).is_dir():
+        return places.directory / name
+    return places.directory if name in ("mnist", places.directory.name) else places.cache / name
+
+
+def missing(name: str, folder: Path) -> list[str]:
+    """The files of an archive that a folder lacks; what is in them is checked when they are read."""
+    return [file for file in ARCHIVES[name].files if not (folder / file).is_file()]
+
+
+def find(name: str, places: Places) -> Path:
+    """The folder with an archive's files: the one that the user named, or the cache, filled first if need be."""
+    folder = place(name, places)
+    if folder == places.cache / name:
+        return fetch(name, places.cache)
+    if absent := missing(name, folder):
         raise DataError(
-            f"{places.directory}: {', '.join(missing)} not there",
-            expected="the four original MNIST files",
+            f"{folder}: {', '.join(absent)} not there",
+            expected=f"the four original files of {name}",
             hint="name another folder with --data-dir, or none, and they are downloaded",
         )
-    return places.directory
+    return folder
 
 
-def read_mnist(folder: Path) -> Arrays:
-    """All of MNIST from its four original files, each checked."""
-    train_images, train_labels, test_images, test_labels = (_read_idx(folder / name) for name in _MNIST)
+def read(name: str, folder: Path) -> Arrays:
+    """All of an archive from its four files, each checked."""
+    files = ARCHIVES[name].files
+    train_images, train_labels, test_images, test_labels = (_read_idx(folder / file, files[file]) for file in files)
     return {
         "train_images": train_images[..., None],  # (60000, 28, 28, 1)
         "train_labels": train_labels,
@@ -111,17 +160,35 @@ def read_mnist(folder: Path) -> Arrays:
     }
 
 
-def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
+def expand(arrays: Arrays) -> Arrays:
+    """The training images, then all of them shifted by a pixel up, down, left and right; zeros move in."""
+    images, labels = arrays["train_images"], arrays["train_labels"]
+    height, width = images.shape[1:3]
+    framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifted = [framed[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width] for down, right in _SHIFTS]
+    return {
+        **arrays,
+        "train_images": np.concatenate([images, *shifted]),  # (5 n, height, width, channels)
+        "train_labels": np.tile(labels, 1 + len(_SHIFTS)),
+    }
+
+
+def check_file(name: str, folder: Path, file: str) -> None:
+    """Read one file of an archive whole; raises `DataError` where it is not the published one."""
+    _read_idx(folder / file, ARCHIVES[name].files[file])
+
+
+def _read_idx(path: Path, checksum: str) -> npt.NDArray[np.uint8]:
     """One original file; its checksum stands for everything else that could be wrong with it."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}", expected="a readable file") from error
     found = hashlib.sha256(content).hexdigest()
-    if found != _MNIST[path.name]:
+    if found != checksum:
         raise DataError(
             f"{path}: corrupt or truncated, {len(content):,} bytes with SHA-256 {found[:16]}...",
-            expected=f"SHA-256 {_MNIST[path.name][:16]}..., the original file",
+            expected=f"SHA-256 {checksum[:16]}..., the original file",
             hint="delete it and fetch it again: bench data fetch",
         )
     values = gzip.decompress(content)

@@ -23,6 +23,7 @@ from backends.contract import Backend, Job, Labels, Logits, Unsupported, Weights
 from bench import data, measure
 from bench.record import End, Epoch, Line, Startup, Status
 from specs.initial import epoch_order, initial_weights
+from specs.model import Loss
 
 # How frameworks name running out of memory; PyTorch's CPU allocator raises a plain RuntimeError with this text.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
@@ -89,10 +90,10 @@ class Run:
         predicted, logits = measure.measure(
             "predict", lambda: backend.predict(self._test_images), backend.sync, self._clock
         )
-        test_loss, test_accuracy = grade(logits, self._test_labels)
-        train_loss, train_accuracy = grade(
-            backend.predict(self._images[: self._evaluated]), self._labels[: self._evaluated]
-        )
+        seen = backend.predict(self._images[: self._evaluated])
+        loss_name = self._job.workload.loss
+        test_loss, test_accuracy = grade(logits, self._test_labels, loss_name)
+        train_loss, train_accuracy = grade(seen, self._labels[: self._evaluated], loss_name)
         if not all(map(math.isfinite, (loss, test_loss, train_loss))):
             raise Diverged(f"epoch {number}: running loss {loss}, test loss {test_loss}")
         self._tell(
@@ -110,13 +111,19 @@ class Run:
         )
 
 
-def grade(logits: Logits, labels: Labels) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy (0..1) of logits (n, classes) against labels (n,), in float64."""
+def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:
+    """Mean of the loss and accuracy (0..1) of logits (n, classes) against labels (n,), in float64."""
     if logits.shape[0] != labels.shape[0]:
         raise ValueError(f"{len(logits)} rows of logits for {len(labels)} examples")
-    wide = logits.astype(np.float64)
+    wide, rows = logits.astype(np.float64), np.arange(len(labels))
     wide -= wide.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(wide).sum(axis=1)) - wide[np.arange(len(labels)), labels]
+    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))  # now logarithms of probabilities
+    if loss == "softmax_cross_entropy":
+        losses = -wide[rows, labels]
+    else:
+        errors = np.exp(wide)
+        errors[rows, labels] -= 1.0
+        losses = (errors**2).mean(axis=1)
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 

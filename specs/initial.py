@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from specs.model import Dropout, Workload
+from specs.model import Dropout, Initializer, Workload
 from specs.shapes import Shape, infer_shapes
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -19,12 +19,19 @@ _WEIGHTS, _ORDER, _MASKS, _SYNTHETIC = range(4)
 
 
 def initial_weights(workload: Workload, seed: int) -> Weights:
-    """Name -> float32 array in canonical layout, in layer order, kernel before bias. Biases are 0."""
+    """Name -> float32 array in canonical layout, in layer order, a layer's parameters before its state.
+
+    Kernels by the recipe's initializer; batch norm's scale and running variance 1; all else 0.
+    """
     random = _stream(seed, _WEIGHTS)
     weights: Weights = {}
     for layer in infer_shapes(workload):
-        for name, shape in layer.parameters.items():
-            weights[name] = _glorot_uniform(random, shape) if name.endswith("kernel") else np.zeros(shape, np.float32)
+        for name, shape in (layer.parameters | layer.state).items():
+            kind = name.partition(".")[2]
+            if kind == "kernel":
+                weights[name] = _draw(random, workload.recipe.initializer, shape)
+            else:
+                weights[name] = np.full(shape, 1.0 if kind in ("scale", "variance") else 0.0, np.float32)
     return weights
 
 
@@ -55,8 +62,26 @@ def _stream(*key: int) -> np.random.RandomState:
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key)))
 
 
-def _glorot_uniform(random: np.random.RandomState, shape: Shape) -> npt.NDArray[np.float32]:
-    """U(-a, a), a = sqrt(6 / (fan in + fan out)); a convolution's fans count its window (Glorot and Bengio 2010)."""
+def _draw(random: np.random.RandomState, initializer: Initializer, shape: Shape) -> npt.NDArray[np.float32]:
+    """A kernel. Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; a convolution's fans count its window."""
     window = int(np.prod(shape[:-2]))
-    limit = np.sqrt(6.0 / (window * (shape[-2] + shape[-1])))
+    fan_in, fan_out = window * shape[-2], window * shape[-1]
+    match initializer:
+        case "glorot_uniform":
+            return _uniform(random, np.sqrt(6.0 / (fan_in + fan_out)), shape)
+        case "he_uniform":
+            return _uniform(random, np.sqrt(6.0 / fan_in), shape)
+        case "uniform":
+            return _uniform(random, 0.05, shape)
+        case "glorot_normal":
+            return random.normal(0.0, np.sqrt(2.0 / (fan_in + fan_out)), shape).astype(np.float32)
+        case "he_normal":
+            return random.normal(0.0, np.sqrt(2.0 / fan_in), shape).astype(np.float32)
+        case "lecun_normal":
+            return random.normal(0.0, np.sqrt(1.0 / fan_in), shape).astype(np.float32)
+        case "zeros":
+            return np.zeros(shape, np.float32)
+
+
+def _uniform(random: np.random.RandomState, limit: float, shape: Shape) -> npt.NDArray[np.float32]:
     return random.uniform(-limit, limit, shape).astype(np.float32)

@@ -7,11 +7,12 @@ from math import prod
 from msgspec import Struct
 
 from specs.errors import SpecError
-from specs.model import Conv2d, Dense, Flatten, Layer, MaxPool2d, Workload
+from specs.model import AvgPool2d, BatchNorm, Conv2d, Dense, Flatten, Layer, MaxPool2d, Sgd, Workload
 
 Shape = tuple[int, ...]
 FLOAT_BYTES = 4
 IMAGE_DIMENSIONS = 3
+_STATE = ("mean", "variance")
 MOST_PARAMETERS = 10**9  # 4 GB of weights, 8 to 16 GB with an optimizer's state: past that it is a typing error
 
 
@@ -19,9 +20,11 @@ class LayerShape(Struct, frozen=True, kw_only=True):
     """One layer of a workload, per example.
 
     Attributes:
-        position: index in `layers`; the layer's weights are named "POSITION.kernel" and "POSITION.bias".
+        position: index in `layers`; the layer's weights are named "POSITION.kernel", "POSITION.bias" and so on.
         input, output: shapes without the batch.
-        parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out).
+        parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out); batch norm's are
+            "scale" and "shift".
+        state: the same of what a layer keeps and the optimizer does not touch: batch norm's "mean" and "variance".
         forward_flops: additions and multiplications of the matrix products; elementwise work is not counted.
         training_flops: forward, and backward for the weights and, but for the first layer with weights, the input.
         forward_bytes: float32 values read and written, weights left out as a batch shares them.
@@ -32,6 +35,7 @@ class LayerShape(Struct, frozen=True, kw_only=True):
     input: Shape
     output: Shape
     parameters: dict[str, Shape]
+    state: dict[str, Shape]
     forward_flops: int
     training_flops: int
     forward_bytes: int
@@ -52,7 +56,7 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
     shape: Shape = workload.input.shape
     for position, layer in enumerate(workload.layers):
         output, parameters = _apply(f"layers[{position}]", layer, shape)
-        kernel = next(iter(parameters.values()), ())
+        kernel = parameters.get("kernel", ())
         # Each output value of a dense or convolution layer is one multiply-add per weight of its kernel column.
         forward_flops = 2 * prod(kernel) * prod(output[:-1]) if kernel else 0
         first = not any(before.parameters for before in shapes)
@@ -63,6 +67,7 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
                 input=shape,
                 output=output,
                 parameters={f"{position}.{name}": size for name, size in parameters.items()},
+                state={f"{position}.{name}": shape[-1:] for name in _STATE if isinstance(layer, BatchNorm)},
                 forward_flops=forward_flops,
                 training_flops=forward_flops * (2 if first else 3),
                 forward_bytes=FLOAT_BYTES * (prod(shape) + prod(output)),
@@ -70,6 +75,8 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
         )
         shape = output
     _check_end(workload, shapes)
+    if isinstance(workload.optimizer, Sgd) and workload.optimizer.nesterov and not workload.optimizer.momentum:
+        raise SpecError("optimizer.nesterov: true with momentum 0", expected="a momentum above 0, or nesterov false")
     return tuple(shapes)
 
 
@@ -84,19 +91,30 @@ def _apply(where: str, layer: Layer, shape: Shape) -> tuple[Shape, dict[str, Sha
                     hint='put {"type": "flatten"} before it',
                 )
             return (units,), {"kernel": (shape[0], units), "bias": (units,)}
-        case Conv2d(filters=filters, kernel_size=kernel_size):
+        case Conv2d():
+            image = _image(where, layer, shape)
+            parameters = {"kernel": (*layer.kernel_size, image[2], layer.filters), "bias": (layer.filters,)}
+            if layer.padding == "same":
+                return (-(-image[0] // layer.strides[0]), -(-image[1] // layer.strides[1]), layer.filters), parameters
+            _check_window(where, "kernel", layer.kernel_size, image)
+            sizes = zip(image[:2], layer.kernel_size, layer.strides, strict=True)
+            return (*((n - k) // stride + 1 for n, k, stride in sizes), layer.filters), parameters
+        case MaxPool2d(pool_size=pool_size) | AvgPool2d(pool_size=pool_size):
             height, width, channels = _image(where, layer, shape)
-            _check_window(where, "kernel", kernel_size, (height, width))
-            output = (height - kernel_size[0] + 1, width - kernel_size[1] + 1, filters)
-            return output, {"kernel": (*kernel_size, channels, filters), "bias": (filters,)}
-        case MaxPool2d(pool_size=pool_size):
-            height, width, channels = _image(where, layer, shape)
-            _check_window(where, "pool", pool_size, (height, width))
+            _check_window(where, "pool", pool_size, shape)
             return (height // pool_size[0], width // pool_size[1], channels), {}
+        case BatchNorm():
+            return shape, {"scale": shape[-1:], "shift": shape[-1:]}
         case Flatten():
             return (prod(_image(where, layer, shape)),), {}
         case _:
             return shape, {}
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """How many zeros "same" puts before and after an axis of `size`: the odd one after (see `specs.model`)."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
 
 
 def _image(where: str, layer: Layer, shape: Shape) -> Shape:

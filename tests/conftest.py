@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.contract import Job
+from backends.registry import BACKENDS
 from bench.cli import main
 from bench.data import DataSet, materialise
 from bench.environments import Environments
@@ -17,7 +18,7 @@ from bench.sources import Places
 from specs.loading import find_workload
 from specs.model import Workload
 
-FRAMEWORKS = ("keras-tensorflow", "pytorch")
+FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
 
 
 def make_job(workload: Workload | str = "softmax", **changes) -> Job:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
-from bench.sources import _MNIST
+from bench import sources
 from specs.loading import WORKLOADS
 
 QUICK = (
@@ -118,8 +119,38 @@ def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
     assert "would take 12 GB" in errors
 
 
+def no_mirror(monkeypatch):
+    mnist = replace(sources.ARCHIVES["mnist"], mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(sources, "ARCHIVES", {**sources.ARCHIVES, "mnist": mnist})
+
+
+def test_data_are_fetched_listed_and_verified_and_damage_is_named(bench, monkeypatch, tmp_path):
+    code, output, _ = bench("data", "fetch", "mnist-5k")
+    assert code == 0
+    assert "mnist-5k: 4,000 + 1,000 images in" in output
+    code, output, _ = bench("data", "verify")
+    assert code == 0
+    assert "mnist: not there" in output
+    assert ": ok" in output
+    [path] = (tmp_path / "cache" / "arrays").glob("*/train_labels.npy")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    code, output, _ = bench("data", "verify")
+    assert code == 1
+    assert "damaged; the next run makes it again" in output
+    no_mirror(monkeypatch)
+    code, _, errors = bench("data", "fetch", "mnist")
+    assert code == 1
+    assert "mnist could not be downloaded" in errors
+    code, _, errors = bench("data", "verify", "mnist")
+    assert code == 1
+    assert errors.count("cannot be read") == 4
+    code, _, errors = bench("data", "fetch", "minst")
+    assert code == 2
+    assert "did you mean 'mnist'?" in errors
+
+
 def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr("bench.sources._MIRRORS", ("http://127.0.0.1:9/",))
+    no_mirror(monkeypatch)
     code, _, errors = bench("run", "softmax", "--backend", "reference", "--epochs", "1")
     assert code == 0, errors
     assert "MNIST is not at hand, so this run uses mnist-5k" in errors
@@ -130,7 +161,7 @@ def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch,
 
 
 def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_path):
-    for name in _MNIST:
+    for name in sources._NAMES:
         (tmp_path / name).write_bytes(b"")
     code, _, errors = bench("run", "softmax", "--backend", "reference", "--data-dir", str(tmp_path))
     assert code == 2
@@ -183,14 +214,15 @@ def test_a_failed_job_is_a_row_and_exit_code_1(bench, monkeypatch):
     assert code == 0
 
 
-def test_a_run_that_holds_records_of_a_newer_version_is_refused_before_anything_runs(bench):
+@pytest.mark.parametrize(("version", "age"), [(99, "a newer"), (1, "an older")])
+def test_a_run_that_holds_records_of_another_version_is_refused_before_anything_runs(bench, version, age):
     Path("results/softmax/jobs").mkdir(parents=True)
-    Path("results/softmax/jobs/x.json").write_text('{"format": 99}')
+    Path("results/softmax/jobs/x.json").write_text(f'{{"format": {version}}}')
     for arguments in (("run", *QUICK), ("report", "results/softmax")):
         code, _, errors = bench(*arguments)
         assert code == 2
-        assert "x.json: format 99" in errors
-        assert "a newer version of framework-bench" in errors
+        assert f"x.json: format {version}" in errors
+        assert f"{age} version of framework-bench" in errors
     assert [path.name for path in Path("results/softmax/jobs").glob("*.json")] == ["x.json"]
 
 
@@ -204,7 +236,7 @@ def test_a_half_written_record_is_named_left_out_and_made_again(bench):
     code, output, _ = bench("run", *QUICK)
     assert code == 0
     assert "reference" in output
-    Path("results/softmax/jobs/half.json").write_text('{"format": 1, "key"')
+    Path("results/softmax/jobs/half.json").write_text('{"format": 2, "key"')
     code, output, errors = bench("report", "results/softmax")
     assert code == 0
     assert "half.json: damaged, left out" in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from bench import sources
 from bench.data import materialise, read_part
@@ -57,7 +59,10 @@ def test_arrays_that_were_changed_in_the_cache_are_made_again(tmp_path):
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest(places):
-    with pytest.raises(DataError, match="'mnist-6k'.*\n.*mnist, mnist-5k, synthetic\n.*did you mean 'mnist-5k'"):
+    with pytest.raises(
+        DataError,
+        match="'mnist-6k'.*\n.*mnist, mnist-5k, mnist-expanded, fashion-mnist, synthetic\n.*did you mean 'mnist-5k'",
+    ):
         materialise("mnist-6k", MNIST_INPUT, places)
 
 
@@ -74,7 +79,7 @@ def test_files_missing_from_a_named_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "one byte", "not gzip"])
 def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
-    for name in sources._MNIST:
+    for name in sources._NAMES:
         (tmp_path / name).write_bytes(
             {"empty": b"", "truncated": b"\x1f\x8b\x08", "one byte": b"x"}.get(damage, b"<html>")
         )
@@ -93,7 +98,7 @@ def test_mnist_has_its_known_sizes_and_first_labels(full_mnist, tmp_path):
 
 @pytest.mark.full_mnist
 def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
-    for name in sources._MNIST:
+    for name in sources._NAMES:
         shutil.copy(full_mnist / name, tmp_path)
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     content = bytearray(path.read_bytes())
@@ -101,6 +106,65 @@ def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match="t10k-images-idx3-ubyte.gz: corrupt or truncated, 1,648,877 bytes"):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
+
+
+def make_archive(folder: Path, images: int = 3) -> dict[str, str]:
+    """Four files of the published form, small; their checksums."""
+    random, checksums = np.random.RandomState(0), {}
+    for name in sources._NAMES:
+        shape = (images, 28, 28) if "idx3" in name else (images,)
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+        content = gzip.compress(header + random.randint(0, 10, shape).astype(np.uint8).tobytes())
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        checksums[name] = hashlib.sha256(content).hexdigest()
+    return checksums
+
+
+def set_archive(monkeypatch, name="mnist", **changes):
+    archives = {**sources.ARCHIVES, name: replace(sources.ARCHIVES[name], **changes)}
+    monkeypatch.setattr(sources, "ARCHIVES", archives)
+
+
+def test_fashion_mnist_lies_in_a_folder_of_its_name_beside_mnist_or_in_the_named_one(tmp_path, monkeypatch):
+    set_archive(monkeypatch, "fashion-mnist", files=make_archive(tmp_path / "fashion-mnist"))
+    for directory in (tmp_path, tmp_path / "fashion-mnist"):
+        made = materialise("fashion-mnist", MNIST_INPUT, Places(directory=directory, cache=tmp_path / "cache"))
+        assert (made.name, made.train_examples, made.shape) == ("fashion-mnist", 3, (28, 28, 1))
+
+
+def test_fashion_mnist_is_fetched_from_its_own_mirrors_into_its_own_folder(tmp_path, monkeypatch, serve):
+    checksums = make_archive(tmp_path / "mirror")
+    set_archive(monkeypatch, "fashion-mnist", files=checksums, mirrors=(serve(tmp_path / "mirror"),))
+    materialise("fashion-mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path / "cache"))
+    assert {path.name for path in (tmp_path / "cache" / "fashion-mnist").iterdir()} == {*sources._NAMES}
+
+
+def test_mnist_in_place_of_fashion_mnist_is_noticed(tmp_path):
+    make_archive(tmp_path / "fashion-mnist")
+    with pytest.raises(DataError, match=r"corrupt or truncated.*\n.*3aede38d61863908"):
+        materialise("fashion-mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
+
+
+def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
+    image = np.arange(1, 7, dtype=np.uint8).reshape(1, 2, 3, 1)
+    arrays = {"train_images": image, "train_labels": np.array([4]), "test_images": image, "test_labels": np.array([4])}
+    made = sources.expand(arrays)
+    assert made["train_images"][..., 0].tolist() == [
+        [[1, 2, 3], [4, 5, 6]],
+        [[4, 5, 6], [0, 0, 0]],
+        [[0, 0, 0], [1, 2, 3]],
+        [[2, 3, 0], [5, 6, 0]],
+        [[0, 1, 2], [0, 4, 5]],
+    ]
+    assert made["train_labels"].tolist() == [4] * 5
+    assert made["test_images"] is image
+
+
+@pytest.mark.full_mnist
+def test_expanded_mnist_has_five_times_the_training_images(full_mnist, tmp_path):
+    made = materialise("mnist-expanded", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
+    assert (made.train_examples, made.test_examples) == (300_000, 10_000)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -137,10 +201,10 @@ def test_mirrors_that_refuse_hang_or_send_something_else_are_each_named(tmp_path
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "train-images-idx3-ubyte.gz").write_bytes(b"a page that asks you to log in")
     mirrors = ("http://127.0.0.1:9/", hanging, serve(tmp_path / "wrong"), serve(tmp_path))
-    monkeypatch.setattr(sources, "_MIRRORS", mirrors)
+    set_archive(monkeypatch, mirrors=mirrors)
     monkeypatch.setattr(sources, "_TIMEOUT_SECONDS", (1.0, 1.0))
     with pytest.raises(DataError) as caught:
-        sources.fetch_mnist(tmp_path / "cache")
+        sources.fetch("mnist", tmp_path / "cache")
     message = str(caught.value)
     assert all(mirror in message for mirror in mirrors)
     assert "--data-dir" in message
@@ -152,11 +216,11 @@ def test_a_download_falls_back_to_the_next_mirror_and_is_kept(tmp_path, monkeypa
     files = {"a.gz": b"first", "b.gz": b"second"}
     for name, content in files.items():
         (tmp_path / "good" / name).write_bytes(content)
-    monkeypatch.setattr(
-        sources, "_MNIST", {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    )
-    monkeypatch.setattr(sources, "_MIRRORS", ("http://127.0.0.1:9/", serve(tmp_path / "good")))
-    folder = sources.fetch_mnist(tmp_path / "cache")
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    set_archive(monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/", serve(tmp_path / "good")))
+    folder = sources.fetch("mnist", tmp_path / "cache")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    monkeypatch.setattr(sources, "_MIRRORS", ("http://127.0.0.1:9/",))  # what is in the cache is not fetched again
-    assert sources.fetch_mnist(tmp_path / "cache") == folder
+    set_archive(
+        monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/",)
+    )  # what is in the cache is not fetched again
+    assert sources.fetch("mnist", tmp_path / "cache") == folder

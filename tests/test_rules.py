@@ -20,7 +20,8 @@ THIRD_PARTY = {
     "bench": {"numpy", "msgspec", "psutil", "pynvml", "pooch", "rich"},
     "bench/report": {"msgspec", "pandas", "matplotlib", "rich"},
 }
-ADAPTER_FRAMEWORK = {"keras": {"keras", "tensorflow"}, "pytorch": {"torch"}, "reference": set()}
+# Keras runs on three engines; each adapter file knows one.
+ENGINES = {"keras_tensorflow": {"tensorflow"}, "keras_jax": {"jax"}, "keras_torch": {"torch"}}
 # What a worker imports of ours must run on NumPy, the decoder and the standard library alone.
 WORKER_NAMES = ("worker", "conformance", "data", "sources", "files", "measure", "memory", "machine", "record")
 
@@ -58,8 +59,8 @@ def test_imports_point_down(path):
     above = OURS[OURS.index(floor) + 1 :]
     assert not packages(path) & set(above)
     if floor == "backends":
-        family = path.stem.partition("_")[0]
-        allowed = THIRD_PARTY["backends"] | ADAPTER_FRAMEWORK.get(family, set())
+        family = {"keras": {"keras"}, "pytorch": {"torch"}}.get(path.stem.partition("_")[0], set())
+        allowed = THIRD_PARTY["backends"] | family | ENGINES.get(path.stem, set())
     elif path.parent.name == "report":
         allowed = THIRD_PARTY["bench/report"]
     else:
@@ -82,6 +83,10 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
 print(sorted(set(sys.modules) & set({FRAMEWORK_PACKAGES!r})))
 """
     assert run_python(code).strip() == "[]"
+
+
+def test_every_engine_of_keras_has_a_file_of_its_own():
+    assert {path.stem for path in sources()} >= set(ENGINES)
 
 
 def test_an_adapter_fits_a_screen_or_three_and_is_registered_under_an_environment_that_exists():
