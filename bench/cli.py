@@ -20,13 +20,15 @@ examples:
   bench run                        the suite 'quick' with every installed backend
   bench run cnn --epochs 3         one workload
   bench run my-model.json          a workload of your own
-  bench report results/quick       tables and plots of a run, again
+  bench report results/quick       tables, plots and page of a run, again
+  bench compare results/a results/b              two machines, devices or versions
+  bench check results/quick --against baseline   did accuracy fall?
   bench environment create torch   install a framework
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code: 0 fine, 1 a job failed, 2 usage, 130 interrupted."""
+    """Run one command; its exit code: 0 fine, 1 a job failed or a check did not hold, 2 usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
     options = _parser().parse_args(arguments)
     try:
@@ -61,7 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(subparsers)
     report = subparsers.add_parser("report", help="tables and plots of a run, from its records")
     report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
+    report.add_argument("--into", type=Path, metavar="FILE", help="put the accuracy table between two marks in FILE")
+    report.add_argument("--suite", metavar="NAME", help="with --into: also list what of a suite was not run")
     report.set_defaults(command="bench.commands:report")
+    compare = subparsers.add_parser("compare", help="runs side by side: machines, devices, versions")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs' folders; ratios are to the first")
+    compare.add_argument("--output", type=Path, metavar="DIR", help="also write report.html, report.md, CSV and plots")
+    compare.set_defaults(command="bench.commands:compare")
+    _add_check(subparsers)
+    export = subparsers.add_parser("export", help="a run as JSON Lines (a record per line) or CSV (a row per epoch)")
+    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
+    export.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+    export.set_defaults(command="bench.commands:export")
     subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
         command="bench.listing:listing"
     )
@@ -106,6 +120,18 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.set_defaults(command="bench.commands:run")
 
 
+def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = subparsers.add_parser("check", help="did accuracy fall against a baseline? exit code 1 if so")
+    check.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    check.add_argument("--against", type=Path, required=True, metavar="BASELINE", help="a run's folder to hold it to")
+    check.add_argument(
+        "--level", type=_level, default=0.01, metavar="P", help="false alarms per check, all cells together (0.01)"
+    )
+    check.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)")
+    check.add_argument("--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)")
+    check.set_defaults(command="bench.commands:check")
+
+
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
 
 
@@ -126,6 +152,12 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 999999")
     return int(text)
+
+
+def _level(text: str) -> float:
+    if not re.fullmatch(r"0?\.[0-9]{1,6}", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a probability between 0 and 1, as 0.01")
+    return float(text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

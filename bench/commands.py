@@ -13,11 +13,12 @@ from bench import data as datasets
 from bench import plan, sources
 from bench.data import DataSet
 from bench.environments import Environments, InstallError
+from bench.files import write_atomically
 from bench.machine import Machine, allowed_cpus, this_machine
 from bench.record import claim_run
 from bench.sources import DataError, Places
 from specs.errors import UserError
-from specs.loading import find_workload
+from specs.loading import find_suite, find_workload
 from specs.model import Suite, Workload
 
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
@@ -56,8 +57,60 @@ def run(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """`bench report`: the report of a run, anew."""
-    _write_report(options.run)
+    """`bench report`: the report of a run, anew; with `--into`, its accuracy table into a Markdown file instead."""
+    if options.into is None:
+        _write_report(options.run)
+        return 0
+    from bench.report.page import fill_table  # see _write_report
+
+    suite = find_suite(options.suite) if options.suite else None
+    fill_table(options.into, options.run, [part.workload for part in suite.workloads] if suite else ())
+    print(f"{options.into}: table of {options.run}")
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """`bench compare`: runs side by side."""
+    from rich.console import Console  # see _write_report
+
+    from bench.report.compare import Comparison
+
+    comparison = Comparison(options.runs)
+    comparison.print_table(Console())
+    if options.output:
+        comparison.write(options.output)
+        print(f"\n{options.output / 'report.html'}, with report.md, plots/ and comparison.csv beside it")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`bench check`: accuracy against a baseline. 1 if a cell fell, failed or is missing."""
+    from rich.console import Console  # see _write_report
+
+    from bench import check as gate
+    from bench.report.page import records_of
+    from bench.report.verdicts import print_verdicts, verdicts_markdown
+
+    run, baseline = (records_of(folder)[0] for folder in (options.run, options.against))
+    verdicts = gate.check(run, baseline, level=options.level)
+    print_verdicts(verdicts, Console())
+    title = f"{options.run} against {options.against}"
+    summary = verdicts_markdown(verdicts, title, options.level)
+    write_atomically(options.junit or options.run / "check.xml", gate.junit(verdicts, title))
+    write_atomically(options.markdown or options.run / "check.md", summary.encode())
+    return 0 if all(verdict.passed for verdict in verdicts) else 1
+
+
+def export(options: argparse.Namespace) -> int:
+    """`bench export`: a run as JSON Lines or CSV, to standard output or a file."""
+    from bench.report.export import export  # see _write_report
+
+    content = export(options.run, options.format)
+    if options.output:
+        write_atomically(options.output, content)
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
     return 0
 
 
@@ -126,7 +179,7 @@ def _write_report(folder: Path) -> None:
     for path in damaged:
         print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
     print_table(summary, frame, Console())
-    print(f"\n{folder / 'report.md'}, with plots/, summary.csv and epochs.csv beside it")
+    print(f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it")
 
 
 def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:

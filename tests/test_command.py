@@ -174,7 +174,14 @@ def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
     assert "softmax" in output
     assert "reference" in output
     folder = Path("results/mine")
-    assert {path.name for path in folder.iterdir()} == {"jobs", "plots", "report.md", "epochs.csv", "summary.csv"}
+    assert {path.name for path in folder.iterdir()} == {
+        "jobs",
+        "plots",
+        "report.html",
+        "report.md",
+        "epochs.csv",
+        "summary.csv",
+    }
     plots = {path.name for path in (folder / "plots").iterdir()}
     names = ("curves", "epoch-time", "throughput", "memory")
     assert plots == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
@@ -187,9 +194,27 @@ def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
     assert summary["train_examples_per_second"] * summary["epoch_seconds"] == pytest.approx(4000)
 
 
+def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
+    bench("run", *QUICK, "--run", "mine")
+    begin, end = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
+    (tmp_path / "page.md").write_text(f"before\n\n{begin}\nold\n{end}\n\nafter\n")
+    code, *_ = bench("report", "results/mine", "--into", "page.md", "--suite", "smoke")
+    assert code == 0
+    text = (tmp_path / "page.md").read_text()
+    assert text.startswith(f"before\n\n{begin}\n\n| workload |")
+    assert "| cnn | - | - | not run |" in text
+    assert text.endswith(f"|\n\n{end}\n\nafter\n")
+    assert "old" not in text
+    (tmp_path / "page.md").write_text("no marks")
+    code, _, errors = bench("report", "results/mine", "--into", "page.md")
+    assert code == 2
+    assert begin in errors
+    assert (tmp_path / "page.md").read_text() == "no marks"
+
+
 def test_a_report_is_a_pure_function_of_its_records(bench):
     bench("run", *QUICK, "--run", "mine")
-    files = ["report.md", "epochs.csv", "summary.csv", "plots/curves.svg", "plots/epoch-time.svg"]
+    files = ["report.html", "report.md", "epochs.csv", "summary.csv", "plots/curves.svg", "plots/epoch-time.svg"]
     before = {name: Path("results/mine", name).read_bytes() for name in files}
     for name in files:
         Path("results/mine", name).unlink()

@@ -143,7 +143,7 @@ def test_fashion_mnist_is_fetched_from_its_own_mirrors_into_its_own_folder(tmp_p
 def test_mnist_in_place_of_fashion_mnist_is_noticed(tmp_path):
     make_archive(tmp_path / "fashion-mnist")
     with pytest.raises(DataError, match=r"corrupt or truncated.*\n.*3aede38d61863908"):
-        materialise("fashion-mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
+        materialise("fashion-mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path / "cache"))
 
 
 def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():

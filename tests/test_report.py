@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from bench.machine import Load, this_machine
 from bench.measure import Phase
 from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
 from bench.report.frame import epochs_frame, newest, summarise
-from bench.report.tables import label, notes
-from bench.report.words import gigabytes, per_second, percent, seconds
+from bench.report.tables import accuracy_overview, label, notes, print_table
+from bench.report.words import gigabytes, per_second, percent, points, seconds
 from conftest import make_job
 from specs.loading import find_workload
 
@@ -135,8 +140,75 @@ def test_the_published_figure_stands_only_beside_the_published_training():
     assert epochs_frame([make_record(data="mnist")])["course_accuracy"].isna().all()
 
 
+def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_and_of_all_jobs_or_none():
+    """Epochs of 4, 1, 3 and 2 seconds; softmax's target is 91.7 %."""
+    reached = make_record("a", accuracies=(0.5, 0.9, 0.92, 0.91))
+    [row] = summary(reached).to_dict("records")
+    assert (row["target_jobs"], row["seconds_to_target"], row["epochs_to_target"]) == (1, 8.0, 3)
+    [row] = summary(reached, make_record("b", seed=1, accuracies=(0.5, 0.5, 0.5, 0.95))).to_dict("records")
+    assert row["seconds_to_target"] == 9.0
+    [row] = summary(reached, make_record("b", seed=1)).to_dict("records")
+    assert row["target_jobs"] == 1
+    assert row["seconds_to_target"] != row["seconds_to_target"]  # not a number
+    without = replace(find_workload("softmax"), recipe=replace(find_workload("softmax").recipe, target_accuracy=None))
+    [row] = summary(make_record("a", workload=without)).to_dict("records")
+    assert row["target_jobs"] == 0
+
+
+def test_the_accuracy_table_has_a_column_per_backend_and_names_what_was_not_run():
+    records = [
+        make_record("a"),
+        make_record("b", seed=1, accuracies=(0, 0, 0, 0.9)),
+        make_record("c", backend="pytorch"),
+    ]
+    table = accuracy_overview(summary(*records), wanted=("cnn", "softmax"))
+    assert table.columns == ("workload", "epochs", "published", "reference", "pytorch")
+    assert table.rows == (
+        ("cnn", "-", "-", "not run", "not run"),
+        ("softmax", "4", "-", "80.00 % (70.00 to 90.00)", "70.00 %"),
+    )
+
+
+def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
+    name = "mlp-relu-dropout-sgd"
+    frame = epochs_frame([make_record("a", workload=name, backend="keras-tensorflow")])
+    for width, columns in (
+        (100, {"start", "memory", "images/s"}),
+        (80, {"images/s", "memory"}),
+        (70, {"images/s"}),
+        (60, set()),
+    ):
+        console = Console(width=width, file=io.StringIO())
+        print_table(summarise(frame), frame, console)
+        text = console.file.getvalue()
+        assert name in text
+        assert "keras-tensorflow" in text
+        assert {column for column in ("start", "memory", "images/s") if column in text} == columns
+
+
+def test_the_page_is_one_file_with_everything_in_it_and_markup_in_names_is_text(tmp_path):
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "curves.svg").write_text("<svg/>")
+    blocks = [
+        Heading("a < b", 1),
+        Text("see `x & y`"),
+        Items(("one",)),
+        Table(("k", "v"), (("<b>", "1.5 s"),)),
+        Plot("curves", "c"),
+    ]
+    page = to_html(blocks, tmp_path)
+    assert "<title>a &lt; b</title>" in page
+    assert "<code>x &amp; y</code>" in page
+    assert '<td>&lt;b&gt;</td><td class="number">1.5 s</td>' in page
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    markdown = to_markdown(blocks)
+    assert "# a < b\n\nsee `x & y`\n\n- one\n\n| k | v |\n| --- | --- |\n| <b> | 1.5 s |" in markdown
+
+
 def test_numbers_are_written_as_people_read_them():
     assert (percent(0.98074), percent(None), percent(float("nan"))) == ("98.07 %", "-", "-")
     assert (seconds(12.345), seconds(0.0123), seconds(1780.4), seconds(None)) == ("12.3 s", "12.3 ms", "1,780 s", "-")
     assert (gigabytes(1.5e9), gigabytes(2.5e8), gigabytes(None)) == ("1.50 GB", "250 MB", "-")
+    assert (points(-0.0042), points(0.0), points(None)) == ("-0.42", "+0.00", "-")
     assert (per_second(83_412.0), per_second(0.0), per_second(None)) == ("83,400", "-", "-")

@@ -17,7 +17,7 @@ FRAMEWORK_PACKAGES = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", 
 THIRD_PARTY = {
     "specs": {"numpy", "msgspec"},
     "backends": {"numpy", "msgspec"},
-    "bench": {"numpy", "msgspec", "psutil", "pynvml", "pooch", "rich"},
+    "bench": {"numpy", "msgspec", "psutil", "pynvml", "pooch", "rich", "scipy"},
     "bench/report": {"msgspec", "pandas", "matplotlib", "rich"},
 }
 # Keras runs on three engines; each adapter file knows one.

@@ -28,6 +28,8 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing."""
     rows = [row for record in records for row in _rows(record)]
     frame = pd.DataFrame(rows)
+    if "target_accuracy" in frame:
+        frame["target_accuracy"] = frame["target_accuracy"].astype(float)  # a workload without one has none
     return frame if frame.empty else frame.sort_values(["started", "key", "epoch"], ignore_index=True)
 
 
@@ -78,7 +80,9 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "status": record.status,
         "reason": record.reason,
         "started": record.started,
+        "loss": job.workload.loss,
         "course_accuracy": _course_accuracy(record),
+        "target_accuracy": job.workload.recipe.target_accuracy,
         "train_examples": examples,
         "test_examples": record.data.test_examples,
         "job_wall_seconds": record.wall_seconds,
@@ -120,6 +124,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "rounds": ok["round"].nunique(),
         "device_name": group["device_name"].iloc[0],
         "course_accuracy": group["course_accuracy"].iloc[0],
+        "target_accuracy": group["target_accuracy"].iloc[0],
         "test_examples": group["test_examples"].iloc[0],
         "train_examples": group["train_examples"].iloc[0],
         "load_average": group["load_average"].max(),
@@ -135,6 +140,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
     return {
         **counts,
+        **_to_target(ok),
         "status": "ok",
         "reason": "",
         "test_accuracy": last["test_accuracy"].mean(),
@@ -159,6 +165,23 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
         "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
         "device_peak_bytes": ok["device_peak_bytes"].max(),
+    }
+
+
+def _to_target(ok: pd.DataFrame) -> dict[str, Any]:
+    """Training seconds and epochs until the spec's target was first reached: medians, where every job reached it.
+
+    With a job that never did, a median of the others would flatter; `target_jobs` says how many did.
+    """
+    epochs = ok.sort_values(["key", "epoch"])
+    seconds = epochs.groupby("key")["train_wall_seconds"].cumsum()
+    reached = epochs.assign(seconds=seconds)[epochs["test_accuracy"] >= epochs["target_accuracy"]]
+    first = reached.drop_duplicates("key")
+    all_did = not first.empty and len(first) == ok["key"].nunique()
+    return {
+        "target_jobs": len(first),
+        "seconds_to_target": first["seconds"].median() if all_did else float("nan"),
+        "epochs_to_target": first["epoch"].median() if all_did else float("nan"),
     }
 
 

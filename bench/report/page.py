@@ -1,4 +1,4 @@
-"""A run's folder to its report: `report.md`, CSV and plots, a pure function of the records."""
+"""A run's folder to its report: `report.html`, `report.md`, CSV and plots, a pure function of the records."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ import pandas as pd
 
 from bench.files import RunError, write_atomically
 from bench.record import Record, read_run
+from bench.report import tables
+from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.plots import write_plots
-from bench.report.tables import SECTIONS, groups, markdown, notes
 
-_CAPTIONS = {
+CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"
     " (all, with `--evaluate full`), dropout off.",
     "epoch-time": "Training only: evaluation, start-up and each job's first epoch are not in it.",
     "throughput": "Training images per second of the same epochs.",
     "memory": "The kernel's high-water mark of the process, data set included.",
 }
-_FAIRNESS = """\
-Every backend started from the same initial weights (drawn once in NumPy), saw the same batches in the same order and
-used the same update formulas with the same constants; accuracy and loss were computed by the bench from the logits.
-Dropout masks are each framework's own. Accuracy is that of the last epoch, never of the best."""
+_FAIRNESS = (
+    "Every backend started from the same initial weights (drawn once in NumPy), saw the same batches in the same order"
+    " and used the same update formulas with the same constants; accuracy and loss were computed by the bench from the"
+    " logits. Dropout masks are each framework's own. Accuracy is that of the last epoch, never of the best."
+)
+_OVERVIEW = (
+    "Test accuracy after the last epoch, mean over seeds (lowest to highest). The published figure stands only where"
+    " data set, epochs and batch size are the workload's own."
+)
+_BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
 def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -32,58 +39,107 @@ def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     Raises:
         RunError: there is no run or no record in it, or the folder cannot be written.
     """
-    records, damaged = read_run(folder)
-    if not records:
-        raise RunError(f"{folder}: no job has ended yet", expected="at least one record in jobs/")
-    records = newest(records)
+    records, damaged = records_of(folder)
     frame = epochs_frame(records)
     summary = summarise(frame)
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    write_atomically(folder / "report.md", _page(folder.name, records, (summary, frame), plots, damaged).encode())
+    blocks = [*_blocks(folder.resolve().name, (summary, frame), plots), *provenance(records, damaged)]
+    write_document(blocks, folder)
     return summary, frame, damaged
 
 
-def _page(
-    name: str,
-    records: Sequence[Record],
-    tables: tuple[pd.DataFrame, pd.DataFrame],
-    plots: Sequence[str],
-    damaged: Sequence[Path],
-) -> str:
-    summary, frame = tables
-    parts = [f"# {name}", _FAIRNESS]
-    for heading, group in groups(summary):
-        parts.append(f"## {heading}")
-        for title, columns in SECTIONS:
-            parts += [f"### {title}", markdown(group, columns)]
-    parts.append("\n".join(f"- {line}" for line in notes(summary, frame)))
-    for plot in plots:
-        parts += [f"![{plot}](plots/{plot}.png)", f"*{_CAPTIONS[plot]}*"]
-    parts += ["## Where and with what", _machines(records), _versions(records)]
+def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
+    """The newest record of every job of a run, and damaged files.
+
+    Raises:
+        RunError: there is no run or no record in it.
+    """
+    records, damaged = read_run(folder)
+    if not records:
+        raise RunError(f"{folder}: no job has ended yet", expected="at least one record in jobs/")
+    return newest(records), damaged
+
+
+def write_document(blocks: Sequence[Block], folder: Path) -> None:
+    """Write `report.md` and `report.html`; the plots they show lie in `folder/plots`."""
+    write_atomically(folder / "report.md", to_markdown(blocks).encode())
+    write_atomically(folder / "report.html", to_html(blocks, folder).encode())
+
+
+def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
+    """Replace what stands between two marks in a Markdown file by the run's accuracy table.
+
+    Args:
+        path: the file; the marks are two comments, `_BEGIN` and `_END`.
+        folder: the run's.
+        wanted: workloads to list even where there is no record of them.
+
+    Raises:
+        RunError: no such run; the file cannot be read or written, or has not the two marks.
+    """
+    records, _ = records_of(folder)
+    table = markdown_table(tables.accuracy_overview(summarise(epochs_frame(records)), wanted))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a Markdown file") from error
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise RunError(f"{path}: has no place for the table", expected=f"two lines, {_BEGIN} and {_END}")
+    write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
+
+
+def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
+    """Where and with what the records were made."""
+    blocks: list[Block] = [Heading("Where and with what", 2), _machines(records), _versions(records)]
     if damaged:
-        parts.append("Damaged record files, left out: " + ", ".join(path.name for path in damaged))
-    return "\n\n".join(filter(None, parts)) + "\n"
+        blocks.append(Text("Damaged record files, left out: " + ", ".join(path.name for path in damaged)))
+    return blocks
 
 
-def _machines(records: Sequence[Record]) -> str:
+def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str]) -> list[Block]:
+    summary, frame = frames
+    blocks: list[Block] = [Heading(name, 1), Text(_FAIRNESS)]
+    groups = list(tables.groups(summary))
+    for heading, group in groups:
+        blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), tables.accuracy_overview(group)]
+        if group["backend"].nunique() > 1:
+            blocks += [
+                Text("Median training epoch, and how many times the fastest backend's it is."),
+                tables.speed_overview(group),
+            ]
+        for title, columns in tables.SECTIONS:
+            blocks += [Heading(title, 3), tables.section(group, columns)]
+    blocks.append(Items(tuple(tables.notes(summary, frame))))
+    blocks.append(Heading("Plots", 2))
+    return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
+
+
+def _machines(records: Sequence[Record]) -> Table:
     machines = {record.machine.name: record.machine for record in records}.values()
-    lines = ["| machine | system | processor | CPUs allowed | memory | GPUs |", "| --- | --- | --- | --- | --- | --- |"]
-    for machine in machines:
-        gpus = ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus) or "none"
-        lines.append(
-            f"| {machine.name} | {machine.system} | {machine.cpu} | {machine.allowed_cpus} of {machine.logical_cpus}"
-            f" | {machine.memory_bytes / 1e9:.0f} GB | {gpus} |"
-        )
-    return "\n".join(lines)
+    return Table(
+        ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs"),
+        tuple(
+            (
+                machine.name,
+                machine.system,
+                machine.cpu,
+                f"{machine.allowed_cpus} of {machine.logical_cpus}",
+                f"{machine.memory_bytes / 1e9:.0f} GB",
+                ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus) or "none",
+            )
+            for machine in machines
+        ),
+    )
 
 
-def _versions(records: Sequence[Record]) -> str:
-    lines = ["| backend | versions | settings, read back |", "| --- | --- | --- |"]
+def _versions(records: Sequence[Record]) -> Table:
     seen = {}
     for record in records:
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         settings = ", ".join(f"{k} {v}" for k, v in record.startup.settings.items()) if record.startup else "-"
-        seen[record.job.backend, record.job.device, versions] = f"| {record.job.backend} | {versions} | {settings} |"
-    return "\n".join([*lines, *seen.values()])
+        seen[record.job.backend, record.job.device, versions] = (record.job.backend, versions, settings)
+    return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))

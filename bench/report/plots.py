@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bench.files import write_atomically
 from bench.report import words
 from bench.report.frame import steady
 from bench.report.tables import label
@@ -19,6 +21,7 @@ from bench.report.tables import label
 # Okabe and Ito's colours, told apart also by readers who do not tell red from green.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
+_LOSSES = {"softmax_cross_entropy": "loss, cross-entropy", "mean_squared_error": "loss, mean squared error"}
 _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -55,7 +58,8 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
 def _contestants(frame: pd.DataFrame) -> pd.Series:
     """The backend, with device, threads and machine where there are several."""
     names = frame["backend"]
-    for column, text in (("device", " {}"), ("threads", " {} threads"), ("machine", " {}")):
+    columns = {"site": " {}"} if "site" in frame else {"device": " {}", "threads": " {} threads", "machine": " {}"}
+    for column, text in columns.items():
         if frame[column].nunique() > 1:
             names = names + frame[column].map(text.format)
     return names
@@ -71,7 +75,7 @@ def _curves(frame: pd.DataFrame) -> Figure:
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-        loss.set_ylabel("loss, cross-entropy")
+        loss.set_ylabel(_LOSSES[facet["loss"].iloc[0]])
         for axis in (accuracy, loss):
             axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -159,5 +163,9 @@ def _gigabytes(value: float) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    """Whole files only: several nodes may write one run's report."""
+    options: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+    for ending, chosen in options.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=ending, **chosen)
+        write_atomically(path.with_suffix(f".{ending}"), content.getvalue())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.report import words
+from bench.report import document, words
 
 Row = dict[str, Any]
 _BUSY = 1.3  # a job alone keeps the load average at its threads; the rest is for the system and the average's noise
@@ -20,6 +21,14 @@ GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "thread
 
 def _accuracy(row: Row) -> str:
     return words.percent(row.get("test_accuracy"))
+
+
+def _to_target(row: Row) -> str:
+    if row["target_accuracy"] is None or isnan(row["target_accuracy"]):
+        return words.ABSENT
+    if row["target_jobs"] == row["ok_jobs"]:
+        return f"{words.seconds(row['seconds_to_target'])}, epoch {row['epochs_to_target']:g}"
+    return f"reached by {row['target_jobs']} of {row['ok_jobs']}" if row["target_jobs"] else "not reached"
 
 
 # Column title -> its text; these fit a terminal of 80 columns.
@@ -33,6 +42,8 @@ _SHORT: dict[str, Callable[[Row], str]] = {
     "memory": lambda row: words.gigabytes(row.get("train_peak_rss_bytes")),
     "start": lambda row: words.seconds(row.get("startup_seconds")),
 }
+_WIDEST = 1000  # columns: room to measure a table as wide as it would like to be
+_LESS = (("start",), ("start", "memory"), ("start", "memory", "images/s"))  # what a narrow terminal goes without
 _RESULTS: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
@@ -45,6 +56,8 @@ _RESULTS: dict[str, Callable[[Row], str]] = {
         if row["ok_jobs"] > 1
         else words.ABSENT
     ),
+    "target": lambda row: words.percent(row["target_accuracy"]),
+    "training time to target": _to_target,
     "training accuracy": lambda row: words.percent(row["train_accuracy"]),
     "test loss": lambda row: f"{row['test_loss']:.4f}",
 }
@@ -88,28 +101,82 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def print_table(summary: pd.DataFrame, frame: pd.DataFrame, console: Console) -> None:
     """The short table on the terminal, within 80 columns; what failed is named under it."""
     for heading, group in groups(summary):
-        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for title in _SHORT:
-            table.add_column(title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True)
-        previous = None
-        for row in _rows(group):
-            cells = _cells(row)
-            first = cells[0] if cells[0] != previous else ""
-            table.add_row(first, *map(escape, cells[1:]))
-            previous = cells[0]
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
-        console.print(table)
+        console.print(_fitting_table(group, console))
     for line in notes(summary, frame):
         console.print(line, highlight=False, markup=False)
 
 
-def markdown(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> str:
-    """A Markdown table of the rows that ended ok."""
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [
-        f"| {' | '.join(text(row) for text in columns.values())} |" for row in _rows(rows) if row["status"] == "ok"
-    ]
-    return "\n".join(lines)
+def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
+    """As many columns as the terminal has room for; the report has them all."""
+    for columns in (_SHORT, *({c: _SHORT[c] for c in _SHORT if c not in left_out} for left_out in _LESS)):
+        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+        for title in columns:
+            table.add_column(title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True)
+        previous = None
+        for row in _rows(group):
+            cells = _cells(row, columns)
+            first = cells[0] if cells[0] != previous else ""
+            table.add_row(first, *map(escape, cells[1:]))
+            previous = cells[0]
+        if console.measure(table, options=console.options.update(width=_WIDEST)).maximum <= console.width:
+            break
+    return table
+
+
+def section(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> document.Table:
+    """The rows that ended ok."""
+    return document.Table(
+        tuple(columns),
+        tuple(tuple(text(row) for text in columns.values()) for row in _rows(rows) if row["status"] == "ok"),
+    )
+
+
+def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> document.Table:
+    """A row per workload, a column per backend: the last epoch's accuracy, mean over seeds and its range.
+
+    Args:
+        summary: see `frame.summarise`.
+        wanted: workloads that are listed even where there is no record of them, in this order, before the others.
+    """
+    ok = summary[summary["status"] == "ok"].assign(label=label(summary))
+    backends = list(dict.fromkeys(summary["backend"]))
+    found = {str(name): list(rows.groupby("label", sort=False)) for name, rows in ok.groupby("workload", sort=False)}
+    lines: list[tuple[str, ...]] = []
+    for name in dict.fromkeys((*wanted, *found)):
+        if name not in found:
+            lines.append((name, words.ABSENT, words.ABSENT, *["not run"] * len(backends)))
+        for text, rows in found.get(name, []):
+            by_backend = {row["backend"]: row for row in _rows(rows)}
+            cells = [_spread(by_backend[b]) if b in by_backend else "not run" for b in backends]
+            one = next(iter(by_backend.values()))
+            lines.append((str(text), str(one["epochs"]), words.percent(one["course_accuracy"]), *cells))
+    return document.Table(("workload", "epochs", "published", *backends), tuple(lines))
+
+
+def speed_overview(summary: pd.DataFrame) -> document.Table:
+    """A row per workload, a column per backend: the median epoch, and how many times the fastest's it is."""
+    ok = summary[summary["status"] == "ok"].assign(label=label(summary))
+    backends = list(dict.fromkeys(summary["backend"]))
+    lines = []
+    for text, rows in ok.groupby("label", sort=False):
+        by_backend = {row["backend"]: row for row in _rows(rows)}
+        cells = [
+            f"{words.seconds(by_backend[b]['epoch_seconds'])} ({words.times(by_backend[b]['times_fastest'])})"
+            if b in by_backend
+            else words.ABSENT
+            for b in backends
+        ]
+        lines.append((str(text), *cells))
+    return document.Table(("workload", *backends), tuple(lines))
+
+
+def _spread(row: Row) -> str:
+    mean = words.percent(row["test_accuracy"])
+    if row["ok_jobs"] == 1:
+        return mean
+    low, high = (words.percent(row[f"test_accuracy_{end}"]).removesuffix(" %") for end in ("low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
 def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
@@ -121,7 +188,7 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     if not ok.empty and ok["rounds"].max() == 1:
         found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
     load, threads = summary["load_average"].max(), summary["threads"].max()
-    if load > _BUSY * threads:
+    if is_busy(summary):
         found.append(f"Other work ran on the machine (load up to {load:.1f}, {threads} threads): times are disturbed.")
     jobs = frame.drop_duplicates("key")
     found += [
@@ -137,6 +204,11 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     return found
 
 
+def is_busy(summary: pd.DataFrame) -> bool:
+    """Whether more ran on the machine than the jobs themselves."""
+    return bool(summary["load_average"].max() > _BUSY * summary["threads"].max())
+
+
 def label(summary: pd.DataFrame) -> pd.Series:
     """A row's workload by name, and what tells it apart where one name was run in several ways."""
     names = summary["workload"]
@@ -150,7 +222,7 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, columns: dict[str, Callable[[Row], str]]) -> list[str]:
     if row["status"] != "ok":
-        return [row["label"], row["backend"], row["status"], *[words.ABSENT] * (len(_SHORT) - 3)]
-    return [text(row) for text in _SHORT.values()]
+        return [row["label"], row["backend"], row["status"], *[words.ABSENT] * (len(columns) - 3)]
+    return [text(row) for text in columns.values()]

@@ -14,6 +14,11 @@ def percent(share: float | None) -> str:
     return ABSENT if share is None or isnan(share) else f"{100 * share:.2f} %"
 
 
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, signed: -0.0042 -> "-0.42"."""
+    return ABSENT if difference is None or isnan(difference) else f"{100 * difference:+.2f}"
+
+
 def seconds(value: float | None) -> str:
     """Three digits, in ms below a second."""
     if value is None or isnan(value):

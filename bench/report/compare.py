@@ -1,0 +1,173 @@
+"""Runs side by side: the same workloads on different machines, devices or versions, as a centre compares its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from bench.files import RunError
+from bench.record import Record
+from bench.report import tables, words
+from bench.report.document import Block, Heading, Items, Plot, Table, Text
+from bench.report.frame import epochs_frame, summarise
+from bench.report.page import CAPTIONS, provenance, records_of, write_document
+from bench.report.plots import write_plots
+
+# What must be equal for two sites to stand in one row.
+_TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
+_SITE = ["run", "machine", "device", "threads"]
+_MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "Training epoch, median": ("epoch_seconds", words.seconds),
+    "Test accuracy, last epoch": ("test_accuracy", words.percent),
+    "Training images per second": ("train_examples_per_second", words.per_second),
+    "Peak process memory while training": ("train_peak_rss_bytes", words.gigabytes),
+    "Device memory, allocator's peak": ("allocator_peak_bytes", words.gigabytes),
+    "Training time to the target accuracy": ("seconds_to_target", words.seconds),
+}
+
+
+class Comparison:
+    """Several runs, or several machines, devices or thread counts in one, as columns of the same tables.
+
+    Args:
+        folders: the runs'; the first site is what the others are divided by.
+
+    Raises:
+        RunError: a run is not there or empty, or all of it is one site.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.records: list[Record] = []
+        frames = []
+        for name, folder in zip(_names(folders), folders, strict=True):
+            records, _ = records_of(folder)
+            self.records += records
+            frames.append(epochs_frame(records).assign(run=name))
+        self.frame = pd.concat(frames, ignore_index=True)
+        self.frame["site"] = _sites(self.frame)
+        self.sites = list(dict.fromkeys(self.frame["site"]))
+        if len(self.sites) < 2:  # noqa: PLR2004 - a comparison takes two
+            raise RunError(
+                f"there is only one site to compare: {self.sites[0]}",
+                expected="several runs, or one with several machines or devices",
+            )
+        groups = [summarise(rows).assign(site=site) for site, rows in self.frame.groupby("site", sort=False)]
+        self.summary = pd.concat(groups, ignore_index=True)
+        self.summary["label"] = tables.label(self.summary) + _data_label(self.summary)
+
+    def print_table(self, console: Console) -> None:
+        """A row per workload, backend and site, the sites one below the other."""
+        table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+        for title in ("workload", "backend", "site", "accuracy", "epoch", "ratio", "memory"):
+            table.add_column(title, justify="left" if title in ("workload", "backend", "site") else "right")
+        previous = ""
+        for (workload, backend), rows in self._trainings():
+            for number, site in enumerate(site for site in self.sites if site in rows):
+                cells = (workload if workload != previous else "", "" if number else backend, site)
+                table.add_row(*map(escape, (*cells, *_short(rows[site], self._base(rows)))))
+                previous = workload
+        console.print(table)
+        for line in self.notes():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def notes(self) -> list[str]:
+        """What a reader must know to read the tables rightly."""
+        found = [f"Ratios are to the first site that has the row, {self.sites[0]} where it can be: above 1, slower."]
+        ok = self.summary[self.summary["status"] == "ok"]
+        if not ok.empty and ok["rounds"].max() == 1:
+            found.append("One round each: ratios are what was seen once, not a verdict on which is faster.")
+        for workload, rows in self.summary.groupby("workload", sort=False):
+            for column, what in (("data_checksum", "data sets"), ("spec", "specs"), ("epochs", "epochs")):
+                per_site = rows.groupby("site")[column].agg(frozenset)
+                if per_site.nunique() > 1:
+                    found.append(f"{workload}: not every site has the same {what}; such rows are not compared.")
+        bad = self.summary[self.summary["status"] != "ok"]
+        found += [f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}" for row in bad.itertuples()]
+        busy = [name for name, rows in self.summary.groupby("site", sort=False) if tables.is_busy(rows)]
+        if busy:
+            found.append(f"Other work ran at {', '.join(map(str, busy))}: times there are disturbed.")
+        return found
+
+    def write(self, folder: Path) -> None:
+        """The comparison as `report.md`, `report.html`, `comparison.csv` and plots."""
+        plots = write_plots(self.frame, folder / "plots")
+        blocks: list[Block] = [Heading(" against ".join(self.sites[:2]) if len(self.sites) == 2 else folder.name, 1)]  # noqa: PLR2004
+        blocks += [Text("The same workloads, side by side."), Items(tuple(self.notes()))]
+        for title, (column, text) in _MEASURES.items():
+            if self.summary[column].notna().any():
+                ratio = column == "epoch_seconds"
+                blocks += [Heading(title, 2), self._table(column, text, ratio=ratio)]
+        blocks += [Heading("Plots", 2), *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
+        write_document([*blocks, *provenance(self.records, ())], folder)
+        self.summary.to_csv(folder / "comparison.csv", index=False)
+
+    def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:
+        lines = []
+        for key, rows in self._trainings():
+            cells = []
+            for site in self.sites:
+                row = rows.get(site)
+                shown = words.ABSENT if row is None else text(row[column])
+                if ratio and row is not None and shown != words.ABSENT:
+                    shown += f" ({words.times(row[column] / self._base(rows)[column])})"
+                cells.append(shown)
+            lines.append((*key, *cells))
+        return Table(("workload", "backend", *self.sites), tuple(lines))
+
+    def _trainings(self) -> list[tuple[tuple[str, str], dict[str, dict[str, Any]]]]:
+        """(workload, backend) and its rows by site, only of what is the same training."""
+        found = []
+        for _, rows in self.summary.groupby(_TRAINING, sort=False):
+            by_site = {row["site"]: {str(k): v for k, v in row.items()} for row in rows.to_dict("records")}
+            first = next(iter(by_site.values()))
+            found.append(((str(first["label"]), str(first["backend"])), by_site))
+        return found
+
+    def _base(self, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return next(rows[site] for site in self.sites if site in rows)
+
+
+def _short(row: dict[str, Any], base: dict[str, Any]) -> tuple[str, ...]:
+    if row["status"] != "ok":
+        return (row["status"], *[words.ABSENT] * 3)
+    return (
+        words.percent(row["test_accuracy"]),
+        words.seconds(row["epoch_seconds"]),
+        words.times(row["epoch_seconds"] / base["epoch_seconds"]),
+        words.gigabytes(row["train_peak_rss_bytes"]),
+    )
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Each run's shortest path end that tells it from the others."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise RunError("the same run is named twice", expected="different runs")
+    length = 1
+    while len({path[-length:] for path in parts}) < len(parts):
+        length += 1
+    return [str(Path(*path[-length:])) for path in parts]
+
+
+def _sites(frame: pd.DataFrame) -> pd.Series:
+    """The run, with machine, device and threads where those are what differs."""
+    texts = {"run": "{}", "machine": "{}", "device": "{}", "threads": "{} threads"}
+    several = [column for column in _SITE if frame[column].nunique() > 1] or ["run"]
+    # A machine that has one run each is told by the run's name.
+    if "run" in several and frame.groupby("run")["machine"].nunique().max() == 1:
+        several = [column for column in several if column != "machine"]
+    parts = [[texts[column].format(value) for value in frame[column]] for column in several]
+    return pd.Series([", ".join(row) for row in zip(*parts, strict=True)], index=frame.index)
+
+
+def _data_label(summary: pd.DataFrame) -> pd.Series:
+    """The data set, where one workload was run on several."""
+    ways = summary.groupby("workload")["data_checksum"].transform("nunique")
+    return summary["dataset"].map(" on {}".format).where(ways > 1, "")

@@ -1,0 +1,158 @@
+"""A report as a list of blocks, and the two forms it is written in: Markdown, and one HTML file with all in it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Heading(Struct, frozen=True):
+    """A heading of level 1 (the page's title), 2 or 3."""
+
+    text: str
+    level: int
+
+
+class Text(Struct, frozen=True):
+    """A paragraph; what stands between backquotes is code."""
+
+    text: str
+
+
+class Items(Struct, frozen=True):
+    """A list of points; left out where there are none."""
+
+    lines: tuple[str, ...]
+
+
+class Table(Struct, frozen=True):
+    """Columns and rows of text, as many cells in each row as there are columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Plot(Struct, frozen=True):
+    """A plot by its file's name without ending, in the folder `plots/`."""
+
+    name: str
+    caption: str
+
+
+Block = Heading | Text | Items | Table | Plot
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2; }
+* { box-sizing: border-box; }
+body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); background: #f6f7f9;
+  margin: 0; }
+main { max-width: 78rem; margin: 0 auto; padding: 2.5rem 2rem 4rem; background: #fff; min-height: 100vh; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1.25rem; border-top: 3px solid var(--accent); }
+h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
+p, li { max-width: 46rem; }
+code { font-size: .92em; background: #eef1f4; padding: .1em .3em; border-radius: 3px; }
+.scroll { overflow-x: auto; margin: .5rem 0 1rem; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); }
+th, td { padding: .35rem .9rem .35rem 0; vertical-align: top; white-space: nowrap; }
+td { border-bottom: 1px solid var(--line); }
+td.long { white-space: normal; min-width: 18rem; }
+th.number, td.number { text-align: right; }
+tbody tr:hover { background: #f3f8fc; }
+figure { margin: 1.5rem 0 2.5rem; }
+img { max-width: 100%; height: auto; }
+figcaption, footer { color: var(--soft); font-size: .9rem; }
+@media (max-width: 40rem) { main { padding: 1.25rem 1rem 3rem; } }
+@media print { body { background: #fff; } main { padding: 0; } h2, figure { break-inside: avoid; } }
+"""
+_LONG_CELL = 45  # characters: from here on a cell is broken into lines
+_NUMBER = re.compile(r"[-+]?[\d.,]+ ?(%|s|ms|x|MB|GB|points)?( .*)?$|-$|not |reached")
+
+
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """The report as Markdown; plots are links to `plots/NAME.png`."""
+    return "\n\n".join(filter(None, map(_markdown, blocks))) + "\n"
+
+
+def to_html(blocks: Sequence[Block], folder: Path) -> str:
+    """The report as one file that needs nothing else: style and plots (`folder/plots/NAME.svg`) are in it."""
+    title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
+    body = "\n".join(filter(None, (_html(block, folder) for block in blocks)))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n<footer>Made by framework-bench from the run's records.</footer>\n"
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def markdown_table(table: Table) -> str:
+    """One table as Markdown."""
+    lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in table.rows]
+    return "\n".join(lines)
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading(text, level):
+            return f"{'#' * level} {text}"
+        case Text(text):
+            return text
+        case Items(lines):
+            return "\n".join(f"- {line}" for line in lines)
+        case Table():
+            return markdown_table(block) if block.rows else ""
+        case Plot(name, caption):
+            return f"![{name}](plots/{name}.png)\n\n*{caption}*"
+
+
+def _html(block: Block, folder: Path) -> str:
+    match block:
+        case Heading(text, level):
+            return f"<h{level}>{_inline(text)}</h{level}>"
+        case Text(text):
+            return f"<p>{_inline(text)}</p>"
+        case Items(lines):
+            return "<ul>\n" + "\n".join(f"<li>{_inline(line)}</li>" for line in lines) + "\n</ul>" if lines else ""
+        case Table():
+            return _html_table(block) if block.rows else ""
+        case Plot(name, caption):
+            image = base64.b64encode((folder / "plots" / f"{name}.svg").read_bytes()).decode()
+            return (
+                f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
+                f"<figcaption>{_inline(caption)}</figcaption></figure>"
+            )
+
+
+def _html_table(table: Table) -> str:
+    numbers = [all(_NUMBER.match(row[n]) for row in table.rows) for n in range(len(table.columns))]
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(
+            f"<{tag}{_cell_class(cell, number=number)}>{_inline(cell)}</{tag}>"
+            for cell, number in zip(row, numbers, strict=True)
+        )
+
+    rows = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
+    return (
+        f'<div class="scroll"><table>\n<thead><tr>{cells("th", table.columns)}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table></div>"
+    )
+
+
+def _cell_class(cell: str, *, number: bool) -> str:
+    if len(cell) >= _LONG_CELL:
+        return ' class="long"'
+    return ' class="number"' if number else ""
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
