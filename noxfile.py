@@ -32,6 +32,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def check(session: nox.Session) -> None:
+    """Did accuracy fall? Runs `quick` and holds it to results/baselines/quick: nox -s check -- --backend pytorch."""
+    install(session)
+    install_frameworks(session)
+    session.run_install("bench", "data", "fetch", success_codes=[0, 1])
+    session.run("bench", "run", "quick", "--run", "check", *session.posargs)
+    session.run("bench", "check", "results/check", "--against", "results/baselines/quick")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: nox -s tests -- -k worker."""
     install(session, "test")
