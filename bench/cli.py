@@ -99,7 +99,12 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run = subparsers.add_parser("run", help="run a suite or a workload, then report", description=_RUN)
     run.add_argument("what", nargs="?", default="quick", help="a suite, a workload, or a JSON file (default: quick)")
     run.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
-    run.add_argument("--device", type=_words, metavar="A,B", help="cpu, cuda:0, ...; cuda is every GPU (default: all)")
+    run.add_argument(
+        "--device",
+        type=_words,
+        metavar="A,B",
+        help="cpu, cuda:0, mps, xpu:0; cuda is every GPU (default: all but mps, xpu)",
+    )
     run.add_argument("--dataset", metavar="NAME", help="instead of the workload's own")
     _add_data_directory(run)
     run.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of the suite's")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from specs.errors import UserError
 from specs.loading import find_suite, find_workload
 from specs.model import Suite, Workload
 
+_UNTESTED = r"mps|xpu:[0-9]+"
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 
@@ -202,17 +204,24 @@ def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tup
 
 
 def _devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on; all that the machine has, if the user did not choose."""
+    """The devices to run on; all that the machine has, if the user did not choose.
+
+    Apple's and Intel's are taken on trust, as only a framework can tell whether they are there: where it does not
+    report one, the job ends as unsupported.
+    """
     cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
     there = ["cpu", *cuda]
     devices: list[str] = []
     for name in chosen or there:
         if name == "cuda" and cuda:
             devices += cuda
-        elif name in there:
+        elif name in there or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:
-            raise UserError(f"there is no device '{name}' on {machine.name}", expected=f"one of {', '.join(there)}")
+            raise UserError(
+                f"there is no device '{name}' on {machine.name}",
+                expected=f"one of {', '.join(there)}; or, untested, mps or xpu:0",
+            )
     return tuple(dict.fromkeys(devices))
 
 
@@ -233,8 +242,7 @@ def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
         if (name, workload.input) not in found:
             found[name, workload.input] = _materialise(name, workload, places, asked_for=options.dataset is not None)
         epochs = options.epochs or part.epochs or workload.recipe.epochs
-        seeds = part.seeds or suite.seeds
-        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs, seeds=seeds))
+        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs))
     return contests
 
 

@@ -27,6 +27,8 @@ def listing(_: argparse.Namespace) -> int:
         note = "" if there else f"  (not installed: bench environment create {backend.environment})"
         print(f"  {name:<18} {backend.title}{note}")
     print(f"data sets\n  {', '.join(DATASETS)}")
+    devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
+    print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
     return 0
 
 

@@ -32,12 +32,11 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """One workload of a run, its data set found, for how many epochs and with which seeds."""
+    """One workload of a run, its data set found, and for how many epochs."""
 
     workload: Workload
     data: DataSet
     epochs: int
-    seeds: tuple[int, ...] = (0,)
 
 
 def find_suite_or_workload(name: str) -> Suite:
@@ -70,14 +69,12 @@ def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> li
     for contest in contests:
         _check(contest, options)
     rounds = range(options.rounds or suite.rounds)
-    seeds = options.seeds or tuple(dict.fromkeys(seed for contest in contests for seed in contest.seeds))
+    seeds = options.seeds or suite.seeds
     jobs: list[tuple[Job, DataSet]] = []
     for number, (turn, seed) in enumerate(product(rounds, seeds)):
         backends = options.backends if number % 2 == 0 else options.backends[::-1]
         for contest, device, backend in product(contests, options.devices, backends):
-            if options.seeds or seed in contest.seeds:
-                job = _job(contest, options, backend=backend, device=device, seed=seed, turn=turn)
-                jobs.append((job, contest.data))
+            jobs.append((_job(contest, options, backend=backend, device=device, seed=seed, turn=turn), contest.data))
     return jobs
 
 

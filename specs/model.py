@@ -211,15 +211,11 @@ class Workload(_Record, frozen=True):
     references: tuple[Reference, ...] = ()
 
 
-Seeds = Annotated[tuple[Annotated[int, Meta(ge=0, le=2**32 - 1)], ...], Meta(min_length=1)]
-
-
 class SuiteEntry(_Record, frozen=True):
-    """A workload in a suite, for how many epochs (the recipe's, if not said) and with which seeds (the suite's)."""
+    """A workload in a suite, and for how many epochs (the recipe's, if not said)."""
 
     workload: Name
     epochs: Size | None = None
-    seeds: Seeds | None = None
 
 
 class Suite(_Record, frozen=True):
@@ -228,6 +224,6 @@ class Suite(_Record, frozen=True):
     name: Name
     title: str
     workloads: Annotated[tuple[SuiteEntry, ...], Meta(min_length=1)]
-    seeds: Seeds
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**32 - 1)], ...], Meta(min_length=1)]
     rounds: Size
     dataset: Name | None = None

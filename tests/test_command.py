@@ -280,11 +280,13 @@ def test_a_fault_of_the_file_system_shows_no_traceback(bench, monkeypatch):
 
 def test_lists_and_pages_of_help_name_what_there_is(bench):
     _, output, _ = bench("list")
+    output_of_list = output
     for name in ("quick", "smoke", "course", "cnn", "mlp-relu", "softmax", "pytorch", "keras-tensorflow", "mnist-5k"):
         assert name in output
     _, output, _ = bench("show", "cnn")
     assert "1,192,042" in output
     assert "99.23 %" in output
+    assert "untested: mps" in output_of_list
     code, output, _ = bench("data")
     assert code == 0
     assert "not there" in output

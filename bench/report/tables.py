@@ -95,6 +95,7 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     summary = summary.assign(label=label(summary))
     for _, group in summary.groupby(GROUP, sort=False, dropna=False):
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
+        device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
         yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
 
 
