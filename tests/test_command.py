@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench import sources
+from bench.environments import PROJECT
 from specs.loading import WORKLOADS
 
 QUICK = (
@@ -297,3 +299,27 @@ def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout == "suites\n"
     assert done.stderr == ""
+
+
+def test_batch_norm_of_a_last_batch_of_one_is_refused(bench, tmp_path):
+    spec = json.loads((WORKLOADS / "softmax.json").read_text())
+    spec["layers"].insert(1, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3})
+    (tmp_path / "mine.json").write_text(json.dumps(spec))
+    arguments = ("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k", "--batch-size", "1333")
+    code, _, errors = bench(*arguments)
+    assert code == 2
+    assert "one example of mnist-5k is left for the last batch" in errors
+
+
+def test_a_prepared_machine_needs_no_network(tmp_path):
+    """A network namespace of its own has no way out, not even to itself: what is fetched once is enough."""
+    if subprocess.run(["unshare", "--net", "--map-root-user", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let us make a network namespace")
+    bench = f"{sys.executable} -m bench"
+    variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(tmp_path / "cache")}
+    subprocess.run(f"{bench} data fetch mnist-5k", shell=True, check=True, env=variables, cwd=PROJECT)
+    command = f"{bench} run {' '.join(QUICK)} --results {tmp_path}"
+    cut_off = ["unshare", "--net", "--map-root-user", "sh", "-c", command]
+    done = subprocess.run(cut_off, capture_output=True, text=True, env=variables, cwd=PROJECT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "softmax" / "report.html").is_file()

@@ -28,6 +28,15 @@ def changed(path: str, value: object) -> str:
     return json.dumps(spec)
 
 
+ADAM = {
+    "type": "adam",
+    "learning_rate": 0.1,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-7,
+    "epsilon_form": "inside_root",
+}
+
 # name: (content, what the message must contain)
 BAD = {
     "malformed": ('{"name": "x",\n "layers": [}', ["not JSON", "line 2, column 13"]),
@@ -41,7 +50,27 @@ BAD = {
     "unknown key in the recipe": (changed("recipe/epoch", 3), ["recipe", '"epoch"', "'epochs'?"]),
     "unknown optimizer": (changed("optimizer/type", "adadetla"), ["optimizer.type", '"adadetla"', "'adadelta'?"]),
     "unknown activation": (changed("layers/0/activation", "rleu"), ["layers[0].activation", "'relu'?", "sigmoid"]),
-    "unknown loss": (changed("loss", "hinge"), ['"hinge"', "softmax_cross_entropy"]),
+    "unknown loss": (changed("loss", "hinge"), ['"hinge"', "softmax_cross_entropy, mean_squared_error"]),
+    "unknown initializer": (changed("recipe/initializer", "he_normall"), ["recipe.initializer", "'he_normal'?"]),
+    "missing padding": (changed("layers/0/padding", ...), ["layers[0]", "'padding' is missing", "valid, same"]),
+    "missing strides": (changed("layers/0/strides", ...), ["layers[0]", "'strides' is missing"]),
+    "no stride": (changed("layers/0/strides", [0, 1]), ["layers[0].strides[0]", "0", ">= 1"]),
+    "Nesterov without momentum": (
+        changed("optimizer", {"type": "sgd", "learning_rate": 0.1, "momentum": 0.0, "nesterov": True}),
+        ["optimizer.nesterov: true with momentum 0"],
+    ),
+    "another optimizer's form of epsilon": (
+        changed("optimizer", ADAM),
+        ["optimizer.epsilon_form", '"inside_root"', "after_correction, before_correction"],
+    ),
+    "negative weight decay": (
+        changed("optimizer", {**ADAM, "type": "adamw", "epsilon_form": "after_correction", "weight_decay": -1}),
+        ["optimizer.weight_decay", "-1", ">= 0"],
+    ),
+    "batch norm that keeps all": (
+        changed("layers/3", {"type": "batch_norm", "momentum": 1.0, "epsilon": 1e-3}),
+        ["layers[3].momentum", "1.0", "< 1"],
+    ),
     "wrong type": (changed("layers/0/filters", "32"), ["layers[0].filters", '"32"', "a whole number"]),
     "a fraction for a count": (changed("recipe/epochs", 1.5), ["recipe.epochs", "1.5", "a whole number"]),
     "true for a number": (changed("optimizer/rho", True), ["optimizer.rho", "true", "a number"]),
