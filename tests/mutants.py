@@ -116,6 +116,38 @@ class _OtherOptimizer(Reference):
         self._update = build_update(replace(job.workload.optimizer, **known))
 
 
+class OtherFormOfAdam(_OtherOptimizer):
+    changes = {"epsilon_form": "before_correction"}
+
+
+class ForgetsNesterov(_OtherOptimizer):
+    changes = {"nesterov": False}
+
+
+class AveragesTheUnbiasedVariance(Reference):
+    def _train_step(self, batch, masks):
+        normal = [layer for layer in self._layers if layer.state]
+        before = [layer.state["variance"] for layer in normal]
+        loss = super()._train_step(batch, masks)
+        for layer, old in zip(normal, before, strict=True):
+            kept, n = layer.spec.momentum * old, layer.normal.size // layer.normal.shape[-1]
+            layer.state["variance"] = kept + (layer.state["variance"] - kept) * n / (n - 1)
+        return loss
+
+
+class NormalisesByTheBatchWhilePredicting(Reference):
+    def predict(self, images):
+        return self._forward(images, []).astype(np.float32)
+
+
+class PadsAtTheStart(Reference):
+    def __init__(self, job):
+        super().__init__(job)
+        for layer in self._layers:
+            if hasattr(layer, "padding"):
+                layer.padding = [(after, before) for before, after in layer.padding]
+
+
 class WrongEpsilon(_OtherOptimizer):
     changes = {"epsilon": 1e-6}
 
@@ -149,6 +181,11 @@ MUTANTS = {
     IgnoresTheMasks: "dropout",
     DropsNothingByItself: "dropout",
     DropsWithoutASeed: "dropout",
+    OtherFormOfAdam: "strides",
+    ForgetsNesterov: "batch norm",
+    AveragesTheUnbiasedVariance: "batch norm",
+    NormalisesByTheBatchWhilePredicting: "batch norm",
+    PadsAtTheStart: "strides",
     WrongEpsilon: "mlp-relu",
     WrongEpsilonForm: "mlp-relu",
     WrongLearningRate: "mlp-relu",

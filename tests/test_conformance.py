@@ -34,7 +34,14 @@ def cases(mnist_5k, places):
             name: make_case(make_job(name, batch_size=9), images[spread], labels[spread])
             for name in ("softmax", "mlp-relu")
         },
-        "dropout": make_case(make_job(dropout, batch_size=9), *read_part(Path(synthetic.folder), "train")),
+        **{
+            name: make_case(make_job(workload, batch_size=9), *read_part(Path(synthetic.folder), "train"))
+            for name, workload in {
+                "dropout": dropout,
+                "batch norm": PROVEN["batch norm, nesterov"],
+                "strides": PROVEN["strides, same, adam after"],
+            }.items()
+        },
     }
 
 

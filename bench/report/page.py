@@ -102,7 +102,7 @@ def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block
 
 def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str]) -> list[Block]:
     summary, frame = frames
-    blocks: list[Block] = [Heading(name, 1), Text(_FAIRNESS)]
+    blocks: list[Block] = [Heading(name, 1), Text(_FAIRNESS), Items(tuple(tables.notes(summary, frame)))]
     groups = list(tables.groups(summary))
     for heading, group in groups:
         blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), tables.accuracy_overview(group)]
@@ -113,7 +113,6 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
             ]
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
-    blocks.append(Items(tuple(tables.notes(summary, frame))))
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
 
