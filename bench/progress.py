@@ -23,6 +23,9 @@ class ProgressDisplay:
 
     def __init__(self, tasks: Sequence[Task], console: Console) -> None:
         self._tasks, self._console = list(tasks), console
+        jobs = [task.job for task in tasks]
+        columns = ([j.workload.name for j in jobs], [j.backend for j in jobs], [j.device for j in jobs])
+        self._widths = [max(map(len, column), default=0) for column in columns]
         self._guesses = [_guess(task) for task in tasks]
         self._measured: list[tuple[float, float]] = []  # guessed and real seconds of what this run has finished
         self._number = 0
@@ -74,7 +77,8 @@ class ProgressDisplay:
         if not old:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         width = len(str(len(self._tasks)))
-        cell = f"{task.job.workload.name:<10} {task.job.backend:<17} {task.job.device:<7}"
+        name, backend, device = self._widths
+        cell = f"{task.job.workload.name:<{name}} {task.job.backend:<{backend}} {task.job.device:<{device}}"
         self._console.print(
             f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
         )

@@ -108,6 +108,14 @@ def test_a_device_that_the_installed_framework_cannot_use_is_unsupported_not_run
     assert all(f"reports no {device.partition(':')[0]} device" in record.reason for record in found)
 
 
+@pytest.mark.framework
+def test_without_a_compiler_for_cpp_compiling_is_unsupported(tmp_path, mnist_5k, environments, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    [record] = run(tmp_path, mnist_5k, environments, names=("softmax",), backends=("pytorch-compiled",))
+    assert record.status == "unsupported"
+    assert "No working C++ compiler" in record.reason
+
+
 @pytest.mark.gpu
 @pytest.mark.framework
 def test_every_framework_trains_on_the_gpu(tmp_path, mnist_5k, environments):

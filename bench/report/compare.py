@@ -164,7 +164,7 @@ def _sites(frame: pd.DataFrame) -> pd.Series:
     if "run" in several and frame.groupby("run")["machine"].nunique().max() == 1:
         several = [column for column in several if column != "machine"]
     parts = [[texts[column].format(value) for value in frame[column]] for column in several]
-    return pd.Series([", ".join(row) for row in zip(*parts, strict=True)], index=frame.index)
+    return pd.Series([" ".join(row) for row in zip(*parts, strict=True)], index=frame.index)
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:
