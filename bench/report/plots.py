@@ -22,6 +22,7 @@ from bench.report.tables import label
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
 _LOSSES = {"softmax_cross_entropy": "loss, cross-entropy", "mean_squared_error": "loss, mean squared error"}
+_IN_ONE_COLUMN = 4  # workloads; more make a picture longer than a page
 _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,11 +67,15 @@ def _contestants(frame: pd.DataFrame) -> pd.Series:
 
 
 def _curves(frame: pd.DataFrame) -> Figure:
-    """Per workload a row: accuracy on the left, loss on the right; test solid, training dashed."""
+    """Per workload accuracy and, beside it, loss; test solid, training dashed. Many stand two in a row."""
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
-    figure = Figure(figsize=(9, 0.4 + 2.8 * len(facets)), layout="constrained")
-    axes = figure.subplots(len(facets), 2, squeeze=False)
-    for (accuracy, loss), facet in zip(axes, facets, strict=True):
+    per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
+    rows = -(-len(facets) // per_row)
+    figure = Figure(figsize=(3 + 6 * per_row, 0.4 + 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, 2 * per_row, squeeze=False).reshape(-1, 2)
+    for unused in axes[len(facets) :].flat:
+        unused.set_axis_off()
+    for (accuracy, loss), facet in zip(axes, facets, strict=False):
         _draw_curves(accuracy, loss, facet, _colours(frame))
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
