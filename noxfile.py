@@ -33,12 +33,13 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Did accuracy fall? Runs `quick` and holds it to results/baselines/quick: nox -s check -- --backend pytorch."""
+    """Did accuracy fall? Runs `quick`, holds it to results/baselines/quick: nox -s check -- pytorch (default: all)."""
     install(session)
     install_frameworks(session)
+    backends = ["--backend", ",".join(session.posargs)] if session.posargs else []
     session.run_install("bench", "data", "fetch", success_codes=[0, 1])
-    session.run("bench", "run", "quick", "--run", "check", *session.posargs)
-    session.run("bench", "check", "results/check", "--against", "results/baselines/quick")
+    session.run("bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1])  # 1: the gate names it
+    session.run("bench", "check", "results/check", "--against", "results/baselines/quick", *backends)
 
 
 @nox.session

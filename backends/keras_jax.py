@@ -21,13 +21,12 @@ class KerasJax(KerasModel):
     def __init__(self, job: Job) -> None:
         if job.deterministic and job.device != "cpu":
             raise Unsupported("XLA is told to be deterministic by a flag at its start, which this adapter does not set")
-        kind = job.device.partition(":")[0]
-        try:
-            self._device = jax.devices(_KINDS[kind])[0]
-        except RuntimeError as error:
-            raise Unsupported(
-                f"JAX {jax.__version__} reports no {kind} device: no build for it, or no driver"
-            ) from error
+        kind, _, index = job.device.partition(":")
+        try:  # of NVIDIA's GPUs the worker sees one only
+            self._device = jax.devices(_KINDS[kind])[int(index) if kind == "xpu" else 0]
+        except (RuntimeError, IndexError) as error:
+            why = f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
+            raise Unsupported(why) from error
         jax.config.update("jax_default_device", self._device)
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest")
         super().__init__(job)

@@ -17,7 +17,9 @@ class KerasTensorFlow(KerasModel):
     """`fit` over `tf.data`; prediction is a `tf.function`."""
 
     def __init__(self, job: Job) -> None:
-        kind = job.device.partition(":")[0]
+        kind, _, index = job.device.partition(":")
+        if kind == "xpu" and index != "0":
+            raise Unsupported("this adapter trains on the first of Intel's GPUs only")
         if kind != "cpu" and not tf.config.list_physical_devices(_KINDS[kind]):
             raise Unsupported(f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver")
         _configure(job)

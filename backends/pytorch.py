@@ -36,14 +36,11 @@ class PyTorch:
 
     def set_weights(self, weights: contract.Weights) -> None:
         with torch.no_grad():
-            for name, (tensor, image) in self._model.weights.items():
+            for name, tensor, image in self._model.tensors():
                 tensor.copy_(torch.from_numpy(to_torch(weights[name], image)))
 
     def get_weights(self) -> contract.Weights:
-        return {
-            name: from_torch(tensor.detach().cpu().numpy(), image)
-            for name, (tensor, image) in self._model.weights.items()
-        }
+        return {name: from_torch(tensor.detach().cpu().numpy(), image) for name, tensor, image in self._model.tensors()}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         self._model.train()

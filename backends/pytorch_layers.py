@@ -22,20 +22,25 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Model(nn.Sequential):
-    """The workload's layers; `weights` maps canonical names to tensors, each with the image flattened before it.
+    """The workload's layers; `places` maps canonical names to where tensors lie, and the image flattened before them.
 
     PyTorch flattens an image channel first, so the first weights after that stand in another order (`pytorch_layout`).
     """
 
     def __init__(self, workload: Workload) -> None:
         super().__init__()
-        self.weights: dict[str, tuple[Tensor, Shape | None]] = {}
+        self.places: dict[str, tuple[nn.Module, str, Shape | None]] = {}
         self.dropouts: list[MaskableDropout] = []
         image: Shape | None = None
         for shape in infer_shapes(workload):
             image = shape.input if isinstance(shape.layer, Flatten) else image
             self.extend(self._build(shape, image if len(shape.input) == 1 else None))
             image = None if isinstance(shape.layer, Dense) else image
+
+    def tensors(self) -> Iterator[tuple[str, Tensor, Shape | None]]:
+        """Name, tensor and image of every weight, as they are now: moving a model replaces some of its tensors."""
+        for name, (module, attribute, image) in self.places.items():
+            yield name, getattr(module, attribute), image
 
     def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
         match shape.layer:
@@ -53,8 +58,9 @@ class Model(nn.Sequential):
                 yield nn.AvgPool2d(pool_size)
             case BatchNorm():
                 module = BiasedBatchNorm(shape.output[-1], shape.layer)
-                tensors = (module.weight, module.bias, module.running_mean, module.running_var)
-                self.weights |= dict(zip(shape.parameters | shape.state, ((t, image) for t in tensors), strict=True))
+                attributes = ("weight", "bias", "running_mean", "running_var")
+                for name, attribute in zip(shape.parameters | shape.state, attributes, strict=True):
+                    self.places[name] = module, attribute, image
                 yield module
             case Flatten():
                 yield nn.Flatten()
@@ -64,7 +70,7 @@ class Model(nn.Sequential):
 
     def _keep(self, shape: LayerShape, module: nn.Module, *, kernel: Shape | None) -> nn.Module:
         name, bias = shape.parameters
-        self.weights |= {name: (module.weight, kernel), bias: (module.bias, None)}
+        self.places |= {name: (module, "weight", kernel), bias: (module, "bias", None)}
         return module
 
 

@@ -129,6 +129,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = subparsers.add_parser("check", help="did accuracy fall against a baseline? exit code 1 if so")
     check.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     check.add_argument("--against", type=Path, required=True, metavar="BASELINE", help="a run's folder to hold it to")
+    check.add_argument("--backend", type=_words, metavar="A,B", help="only these of the baseline (default: all)")
     check.add_argument(
         "--level", type=_level, default=0.01, metavar="P", help="false alarms per check, all cells together (0.01)"
     )

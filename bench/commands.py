@@ -61,6 +61,10 @@ def run(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """`bench report`: the report of a run, anew; with `--into`, its accuracy table into a Markdown file instead."""
     if options.into is None:
+        if options.suite:
+            raise UserError(
+                "--suite without --into", expected="--into FILE, whose table then lists the suite's workloads"
+            )
         _write_report(options.run)
         return 0
     from bench.report.page import fill_table  # see _write_report
@@ -78,6 +82,7 @@ def compare(options: argparse.Namespace) -> int:
     from bench.report.compare import Comparison
 
     comparison = Comparison(options.runs)
+    _warn(comparison.damaged)
     comparison.print_table(Console())
     if options.output:
         comparison.write(options.output)
@@ -93,7 +98,10 @@ def check(options: argparse.Namespace) -> int:
     from bench.report.page import records_of
     from bench.report.verdicts import print_verdicts, verdicts_markdown
 
-    run, baseline = (records_of(folder)[0] for folder in (options.run, options.against))
+    (run, damaged), (baseline, more) = (records_of(folder) for folder in (options.run, options.against))
+    _warn([*damaged, *more])
+    if options.backend:
+        run, baseline = ([r for r in rs if r.job.backend in options.backend] for rs in (run, baseline))
     verdicts = gate.check(run, baseline, level=options.level)
     print_verdicts(verdicts, Console())
     title = f"{options.run} against {options.against}"
@@ -107,7 +115,8 @@ def export(options: argparse.Namespace) -> int:
     """`bench export`: a run as JSON Lines or CSV, to standard output or a file."""
     from bench.report.export import export  # see _write_report
 
-    content = export(options.run, options.format)
+    content, damaged = export(options.run, options.format)
+    _warn(damaged)
     if options.output:
         write_atomically(options.output, content)
     else:
@@ -152,7 +161,10 @@ def _fetch(names: Sequence[str], places: Places) -> int:
 def _verify(names: Sequence[str], places: Places) -> int:
     """Every file of the archives that are there (or were named), and every materialised data set in the cache."""
     wrong = 0
-    for name in [name for name in sources.ARCHIVES if name in names or not names]:
+    for name in names:
+        if name not in sources.ARCHIVES:
+            raise DataError(f"{name} has no files of its own", expected=f"one of {', '.join(sources.ARCHIVES)}")
+    for name in names or sources.ARCHIVES:
         folder = sources.place(name, places)
         absent = sources.missing(name, folder)
         if len(absent) == len(sources.ARCHIVES[name].files) and not names:
@@ -178,10 +190,14 @@ def _write_report(folder: Path) -> None:
     from bench.report.tables import print_table
 
     summary, frame, damaged = write_report(folder)
-    for path in damaged:
-        print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
+    _warn(damaged)
     print_table(summary, frame, Console())
     print(f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it")
+
+
+def _warn(damaged: Sequence[Path]) -> None:
+    for path in damaged:
+        print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
 
 
 def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:

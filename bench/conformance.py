@@ -138,7 +138,8 @@ def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> list[F
     for seed in range(job.seed, job.seed + (_SEEDS if _has_kinks(job) else 1)):
         case = make_case(msgspec.structs.replace(job, seed=seed), images, labels)
         findings = [check(make, case) for check in CHECKS]
-        if all(finding.deviation <= 1 for finding in findings):
+        failed = {finding.check for finding in findings if finding.deviation > 1}
+        if not failed or failed - {"steps", "epoch"}:  # a flip shows in training alone
             break
     return findings
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from backends.registry import BACKENDS, ENVIRONMENTS, OWN_ENVIRONMENT, WORKER_REQUIREMENTS, Entry
 from bench.files import write_atomically
+from bench.machine import gpus
 from specs.errors import UserError
 from specs.loading import closest
 
 PROJECT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS_FOLDER = PROJECT / ".environments"
 _READY = "framework-bench.txt"  # written last: an environment without it was never finished
+_CUDA = "-cuda"  # builds for GPUs lie beside those for CPUs: login and compute nodes may share a clone
 _HEAD_SECONDS = 5.0  # to ask one file's size; unknown sizes are said to be unknown
 # What runs inside an environment to learn its versions, without importing a framework.
 _ASK_VERSIONS = """
@@ -54,7 +56,9 @@ class Environments:
             return self._overrides[name]
         if name == OWN_ENVIRONMENT:
             return Path(sys.executable)
-        return _interpreter(self._folder / name) if (self._folder / name / _READY).is_file() else None
+        kinds = (_CUDA, "") if gpus(None) else ("", _CUDA)
+        folders = [self._folder / f"{name}{kind}" for kind in kinds]
+        return next((_interpreter(folder) for folder in folders if (folder / _READY).is_file()), None)
 
     def require(self, backend: str) -> Path:
         """The interpreter that a backend runs under.
@@ -98,12 +102,12 @@ class Environments:
             InstallError: unknown name; `venv` or pip failed (their last lines are in the message).
         """
         self._check_name(name)
-        spec, folder = ENVIRONMENTS[name], self._folder / name
+        spec, folder = ENVIRONMENTS[name], self._folder / f"{name}{_CUDA if cuda else ''}"
         requirements = [*(spec.cuda_requirements if cuda else spec.requirements), *WORKER_REQUIREMENTS]
         stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
         if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
             return False
-        changed = (folder / _READY).is_file()  # made for other versions, or for CPUs and now for GPUs: begin anew
+        changed = (folder / _READY).is_file()  # made for other versions: begin anew
         (folder / _READY).unlink(missing_ok=True)
         say(f"{name}: making {folder} with {', '.join(requirements)}")
         if changed or not _interpreter(folder).is_file():

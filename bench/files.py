@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from specs.errors import UserError
@@ -18,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # several nodes may write the same folder
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -29,6 +30,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         raise RunError(
             f"{path.parent}: cannot be written: {error.strerror}",
-            expected="a writable results directory",
-            hint="name another with --results",
+            expected="a folder that can be written",
+            hint="name another with --results or --output",
         ) from error

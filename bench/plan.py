@@ -13,6 +13,7 @@ from bench.environments import entry
 from specs.errors import UserError
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
 from specs.model import BatchNorm, Suite, SuiteEntry, Workload
+from specs.shapes import infer_shapes
 
 
 class PlanError(UserError):
@@ -92,17 +93,23 @@ def _check(contest: Contest, options: Options) -> None:
             expected=f'"classes": {data.classes}',
         )
     batch_size = options.batch_size or workload.recipe.batch_size
-    alone = data.train_examples % batch_size == 1 and workload.recipe.last_partial_batch == "keep"
-    if alone and any(isinstance(layer, BatchNorm) for layer in workload.layers):
-        raise PlanError(
-            f"{workload.name}: with batch size {batch_size} one example of {data.name} is left for the last batch,"
-            " and batch norm cannot normalise one",
-            expected='another batch size, or "last_partial_batch": "drop"',
-        )
     if batch_size > data.train_examples:
         raise PlanError(
             f"{workload.name}: batch size {batch_size:,} is larger than {data.name}, {data.train_examples:,} examples",
             expected=f"at most {data.train_examples:,}",
+        )
+    _check_batch_norm(workload, batch_size, data)
+
+
+def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> None:
+    """Batch norm on a vector cannot normalise a batch of one; on an image it has every pixel."""
+    left = data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0
+    vectors = any(isinstance(s.layer, BatchNorm) and len(s.input) == 1 for s in infer_shapes(workload))
+    if vectors and 1 in (left, batch_size):
+        raise PlanError(
+            f"{workload.name}: with batch size {batch_size} a batch of {data.name} has one example, which batch norm"
+            " on a vector cannot normalise",
+            expected='another batch size, or "last_partial_batch": "drop"',
         )
 
 

@@ -13,11 +13,13 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends.contract import DeviceMemory, Job
 from bench.files import RunError, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
+from specs.model import Workload
 
 try:
     import fcntl
@@ -115,6 +117,11 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epochs: tuple[Epoch, ...]
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
+
+
+def meaning(workload: Workload) -> Workload:
+    """A workload without what changes nothing in its training: its words, its published figures, its target."""
+    return replace(workload, title="", references=(), recipe=replace(workload.recipe, target_accuracy=None))
 
 
 def job_key(job: Job, *decisive: object) -> str:

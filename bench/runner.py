@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ from bench.record import (
 from bench.worker import Assignment
 
 _LOG_TAIL_LINES = 20
+# Our modules that a file of ours imports, however it is written; the rules' test holds imports to these two forms.
+_IMPORTS = re.compile(r"^\s*(?:from|import) ((?:bench|backends|specs)(?:\.\w+)+)", re.MULTILINE)
 
 
 def make_tasks(
@@ -47,7 +50,7 @@ def make_tasks(
     for job, data in jobs:
         entry = environments.entry(job.backend)
         python, versions = found.require(job.backend), found.versions(entry.environment)
-        source, evaluated = _adapter_source(entry), min(limits.train_evaluated, data.train_examples)
+        source, evaluated = _source(entry), min(limits.train_evaluated, data.train_examples)
         tasks.append(
             Task(
                 job=job,
@@ -162,9 +165,14 @@ def _end_unseen(code: int, limits: Limits, log: Path, *, timed_out: bool) -> End
     return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None, device_memory=None)
 
 
-def _adapter_source(entry: Entry) -> bytes:
-    """The adapter's own text and that of the files named after it: a change to any makes another measurement."""
-    module = entry.adapter.partition(":")[0].rpartition(".")
-    folder = environments.PROJECT.joinpath(*module[0].split("."))
-    family = module[2].partition("_")[0]
-    return b"".join(path.read_bytes() for path in sorted(folder.glob(f"{family}*.py")))
+def _source(entry: Entry) -> bytes:
+    """All of our text that a worker of this backend runs: a change to any of it makes another measurement."""
+    found: dict[str, bytes] = {}
+    ahead = ["bench.worker", entry.adapter.partition(":")[0]]
+    while ahead:
+        module = ahead.pop()
+        path = environments.PROJECT.joinpath(*module.split(".")).with_suffix(".py")
+        if module not in found and path.is_file():
+            found[module] = path.read_bytes()
+            ahead += _IMPORTS.findall(found[module].decode())
+    return b"".join(found[module] for module in sorted(found))

@@ -126,7 +126,8 @@ def place(name: str, places: Places) -> Path:
         return places.cache / name
     if (places.directory / name).is_dir():
         return places.directory / name
-    return places.directory if name in ("mnist", places.directory.name) else places.cache / name
+    other = places.directory.name in ARCHIVES and places.directory.name != name
+    return places.directory if name in ("mnist", places.directory.name) and not other else places.cache / name
 
 
 def missing(name: str, folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from specs.model import Loss
 # How frameworks name running out of memory; PyTorch's CPU allocator raises a plain RuntimeError with this text.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
 _OUT_OF_MEMORY_TEXT = "can't allocate memory"
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
 
 
@@ -174,7 +176,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
+    text = _ESCAPES.sub("", str(error)).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
 
 

@@ -146,6 +146,9 @@ def test_data_are_fetched_listed_and_verified_and_damage_is_named(bench, monkeyp
     code, _, errors = bench("data", "verify", "mnist")
     assert code == 1
     assert errors.count("cannot be read") == 4
+    code, _, errors = bench("data", "verify", "mnist-expanded")
+    assert code == 2
+    assert "has no files of its own" in errors
     code, _, errors = bench("data", "fetch", "minst")
     assert code == 2
     assert "did you mean 'mnist'?" in errors
@@ -207,6 +210,13 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert "| cnn | - | - | not run |" in text
     assert text.endswith(f"|\n\n{end}\n\nafter\n")
     assert "old" not in text
+    (tmp_path / "page.md").write_bytes(b"\xff\xfe")
+    code, _, errors = bench("report", "results/mine", "--into", "page.md")
+    assert code == 2
+    assert "a Markdown file in UTF-8" in errors
+    code, _, errors = bench("report", "results/mine", "--suite", "smoke")
+    assert code == 2
+    assert "--suite without --into" in errors
     (tmp_path / "page.md").write_text("no marks")
     code, _, errors = bench("report", "results/mine", "--into", "page.md")
     assert code == 2
@@ -305,10 +315,11 @@ def test_batch_norm_of_a_last_batch_of_one_is_refused(bench, tmp_path):
     spec = json.loads((WORKLOADS / "softmax.json").read_text())
     spec["layers"].insert(1, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3})
     (tmp_path / "mine.json").write_text(json.dumps(spec))
-    arguments = ("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k", "--batch-size", "1333")
-    code, _, errors = bench(*arguments)
-    assert code == 2
-    assert "one example of mnist-5k is left for the last batch" in errors
+    for size in ("1333", "1"):  # 4,000 = 3 x 1,333 + 1
+        arguments = ("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k", "--batch-size", size)
+        code, _, errors = bench(*arguments)
+        assert code == 2
+        assert "a batch of mnist-5k has one example, which batch norm on a vector" in errors
 
 
 def test_a_prepared_machine_needs_no_network(tmp_path):

@@ -63,6 +63,34 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     assert Comparison(runs).sites == ["n1/quick", "n2/quick"]
 
 
+def test_versions_that_differ_are_named_by_site(tmp_path):
+    one, other = (replace(make_record("a"), versions={"torch": version, "numpy": "2"}) for version in ("2.12", "2.13"))
+    comparison = Comparison([write(tmp_path / "x", one), write(tmp_path / "y", other)])
+    assert "reference: torch 2.12 at x; 2.13 at y" in comparison.notes()
+    assert comparison._versions().rows == (("reference", "torch 2.12, numpy 2", "torch 2.13, numpy 2"),)
+
+
+def test_ratios_are_to_the_first_site_that_ended_well(tmp_path):
+    bad = make_record("a", status="failed")
+    runs = [
+        write(tmp_path / name, record)
+        for name, record in (("x", bad), ("y", make_record("a")), ("z", make_record("a")))
+    ]
+    assert printed(Comparison(runs)).count("1.00x") == 2
+
+
+def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench, tmp_path):
+    for name in ("x", "y"):
+        write(tmp_path / name, make_record("a", status="failed"))
+    code, output, _ = bench("compare", "x", "y", "--output", "out")
+    assert code == 0
+    assert "softmax reference, y: failed, why" in output
+    (tmp_path / "file").write_text("")
+    code, _, errors = bench("compare", "x", "y", "--output", "file")
+    assert code == 2
+    assert "is a file" in errors
+
+
 def test_what_failed_at_one_site_is_named(tmp_path):
     runs = [write(tmp_path / "x", make_record("a")), write(tmp_path / "y", make_record("a", status="failed"))]
     comparison = Comparison(runs)

@@ -12,13 +12,22 @@ import pytest
 from msgspec.structs import replace
 
 from backends.reference import Reference
-from bench.conformance import CHECKS, Finding, make_case
+from bench.conformance import CHECKS, Finding, make_case, prove
 from bench.data import materialise, read_part
 from bench.environments import PROJECT, entry
 from bench.machine import this_machine
 from bench.worker import Assignment
 from conftest import FRAMEWORKS, make_job
-from mutants import MUTANTS, DropsWithoutASeed, EditsItsInput, IgnoresTheOrder, NeverTrains, ReturnsSoftmax
+from mutants import (
+    MUTANTS,
+    DropsWithoutASeed,
+    EditsItsInput,
+    IgnoresTheOrder,
+    NeverTrains,
+    ReturnsFloat64,
+    ReturnsSoftmax,
+    WrongEpsilon,
+)
 from workloads import PROVEN, small_workload
 
 
@@ -121,6 +130,23 @@ def test_mutant_is_caught(mutant, cases):
     caught = caught_by(mutant, cases)
     print(f"{mutant.__name__}: caught by " + ", ".join(f"{f.check} ({f.where}: {f.deviation:.3g})" for f in caught))
     assert caught
+
+
+def test_no_other_seed_excuses_a_wrong_formula_or_a_fault_that_is_no_flip():
+    """A model with kinks is tried on several seeds; a mutant fails on all, and what is no flip is not tried again."""
+    seeds = []
+
+    class Counted(WrongEpsilon):
+        def __init__(self, job):
+            super().__init__(job)
+            seeds.append(job.seed)
+
+    images, labels = np.random.RandomState(0).random_sample((100, 7, 6, 2)).astype(np.float32), np.arange(100) % 4
+    job = make_job(PROVEN["adamw after"], batch_size=9)
+    assert any(finding.deviation > 1 for finding in prove(Counted, job, images, labels))
+    assert set(seeds) >= set(range(8))
+    findings = prove(ReturnsFloat64, job, images, labels)
+    assert [finding.check for finding in findings if finding.deviation > 1] == ["purity"]
 
 
 def test_every_check_catches_a_mutant(cases):

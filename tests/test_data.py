@@ -133,6 +133,11 @@ def test_fashion_mnist_lies_in_a_folder_of_its_name_beside_mnist_or_in_the_named
         assert (made.name, made.train_examples, made.shape) == ("fashion-mnist", 3, (28, 28, 1))
 
 
+def test_a_folder_that_is_named_after_another_archive_is_not_taken_for_mnist(tmp_path):
+    places = Places(directory=tmp_path / "fashion-mnist", cache=tmp_path / "cache")
+    assert sources.place("mnist", places) == tmp_path / "cache" / "mnist"
+
+
 def test_fashion_mnist_is_fetched_from_its_own_mirrors_into_its_own_folder(tmp_path, monkeypatch, serve):
     checksums = make_archive(tmp_path / "mirror")
     set_archive(monkeypatch, "fashion-mnist", files=checksums, mirrors=(serve(tmp_path / "mirror"),))

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from backends.registry import Entry
+from backends.registry import BACKENDS, Entry
+from bench import runner
 from bench.environments import PROJECT, Environments
 from bench.files import RunError
 from bench.machine import this_machine
@@ -252,3 +253,13 @@ def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
     assert [job.backend[0] for job in jobs] == [*"prpr", *"rprp", *"prpr"]
     assert [job.workload.name for job in jobs] == ["softmax", "softmax", "cnn", "cnn"] * 3
     assert [job.round for job in jobs] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_a_key_covers_all_of_our_text_that_the_worker_runs(monkeypatch):
+    """What keras-torch runs: its own files, the language, PyTorch's device, the grading; not another adapter's."""
+    read = []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.stem) or original(path))
+    runner._source(BACKENDS["keras-torch"])
+    assert {"keras_torch", "keras_model", "keras_updates", "pytorch_device", "worker", "initial", "model"} <= set(read)
+    assert not {"keras_jax", "pytorch_layers", "page"} & set(read)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bench.environments import entry
+from bench.environments import PROJECT, entry
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
 from bench.process import Limits
@@ -106,6 +108,20 @@ def test_a_device_that_the_installed_framework_cannot_use_is_unsupported_not_run
     found = run(tmp_path, mnist_5k, environments, names=("softmax",), device=device)
     assert [record.status for record in found] == ["unsupported"] * len(FRAMEWORKS)
     assert all(f"reports no {device.partition(':')[0]} device" in record.reason for record in found)
+
+
+@pytest.mark.framework
+def test_weights_are_read_from_where_a_model_was_moved_to(environments):
+    """Moving a module replaces its buffers; read from before, batch norm's running figures would stay as they began."""
+    code = """
+from backends.pytorch_layers import Model
+from workloads import PROVEN
+model = Model(PROVEN["batch norm, nesterov"]).to("meta")
+print({tensor.device.type for _, tensor, _ in model.tensors()})
+"""
+    variables = {**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}"}
+    command = [environments.require("pytorch"), "-c", code]
+    assert subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout == "{'meta'}\n"
 
 
 @pytest.mark.framework

@@ -9,11 +9,13 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from bench.files import RunError
 from bench.machine import Load, this_machine
 from bench.measure import Phase
-from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, write_record
 from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.page import fill_table
 from bench.report.tables import accuracy_overview, label, notes, print_table
 from bench.report.words import gigabytes, per_second, percent, points, seconds
 from conftest import make_job
@@ -91,7 +93,12 @@ def test_seeds_are_averaged_and_their_spread_kept():
 
 @pytest.mark.parametrize(
     "other",
-    [{"data": "e"}, {"threads": 2}, {"batch_size": 64}, {"workload": replace(find_workload("softmax"), title="x")}],
+    [
+        {"data": "e"},
+        {"threads": 2},
+        {"batch_size": 64},
+        {"workload": replace(find_workload("softmax"), loss="mean_squared_error")},
+    ],
 )
 def test_what_differs_in_more_than_the_backend_is_never_compared(other):
     slow = make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch")
@@ -102,8 +109,11 @@ def test_what_differs_in_more_than_the_backend_is_never_compared(other):
 
 
 def test_two_models_of_one_name_are_told_apart():
-    table = summary(make_record("a"), make_record("b", workload=replace(find_workload("softmax"), title="x")))
+    other = replace(find_workload("softmax"), loss="mean_squared_error")
+    table = summary(make_record("a"), make_record("b", workload=other))
     assert len(set(label(table))) == 2
+    titled = replace(find_workload("softmax"), title="x")
+    assert len(summary(make_record("a"), make_record("b", seed=1, workload=titled))) == 1
     assert all(name.startswith("softmax ") for name in label(table))
 
 
@@ -150,6 +160,8 @@ def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_a
     [row] = summary(reached, make_record("b", seed=1)).to_dict("records")
     assert row["target_jobs"] == 1
     assert row["seconds_to_target"] != row["seconds_to_target"]  # not a number
+    [row] = summary(reached, make_record("b", seed=1, status="diverged")).to_dict("records")
+    assert row["seconds_to_target"] != row["seconds_to_target"]
     without = replace(find_workload("softmax"), recipe=replace(find_workload("softmax").recipe, target_accuracy=None))
     [row] = summary(make_record("a", workload=without)).to_dict("records")
     assert row["target_jobs"] == 0
@@ -161,11 +173,12 @@ def test_the_accuracy_table_has_a_column_per_backend_and_names_what_was_not_run(
         make_record("b", seed=1, accuracies=(0, 0, 0, 0.9)),
         make_record("c", backend="pytorch"),
     ]
+    records.append(make_record("d", backend="keras-jax", status="diverged"))
     table = accuracy_overview(summary(*records), wanted=("cnn", "softmax"))
-    assert table.columns == ("workload", "epochs", "published", "reference", "pytorch")
+    assert table.columns == ("workload", "epochs", "published", "reference", "pytorch", "keras-jax")
     assert table.rows == (
-        ("cnn", "-", "-", "not run", "not run"),
-        ("softmax", "4", "-", "80.00 % (70.00 to 90.00)", "70.00 %"),
+        ("cnn", "-", "-", "not run", "not run", "not run"),
+        ("softmax", "4", "-", "80.00 % (70.00 to 90.00)", "70.00 %", "diverged"),
     )
 
 
@@ -200,6 +213,20 @@ def test_the_page_is_one_file_with_everything_in_it_and_markup_in_names_is_text(
     assert not re.search(r'(src|href)="(?!data:)', page)
     markdown = to_markdown(blocks)
     assert "# a < b\n\nsee `x & y`\n\n- one\n\n| k | v |\n| --- | --- |\n| <b> | 1.5 s |" in markdown
+
+
+def test_a_run_in_which_nothing_ended_well_has_a_report_all_the_same(tmp_path):
+    frame = epochs_frame([make_record(status="failed")])
+    [row] = summarise(frame).to_dict("records")
+    assert (row["status"], row["reason"], row["ok_jobs"]) == ("failed", "why", 0)
+    assert row["test_accuracy"] != row["test_accuracy"]
+
+
+def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):
+    for record in (make_record("a"), make_record("b", data="e")):
+        write_record(tmp_path / "jobs", record)
+    with pytest.raises(RunError, match="holds several data sets, machines or devices"):
+        fill_table(tmp_path / "page.md", tmp_path, ())
 
 
 def test_numbers_are_written_as_people_read_them():

@@ -17,11 +17,12 @@ from bench.record import Record
 from bench.report import tables, words
 from bench.report.document import Block, Heading, Items, Plot, Table, Text
 from bench.report.frame import epochs_frame, summarise
-from bench.report.page import CAPTIONS, provenance, records_of, write_document
+from bench.report.page import CAPTIONS, MACHINE_COLUMNS, machine_cells, records_of, write_document
 from bench.report.plots import write_plots
 
 # What must be equal for two sites to stand in one row.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
+_TOLD = (("data_checksum", "data sets"), ("spec", "specs"), ("epochs", "epochs"), ("batch_size", "batch sizes"))
 _SITE = ["run", "machine", "device", "threads"]
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
@@ -44,14 +45,18 @@ class Comparison:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.records: list[Record] = []
+        self.damaged: list[Path] = []
+        found: dict[tuple[str, str], Record] = {}
         frames = []
         for name, folder in zip(_names(folders), folders, strict=True):
-            records, _ = records_of(folder)
-            self.records += records
+            records, damaged = records_of(folder)
+            self.damaged += damaged
+            found |= {(name, record.key): record for record in records}
             frames.append(epochs_frame(records).assign(run=name))
         self.frame = pd.concat(frames, ignore_index=True)
         self.frame["site"] = _sites(self.frame)
+        jobs = self.frame.drop_duplicates(["run", "key"])
+        self._records = [(str(row.site), found[str(row.run), str(row.key)]) for row in jobs.itertuples()]
         self.sites = list(dict.fromkeys(self.frame["site"]))
         if len(self.sites) < 2:  # noqa: PLR2004 - a comparison takes two
             raise RunError(
@@ -79,24 +84,31 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader must know to read the tables rightly."""
-        found = [f"Ratios are to the first site that has the row, {self.sites[0]} where it can be: above 1, slower."]
+        found = [f"Ratios are to the first site with that job, {self.sites[0]} where it can be: above 1, slower."]
         ok = self.summary[self.summary["status"] == "ok"]
         if not ok.empty and ok["rounds"].max() == 1:
             found.append("One round each: ratios are what was seen once, not a verdict on which is faster.")
         for workload, rows in self.summary.groupby("workload", sort=False):
-            for column, what in (("data_checksum", "data sets"), ("spec", "specs"), ("epochs", "epochs")):
+            for column, what in _TOLD:
                 per_site = rows.groupby("site")[column].agg(frozenset)
                 if per_site.nunique() > 1:
                     found.append(f"{workload}: not every site has the same {what}; such rows are not compared.")
         bad = self.summary[self.summary["status"] != "ok"]
         found += [f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}" for row in bad.itertuples()]
+        found += self._differing_versions()
         busy = [name for name, rows in self.summary.groupby("site", sort=False) if tables.is_busy(rows)]
         if busy:
             found.append(f"Other work ran at {', '.join(map(str, busy))}: times there are disturbed.")
         return found
 
     def write(self, folder: Path) -> None:
-        """The comparison as `report.md`, `report.html`, `comparison.csv` and plots."""
+        """The comparison as `report.md`, `report.html`, `comparison.csv` and plots.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: is a file", expected="a folder", hint="--output names a folder")
         plots = write_plots(self.frame, folder / "plots")
         blocks: list[Block] = [Heading(" against ".join(self.sites[:2]) if len(self.sites) == 2 else folder.name, 1)]  # noqa: PLR2004
         blocks += [Text("The same workloads, side by side."), Items(tuple(self.notes()))]
@@ -105,8 +117,38 @@ class Comparison:
                 ratio = column == "epoch_seconds"
                 blocks += [Heading(title, 2), self._table(column, text, ratio=ratio)]
         blocks += [Heading("Plots", 2), *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
-        write_document([*blocks, *provenance(self.records, ())], folder)
+        write_document([*blocks, Heading("Where and with what", 2), self._machines(), self._versions()], folder)
         self.summary.to_csv(folder / "comparison.csv", index=False)
+
+    def _machines(self) -> Table:
+        machines = dict.fromkeys((site, *machine_cells(record.machine)) for site, record in self._records)
+        return Table(("site", *MACHINE_COLUMNS), tuple(machines))
+
+    def _versions(self) -> Table:
+        lines = [
+            (backend, *(" / ".join(sorted(by_site.get(site, {words.ABSENT}))) for site in self.sites))
+            for backend, by_site in self._versions_by_backend().items()
+        ]
+        return Table(("backend", *self.sites), tuple(lines))
+
+    def _versions_by_backend(self) -> dict[str, dict[str, set[str]]]:
+        found: dict[str, dict[str, set[str]]] = {}
+        for site, record in self._records:
+            text = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+            found.setdefault(record.job.backend, {}).setdefault(site, set()).add(text)
+        return found
+
+    def _differing_versions(self) -> list[str]:
+        """Which versions differ between sites, package by package."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for site, record in self._records:
+            for package, version in record.versions.items():
+                found.setdefault(f"{record.job.backend}: {package}", {}).setdefault(version, set()).add(site)
+        return [
+            f"{package} " + "; ".join(f"{version} at {', '.join(sorted(sites))}" for version, sites in versions.items())
+            for package, versions in found.items()
+            if len(versions) > 1
+        ]
 
     def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:
         lines = []
@@ -131,7 +173,9 @@ class Comparison:
         return found
 
     def _base(self, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        return next(rows[site] for site in self.sites if site in rows)
+        """The first site's row that ended ok, by which the others are divided."""
+        there = [rows[site] for site in self.sites if site in rows]
+        return next((row for row in there if row["status"] == "ok"), there[0])
 
 
 def _short(row: dict[str, Any], base: dict[str, Any]) -> tuple[str, ...]:

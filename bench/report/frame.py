@@ -9,10 +9,19 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from bench.record import Epoch, Record
+from bench.record import Epoch, Record, meaning
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
+_NUMBERS = [
+    *("running_loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "target_accuracy"),
+    *("course_accuracy", "allocator_peak_bytes", "device_peak_bytes", "load_average"),
+    *(
+        f"{phase}_{what}"
+        for phase in ("import", "build", "load", "train", "predict")
+        for what in ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
+    ),
+]
 CONTESTANT = [*CELL, "backend"]
 
 
@@ -28,8 +37,9 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing."""
     rows = [row for record in records for row in _rows(record)]
     frame = pd.DataFrame(rows)
-    if "target_accuracy" in frame:
-        frame["target_accuracy"] = frame["target_accuracy"].astype(float)  # a workload without one has none
+    if not frame.empty:  # what no job has is a column all the same, and of numbers
+        frame = frame.reindex(columns=[*frame.columns, *(name for name in _NUMBERS if name not in frame)])
+        frame[_NUMBERS] = frame[_NUMBERS].astype(float)
     return frame if frame.empty else frame.sort_values(["started", "key", "epoch"], ignore_index=True)
 
 
@@ -129,9 +139,6 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "train_examples": group["train_examples"].iloc[0],
         "load_average": group["load_average"].max(),
     }
-    if ok.empty:
-        worst = jobs.iloc[0]
-        return {**counts, "status": worst["status"], "reason": worst["reason"], "epoch_seconds": float("nan")}
     last = ok[ok["epoch"] == ok["epochs"]]
     epochs = steady(ok)
     seconds = epochs["train_wall_seconds"].median()
@@ -140,9 +147,9 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
     return {
         **counts,
-        **_to_target(ok),
-        "status": "ok",
-        "reason": "",
+        **_to_target(ok, len(jobs)),
+        "status": jobs.iloc[0]["status"] if ok.empty else "ok",
+        "reason": jobs.iloc[0]["reason"] if ok.empty else "",
         "test_accuracy": last["test_accuracy"].mean(),
         "test_accuracy_low": last["test_accuracy"].min(),
         "test_accuracy_high": last["test_accuracy"].max(),
@@ -168,16 +175,16 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _to_target(ok: pd.DataFrame) -> dict[str, Any]:
+def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
     """Training seconds and epochs until the spec's target was first reached: medians, where every job reached it.
 
-    With a job that never did, a median of the others would flatter; `target_jobs` says how many did.
+    With a job that never did, or did not end ok, a median of the others would flatter; `target_jobs` says how many did.
     """
     epochs = ok.sort_values(["key", "epoch"])
     seconds = epochs.groupby("key")["train_wall_seconds"].cumsum()
     reached = epochs.assign(seconds=seconds)[epochs["test_accuracy"] >= epochs["target_accuracy"]]
     first = reached.drop_duplicates("key")
-    all_did = not first.empty and len(first) == ok["key"].nunique()
+    all_did = not first.empty and len(first) == jobs
     return {
         "target_jobs": len(first),
         "seconds_to_target": first["seconds"].median() if all_did else float("nan"),
@@ -186,8 +193,8 @@ def _to_target(ok: pd.DataFrame) -> dict[str, Any]:
 
 
 def _spec(record: Record) -> str:
-    """What tells two workloads of one name apart: a few digits of a hash of everything they say."""
-    return hashlib.sha256(msgspec.json.encode(record.job.workload, order="sorted")).hexdigest()[:6]
+    """What tells two workloads of one name apart: a few digits of a hash of all that decides their training."""
+    return hashlib.sha256(msgspec.json.encode(meaning(record.job.workload), order="sorted")).hexdigest()[:6]
 
 
 def _device_name(record: Record) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.files import RunError, write_atomically
+from bench.machine import Machine
 from bench.record import Record, read_run
 from bench.report import tables
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
@@ -30,6 +31,7 @@ _OVERVIEW = (
     "Test accuracy after the last epoch, mean over seeds (lowest to highest). The published figure stands only where"
     " data set, epochs and batch size are the workload's own."
 )
+MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
@@ -45,7 +47,7 @@ def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    blocks = [*_blocks(folder.resolve().name, (summary, frame), plots), *provenance(records, damaged)]
+    blocks = [*_blocks(folder.resolve().name, (summary, frame), plots), *_provenance(records, damaged)]
     write_document(blocks, folder)
     return summary, frame, damaged
 
@@ -77,14 +79,20 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
         wanted: workloads to list even where there is no record of them.
 
     Raises:
-        RunError: no such run; the file cannot be read or written, or has not the two marks.
+        RunError: no such run, or one of several data sets or machines; the file cannot be read or written, or has not
+            the two marks.
     """
     records, _ = records_of(folder)
-    table = markdown_table(tables.accuracy_overview(summarise(epochs_frame(records)), wanted))
+    summary = summarise(epochs_frame(records))
+    places = summary[["dataset", "machine", "device"]].drop_duplicates()
+    if len(places) > 1:
+        found = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
+        raise RunError(f"{folder}: holds several data sets, machines or devices: {found}", expected="one of each")
+    table = markdown_table(tables.accuracy_overview(summary, wanted))
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a Markdown file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: cannot be read: {error}", expected="a Markdown file in UTF-8") from error
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -92,9 +100,13 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
 
 
-def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
+def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
     """Where and with what the records were made."""
-    blocks: list[Block] = [Heading("Where and with what", 2), _machines(records), _versions(records)]
+    blocks: list[Block] = [
+        Heading("Where and with what", 2),
+        Table(MACHINE_COLUMNS, tuple(dict.fromkeys(machine_cells(record.machine) for record in records))),
+        _versions(records),
+    ]
     if damaged:
         blocks.append(Text("Damaged record files, left out: " + ", ".join(path.name for path in damaged)))
     return blocks
@@ -117,21 +129,15 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
 
 
-def _machines(records: Sequence[Record]) -> Table:
-    machines = {record.machine.name: record.machine for record in records}.values()
-    return Table(
-        ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs"),
-        tuple(
-            (
-                machine.name,
-                machine.system,
-                machine.cpu,
-                f"{machine.allowed_cpus} of {machine.logical_cpus}",
-                f"{machine.memory_bytes / 1e9:.0f} GB",
-                ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus) or "none",
-            )
-            for machine in machines
-        ),
+def machine_cells(machine: Machine) -> tuple[str, ...]:
+    """A machine under `MACHINE_COLUMNS`."""
+    return (
+        machine.name,
+        machine.system,
+        machine.cpu,
+        f"{machine.allowed_cpus} of {machine.logical_cpus}",
+        f"{machine.memory_bytes / 1e9:.0f} GB",
+        ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus) or "none",
     )
 
 

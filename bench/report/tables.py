@@ -26,9 +26,9 @@ def _accuracy(row: Row) -> str:
 def _to_target(row: Row) -> str:
     if row["target_accuracy"] is None or isnan(row["target_accuracy"]):
         return words.ABSENT
-    if row["target_jobs"] == row["ok_jobs"]:
+    if row["target_jobs"] == row["jobs"]:
         return f"{words.seconds(row['seconds_to_target'])}, epoch {row['epochs_to_target']:g}"
-    return f"reached by {row['target_jobs']} of {row['ok_jobs']}" if row["target_jobs"] else "not reached"
+    return f"reached by {row['target_jobs']} of {row['jobs']}" if row["target_jobs"] else "not reached"
 
 
 # Column title -> its text; these fit a terminal of 80 columns.
@@ -140,9 +140,11 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> docu
         summary: see `frame.summarise`.
         wanted: workloads that are listed even where there is no record of them, in this order, before the others.
     """
-    ok = summary[summary["status"] == "ok"].assign(label=label(summary))
+    summary = summary.assign(label=label(summary))
     backends = list(dict.fromkeys(summary["backend"]))
-    found = {str(name): list(rows.groupby("label", sort=False)) for name, rows in ok.groupby("workload", sort=False)}
+    found = {
+        str(name): list(rows.groupby("label", sort=False)) for name, rows in summary.groupby("workload", sort=False)
+    }
     lines: list[tuple[str, ...]] = []
     for name in dict.fromkeys((*wanted, *found)):
         if name not in found:
@@ -173,6 +175,8 @@ def speed_overview(summary: pd.DataFrame) -> document.Table:
 
 
 def _spread(row: Row) -> str:
+    if row["status"] != "ok":
+        return str(row["status"])
     mean = words.percent(row["test_accuracy"])
     if row["ok_jobs"] == 1:
         return mean

@@ -13,7 +13,8 @@ from bench.check import Verdict
 from bench.report import words
 from bench.report.document import Heading, Table, Text, to_markdown
 
-_COLUMNS = ("workload", "backend", "device", "baseline", "now", "change", "chance", "verdict")
+_COLUMNS = ("workload", "backend", "device", "seeds", "baseline", "now", "change", "chance", "verdict")
+_LEFT = {"workload", "backend", "device", "verdict"}
 _MARKS = {"ok": "ok", "new": "new", "fell": "FELL", "missing": "MISSING", "failed": "FAILED"}
 
 
@@ -21,9 +22,10 @@ def print_verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
     """A row per cell, then a line per cell that did not pass."""
     table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     left_out = {"device"} if len({verdict.cell[2] for verdict in verdicts}) == 1 else set()
+    left_out |= {"seeds"} if all(verdict.baseline_seeds <= 1 for verdict in verdicts) else set()
     shown = [number for number, title in enumerate(_COLUMNS) if title not in left_out]
     for number in shown:
-        table.add_column(_COLUMNS[number], justify="left" if number in (0, 1, 2, 7) else "right", no_wrap=True)
+        table.add_column(_COLUMNS[number], justify="left" if _COLUMNS[number] in _LEFT else "right", no_wrap=True)
     for verdict in verdicts:
         row = _row(verdict)
         table.add_row(*(escape(row[number]) for number in shown), style="" if verdict.passed else "bold red")
@@ -53,6 +55,7 @@ def _row(verdict: Verdict) -> list[str]:
     change = None if verdict.found is None or verdict.baseline is None else verdict.found - verdict.baseline
     return [
         *verdict.cell,
+        f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
         words.percent(verdict.baseline),
         words.percent(verdict.found),
         words.points(change),
