@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from bench.environments import PROJECT
 from bench.files import RunError
 from bench.machine import Load, this_machine
 from bench.measure import Phase
@@ -19,7 +20,7 @@ from bench.report.page import fill_table
 from bench.report.tables import accuracy_overview, label, notes, print_table
 from bench.report.words import gigabytes, per_second, percent, points, seconds
 from conftest import make_job
-from specs.loading import find_workload
+from specs.loading import find_suite, find_workload
 
 
 def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
@@ -235,3 +236,12 @@ def test_numbers_are_written_as_people_read_them():
     assert (gigabytes(1.5e9), gigabytes(2.5e8), gigabytes(None)) == ("1.50 GB", "250 MB", "-")
     assert (points(-0.0042), points(0.0), points(None)) == ("-0.42", "+0.00", "-")
     assert (per_second(83_412.0), per_second(0.0), per_second(None)) == ("83,400", "-", "-")
+
+
+def test_the_table_in_the_readme_is_what_the_command_makes_of_the_reference_run(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_bytes((PROJECT / "README.md").read_bytes())
+    wanted = [part.workload for part in find_suite("course").workloads]
+    fill_table(page, PROJECT / "results" / "reference", wanted)
+    hint = "bench report results/reference --suite course --into README.md"
+    assert page.read_text() == (PROJECT / "README.md").read_text(), hint

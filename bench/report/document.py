@@ -51,16 +51,16 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); background: #f6f7f9;
   margin: 0; }
-main { max-width: 78rem; margin: 0 auto; padding: 2.5rem 2rem 4rem; background: #fff; min-height: 100vh; }
+main { max-width: 88rem; margin: 0 auto; padding: 2.5rem 2rem 4rem; background: #fff; min-height: 100vh; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1.25rem; border-top: 3px solid var(--accent); }
 h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
 p, li { max-width: 46rem; }
 code { font-size: .92em; background: #eef1f4; padding: .1em .3em; border-radius: 3px; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); }
-th, td { padding: .35rem .9rem .35rem 0; vertical-align: top; white-space: nowrap; }
+th, td { padding: .35rem .7rem .35rem 0; vertical-align: top; white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); }
 td.long { white-space: normal; min-width: 18rem; }
 th.number, td.number { text-align: right; }
