@@ -22,12 +22,8 @@ class _Update:
         for weight in self._weights:
             weight.grad = None
 
-    @torch.no_grad()
     def step(self) -> None:
         """One update of every weight from its gradient."""
-        self._apply([weight.grad for weight in self._weights])
-
-    def _apply(self, gradients: list[Tensor]) -> None:
         raise NotImplementedError
 
 
@@ -38,7 +34,9 @@ class RmsPropInsideRoot(_Update):
         super().__init__(parameters)
         self._spec, self._v = spec, [torch.zeros_like(weight) for weight in parameters]
 
-    def _apply(self, gradients: list[Tensor]) -> None:
+    @torch.no_grad()
+    def step(self) -> None:
+        gradients = [weight.grad for weight in self._weights]
         torch._foreach_mul_(self._v, self._spec.rho)
         torch._foreach_addcmul_(self._v, gradients, gradients, 1.0 - self._spec.rho)
         roots = torch._foreach_add(self._v, self._spec.epsilon)
@@ -53,7 +51,9 @@ class AdagradInsideRoot(_Update):
         super().__init__(parameters)
         self._spec, self._v = spec, [torch.full_like(weight, spec.initial_accumulator) for weight in parameters]
 
-    def _apply(self, gradients: list[Tensor]) -> None:
+    @torch.no_grad()
+    def step(self) -> None:
+        gradients = [weight.grad for weight in self._weights]
         torch._foreach_addcmul_(self._v, gradients, gradients)
         roots = torch._foreach_add(self._v, self._spec.epsilon)
         torch._foreach_sqrt_(roots)
@@ -73,7 +73,9 @@ class AdamBeforeCorrection(_Update):
         self._m = [torch.zeros_like(weight) for weight in parameters]
         self._v = [torch.zeros_like(weight) for weight in parameters]
 
-    def _apply(self, gradients: list[Tensor]) -> None:
+    @torch.no_grad()
+    def step(self) -> None:
+        gradients = [weight.grad for weight in self._weights]
         spec = self._spec
         self._t += 1
         rate = spec.learning_rate * (1.0 - spec.beta_2**self._t) ** 0.5 / (1.0 - spec.beta_1**self._t)

@@ -114,7 +114,11 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
 
 def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str]) -> list[Block]:
     summary, frame = frames
-    blocks: list[Block] = [Heading(name, 1), Text(_FAIRNESS), Items(tuple(tables.notes(summary, frame)))]
+    blocks: list[Block] = [
+        Heading(name, 1),
+        Text(_FAIRNESS),
+        Items(tuple(line.removeprefix("* ") for line in tables.notes(summary, frame))),
+    ]
     groups = list(tables.groups(summary))
     for heading, group in groups:
         blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), tables.accuracy_overview(group)]
