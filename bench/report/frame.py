@@ -48,13 +48,15 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
     over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
-    times_fastest divides it by the fastest contestant's of the same cell.
+    times_fastest divides it by the fastest contestant's of the same cell. A workload's rows stand together.
     """
     rows = [
         {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
         for key, group in frame.groupby(CONTESTANT, sort=False)
     ]
     summary = pd.DataFrame(rows)
+    first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
+    summary = summary.sort_values("workload", key=lambda names: names.map(first), kind="stable", ignore_index=True)
     summary["times_fastest"] = summary["epoch_seconds"] / summary.groupby(CELL)["epoch_seconds"].transform("min")
     return summary
 
