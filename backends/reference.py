@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from backends.contract import PREDICTION_BATCH, Images, Job, Labels, Logits, Masks, Order, Unsupported, Weights
-from backends.reference_layers import ReferenceLayer, build_layers, loss_and_gradient
+from backends.reference_functions import loss_and_gradient
+from backends.reference_layers import ReferenceLayer, build_layers
 from backends.reference_updates import Update, build_update
 
 

@@ -65,17 +65,17 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
     report.add_argument("--into", type=Path, metavar="FILE", help="put the accuracy table between two marks in FILE")
     report.add_argument("--suite", metavar="NAME", help="with --into: also list what of a suite was not run")
-    report.set_defaults(command="bench.commands:report")
+    report.set_defaults(command="bench.reading:report")
     compare = subparsers.add_parser("compare", help="runs side by side: machines, devices, versions")
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs' folders; ratios are to the first")
     compare.add_argument("--output", type=Path, metavar="DIR", help="also write report.html, report.md, CSV and plots")
-    compare.set_defaults(command="bench.commands:compare")
+    compare.set_defaults(command="bench.reading:compare")
     _add_check(subparsers)
     export = subparsers.add_parser("export", help="a run as JSON Lines (a record per line) or CSV (a row per epoch)")
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     export.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
     export.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
-    export.set_defaults(command="bench.commands:export")
+    export.set_defaults(command="bench.reading:export")
     subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
         command="bench.listing:listing"
     )
@@ -135,7 +135,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     check.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)")
     check.add_argument("--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)")
-    check.set_defaults(command="bench.commands:check")
+    check.set_defaults(command="bench.reading:check")
 
 
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."

@@ -286,7 +286,7 @@ def test_a_fault_of_the_file_system_shows_no_traceback(bench, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "results/softmax")
 
-    monkeypatch.setattr("bench.commands._write_report", full)
+    monkeypatch.setattr("bench.reading.write_run_report", full)
     code, _, errors = bench("report", "results/softmax")
     assert code == 1
     assert "No space left on device: 'results/softmax'" in errors

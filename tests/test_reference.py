@@ -7,7 +7,8 @@ import pytest
 
 from backends.contract import Unsupported
 from backends.reference import Reference
-from backends.reference_layers import build_layers, loss_and_gradient
+from backends.reference_functions import loss_and_gradient
+from backends.reference_layers import build_layers
 from backends.reference_updates import build_update
 from conftest import make_job
 from specs.initial import dropout_masks

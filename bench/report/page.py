@@ -10,7 +10,7 @@ import pandas as pd
 from bench.files import RunError, write_atomically
 from bench.machine import Machine
 from bench.record import Record, read_run
-from bench.report import tables
+from bench.report import overview, tables
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.plots import write_plots
@@ -88,7 +88,7 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     if len(places) > 1:
         found = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
         raise RunError(f"{folder}: holds several data sets, machines or devices: {found}", expected="one of each")
-    table = markdown_table(tables.accuracy_overview(summary, wanted))
+    table = markdown_table(overview.accuracy_overview(summary, wanted))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -121,11 +121,11 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
     ]
     groups = list(tables.groups(summary))
     for heading, group in groups:
-        blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), tables.accuracy_overview(group)]
+        blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), overview.accuracy_overview(group)]
         if group["backend"].nunique() > 1:
             blocks += [
                 Text("Median training epoch, and how many times the fastest backend's it is."),
-                tables.speed_overview(group),
+                overview.speed_overview(group),
             ]
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import isnan
 from typing import Any
 
@@ -115,7 +115,7 @@ def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
         for title in columns:
             table.add_column(title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True)
         previous = None
-        for row in _rows(group):
+        for row in rows_of(group):
             cells = _cells(row, columns)
             first = cells[0] if cells[0] != previous else ""
             table.add_row(first, *map(escape, cells[1:]))
@@ -129,59 +129,8 @@ def section(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> doc
     """The rows that ended ok."""
     return document.Table(
         tuple(columns),
-        tuple(tuple(text(row) for text in columns.values()) for row in _rows(rows) if row["status"] == "ok"),
+        tuple(tuple(text(row) for text in columns.values()) for row in rows_of(rows) if row["status"] == "ok"),
     )
-
-
-def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> document.Table:
-    """A row per workload, a column per backend: the last epoch's accuracy, mean over seeds and its range.
-
-    Args:
-        summary: see `frame.summarise`.
-        wanted: workloads that are listed even where there is no record of them, in this order, before the others.
-    """
-    summary = summary.assign(label=label(summary))
-    backends = list(dict.fromkeys(summary["backend"]))
-    found = {
-        str(name): list(rows.groupby("label", sort=False)) for name, rows in summary.groupby("workload", sort=False)
-    }
-    lines: list[tuple[str, ...]] = []
-    for name in dict.fromkeys((*wanted, *found)):
-        if name not in found:
-            lines.append((name, words.ABSENT, words.ABSENT, *["not run"] * len(backends)))
-        for text, rows in found.get(name, []):
-            by_backend = {row["backend"]: row for row in _rows(rows)}
-            cells = [_spread(by_backend[b]) if b in by_backend else "not run" for b in backends]
-            one = next(iter(by_backend.values()))
-            lines.append((str(text), str(one["epochs"]), words.percent(one["course_accuracy"]), *cells))
-    return document.Table(("workload", "epochs", "published", *backends), tuple(lines))
-
-
-def speed_overview(summary: pd.DataFrame) -> document.Table:
-    """A row per workload, a column per backend: the median epoch, and how many times the fastest's it is."""
-    ok = summary[summary["status"] == "ok"].assign(label=label(summary))
-    backends = list(dict.fromkeys(summary["backend"]))
-    lines = []
-    for text, rows in ok.groupby("label", sort=False):
-        by_backend = {row["backend"]: row for row in _rows(rows)}
-        cells = [
-            f"{words.seconds(by_backend[b]['epoch_seconds'])} ({words.times(by_backend[b]['times_fastest'])})"
-            if b in by_backend
-            else words.ABSENT
-            for b in backends
-        ]
-        lines.append((str(text), *cells))
-    return document.Table(("workload", *backends), tuple(lines))
-
-
-def _spread(row: Row) -> str:
-    if row["status"] != "ok":
-        return str(row["status"])
-    mean = words.percent(row["test_accuracy"])
-    if row["ok_jobs"] == 1:
-        return mean
-    low, high = (words.percent(row[f"test_accuracy_{end}"]).removesuffix(" %") for end in ("low", "high"))
-    return f"{mean} ({low} to {high})"
 
 
 def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
@@ -198,13 +147,13 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     jobs = frame.drop_duplicates("key")
     found += [
         f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
-        for row in _rows(jobs[jobs["status"] != "ok"])
+        for row in rows_of(jobs[jobs["status"] != "ok"])
     ]
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
     found += [
         f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']} of {row['jobs']} jobs"
         " that ended ok."
-        for row in _rows(partly)
+        for row in rows_of(partly)
     ]
     return found
 
@@ -223,7 +172,8 @@ def label(summary: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """A dictionary per row."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
