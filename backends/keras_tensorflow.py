@@ -24,8 +24,7 @@ class KerasTensorFlow(KerasModel):
             raise Unsupported(f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver")
         _configure(job)
         super().__init__(job)
-        call = lambda images: self._model(images, training=False)  # noqa: E731 - a method would be traced per instance
-        self._compiled_call = tf.function(call, jit_compile=job.compiled)
+        self._compiled_call = tf.function(lambda images: self._model(images, training=False), jit_compile=job.compiled)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         with tf.device("CPU"):  # where a tf.data pipeline gathers

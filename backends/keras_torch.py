@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import keras
 import torch
 
-from backends import contract
+from backends import contract, pytorch_device
 from backends.contract import Job
 from backends.keras_model import KerasModel
 from backends.pytorch_device import configure, require_device, torch_settings
@@ -27,13 +27,10 @@ class KerasTorch(KerasModel):
         self._images, self._labels = (torch.tensor(part, device=self._device) for part in (images, labels))
 
     def sync(self) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize()
+        pytorch_device.sync(self._device)
 
     def device_memory(self) -> contract.DeviceMemory | None:
-        if self._device.type != "cuda":
-            return None
-        return contract.DeviceMemory(allocator_peak_bytes=torch.cuda.max_memory_allocated())
+        return pytorch_device.device_memory(self._device)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {

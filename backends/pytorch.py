@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from backends import contract
+from backends import contract, pytorch_device
 from backends.contract import Job, Unsupported
 from backends.pytorch_device import configure, require_device, torch_settings
 from backends.pytorch_layers import Model, build_loss
@@ -66,13 +66,10 @@ class PyTorch:
             return torch.cat(logits).cpu().numpy()  # (n, classes)
 
     def sync(self) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize()
+        pytorch_device.sync(self._device)
 
     def device_memory(self) -> contract.DeviceMemory | None:
-        if self._device.type != "cuda":
-            return None
-        return contract.DeviceMemory(allocator_peak_bytes=torch.cuda.max_memory_allocated())
+        return pytorch_device.device_memory(self._device)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         device = str(next(self._model.parameters()).device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from backends.contract import Job, Unsupported
+from backends.contract import DeviceMemory, Job, Unsupported
 
 
 def require_device(job: Job) -> torch.device:
@@ -27,6 +27,19 @@ def configure(job: Job) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = not job.deterministic  # autotuning on, as TensorFlow and XLA have it
     torch.use_deterministic_algorithms(job.deterministic)
+
+
+def sync(device: torch.device) -> None:
+    """Return only when all queued work of the device is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def device_memory(device: torch.device) -> DeviceMemory | None:
+    """The allocator's peak since the process began; None where PyTorch's is not known to be comparable."""
+    if device.type != "cuda":
+        return None
+    return DeviceMemory(allocator_peak_bytes=torch.cuda.max_memory_allocated())
 
 
 def torch_settings() -> dict[str, str | int | bool | None]:

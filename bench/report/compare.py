@@ -58,7 +58,7 @@ class Comparison:
         jobs = self.frame.drop_duplicates(["run", "key"])
         self._records = [(str(row.site), found[str(row.run), str(row.key)]) for row in jobs.itertuples()]
         self.sites = list(dict.fromkeys(self.frame["site"]))
-        if len(self.sites) < 2:  # noqa: PLR2004 - a comparison takes two
+        if len(self.sites) == 1:
             raise RunError(
                 f"there is only one site to compare: {self.sites[0]}",
                 expected="several runs, or one with several machines or devices",
@@ -110,8 +110,11 @@ class Comparison:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is a file", expected="a folder", hint="--output names a folder")
         plots = write_plots(self.frame, folder / "plots")
-        blocks: list[Block] = [Heading(" against ".join(self.sites[:2]) if len(self.sites) == 2 else folder.name, 1)]  # noqa: PLR2004
-        blocks += [Text("The same workloads, side by side."), Items(tuple(self.notes()))]
+        blocks: list[Block] = [
+            Heading(folder.resolve().name, 1),
+            Text("The same workloads, side by side."),
+            Items(tuple(self.notes())),
+        ]
         for title, (column, text) in _MEASURES.items():
             if self.summary[column].notna().any():
                 ratio = column == "epoch_seconds"
