@@ -8,27 +8,16 @@ import jax
 import keras
 import numpy as np
 
-from backends import contract
-from backends.contract import Job, Unsupported
+from backends import contract, jax_device
+from backends.contract import Job
 from backends.keras_model import KerasModel
-
-_KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}  # how JAX, and its plug-ins, call a platform
 
 
 class KerasJax(KerasModel):
     """`fit` over a generator; prediction is the model's stateless call, compiled."""
 
     def __init__(self, job: Job) -> None:
-        if job.deterministic and job.device != "cpu":
-            raise Unsupported("XLA is told to be deterministic by a flag at its start, which this adapter does not set")
-        kind, _, index = job.device.partition(":")
-        try:  # of NVIDIA's GPUs the worker sees one only
-            self._device = jax.devices(_KINDS[kind])[int(index) if kind == "xpu" else 0]
-        except (RuntimeError, IndexError) as error:
-            why = f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
-            raise Unsupported(why) from error
-        jax.config.update("jax_default_device", self._device)
-        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest")
+        self._device = jax_device.require_device(job)
         super().__init__(job)
         self._gather = jax.jit(lambda images, labels, rows: (images[rows], labels[rows]))
         self._compiled_call = jax.jit(lambda *values: self._model.stateless_call(*values, training=False)[0])
@@ -40,14 +29,11 @@ class KerasJax(KerasModel):
         jax.block_until_ready([v.value for v in (*self._model.variables, *self._model.optimizer.variables)])
 
     def device_memory(self) -> contract.DeviceMemory | None:
-        figures = self._device.memory_stats() or {}
-        peak = figures.get("peak_bytes_in_use")
-        return None if peak is None or self._job.device == "cpu" else contract.DeviceMemory(allocator_peak_bytes=peak)
+        return jax_device.device_memory(self._device)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {
-            "threads": None,  # XLA's pool has a thread per CPU that the scheduler allows, and cannot be asked
-            "default_matmul_precision": jax.config.jax_default_matmul_precision,
+            **jax_device.jax_settings(),
             "compiled": bool(self._model.jit_compile),
             "device": str(next(iter(self._model.trainable_variables[0].value.devices()))),
             "keras_backend": keras.backend.backend(),

@@ -6,23 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends import contract
-from backends.contract import Job, Unsupported
+from backends import contract, tensorflow_device
+from backends.contract import Job
 from backends.keras_model import KerasModel
-
-_KINDS = {"cuda": "GPU", "mps": "GPU", "xpu": "XPU"}  # how TensorFlow, and its plug-ins, call a kind of device
 
 
 class KerasTensorFlow(KerasModel):
     """`fit` over `tf.data`; prediction is a `tf.function`."""
 
     def __init__(self, job: Job) -> None:
-        kind, _, index = job.device.partition(":")
-        if kind == "xpu" and index != "0":
-            raise Unsupported("this adapter trains on the first of Intel's GPUs only")
-        if kind != "cpu" and not tf.config.list_physical_devices(_KINDS[kind]):
-            raise Unsupported(f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver")
-        _configure(job)
+        tensorflow_device.configure(job)
         super().__init__(job)
         self._compiled_call = tf.function(lambda images: self._model(images, training=False), jit_compile=job.compiled)
 
@@ -37,14 +30,11 @@ class KerasTensorFlow(KerasModel):
         tf.test.experimental.sync_devices()
 
     def device_memory(self) -> contract.DeviceMemory | None:
-        if not self._job.device.startswith("cuda"):
-            return None
-        return contract.DeviceMemory(allocator_peak_bytes=tf.config.experimental.get_memory_info("GPU:0")["peak"])
+        return tensorflow_device.device_memory(self._job)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {
-            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-            "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            **tensorflow_device.tensorflow_settings(),
             "compiled": bool(self._model.jit_compile),
             "device": self._model.trainable_variables[0].value.device,
             "keras_backend": keras.backend.backend(),
@@ -72,11 +62,3 @@ class KerasTensorFlow(KerasModel):
         options.threading.private_threadpool_size = self._job.threads
         batches = tf.data.Dataset.range(1).flat_map(starts).map(gather)
         return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _configure(job: Job) -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(job.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(job.threads)
-    tf.config.experimental.enable_tensor_float_32_execution(job.precision == "tf32")
-    if job.deterministic:
-        tf.config.experimental.enable_op_determinism()

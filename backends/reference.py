@@ -62,7 +62,7 @@ class Reference:
 
     def _train_step(self, batch: Order, masks: list[np.ndarray] | None) -> float:
         logits = self._forward(self._images[batch], self._draw(len(batch)) if masks is None else masks)
-        loss, gradient = loss_and_gradient(self._job.workload.loss, logits, self._labels[batch])
+        loss, gradient = self._loss(logits, self._labels[batch])
         for layer in reversed(self._layers):
             gradient = layer.backward(gradient)
         for layer in self._layers:
@@ -70,6 +70,9 @@ class Reference:
                 key = f"{layer.position}.{name}"
                 layer.weights[name] = self._update(key, value, layer.gradients[name])
         return loss
+
+    def _loss(self, logits: np.ndarray, labels: Labels) -> tuple[float, np.ndarray]:
+        return loss_and_gradient(self._job.workload.loss, logits, labels)
 
     def _forward(self, images: Images, masks: list[np.ndarray] | None) -> np.ndarray:
         """Logits (n, classes); masks are a training step's, one per dropout layer, and None is prediction."""

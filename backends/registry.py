@@ -31,8 +31,9 @@ class Environment(Struct, frozen=True, kw_only=True):
 class Entry(Struct, frozen=True, kw_only=True):
     """One backend: `adapter` is "module:Class", `granularity` what the framework's own training call covers.
 
-    `needs` names the packages without which it cannot start, alternatives joined by "|"; `compiled` says whether the
-    framework's compiler is on; `default` whether a run that names no backends takes it.
+    `native` is the adapter of its native mode, None where it has none; `needs` names the packages without which it
+    cannot start, alternatives joined by "|"; `compiled` says whether the framework's compiler is on; `default` whether
+    a run that names no backends takes it; `compiles_slowly` whether models take so long to compile that few are proven.
     """
 
     title: str
@@ -41,8 +42,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     granularity: Literal["epoch", "fit"]
     needs: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    native: str | None = None
     compiled: bool = False
     default: bool = True
+    compiles_slowly: bool = False
 
 
 # The environment that the bench itself runs in; nothing to install.
@@ -56,9 +59,9 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
             versions=("tensorflow-cpu", "tensorflow", "keras", "numpy"),
         ),
         "torch": Environment(
-            requirements=("torch==2.13.0", "keras==3.15.1", "numpy==2.4.6"),
-            cuda_requirements=("torch==2.13.0", "keras==3.15.1", "numpy==2.4.6"),
-            versions=("torch", "keras", "numpy"),
+            requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
+            cuda_requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
+            versions=("torch", "torchvision", "keras", "numpy"),
             say_size=True,
         ),
         "jax": Environment(
@@ -111,6 +114,24 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             needs=("torch",),
             # Else a second job would find the first one's kernels, and its start would look cheap.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            compiled=True,
+            compiles_slowly=True,
+        ),
+        "tensorflow": Entry(
+            title="TensorFlow without Keras, an epoch in one function",
+            adapter="backends.tensorflow_loop:TensorFlow",
+            environment="tensorflow",
+            granularity="epoch",
+            needs=("tensorflow-cpu|tensorflow",),
+            variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+        ),
+        "jax": Entry(
+            title="JAX, an epoch in one compiled scan",
+            adapter="backends.jax_scan:Jax",
+            environment="jax",
+            granularity="epoch",
+            needs=("jax",),
+            variables={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             compiled=True,
         ),
         "reference": Entry(

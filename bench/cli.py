@@ -23,6 +23,7 @@ examples:
   bench report results/quick       tables, plots and page of a run, again
   bench compare results/a results/b              two machines, devices or versions
   bench check results/quick --against baseline   did accuracy fall?
+  bench prove                      are all backends equal to the reference, here?
   bench environment create torch   install a framework
 """
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, metavar="DIR", help="also write report.html, report.md, CSV and plots")
     compare.set_defaults(command="bench.reading:compare")
     _add_check(subparsers)
+    _add_prove(subparsers)
     export = subparsers.add_parser("export", help="a run as JSON Lines (a record per line) or CSV (a row per epoch)")
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     export.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
@@ -98,31 +100,47 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = subparsers.add_parser("run", help="run a suite or a workload, then report", description=_RUN)
     run.add_argument("what", nargs="?", default="quick", help="a suite, a workload, or a JSON file (default: quick)")
-    run.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
-    run.add_argument(
-        "--device",
-        type=_words,
-        metavar="A,B",
-        help="cpu, cuda:0, mps, xpu:0; cuda is every GPU (default: all but mps, xpu)",
-    )
+    _add_place(run)
     run.add_argument("--dataset", metavar="NAME", help="instead of the workload's own")
     _add_data_directory(run)
     run.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of the suite's")
     run.add_argument("--rounds", type=_count, metavar="N", help="how often everything is repeated")
     run.add_argument("--epochs", type=_count, metavar="N", help="instead of the suite's")
     run.add_argument("--batch-size", type=_count, metavar="N", help="instead of the recipe's")
-    run.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: what the scheduler allows)")
     run.add_argument("--evaluate", choices=["sample", "full"], default="sample", help="training examples to evaluate")
-    run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where runs lie")
     run.add_argument("--run", type=_name, metavar="NAME", help="the run's folder there (default: as what is run)")
     run.add_argument("--retry", action="store_true", help="run again what did not end well")
     run.add_argument(
         "--timeout", type=_count, default=1800, metavar="S", help="seconds a job may go on without an epoch's end"
     )
-    run.add_argument(
+    run.set_defaults(command="bench.commands:run")
+
+
+def _add_prove(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    prove = subparsers.add_parser(
+        "prove", help="is every backend equal to the float64 reference, here? exit code 1 if not", description=_PROVE
+    )
+    _add_place(prove)
+    prove.add_argument(
+        "--timeout", type=_count, default=600, metavar="S", help="seconds that the checks of one model may take"
+    )
+    prove.set_defaults(command="bench.prove:prove")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """On what to run, and where the results go: alike for `run` and `prove`."""
+    parser.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
+    parser.add_argument(
+        "--device",
+        type=_words,
+        metavar="A,B",
+        help="cpu, cuda:0, mps, xpu:0; cuda is every GPU (default: all but mps, xpu)",
+    )
+    parser.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: what the scheduler allows)")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where results lie")
+    parser.add_argument(
         "--python", action="append", type=_override, default=[], metavar="ENV=PATH", help="another interpreter"
     )
-    run.set_defaults(command="bench.commands:run")
 
 
 def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -138,6 +156,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.set_defaults(command="bench.reading:check")
 
 
+_PROVE = "Holds every backend to the float64 reference on small models. Reports show the proofs that apply to them."
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.registry import BACKENDS
 from bench import data as datasets
 from bench import plan, sources
+from bench.choices import choose_backends, choose_devices, choose_threads
 from bench.data import DataSet
-from bench.environments import Environments, InstallError
-from bench.machine import Machine, allowed_cpus, this_machine
+from bench.environments import Environments
+from bench.machine import this_machine
 from bench.reading import write_run_report
 from bench.record import claim_run
 from bench.sources import DataError, Places
-from specs.errors import UserError
 from specs.loading import find_workload
 from specs.model import Suite, Workload
 
-_UNTESTED = r"mps|xpu:[0-9]+"
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 
@@ -39,9 +36,9 @@ def run(options: argparse.Namespace) -> int:
     environments = Environments(dict(options.python))
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     chosen = plan.Options(
-        backends=_backends(options.backend, environments),
-        devices=_devices(options.device, machine),
-        threads=_threads(options.threads),
+        backends=choose_backends(options.backend, environments),
+        devices=choose_devices(options.device, machine),
+        threads=choose_threads(options.threads),
         seeds=options.seeds,
         rounds=options.rounds,
         epochs=options.epochs,
@@ -60,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 def data(options: argparse.Namespace) -> int:
     """`bench data`: where the data sets are; `fetch` gets them, `verify` reads what is there. 1 if one is not right."""
-    places = _places(options)
+    places = places_of(options)
     for name in options.names:
         datasets.check_name(name)
     if options.action == "fetch":
@@ -116,57 +113,9 @@ def _verify(names: Sequence[str], places: Places) -> int:
     return 1 if wrong or damaged else 0
 
 
-def _backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
-    """The backends to run; all that are installed, if the user did not choose."""
-    if chosen:
-        for name in chosen:
-            environments.require(name)
-        return tuple(dict.fromkeys(chosen))
-    usual = [name for name, backend in BACKENDS.items() if backend.default]
-    there = []
-    for name in usual:
-        try:
-            environments.require(name)
-            there.append(name)
-        except InstallError as error:
-            print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
-    if not there:
-        raise InstallError("no framework is installed", hint="bench environment create")
-    return tuple(there)
-
-
-def _devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on; all that the machine has, if the user did not choose.
-
-    Apple's and Intel's are taken on trust, as only a framework can tell whether they are there: where it does not
-    report one, the job ends as unsupported.
-    """
-    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
-    there = ["cpu", *cuda]
-    devices: list[str] = []
-    for name in chosen or there:
-        if name == "cuda" and cuda:
-            devices += cuda
-        elif name in there or re.fullmatch(_UNTESTED, name):
-            devices.append(name)
-        else:
-            raise UserError(
-                f"there is no device '{name}' on {machine.name}",
-                expected=f"one of {', '.join(there)}; or, untested, mps or xpu:0",
-            )
-    return tuple(dict.fromkeys(devices))
-
-
-def _threads(chosen: int | None) -> int:
-    allowed = len(allowed_cpus())
-    if chosen is not None and chosen > allowed:
-        raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
-    return chosen or allowed
-
-
 def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
     """The suite's workloads with their data; where MNIST cannot be had and was not asked for, with its stand-in."""
-    places, found = _places(options), dict[tuple[str, object], DataSet]()
+    places, found = places_of(options), dict[tuple[str, object], DataSet]()
     contests = []
     for part in suite.workloads:
         workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
@@ -193,8 +142,9 @@ def _materialise(name: str, workload: Workload, places: Places, *, asked_for: bo
         return datasets.materialise(datasets.FALLBACK, workload.input, places)
 
 
-def _places(options: argparse.Namespace) -> Places:
-    directory = options.data_dir or os.environ.get("FRAMEWORK_BENCH_DATA")
+def places_of(options: argparse.Namespace) -> Places:
+    """Where the user says that data sets lie: option, then variable; and the cache."""
+    directory = getattr(options, "data_dir", None) or os.environ.get("FRAMEWORK_BENCH_DATA")
     cache = os.environ.get("FRAMEWORK_BENCH_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Places(

@@ -1,42 +1,22 @@
-"""The proof: plain checks that compare a backend with the float64 reference through the very calls that are timed.
-
-`python -m bench.conformance assignments.json findings.json` runs them in the backend's own environment.
-"""
+"""The checks of the proof: each holds a backend to the float64 reference through the very calls that are timed."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Backend, Images, Job, Labels, Masks, Order, Weights
-from backends.reference import Reference
-from bench import data
-from bench.worker import Assignment
-from specs.initial import dropout_masks, epoch_order, initial_weights
-from specs.model import MaxPool2d
+from backends.contract import Weights
+from bench import measure, tolerances
+from bench.cases import Case, MakeBackend, has_kinks, make_reference, ready
+from specs.initial import epoch_order, initial_weights
 
-MakeBackend = Callable[[Job], Backend]
-
-# float32 keeps 24 bits: a rounding is at most 6e-8 of the value.
-_ROUNDING = 2.0**-24
-STEPS = 10
-# In float32 a value near the kink of a ReLU, or two near-equal ones in a max-pool, may fall on the other side than in
-# float64; from there on correct runs part (seen in the CNN, in a third of the seeds, engine by engine). Such a flip is
-# an accident of the seed, a wrong formula is not: it shows on every one.
-_KINKS = frozenset({"relu", "leaky_relu"})
-_SEEDS = 8
-# The losses here are about 2.3; each is a chain of some ten roundings, and its average over the batch of a few more.
-LOSS_TOLERANCE = 2.3 * 20 * _ROUNDING  # 2.7e-6; seen: 3e-7
-# Logits of an untrained model are of size 1, from sums of up to 4,608 products whose errors mostly cancel.
-LOGIT_TOLERANCE = 64 * _ROUNDING  # 3.8e-6; seen: 4e-7
-# A weight (at most 1) is rounded once per step, and moves by at most 4e-3 a step on a gradient right to about 1e-5.
-WEIGHT_TOLERANCE = STEPS * (_ROUNDING + 4e-3 * 1e-5)  # 1.0e-6; seen: 6e-8
+INFINITE = 1e9  # JSON has no infinity
+_TRIES = 5
+_LOUD = np.float32(100.0)  # makes logits of size 1 to hundreds
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -46,158 +26,214 @@ class Finding(Struct, frozen=True, kw_only=True):
     deviation: float
     where: str
 
-
-class Case(Struct, frozen=True, kw_only=True):
-    """What a check needs: a job with a small batch, training examples, and their order."""
-
-    job: Job
-    images: Images
-    labels: Labels
-    order: Order
-    masks: Masks
-
-
-def make_case(job: Job, images: Images, labels: Labels) -> Case:
-    """The first `STEPS` full batches of the job's first epoch and a partial one of a third, and dropout masks."""
-    count = STEPS * job.batch_size + job.batch_size // 3
-    order = epoch_order(job.workload, job.seed, 0, len(labels), job.batch_size)[:count]
-    masks = dropout_masks(job.workload, job.seed, 0, count)
-    return Case(job=job, images=images, labels=labels, order=order, masks=masks)
+    @property
+    def passed(self) -> bool:
+        """Within the tolerance."""
+        return self.deviation <= 1
 
 
 def check_prediction(make: MakeBackend, case: Case) -> Finding:
     """Logits from injected weights, before any training, in more examples than one batch of prediction."""
-    backend, reference = _ready(make, case), _oracle(case)
-    difference = np.abs(backend.predict(case.images) - reference.predict(case.images))
-    return _finding("prediction", {"logits": _largest(difference) / LOGIT_TOLERANCE})
+    logits = ready(make, case).predict(case.shown)
+    return finding("prediction", {"logits": difference(logits, case.oracle.before) / tolerances.logits(case.depth)})
 
 
 def check_steps(make: MakeBackend, case: Case) -> Finding:
     """The loss and every weight after each of the first steps, one `train_epoch` call per batch."""
-    backend, reference = _ready(make, case), _oracle(case)
-    deviations = {}
-    for step, (order, masks) in enumerate(_batches(case)):
-        loss = backend.train_epoch(order, masks) - reference.train_epoch(order, masks)
-        deviations[f"step {step}, loss"] = abs(loss) / LOSS_TOLERANCE
-        for name, difference in _weight_differences(backend.get_weights(), reference.get_weights()):
-            deviations[f"step {step}, {name}"] = difference / WEIGHT_TOLERANCE
-    return _finding("steps", deviations)
+    backend, deviations = ready(make, case), {}
+    for step, batch in enumerate(case.batches()):
+        loss = abs(backend.train_epoch(*batch) - case.oracle.losses[step])
+        deviations[f"step {step}, loss"] = loss / tolerances.loss(case.depth)
+        for name, value in weight_differences(backend.get_weights(), case.oracle.weights[step]):
+            deviations[f"step {step}, {name}"] = value / tolerances.weights(step + 1)
+    return finding("steps", deviations)
 
 
 def check_epoch(make: MakeBackend, case: Case) -> Finding:
-    """The timed path is the proven one: one call over all batches, the partial one too, against the reference."""
-    backend, reference = _ready(make, case), _oracle(case)
-    loss = backend.train_epoch(case.order, case.masks) - reference.train_epoch(case.order, case.masks)
-    deviations = {"loss": abs(loss) / LOSS_TOLERANCE}
-    for name, difference in _weight_differences(backend.get_weights(), reference.get_weights()):
-        deviations[name] = difference / WEIGHT_TOLERANCE
-    return _finding("epoch", deviations)
+    """The timed path is the proven one: one call over all batches, the partial one too; and prediction after it."""
+    backend, steps = ready(make, case), len(case.oracle.losses)
+    loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), case.oracle.weights[-1]):
+        deviations[name] = value / tolerances.weights(steps)
+    # The inputs of the last layer are of size 1, so that its logits are off by what its weights are, and their own.
+    logits = difference(backend.predict(case.shown), case.oracle.after)
+    deviations["logits after"] = logits / (tolerances.logits(case.depth) + 10 * tolerances.weights(steps))
+    return finding("epoch", deviations)
+
+
+def check_calls(make: MakeBackend, case: Case) -> Finding:
+    """One call over k full batches and a partial one is k + 1 calls of a batch each; twice, so that state must stay."""
+    whole, parts = ready(make, case), ready(make, case)
+    for _ in range(2):
+        loss = whole.train_epoch(case.order, case.masks)
+        losses = [parts.train_epoch(*batch) for batch in case.batches()]
+    mean = float(np.average(losses, weights=[len(order) for order, _ in case.batches()]))
+    deviations = {"loss": abs(loss - mean) / tolerances.loss(case.depth)}
+    for name, value in weight_differences(whole.get_weights(), parts.get_weights()):
+        deviations[name] = value / tolerances.weights(2 * len(losses))
+    return finding("calls", deviations)
+
+
+def check_order(make: MakeBackend, case: Case) -> Finding:
+    """Exactly the ordered examples are consumed: one named twice counts twice, and one not named is never touched."""
+    named = case.order[: case.job.batch_size]
+    poisoned = np.full_like(case.images, np.nan)  # one of these in a batch, and nothing is a number any more
+    poisoned[named] = case.images[named]
+    changed = msgspec.structs.replace(case, images=poisoned, order=np.concatenate([named, named[:1], named[1::-1]]))
+    masks = [np.concatenate([mask[: len(named)], mask[:1], mask[1::-1]]) for mask in case.masks]
+    backend, reference = ready(make, changed), make_reference(changed)
+    loss = abs(backend.train_epoch(changed.order, masks) - reference.train_epoch(changed.order, masks))
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / tolerances.weights(2)
+    return finding("order", deviations)
+
+
+def check_extremes(make: MakeBackend, case: Case) -> Finding:
+    """Logits so large that most examples are wrong by far: the loss is of logits, and no probability is clipped.
+
+    A probability clipped at 1e-7 ends the loss at 16.1 and the gradient at 0 (Keras's, from probabilities, does that).
+    """
+    last = f"{len(case.job.workload.layers) - 1}.kernel"
+    loud = initial_weights(case.job.workload, case.job.seed)
+    loud[last] *= _LOUD
+    backend, reference = ready(make, case), make_reference(case)
+    for one in (backend, reference):
+        one.set_weights(loud)
+    order, masks = next(case.batches())
+    loss, expected = backend.train_epoch(order, masks), reference.train_epoch(order, masks)
+    # Logits, and the gradients behind them, are as many times as large, and so are their roundings.
+    deviations = {"loss": abs(loss - expected) / float(_LOUD * tolerances.logits(case.depth))}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / float(_LOUD * tolerances.weights(1))
+    return finding("extremes", deviations)
+
+
+def check_repeat(make: MakeBackend, case: Case) -> Finding:
+    """The same seed gives the same training, to the last bit on a CPU; another changes dropout, and nothing else."""
+    results = []
+    for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
+        backend = ready(make, case, seed=seed)
+        results.append((backend.train_epoch(case.order), backend.get_weights()))
+    (loss, weights), (again, same), (other, changed) = results
+    steps = len(case.oracle.losses)
+    exact = case.job.device == "cpu" or case.job.deterministic
+    tolerance = 1e-30 if exact else tolerances.weights(steps)
+    deviations = {"same seed, loss": abs(loss - again) / (1e-30 if exact else tolerances.loss(case.depth))}
+    deviations |= {f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)}
+    if case.masks:  # another seed's masks move the loss by a percent or so; rounding by a millionth
+        unmoved = abs(loss - other) <= tolerances.loss(case.depth)
+        deviations["dropout is off, or not by the seed"] = INFINITE if unmoved else 0.0
+    else:
+        deviations["other seed, loss"] = abs(loss - other) / (1e-30 if exact else tolerances.loss(case.depth))
+        deviations |= {f"other seed, {name}": value / tolerance for name, value in weight_differences(weights, changed)}
+    return finding("repeat", deviations)
 
 
 def check_purity(make: MakeBackend, case: Case) -> Finding:
-    """The examples are not changed, predicting trains nothing, and logits are float32 (n, classes)."""
-    backend, images, labels = _ready(make, case), case.images.copy(), case.labels.copy()
+    """Arrays given are not changed, arrays returned are copies, predicting trains nothing; names, shapes and types."""
+    backend, images, labels = ready(make, case), case.images.copy(), case.labels.copy()
+    initial, given = backend.get_weights(), initial_weights(case.job.workload, case.job.seed)
+    kept = {name: value.copy() for name, value in initial.items()}
     backend.train_epoch(case.order)
     before = {name: value.copy() for name, value in backend.get_weights().items()}
-    logits, again = backend.predict(case.images[:100]), backend.predict(case.images[:100])
+    logits, again = backend.predict(case.shown), backend.predict(case.shown)
+    part, empty = backend.predict(case.shown[:7]), tolerances.logits(case.depth)
     wrong = {
         "the images were changed": not np.array_equal(images, case.images),
         "the labels were changed": not np.array_equal(labels, case.labels),
-        "predicting trained": any(d > 0 for _, d in _weight_differences(backend.get_weights(), before)),
+        "weights given and got back": worst(weight_differences(initial, given)) > 0,
+        "weights got are no copies": worst(weight_differences(initial, kept)) > 0,
+        "predicting trained": worst(weight_differences(backend.get_weights(), before)) > 0,
         "predicting twice differs": not np.array_equal(logits, again),
-        "shape of the logits": logits.shape != (100, case.job.workload.input.classes),
+        "predicting depends on the batch": difference(part, logits[:7]) > empty,
+        "shape of the logits": logits.shape != (len(case.shown), case.job.workload.input.classes),
         "type of the logits": str(logits.dtype) != "float32",
+        "type of the weights": {str(value.dtype) for value in initial.values()} != {"float32"},
     }
-    return _finding("purity", {what: float("inf") if is_so else 0.0 for what, is_so in wrong.items()})
+    return finding("purity", {what: INFINITE if is_so else 0.0 for what, is_so in wrong.items()})
 
 
-def check_own_dropout(make: MakeBackend, case: Case) -> Finding:
-    """Without injected masks the framework's own dropout is on while training, and repeats with its seed."""
-    if not case.masks:
-        return _finding("own dropout", {"there is none": 0.0})
-    losses = []
-    for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
-        backend = make(msgspec.structs.replace(case.job, seed=seed))
-        backend.set_weights(initial_weights(case.job.workload, case.job.seed))
-        backend.load(case.images, case.labels)
-        losses.append(backend.train_epoch(case.order))
-    repeated, other = abs(losses[0] - losses[1]), abs(losses[0] - losses[2])
-    # Masks of another seed move the loss by a percent or so; rounding by a millionth.
-    unmoved = other <= LOSS_TOLERANCE
-    return _finding(
-        "own dropout", {"same seed, other loss": repeated / LOSS_TOLERANCE, "off": float("inf") if unmoved else 0.0}
-    )
+def check_long(make: MakeBackend, case: Case) -> Finding:
+    """An epoch over a whole data set: its loss and, of a smooth model, every weight."""
+    order = epoch_order(case.job.workload, case.job.seed, 0, len(case.labels), case.job.batch_size)
+    backend, reference = ready(make, case), make_reference(case)
+    expected = reference.train_epoch(order)
+    loss = abs(backend.train_epoch(order) - expected)
+    if has_kinks(case.job):
+        return finding("long", {"loss": loss / (tolerances.KINKED_LOSS_SHARE * expected)})
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / tolerances.weights(-(-len(order) // case.job.batch_size))
+    return finding("long", deviations)
 
 
-CHECKS = (check_prediction, check_steps, check_epoch, check_purity, check_own_dropout)
+def check_sync(make: MakeBackend, case: Case) -> Finding:
+    """`sync` returns when the work is done: reading the weights after it takes no longer than reading them again.
+
+    The least of several tries, so that only what is always late is found late.
+    """
+    size = len(case.labels) // 2
+    job = msgspec.structs.replace(case.job, batch_size=size)  # a step long enough to be seen
+    backend = ready(make, msgspec.structs.replace(case, job=job))
+    order, clock = np.arange(size), measure.Clock()
+    backend.train_epoch(order)  # compiles
+    shares = []
+    for _ in range(_TRIES):
+        begin = clock.wall()
+        backend.train_epoch(order)
+        backend.sync()
+        synced = clock.wall()
+        backend.get_weights()
+        read = clock.wall()
+        backend.get_weights()
+        shares.append(((read - synced) - (clock.wall() - read)) / (synced - begin))
+    return finding("sync", {"work after it": max(min(shares), 0.0) / tolerances.UNSYNCED_SHARE})
 
 
-def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> list[Finding]:
-    """Every check's finding, on the job's seed or, for a model with kinks, the first seed after it without a flip."""
-    findings: list[Finding] = []
-    for seed in range(job.seed, job.seed + (_SEEDS if _has_kinks(job) else 1)):
-        case = make_case(msgspec.structs.replace(job, seed=seed), images, labels)
-        findings = [check(make, case) for check in CHECKS]
-        failed = {finding.check for finding in findings if finding.deviation > 1}
-        if not failed or failed - {"steps", "epoch"}:  # a flip shows in training alone
-            break
-    return findings
+Check = Callable[[MakeBackend, Case], Finding]
+# What is computed, on every model; and how a backend behaves, on a few.
+COMPUTES: Mapping[str, Check] = MappingProxyType(
+    {"prediction": check_prediction, "steps": check_steps, "epoch": check_epoch}
+)
+BEHAVES: Mapping[str, Check] = MappingProxyType(
+    {
+        "calls": check_calls,
+        "order": check_order,
+        "extremes": check_extremes,
+        "repeat": check_repeat,
+        "purity": check_purity,
+    }
+)
 
 
-def _has_kinks(job: Job) -> bool:
-    kinds = {getattr(layer, "activation", None) for layer in job.workload.layers}
-    return bool(kinds & _KINKS) or any(isinstance(layer, MaxPool2d) for layer in job.workload.layers)
-
-
-def main(assignments_path: str, findings_path: str) -> None:
-    """Run every check on every assignment, in the adapters' own environment; a list of findings per assignment."""
-    assignments = msgspec.json.decode(Path(assignments_path).read_bytes(), type=list[Assignment])
-    Path(findings_path).write_bytes(msgspec.json.encode([_prove(assignment) for assignment in assignments]))
-
-
-def _prove(assignment: Assignment) -> list[Finding]:
-    module, _, name = assignment.adapter.partition(":")
-    make = getattr(importlib.import_module(module), name)
-    return prove(make, assignment.job, *data.read_part(Path(assignment.data), "train"))
-
-
-def _ready(make: MakeBackend, case: Case) -> Backend:
-    backend = make(case.job)
-    backend.set_weights(initial_weights(case.job.workload, case.job.seed))
-    backend.load(case.images, case.labels)
-    return backend
-
-
-def _oracle(case: Case) -> Backend:
-    """The reference at the same work; it has one device and no compiler."""
-    return _ready(lambda job: Reference(msgspec.structs.replace(job, device="cpu", compiled=False)), case)
-
-
-def _batches(case: Case) -> Iterator[tuple[Order, Masks]]:
-    for start in range(0, len(case.order), case.job.batch_size):
-        part = slice(start, start + case.job.batch_size)
-        yield case.order[part], [mask[part] for mask in case.masks]
-
-
-def _weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
+def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
+    """The largest difference of each weight; infinite where names or shapes are not the same."""
     if list(found) != list(expected):
-        yield "names of the weights", float("inf")
+        yield "names of the weights", INFINITE
         return
     for name, value in expected.items():
-        same = found[name].shape == value.shape
-        yield name, _largest(np.abs(found[name] - value)) if same else float("inf")
+        yield name, difference(found[name], value)
 
 
-def _largest(differences: np.ndarray) -> float:
-    """The largest; infinite where something is not a number, which no comparison would notice."""
-    return float(differences.max()) if np.isfinite(differences).all() else float("inf")
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest; infinite where shapes differ, or something is not a number, which no comparison would notice."""
+    if found.shape != expected.shape:
+        return INFINITE
+    largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
+    return largest if np.isfinite(largest) else INFINITE
 
 
-def _finding(check: str, deviations: dict[str, float]) -> Finding:
-    where = max(deviations, key=lambda name: deviations[name])
-    deviation = min(deviations[where], 1e9)  # JSON has no infinity
-    return Finding(check=check, deviation=deviation, where=where if deviation > 0 else "nowhere")
+def worst(differences: Iterator[tuple[str, float]]) -> float:
+    """The largest of several weights' differences."""
+    return max(value for _, value in differences)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def finding(check: str, deviations: Mapping[str, float]) -> Finding:
+    """The largest of several deviations, each in units of its tolerance; what is not a number is infinite."""
+    numbers = {name: value if np.isfinite(value) else INFINITE for name, value in deviations.items()}
+    where = max(numbers, key=lambda name: numbers[name])
+    return Finding(
+        check=check, deviation=min(numbers[where], INFINITE), where=where if numbers[where] > 0 else "nowhere"
+    )

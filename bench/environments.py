@@ -150,6 +150,21 @@ def entry(backend: str) -> Entry:
     return BACKENDS[backend]
 
 
+def adapter_of(backend: str, mode: str) -> str:
+    """The adapter of a backend in a mode ("matched" or "native"), as "module:Class".
+
+    Raises:
+        InstallError: there is no such backend, or it has no native mode.
+    """
+    chosen = entry(backend)
+    if mode == "matched":
+        return chosen.adapter
+    if chosen.native is None:
+        with_native = [name for name, other in BACKENDS.items() if other.native]
+        raise InstallError(f"the backend '{backend}' has no native mode", expected=f"one of {', '.join(with_native)}")
+    return chosen.native
+
+
 def _interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 

@@ -1,4 +1,7 @@
-"""One worker as a process: its environment, its CPUs and GPU, the wait for its end, and the end of its whole group."""
+"""One worker as a process: its environment, its CPUs and GPU, the wait for its end, and the end of its whole group.
+
+A worker is a module of `bench` that reads an assignment and tells what it does in lines, the last of them its `End`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -16,10 +19,10 @@ from backends.contract import Job
 from backends.registry import Entry
 from bench import environments, memory
 from bench.data import DataSet
-from bench.files import RunError
+from bench.files import RunError, write_atomically
 from bench.machine import Machine, allowed_cpus
 from bench.measure import monotonic_seconds, pause
-from bench.record import End, Epoch, Record, read_lines
+from bench.record import End, Epoch, Record, Status
 
 # How often the parent looks: a look costs about 0.2 ms, so this is far under 1 % of a core, and still feels alive.
 _LOOK_SECONDS = 0.5
@@ -27,12 +30,13 @@ _LOOK_SECONDS = 0.5
 _FIRST_LOOK_SECONDS = 0.05
 # How long a worker that has told its end may take to end.
 _LAST_SECONDS = 10.0
+_LOG_TAIL_LINES = 20
 # Every library that brings its own pool of threads takes its size from one of these.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A job with all that running and recording it needs."""
+    """A job with all that running and recording it needs; for `adapter_checksum` see `Record`."""
 
     job: Job
     data: DataSet
@@ -40,6 +44,8 @@ class Task(Struct, frozen=True, kw_only=True):
     entry: Entry
     python: str
     versions: dict[str, str]
+    adapter: str
+    adapter_checksum: str
 
 
 class Observer(Protocol):
@@ -57,9 +63,73 @@ class Limits(Struct, frozen=True, kw_only=True):
     train_evaluated: int
 
 
-def start(task: Task, machine: Machine, assignment: Path, lines: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+class Files(Struct, frozen=True, kw_only=True):
+    """Where a worker reads its assignment, tells its lines, and leaves what frameworks print."""
+
+    assignment: Path
+    lines: Path
+    log: Path
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a process ended, as seen from outside: `peak` is the driver's highest figure of its memory on the GPU."""
+
+    code: int
+    timed_out: bool
+    peak: int | None
+
+
+def files_of(task: Task, folder: Path) -> Files:
+    """The files of a task's worker, in its run's folder."""
+    names = (folder.resolve() / f"{task.key}.{end}" for end in ("assignment", "progress.jsonl", "log"))
+    return Files(**dict(zip(("assignment", "lines", "log"), names, strict=True)))
+
+
+def run_worker(
+    module: str, task: Task, content: bytes, files: Files, machine: Machine, timeout: float, look: Callable[[], bool]
+) -> Ended:
+    """Run `python -m MODULE` on an assignment to its end, whatever that is.
+
+    Args:
+        module: the worker's.
+        task: where and on what it runs.
+        content: the assignment.
+        files: see `files_of`; those of lines and log stay.
+        machine: whose GPU it may see.
+        timeout: seconds without a new line after which it is killed.
+        look: called when there are new lines; whether the worker's end is among them.
+    """
+    write_atomically(files.assignment, content)
+    write_atomically(files.lines, b"")
+    with files.log.open("wb") as output:
+        worker = _start(module, task, machine, files, output)
+        try:
+            timed_out, peak = _watch(worker, task, machine, files.lines, timeout, look)
+        finally:
+            _kill(worker)
+            files.assignment.unlink(missing_ok=True)
+    return Ended(code=worker.returncode, timed_out=timed_out, peak=peak)
+
+
+def end_unseen(ended: Ended, timeout: float, log: Path) -> End:
+    """The end of a worker that could not tell it: what is known from outside, and the log's last lines."""
+    status: Status
+    if ended.timed_out:
+        status, reason = "timeout", f"no sign of progress for {timeout:g} s"
+    elif ended.code < 0:
+        name = signal.Signals(-ended.code).name
+        status, reason = "killed", f"signal {name}"
+        if -ended.code == signal.SIGKILL:
+            reason += ": by a person, a scheduler, or the kernel for lack of memory"
+    else:
+        status, reason = "failed", f"the worker stopped with exit code {ended.code} and did not say why"
+    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None, device_memory=None)
+
+
+def _start(module: str, task: Task, machine: Machine, files: Files, output: IO[bytes]) -> subprocess.Popen[bytes]:
     """A worker in a process group of its own, on the first `threads` of our CPUs, seeing one GPU or none."""
-    command = [task.python, "-m", "bench.worker", str(assignment), str(lines)]
+    command = [task.python, "-m", module, str(files.assignment), str(files.lines)]
     allowed = allowed_cpus()
     _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
     try:
@@ -98,8 +168,13 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
     }
 
 
-def watch(
-    worker: subprocess.Popen[bytes], task: Task, machine: Machine, lines: Path, limits: Limits, observer: Observer
+def _watch(
+    worker: subprocess.Popen[bytes],
+    task: Task,
+    machine: Machine,
+    lines: Path,
+    timeout: float,
+    advanced: Callable[[], bool],
 ) -> tuple[bool, int | None]:
     """Wait for the end, or for too long without a sign of progress; whether it was too long, and the GPU's peak.
 
@@ -107,7 +182,6 @@ def watch(
     """
     gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
     size, seen, peak, look = 0, monotonic_seconds(), None, _FIRST_LOOK_SECONDS
-    patience = limits.timeout_seconds
     while worker.poll() is None:
         pause(look)
         look = min(2 * look, _LOOK_SECONDS)
@@ -115,16 +189,14 @@ def watch(
             peak = max(filter(None, (peak, memory.driver_bytes(gpu, worker.pid))), default=None)
         if lines.stat().st_size != size:
             size, seen = lines.stat().st_size, monotonic_seconds()
-            told = read_lines(lines)
-            observer.advanced(task, [line for line in told if isinstance(line, Epoch)])
-            if any(isinstance(line, End) for line in told):
-                patience = _LAST_SECONDS
-        if monotonic_seconds() - seen > patience:
+            if advanced():
+                timeout = _LAST_SECONDS
+        if monotonic_seconds() - seen > timeout:
             return True, peak
     return False, peak
 
 
-def kill(worker: subprocess.Popen[bytes]) -> None:
+def _kill(worker: subprocess.Popen[bytes]) -> None:
     """End the whole process group: a worker may have started helpers of its own, and may be in a system call."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):

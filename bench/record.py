@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -97,6 +97,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         versions: installed package -> version, of the worker's environment, and "python".
         device_peak_bytes: the driver's figure for the worker's process, its highest sample.
         wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
+        adapter_checksum: of the adapter's text and all of ours that it imports; "" in records before there was one.
     """
 
     format: int
@@ -117,6 +118,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epochs: tuple[Epoch, ...]
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
+    adapter_checksum: str = ""
 
 
 def meaning(workload: Workload) -> Workload:
@@ -207,14 +209,14 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     return [r for r in records.values() if r is not None], [p for p, r in records.items() if r is None]
 
 
-def read_lines(path: Path) -> list[Line]:
-    """What a worker has told so far; a last line that is not finished yet is left for the next look."""
+def read_lines(path: Path, kind: Any) -> list[Any]:
+    """What a worker has told so far, as lines of a kind; a last one that is not finished is left for the next look."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
     lines = content.split(b"\n")[:-1]
-    return [msgspec.json.decode(line, type=Line) for line in lines if line]
+    return [msgspec.json.decode(line, type=kind) for line in lines if line]
 
 
 class _Format(Struct):

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from backends.contract import Job
-from backends.registry import Entry
 from bench import environments
 from bench.data import DataSet
-from bench.environments import Environments
-from bench.files import write_atomically
+from bench.environments import Environments, adapter_of
+from bench.imported import checksum_of
 from bench.machine import Machine, load
 from bench.measure import monotonic_seconds, utc
-from bench.process import Limits, Observer, Task, kill, start, watch
+from bench.process import Limits, Observer, Task, end_unseen, files_of, run_worker
 from bench.record import (
     FORMAT,
     DataUsed,
     End,
     Epoch,
+    Line,
     Record,
     Startup,
-    Status,
     job_key,
     read_lines,
     read_record,
     write_record,
 )
 from bench.worker import Assignment
-
-_LOG_TAIL_LINES = 20
-# Our modules that a file of ours imports, however it is written; the rules' test holds imports to these two forms.
-_IMPORTS = re.compile(r"^\s*(?:from|import) ((?:bench|backends|specs)(?:\.\w+)+)", re.MULTILINE)
 
 
 def make_tasks(
@@ -50,7 +43,9 @@ def make_tasks(
     for job, data in jobs:
         entry = environments.entry(job.backend)
         python, versions = found.require(job.backend), found.versions(entry.environment)
-        source, evaluated = _source(entry), min(limits.train_evaluated, data.train_examples)
+        evaluated = min(limits.train_evaluated, data.train_examples)
+        adapter = adapter_of(job.backend, job.mode)
+        source = checksum_of("bench.worker", adapter)
         tasks.append(
             Task(
                 job=job,
@@ -59,6 +54,8 @@ def make_tasks(
                 entry=entry,
                 python=str(python),
                 versions=versions,
+                adapter=adapter,
+                adapter_checksum=checksum_of(adapter),
             )
         )
     return tasks
@@ -99,29 +96,28 @@ def run_tasks(
 
 def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer: Observer) -> Record:
     """Run one worker to its end, whatever that is."""
-    assignment, lines, log = (jobs.resolve() / f"{task.key}.{end}" for end in ("assignment", "progress.jsonl", "log"))
-    content = Assignment(
-        job=task.job, adapter=task.entry.adapter, data=task.data.folder, train_evaluated=limits.train_evaluated
+    assignment = Assignment(
+        job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=limits.train_evaluated
     )
-    write_atomically(assignment, msgspec.json.encode(content))
-    write_atomically(lines, b"")
+    files = files_of(task, jobs)
+
+    def look() -> bool:
+        told = read_lines(files.lines, Line)
+        observer.advanced(task, [line for line in told if isinstance(line, Epoch)])
+        return any(isinstance(line, End) for line in told)
+
     before, started, began = load(), utc(), monotonic_seconds()
-    with log.open("wb") as output:
-        worker = start(task, machine, assignment, lines, output)
-        try:
-            timed_out, peak = watch(worker, task, machine, lines, limits, observer)
-        finally:
-            kill(worker)
-            assignment.unlink(missing_ok=True)
+    content = msgspec.json.encode(assignment)
+    ended = run_worker("bench.worker", task, content, files, machine, limits.timeout_seconds, look)
     seconds = monotonic_seconds() - began
-    told = read_lines(lines)
+    told = read_lines(files.lines, Line)
     startup = next((line for line in told if isinstance(line, Startup)), None)
     epochs = tuple(line for line in told if isinstance(line, Epoch))
     end = next((line for line in told if isinstance(line, End)), None)
     if end is None:
-        end = _end_unseen(worker.returncode, limits, log, timed_out=timed_out)
+        end = end_unseen(ended, limits.timeout_seconds, files.log)
     if end.status == "ok":
-        log.unlink(missing_ok=True)
+        files.log.unlink(missing_ok=True)
     return Record(
         format=FORMAT,
         key=task.key,
@@ -145,34 +141,6 @@ def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer
         startup=startup,
         epochs=epochs,
         device_memory=end.device_memory,
-        device_peak_bytes=peak,
+        device_peak_bytes=ended.peak,
+        adapter_checksum=task.adapter_checksum,
     )
-
-
-def _end_unseen(code: int, limits: Limits, log: Path, *, timed_out: bool) -> End:
-    """The end of a worker that could not tell it: what is known from outside, and the log's last lines."""
-    status: Status
-    if timed_out:
-        status, reason = "timeout", f"no sign of progress for {limits.timeout_seconds:g} s"
-    elif code < 0:
-        name = signal.Signals(-code).name
-        status, reason = "killed", f"signal {name}"
-        if -code == signal.SIGKILL:
-            reason += ": by a person, a scheduler, or the kernel for lack of memory"
-    else:
-        status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None, device_memory=None)
-
-
-def _source(entry: Entry) -> bytes:
-    """All of our text that a worker of this backend runs: a change to any of it makes another measurement."""
-    found: dict[str, bytes] = {}
-    ahead = ["bench.worker", entry.adapter.partition(":")[0]]
-    while ahead:
-        module = ahead.pop()
-        path = environments.PROJECT.joinpath(*module.split(".")).with_suffix(".py")
-        if module not in found and path.is_file():
-            found[module] = path.read_bytes()
-            ahead += _IMPORTS.findall(found[module].decode())
-    return b"".join(found[module] for module in sorted(found))

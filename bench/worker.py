@@ -158,7 +158,7 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
         status, reason = "diverged", str(error)
     except Exception as error:  # noqa: BLE001 - whatever a framework raises, the job's end is a record
         status = "out of memory" if _is_out_of_memory(error) else "failed"
-        reason, details = _one_line(error), traceback.format_exc()
+        reason, details = one_line(error), traceback.format_exc()
     tell(
         End(
             status=status,
@@ -175,7 +175,8 @@ def _is_out_of_memory(error: Exception) -> bool:
     return bool(names & _OUT_OF_MEMORY_TYPES) or _OUT_OF_MEMORY_TEXT in str(error)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, for a record's reason: its type, its first line, without colours."""
     text = _ESCAPES.sub("", str(error)).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 from msgspec.structs import replace
 
 from backends.reference import Reference
+from backends.reference_functions import loss_and_gradient
 from backends.reference_updates import build_update
+from specs.initial import initial_weights
 
 
 class SumsTheLoss(Reference):
@@ -164,7 +169,363 @@ class WrongDecay(_OtherOptimizer):
     changes = {"rho": 0.99}
 
 
-# Mutant -> a workload on which it must be caught.
+class OwnInitialWeights(Reference):
+    """AlgoPerf's MNIST in PyTorch: the first layer's differ from JAX's."""
+
+    def set_weights(self, weights):
+        first = next(iter(weights))
+        super().set_weights({**weights, first: initial_weights(self._job.workload, 99)[first]})
+
+
+class MisnamesAWeight(Reference):
+    """AlgoPerf's MNIST again: a typing error in the output layer's name."""
+
+    def get_weights(self):
+        return {name.replace(".bias", ".bais"): value for name, value in super().get_weights().items()}
+
+
+class SwapsHeightAndWidth(Reference):
+    """A notebook of a comparison: pictures lie on their side."""
+
+    def load(self, images, labels):
+        super().load(images.swapaxes(1, 2), labels)
+
+
+class StandardisesTheImages(Reference):
+    def predict(self, images):
+        return super().predict((images - 0.1307) / 0.3081)
+
+
+class TouchesOtherImages(Reference):
+    def _train_step(self, batch, masks):
+        loss = super()._train_step(batch, masks)
+        return loss + 0.0 * float(self._images.mean())
+
+
+class DropsDuplicates(Reference):
+    def train_epoch(self, order, masks=None):
+        kept = np.sort(np.unique(order, return_index=True)[1])
+        return super().train_epoch(order[kept], masks and [mask[kept] for mask in masks])
+
+
+class ScalesByTheNominalBatch(Reference):
+    """Gluon's `Trainer.step(batch_size)`: a partial batch counts for less."""
+
+    def _loss(self, logits, labels):
+        loss, gradient = super()._loss(logits, labels)
+        return loss, gradient * len(labels) / self._job.batch_size
+
+
+class SoftmaxTwice(Reference):
+    def _forward(self, images, masks):
+        logits = super()._forward(images, masks)
+        if masks is None:
+            return logits
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+class ClipsProbabilities(Reference):
+    """Keras's cross-entropy of probabilities on JAX and PyTorch: ends at -ln 1e-7, and with it the gradient."""
+
+    def _loss(self, logits, labels):
+        each = [
+            loss_and_gradient("softmax_cross_entropy", logits[n : n + 1], labels[n : n + 1]) for n in range(len(labels))
+        ]
+        losses = np.array([min(loss, -np.log(1e-7)) for loss, _ in each])
+        gradients = [gradient * (loss < -np.log(1e-7)) for loss, gradient in each]
+        return float(losses.mean()), np.concatenate(gradients) / len(labels)
+
+
+class AnotherUpdate(Reference):
+    """The update of each weight by a function of the mutant's own."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        self._kept = {}
+        self._update = self.update
+
+    def slots(self, name, value, count, start=0.0):
+        return self._kept.setdefault(name, [np.full_like(value, start) for _ in range(count)])
+
+
+class StartsItsAverageAtOne(AnotherUpdate):
+    """TensorFlow 1's RMSprop, and timm's replica of it."""
+
+    def update(self, name, w, g):
+        spec, [v] = self._job.workload.optimizer, self.slots(name, w, 1, start=1.0)
+        v *= spec.rho
+        v += (1 - spec.rho) * g**2
+        return w - spec.learning_rate * g / np.sqrt(v + spec.epsilon)
+
+
+class NesterovByTheNewVelocity(AnotherUpdate):
+    """Chainer's NesterovAG: v is updated, and then used as if it had not been."""
+
+    def update(self, name, w, g):
+        spec, [v] = self._job.workload.optimizer, self.slots(name, w, 1)
+        v *= spec.momentum
+        v -= spec.learning_rate * g
+        return w + spec.momentum**2 * v - (1 + spec.momentum) * spec.learning_rate * g
+
+
+class AdamWithOneBeta(AnotherUpdate):
+    """Deep500's reference Adam: the first beta for both averages."""
+
+    def update(self, name, w, g):
+        spec, (m, v, t) = self._job.workload.optimizer, self.slots(name, w, 3)
+        t += 1
+        m += (1 - spec.beta_1) * (g - m)
+        v += (1 - spec.beta_1) * (g**2 - v)
+        first, second = 1 - spec.beta_1**t, 1 - spec.beta_1**t
+        return w - spec.learning_rate * m / first / (np.sqrt(v / second) + spec.epsilon)
+
+
+class AdamWithEpsilonInside(AnotherUpdate):
+    """Deep500's again."""
+
+    def update(self, name, w, g):
+        spec, (m, v, t) = self._job.workload.optimizer, self.slots(name, w, 3)
+        t += 1
+        m += (1 - spec.beta_1) * (g - m)
+        v += (1 - spec.beta_2) * (g**2 - v)
+        return w - spec.learning_rate * m / (1 - spec.beta_1**t) / np.sqrt(v / (1 - spec.beta_2**t) + spec.epsilon)
+
+
+class AdagradOfTheNorm(AnotherUpdate):
+    """Deep500's Adagrad: one number per weight array."""
+
+    def update(self, name, w, g):
+        spec, [v] = (
+            self._job.workload.optimizer,
+            self.slots(name, w, 1, start=self._job.workload.optimizer.initial_accumulator),
+        )
+        v += (g**2).sum()
+        return w - spec.learning_rate * g / np.sqrt(v + spec.epsilon)
+
+
+class AddsTheDecayToTheGradient(Reference):
+    """L2 in place of AdamW's decoupled decay."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        decay = job.workload.optimizer.weight_decay
+        plain = build_update(replace(job.workload.optimizer, weight_decay=0.0))
+        self._update = lambda name, w, g: plain(name, w, g + decay * w)
+
+
+class SlowsDownLate(Reference):
+    """A schedule that nobody asked for, after what short checks see."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        own, self._steps = self._update, 0
+        self._update = lambda name, w, g: w + (own(name, w, g) - w) * (1.0 if self._steps < 100 else 0.5)
+
+    def _train_step(self, batch, masks):
+        self._steps += 1
+        return super()._train_step(batch, masks)
+
+
+class TrainsInHalfPrecision(Reference):
+    def _train_step(self, batch, masks):
+        loss = super()._train_step(batch, masks)
+        for layer in self._layers:
+            layer.weights = {name: value.astype(np.float16).astype(float) for name, value in layer.weights.items()}
+        return loss
+
+
+class MultipliesInTf32(Reference):
+    """NVIDIA's TensorFloat-32: ten bits of a factor's fraction are kept."""
+
+    def _forward(self, images, masks):
+        exact = [dict(layer.weights) for layer in self._layers]
+        for layer in self._layers:
+            layer.weights = {name: self._cut(value) for name, value in layer.weights.items()}
+        logits = super()._forward(self._cut(images), masks)
+        for layer, weights in zip(self._layers, exact, strict=True):
+            layer.weights = weights
+        return logits
+
+    @staticmethod
+    def _cut(values):
+        fraction, exponent = np.frexp(values)
+        return np.ldexp(np.round(fraction * 2**11) / 2**11, exponent)
+
+
+class _OtherLayers(Reference):
+    """Changes each of its layers."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        for layer in self._layers:
+            self.change(layer)
+
+
+class OtherEpsilonOfBatchNorm(_OtherLayers):
+    def change(self, layer):
+        if layer.state:
+            layer.spec = replace(layer.spec, epsilon=1e-5)
+
+
+class SwapsBatchNormsMomentum(_OtherLayers):
+    """PyTorch's momentum is the share of the new."""
+
+    def change(self, layer):
+        if layer.state:
+            layer.spec = replace(layer.spec, momentum=1 - layer.spec.momentum)
+
+
+class ForgetsTheLeak(_OtherLayers):
+    def change(self, layer):
+        if getattr(layer, "activation", "") == "leaky_relu":
+            layer.activation = "relu"
+
+
+class FlattensChannelsFirst(_OtherLayers):
+    def change(self, layer):
+        if type(layer).__name__ == "FlattenLayer":
+            own = layer.forward
+            layer.forward = lambda x, mask, training: own(x.transpose(0, 3, 1, 2), mask, training=training)
+            back = layer.backward
+            layer.backward = lambda gradient: back(gradient).transpose(0, 2, 3, 1)
+
+
+class SlopeAtZero(_OtherLayers):
+    """A plain maximum(x, 0) of the Theano family: relu'(0) is 1."""
+
+    def change(self, layer):
+        if getattr(layer, "activation", "") == "relu":
+            layer.activation = "linear"
+            own, back = layer.forward, layer.backward
+
+            def forward(x, mask, training):
+                layer.z = own(x, mask, training=training)
+                return np.maximum(layer.z, 0)
+
+            layer.forward, layer.backward = forward, lambda gradient: back(gradient * (layer.z >= 0))
+
+
+class SharesTiesAmongAll(_OtherLayers):
+    """Theano's max-pool: every tied maximum gets the whole gradient."""
+
+    def change(self, layer):
+        if type(layer).__name__ == "MaxPoolLayer":
+            forward = layer.forward
+
+            def keep(x, mask, training):
+                layer.ties = layer.windows(x)
+                return forward(x, mask, training=training)
+
+            def backward(gradient):
+                return layer.images((layer.ties == layer.ties.max(-1, keepdims=True)) * gradient[..., None])
+
+            layer.forward, layer.backward = keep, backward
+
+
+class SharesItsWeights(Reference):
+    """Returns views, which move on with the training."""
+
+    def get_weights(self):
+        self._shared = getattr(self, "_shared", {})
+        for name, value in super().get_weights().items():
+            np.copyto(self._shared.setdefault(name, value), value)
+        return self._shared
+
+    def train_epoch(self, order, masks=None):
+        loss = super().train_epoch(order, masks)
+        self.get_weights()
+        return loss
+
+
+class SeedsMoreThanDropout(Reference):
+    def __init__(self, job):
+        super().__init__(job)
+        self._noise = np.random.RandomState(job.seed).normal() * 1e-8
+
+    def train_epoch(self, order, masks=None):
+        return super().train_epoch(order, masks) + self._noise
+
+
+class DependsOnTheCall(Reference):
+    """Trains the batches of a call from the last to the first; each alone is right."""
+
+    def train_epoch(self, order, masks=None):
+        size = self._job.batch_size
+        starts = list(range(0, len(order), size))[::-1]
+        losses = [
+            super(DependsOnTheCall, self).train_epoch(
+                order[start : start + size], masks and [mask[start : start + size] for mask in masks]
+            )
+            for start in starts
+        ]
+        return float(np.average(losses, weights=[len(order[start : start + size]) for start in starts]))
+
+
+class ReturnsBeforeItIsDone(Reference):
+    """The work goes on in a thread, as a device's queue does, and `sync` does not wait for it."""
+
+    _work = None
+
+    def train_epoch(self, order, masks=None):
+        loss = super().train_epoch(order, masks)
+        self._work = threading.Thread(target=time.sleep, args=(0.05,))
+        self._work.start()
+        return loss
+
+    def get_weights(self):
+        if self._work is not None:
+            self._work.join()
+        return super().get_weights()
+
+
+class _OtherDropout(Reference):
+    """Draws what dropout keeps in its own way; with injected masks it is right."""
+
+    def _draw(self, examples):
+        return [self.draw((examples, *layer.shape), 1 - layer.rate) for layer in self._layers if layer.drops]
+
+
+class DropsWhatItShouldKeep(_OtherDropout):
+    def draw(self, shape, share):
+        return self._random.random_sample(shape) < 1 - share
+
+
+class KeepsALittleMore(_OtherDropout):
+    def draw(self, shape, share):
+        return self._random.random_sample(shape) < share + 0.03
+
+
+class ForgetsToScale(_OtherDropout):
+    def draw(self, shape, share):
+        return (self._random.random_sample(shape) < share) * share
+
+
+class RepeatsItsMaskEveryStep(_OtherDropout):
+    def draw(self, shape, share):
+        return np.random.RandomState(self._job.seed).random_sample(shape) < share
+
+
+class RepeatsItsMasksEveryEpoch(_OtherDropout):
+    def train_epoch(self, order, masks=None):
+        self._random = np.random.RandomState(self._job.seed)
+        return super().train_epoch(order, masks)
+
+    def draw(self, shape, share):
+        return self._random.random_sample(shape) < share
+
+
+class DropsWholeRows(_OtherDropout):
+    def draw(self, shape, share):
+        return np.broadcast_to(self._random.random_sample((*shape[:2], *(1,) * len(shape[2:]))) < share, shape)
+
+
+class OneMaskForAllExamples(_OtherDropout):
+    def draw(self, shape, share):
+        return np.broadcast_to(self._random.random_sample((1, *shape[1:])) < share, shape)
+
+
+# Mutant -> a workload on which it must be caught; see `test_conformance.CASES`.
 MUTANTS = {
     SumsTheLoss: "softmax",
     SkipsTheLastBatch: "softmax",
@@ -177,7 +538,7 @@ MUTANTS = {
     DropsWhilePredicting: "dropout",
     NeverTrains: "softmax",
     TrainsWhilePredicting: "softmax",
-    ForgetsOptimizerState: "mlp-relu",
+    ForgetsOptimizerState: "mlp",
     IgnoresTheMasks: "dropout",
     DropsNothingByItself: "dropout",
     DropsWithoutASeed: "dropout",
@@ -186,8 +547,43 @@ MUTANTS = {
     AveragesTheUnbiasedVariance: "batch norm",
     NormalisesByTheBatchWhilePredicting: "batch norm",
     PadsAtTheStart: "strides",
-    WrongEpsilon: "mlp-relu",
-    WrongEpsilonForm: "mlp-relu",
-    WrongLearningRate: "mlp-relu",
-    WrongDecay: "mlp-relu",
+    WrongEpsilon: "mlp",
+    WrongEpsilonForm: "mlp",
+    WrongLearningRate: "mlp",
+    WrongDecay: "mlp",
+    OwnInitialWeights: "softmax",
+    MisnamesAWeight: "softmax",
+    SwapsHeightAndWidth: "softmax",
+    StandardisesTheImages: "softmax",
+    TouchesOtherImages: "softmax",
+    DropsDuplicates: "softmax",
+    ScalesByTheNominalBatch: "softmax",
+    SoftmaxTwice: "softmax",
+    ClipsProbabilities: "softmax",
+    StartsItsAverageAtOne: "mlp",
+    NesterovByTheNewVelocity: "batch norm",
+    AdamWithOneBeta: "strides",
+    AdamWithEpsilonInside: "strides",
+    AdagradOfTheNorm: "adagrad",
+    AddsTheDecayToTheGradient: "adamw",
+    SlowsDownLate: "softmax",
+    TrainsInHalfPrecision: "mlp",
+    MultipliesInTf32: "aligned",
+    OtherEpsilonOfBatchNorm: "batch norm",
+    SwapsBatchNormsMomentum: "batch norm",
+    ForgetsTheLeak: "strides",
+    FlattensChannelsFirst: "dropout",
+    SlopeAtZero: "digits, relu",
+    SharesTiesAmongAll: "digits",
+    SharesItsWeights: "softmax",
+    SeedsMoreThanDropout: "softmax",
+    DependsOnTheCall: "softmax",
+    ReturnsBeforeItIsDone: "mlp",
+    DropsWhatItShouldKeep: "dropout",
+    KeepsALittleMore: "dropout",
+    ForgetsToScale: "dropout",
+    RepeatsItsMaskEveryStep: "dropout",
+    RepeatsItsMasksEveryEpoch: "dropout",
+    DropsWholeRows: "dropout",
+    OneMaskForAllExamples: "dropout",
 }

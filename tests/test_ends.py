@@ -15,13 +15,13 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS, Entry
-from bench import runner
 from bench.environments import PROJECT, Environments
 from bench.files import RunError
+from bench.imported import checksum_of
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
 from bench.process import Limits, Task
-from bench.record import claim_run, read_lines, read_record, read_run, write_record
+from bench.record import Line, claim_run, read_lines, read_record, read_run, write_record
 from bench.runner import make_tasks, run_tasks
 from conftest import make_job
 from specs.loading import find_suite, find_workload
@@ -47,7 +47,16 @@ def make_task(adapter, data, **job):
     entry = Entry(title="a test", adapter=adapter, environment="bench", granularity="epoch", needs=())
     made = make_job(**{"epochs": 3, "batch_size": 500, **job})
     name = adapter.partition(":")[2]
-    return Task(job=made, data=data, key=f"{name}.{made.seed}", entry=entry, python=sys.executable, versions={})
+    return Task(
+        job=made,
+        data=data,
+        key=f"{name}.{made.seed}",
+        entry=entry,
+        python=sys.executable,
+        versions={},
+        adapter=adapter,
+        adapter_checksum="",
+    )
 
 
 def run_one(adapter, data, folder, *, limits=LIMITS, retry=False, **job):
@@ -133,8 +142,8 @@ def test_a_line_cut_off_in_the_middle_is_left_out(tmp_path):
     path = tmp_path / "lines.jsonl"
     whole = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}'
     path.write_bytes(whole + b"\n" + whole[:40])
-    assert len(read_lines(path)) == 1
-    assert read_lines(tmp_path / "nothing.jsonl") == []
+    assert len(read_lines(path, Line)) == 1
+    assert read_lines(tmp_path / "nothing.jsonl", Line) == []
 
 
 def test_a_damaged_record_is_left_out_and_made_again(mnist_5k, tmp_path):
@@ -231,7 +240,8 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
     for _ in range(600):
         time.sleep(0.1)
         # the first job has ended and the second has done an epoch
-        if list(jobs.glob("*.json")) and any(len(read_lines(path)) > 1 for path in jobs.glob("*.s1.*.progress.jsonl")):
+        second = jobs.glob("*.s1.*.progress.jsonl")
+        if list(jobs.glob("*.json")) and any(len(read_lines(path, Line)) > 1 for path in second):
             break
     running.send_signal(number)
     _, errors = running.communicate(timeout=30)
@@ -260,6 +270,6 @@ def test_a_key_covers_all_of_our_text_that_the_worker_runs(monkeypatch):
     read = []
     original = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.stem) or original(path))
-    runner._source(BACKENDS["keras-torch"])
+    checksum_of("bench.worker", BACKENDS["keras-torch"].adapter)
     assert {"keras_torch", "keras_model", "keras_updates", "pytorch_device", "worker", "initial", "model"} <= set(read)
     assert not {"keras_jax", "pytorch_layers", "page"} & set(read)

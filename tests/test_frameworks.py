@@ -115,11 +115,11 @@ def test_weights_are_read_from_where_a_model_was_moved_to(environments):
     """Moving a module replaces its buffers; read from before, batch norm's running figures would stay as they began."""
     code = """
 from backends.pytorch_layers import Model
-from workloads import PROVEN
-model = Model(PROVEN["batch norm, nesterov"]).to("meta")
+from specs.proof import MODELS
+model = Model(MODELS["batch norm, nesterov"]).to("meta")
 print({tensor.device.type for _, tensor, _ in model.tensors()})
 """
-    variables = {**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}"}
+    variables = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [environments.require("pytorch"), "-c", code]
     assert subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout == "{'meta'}\n"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backends.contract import Unsupported
+from backends.functional_updates import Updates
 from backends.reference import Reference
 from backends.reference_functions import loss_and_gradient
 from backends.reference_layers import build_layers
@@ -13,17 +14,17 @@ from backends.reference_updates import build_update
 from conftest import make_job
 from specs.initial import dropout_masks
 from specs.model import Adadelta, Adagrad, Adam, AdamW, RmsProp, Sgd
-from workloads import PROVEN, small_workload
+from specs.proof import MODELS, small
 
 CE = "softmax_cross_entropy"
 GRADIENTS = {
     **{
-        activation: small_workload(activation)
+        activation: small(activation)
         for activation in ("linear", "relu", "leaky_relu", "elu", "softplus", "sigmoid", "tanh")
     },
-    "quadratic": small_workload("tanh", loss="mean_squared_error"),
-    "batch norm, strides, same, average pool": PROVEN["batch norm, nesterov"],
-    "strides, same both ways": PROVEN["strides, same, adam after"],
+    "quadratic": small("tanh", loss="mean_squared_error"),
+    "batch norm, strides, same, average pool": MODELS["batch norm, nesterov"],
+    "strides, same both ways": MODELS["strides, same, adam after"],
 }
 
 
@@ -63,7 +64,7 @@ def test_every_gradient_agrees_with_finite_differences(name):
 
 
 def test_the_first_maximum_of_a_window_takes_the_gradient():
-    layer = build_layers(small_workload("relu"))[1]
+    layer = build_layers(small("relu"))[1]
     x = np.zeros((1, 6, 4, 3))
     layer.forward(x, None, training=False)
     gradient = layer.backward(np.ones((1, 3, 1, 3)))
@@ -72,7 +73,7 @@ def test_the_first_maximum_of_a_window_takes_the_gradient():
 
 def test_same_puts_the_odd_zero_at_the_end_and_strides_start_at_the_corner():
     """TensorFlow's documented rule, worked by hand: 6 wide, kernel 3, stride 2 takes one zero, after the last pixel."""
-    layer = build_layers(PROVEN["strides, same, adam after"])[0]
+    layer = build_layers(MODELS["strides, same, adam after"])[0]
     assert layer.padding == [(0, 0), (1, 1), (0, 1), (0, 0)]  # 7 high: (4 - 1) 2 + 3 - 7 = 2 zeros
     layer.weights["kernel"] = np.zeros((3, 3, 2, 4))
     layer.weights["kernel"][0, 0, 0] = 1.0  # what stands at each window's first corner
@@ -87,13 +88,13 @@ def test_same_puts_the_odd_zero_at_the_end_and_strides_start_at_the_corner():
 
 
 def test_an_average_excludes_what_does_not_fill_a_window():
-    layer = build_layers(PROVEN["batch norm, nesterov"])[2]
+    layer = build_layers(MODELS["batch norm, nesterov"])[2]
     x = np.arange(24.0).reshape(1, 4, 6, 1).repeat(3, axis=3)
     assert layer.forward(x, None, training=True)[0, :, :, 0].tolist() == [[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]
 
 
 def test_batch_norm_keeps_a_biased_running_variance_and_predicts_with_it():
-    layer = build_layers(PROVEN["batch norm, nesterov"])[5]
+    layer = build_layers(MODELS["batch norm, nesterov"])[5]
     layer.state = {"mean": np.zeros(5), "variance": np.ones(5)}
     layer.weights = {"scale": np.ones(5), "shift": np.zeros(5)}
     x = np.array([[1.0], [3.0]]).repeat(5, axis=1)
@@ -174,8 +175,26 @@ def test_optimizer_agrees_with_two_steps_worked_by_hand(name):
     assert [float(first), float(second)] == pytest.approx(expected, abs=1e-7)  # eight digits by hand
 
 
+# Besides those: no average at all, which no logarithm of its share may trip over.
+WITHOUT_AVERAGES = Adam(learning_rate=0.1, beta_1=0.0, beta_2=0.0, epsilon=0.5, epsilon_form="after_correction")
+
+
+@pytest.mark.parametrize("spec", [*(spec for spec, _ in BY_HAND.values()), WITHOUT_AVERAGES], ids=repr)
+def test_optimizer_agrees_with_a_second_way_to_write_it(spec):
+    """The formulas that plain JAX and TensorFlow train by, here in NumPy, over 50 steps of an array."""
+    random, update = np.random.RandomState(0), build_update(spec)
+    second = Updates(spec=spec, sqrt=np.sqrt, expm1=np.expm1)
+    expected = found = random.normal(size=(3, 2))
+    slots = tuple(np.full((3, 2), value) for value in second.initial_slots())
+    for step in range(1, 51):
+        gradient = random.normal(size=(3, 2))
+        expected = update("w", expected, gradient)
+        found, slots = second.apply(float(step), found, gradient, slots)
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12), step
+
+
 def test_dropout_is_off_in_prediction_and_fresh_in_training():
-    job = make_job(small_workload("relu"))
+    job = make_job(small("relu"))
     reference = Reference(job)
     images = np.random.RandomState(0).random_sample((40, 7, 6, 2)).astype(np.float32)
     weights = {name: np.full(value.shape, 0.1, np.float32) for name, value in reference.get_weights().items()}

@@ -20,10 +20,34 @@ THIRD_PARTY = {
     "bench": {"numpy", "msgspec", "psutil", "pynvml", "pooch", "rich", "scipy"},
     "bench/report": {"msgspec", "pandas", "matplotlib", "rich"},
 }
-# Keras runs on three engines; each adapter file knows one.
-ENGINES = {"keras_tensorflow": {"tensorflow"}, "keras_jax": {"jax"}, "keras_torch": {"torch"}}
+# What an adapter's file may import, by how its name begins; Keras runs on three engines, and each file knows one.
+FAMILIES = {
+    "keras": {"keras"},
+    "keras_tensorflow": {"keras", "tensorflow"},
+    "keras_jax": {"keras", "jax"},
+    "keras_torch": {"keras", "torch"},
+    "pytorch": {"torch"},
+    "pytorch_native": {"torch", "torchvision"},
+    "tensorflow": {"tensorflow"},
+    "tensorflow_native": {"tensorflow", "keras"},
+    "jax": {"jax"},
+}
 # What a worker imports of ours must run on NumPy, the decoder and the standard library alone.
-WORKER_NAMES = ("worker", "conformance", "data", "sources", "files", "measure", "memory", "machine", "record")
+WORKER_NAMES = (
+    "worker",
+    "proving",
+    "conformance",
+    "conformance_dropout",
+    "cases",
+    "tolerances",
+    "data",
+    "sources",
+    "files",
+    "measure",
+    "memory",
+    "machine",
+    "record",
+)
 
 
 def sources() -> list[Path]:
@@ -59,8 +83,8 @@ def test_imports_point_down(path):
     above = OURS[OURS.index(floor) + 1 :]
     assert not packages(path) & set(above)
     if floor == "backends":
-        family = {"keras": {"keras"}, "pytorch": {"torch"}}.get(path.stem.partition("_")[0], set())
-        allowed = THIRD_PARTY["backends"] | family | ENGINES.get(path.stem, set())
+        begins = [name for name in FAMILIES if path.stem.startswith(name)]
+        allowed = THIRD_PARTY["backends"] | FAMILIES.get(max(begins, key=len, default=""), set())
     elif path.parent.name == "report":
         allowed = THIRD_PARTY["bench/report"]
     else:
@@ -85,14 +109,16 @@ print(sorted(set(sys.modules) & set({FRAMEWORK_PACKAGES!r})))
     assert run_python(code).strip() == "[]"
 
 
-def test_every_engine_of_keras_has_a_file_of_its_own():
-    assert {path.stem for path in sources()} >= set(ENGINES)
+def test_every_family_has_a_file_of_its_own():
+    stems = [path.stem for path in sources()]
+    assert all(any(stem.startswith(family) for stem in stems) for family in FAMILIES)
 
 
 def test_an_adapter_fits_a_screen_or_three_and_is_registered_under_an_environment_that_exists():
     for name, backend in BACKENDS.items():
-        path = PROJECT / (backend.adapter.partition(":")[0].replace(".", "/") + ".py")
-        assert len(path.read_text().splitlines()) <= 150, name
+        for adapter in filter(None, (backend.adapter, backend.native)):
+            path = PROJECT / (adapter.partition(":")[0].replace(".", "/") + ".py")
+            assert len(path.read_text().splitlines()) <= 150, name
         assert backend.environment in {*ENVIRONMENTS, "bench"}
 
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.loading import find_workload
 from specs.model import Initializer
+from specs.proof import MODELS
 from specs.shapes import infer_shapes, same_padding
-from workloads import PROVEN
 
 PINNED_ORDER = [7, 3, 5, 0, 1, 4, 6, 8, 9, 2]
 PINNED_WEIGHTS = [-0.003594856, -0.037119407, -0.083066583]
@@ -27,7 +27,7 @@ def test_cnn_has_the_shapes_and_parameters_worked_by_hand():
 
 
 def test_same_padding_and_strides_give_the_sizes_worked_by_hand():
-    layers = infer_shapes(PROVEN["strides, same, adam after"])
+    layers = infer_shapes(MODELS["strides, same, adam after"])
     # 7x6: ceil(7 / 2) = 4 and ceil(6 / 2) = 3; then 2x2 valid, stride 1x2: 4 - 1 = 3 and (3 - 2) // 2 + 1 = 1
     assert [layer.output for layer in layers[:3]] == [(4, 3, 4), (3, 1, 3), (1, 1, 3)]
     # zeros before and after: (ceil(n / stride) - 1) stride + kernel - n, the odd one after
@@ -47,11 +47,11 @@ def test_lenet_of_1998_has_its_61706_parameters():
 
 
 def test_batch_norm_learns_two_numbers_per_channel_and_keeps_two_more():
-    layer = infer_shapes(PROVEN["batch norm, nesterov"])[1]
+    layer = infer_shapes(MODELS["batch norm, nesterov"])[1]
     assert layer.parameters == {"1.scale": (3,), "1.shift": (3,)}
     assert layer.state == {"1.mean": (3,), "1.variance": (3,)}
     assert (layer.parameter_count, layer.forward_flops) == (6, 0)
-    weights = initial_weights(PROVEN["batch norm, nesterov"], 0)
+    weights = initial_weights(MODELS["batch norm, nesterov"], 0)
     assert [weights[f"1.{name}"].tolist() for name in ("scale", "shift", "mean", "variance")] == [
         [1, 1, 1],
         [0, 0, 0],

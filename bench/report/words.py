@@ -7,6 +7,8 @@ from math import floor, isnan, log10
 ABSENT = "-"
 _GIGA = 1e9
 _THOUSAND = 1000
+_TEN = 10
+_BEYOND = 1e6
 
 
 def percent(share: float | None) -> str:
@@ -46,3 +48,12 @@ def per_second(value: float | None) -> str:
 def times(value: float | None) -> str:
     """A ratio: "1.93x"."""
     return ABSENT if value is None or isnan(value) else f"{value:.2f}x"
+
+
+def tolerances(value: float | None) -> str:
+    """How many tolerances a deviation is: "0.12", "35", or "failed" where it is beyond counting."""
+    if value is None:
+        return ABSENT
+    if value >= _BEYOND:
+        return "failed"
+    return f"{value:.2f}" if value < _TEN else f"{value:.0f}"

@@ -1,0 +1,73 @@
+"""What the user chose to run on: backends, devices, threads; and what is taken where nothing was chosen."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from backends.registry import BACKENDS
+from bench.environments import Environments, InstallError
+from bench.machine import Machine, allowed_cpus
+from specs.errors import UserError
+
+_UNTESTED = r"mps|xpu:[0-9]+"
+
+
+def choose_backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
+    """The backends to run; all that are installed, if the user did not choose.
+
+    Raises:
+        InstallError: one that was chosen, or every one, is not installed.
+    """
+    if chosen:
+        for name in chosen:
+            environments.require(name)
+        return tuple(dict.fromkeys(chosen))
+    usual = [name for name, backend in BACKENDS.items() if backend.default]
+    there = []
+    for name in usual:
+        try:
+            environments.require(name)
+            there.append(name)
+        except InstallError as error:
+            print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
+    if not there:
+        raise InstallError("no framework is installed", hint="bench environment create")
+    return tuple(there)
+
+
+def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
+    """The devices to run on; all that the machine has, if the user did not choose.
+
+    Apple's and Intel's are taken on trust, as only a framework can tell whether they are there: where it does not
+    report one, the job ends as unsupported.
+
+    Raises:
+        UserError: the machine has no such device.
+    """
+    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
+    there = ["cpu", *cuda]
+    devices: list[str] = []
+    for name in chosen or there:
+        if name == "cuda" and cuda:
+            devices += cuda
+        elif name in there or re.fullmatch(_UNTESTED, name):
+            devices.append(name)
+        else:
+            raise UserError(
+                f"there is no device '{name}' on {machine.name}",
+                expected=f"one of {', '.join(there)}; or, untested, mps or xpu:0",
+            )
+    return tuple(dict.fromkeys(devices))
+
+
+def choose_threads(chosen: int | None) -> int:
+    """The CPU threads; as many as the scheduler allows, if the user did not choose.
+
+    Raises:
+        UserError: it allows fewer than were chosen.
+    """
+    allowed = len(allowed_cpus())
+    if chosen is not None and chosen > allowed:
+        raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
+    return chosen or allowed

@@ -1,0 +1,214 @@
+"""The proof of a backend on this machine: the process that makes it, its record, and what it applies to.
+
+A proof speaks of one backend, device and machine, of the versions and of the text of the adapter that it was made with;
+for a record of anything else it proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from backends.contract import Job
+from bench import data
+from bench.conformance import Finding
+from bench.environments import Environments, entry
+from bench.files import write_atomically
+from bench.imported import checksum_of
+from bench.machine import Machine
+from bench.measure import monotonic_seconds, utc
+from bench.process import Task, end_unseen, files_of, run_worker
+from bench.proving import Assignment, Line, Proven, Settled
+from bench.record import End, Record, Setting, Status, read_lines
+from bench.sources import Places
+from specs.loading import find_workload
+from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS
+
+FORMAT = 1
+FOLDER = "proofs"
+_BATCH_SIZE = 16  # small, as the reference takes its time
+_IMAGES = "mnist-5k"  # what every machine has, for models of its shape; others take synthetic images
+Verdict = Literal["proven", "not equal", "not proven"]
+
+
+class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the checks found of one backend on one device of one machine.
+
+    Attributes:
+        status, reason, details: how the process ended, see `bench.record.Record`; "ok" says only that all checks ran.
+        adapter_checksum: of the adapter's text and all of ours that it imports.
+        settings: what the framework itself said of threads, precision and compiler.
+        pieces: the findings by model; `planned` is how many there should be.
+    """
+
+    format: int
+    key: str
+    status: Status
+    reason: str
+    details: str
+    backend: str
+    device: str
+    threads: int
+    machine: Machine
+    versions: dict[str, str]
+    adapter_checksum: str
+    started: str
+    wall_seconds: float
+    settings: dict[str, Setting]
+    pieces: tuple[Proven, ...]
+    planned: int
+
+    @property
+    def findings(self) -> list[tuple[str, Finding]]:
+        """All findings, each with its model."""
+        return [(piece.model, finding) for piece in self.pieces for finding in piece.findings]
+
+    @property
+    def worst(self) -> tuple[str, Finding] | None:
+        """The finding with the largest deviation, and its model."""
+        return max(self.findings, key=lambda found: found[1].deviation, default=None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Not equal, if a check failed; proven, if every one was run to its end and passed."""
+        if any(not finding.passed for _, finding in self.findings):
+            return "not equal"
+        whole = self.status == "ok" and len(self.pieces) == self.planned
+        return "proven" if whole and not any(piece.unsupported for piece in self.pieces) else "not proven"
+
+
+def make_task(backend: str, device: str, threads: int, environments: Environments, machine: Machine) -> Task:
+    """A backend on a device as a task; its key changes with everything that a proof speaks of.
+
+    Raises:
+        InstallError: the backend is unknown, or not installed.
+    """
+    chosen = entry(backend)
+    python, versions = environments.require(backend), environments.versions(chosen.environment)
+    job = Job(
+        workload=find_workload("softmax"),
+        dataset=_IMAGES,
+        mode="matched",
+        backend=backend,
+        device=device,
+        threads=threads,
+        seed=0,
+        precision="float32",
+        compiled=chosen.compiled,
+        deterministic=False,
+        epochs=1,
+        batch_size=_BATCH_SIZE,
+        round=0,
+    )
+    checksum = checksum_of(chosen.adapter)
+    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, machine.name))
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
+    return Task(
+        job=job,
+        data=data.DataSet(
+            name=_IMAGES, folder="", checksum="", train_examples=0, test_examples=0, shape=(28, 28, 1), classes=10
+        ),
+        key=f"{backend}.{device.replace(':', '')}.{digest}",
+        entry=chosen,
+        python=str(python),
+        versions=versions,
+        adapter=chosen.adapter,
+        adapter_checksum=checksum,
+    )
+
+
+def plan(task: Task, places: Places) -> Assignment:
+    """Every model and check; of a backend that takes a minute to compile each model, a few."""
+    few = task.entry.compiles_slowly
+    models, behaviour, long = (FEW, FEW_BEHAVIOUR, FEW_LONG) if few else (tuple(MODELS), BEHAVIOUR, tuple(LONG))
+    workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
+    folders = {}
+    for name in {*models, *behaviour, *long, "mlp-relu", "dropout"}:
+        own = _IMAGES if workloads[name].input.shape == (28, 28, 1) else "synthetic"
+        folders[name] = data.materialise(own, workloads[name].input, places).folder
+    return Assignment(
+        job=task.job, adapter=task.adapter, models=models, behaviour=behaviour, long=long, folders=folders
+    )
+
+
+def prove(
+    task: Task, assignment: Assignment, folder: Path, machine: Machine, timeout: float, told: Callable[[int], None]
+) -> Proof:
+    """Make the proof in a process of its own, and write it to `folder`.
+
+    Args:
+        task: from `make_task`.
+        assignment: from `plan`.
+        folder: where proofs lie.
+        machine: this one.
+        timeout: seconds that one model may take.
+        told: called with how many pieces are done.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    files, started, began = files_of(task, folder), utc(), monotonic_seconds()
+
+    def look() -> bool:
+        lines = read_lines(files.lines, Line)
+        told(sum(isinstance(line, Proven) for line in lines))
+        return any(isinstance(line, End) for line in lines)
+
+    ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
+    lines = read_lines(files.lines, Line)
+    end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
+    proof = Proof(
+        format=FORMAT,
+        key=task.key,
+        status=end.status,
+        reason=end.reason,
+        details=end.traceback,
+        backend=task.job.backend,
+        device=task.job.device,
+        threads=task.job.threads,
+        machine=machine,
+        versions=task.versions,
+        adapter_checksum=task.adapter_checksum,
+        started=started,
+        wall_seconds=monotonic_seconds() - began,
+        settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
+        pieces=tuple(line for line in lines if isinstance(line, Proven)),
+        planned=assignment.pieces,
+    )
+    write_atomically(folder / f"{task.key}.json", msgspec.json.format(msgspec.json.encode(proof), indent=1))
+    for path in (files.lines, files.log):
+        path.unlink(missing_ok=True)
+    return proof
+
+
+def read_proofs(folders: Iterable[Path]) -> list[Proof]:
+    """The proofs in these folders, oldest first; what is not one, or not whole, is left out."""
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            proof = msgspec.json.decode(path.read_bytes(), type=Proof)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        found[proof.key, proof.started] = proof
+    return sorted(found.values(), key=lambda proof: proof.started)
+
+
+def proof_of(record: Record, proofs: Sequence[Proof]) -> Proof | None:
+    """The newest proof that speaks of what made a record."""
+    return next((proof for proof in reversed(proofs) if _applies(proof, record)), None)
+
+
+def _applies(proof: Proof, record: Record) -> bool:
+    job = record.job
+    return (
+        job.mode == "matched"
+        and job.precision == "float32"
+        and (proof.backend, proof.device) == (job.backend, job.device)
+        and (proof.machine.name, proof.adapter_checksum) == (record.machine.name, record.adapter_checksum)
+        and proof.versions == record.versions
+    )

@@ -1,0 +1,123 @@
+"""`bench prove`: is every backend on this machine equal to the reference? A row per backend, a column per check."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench import proof
+from bench.choices import choose_backends, choose_devices, choose_threads
+from bench.commands import places_of
+from bench.environments import Environments
+from bench.machine import this_machine
+from bench.proof import Proof
+from bench.report import words
+
+# The checks in the order of a reader's questions, as columns of a terminal have room for them.
+_COLUMNS = {
+    "prediction": "logits",
+    "steps": "steps",
+    "epoch": "epoch",
+    "long": "long",
+    "calls": "calls",
+    "order": "order",
+    "extremes": "large",
+    "repeat": "repeat",
+    "purity": "pure",
+    "sync": "sync",
+    "dropout": "dropout",
+}
+
+
+def prove(options: argparse.Namespace) -> int:
+    """`bench prove`: run the proof of every backend on every device, and keep it. 1 if one is not proven."""
+    environments, places = Environments(dict(options.python)), places_of(options)
+    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    threads, console = choose_threads(options.threads), Console(stderr=True)
+    tasks = [
+        proof.make_task(backend, device, threads, environments, machine)
+        for device in choose_devices(options.device, machine)
+        for backend in choose_backends(options.backend, environments)
+    ]
+    proofs = []
+    with _progress(console) as progress:
+        row = progress.add_task("")
+        for number, task in enumerate(tasks, start=1):
+            assignment = proof.plan(task, places)
+            title = f"{number}/{len(tasks)} {task.job.backend} {task.job.device}"
+            progress.reset(row, total=assignment.pieces, description=title)
+            made = proof.prove(
+                task,
+                assignment,
+                options.results / proof.FOLDER,
+                machine,
+                options.timeout,
+                lambda done: progress.update(row, completed=done),
+            )
+            console.print(f"[{number}/{len(tasks)}] {title.partition(' ')[2]}: {say(made)}", markup=False)
+            proofs.append(made)
+    print_proofs(proofs, Console())
+    return 0 if all(made.verdict == "proven" for made in proofs) else 1
+
+
+def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
+    """The table of deviations, in units of their tolerances; then what is not proven, and why."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("backend", no_wrap=True)
+    for title in _COLUMNS.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    several = len({made.device for made in proofs}) > 1
+    for made in proofs:
+        name = f"{made.backend} {made.device}" if several else made.backend
+        style = "" if made.verdict == "proven" else "bold red"
+        table.add_row(escape(name), *(deviation(made, check) for check in _COLUMNS), style=style)
+    console.print(table)
+    console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
+    for made in proofs:
+        if made.verdict != "proven":
+            console.print(f"{made.backend} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True)
+    equal = sum(made.verdict == "proven" for made in proofs)
+    verdict = f"{equal} of {len(proofs)} proven equal on {proofs[0].machine.name}"
+    console.print(verdict, style="green" if equal == len(proofs) else "bold red", highlight=False)
+
+
+def deviation(made: Proof, check: str) -> str:
+    """The largest of a check's deviations over the models: two digits, or how many tolerances."""
+    found = max((finding.deviation for _, finding in made.findings if finding.check == check), default=None)
+    return words.tolerances(found)
+
+
+def say(made: Proof) -> str:
+    """The verdict in words: what is proven, what failed first and where, or how the proof ended."""
+    if made.verdict == "proven":
+        models = len({piece.model for piece in made.pieces})
+        return f"proven, {len(made.findings)} findings on {models} models in {made.wall_seconds:.0f} s"
+    if made.verdict == "not equal" and made.worst is not None:
+        model, worst = made.worst
+        failed = sorted({finding.check for _, finding in made.findings if not finding.passed})
+        amount = words.tolerances(worst.deviation)
+        return f"NOT EQUAL: {', '.join(failed)}; the worst is {worst.check} on '{model}', {worst.where}: {amount}"
+    unsupported = next((piece.unsupported for piece in made.pieces if piece.unsupported), "")
+    return f"NOT PROVEN: {made.status}, {made.reason or unsupported or 'some checks were not run'}"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TextColumn("models and checks"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=2,
+        disable=not console.is_terminal,
+    )
