@@ -1,4 +1,8 @@
-"""Plain JAX: the data on the device, the whole epoch one compiled scan over its batches."""
+"""Plain JAX: the data on the device, the whole epoch one compiled scan over its batches.
+
+On a CPU a model with convolutions is trained by a call per step instead: XLA's are 9 times as slow inside a loop there
+(seen with JAX 0.10.2; jax-ml/jax issue 12868).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from backends import contract, jax_device
 from backends.contract import Job, Unsupported
 from backends.functional_updates import Updates
 from backends.jax_layers import draw_masks, forward, loss_of
-from specs.model import Workload
+from specs.model import Conv2d, Workload
 from specs.shapes import infer_shapes
 
 
@@ -48,6 +52,7 @@ class Jax:
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
         # The old values' memory takes the new ones.
         self._train = jax.jit(partial(_train, job.workload, update), donate_argnums=0)
+        self._loops = job.device != "cpu" or not any(isinstance(layer, Conv2d) for layer in job.workload.layers)
         self._logits = jax.jit(lambda values, images: forward(job.workload, values, images, [], training=False)[0])
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -64,16 +69,18 @@ class Jax:
         return {name: np.array(values[name]) for name in self._names}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
-        whole = len(order) // self._job.batch_size * self._job.batch_size
-        parts = ((slice(0, whole), self._job.batch_size), (slice(whole, None), len(order) - whole))
-        losses = []  # per part one array (steps,), left on the device until both are queued
-        for part, size in parts:
-            if len(order[part]):
-                batches = _stack(order[part].astype(np.int32), size)  # JAX has no 64-bit integers unless asked
-                given = masks and [_stack(mask[part], size) for mask in masks]
+        size, examples = self._job.batch_size, len(order)
+        whole = examples // size * size
+        calls = [(0, whole)] if self._loops else [(start, start + size) for start in range(0, whole, size)]
+        losses = []  # an array (steps,) per call, left on the device until all are queued
+        for start, stop in (*calls, (whole, examples)):
+            if start < stop:
+                rows = min(size, stop - start)
+                batches = _stack(order[start:stop].astype(np.int32), rows)  # JAX has no 64-bit integers unless asked
+                given = masks and [_stack(mask[start:stop], rows) for mask in masks]
                 self._now, found = self._train(self._now, self._data, batches, given)
-                losses.append((found, size))
-        return sum(float(np.asarray(found, np.float64).sum()) * size for found, size in losses) / len(order)
+                losses.append((found, rows))
+        return sum(float(np.asarray(found, np.float64).sum()) * rows for found, rows in losses) / examples
 
     def predict(self, images: contract.Images) -> contract.Logits:
         values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
@@ -119,7 +126,7 @@ def _train(
         weights, slots = ({name: pair[which] for name, pair in new.items()} for which in (0, 1))
         return _Training(weights, slots, state, number, key), value
 
-    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given))
+    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given), unroll=len(batches) == 1)
     return trained
 
 

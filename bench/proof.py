@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from backends.contract import Job
 from bench import data
-from bench.conformance import Finding
+from bench.conformance import INFINITE, Finding
 from bench.environments import Environments, entry
 from bench.files import write_atomically
 from bench.imported import checksum_of
@@ -180,10 +180,19 @@ def prove(
         pieces=tuple(line for line in lines if isinstance(line, Proven)),
         planned=assignment.pieces,
     )
-    write_atomically(folder / f"{task.key}.json", msgspec.json.format(msgspec.json.encode(proof), indent=1))
+    write_proof(proof, folder)
     for path in (files.lines, files.log):
         path.unlink(missing_ok=True)
     return proof
+
+
+def write_proof(proof: Proof, folder: Path) -> None:
+    """Write `folder/KEY.json`, whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(folder / f"{proof.key}.json", msgspec.json.format(msgspec.json.encode(proof), indent=1))
 
 
 def read_proofs(folders: Iterable[Path]) -> list[Proof]:
@@ -201,6 +210,26 @@ def read_proofs(folders: Iterable[Path]) -> list[Proof]:
 def proof_of(record: Record, proofs: Sequence[Proof]) -> Proof | None:
     """The newest proof that speaks of what made a record."""
     return next((proof for proof in reversed(proofs) if _applies(proof, record)), None)
+
+
+def deviation_of(proof: Proof, check: str) -> float | None:
+    """The largest of a check's deviations over the models, in tolerances; None where it was not run."""
+    return max((finding.deviation for _, finding in proof.findings if finding.check == check), default=None)
+
+
+def say(proof: Proof) -> str:
+    """The verdict in words: what is proven, what failed first and where, or how the proof ended."""
+    if proof.verdict == "proven":
+        models = len({piece.model for piece in proof.pieces})
+        return f"proven, {len(proof.findings)} findings on {models} models in {proof.wall_seconds:.0f} s"
+    if proof.verdict == "not equal" and proof.worst is not None:
+        model, worst = proof.worst
+        failed = ", ".join(dict.fromkeys(finding.check for _, finding in proof.findings if not finding.passed))
+        times = "" if worst.deviation >= INFINITE else f", {worst.deviation:.3g} times its tolerance"
+        return f"NOT EQUAL: {failed} failed; the worst is {worst.check} of '{model}', {worst.where}{times}"
+    unsupported = next((piece.unsupported for piece in proof.pieces if piece.unsupported), "")
+    ended = "" if proof.status == "ok" else f"{proof.status}, "
+    return f"NOT PROVEN: {ended}{proof.reason or unsupported or 'some checks were not run'}"
 
 
 def _applies(proof: Proof, record: Record) -> bool:

@@ -17,7 +17,7 @@ from bench.choices import choose_backends, choose_devices, choose_threads
 from bench.commands import places_of
 from bench.environments import Environments
 from bench.machine import this_machine
-from bench.proof import Proof
+from bench.proof import Proof, deviation_of, say
 from bench.report import words
 
 # The checks in the order of a reader's questions, as columns of a terminal have room for them.
@@ -77,7 +77,7 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
     for made in proofs:
         name = f"{made.backend} {made.device}" if several else made.backend
         style = "" if made.verdict == "proven" else "bold red"
-        table.add_row(escape(name), *(deviation(made, check) for check in _COLUMNS), style=style)
+        table.add_row(escape(name), *(words.tolerances(deviation_of(made, check)) for check in _COLUMNS), style=style)
     console.print(table)
     console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
     for made in proofs:
@@ -86,26 +86,6 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
     equal = sum(made.verdict == "proven" for made in proofs)
     verdict = f"{equal} of {len(proofs)} proven equal on {proofs[0].machine.name}"
     console.print(verdict, style="green" if equal == len(proofs) else "bold red", highlight=False)
-
-
-def deviation(made: Proof, check: str) -> str:
-    """The largest of a check's deviations over the models: two digits, or how many tolerances."""
-    found = max((finding.deviation for _, finding in made.findings if finding.check == check), default=None)
-    return words.tolerances(found)
-
-
-def say(made: Proof) -> str:
-    """The verdict in words: what is proven, what failed first and where, or how the proof ended."""
-    if made.verdict == "proven":
-        models = len({piece.model for piece in made.pieces})
-        return f"proven, {len(made.findings)} findings on {models} models in {made.wall_seconds:.0f} s"
-    if made.verdict == "not equal" and made.worst is not None:
-        model, worst = made.worst
-        failed = sorted({finding.check for _, finding in made.findings if not finding.passed})
-        amount = words.tolerances(worst.deviation)
-        return f"NOT EQUAL: {', '.join(failed)}; the worst is {worst.check} on '{model}', {worst.where}: {amount}"
-    unsupported = next((piece.unsupported for piece in made.pieces if piece.unsupported), "")
-    return f"NOT PROVEN: {made.status}, {made.reason or unsupported or 'some checks were not run'}"
 
 
 def _progress(console: Console) -> Progress:

@@ -86,9 +86,11 @@ def write_run_report(folder: Path) -> None:
     from bench.report.page import write_report
     from bench.report.tables import print_table
 
-    summary, frame, damaged = write_report(folder)
-    _warn(damaged)
-    print_table(summary, frame, Console())
+    made = write_report(folder)
+    _warn(made.damaged)
+    console = Console()
+    print_table(made.summary, made.frame, console)
+    console.print(made.proven, highlight=False, markup=False, soft_wrap=True)
     print(f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it")
 
 

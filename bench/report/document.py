@@ -44,7 +44,14 @@ class Plot(Struct, frozen=True):
     caption: str
 
 
-Block = Heading | Text | Items | Table | Plot
+class Folded(Struct, frozen=True):
+    """Blocks that a reader opens by a click on their title."""
+
+    title: str
+    blocks: list[Block]
+
+
+Block = Heading | Text | Items | Table | Plot | Folded
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2; }
@@ -65,6 +72,8 @@ td { border-bottom: 1px solid var(--line); }
 td.long { white-space: normal; min-width: 18rem; }
 th.number, td.number { text-align: right; }
 tbody tr:hover { background: #f3f8fc; }
+details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--accent); font-weight: 600; }
 figure { margin: 1.5rem 0 2.5rem; }
 img { max-width: 100%; height: auto; }
 figcaption, footer { color: var(--soft); font-size: .9rem; }
@@ -112,6 +121,9 @@ def _markdown(block: Block) -> str:
             return markdown_table(block) if block.rows else ""
         case Plot(name, caption):
             return f"![{name}](plots/{name}.png)\n\n*{caption}*"
+        case Folded(title, blocks):
+            inner = "\n\n".join(filter(None, map(_markdown, blocks)))
+            return f"<details><summary>{html.escape(title)}</summary>\n\n{inner}\n\n</details>"
 
 
 def _html(block: Block, folder: Path) -> str:
@@ -130,6 +142,9 @@ def _html(block: Block, folder: Path) -> str:
                 f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
                 f"<figcaption>{_inline(caption)}</figcaption></figure>"
             )
+        case Folded(title, blocks):
+            inner = "\n".join(filter(None, (_html(one, folder) for one in blocks)))
+            return f"<details><summary>{_inline(title)}</summary>\n{inner}\n</details>"
 
 
 def _html_table(table: Table) -> str:

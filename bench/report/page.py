@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from bench import proof
 from bench.files import RunError, write_atomically
 from bench.machine import Machine
+from bench.proof import Proof
 from bench.record import Record, read_run
 from bench.report import overview, tables
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
+from bench.report.equality import equality_blocks
+from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.plots import write_plots
 
@@ -22,11 +27,6 @@ CAPTIONS = {
     "throughput": "Training images per second of the same epochs.",
     "memory": "The kernel's high-water mark of the process, data set included.",
 }
-_FAIRNESS = (
-    "Every backend started from the same initial weights (drawn once in NumPy), saw the same batches in the same order"
-    " and used the same update formulas with the same constants; accuracy and loss were computed by the bench from the"
-    " logits. Dropout masks are each framework's own. Accuracy is that of the last epoch, never of the best."
-)
 _OVERVIEW = (
     "Test accuracy after the last epoch, mean over seeds (lowest to highest). The published figure stands only where"
     " data set, epochs and batch size are the workload's own."
@@ -35,8 +35,17 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
-def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Write the report of the run in a folder; its summary, its frame, and damaged record files, which are left out.
+class Report(NamedTuple):
+    """What a report was made of: its summary, its frame, damaged record files, which are left out, and on proofs."""
+
+    summary: pd.DataFrame
+    frame: pd.DataFrame
+    damaged: list[Path]
+    proven: str
+
+
+def write_report(folder: Path) -> Report:
+    """Write the report of the run in a folder, and beside its records the proofs that speak of them.
 
     Raises:
         RunError: there is no run or no record in it, or the folder cannot be written.
@@ -47,9 +56,14 @@ def write_report(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    blocks = [*_blocks(folder.resolve().name, (summary, frame), plots), *_provenance(records, damaged)]
+    proofs = _keep_proofs(records, folder)
+    blocks = [
+        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs)),
+        *fairness_blocks(records, proofs),
+        *_provenance(records, damaged),
+    ]
     write_document(blocks, folder)
-    return summary, frame, damaged
+    return Report(summary, frame, damaged, proof_line(records, proofs))
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
@@ -100,6 +114,15 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
 
 
+def _keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
+    """The proofs that speak of a run's records, copied into its folder, so that it can be sent as it is."""
+    own = folder / proof.FOLDER
+    proofs = proof.read_proofs([own, folder.resolve().parent / proof.FOLDER])
+    for one in {found.key: found for record in records if (found := proof.proof_of(record, proofs))}.values():
+        proof.write_proof(one, own)
+    return proofs
+
+
 def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
     """Where and with what the records were made."""
     blocks: list[Block] = [
@@ -112,14 +135,13 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
     return blocks
 
 
-def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str]) -> list[Block]:
+def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str], proven: str) -> list[Block]:
     summary, frame = frames
     blocks: list[Block] = [
         Heading(name, 1),
-        Text(_FAIRNESS),
-        Items(tuple(line.removeprefix("* ") for line in tables.notes(summary, frame))),
+        Items(tuple(line.removeprefix("* ") for line in (proven, *tables.notes(summary, frame)) if line)),
     ]
-    groups = list(tables.groups(summary))
+    groups, epochs = list(tables.groups(summary)), dict(tables.groups(frame))
     for heading, group in groups:
         blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), overview.accuracy_overview(group)]
         if group["backend"].nunique() > 1:
@@ -127,6 +149,7 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(group),
             ]
+        blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
     blocks.append(Heading("Plots", 2))

@@ -18,7 +18,9 @@ def percent(share: float | None) -> str:
 
 def points(difference: float | None) -> str:
     """A difference of shares in percentage points, signed: -0.0042 -> "-0.42"."""
-    return ABSENT if difference is None or isnan(difference) else f"{100 * difference:+.2f}"
+    if difference is None or isnan(difference):
+        return ABSENT
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never "-0.00"
 
 
 def seconds(value: float | None) -> str:
