@@ -27,11 +27,15 @@ Masks = Sequence[npt.NDArray[np.bool_]]
 PREDICTION_BATCH = 1000
 
 
+Mode = Literal["matched", "native"]
+
+
 class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that decides a measurement, and therefore the record's key.
 
     Attributes:
         dataset: the data set really used; the recipe's, unless the user chose or the recipe's could not be had.
+        mode: matched, all alike; native, as the framework's own tutorial trains (see `NativeBackend`).
         device: "cpu"; "cuda:INDEX" counting all NVIDIA GPUs of the machine, of which the worker sees only that one; or,
             untested, Apple's "mps" or Intel's "xpu:INDEX".
         threads: CPU threads for arithmetic.
@@ -42,7 +46,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     workload: Workload
     dataset: Name
-    mode: Literal["matched", "native"]
+    mode: Mode
     backend: str
     device: Annotated[str, Meta(pattern="^(cpu|mps|(cuda|xpu):[0-9]+)$")]
     threads: Size
@@ -102,3 +106,13 @@ class Backend(Protocol):
 
     def settings(self) -> Mapping[str, str | int | bool | None]:
         """What the framework itself says of how it is set: threads, TF32, compiler; read back, never repeated."""
+
+
+class NativeBackend(Backend, Protocol):
+    """One framework training one job as its own tutorial does: own weights, shuffle, constants and input pipeline.
+
+    It may seed all that is random from the job's seed. `train_epoch` trains on all examples, in its own order.
+    """
+
+    def read_inputs(self) -> int:
+        """Read an epoch's examples through the input pipeline as training does, without training; how many."""

@@ -21,9 +21,11 @@ from specs.shapes import infer_shapes
 class KerasModel:
     """`keras.Sequential`, `model.compile`, `model.fit`; an engine adds its data path, prediction and settings."""
 
+    mode = "matched"
+
     def __init__(self, job: Job) -> None:
-        if job.precision == "bfloat16" or job.mode != "matched":
-            raise Unsupported("this adapter trains in float32 or TF32, in matched mode")
+        if job.precision == "bfloat16" or job.mode != self.mode:
+            raise Unsupported(f"this adapter trains in float32 or TF32, in {self.mode} mode")
         self._job = job
         keras.config.set_floatx("float32")
         keras.config.set_image_data_format("channels_last")
@@ -76,7 +78,7 @@ class KerasModel:
         }
         self._model.compile(
             optimizer=build_optimizer(workload.optimizer),
-            loss=_loss(workload),
+            loss=build_loss(workload),
             jit_compile=self._job.compiled,  # Keras's "auto" depends on the engine and on whether it sees a GPU
         )
 
@@ -140,7 +142,8 @@ def _activation(name: str) -> Any:
     return keras.activations.get(name)
 
 
-def _loss(workload: Workload) -> Any:
+def build_loss(workload: Workload) -> Any:
+    """The workload's loss of labels (n,) and logits (n, classes), as `compile` takes it."""
     if workload.loss == "softmax_cross_entropy":
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -77,6 +77,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         "keras-tensorflow": Entry(
             title="Keras on TensorFlow, model.fit",
             adapter="backends.keras_tensorflow:KerasTensorFlow",
+            native="backends.keras_tensorflow_native:KerasTensorFlowNative",
             environment="tensorflow",
             granularity="fit",
             needs=("tensorflow-cpu|tensorflow", "keras"),
@@ -85,6 +86,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         "keras-jax": Entry(
             title="Keras on JAX, model.fit",
             adapter="backends.keras_jax:KerasJax",
+            native="backends.keras_jax_native:KerasJaxNative",
             environment="jax",
             granularity="fit",
             needs=("jax", "keras"),
@@ -94,6 +96,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         "keras-torch": Entry(
             title="Keras on PyTorch, model.fit",
             adapter="backends.keras_torch:KerasTorch",
+            native="backends.keras_torch_native:KerasTorchNative",
             environment="torch",
             granularity="fit",
             needs=("torch", "keras"),
@@ -102,6 +105,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch:PyTorch",
+            native="backends.pytorch_native:PyTorchNative",
             environment="torch",
             granularity="epoch",
             needs=("torch",),
@@ -120,10 +124,11 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         "tensorflow": Entry(
             title="TensorFlow without Keras, an epoch in one function",
             adapter="backends.tensorflow_loop:TensorFlow",
+            native="backends.tensorflow_native:TensorFlowNative",
             environment="tensorflow",
             granularity="epoch",
-            needs=("tensorflow-cpu|tensorflow",),
-            variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+            needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras for native mode alone
+            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         ),
         "jax": Entry(
             title="JAX, an epoch in one compiled scan",

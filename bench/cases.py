@@ -102,6 +102,6 @@ def ready(make: MakeBackend, case: Case, seed: int | None = None) -> Backend:
 
 
 def make_reference(case: Case) -> Backend:
-    """The reference at the same work; it has one device, one precision and no compiler."""
-    plain = {"device": "cpu", "compiled": False, "precision": "float32"}
+    """The reference at the same work; it has one device, one precision, one mode and no compiler."""
+    plain = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
     return ready(lambda job: Reference(msgspec.structs.replace(job, **plain)), case)

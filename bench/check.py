@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bench.record import Record, meaning
+from bench.record import Record, contestant, meaning
 from specs.errors import UserError
 
 CellName = tuple[str, str, str]  # workload, backend, kind of device
@@ -109,7 +109,7 @@ def _cells(records: Iterable[Record]) -> dict[CellName, list[Record]]:
     cells: dict[CellName, list[Record]] = {}
     for record in records:
         job = record.job
-        cells.setdefault((job.workload.name, job.backend, job.device.partition(":")[0]), []).append(record)
+        cells.setdefault((job.workload.name, contestant(job), job.device.partition(":")[0]), []).append(record)
     return cells
 
 

@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     show = subparsers.add_parser("show", help="a workload: layers, shapes, parameters, arithmetic")
     show.add_argument("workload", help="a name from 'bench list', or a JSON file")
     show.set_defaults(command="bench.listing:show")
+    contract = subparsers.add_parser("contract", help="per backend: the framework's defaults, and what is enforced")
+    contract.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
+    contract.set_defaults(command="bench.listing:contract")
     data = subparsers.add_parser("data", help="where the data sets are; 'fetch' downloads, 'verify' checks")
     data.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
     data.add_argument("names", nargs="*", metavar="NAME", help="data sets (fetch: mnist; verify: all that are there)")
@@ -131,6 +134,9 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     """On what to run, and where the results go: alike for `run` and `prove`."""
     parser.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
     parser.add_argument(
+        "--mode", type=_modes, default=("matched",), metavar="A,B", help="matched (default: all alike), native, or both"
+    )
+    parser.add_argument(
         "--device",
         type=_words,
         metavar="A,B",
@@ -177,6 +183,13 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 999999")
     return int(text)
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(_words(text)))
+    if not modes or set(modes) - {"matched", "native"}:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected matched, native, or matched,native")
+    return modes
 
 
 def _level(text: str) -> float:

@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         epochs=options.epochs,
         batch_size=options.batch_size,
+        modes=options.mode,
     )
     folder = options.results / (options.run or suite.name)
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from backends.registry import BACKENDS, ENVIRONMENTS
-from bench.environments import Environments
+from backends.registry import BACKENDS, ENVIRONMENTS, OWN_ENVIRONMENT
+from bench.environments import Environments, entry
 from bench.machine import gpus
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
 from specs.model import DATASETS
@@ -50,6 +50,33 @@ def show(options: argparse.Namespace) -> int:
     print(f"recipe     {recipe.dataset}, batch {recipe.batch_size}, {recipe.epochs} epochs, {recipe.initializer}")
     for reference in workload.references:
         print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
+    return 0
+
+
+def contract(options: argparse.Namespace) -> int:
+    """`bench contract`: per backend and term the framework's default, what the spec says, what was enforced."""
+    from rich import box  # takes 0.1 s, and the other lists need none
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from backends.gaps import GAPS
+    from backends.terms import TERMS, terms_of
+
+    console = Console()
+    for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
+        if entry(backend).environment == OWN_ENVIRONMENT:
+            console.print(f"{backend} defines what the spec says; it has no defaults.\n")
+            continue
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, title=backend, title_justify="left")
+        for title in ("term", "default", "the spec says", "enforced"):
+            table.add_column(title, overflow="fold")
+        for term, stand in zip(TERMS, terms_of(backend).stands, strict=True):
+            table.add_row(*map(escape, (term.name, stand.text, term.spec, stand.enforced)))
+        console.print(table)
+        for feature, gap in GAPS.get(backend, {}).items():
+            console.print(f"gap: {feature} ({gap.kind}): {gap.reason}", markup=False, highlight=False)
+        console.print()
     return 0
 
 

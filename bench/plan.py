@@ -7,7 +7,7 @@ from itertools import product
 
 from msgspec import Struct
 
-from backends.contract import Job
+from backends.contract import Job, Mode
 from bench.data import DataSet
 from bench.environments import entry
 from specs.errors import UserError
@@ -30,6 +30,7 @@ class Options(Struct, frozen=True, kw_only=True):
     rounds: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
+    modes: tuple[Mode, ...] = ("matched",)
 
 
 class Contest(Struct, frozen=True, kw_only=True):
@@ -74,8 +75,14 @@ def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> li
     jobs: list[tuple[Job, DataSet]] = []
     for number, (turn, seed) in enumerate(product(rounds, seeds)):
         backends = options.backends if number % 2 == 0 else options.backends[::-1]
-        for contest, device, backend in product(contests, options.devices, backends):
-            jobs.append((_job(contest, options, backend=backend, device=device, seed=seed, turn=turn), contest.data))
+        contestants = [(b, mode) for b in backends for mode in options.modes if mode == "matched" or entry(b).native]
+        for contest, device, (backend, mode) in product(contests, options.devices, contestants):
+            job = _job(contest, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn)
+            jobs.append((job, contest.data))
+    if not jobs:
+        raise PlanError(
+            f"none of {', '.join(options.backends)} has a native mode", expected="one that has", hint="--mode matched"
+        )
     return jobs
 
 
@@ -113,17 +120,17 @@ def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> Non
         )
 
 
-def _job(contest: Contest, options: Options, *, backend: str, device: str, seed: int, turn: int) -> Job:
+def _job(contest: Contest, options: Options, *, backend: str, mode: Mode, device: str, seed: int, turn: int) -> Job:
     return Job(
         workload=contest.workload,
         dataset=contest.data.name,
-        mode="matched",
+        mode=mode,
         backend=backend,
         device=device,
         threads=options.threads,
         seed=seed,
         precision="float32",
-        compiled=entry(backend).compiled,
+        compiled=entry(backend).compiled and mode == "matched",
         deterministic=False,
         epochs=contest.epochs,
         batch_size=options.batch_size or contest.workload.recipe.batch_size,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.process import Task
-from bench.record import Epoch, Record
+from bench.record import Epoch, Record, contestant
 from specs.shapes import infer_shapes
 
 # Rough costs for the first guess of the time left, replaced by what is measured as soon as there is something:
@@ -24,7 +24,7 @@ class ProgressDisplay:
     def __init__(self, tasks: Sequence[Task], console: Console) -> None:
         self._tasks, self._console = list(tasks), console
         jobs = [task.job for task in tasks]
-        columns = ([j.workload.name for j in jobs], [j.backend for j in jobs], [j.device for j in jobs])
+        columns = ([j.workload.name for j in jobs], [contestant(j) for j in jobs], [j.device for j in jobs])
         self._widths = [max(map(len, column), default=0) for column in columns]
         self._guesses = [_guess(task) for task in tasks]
         self._measured: list[tuple[float, float]] = []  # guessed and real seconds of what this run has finished
@@ -57,7 +57,7 @@ class ProgressDisplay:
         self._bar.reset(
             self._row,
             total=job.epochs,
-            description=f"{number}/{len(self._tasks)} {job.workload.name} {job.backend}",
+            description=f"{number}/{len(self._tasks)} {job.workload.name} {contestant(job)}",
             accuracy="starting",
             left=self._left(0.0),
             visible=True,
@@ -78,7 +78,7 @@ class ProgressDisplay:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         width = len(str(len(self._tasks)))
         name, backend, device = self._widths
-        cell = f"{task.job.workload.name:<{name}} {task.job.backend:<{backend}} {task.job.device:<{device}}"
+        cell = f"{task.job.workload.name:<{name}} {contestant(task.job):<{backend}} {task.job.device:<{device}}"
         self._console.print(
             f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
         )

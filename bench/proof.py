@@ -14,10 +14,10 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from backends.contract import Job
+from backends.contract import Job, Mode
 from bench import data
 from bench.conformance import INFINITE, Finding
-from bench.environments import Environments, entry
+from bench.environments import Environments, adapter_of, entry
 from bench.files import write_atomically
 from bench.imported import checksum_of
 from bench.machine import Machine
@@ -27,7 +27,8 @@ from bench.proving import Assignment, Line, Proven, Settled
 from bench.record import End, Record, Setting, Status, read_lines
 from bench.sources import Places
 from specs.loading import find_workload
-from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS
+from specs.model import Workload
+from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS, NATIVE
 
 FORMAT = 1
 FOLDER = "proofs"
@@ -52,6 +53,7 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
     details: str
     backend: str
+    mode: Mode
     device: str
     threads: int
     machine: Machine
@@ -82,30 +84,33 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "proven" if whole and not any(piece.unsupported for piece in self.pieces) else "not proven"
 
 
-def make_task(backend: str, device: str, threads: int, environments: Environments, machine: Machine) -> Task:
+def make_task(
+    backend: str, mode: Mode, device: str, threads: int, environments: Environments, machine: Machine
+) -> Task:
     """A backend on a device as a task; its key changes with everything that a proof speaks of.
 
     Raises:
-        InstallError: the backend is unknown, or not installed.
+        InstallError: the backend is unknown, not installed, or has no native mode.
     """
     chosen = entry(backend)
     python, versions = environments.require(backend), environments.versions(chosen.environment)
     job = Job(
         workload=find_workload("softmax"),
         dataset=_IMAGES,
-        mode="matched",
+        mode=mode,
         backend=backend,
         device=device,
         threads=threads,
         seed=0,
         precision="float32",
-        compiled=chosen.compiled,
+        compiled=chosen.compiled and mode == "matched",
         deterministic=False,
         epochs=1,
         batch_size=_BATCH_SIZE,
         round=0,
     )
-    checksum = checksum_of(chosen.adapter)
+    adapter = adapter_of(backend, mode)
+    checksum = checksum_of(adapter)
     decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, machine.name))
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
     return Task(
@@ -113,27 +118,41 @@ def make_task(backend: str, device: str, threads: int, environments: Environment
         data=data.DataSet(
             name=_IMAGES, folder="", checksum="", train_examples=0, test_examples=0, shape=(28, 28, 1), classes=10
         ),
-        key=f"{backend}.{device.replace(':', '')}.{digest}",
+        key=f"{backend}.{mode}.{device.replace(':', '')}.{digest}",
         entry=chosen,
         python=str(python),
         versions=versions,
-        adapter=chosen.adapter,
+        adapter=adapter,
         adapter_checksum=checksum,
     )
 
 
 def plan(task: Task, places: Places) -> Assignment:
     """Every model and check; of a backend that takes a minute to compile each model, a few."""
+    if task.job.mode == "native":
+        return Assignment(
+            job=task.job,
+            adapter=task.adapter,
+            native=NATIVE,
+            folders={name: _folder(MODELS[name], places) for name in NATIVE},
+        )
     few = task.entry.compiles_slowly
     models, behaviour, long = (FEW, FEW_BEHAVIOUR, FEW_LONG) if few else (tuple(MODELS), BEHAVIOUR, tuple(LONG))
     workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
-    folders = {}
-    for name in {*models, *behaviour, *long, "mlp-relu", "dropout"}:
-        own = _IMAGES if workloads[name].input.shape == (28, 28, 1) else "synthetic"
-        folders[name] = data.materialise(own, workloads[name].input, places).folder
+    wanted = {*models, *behaviour, *long, "mlp-relu", "dropout"}
     return Assignment(
-        job=task.job, adapter=task.adapter, models=models, behaviour=behaviour, long=long, folders=folders
+        job=task.job,
+        adapter=task.adapter,
+        models=models,
+        behaviour=behaviour,
+        long=long,
+        folders={name: _folder(workloads[name], places) for name in wanted},
     )
+
+
+def _folder(workload: Workload, places: Places) -> str:
+    own = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
+    return data.materialise(own, workload.input, places).folder
 
 
 def prove(
@@ -169,6 +188,7 @@ def prove(
         reason=end.reason,
         details=end.traceback,
         backend=task.job.backend,
+        mode=task.job.mode,
         device=task.job.device,
         threads=task.job.threads,
         machine=machine,
@@ -235,9 +255,8 @@ def say(proof: Proof) -> str:
 def _applies(proof: Proof, record: Record) -> bool:
     job = record.job
     return (
-        job.mode == "matched"
-        and job.precision == "float32"
-        and (proof.backend, proof.device) == (job.backend, job.device)
+        job.precision == "float32"
+        and (proof.backend, proof.mode, proof.device) == (job.backend, job.mode, job.device)
         and (proof.machine.name, proof.adapter_checksum) == (record.machine.name, record.adapter_checksum)
         and proof.versions == record.versions
     )

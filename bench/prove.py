@@ -15,10 +15,12 @@ from rich.table import Table
 from bench import proof
 from bench.choices import choose_backends, choose_devices, choose_threads
 from bench.commands import places_of
-from bench.environments import Environments
+from bench.environments import Environments, entry
 from bench.machine import this_machine
 from bench.proof import Proof, deviation_of, say
+from bench.record import contestant
 from bench.report import words
+from specs.errors import UserError
 
 # The checks in the order of a reader's questions, as columns of a terminal have room for them.
 _COLUMNS = {
@@ -42,16 +44,20 @@ def prove(options: argparse.Namespace) -> int:
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     threads, console = choose_threads(options.threads), Console(stderr=True)
     tasks = [
-        proof.make_task(backend, device, threads, environments, machine)
+        proof.make_task(backend, mode, device, threads, environments, machine)
         for device in choose_devices(options.device, machine)
         for backend in choose_backends(options.backend, environments)
+        for mode in options.mode
+        if mode == "matched" or entry(backend).native
     ]
+    if not tasks:
+        raise UserError("none of these backends has a native mode", hint="bench contract says which and why")
     proofs = []
     with _progress(console) as progress:
         row = progress.add_task("")
         for number, task in enumerate(tasks, start=1):
             assignment = proof.plan(task, places)
-            title = f"{number}/{len(tasks)} {task.job.backend} {task.job.device}"
+            title = f"{number}/{len(tasks)} {contestant(task.job)} {task.job.device}"
             progress.reset(row, total=assignment.pieces, description=title)
             made = proof.prove(
                 task,
@@ -71,21 +77,27 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
     """The table of deviations, in units of their tolerances; then what is not proven, and why."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("backend", no_wrap=True)
-    for title in _COLUMNS.values():
-        table.add_column(title, justify="right", no_wrap=True)
+    checks = [check for check in _COLUMNS if any(deviation_of(made, check) is not None for made in proofs)]
+    for check in checks:
+        table.add_column(_COLUMNS[check], justify="right", no_wrap=True)
     several = len({made.device for made in proofs}) > 1
     for made in proofs:
-        name = f"{made.backend} {made.device}" if several else made.backend
+        name = f"{_name(made)} {made.device}" if several else _name(made)
         style = "" if made.verdict == "proven" else "bold red"
-        table.add_row(escape(name), *(words.tolerances(deviation_of(made, check)) for check in _COLUMNS), style=style)
+        table.add_row(escape(name), *(words.tolerances(deviation_of(made, check)) for check in checks), style=style)
     console.print(table)
     console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
     for made in proofs:
         if made.verdict != "proven":
-            console.print(f"{made.backend} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{_name(made)} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True)
     equal = sum(made.verdict == "proven" for made in proofs)
-    verdict = f"{equal} of {len(proofs)} proven equal on {proofs[0].machine.name}"
+    what = "proven equal" if all(made.mode == "matched" for made in proofs) else "passed every check that applies"
+    verdict = f"{equal} of {len(proofs)} {what} on {proofs[0].machine.name}"
     console.print(verdict, style="green" if equal == len(proofs) else "bold red", highlight=False)
+
+
+def _name(made: Proof) -> str:
+    return made.backend if made.mode == "matched" else f"{made.backend}, {made.mode}"
 
 
 def _progress(console: Console) -> Progress:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backends.contract import Backend, Images, Job, Labels, Unsupported
 from bench import data, measure
 from bench.cases import MakeBackend, has_kinks, make_case
-from bench.conformance import BEHAVES, COMPUTES, Check, Finding, check_long, check_sync
+from bench.conformance import BEHAVES, COMPUTES, NATIVE, Check, Finding, check_long, check_sync
 from bench.conformance_dropout import check_dropout
 from bench.record import End, Setting, Status
 from bench.worker import one_line
@@ -36,20 +36,23 @@ class Assignment(Struct, frozen=True, kw_only=True):
         job, adapter: see `bench.worker.Assignment`.
         models: of `specs.proof.MODELS`, those whose computing is proven.
         behaviour, long: of `specs.proof.BEHAVIOUR` and `LONG`, those on which the other checks run.
+        native: of `specs.proof.MODELS`, those on which native mode is checked.
         folders: model -> the folder of its data set.
     """
 
     job: Job
     adapter: str
-    models: tuple[str, ...]
-    behaviour: tuple[str, ...]
-    long: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    behaviour: tuple[str, ...] = ()
+    long: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
     folders: dict[str, str]
 
     @property
     def pieces(self) -> int:
         """How many `Proven` there will be."""
-        return len(self.models) + len(self.behaviour) + len(self.long) + 2
+        matched = self.job.mode == "matched"
+        return len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
 
 
 class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
@@ -87,6 +90,10 @@ class Prover:
             yield self._piece(name, MODELS[name], self._checked(BEHAVES))
         for name in plan.long:
             yield self._piece(name, LONG[name], self._checked({"long": check_long}))
+        for name in plan.native:
+            yield self._piece(name, MODELS[name], self._checked(NATIVE))
+        if plan.job.mode == "native":
+            return
         yield self._piece("mlp-relu", MODELS["mlp-relu"], self._checked({"sync": check_sync}))
         yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
 

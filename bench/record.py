@@ -68,13 +68,14 @@ class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
 
 
 class End(Struct, frozen=True, kw_only=True, tag="end"):
-    """How a worker ended; `cpu_seconds` is the whole process's, None where it could not tell."""
+    """How a worker ended; `cpu_seconds` is the whole process's, None where unknown; for `inputs` see `Record`."""
 
     status: Status
     reason: str
     traceback: str
     cpu_seconds: float | None
     device_memory: DeviceMemory | None
+    inputs: Phase | None = None
 
 
 Line = Startup | Epoch | End
@@ -97,6 +98,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         versions: installed package -> version, of the worker's environment, and "python".
         device_peak_bytes: the driver's figure for the worker's process, its highest sample.
         wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
+        inputs: of native mode, an epoch of the input pipeline alone, after the training.
         adapter_checksum: of the adapter's text and all of ours that it imports; "" in records before there was one.
     """
 
@@ -119,6 +121,12 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
     adapter_checksum: str = ""
+    inputs: Phase | None = None
+
+
+def contestant(job: Job) -> str:
+    """Who trained a job, as tables name it: the backend, and its mode if that is not the usual one."""
+    return job.backend if job.mode == "matched" else f"{job.backend}, {job.mode}"
 
 
 def meaning(workload: Workload) -> Workload:

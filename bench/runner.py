@@ -143,4 +143,5 @@ def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer
         device_memory=end.device_memory,
         device_peak_bytes=ended.peak,
         adapter_checksum=task.adapter_checksum,
+        inputs=end.inputs,
     )

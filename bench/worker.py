@@ -15,12 +15,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Backend, Job, Labels, Logits, Unsupported, Weights
+from backends.contract import Backend, Job, Labels, Logits, NativeBackend, Unsupported, Weights
 from bench import data, measure
 from bench.record import End, Epoch, Line, Startup, Status
 from specs.initial import epoch_order, initial_weights
@@ -66,7 +67,8 @@ class Run:
 
         def build() -> Backend:
             made: Backend = getattr(adapter, name)(self._job)
-            made.set_weights(weights)
+            if self._job.mode == "matched":
+                made.set_weights(weights)
             return made
 
         built, backend = measure.measure("build", build, _nothing, self._clock)
@@ -108,9 +110,21 @@ class Run:
                 test_accuracy=test_accuracy,
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
-                order_checksum=hashlib.sha256(order.tobytes()).hexdigest()[:16],
+                order_checksum=hashlib.sha256(order.tobytes()).hexdigest()[:16]
+                if self._job.mode == "matched"
+                else "own",
             )
         )
+
+    def read_inputs(self, backend: Backend) -> measure.Phase | None:
+        """What an epoch of a native backend's own input pipeline takes, without the training."""
+        if self._job.mode == "matched":
+            return None
+        native = cast("NativeBackend", backend)
+        phase, read = measure.measure("inputs", native.read_inputs, backend.sync, self._clock)
+        if read > len(self._labels):
+            raise ValueError(f"the input pipeline read {read} examples of {len(self._labels)}")
+        return phase
 
 
 def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:
@@ -142,7 +156,7 @@ def main(assignment_path: str, lines_path: str) -> None:
 
 def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
     status: Status = "ok"
-    reason, details, memory = "", "", None
+    reason, details, memory, inputs = "", "", None, None
     parent = os.getppid()
     try:
         run = Run(assignment, tell)
@@ -152,6 +166,7 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
                 return  # nobody is left to read what we tell
             run.epoch(backend, number)
         memory = backend.device_memory()
+        inputs = run.read_inputs(backend)
     except Unsupported as error:
         status, reason = "unsupported", str(error)
     except Diverged as error:
@@ -166,6 +181,7 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
             traceback=details,
             cpu_seconds=measure.cpu_seconds(),
             device_memory=memory,
+            inputs=inputs,
         )
     )
 

@@ -141,6 +141,8 @@ BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
 FEW = ("mlp-relu", "dropout after flatten", "batch norm, nesterov")
 FEW_BEHAVIOUR = ("dropout after flatten",)
 FEW_LONG = ("softmax",)
+# For native mode, whose input pipelines take pictures.
+NATIVE = ("softmax", "mlp-relu")
 
 
 def _mlp(activation: Activation) -> Workload:

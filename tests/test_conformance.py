@@ -17,7 +17,7 @@ from backends.reference import Reference
 from backends.registry import BACKENDS
 from bench import proof
 from bench.cases import make_case
-from bench.conformance import BEHAVES, COMPUTES, check_long, check_sync
+from bench.conformance import BEHAVES, COMPUTES, NATIVE, check_long, check_sync
 from bench.conformance_dropout import check_dropout
 from bench.data import materialise, read_part
 from bench.environments import PROJECT, adapter_of
@@ -74,13 +74,15 @@ def proofs(tmp_path_factory, environments, places):
     """Proofs made so far, by backend and device: what `bench prove` makes."""
     made = {}
 
-    def proven(backend, device="cpu"):
-        if (backend, device) not in made:
+    def proven(backend, device="cpu", mode="matched"):
+        if (backend, device, mode) not in made:
             machine, threads = this_machine(), len(os.sched_getaffinity(0))
-            task = proof.make_task(backend, device, threads, environments, machine)
+            task = proof.make_task(backend, mode, device, threads, environments, machine)
             folder = tmp_path_factory.mktemp(backend)
-            made[backend, device] = proof.prove(task, proof.plan(task, places), folder, machine, 600, lambda done: None)
-        return made[backend, device]
+            made[backend, device, mode] = proof.prove(
+                task, proof.plan(task, places), folder, machine, 600, lambda done: None
+            )
+        return made[backend, device, mode]
 
     return proven
 
@@ -119,6 +121,16 @@ def test_backend_is_proven_and_what_is_left_out_is_a_listed_gap(backend, proofs)
     assert made.settings["device"]
 
 
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", [backend for backend in FRAMEWORKS if BACKENDS[backend].native])
+def test_native_mode_predicts_right_repeats_its_seed_and_keeps_its_hands_off(backend, proofs):
+    made = proofs(backend, mode="native")
+    print([(model, f.check, f.deviation, f.where) for model, f in made.findings], made.reason, made.details)
+    assert made.verdict == "proven"
+    assert {finding.check for _, finding in made.findings} == set(NATIVE)
+    assert "optimizer" in made.settings
+
+
 @pytest.mark.gpu
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", FRAMEWORKS)
@@ -137,7 +149,7 @@ def test_the_proof_notices_that_tf32_is_on(backend, proofs, environments, places
     if not this_machine().gpus:
         pytest.skip("this machine has no NVIDIA GPU")
     machine = this_machine()
-    task = proof.make_task(backend, "cuda:0", 1, environments, machine)
+    task = proof.make_task(backend, "matched", "cuda:0", 1, environments, machine)
     task = replace(task, job=replace(task.job, precision="tf32"))
     one = replace(proof.plan(task, places), models=("sizes for tensor cores",), behaviour=(), long=())
     assert proof.prove(task, one, tmp_path, machine, 600, lambda done: None).verdict == "not equal"

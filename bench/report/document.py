@@ -73,6 +73,7 @@ td.long { white-space: normal; min-width: 18rem; }
 th.number, td.number { text-align: right; }
 tbody tr:hover { background: #f3f8fc; }
 details { margin: 1rem 0; }
+details td { white-space: normal; }
 summary { cursor: pointer; color: var(--accent); font-weight: 600; }
 figure { margin: 1.5rem 0 2.5rem; }
 img { max-width: 100%; height: auto; }

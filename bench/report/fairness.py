@@ -15,9 +15,9 @@ from bench.report.document import Block, Folded, Heading, Table, Text
 
 _ALIKE = (
     "Every matched backend started each training from the same initial weights (drawn once in NumPy and given to it),"
-    " saw the same batches in the same order, and used the same update formulas with the same constants. Accuracy and loss"
-    " were computed by the bench from the logits, of the last epoch, never of the best. What differs is dropout: timed"
-    " runs use each framework's own generator, whose share, scale and freshness the proof checks."
+    " saw the same batches in the same order, and used the same update formulas with the same constants. Accuracy and"
+    " loss were computed by the bench from the logits, of the last epoch, never of the best. What differs is dropout:"
+    " timed runs use each framework's own generator, whose share, scale and freshness the proof checks."
 )
 _PROOF = (
     "The proof (`bench prove`) holds a backend to a reference in float64, through the very calls that are timed: its"

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from bench.record import Epoch, Record, meaning
+from bench.record import Epoch, Record, contestant, meaning
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
 _NUMBERS = [
     *("running_loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "target_accuracy"),
-    *("course_accuracy", "allocator_peak_bytes", "device_peak_bytes", "load_average"),
+    *("course_accuracy", "allocator_peak_bytes", "device_peak_bytes", "load_average", "inputs_wall_seconds"),
     *(
         f"{phase}_{what}"
         for phase in ("import", "build", "load", "train", "predict")
@@ -83,7 +83,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "threads": job.threads,
         "workload": job.workload.name,
         "spec": _spec(record),
-        "backend": job.backend,
+        "backend": contestant(job),
+        "mode": job.mode,
         "epochs": job.epochs,
         "batch_size": job.batch_size,
         "seed": job.seed,
@@ -104,6 +105,9 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
         "device_peak_bytes": record.device_peak_bytes,
         "load_average": record.load_after.load_average,
+        "inputs_wall_seconds": record.inputs.wall_seconds if record.inputs else None,
+        "compiled": _setting(record, "compiled"),
+        "optimizer": _setting(record, "optimizer"),
     }
     return [{**common, **_epoch(epoch)} for epoch in record.epochs] or [{**common, "epoch": None}]
 
@@ -140,6 +144,10 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "test_examples": group["test_examples"].iloc[0],
         "train_examples": group["train_examples"].iloc[0],
         "load_average": group["load_average"].max(),
+        "mode": group["mode"].iloc[0],
+        "inputs_seconds": group["inputs_wall_seconds"].median(),
+        "compiled": group["compiled"].iloc[0],
+        "optimizer": group["optimizer"].iloc[0],
     }
     last = ok[ok["epoch"] == ok["epochs"]]
     epochs = steady(ok)
@@ -197,6 +205,10 @@ def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
 def _spec(record: Record) -> str:
     """What tells two workloads of one name apart: a few digits of a hash of all that decides their training."""
     return hashlib.sha256(msgspec.json.encode(meaning(record.job.workload), order="sorted")).hexdigest()[:6]
+
+
+def _setting(record: Record, name: str) -> object:
+    return record.startup.settings.get(name) if record.startup else None
 
 
 def _device_name(record: Record) -> str:

@@ -12,12 +12,13 @@ from bench import proof
 from bench.files import RunError, write_atomically
 from bench.machine import Machine
 from bench.proof import Proof
-from bench.record import Record, read_run
+from bench.record import Record, contestant, read_run
 from bench.report import overview, tables
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 
 CAPTIONS = {
@@ -149,6 +150,7 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(group),
             ]
+        blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
@@ -173,5 +175,6 @@ def _versions(records: Sequence[Record]) -> Table:
     for record in records:
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         settings = ", ".join(f"{k} {v}" for k, v in record.startup.settings.items()) if record.startup else "-"
-        seen[record.job.backend, record.job.device, versions] = (record.job.backend, versions, settings)
+        who = contestant(record.job)
+        seen[who, record.job.device, versions] = (who, versions, settings)
     return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))
