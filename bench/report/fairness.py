@@ -73,9 +73,8 @@ def proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
         return f"NOT EQUAL to the reference on this machine: {', '.join(wrong)}. See the report."
     left.pop("reference", None)
     if left:
-        return (
-            f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove --backend {','.join(left)}"
-        )
+        some = f" --backend {','.join(left)}" if len(left) < len(applied) else ""
+        return f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove{some}"
     return "Proven equal to the float64 reference on this machine: all backends." if applied else ""
 
 

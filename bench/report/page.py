@@ -144,11 +144,13 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
     ]
     groups, epochs = list(tables.groups(summary)), dict(tables.groups(frame))
     for heading, group in groups:
-        blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), overview.accuracy_overview(group)]
-        if group["backend"].nunique() > 1:
+        matched = group[group["mode"] == "matched"]
+        shown = group if matched.empty else matched  # what is native stands beside it, below
+        blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), overview.accuracy_overview(shown)]
+        if shown["backend"].nunique() > 1:
             blocks += [
                 Text("Median training epoch, and how many times the fastest backend's it is."),
-                overview.speed_overview(group),
+                overview.speed_overview(shown),
             ]
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
