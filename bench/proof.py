@@ -178,9 +178,13 @@ def prove(
         told(sum(isinstance(line, Proven) for line in lines))
         return any(isinstance(line, End) for line in lines)
 
-    ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
-    lines = read_lines(files.lines, Line)
-    end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
+    try:
+        ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
+        lines = read_lines(files.lines, Line)
+        end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
+    finally:
+        for path in (files.lines, files.log):
+            path.unlink(missing_ok=True)
     proof = Proof(
         format=FORMAT,
         key=task.key,
@@ -201,8 +205,6 @@ def prove(
         planned=assignment.pieces,
     )
     write_proof(proof, folder)
-    for path in (files.lines, files.log):
-        path.unlink(missing_ok=True)
     return proof
 
 

@@ -18,7 +18,7 @@ from bench.commands import places_of
 from bench.environments import Environments, entry
 from bench.machine import this_machine
 from bench.proof import Proof, deviation_of, say
-from bench.record import contestant
+from bench.record import claim, contestant
 from bench.report import words
 from specs.errors import UserError
 
@@ -52,8 +52,8 @@ def prove(options: argparse.Namespace) -> int:
     ]
     if not tasks:
         raise UserError("none of these backends has a native mode", hint="bench contract says which and why")
-    proofs = []
-    with _progress(console) as progress:
+    proofs, folder = [], options.results / proof.FOLDER
+    with claim(folder, machine.name), _progress(console) as progress:
         row = progress.add_task("")
         for number, task in enumerate(tasks, start=1):
             assignment = proof.plan(task, places)
@@ -62,7 +62,7 @@ def prove(options: argparse.Namespace) -> int:
             made = proof.prove(
                 task,
                 assignment,
-                options.results / proof.FOLDER,
+                folder,
                 machine,
                 options.timeout,
                 lambda done: progress.update(row, completed=done),

@@ -181,24 +181,35 @@ def read_record(path: Path) -> Record | None:
 
 @contextlib.contextmanager
 def claim_run(folder: Path, machine: str) -> Iterator[None]:
-    """Hold a run's folder for this process: two on one machine would do each job twice, and mix what they tell.
-
-    Other machines may write to the same folder: the machine is part of a record's key.
+    """Hold a run's folder for this process, see `claim`.
 
     Raises:
         RunError: the folder cannot be written, holds records of another version, or another process holds it.
     """
-    path = folder / "jobs" / f".{machine}.lock"
+    with claim(folder / "jobs", machine):
+        read_run(folder)
+        yield
+
+
+@contextlib.contextmanager
+def claim(folder: Path, machine: str) -> Iterator[None]:
+    """Hold a folder for this process: two on one machine would do each job twice, and mix what they tell.
+
+    Other machines may write to the same folder: the machine is part of a record's key.
+
+    Raises:
+        RunError: the folder cannot be written, or another process holds it.
+    """
+    path = folder / f".{machine}.lock"
     write_atomically(path.with_suffix(".probe"), b"")
     path.with_suffix(".probe").unlink(missing_ok=True)
-    read_run(folder)
     with path.open("w") as file:
         try:
             if fcntl is not None:  # the lock ends with the process, however it ends
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            problem = f"{folder}: another `bench run` on this machine is writing to it"
-            raise RunError(problem, expected="one at a time", hint="wait for it, or use another --run") from None
+            problem = f"{folder}: another `bench` on this machine is writing to it"
+            raise RunError(problem, expected="one at a time", hint="wait for it; a run may take another --run") from None
         except OSError:  # a file system without locks: nobody is refused there
             pass
         yield

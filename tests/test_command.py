@@ -52,6 +52,11 @@ BAD = {
     "no such run": (("report", "results/nothing"), ["results/nothing: holds no run", "bench run makes one"]),
     "no such workload": (("show", "softmux"), ["'softmax'?"]),
     "no such file": (("run", "mine.json"), ["mine.json: cannot be read"]),
+    "an unknown mode": (("run", *QUICK, "--mode", "own"), ["found 'own'", "matched,native"]),
+    "no native mode": (("run", *QUICK, "--mode", "native"), ["none of reference has a native mode"]),
+    "nothing to prove": (("prove", "--backend", "jaxx"), ["'jaxx'", "mean 'jax'"]),
+    "no native mode to prove": (("prove", "--backend", "reference", "--mode", "native"), ["has a native mode"]),
+    "no such contract": (("contract", "--backend", "pytroch"), ["mean 'pytorch'"]),
     "no such environment": (("environment", "create", "pytorch"), ["'pytorch'", "tensorflow, torch"]),
 }
 

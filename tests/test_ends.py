@@ -19,7 +19,7 @@ from bench.environments import PROJECT, Environments
 from bench.files import RunError
 from bench.imported import checksum_of
 from bench.machine import this_machine
-from bench.plan import Contest, Options, make_jobs
+from bench.plan import Contest, Options, PlanError, make_jobs
 from bench.process import Limits, Task
 from bench.record import Line, claim_run, read_lines, read_record, read_run, write_record
 from bench.runner import make_tasks, run_tasks
@@ -209,7 +209,7 @@ def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist
 
 def test_a_run_that_another_process_is_writing_is_refused_and_free_again_after_it(tmp_path):
     with claim_run(tmp_path / "r", "here"):
-        with pytest.raises(RunError, match="another `bench run` on this machine"), claim_run(tmp_path / "r", "here"):
+        with pytest.raises(RunError, match="another `bench` on this machine"), claim_run(tmp_path / "r", "here"):
             pass
         with claim_run(tmp_path / "r", "another machine"):
             pass
@@ -263,6 +263,21 @@ def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
     assert [job.backend[0] for job in jobs] == [*"prpr", *"rprp", *"prpr"]
     assert [job.workload.name for job in jobs] == ["softmax", "softmax", "cnn", "cnn"] * 3
     assert [job.round for job in jobs] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_modes_stand_together_and_what_has_no_native_mode_is_left_out(mnist_5k):
+    options = Options(
+        backends=("pytorch", "jax"), devices=("cpu",), threads=1, modes=("matched", "native"), seeds=(0,), rounds=1
+    )
+    contests = [Contest(workload=find_workload("softmax"), data=mnist_5k, epochs=1)]
+    jobs = [job for job, _ in make_jobs(contests, options, find_suite("smoke"))]
+    assert [(job.backend, job.mode) for job in jobs] == [
+        ("pytorch", "matched"),
+        ("pytorch", "native"),
+        ("jax", "matched"),
+    ]
+    with pytest.raises(PlanError, match="none of jax has a native mode"):
+        make_jobs(contests, replace(options, backends=("jax",), modes=("native",)), find_suite("smoke"))
 
 
 def test_a_key_covers_all_of_our_text_that_the_worker_runs(monkeypatch):

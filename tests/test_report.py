@@ -13,9 +13,10 @@ from bench.environments import PROJECT
 from bench.files import RunError
 from bench.machine import Load, this_machine
 from bench.measure import Phase
-from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, write_record
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, read_run, write_record
 from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.native import native_blocks
 from bench.report.overview import accuracy_overview
 from bench.report.page import fill_table
 from bench.report.tables import label, notes, print_table
@@ -246,3 +247,31 @@ def test_the_table_in_the_readme_is_what_the_command_makes_of_the_reference_run(
     fill_table(page, PROJECT / "results" / "reference", wanted)
     hint = "bench report results/reference --suite course --into README.md"
     assert page.read_text() == (PROJECT / "README.md").read_text(), hint
+
+
+def native(record, **changes):
+    """The record in native mode, its input pipeline read in half a second."""
+    settings = {"compiled": False, "optimizer": "SGD lr=0.01"}
+    made = replace(record, job=replace(record.job, mode="native"), startup=replace(record.startup, settings=settings))
+    inputs = Phase(name="inputs", wall_seconds=0.5, cpu_seconds=0.5, peak_rss_bytes=1)
+    return replace(made, key="n", inputs=inputs, **changes)
+
+
+def test_native_mode_is_a_contestant_of_its_own_and_stands_beside_the_matched_one():
+    matched = make_record("a", times=(9.0, 1.0, 1.0, 1.0), backend="pytorch")
+    slow = native(make_record("b", times=(9.0, 2.0, 2.0, 2.0), accuracies=(0, 0, 0, 0.8), backend="pytorch"))
+    table = summary(matched, slow)
+    assert list(table["backend"]) == ["pytorch", "pytorch, native"]
+    assert list(table["times_fastest"]) == [1.0, 2.0]
+    [_, _, block] = native_blocks(table.assign(label=label(table)))
+    [row] = block.rows
+    assert row[:5] == ("softmax", "pytorch", "70.00 %", "80.00 %", "+10.00")
+    assert row[5:10] == ("1 s", "2 s", "2.00x", "500 ms", "25.00 %")
+    assert row[10:] == ("no / no", "SGD lr=0.01")
+    assert native_blocks(summary(matched).assign(label="softmax")) == []
+
+
+def test_a_native_record_survives_the_disk(tmp_path):
+    record = native(make_record())
+    write_record(tmp_path / "jobs", record)
+    assert read_run(tmp_path) == ([record], [])
