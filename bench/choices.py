@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
+from backends.gaps import GAPS
 from backends.registry import BACKENDS
 from bench.environments import Environments, InstallError
 from bench.machine import Machine, allowed_cpus
@@ -71,3 +72,11 @@ def choose_threads(chosen: int | None) -> int:
     if chosen is not None and chosen > allowed:
         raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
     return chosen or allowed
+
+
+def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    """Say which of the backends are left out of native mode, and why."""
+    for name in backends:
+        if "native" in modes and not BACKENDS[name].native:
+            gap = GAPS.get(name, {}).get("native mode")
+            print(f"bench: {name} has no native mode: {gap.reason if gap else 'see bench contract'}", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import data as datasets
 from bench import plan, sources
-from bench.choices import choose_backends, choose_devices, choose_threads
+from bench.choices import choose_backends, choose_devices, choose_threads, say_without_native
 from bench.data import DataSet
 from bench.environments import Environments
 from bench.machine import this_machine
@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         modes=options.mode,
     )
+    say_without_native(chosen.backends, chosen.modes)
     folder = options.results / (options.run or suite.name)
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
     with claim_run(folder, machine.name):

@@ -31,10 +31,10 @@ _COLUMNS = {
     "calls": "calls",
     "order": "order",
     "extremes": "large",
-    "repeat": "repeat",
+    "repeat": "seed",
     "purity": "pure",
     "sync": "sync",
-    "dropout": "dropout",
+    "dropout": "drop",
 }
 
 

@@ -209,7 +209,9 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             problem = f"{folder}: another `bench` on this machine is writing to it"
-            raise RunError(problem, expected="one at a time", hint="wait for it; a run may take another --run") from None
+            raise RunError(
+                problem, expected="one at a time", hint="wait for it; a run may take another --run"
+            ) from None
         except OSError:  # a file system without locks: nobody is refused there
             pass
         yield
