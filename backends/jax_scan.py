@@ -1,7 +1,7 @@
 """Plain JAX: the data on the device, the whole epoch one compiled scan over its batches.
 
-On a CPU a model with convolutions is trained by a call per step instead: XLA's are 9 times as slow inside a loop there
-(seen with JAX 0.10.2; jax-ml/jax issue 12868).
+On a CPU a model with convolutions is trained by a call per step instead: XLA's are some 10 times as slow inside a loop
+there (seen with JAX 0.10.2; jax-ml/jax issue 12868).
 """
 
 from __future__ import annotations
@@ -126,7 +126,10 @@ def _train(
         weights, slots = ({name: pair[which] for name, pair in new.items()} for which in (0, 1))
         return _Training(weights, slots, state, number, key), value
 
-    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given), unroll=len(batches) == 1)
+    if len(batches) == 1:  # no loop, not even in the compiled text
+        after, loss = step(now, jax.tree.map(lambda values: values[0], (batches, given)))
+        return after, loss[None]
+    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given))
     return trained
 
 

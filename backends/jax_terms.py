@@ -72,11 +72,16 @@ STANDS = (
         for term in TERMS
         if term.subject == "optimizers"
     ),
-    Stand("batch size", None, "a scan over batches of that size", "named(jax, 'loader')"),
+    Stand("batch size", None, "a loop over batches of that size", "named(jax, 'loader')"),
     Stand("shuffling", None, ORDER, "named(jax, 'loader')"),
     Stand("last partial batch", None, ORDER, "named(jax, 'loader')"),
     Stand("dtype", "float32", KEPT, "str(jnp.zeros(1).dtype)"),
-    Stand("compiler", OFF, "on, for a whole epoch", unasked="a call asks for it, jax.jit"),
+    Stand(
+        "compiler",
+        OFF,
+        "on, for an epoch; on a CPU with convolutions for a step",
+        unasked="a call asks for it, jax.jit",
+    ),
     *DEVICE,
 )
 

@@ -73,7 +73,8 @@ class PyTorch:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         device = str(next(self._model.parameters()).device)
-        return {**torch_settings(), "compiled": self.compiles, "device": device}
+        compiled = self._model._compiled_call_impl is not None
+        return {**torch_settings(), "compiled": compiled, "device": device}
 
     def _inject(self, masks: contract.Masks, step: int) -> None:
         size = self._job.batch_size

@@ -7,6 +7,8 @@ import torch
 from backends.contract import Job, Unsupported
 from backends.pytorch import PyTorch
 
+_MOST_GRAPHS = 1000  # one per size of batch and mode; in a proof, which builds many models in one process, hundreds
+
 
 class PyTorchCompiled(PyTorch):
     """`model.compile()`; the optimizer's step stays as it is. Each size of batch is compiled once."""
@@ -16,7 +18,10 @@ class PyTorchCompiled(PyTorch):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         _try_compiler(self._device)
-        self._model.compile(dynamic=False)
+        # What is not compiled, or no longer, is an error, and not silently eager.
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        self._model.compile(dynamic=False, fullgraph=True)
 
 
 def _try_compiler(device: torch.device) -> None:

@@ -37,6 +37,12 @@ class Model(nn.Sequential):
             self.extend(self._build(shape, image if len(shape.input) == 1 else None))
             image = None if isinstance(shape.layer, Dense) else image
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Its parent's, written here: `torch.compile` takes no graph from a `forward` of PyTorch's own containers."""
+        for layer in self:
+            x = layer(x)
+        return x
+
     def tensors(self) -> Iterator[tuple[str, Tensor, Shape | None]]:
         """Name, tensor and image of every weight, as they are now: moving a model replaces some of its tensors."""
         for name, (module, attribute, image) in self.places.items():

@@ -58,7 +58,7 @@ class Reference:
         return None
 
     def settings(self) -> dict[str, str | int | bool | None]:
-        return {"dtype": "float64", "compiled": False}
+        return {"dtype": "float64", "compiled": False, "device": "cpu"}
 
     def _train_step(self, batch: Order, masks: list[np.ndarray] | None) -> float:
         logits = self._forward(self._images[batch], self._draw(len(batch)) if masks is None else masks)

@@ -131,7 +131,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         ),
         "jax": Entry(
-            title="JAX, an epoch in one compiled scan",
+            title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
             adapter="backends.jax_scan:Jax",
             environment="jax",
             granularity="epoch",

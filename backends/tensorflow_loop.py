@@ -31,14 +31,13 @@ class TensorFlow:
             for name, w in self._weights.items()
         }
         self._step = tf.Variable(0.0)
-        # A function of this object and no other: a decorator's would keep one trace for all instances.
-        self._epoch = tf.function(self._train, reduce_retracing=True)
         self._logits = tf.function(self._predict)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # Variables: a constant that a function uses is copied into it.
         self._images = tf.Variable(images, trainable=False)
         self._labels = tf.Variable(labels, trainable=False)
+        self._epoch = tf.function(self._train, reduce_retracing=True)  # of these variables
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, variable in (self._weights | self._state).items():
@@ -65,7 +64,11 @@ class TensorFlow:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         device = next(iter(self._weights.values())).device
-        return {**tensorflow_device.tensorflow_settings(), "compiled": False, "device": device}
+        return {
+            **tensorflow_device.tensorflow_settings(),
+            "compiled": bool(tf.config.optimizer.get_jit()),
+            "device": device,
+        }
 
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
         return forward(self._job.workload, self._weights | self._state, images, [], training=False)[0]

@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nbench: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        kept = (
+            "the same command goes on where it stopped" if options.command == _RUN_COMMAND else "what had ended is kept"
+        )
+        print(f"\nbench: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,7 +119,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument(
         "--timeout", type=_count, default=1800, metavar="S", help="seconds a job may go on without an epoch's end"
     )
-    run.set_defaults(command="bench.commands:run")
+    run.set_defaults(command=_RUN_COMMAND)
 
 
 def _add_prove(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -163,6 +166,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 _PROVE = "Holds every backend to the float64 reference on small models. Reports show the proofs that apply to them."
+_RUN_COMMAND = "bench.commands:run"
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
 
 

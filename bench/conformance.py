@@ -16,6 +16,8 @@ from specs.initial import epoch_order, initial_weights
 
 INFINITE = 1e9  # JSON has no infinity
 _TRIES = 5
+_LEAST_PAUSE = 0.1  # seconds in which a step of any model here is over
+_DEVICE_WORDS = {"cuda": ("cuda", "gpu"), "mps": ("mps", "gpu", "metal")}  # how frameworks call a kind of device
 _LOUD = np.float32(100.0)  # makes logits of size 1 to hundreds
 
 
@@ -63,11 +65,15 @@ def check_epoch(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_calls(make: MakeBackend, case: Case) -> Finding:
-    """One call over k full batches and a partial one is k + 1 calls of a batch each; twice, so that state must stay."""
+    """One call over k full batches and a partial one is k + 1 calls of a batch each; and training goes on as it was.
+
+    Twice, with a prediction between in one of the two, as runs have: what training keeps must survive both.
+    """
     whole, parts = ready(make, case), ready(make, case)
     for _ in range(2):
         loss = whole.train_epoch(case.order, case.masks)
         losses = [parts.train_epoch(*batch) for batch in case.batches()]
+        whole.predict(case.shown)
     mean = float(np.average(losses, weights=[len(order) for order, _ in case.batches()]))
     deviations = {"loss": abs(loss - mean) / tolerances.loss(case.depth)}
     for name, value in weight_differences(whole.get_weights(), parts.get_weights()):
@@ -144,7 +150,8 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
     backend.train_epoch(case.order)
     before = {name: value.copy() for name, value in backend.get_weights().items()}
     logits, again = backend.predict(case.shown), backend.predict(case.shown)
-    part, empty = backend.predict(case.shown[:7]), tolerances.logits(case.depth)
+    part, alone = backend.predict(case.shown[:7]), tolerances.logits(case.depth)
+    settings, kind = backend.settings(), case.job.device.partition(":")[0]
     wrong = {
         "the images were changed": not np.array_equal(images, case.images),
         "the labels were changed": not np.array_equal(labels, case.labels),
@@ -152,10 +159,14 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
         "weights got are no copies": worst(weight_differences(initial, kept)) > 0,
         "predicting trained": worst(weight_differences(backend.get_weights(), before)) > 0,
         "predicting twice differs": not np.array_equal(logits, again),
-        "predicting depends on the batch": difference(part, logits[:7]) > empty,
+        "predicting depends on the batch": difference(part, logits[:7]) > alone,
         "shape of the logits": logits.shape != (len(case.shown), case.job.workload.input.classes),
         "type of the logits": str(logits.dtype) != "float32",
         "type of the weights": {str(value.dtype) for value in initial.values()} != {"float32"},
+        f"the device is {settings['device']}": not any(
+            word in str(settings["device"]).lower() for word in _DEVICE_WORDS.get(kind, (kind,))
+        ),
+        "compiled or not, unlike the job": case.job.mode == "matched" and settings["compiled"] != case.job.compiled,
     }
     return finding("purity", {what: INFINITE if is_so else 0.0 for what, is_so in wrong.items()})
 
@@ -175,7 +186,7 @@ def check_long(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_sync(make: MakeBackend, case: Case) -> Finding:
-    """`sync` returns when the work is done: reading the weights after it takes no longer than reading them again.
+    """`sync` returns when the work is done: reading the weights at once takes no longer than after a pause.
 
     The least of several tries, so that only what is always late is found late.
     """
@@ -186,14 +197,17 @@ def check_sync(make: MakeBackend, case: Case) -> Finding:
     backend.train_epoch(order)  # compiles
     shares = []
     for _ in range(_TRIES):
-        begin = clock.wall()
-        backend.train_epoch(order)
-        backend.sync()
-        synced = clock.wall()
-        backend.get_weights()
-        read = clock.wall()
-        backend.get_weights()
-        shares.append(((read - synced) - (clock.wall() - read)) / (synced - begin))
+        readings = []
+        for waiting in (0.0, 1.0):
+            begin = clock.wall()
+            backend.train_epoch(order)
+            backend.sync()
+            seconds = clock.wall() - begin
+            measure.pause(waiting * (seconds + _LEAST_PAUSE))
+            begin = clock.wall()
+            backend.get_weights()
+            readings.append(clock.wall() - begin)
+        shares.append((readings[0] - readings[1]) / seconds)
     return finding("sync", {"work after it": max(min(shares), 0.0) / tolerances.UNSYNCED_SHARE})
 
 

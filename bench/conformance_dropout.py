@@ -1,8 +1,9 @@
 """The check of a framework's own dropout, which timed runs use: share kept, scale, and fresh for every value.
 
-A model of one dense layer on dropped images, its weights at 0, in which example e lights the pixels of channel e alone:
-then the weights of those pixels have moved after the epoch exactly where dropout kept them. So what it kept is read
-off the weights; the reference, given that, must reach the same weights, which proves the scale.
+A model of one dense layer behind two dropouts (of images, and of the vector they become), its weights at 0, in which
+example e lights the pixels of channel e alone: then the weights of those pixels have moved after the epoch exactly
+where both dropouts kept them. So what they kept together is read off the weights; the reference, given that, must reach
+the same weights, which proves the scales.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from specs.model import Dropout
 from specs.proof import DROPOUT_ALIKE, DROPOUT_EXAMPLES, DROPOUT_PROBE
 
 _UNITS = 100  # the pixels of one channel
+_KERNEL = "3.kernel"
 
 
 def check_dropout(make: MakeBackend, job: Job) -> Finding:
@@ -37,20 +39,21 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
         backend.set_weights(initial_weights(DROPOUT_PROBE, 0))
         backend.train_epoch(case.order)
         found, reference = backend.get_weights(), make_reference(case)
-        kept.append(_read(found["2.kernel"]))
-        reference.train_epoch(case.order, [_as_mask(kept[-1])])
+        kept.append(_read(found[_KERNEL]))
+        mask = _as_mask(kept[-1])
+        reference.train_epoch(case.order, [mask, mask.reshape(len(mask), -1)])
         for name, value in weight_differences(found, reference.get_weights()):
             deviations[f"scale, epoch {epoch}, {name}"] = value / tolerances.weights(len(case.order) // job.batch_size)
         logits = difference(backend.predict(images), reference.predict(images))
         deviations["on in prediction"] = logits / (tolerances.logits(1) + 10 * tolerances.weights(epoch + 1))
     deviations["the same for a whole batch"] = _share_alike(make, job) / tolerances.DROPOUT_ALIKE_SHARE
-    counts = _counts(np.stack(kept), _rate(), job.batch_size)
+    counts = _counts(np.stack(kept), _share(), job.batch_size)
     deviations |= {name: abs(value) / tolerances.DROPOUT_DEVIATIONS for name, value in counts.items()}
     return finding("dropout", deviations)
 
 
 def _share_alike(make: MakeBackend, job: Job) -> float:
-    """The share of pixels that dropout kept, or dropped, for all examples of a batch: fair throws leave 1 in 100.
+    """The share of pixels that dropout kept, or dropped, for all examples of a batch: fair throws leave 1 in 1,000.
 
     16 images all alike, one of each class: the weights of a pixel move by the same for every class, that is by 0, only
     where it was kept for all examples, or for none.
@@ -60,13 +63,14 @@ def _share_alike(make: MakeBackend, job: Job) -> float:
     images = np.ones((size, *DROPOUT_ALIKE.input.shape), np.float32)
     backend = ready(make, Case(job=job, images=images, labels=np.arange(size), order=np.arange(size)))
     backend.train_epoch(np.arange(size))
-    moved = np.ptp(backend.get_weights()["2.kernel"], axis=1)  # (pixels,); a multiple of the step of one example
+    moved = np.ptp(backend.get_weights()[_KERNEL], axis=1)  # (pixels,); a multiple of the step of one example
     step = DROPOUT_ALIKE.optimizer.learning_rate / size
     return float((moved < 0.5 * step).mean())
 
 
-def _rate() -> float:
-    return next(layer.rate for layer in DROPOUT_PROBE.layers if isinstance(layer, Dropout))
+def _share() -> float:
+    """What both dropouts keep together."""
+    return float(np.prod([1.0 - layer.rate for layer in DROPOUT_PROBE.layers if isinstance(layer, Dropout)]))
 
 
 def _read(kernel: np.ndarray) -> np.ndarray:
@@ -83,14 +87,13 @@ def _as_mask(kept: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _counts(kept: np.ndarray, rate: float, size: int) -> dict[str, float]:
+def _counts(kept: np.ndarray, share: float, size: int) -> dict[str, float]:
     """Of what was kept (epochs, examples, units), in standard deviations from fair throws.
 
     A correlation is the mean of products of deviations from the share expected; products of pairs that overlap are
     uncorrelated, so that their sum has the variance of as many independent ones.
     """
-    share = 1.0 - rate
-    variance = share * rate
+    variance = share * (1.0 - share)
     away = kept - share
     pairs = {
         "the same in every epoch": (away[0], away[1]),

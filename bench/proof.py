@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from bench.conformance import INFINITE, Finding
 from bench.environments import Environments, adapter_of, entry
 from bench.files import write_atomically
 from bench.imported import checksum_of
-from bench.machine import Machine
+from bench.machine import Gpu, Machine
 from bench.measure import monotonic_seconds, utc
 from bench.process import Task, end_unseen, files_of, run_worker
 from bench.proving import Assignment, Line, Proven, Settled
@@ -42,7 +43,7 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         status, reason, details: how the process ended, see `bench.record.Record`; "ok" says only that all checks ran.
-        adapter_checksum: of the adapter's text and all of ours that it imports.
+        adapter_checksum, checks_checksum: of the adapter's text, and of the checks', with all of ours that they import.
         settings: what the framework itself said of threads, precision and compiler.
         pieces: the findings by model; `planned` is how many there should be.
     """
@@ -59,6 +60,7 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     machine: Machine
     versions: dict[str, str]
     adapter_checksum: str
+    checks_checksum: str
     started: str
     wall_seconds: float
     settings: dict[str, Setting]
@@ -81,7 +83,9 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if any(not finding.passed for _, finding in self.findings):
             return "not equal"
         whole = self.status == "ok" and len(self.pieces) == self.planned
-        return "proven" if whole and not any(piece.unsupported for piece in self.pieces) else "not proven"
+        return (
+            "proven" if whole and not any(piece.unsupported or piece.failed for piece in self.pieces) else "not proven"
+        )
 
 
 def make_task(
@@ -111,7 +115,7 @@ def make_task(
     )
     adapter = adapter_of(backend, mode)
     checksum = checksum_of(adapter)
-    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, machine.name))
+    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, checks_checksum(), machine.name))
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
     return Task(
         job=job,
@@ -198,6 +202,7 @@ def prove(
         machine=machine,
         versions=task.versions,
         adapter_checksum=task.adapter_checksum,
+        checks_checksum=checks_checksum(),
         started=started,
         wall_seconds=monotonic_seconds() - began,
         settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
@@ -229,6 +234,12 @@ def read_proofs(folders: Iterable[Path]) -> list[Proof]:
     return sorted(found.values(), key=lambda proof: proof.started)
 
 
+@cache
+def checks_checksum() -> str:
+    """Of the checks' text, as it is now: a proof by others is of no account."""
+    return checksum_of("bench.proving")
+
+
 def proof_of(record: Record, proofs: Sequence[Proof]) -> Proof | None:
     """The newest proof that speaks of what made a record."""
     return next((proof for proof in reversed(proofs) if _applies(proof, record)), None)
@@ -249,9 +260,10 @@ def say(proof: Proof) -> str:
         failed = ", ".join(dict.fromkeys(finding.check for _, finding in proof.findings if not finding.passed))
         times = "" if worst.deviation >= INFINITE else f", {worst.deviation:.3g} times its tolerance"
         return f"NOT EQUAL: {failed} failed; the worst is {worst.check} of '{model}', {worst.where}{times}"
-    unsupported = next((piece.unsupported for piece in proof.pieces if piece.unsupported), "")
+    whys = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in proof.pieces]
+    why = next((why for why, piece in zip(whys, proof.pieces, strict=True) if piece.unsupported or piece.failed), "")
     ended = "" if proof.status == "ok" else f"{proof.status}, "
-    return f"NOT PROVEN: {ended}{proof.reason or unsupported or 'some checks were not run'}"
+    return f"NOT PROVEN: {ended}{proof.reason or why or 'some checks were not run'}"
 
 
 def _applies(proof: Proof, record: Record) -> bool:
@@ -261,4 +273,11 @@ def _applies(proof: Proof, record: Record) -> bool:
         and (proof.backend, proof.mode, proof.device) == (job.backend, job.mode, job.device)
         and (proof.machine.name, proof.adapter_checksum) == (record.machine.name, record.adapter_checksum)
         and proof.versions == record.versions
+        and proof.checks_checksum == checks_checksum()
+        and _gpu(proof.machine, job.device) == _gpu(record.machine, job.device)
     )
+
+
+def _gpu(machine: Machine, device: str) -> Gpu | None:
+    """The GPU that a device is on a machine, its driver included."""
+    return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)

@@ -74,18 +74,11 @@ def prove(options: argparse.Namespace) -> int:
 
 
 def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
-    """The table of deviations, in units of their tolerances; then what is not proven, and why."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("backend", no_wrap=True)
-    checks = [check for check in _COLUMNS if any(deviation_of(made, check) is not None for made in proofs)]
-    for check in checks:
-        table.add_column(_COLUMNS[check], justify="right", no_wrap=True)
-    several = len({made.device for made in proofs}) > 1
-    for made in proofs:
-        name = f"{_name(made)} {made.device}" if several else _name(made)
-        style = "" if made.verdict == "proven" else "bold red"
-        table.add_row(escape(name), *(words.tolerances(deviation_of(made, check)) for check in checks), style=style)
-    console.print(table)
+    """A table of deviations, in units of their tolerances, per device and mode; then what is not proven, and why."""
+    kinds = list(dict.fromkeys((made.device, made.mode) for made in proofs))
+    for kind in kinds:
+        title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
+        console.print(_table([made for made in proofs if (made.device, made.mode) == kind], title))
     console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
     for made in proofs:
         if made.verdict != "proven":
@@ -94,6 +87,19 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
     what = "proven equal" if all(made.mode == "matched" for made in proofs) else "passed every check that applies"
     verdict = f"{equal} of {len(proofs)} {what} on {proofs[0].machine.name}"
     console.print(verdict, style="green" if equal == len(proofs) else "bold red", highlight=False)
+
+
+def _table(proofs: Sequence[Proof], title: str | None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, title=title, title_justify="left")
+    table.add_column("backend", no_wrap=True)
+    checks = [check for check in _COLUMNS if any(deviation_of(made, check) is not None for made in proofs)]
+    for check in checks:
+        table.add_column(_COLUMNS[check], justify="right", no_wrap=True)
+    for made in proofs:
+        style = "" if made.verdict == "proven" else "bold red"
+        cells = (words.tolerances(deviation_of(made, check)) for check in checks)
+        table.add_row(escape(made.backend), *cells, style=style)
+    return table
 
 
 def _name(made: Proof) -> str:

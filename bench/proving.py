@@ -6,6 +6,7 @@ Like a worker it tells what it found in lines, each as it is found, so that a pr
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -62,12 +63,17 @@ class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
 
 
 class Proven(Struct, frozen=True, kw_only=True, tag="proven"):
-    """The findings on one model, and the seed they are of; `unsupported` says why there are none."""
+    """The findings on one model, and the seed they are of; `unsupported` or `failed` says why there are none.
+
+    `details` is a traceback of what failed.
+    """
 
     model: str
     seed: int
     findings: tuple[Finding, ...]
     unsupported: str = ""
+    failed: str = ""
+    details: str = ""
 
 
 Line = Settled | Proven | End
@@ -110,6 +116,9 @@ class Prover:
             return replace(find(job, *self._examples(name)), model=name)
         except Unsupported as error:
             return Proven(model=name, seed=job.seed, findings=(), unsupported=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the other models are proven all the same
+            details = traceback.format_exc()
+            return Proven(model=name, seed=job.seed, findings=(), failed=one_line(error), details=details)
 
     def _examples(self, name: str) -> tuple[Images, Labels]:
         folder = self._assignment.folders[name]
@@ -151,10 +160,13 @@ def main(assignment_path: str, lines_path: str) -> None:
 
         status: Status = "ok"
         reason = details = ""
+        parent = os.getppid()
         try:
             module, _, name = assignment.adapter.partition(":")
             for proven in Prover(assignment, getattr(importlib.import_module(module), name), tell).pieces():
                 tell(proven)
+                if os.getppid() != parent:
+                    return  # nobody is left to read what we tell
         except Exception as error:  # noqa: BLE001 - whatever a framework raises, the proof's end is a record
             status, reason, details = "failed", one_line(error), traceback.format_exc()
         cpu = measure.cpu_seconds()

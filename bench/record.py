@@ -1,6 +1,7 @@
 """The record of one job, and runs on disk: one file per job, written whole or not at all.
 
-Format history: 1, the first; 2, the language knows padding, strides and Nesterov, and losses are the workload's own.
+Format history: 1, the first; 2, the language knows padding, strides and Nesterov, and losses are the workload's own; 3,
+records name the adapter's text, and native mode's input pipeline is read. Formats 2 and 3 are read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
 
-FORMAT = 2
+FORMAT = 3
+_READ = (2, FORMAT)
 Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
@@ -167,7 +169,7 @@ def read_record(path: Path) -> Record | None:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
     try:
         version = msgspec.json.decode(content, type=_Format).format
-        if version != FORMAT:
+        if version not in _READ:
             age, cure = ("a newer", "update this one, or") if version > FORMAT else ("an older", "for a new run")
             raise RunError(
                 f"{path}: format {version}",

@@ -41,10 +41,10 @@ KINKED_LOSS_SHARE = 2e-3
 # The share of a training step that may still be under way when `sync` has returned: none, but a clock is read.
 UNSYNCED_SHARE = 0.1
 
-# Of the dropout counts, in standard deviations: by chance in one of 1e7 proofs, a dozen counts each. See
+# Of the dropout counts, in standard deviations: by chance in one of 1e6 proofs, nearly all by the two chi-squares. See
 # `conformance_dropout` for how wrong a dropout is seen.
 DROPOUT_DEVIATIONS = 6.0
 
-# The share of pixels for which all 16 examples of a batch were kept or all dropped: 0.75^16 is 0.01, and of 100 pixels
-# ten are beyond any chance.
+# The share of pixels for which all 16 examples of a batch were kept or all dropped: 0.625^16 is 0.0005, and of 100
+# pixels ten are beyond any chance.
 DROPOUT_ALIKE_SHARE = 0.1

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Backend, Job, Labels, Logits, NativeBackend, Unsupported, Weights
+from backends.contract import Backend, Job, Labels, Logits, NativeBackend, Order, Unsupported, Weights
 from bench import data, measure
 from bench.record import End, Epoch, Line, Startup, Status
 from specs.initial import epoch_order, initial_weights
@@ -89,7 +89,7 @@ class Run:
         Raises:
             Diverged: a loss or a logit is not finite; the epoch is not told then, as it has no numbers to tell.
         """
-        order = epoch_order(self._job.workload, self._job.seed, number - 1, len(self._labels), self._job.batch_size)
+        order = self._order(number - 1)
         trained, loss = measure.measure("train", lambda: backend.train_epoch(order), backend.sync, self._clock)
         predicted, logits = measure.measure(
             "predict", lambda: backend.predict(self._test_images), backend.sync, self._clock
@@ -120,11 +120,14 @@ class Run:
         """What an epoch of a native backend's own input pipeline takes, without the training."""
         if self._job.mode == "matched":
             return None
-        native = cast("NativeBackend", backend)
+        native, expected = cast("NativeBackend", backend), len(self._order(0))
         phase, read = measure.measure("inputs", native.read_inputs, backend.sync, self._clock)
-        if read > len(self._labels):
-            raise ValueError(f"the input pipeline read {read} examples of {len(self._labels)}")
+        if read != expected:
+            raise ValueError(f"the input pipeline read {read} examples instead of {expected}")
         return phase
+
+    def _order(self, epoch: int) -> Order:
+        return epoch_order(self._job.workload, self._job.seed, epoch, len(self._labels), self._job.batch_size)
 
 
 def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:

@@ -525,32 +525,104 @@ class OneMaskForAllExamples(_OtherDropout):
         return np.broadcast_to(self._random.random_sample((1, *shape[1:])) < share, shape)
 
 
-# Mutant -> a workload on which it must be caught; see `test_conformance.CASES`.
+class VectorDropoutOfItsOwnRate(_OtherDropout):
+    def draw(self, shape, share):
+        return self._random.random_sample(shape) < (0.1 if len(shape) == 2 else share)
+
+
+class OneRateForAllDropouts(_OtherDropout):
+    def draw(self, shape, share):
+        return (self._random.random_sample(shape) < 0.75) * share / 0.75
+
+
+class SecondDropoutIsOff(_OtherDropout):
+    def _draw(self, examples):
+        first, *others = super()._draw(examples)
+        return [
+            first,
+            *(np.full(mask.shape, 1 - layer.rate) for mask, layer in zip(others, self.drops()[1:], strict=True)),
+        ]
+
+    def drops(self):
+        return [layer for layer in self._layers if layer.drops]
+
+    def draw(self, shape, share):
+        return self._random.random_sample(shape) < share
+
+
+class OneRandomKeyForAllDropouts(_OtherDropout):
+    def _draw(self, examples):
+        self._seed = self._random.randint(2**31)
+        return super()._draw(examples)
+
+    def draw(self, shape, share):
+        return np.random.RandomState(self._seed).random_sample(shape) < share
+
+
+class PredictionForgetsOptimizerState(Reference):
+    def predict(self, images):
+        self._update = build_update(self._job.workload.optimizer)
+        return super().predict(images)
+
+
+class EvaluationModeSticks(Reference):
+    """`model.eval()` in prediction, and no `train()` after it: batch norm then trains on its averages."""
+
+    _evaluated = False
+
+    def predict(self, images):
+        self._evaluated = True
+        return super().predict(images)
+
+    def _forward(self, images, masks):
+        if masks is None or not self._evaluated:
+            return super()._forward(images, masks)
+        states = [dict(layer.state) for layer in self._layers]
+        super()._forward(images, masks)  # what its derivatives need
+        for layer, state in zip(self._layers, states, strict=True):
+            layer.state = state
+        return super()._forward(images, None)
+
+
+class KerasDefaults(_OtherOptimizer):
+    """A constant of the spec that was never given to the framework."""
+
+    changes = {"learning_rate": 1e-3, "rho": 0.9, "beta_1": 0.9, "beta_2": 0.999}
+
+
+class SaysAnotherDevice(Reference):
+    """A build for GPUs that silently runs on the CPU."""
+
+    def settings(self):
+        return {**super().settings(), "device": "/device:GPU:0"}
+
+
+# Mutant -> a workload on which it must be caught; of the proof.
 MUTANTS = {
     SumsTheLoss: "softmax",
     SkipsTheLastBatch: "softmax",
     AveragesBatchMeans: "softmax",
     IgnoresTheOrder: "softmax",
-    TransposesAKernel: "dropout",
+    TransposesAKernel: "dropout after flatten",
     EditsItsInput: "softmax",
     ReturnsSoftmax: "softmax",
     ReturnsFloat64: "softmax",
-    DropsWhilePredicting: "dropout",
+    DropsWhilePredicting: "dropout after flatten",
     NeverTrains: "softmax",
     TrainsWhilePredicting: "softmax",
-    ForgetsOptimizerState: "mlp",
-    IgnoresTheMasks: "dropout",
-    DropsNothingByItself: "dropout",
-    DropsWithoutASeed: "dropout",
-    OtherFormOfAdam: "strides",
-    ForgetsNesterov: "batch norm",
-    AveragesTheUnbiasedVariance: "batch norm",
-    NormalisesByTheBatchWhilePredicting: "batch norm",
-    PadsAtTheStart: "strides",
-    WrongEpsilon: "mlp",
-    WrongEpsilonForm: "mlp",
-    WrongLearningRate: "mlp",
-    WrongDecay: "mlp",
+    ForgetsOptimizerState: "tanh mlp",
+    IgnoresTheMasks: "dropout after flatten",
+    DropsNothingByItself: "dropout after flatten",
+    DropsWithoutASeed: "dropout after flatten",
+    OtherFormOfAdam: "strides, same, adam after",
+    ForgetsNesterov: "batch norm, nesterov",
+    AveragesTheUnbiasedVariance: "batch norm, nesterov",
+    NormalisesByTheBatchWhilePredicting: "batch norm, nesterov",
+    PadsAtTheStart: "strides, same, adam after",
+    WrongEpsilon: "tanh mlp",
+    WrongEpsilonForm: "tanh mlp",
+    WrongLearningRate: "tanh mlp",
+    WrongDecay: "tanh mlp",
     OwnInitialWeights: "softmax",
     MisnamesAWeight: "softmax",
     SwapsHeightAndWidth: "softmax",
@@ -560,30 +632,38 @@ MUTANTS = {
     ScalesByTheNominalBatch: "softmax",
     SoftmaxTwice: "softmax",
     ClipsProbabilities: "softmax",
-    StartsItsAverageAtOne: "mlp",
-    NesterovByTheNewVelocity: "batch norm",
-    AdamWithOneBeta: "strides",
-    AdamWithEpsilonInside: "strides",
-    AdagradOfTheNorm: "adagrad",
-    AddsTheDecayToTheGradient: "adamw",
+    StartsItsAverageAtOne: "tanh mlp",
+    NesterovByTheNewVelocity: "batch norm, nesterov",
+    AdamWithOneBeta: "strides, same, adam after",
+    AdamWithEpsilonInside: "strides, same, adam after",
+    AdagradOfTheNorm: "quadratic, adagrad inside",
+    AddsTheDecayToTheGradient: "adamw after",
     SlowsDownLate: "softmax",
-    TrainsInHalfPrecision: "mlp",
-    MultipliesInTf32: "aligned",
-    OtherEpsilonOfBatchNorm: "batch norm",
-    SwapsBatchNormsMomentum: "batch norm",
-    ForgetsTheLeak: "strides",
-    FlattensChannelsFirst: "dropout",
+    TrainsInHalfPrecision: "tanh mlp",
+    MultipliesInTf32: "sizes for tensor cores",
+    OtherEpsilonOfBatchNorm: "batch norm, nesterov",
+    SwapsBatchNormsMomentum: "batch norm, nesterov",
+    ForgetsTheLeak: "strides, same, adam after",
+    FlattensChannelsFirst: "dropout after flatten",
     SlopeAtZero: "digits, relu",
-    SharesTiesAmongAll: "digits",
+    SharesTiesAmongAll: "digits, tanh",
     SharesItsWeights: "softmax",
     SeedsMoreThanDropout: "softmax",
     DependsOnTheCall: "softmax",
-    ReturnsBeforeItIsDone: "mlp",
-    DropsWhatItShouldKeep: "dropout",
-    KeepsALittleMore: "dropout",
-    ForgetsToScale: "dropout",
-    RepeatsItsMaskEveryStep: "dropout",
-    RepeatsItsMasksEveryEpoch: "dropout",
-    DropsWholeRows: "dropout",
-    OneMaskForAllExamples: "dropout",
+    ReturnsBeforeItIsDone: "tanh mlp",
+    DropsWhatItShouldKeep: "dropout after flatten",
+    KeepsALittleMore: "dropout after flatten",
+    ForgetsToScale: "dropout after flatten",
+    RepeatsItsMaskEveryStep: "dropout after flatten",
+    RepeatsItsMasksEveryEpoch: "dropout after flatten",
+    DropsWholeRows: "dropout after flatten",
+    OneMaskForAllExamples: "dropout after flatten",
+    VectorDropoutOfItsOwnRate: "dropout after flatten",
+    OneRateForAllDropouts: "dropout after flatten",
+    SecondDropoutIsOff: "dropout after flatten",
+    OneRandomKeyForAllDropouts: "dropout after flatten",
+    PredictionForgetsOptimizerState: "dropout after flatten",
+    EvaluationModeSticks: "batch norm, nesterov",
+    KerasDefaults: "strides, same, adam after",
+    SaysAnotherDevice: "softmax",
 }

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from backends.gaps import FEATURES, GAPS
 from backends.reference import Reference
 from backends.registry import BACKENDS
+from backends.terms import terms_of
 from bench import proof
 from bench.cases import make_case
 from bench.conformance import BEHAVES, COMPUTES, NATIVE, check_long, check_sync
@@ -25,45 +26,25 @@ from bench.machine import this_machine
 from bench.proving import prove
 from conftest import FRAMEWORKS, make_job
 from mutants import MUTANTS, ReturnsFloat64, WrongEpsilon
-from specs.model import Conv2d, Dense, Flatten, Input, MaxPool2d
-from specs.proof import BEHAVIOUR, LONG, MODELS, small
+from specs.model import Conv2d
+from specs.proof import BEHAVIOUR, LONG, MODELS
 
 ELSEWHERE = {"long": check_long, "sync": check_sync, "dropout": lambda make, case: check_dropout(make, case.job)}
 CHECKS = {**COMPUTES, **BEHAVES, **ELSEWHERE}
 
 
-def digits(activation):
-    """A convolution and a pool on images whose margins are exactly 0, where relu'(0) and ties decide."""
-    convolution = Conv2d(filters=2, kernel_size=(3, 3), strides=(1, 1), padding="valid", activation=activation)
-    layers = (convolution, MaxPool2d(pool_size=(4, 4)), Flatten(), Dense(units=10, activation="linear"))
-    return small(activation, layers=layers, input=Input(shape=(28, 28, 1), classes=10))
-
-
-# Workload -> the model, and which checks run on it besides those that run on all.
-CASES = {
-    "softmax": (MODELS["softmax"], ("long",)),
-    "mlp": (LONG["tanh mlp"], ("sync",)),
-    "dropout": (MODELS["dropout after flatten"], ("dropout",)),
-    "batch norm": (MODELS["batch norm, nesterov"], ()),
-    "strides": (MODELS["strides, same, adam after"], ()),
-    "adagrad": (MODELS["quadratic, adagrad inside"], ()),
-    "adamw": (MODELS["adamw after"], ()),
-    "aligned": (MODELS["sizes for tensor cores"], ()),
-    "digits": (digits("tanh"), ()),
-    "digits, relu": (digits("relu"), ()),
-}
+# Model of the proof -> checks that run on it besides those that run on all.
+MORE = {"softmax": ("long",), "tanh mlp": ("sync",), "dropout after flatten": ("dropout",)}
+CASES = {name: ({**MODELS, **LONG}[name], MORE.get(name, ())) for name in dict.fromkeys(MUTANTS.values())}
 
 
 @pytest.fixture(scope="module")
 def cases(mnist_5k, places):
     """A case per workload, made once; small, as the reference takes its time."""
-    images, labels = read_part(Path(mnist_5k.folder), "train")
     made = {}
     for name, (workload, _) in CASES.items():
-        if workload.input.shape != (28, 28, 1):
-            images, labels = read_part(Path(materialise("synthetic", workload.input, places).folder), "train")
-        else:
-            images, labels = read_part(Path(mnist_5k.folder), "train")
+        own = mnist_5k if workload.input.shape == (28, 28, 1) else materialise("synthetic", workload.input, places)
+        images, labels = read_part(Path(own.folder), "train")
         spread = np.arange(0, 4000, 3)  # over one prediction batch, and all digits, which lie sorted
         made[name] = make_case(make_job(workload, batch_size=9), images[spread], labels[spread])
     return made
@@ -260,6 +241,36 @@ def test_no_other_seed_excuses_a_wrong_formula_or_a_fault_that_is_no_flip():
     seeds.clear()
     assert not prove(WrongPrediction, job, images, labels).findings[0].passed
     assert set(seeds) == {0}
+
+
+def test_no_constant_of_the_small_models_is_a_default_of_any_framework():
+    """Else one that an adapter forgot to give would not be noticed."""
+    words = {
+        "learning_rate": "learning rate",
+        "initial_accumulator": "first accumulator",
+        "weight_decay": "adamw's weight decay",
+        **{name: name for name in ("momentum", "rho", "epsilon")},
+    }
+    defaults: dict[str, set] = {}
+    for backend in FRAMEWORKS:
+        for stand in terms_of(backend).stands:
+            defaults.setdefault(stand.term, set()).add(stand.default)
+    found = 0
+    for name, workload in MODELS.items():
+        if workload.name != "cnn" or name == "cnn":
+            continue  # a packaged one
+        tag = str(workload.optimizer.__struct_config__.tag)
+        for constant, word in words.items():
+            value = getattr(workload.optimizer, constant, None)
+            term = word if word in defaults else f"{tag.replace('adamw', 'adam')}'s {word}"
+            if value and term in defaults:
+                assert value not in defaults[term], (name, term)
+                found += 1
+        for layer in workload.layers:
+            if hasattr(layer, "momentum"):
+                assert layer.epsilon not in defaults["batch norm's epsilon"]
+                assert layer.momentum not in defaults["batch norm's momentum"]
+    assert found > 20
 
 
 def test_the_models_hold_all_of_the_language():

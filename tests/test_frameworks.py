@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from bench.record import read_run
 from bench.report.frame import epochs_frame, summarise
 from bench.report.tables import print_table
 from bench.runner import make_tasks, run_tasks
-from conftest import FRAMEWORKS
+from conftest import FRAMEWORKS, make_job
 from specs.loading import find_suite, find_workload
 from test_ends import Watcher
 
@@ -122,6 +123,57 @@ print({tensor.device.type for _, tensor, _ in model.tensors()})
     variables = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [environments.require("pytorch"), "-c", code]
     assert subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout == "{'meta'}\n"
+
+
+def answer(code, backend, environments, **job):
+    """What a backend's environment prints: `code` has the job in `job`, and two batches of images and labels."""
+    before = """
+import sys
+import msgspec
+import numpy as np
+from backends.contract import Job
+job = msgspec.json.decode(sys.stdin.read(), type=Job)
+images, labels = np.zeros((64, 28, 28, 1), np.float32), np.zeros(64, np.int64)
+"""
+    job = make_job(backend=backend, compiled=entry(backend).compiled, **job)
+    variables = {**os.environ, **entry(backend).variables, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
+    command, given = [environments.require(backend), "-c", before + code], msgspec.json.encode(job).decode()
+    return subprocess.run(
+        command, env=variables, input=given, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+@pytest.mark.framework
+def test_what_is_called_compiled_is(environments):
+    """A `forward` of PyTorch's containers is skipped by the compiler, silently; flatten and linear are two calls."""
+    code = """
+from torch._dynamo.utils import counters
+from backends.pytorch_compiled import PyTorchCompiled
+backend = PyTorchCompiled(job)
+counters.clear()
+backend.load(images, labels)
+backend.train_epoch(np.arange(32))
+print(counters["stats"]["calls_captured"], counters["stats"]["unique_graphs"], backend.settings()["compiled"])
+"""
+    assert answer(code, "pytorch-compiled", environments) == ["2", "1", "True"]
+
+
+@pytest.mark.framework
+def test_no_convolution_of_jax_stands_in_a_loop_on_a_cpu_and_other_models_train_in_one(environments):
+    code = """
+from backends.jax_scan import Jax
+backend = Jax(job)
+backend.load(images, labels)
+called = []
+train = backend._train
+backend._train = lambda *given: (called.append(train.lower(*given).compile().as_text()), train(*given))[1]
+backend.train_epoch(np.arange(64))
+product = "convolution" if "conv2d" in str(job.workload).lower() else "dot"
+looped = [any(product in line and "while/body" in line for line in text.splitlines()) for text in called]
+print(len(called), sum(looped))
+"""
+    assert answer(code, "jax", environments, workload="cnn") == ["2", "0"]
+    assert answer(code, "jax", environments, workload="softmax") == ["1", "1"]
 
 
 NATIVE = [name for name in FRAMEWORKS if entry(name).native]

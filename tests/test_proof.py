@@ -14,8 +14,8 @@ from test_report import make_record
 from bench import proof
 from bench.conformance import Finding
 from bench.environments import Environments
-from bench.machine import this_machine
-from bench.proof import Proof, proof_of, read_proofs, say, write_proof
+from bench.machine import Gpu, this_machine
+from bench.proof import Proof, checks_checksum, proof_of, read_proofs, say, write_proof
 from bench.prove import print_proofs
 from bench.proving import Proven
 from bench.report.document import Folded, Table
@@ -39,6 +39,7 @@ def made_proof(**changes) -> Proof:
         "machine": replace(this_machine(), name="m"),
         "versions": {},
         "adapter_checksum": "a",
+        "checks_checksum": checks_checksum(),
         "started": "2026-01-01T00:00:00Z",
         "wall_seconds": 1.0,
         "settings": {},
@@ -74,7 +75,7 @@ def test_a_planted_wrong_epsilon_turns_the_proof_red_and_says_where(tmp_path, pl
 @pytest.mark.parametrize(
     ("adapter", "status", "reason"),
     [
-        ("tests.faulty:Raises", "failed", "ValueError: the framework says no"),
+        ("tests.faulty:Raises", "ok", f"'{MODEL}': ValueError: the framework says no"),
         ("tests.faulty:IsKilled", "killed", "signal SIGKILL"),
         ("tests.faulty:Exits", "failed", "exit code 7"),
         ("tests.faulty:CannotBuild", "ok", "no float32 here"),
@@ -141,6 +142,39 @@ def test_a_proof_speaks_of_one_backend_device_machine_versions_and_adapter_only(
     assert [proof_of(other, proofs) for other in others] == [None] * len(others)
     newer = made_proof(started="2026-02-01T00:00:00Z", pieces=(piece(2.0),))
     assert proof_of(record(), [*proofs, newer]) == newer
+
+
+def test_a_proof_by_other_checks_or_of_another_gpu_is_of_no_account():
+    gpus = [Gpu(index=0, uuid=uuid, name="G", memory_bytes=1, driver="1") for uuid in ("GPU-a", "GPU-b")]
+    here, there = (replace(this_machine(), name="m", gpus=(gpu,)) for gpu in gpus)
+    on_gpu = made_proof(device="cuda:0", machine=here)
+    assert proof_of(record(job={"device": "cuda:0"}, machine=here), [on_gpu]) == on_gpu
+    assert proof_of(record(job={"device": "cuda:0"}, machine=there), [on_gpu]) is None
+    assert proof_of(record(), [made_proof(checks_checksum="old")]) is None
+
+
+def test_of_two_machines_the_worse_verdict_is_never_hidden():
+    other = replace(this_machine(), name="n")
+    proofs = [made_proof(pieces=(piece(2.0),)), made_proof(machine=other, key="n")]
+    records = [record(), record(machine=other)]
+    for order in (records, records[::-1]):
+        assert proof_line(order, proofs).startswith("NOT EQUAL")
+        assert {row[0]: row[4][:9] for row in table(order, proofs)} == {
+            "pytorch m": "NOT EQUAL",
+            "pytorch n": "proven on",
+        }
+    gpu = made_proof(device="cuda:0", pieces=(piece(2.0),))
+    assert proof_line([record(), record(job={"device": "cuda:0"})], [gpu]).startswith("NOT EQUAL")
+
+
+def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_report():
+    old = replace(make_record("b", backend="theano"), adapter_checksum="a")
+    assert table([old], [made_proof(backend="theano")])[0][4] == "not a backend of this version of the bench"
+    unsupported = replace(record(), status="unsupported")
+    assert table([record(key="c"), unsupported], [made_proof()])[0][4].startswith("proven on")
+    assert fairness_blocks([unsupported], []) == []
+    rounds = [record(), record(key="c", job={"round": 1})]
+    assert table(rounds, [])[0][2] == "raced alone"
 
 
 def test_what_is_no_proof_is_left_out(tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from backends.gaps import GAPS
 from backends.registry import BACKENDS
@@ -14,10 +15,11 @@ from bench.report import words
 from bench.report.document import Block, Folded, Heading, Table, Text
 
 _ALIKE = (
-    "Every matched backend started each training from the same initial weights (drawn once in NumPy and given to it),"
-    " saw the same batches in the same order, and used the same update formulas with the same constants. Accuracy and"
-    " loss were computed by the bench from the logits, of the last epoch, never of the best. What differs is dropout:"
-    " timed runs use each framework's own generator, whose share, scale and freshness the proof checks."
+    "In matched mode every backend is given the same initial weights (drawn once in NumPy), the same batches in the"
+    " same order, and the same update formulas with the same constants. The table says how far that was so: by"
+    " checksums that the workers read back in this run, and by a proof. Accuracy and loss were computed by the bench"
+    " from the logits, of the last epoch, never of the best. What differs is dropout: timed runs use each framework's"
+    " own generator, whose share, scale and freshness the proof checks."
 )
 _PROOF = (
     "The proof (`bench prove`) holds a backend to a reference in float64, through the very calls that are timed: its"
@@ -33,83 +35,104 @@ _CONTRACT = (
 _CHECKS = ("prediction", "steps", "epoch", "long", "calls", "order", "extremes", "repeat", "purity", "sync", "dropout")
 
 
+class _Contestant(NamedTuple):
+    """Who is proven or not: a backend on a device of a machine."""
+
+    backend: str
+    device: str
+    machine: str
+
+
 def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof]) -> list[Block]:
     """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps."""
     matched = [record for record in records if record.job.mode == "matched"]
-    backends = list(dict.fromkeys(record.job.backend for record in matched if record.job.backend in BACKENDS))
-    if not backends:
-        return []
     applied = _applied(matched, proofs)
+    if not applied:
+        return []
+    names = _names(list(applied))
+    columns = ("backend", "races", "same initial weights", "same batches", "equal to the reference")
+    rows = [(names[who], *_row(who, matched, proof)) for who, proof in applied.items()]
     blocks: list[Block] = [
         Heading("Why the comparison is fair", 2),
         Text(_ALIKE),
-        Table(
-            ("backend", "races", "same initial weights", "same batches", "equal to the reference"),
-            _rows(matched, applied),
-        ),
+        Table(columns, tuple(rows)),
         Text(_PROOF),
     ]
-    proven = {key: proof for key, proof in applied.items() if proof is not None}
-    if proven:
-        several = len({device for _, device in proven}) > 1
-        rows = [
-            (f"{b} {d}" if several else b, *(words.tolerances(deviation_of(proof, check)) for check in _CHECKS))
-            for (b, d), proof in proven.items()
-        ]
-        blocks.append(Table(("largest deviation", *_CHECKS), tuple(rows)))
-    blocks += [
-        Folded("The contract: what each framework would have done, and what it was made to do", _contract(backends)),
-        Folded("Gaps: what a backend does not do, or was not proven to", _gaps(backends)),
+    found = [
+        (names[who], *(words.tolerances(deviation_of(proof, check)) for check in _CHECKS))
+        for who, proof in applied.items()
+        if proof is not None
     ]
-    return blocks
+    if found:
+        blocks.append(Table(("largest deviation", *_CHECKS), tuple(found)))
+    known = list(dict.fromkeys(who.backend for who in applied if who.backend in BACKENDS))
+    return [
+        *blocks,
+        Folded("The contract: what each framework would have done, and what it was made to do", _contract(known)),
+        Folded("Gaps: what a backend does not do, or was not proven to", _gaps(known)),
+    ]
 
 
 def proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
     """One line for a terminal: which of a run's backends are proven on this machine, and what to type for the rest."""
     applied = _applied([record for record in records if record.job.mode == "matched"], proofs)
-    left = {backend: proof for (backend, _), proof in applied.items() if proof is None or proof.verdict != "proven"}
-    wrong = [backend for backend, proof in left.items() if proof is not None and proof.verdict == "not equal"]
+    wrong = [who.backend for who, proof in applied.items() if proof is not None and proof.verdict == "not equal"]
     if wrong:
-        return f"NOT EQUAL to the reference on this machine: {', '.join(wrong)}. See the report."
-    left.pop("reference", None)
+        return f"NOT EQUAL to the reference on this machine: {', '.join(dict.fromkeys(wrong))}. See the report."
+    left = [
+        who.backend
+        for who, proof in applied.items()
+        if (proof is None or proof.verdict != "proven") and who.backend != "reference"
+    ]
+    left = list(dict.fromkeys(left))
     if left:
-        some = f" --backend {','.join(left)}" if len(left) < len(applied) else ""
+        some = f" --backend {','.join(left)}" if len(left) < len({who.backend for who in applied}) else ""
         return f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove{some}"
     return "Proven equal to the float64 reference on this machine: all backends." if applied else ""
 
 
-def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[tuple[str, str], Proof | None]:
-    """By backend and device, the proof that speaks of all its records; None where one of them has none."""
-    found: dict[tuple[str, str], Proof | None] = {}
+_WORST_FIRST = ("not equal", None, "not proven", "proven")
+
+
+def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contestant, Proof | None]:
+    """By contestant the worst of the proofs that speak of its records; None where one of them has none."""
+    found: dict[_Contestant, list[Proof | None]] = defaultdict(list)
     for record in records:
-        key = record.job.backend, record.job.device
-        proof = proof_of(record, proofs)
-        found[key] = proof if found.get(key, proof) is not None else None
-    return found
+        if record.status != "unsupported":
+            who = _Contestant(record.job.backend, record.job.device, record.machine.name)
+            found[who].append(proof_of(record, proofs))
+    return {who: min(own, key=lambda proof: _WORST_FIRST.index(proof and proof.verdict)) for who, own in found.items()}
 
 
-def _rows(records: Sequence[Record], applied: Mapping[tuple[str, str], Proof | None]) -> tuple[tuple[str, ...], ...]:
+def _names(contestants: Sequence[_Contestant]) -> dict[_Contestant, str]:
+    """The backend, with device and machine where there are several."""
+    devices, machines = ({who[part] for who in contestants} for part in (1, 2))
+    return {
+        who: " ".join([who.backend, *[who.device] * (len(devices) > 1), *[who.machine] * (len(machines) > 1)])
+        for who in contestants
+    }
+
+
+def _row(who: _Contestant, records: Sequence[Record], proof: Proof | None) -> tuple[str, ...]:
+    """Races, how many began and went alike, and the proof's verdict, of one contestant."""
     races: dict[object, list[Record]] = defaultdict(list)
     for record in records:
         if record.startup is not None:
-            job = record.job
-            races[meaning(job.workload), record.data.checksum, job.seed, job.batch_size].append(record)
-    rows = []
-    for (backend, device), proof in applied.items():
-        own = [race for race in races.values() if any(_is(record, backend, device) for record in race)]
-        contested = [race for race in own if len(race) > 1]
-        weights = sum(len({r.startup.weights_checksum for r in race if r.startup}) == 1 for race in contested)
-        orders = sum(_same_order(race) for race in contested)
-        of = f" of {len(contested)}"
-        name = backend if device == "cpu" else f"{backend} {device}"
-        alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
-        verdict = "it is the reference" if backend == "reference" else _verdict(proof, backend)
-        rows.append((name, str(len(own)), *alike, verdict))
-    return tuple(rows)
+            races[meaning(record.job.workload), record.data.checksum, record.job.seed, record.job.batch_size].append(
+                record
+            )
+    own = [race for race in races.values() if any(_is(who, record) for record in race)]
+    contested = [race for race in own if not all(_is(who, record) for record in race)]
+    weights = sum(
+        len({record.startup.weights_checksum for record in race if record.startup}) == 1 for race in contested
+    )
+    orders, of = sum(map(_same_order, contested)), f" of {len(contested)}"
+    alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
+    return (str(len(own)), *alike, _verdict(proof, who.backend))
 
 
-def _is(record: Record, backend: str, device: str) -> bool:
-    return (record.job.backend, record.job.device) == (backend, device)
+def _is(who: _Contestant, record: Record) -> bool:
+    return who == (record.job.backend, record.job.device, record.machine.name)
 
 
 def _same_order(race: Sequence[Record]) -> bool:
@@ -122,6 +145,10 @@ def _same_order(race: Sequence[Record]) -> bool:
 
 
 def _verdict(proof: Proof | None, backend: str) -> str:
+    if backend == "reference":
+        return "it is the reference"
+    if backend not in BACKENDS:
+        return "not a backend of this version of the bench"
     if proof is None:
         return f"not proven for this machine, these versions and this adapter: `bench prove --backend {backend}`"
     if proof.verdict != "proven" or proof.worst is None:

@@ -48,7 +48,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
     over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
-    times_fastest divides it by the fastest contestant's of the same cell. A workload's rows stand together.
+    times_fastest divides it by the fastest matched contestant's of the same cell. A workload's rows stand together.
     """
     rows = [
         {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
@@ -57,7 +57,12 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     summary = pd.DataFrame(rows)
     first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
     summary = summary.sort_values("workload", key=lambda names: names.map(first), kind="stable", ignore_index=True)
-    summary["times_fastest"] = summary["epoch_seconds"] / summary.groupby(CELL)["epoch_seconds"].transform("min")
+    # Of the matched contestants, where there are any: what is native stands beside them.
+    matched = summary["epoch_seconds"].where(summary["mode"] == "matched")
+    fastest, any_fastest = (
+        summary.assign(of=of).groupby(CELL)["of"].transform("min") for of in (matched, summary["epoch_seconds"])
+    )
+    summary["times_fastest"] = summary["epoch_seconds"] / fastest.fillna(any_fastest)
     return summary
 
 
@@ -146,8 +151,8 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "load_average": group["load_average"].max(),
         "mode": group["mode"].iloc[0],
         "inputs_seconds": group["inputs_wall_seconds"].median(),
-        "compiled": group["compiled"].iloc[0],
-        "optimizer": group["optimizer"].iloc[0],
+        "compiled": None if ok.empty else ok["compiled"].iloc[0],
+        "optimizer": None if ok.empty else ok["optimizer"].iloc[0],
     }
     last = ok[ok["epoch"] == ok["epochs"]]
     epochs = steady(ok)
