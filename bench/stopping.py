@@ -44,7 +44,7 @@ class Looks(Struct, frozen=True, kw_only=True):
 
     def level_at(self, rounds: int, level: float) -> float:
         """The level of the look at so many rounds, for a level of all together; 0 where there is none."""
-        _require_level(level)
+        _require(level=level)
         if not self.may_look(rounds):
             return 0.0
         return _level_of_each(self.last, level) if self.often else level
@@ -99,9 +99,9 @@ def rounds_needed(
     Raises:
         ValueError: a difference that is not positive, or a level or power that is none.
     """
-    _require_level(level)
-    if not difference > 0 or not 0 < power < 1:
-        raise ValueError(f"difference {difference}, power {power}; expected more than 0, and the power below 1")
+    _require(level=level, power=power)
+    if not difference > 0:
+        raise ValueError(f"difference {difference}; expected more than 0, as 0.05 for 5 %")
     sizes = _sizes(scatter)
     within = int(np.count_nonzero(sizes <= log1p(difference) * (1 + _ROUNDING)))
     wrong = _chance_of_exception(within, len(sizes))
@@ -117,7 +117,7 @@ def smallest_visible_difference(
 
     Args: and errors as for `rounds_needed`; no difference beyond the largest measured ratio is ever promised.
     """
-    _require_level(level)
+    _require(level=level, power=power)
     sizes = _sizes(scatter)
     for within, size in enumerate(sizes.tolist(), start=1):
         if _power(rounds, _chance_of_exception(within, len(sizes)), level, looks) >= power:
@@ -196,6 +196,7 @@ def _level_of_each(last: int, level: float) -> float:
     return low
 
 
-def _require_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level {level}; expected more than 0 and less than 1")
+def _require(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise ValueError(f"{name} {share}; expected more than 0 and less than 1")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isfinite, nan
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -71,8 +72,7 @@ class OwnTime(Struct, frozen=True, kw_only=True):
 
 def process_seconds(epochs: Sequence[float]) -> float:
     """The median of one process's steady epochs, in seconds; not a number without one, or if any is no time at all."""
-    found = np.asarray(epochs, dtype=np.float64)  # (epochs)
-    return float(np.median(found)) if found.size and bool(np.all(np.isfinite(found) & (found > 0))) else nan
+    return float(median(epochs)) if len(epochs) and all(0 < seconds < inf for seconds in epochs) else nan
 
 
 def log_ratios(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """How far a float32 backend may be from the float64 reference: one table, each tolerance with its reason.
 
 All follow from the type, the model's depth and the number of steps; none was widened to let a backend pass. The
-backends of this project reach half of one at most (on a CPU), the mutants of the tests mostly hundreds.
+backends of this project reach three quarters of one at most (on a CPU), the mutants of the tests mostly hundreds.
 """
 
 from __future__ import annotations
