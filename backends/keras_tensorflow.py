@@ -10,6 +10,8 @@ from backends import contract, tensorflow_device
 from backends.contract import Job
 from backends.keras_model import KerasModel
 
+_AHEAD = 2  # batches that are gathered while one is trained on
+
 
 class KerasTensorFlow(KerasModel):
     """`fit` over `tf.data`; prediction is a `tf.function`."""
@@ -60,5 +62,7 @@ class KerasTensorFlow(KerasModel):
 
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._job.threads
+        # At an epoch's end its iterator waits for the tuner to wake, whose sleeps double: up to as long as the epoch.
+        options.autotune.enabled = False
         batches = tf.data.Dataset.range(1).flat_map(starts).map(gather)
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return batches.prefetch(_AHEAD).with_options(options)

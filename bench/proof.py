@@ -1,4 +1,4 @@
-"""The proof of a backend on this machine: the process that makes it, its record, and what it applies to.
+"""The proof of a backend on a machine: its record, its verdict, and what it speaks of.
 
 A proof speaks of one backend, device and machine, of the versions and of the text of the adapter that it was made with;
 for a record of anything else it proves nothing.
@@ -6,8 +6,7 @@ for a record of anything else it proves nothing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,26 +14,16 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from backends.contract import Job, Mode
-from bench import data
+from backends.contract import Mode
 from bench.conformance import INFINITE, Finding
-from bench.environments import Environments, adapter_of, entry
 from bench.files import write_atomically
 from bench.imported import checksum_of
 from bench.machine import Gpu, Machine
-from bench.measure import monotonic_seconds, utc
-from bench.process import Task, end_unseen, files_of, run_worker
-from bench.proving import Assignment, Line, Proven, Settled
-from bench.record import End, Record, Setting, Status, read_lines
-from bench.sources import Places
-from specs.loading import find_workload
-from specs.model import Workload
-from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS, NATIVE
+from bench.proving import Proven
+from bench.record import Record, Setting, Status
 
 FORMAT = 1
 FOLDER = "proofs"
-_BATCH_SIZE = 16  # small, as the reference takes its time
-_IMAGES = "mnist-5k"  # what every machine has, for models of its shape; others take synthetic images
 Verdict = Literal["proven", "not equal", "not proven"]
 
 
@@ -86,131 +75,6 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (
             "proven" if whole and not any(piece.unsupported or piece.failed for piece in self.pieces) else "not proven"
         )
-
-
-def make_task(
-    backend: str, mode: Mode, device: str, threads: int, environments: Environments, machine: Machine
-) -> Task:
-    """A backend on a device as a task; its key changes with everything that a proof speaks of.
-
-    Raises:
-        InstallError: the backend is unknown, not installed, or has no native mode.
-    """
-    chosen = entry(backend)
-    python, versions = environments.require(backend), environments.versions(chosen.environment)
-    job = Job(
-        workload=find_workload("softmax"),
-        dataset=_IMAGES,
-        mode=mode,
-        backend=backend,
-        device=device,
-        threads=threads,
-        seed=0,
-        precision="float32",
-        compiled=chosen.compiled and mode == "matched",
-        deterministic=False,
-        epochs=1,
-        batch_size=_BATCH_SIZE,
-        round=0,
-    )
-    adapter = adapter_of(backend, mode)
-    checksum = checksum_of(adapter)
-    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, checks_checksum(), machine.name))
-    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
-    return Task(
-        job=job,
-        data=data.DataSet(
-            name=_IMAGES, folder="", checksum="", train_examples=0, test_examples=0, shape=(28, 28, 1), classes=10
-        ),
-        key=f"{backend}.{mode}.{device.replace(':', '')}.{digest}",
-        entry=chosen,
-        python=str(python),
-        versions=versions,
-        adapter=adapter,
-        adapter_checksum=checksum,
-    )
-
-
-def plan(task: Task, places: Places) -> Assignment:
-    """Every model and check; of a backend that takes a minute to compile each model, a few."""
-    if task.job.mode == "native":
-        return Assignment(
-            job=task.job,
-            adapter=task.adapter,
-            native=NATIVE,
-            folders={name: _folder(MODELS[name], places) for name in NATIVE},
-        )
-    few = task.entry.compiles_slowly
-    models, behaviour, long = (FEW, FEW_BEHAVIOUR, FEW_LONG) if few else (tuple(MODELS), BEHAVIOUR, tuple(LONG))
-    workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
-    wanted = {*models, *behaviour, *long, "mlp-relu", "dropout"}
-    return Assignment(
-        job=task.job,
-        adapter=task.adapter,
-        models=models,
-        behaviour=behaviour,
-        long=long,
-        folders={name: _folder(workloads[name], places) for name in wanted},
-    )
-
-
-def _folder(workload: Workload, places: Places) -> str:
-    own = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
-    return data.materialise(own, workload.input, places).folder
-
-
-def prove(
-    task: Task, assignment: Assignment, folder: Path, machine: Machine, timeout: float, told: Callable[[int], None]
-) -> Proof:
-    """Make the proof in a process of its own, and write it to `folder`.
-
-    Args:
-        task: from `make_task`.
-        assignment: from `plan`.
-        folder: where proofs lie.
-        machine: this one.
-        timeout: seconds that one model may take.
-        told: called with how many pieces are done.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    files, started, began = files_of(task, folder), utc(), monotonic_seconds()
-
-    def look() -> bool:
-        lines = read_lines(files.lines, Line)
-        told(sum(isinstance(line, Proven) for line in lines))
-        return any(isinstance(line, End) for line in lines)
-
-    try:
-        ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
-        lines = read_lines(files.lines, Line)
-        end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
-    finally:
-        for path in (files.lines, files.log):
-            path.unlink(missing_ok=True)
-    proof = Proof(
-        format=FORMAT,
-        key=task.key,
-        status=end.status,
-        reason=end.reason,
-        details=end.traceback,
-        backend=task.job.backend,
-        mode=task.job.mode,
-        device=task.job.device,
-        threads=task.job.threads,
-        machine=machine,
-        versions=task.versions,
-        adapter_checksum=task.adapter_checksum,
-        checks_checksum=checks_checksum(),
-        started=started,
-        wall_seconds=monotonic_seconds() - began,
-        settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
-        pieces=tuple(line for line in lines if isinstance(line, Proven)),
-        planned=assignment.pieces,
-    )
-    write_proof(proof, folder)
-    return proof
 
 
 def write_proof(proof: Proof, folder: Path) -> None:

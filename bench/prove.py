@@ -1,41 +1,38 @@
-"""`bench prove`: is every backend on this machine equal to the reference? A row per backend, a column per check."""
+"""`bench prove`: every backend's proof, each in a process of its own, kept as a record and shown."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
 
-from rich import box
+import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from bench import proof
+from backends.contract import Job, Mode
+from bench import data
 from bench.choices import choose_backends, choose_devices, choose_threads
 from bench.commands import places_of
-from bench.environments import Environments, entry
-from bench.machine import this_machine
-from bench.proof import Proof, deviation_of, say
-from bench.record import claim, contestant
-from bench.report import words
+from bench.environments import Environments, adapter_of, entry
+from bench.imported import checksum_of
+from bench.machine import Machine, this_machine
+from bench.measure import monotonic_seconds, utc
+from bench.process import Task, end_unseen, files_of, run_worker
+from bench.proof import FOLDER, FORMAT, Proof, checks_checksum, say, write_proof
+from bench.proving import Assignment, Line, Proven, Settled
+from bench.record import End, claim, contestant, read_lines
+from bench.report.proofs import print_proofs
+from bench.sources import Places
 from specs.errors import UserError
+from specs.loading import find_workload
+from specs.model import Workload
+from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS, NATIVE
 
-# The checks in the order of a reader's questions, as columns of a terminal have room for them.
-_COLUMNS = {
-    "prediction": "logits",
-    "steps": "steps",
-    "epoch": "epoch",
-    "long": "long",
-    "calls": "calls",
-    "order": "order",
-    "extremes": "large",
-    "repeat": "seed",
-    "purity": "pure",
-    "sync": "sync",
-    "dropout": "drop",
-}
+_BATCH_SIZE = 16  # small, as the reference takes its time
+_IMAGES = "mnist-5k"  # what every machine has, for models of its shape; others take synthetic images
 
 
 def prove(options: argparse.Namespace) -> int:
@@ -44,7 +41,7 @@ def prove(options: argparse.Namespace) -> int:
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     threads, console = choose_threads(options.threads), Console(stderr=True)
     tasks = [
-        proof.make_task(backend, mode, device, threads, environments, machine)
+        make_task(backend, mode, device, threads, environments, machine)
         for device in choose_devices(options.device, machine)
         for backend in choose_backends(options.backend, environments)
         for mode in options.mode
@@ -52,14 +49,14 @@ def prove(options: argparse.Namespace) -> int:
     ]
     if not tasks:
         raise UserError("none of these backends has a native mode", hint="bench contract says which and why")
-    proofs, folder = [], options.results / proof.FOLDER
+    proofs, folder = [], options.results / FOLDER
     with claim(folder, machine.name), _progress(console) as progress:
         row = progress.add_task("")
         for number, task in enumerate(tasks, start=1):
-            assignment = proof.plan(task, places)
+            assignment = plan(task, places)
             title = f"{number}/{len(tasks)} {contestant(task.job)} {task.job.device}"
             progress.reset(row, total=assignment.pieces, description=title)
-            made = proof.prove(
+            made = run_proof(
                 task,
                 assignment,
                 folder,
@@ -73,37 +70,129 @@ def prove(options: argparse.Namespace) -> int:
     return 0 if all(made.verdict == "proven" for made in proofs) else 1
 
 
-def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
-    """A table of deviations, in units of their tolerances, per device and mode; then what is not proven, and why."""
-    kinds = list(dict.fromkeys((made.device, made.mode) for made in proofs))
-    for kind in kinds:
-        title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
-        console.print(_table([made for made in proofs if (made.device, made.mode) == kind], title))
-    console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
-    for made in proofs:
-        if made.verdict != "proven":
-            console.print(f"{_name(made)} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True)
-    equal = sum(made.verdict == "proven" for made in proofs)
-    what = "proven equal" if all(made.mode == "matched" for made in proofs) else "passed every check that applies"
-    verdict = f"{equal} of {len(proofs)} {what} on {proofs[0].machine.name}"
-    console.print(verdict, style="green" if equal == len(proofs) else "bold red", highlight=False)
+def make_task(
+    backend: str, mode: Mode, device: str, threads: int, environments: Environments, machine: Machine
+) -> Task:
+    """A backend on a device as a task; its key changes with everything that a proof speaks of.
+
+    Raises:
+        InstallError: the backend is unknown, not installed, or has no native mode.
+    """
+    chosen = entry(backend)
+    python, versions = environments.require(backend), environments.versions(chosen.environment)
+    job = Job(
+        workload=find_workload("softmax"),
+        dataset=_IMAGES,
+        mode=mode,
+        backend=backend,
+        device=device,
+        threads=threads,
+        seed=0,
+        precision="float32",
+        compiled=chosen.compiled and mode == "matched",
+        deterministic=False,
+        epochs=1,
+        batch_size=_BATCH_SIZE,
+        round=0,
+    )
+    adapter = adapter_of(backend, mode)
+    checksum = checksum_of(adapter)
+    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, checks_checksum(), machine.name))
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
+    return Task(
+        job=job,
+        data=data.DataSet(
+            name=_IMAGES, folder="", checksum="", train_examples=0, test_examples=0, shape=(28, 28, 1), classes=10
+        ),
+        key=f"{backend}.{mode}.{device.replace(':', '')}.{digest}",
+        entry=chosen,
+        python=str(python),
+        versions=versions,
+        adapter=adapter,
+        adapter_checksum=checksum,
+    )
 
 
-def _table(proofs: Sequence[Proof], title: str | None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, title=title, title_justify="left")
-    table.add_column("backend", no_wrap=True)
-    checks = [check for check in _COLUMNS if any(deviation_of(made, check) is not None for made in proofs)]
-    for check in checks:
-        table.add_column(_COLUMNS[check], justify="right", no_wrap=True)
-    for made in proofs:
-        style = "" if made.verdict == "proven" else "bold red"
-        cells = (words.tolerances(deviation_of(made, check)) for check in checks)
-        table.add_row(escape(made.backend), *cells, style=style)
-    return table
+def plan(task: Task, places: Places) -> Assignment:
+    """Every model and check; of a backend that takes a minute to compile each model, a few."""
+    if task.job.mode == "native":
+        return Assignment(
+            job=task.job,
+            adapter=task.adapter,
+            native=NATIVE,
+            folders={name: _folder(MODELS[name], places) for name in NATIVE},
+        )
+    few = task.entry.compiles_slowly
+    models, behaviour, long = (FEW, FEW_BEHAVIOUR, FEW_LONG) if few else (tuple(MODELS), BEHAVIOUR, tuple(LONG))
+    workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
+    wanted = {*models, *behaviour, *long, "mlp-relu", "dropout"}
+    return Assignment(
+        job=task.job,
+        adapter=task.adapter,
+        models=models,
+        behaviour=behaviour,
+        long=long,
+        folders={name: _folder(workloads[name], places) for name in wanted},
+    )
 
 
-def _name(made: Proof) -> str:
-    return made.backend if made.mode == "matched" else f"{made.backend}, {made.mode}"
+def _folder(workload: Workload, places: Places) -> str:
+    own = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
+    return data.materialise(own, workload.input, places).folder
+
+
+def run_proof(
+    task: Task, assignment: Assignment, folder: Path, machine: Machine, timeout: float, told: Callable[[int], None]
+) -> Proof:
+    """Make the proof in a process of its own, and write it to `folder`.
+
+    Args:
+        task: from `make_task`.
+        assignment: from `plan`.
+        folder: where proofs lie.
+        machine: this one.
+        timeout: seconds that one model may take.
+        told: called with how many pieces are done.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    files, started, began = files_of(task, folder), utc(), monotonic_seconds()
+
+    def look() -> bool:
+        lines = read_lines(files.lines, Line)
+        told(sum(isinstance(line, Proven) for line in lines))
+        return any(isinstance(line, End) for line in lines)
+
+    try:
+        ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
+        lines = read_lines(files.lines, Line)
+        end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
+    finally:
+        for path in (files.lines, files.log):
+            path.unlink(missing_ok=True)
+    proof = Proof(
+        format=FORMAT,
+        key=task.key,
+        status=end.status,
+        reason=end.reason,
+        details=end.traceback,
+        backend=task.job.backend,
+        mode=task.job.mode,
+        device=task.job.device,
+        threads=task.job.threads,
+        machine=machine,
+        versions=task.versions,
+        adapter_checksum=task.adapter_checksum,
+        checks_checksum=checks_checksum(),
+        started=started,
+        wall_seconds=monotonic_seconds() - began,
+        settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
+        pieces=tuple(line for line in lines if isinstance(line, Proven)),
+        planned=assignment.pieces,
+    )
+    write_proof(proof, folder)
+    return proof
 
 
 def _progress(console: Console) -> Progress:

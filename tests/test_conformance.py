@@ -16,13 +16,13 @@ from backends.gaps import FEATURES, GAPS
 from backends.reference import Reference
 from backends.registry import BACKENDS
 from backends.terms import terms_of
-from bench import proof
 from bench.cases import make_case
 from bench.conformance import BEHAVES, COMPUTES, NATIVE, check_long, check_sync
 from bench.conformance_dropout import check_dropout
 from bench.data import materialise, read_part
 from bench.environments import PROJECT, adapter_of
 from bench.machine import this_machine
+from bench.prove import make_task, plan, run_proof
 from bench.proving import prove
 from conftest import FRAMEWORKS, make_job
 from mutants import MUTANTS, ReturnsFloat64, WrongEpsilon
@@ -58,11 +58,9 @@ def proofs(tmp_path_factory, environments, places):
     def proven(backend, device="cpu", mode="matched"):
         if (backend, device, mode) not in made:
             machine, threads = this_machine(), len(os.sched_getaffinity(0))
-            task = proof.make_task(backend, mode, device, threads, environments, machine)
+            task = make_task(backend, mode, device, threads, environments, machine)
             folder = tmp_path_factory.mktemp(backend)
-            made[backend, device, mode] = proof.prove(
-                task, proof.plan(task, places), folder, machine, 600, lambda done: None
-            )
+            made[backend, device, mode] = run_proof(task, plan(task, places), folder, machine, 600, lambda done: None)
         return made[backend, device, mode]
 
     return proven
@@ -130,10 +128,10 @@ def test_the_proof_notices_that_tf32_is_on(backend, proofs, environments, places
     if not this_machine().gpus:
         pytest.skip("this machine has no NVIDIA GPU")
     machine = this_machine()
-    task = proof.make_task(backend, "matched", "cuda:0", 1, environments, machine)
+    task = make_task(backend, "matched", "cuda:0", 1, environments, machine)
     task = replace(task, job=replace(task.job, precision="tf32"))
-    one = replace(proof.plan(task, places), models=("sizes for tensor cores",), behaviour=(), long=())
-    assert proof.prove(task, one, tmp_path, machine, 600, lambda done: None).verdict == "not equal"
+    one = replace(plan(task, places), models=("sizes for tensor cores",), behaviour=(), long=())
+    assert run_proof(task, one, tmp_path, machine, 600, lambda done: None).verdict == "not equal"
 
 
 # Constructs a job's adapter: what it prints is "runs", or why it does not.

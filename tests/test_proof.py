@@ -16,10 +16,11 @@ from bench.conformance import Finding
 from bench.environments import Environments
 from bench.machine import Gpu, this_machine
 from bench.proof import Proof, checks_checksum, proof_of, read_proofs, say, write_proof
-from bench.prove import print_proofs
+from bench.prove import make_task, plan, run_proof
 from bench.proving import Proven
 from bench.report.document import Folded, Table
 from bench.report.fairness import fairness_blocks, proof_line
+from bench.report.proofs import print_proofs
 
 MODEL = "sigmoid, rmsprop outside"
 
@@ -53,16 +54,16 @@ def piece(deviation, check="steps"):
     return Proven(model="softmax", seed=0, findings=(Finding(check=check, deviation=deviation, where="step 0, loss"),))
 
 
-def run_proof(adapter, folder, places, timeout=600.0) -> Proof:
+def proof_by(adapter, folder, places, timeout=600.0) -> Proof:
     """A real proof of some adapter of the tests, on one model and no behaviour."""
     machine = this_machine()
-    task = replace(proof.make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter)
-    plan = replace(proof.plan(task, places), models=(MODEL,), behaviour=(), long=())
-    return proof.prove(task, plan, folder, machine, timeout, lambda done: None)
+    task = replace(make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter)
+    few = replace(plan(task, places), models=(MODEL,), behaviour=(), long=())
+    return run_proof(task, few, folder, machine, timeout, lambda done: None)
 
 
 def test_a_planted_wrong_epsilon_turns_the_proof_red_and_says_where(tmp_path, places):
-    made = run_proof("tests.mutants:WrongEpsilon", tmp_path, places)
+    made = proof_by("tests.mutants:WrongEpsilon", tmp_path, places)
     assert (made.status, made.verdict) == ("ok", "not equal")
     assert f"NOT EQUAL: steps, epoch failed; the worst is steps of '{MODEL}', step" in say(made)
     assert read_proofs([tmp_path]) == [made]
@@ -85,14 +86,14 @@ def test_a_planted_wrong_epsilon_turns_the_proof_red_and_says_where(tmp_path, pl
 def test_a_proof_that_does_not_come_to_its_end_is_a_record_and_proves_nothing(
     adapter, status, reason, tmp_path, places
 ):
-    made = run_proof(adapter, tmp_path, places)
+    made = proof_by(adapter, tmp_path, places)
     assert (made.status, made.verdict) == (status, "not proven")
     assert say(made).startswith("NOT PROVEN: ")
     assert reason in say(made)
 
 
 def test_a_proof_that_hangs_is_ended(tmp_path, places):
-    made = run_proof("tests.faulty:Hangs", tmp_path, places, timeout=5.0)
+    made = proof_by("tests.faulty:Hangs", tmp_path, places, timeout=5.0)
     assert (made.status, made.verdict) == ("timeout", "not proven")
 
 

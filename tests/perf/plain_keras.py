@@ -56,8 +56,9 @@ def plain_loop(workload, weights, images, labels, threads):
         return tf.gather(x, rows), tf.gather(y, rows)
 
     options = tf.data.Options()
+    options.autotune.enabled = False  # see the adapter
     options.threading.private_threadpool_size = threads
-    batches = tf.data.Dataset.range(1).flat_map(starts).map(gather).prefetch(tf.data.AUTOTUNE).with_options(options)
+    batches = tf.data.Dataset.range(1).flat_map(starts).map(gather).prefetch(2).with_options(options)
 
     def epoch(order):
         indices.assign(order)
