@@ -20,6 +20,7 @@ from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
+from bench.report.ratios import ratio_blocks
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"
@@ -152,6 +153,7 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(shown),
             ]
+        blocks += ratio_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:

@@ -1,0 +1,98 @@
+"""Who is faster: every two backends' ratio within rounds, its interval, and a verdict that says how sure it is."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report import words
+from bench.report.document import Block, Heading, Table, Text
+from bench.report.frame import CELL, steady
+from bench.report.tables import label
+from bench.stopping import EVERY_ROUND
+from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many
+
+_OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
+
+
+class _Pair(NamedTuple):
+    """Two backends on a workload, and our time by theirs."""
+
+    workload: str
+    ours: str
+    theirs: str
+    found: Comparison
+
+
+def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
+    """A row per workload and backend, a column per other backend; nothing where no two raced.
+
+    Args:
+        frame: see `frame.epochs_frame`; the rows of one of `tables.groups`.
+    """
+    ok = frame[(frame["status"] == "ok") & (frame["mode"] == "matched")]
+    if ok.empty:
+        return []
+    ok = ok if "label" in ok else ok.assign(label=label(ok))
+    pairs = [pair for _, cell in ok.groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
+    if not pairs:
+        return []
+    judged = correct_for_many([pair.found for pair in pairs])
+    pairs = [pair._replace(found=found) for pair, found in zip(pairs, judged, strict=True)]
+    rounds, least = max(pair.found.rounds for pair in pairs), EVERY_ROUND.next_look(0, VERDICT_LEVEL)
+    heading = Heading("Who is faster?", 3)
+    if least is not None and rounds < least:
+        return [
+            heading,
+            Text(f"Undecided, after {rounds} of the {least} rounds that any verdict takes: `--rounds {least}`."),
+        ]
+    return [heading, Text(_meaning(pairs)), _table(pairs)]
+
+
+def _pairs(cell: pd.DataFrame) -> list[_Pair]:
+    """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
+    jobs = {key: steady(job)["train_wall_seconds"].tolist() for key, job in cell.groupby(["backend", "round", "seed"])}
+    backends = list(dict.fromkeys(cell["backend"]))
+    rounds = sorted({(turn, seed) for _, turn, seed in jobs})
+    times = {name: [jobs.get((name, *one), []) for one in rounds] for name in backends}
+    workload = str(cell["label"].iloc[0])
+    return [_Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(backends, 2)]
+
+
+def _table(pairs: list[_Pair]) -> Table:
+    backends = list(dict.fromkeys(name for pair in pairs for name in (pair.ours, pair.theirs)))
+    cells = {}
+    for pair in pairs:
+        found = pair.found
+        cells[pair.workload, pair.ours, pair.theirs] = _cell(
+            found.ratio, found.sure_low, found.sure_high, found.outcome
+        )
+        low, high = (end and 1 / end for end in (found.sure_high, found.sure_low))
+        cells[pair.workload, pair.theirs, pair.ours] = _cell(1 / found.ratio, low, high, _OPPOSITE[found.outcome])
+    rows = [
+        (workload, ours, *(cells.get((workload, ours, theirs), words.ABSENT) for theirs in backends))
+        for workload in dict.fromkeys(pair.workload for pair in pairs)
+        for ours in backends
+        if any(key[:2] == (workload, ours) for key in cells)
+    ]
+    return Table(("workload", "backend", *(f"against {name}" for name in backends)), tuple(rows))
+
+
+def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
+    interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+    return f"{words.times(ratio)}{interval} {outcome}"
+
+
+def _meaning(pairs: list[_Pair]) -> str:
+    outcomes = [pair.found.outcome for pair in pairs]
+    undecided = outcomes.count("undecided")
+    return (
+        "The row's epoch by the column's: below 1 the row is the faster. A round holds a fresh process of each; times"
+        " are divided within a round, and what stands here is the median of the rounds' ratios, with an interval of"
+        f" {100 * (1 - VERDICT_LEVEL):g} %. `same`: it lies within {100 * MARGIN:g} % of 1. `faster`, `slower`: it does"
+        " not, and lies on one side of 1. Rounds may be added at any time, and the run looked at after each:"
+        f" were all backends the same, at most {100 * TABLE_LEVEL:g} of 100 such tables would name a faster one."
+        f" Of {len(pairs)} pairs {undecided} are undecided."
+    )

@@ -1,0 +1,53 @@
+"""Who is faster, as a reader sees it: undecided until there are rounds enough, and the same both ways round."""
+
+from __future__ import annotations
+
+import numpy as np
+from test_report import make_record
+
+from bench.report.document import Table
+from bench.report.frame import epochs_frame
+from bench.report.ratios import ratio_blocks
+
+
+def rounds(count, **factors):
+    """Records of some backends over rounds, each backend's epochs so many times as long, with 1 % of noise."""
+    random = np.random.RandomState(0)
+    records = []
+    for turn in range(count):
+        disturbed = 5.0 if turn % 4 == 0 else 1.0  # the whole round, as a busy machine does
+        for backend, factor in factors.items():
+            times = disturbed * factor * np.exp(0.01 * random.normal(size=4))
+            records.append(make_record(f"{backend}{turn}", times=tuple(times), backend=backend, round=turn))
+    return epochs_frame(records)
+
+
+def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
+    [_, text] = ratio_blocks(rounds(3, pytorch=1.0, jax=2.0))
+    assert text.text == "Undecided, after 3 of the 11 rounds that any verdict takes: `--rounds 11`."
+
+
+def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways():
+    [_, text, table] = ratio_blocks(rounds(14, jax=1.0, pytorch=2.0))
+    assert isinstance(table, Table)
+    assert table.columns == ("workload", "backend", "against jax", "against pytorch")
+    (_, _, own, first), (_, _, second, _) = table.rows
+    assert own == "-"
+    assert first.startswith("0.50x (0.49 to 0.51)")
+    assert first.endswith("faster")
+    assert second.startswith("2.0")
+    assert second.endswith("slower")
+    assert "Of 1 pairs 0 are undecided." in text.text
+
+
+def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
+    frame = rounds(30, pytorch=1.0, jax=1.0)
+    frame.loc[(frame["round"] == 3) & (frame["backend"] == "jax"), "status"] = "failed"
+    [_, _, table] = ratio_blocks(frame)
+    assert table.rows[0][3].endswith("same")
+
+
+def test_one_backend_or_native_ones_alone_are_no_race():
+    assert ratio_blocks(rounds(12, pytorch=1.0)) == []
+    frame = rounds(12, pytorch=1.0, jax=1.0)
+    assert ratio_blocks(frame.assign(mode="native")) == []
