@@ -99,10 +99,10 @@ def test_batch_norm_keeps_a_biased_running_variance_and_predicts_with_it():
     layer.weights = {"scale": np.ones(5), "shift": np.zeros(5)}
     x = np.array([[1.0], [3.0]]).repeat(5, axis=1)
     normal = layer.forward(x, None, training=True)
-    assert normal[:, 0] == pytest.approx([-1 / np.sqrt(1.001), 1 / np.sqrt(1.001)])
-    assert layer.state["mean"][0] == pytest.approx(0.2)  # 0.9 of 0 and 0.1 of 2
-    assert layer.state["variance"][0] == pytest.approx(1.0)  # 0.9 of 1 and 0.1 of 1, where n - 1 would give 2
-    assert layer.forward(x, None, training=False)[0, 0] == pytest.approx(0.8 / np.sqrt(1.001))
+    assert normal[:, 0] == pytest.approx([-1 / np.sqrt(1.003), 1 / np.sqrt(1.003)])
+    assert layer.state["mean"][0] == pytest.approx(0.4)  # 0.8 of 0 and 0.2 of 2
+    assert layer.state["variance"][0] == pytest.approx(1.0)  # 0.8 of 1 and 0.2 of 1, where n - 1 would give 2
+    assert layer.forward(x, None, training=False)[0, 0] == pytest.approx(0.6 / np.sqrt(1.003))
 
 
 def test_the_quadratic_cost_of_equal_logits_is_worked_by_hand():
