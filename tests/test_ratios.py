@@ -24,7 +24,11 @@ def rounds(count, **factors):
 
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     [_, text] = ratio_blocks(rounds(3, pytorch=1.0, jax=2.0))
-    assert text.text == "Undecided, after 3 of the 11 rounds that any verdict takes: `--rounds 11`."
+    assert text.text == "Undecided, after 3 of the 11 rounds that a verdict takes: `--rounds 11`."
+    [_, text] = ratio_blocks(rounds(11, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
+    assert "after 11 of the 12 rounds that a verdict among 6 pairs of backends takes" in text.text
+    [_, _, table] = ratio_blocks(rounds(12, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
+    assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
 def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways():

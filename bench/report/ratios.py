@@ -41,13 +41,11 @@ def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
         return []
     judged = correct_for_many([pair.found for pair in pairs])
     pairs = [pair._replace(found=found) for pair, found in zip(pairs, judged, strict=True)]
-    rounds, least = max(pair.found.rounds for pair in pairs), EVERY_ROUND.next_look(0, VERDICT_LEVEL)
-    heading = Heading("Who is faster?", 3)
+    heading, rounds = Heading("Who is faster?", 3), max(pair.found.rounds for pair in pairs)
+    least = EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(pairs)))
     if least is not None and rounds < least:
-        return [
-            heading,
-            Text(f"Undecided, after {rounds} of the {least} rounds that any verdict takes: `--rounds {least}`."),
-        ]
+        of = f"a verdict among {len(pairs)} pairs of backends" if len(pairs) > 1 else "a verdict"
+        return [heading, Text(f"Undecided, after {rounds} of the {least} rounds that {of} takes: `--rounds {least}`.")]
     return [heading, Text(_meaning(pairs)), _table(pairs)]
 
 
@@ -92,7 +90,8 @@ def _meaning(pairs: list[_Pair]) -> str:
         "The row's epoch by the column's: below 1 the row is the faster. A round holds a fresh process of each; times"
         " are divided within a round, and what stands here is the median of the rounds' ratios, with an interval of"
         f" {100 * (1 - VERDICT_LEVEL):g} %. `same`: it lies within {100 * MARGIN:g} % of 1. `faster`, `slower`: it does"
-        " not, and lies on one side of 1. Rounds may be added at any time, and the run looked at after each:"
-        f" were all backends the same, at most {100 * TABLE_LEVEL:g} of 100 such tables would name a faster one."
+        " not, and lies on one side of 1, by more than chance among so many pairs. Rounds may be added at any time, and"
+        f" the run looked at after each: were all backends the same, at most {100 * TABLE_LEVEL:g} of 100 such tables"
+        " would name a faster one."
         f" Of {len(pairs)} pairs {undecided} are undecided."
     )
