@@ -131,9 +131,8 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
     tolerance = 1e-30 if exact else tolerances.weights(steps)
     deviations = {"same seed, loss": abs(loss - again) / (1e-30 if exact else tolerances.loss(case.depth))}
     deviations |= {f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)}
-    if (
-        case.masks or case.job.mode == "native"
-    ):  # another seed's masks, weights or shuffle move the loss by a percent or so; rounding by a millionth
+    if case.masks or case.job.mode == "native":
+        # Other masks, weights or another shuffle move the loss by a percent or so; rounding by a millionth.
         unmoved = abs(loss - other) <= tolerances.loss(case.depth)
         deviations["the seed changes nothing"] = INFINITE if unmoved else 0.0
     else:

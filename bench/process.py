@@ -36,10 +36,9 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A job with all that running and recording it needs; for `adapter_checksum` see `Record`."""
+    """A job with all that running it in a worker needs; for `adapter_checksum` see `Record`."""
 
     job: Job
-    data: DataSet
     key: str
     entry: Entry
     python: str
@@ -48,12 +47,18 @@ class Task(Struct, frozen=True, kw_only=True):
     adapter_checksum: str
 
 
+class DataTask(Task, frozen=True, kw_only=True):
+    """A task of a run, with the data set that its job trains on."""
+
+    data: DataSet
+
+
 class Observer(Protocol):
     """Who is told what happens, to show it."""
 
-    def started(self, task: Task, number: int) -> None: ...
-    def advanced(self, task: Task, epochs: Sequence[Epoch]) -> None: ...
-    def ended(self, task: Task, record: Record, *, old: bool) -> None: ...
+    def started(self, task: DataTask, number: int) -> None: ...
+    def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None: ...
+    def ended(self, task: DataTask, record: Record, *, old: bool) -> None: ...
 
 
 class Limits(Struct, frozen=True, kw_only=True):

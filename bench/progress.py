@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench.process import Task
+from bench.process import DataTask
 from bench.record import Epoch, Record, contestant
 from specs.shapes import infer_shapes
 
@@ -21,7 +21,7 @@ _START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
 class ProgressDisplay:
     """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
 
-    def __init__(self, tasks: Sequence[Task], console: Console) -> None:
+    def __init__(self, tasks: Sequence[DataTask], console: Console) -> None:
         self._tasks, self._console = list(tasks), console
         jobs = [task.job for task in tasks]
         columns = ([j.workload.name for j in jobs], [contestant(j) for j in jobs], [j.device for j in jobs])
@@ -51,7 +51,7 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def started(self, task: Task, number: int) -> None:
+    def started(self, task: DataTask, number: int) -> None:
         self._number = number
         job = task.job
         self._bar.reset(
@@ -63,7 +63,7 @@ class ProgressDisplay:
             visible=True,
         )
 
-    def advanced(self, task: Task, epochs: Sequence[Epoch]) -> None:
+    def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None:
         done = len(epochs)
         self._bar.update(
             self._row,
@@ -72,7 +72,7 @@ class ProgressDisplay:
             left=self._left(done / task.job.epochs),
         )
 
-    def ended(self, task: Task, record: Record, *, old: bool) -> None:
+    def ended(self, task: DataTask, record: Record, *, old: bool) -> None:
         number = next(n for n, other in enumerate(self._tasks, start=1) if other.key == task.key)
         if not old:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
@@ -92,7 +92,7 @@ class ProgressDisplay:
         return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
 
 
-def _guess(task: Task) -> float:
+def _guess(task: DataTask) -> float:
     job, layers = task.job, infer_shapes(task.job.workload)
     steps = task.data.train_examples / job.batch_size
     flops = sum(layer.training_flops for layer in layers) * task.data.train_examples

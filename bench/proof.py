@@ -71,10 +71,9 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Not equal, if a check failed; proven, if every one was run to its end and passed."""
         if any(not finding.passed for _, finding in self.findings):
             return "not equal"
-        whole = self.status == "ok" and len(self.pieces) == self.planned
-        return (
-            "proven" if whole and not any(piece.unsupported or piece.failed for piece in self.pieces) else "not proven"
-        )
+        gone = any(piece.unsupported or piece.failed for piece in self.pieces)
+        whole = self.status == "ok" and len(self.pieces) == self.planned and not gone
+        return "proven" if whole else "not proven"
 
 
 def write_proof(proof: Proof, folder: Path) -> None:

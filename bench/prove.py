@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from backends.contract import Job, Mode
 from bench import data
-from bench.choices import choose_backends, choose_devices, choose_threads
+from bench.choices import choose_backends, choose_devices, choose_threads, say_without_native
 from bench.commands import places_of
 from bench.environments import Environments, adapter_of, entry
 from bench.imported import checksum_of
@@ -40,10 +40,12 @@ def prove(options: argparse.Namespace) -> int:
     environments, places = Environments(dict(options.python)), places_of(options)
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     threads, console = choose_threads(options.threads), Console(stderr=True)
+    backends = choose_backends(options.backend, environments)
+    say_without_native(backends, options.mode)
     tasks = [
         make_task(backend, mode, device, threads, environments, machine)
         for device in choose_devices(options.device, machine)
-        for backend in choose_backends(options.backend, environments)
+        for backend in backends
         for mode in options.mode
         if mode == "matched" or entry(backend).native
     ]
@@ -54,8 +56,8 @@ def prove(options: argparse.Namespace) -> int:
         row = progress.add_task("")
         for number, task in enumerate(tasks, start=1):
             assignment = plan(task, places)
-            title = f"{number}/{len(tasks)} {contestant(task.job)} {task.job.device}"
-            progress.reset(row, total=assignment.pieces, description=title)
+            place, who = f"{number}/{len(tasks)}", f"{contestant(task.job)} {task.job.device}"
+            progress.reset(row, total=assignment.pieces, description=f"{place} {who}")
             made = run_proof(
                 task,
                 assignment,
@@ -64,7 +66,7 @@ def prove(options: argparse.Namespace) -> int:
                 options.timeout,
                 lambda done: progress.update(row, completed=done),
             )
-            console.print(f"[{number}/{len(tasks)}] {title.partition(' ')[2]}: {say(made)}", markup=False)
+            console.print(f"[{place}] {who}: {say(made)}", markup=False)
             proofs.append(made)
     print_proofs(proofs, Console())
     return 0 if all(made.verdict == "proven" for made in proofs) else 1
@@ -101,9 +103,6 @@ def make_task(
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
     return Task(
         job=job,
-        data=data.DataSet(
-            name=_IMAGES, folder="", checksum="", train_examples=0, test_examples=0, shape=(28, 28, 1), classes=10
-        ),
         key=f"{backend}.{mode}.{device.replace(':', '')}.{digest}",
         entry=chosen,
         python=str(python),

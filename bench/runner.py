@@ -14,7 +14,7 @@ from bench.environments import Environments, adapter_of
 from bench.imported import checksum_of
 from bench.machine import Machine, load
 from bench.measure import monotonic_seconds, utc
-from bench.process import Limits, Observer, Task, end_unseen, files_of, run_worker
+from bench.process import DataTask, Limits, Observer, end_unseen, files_of, run_worker
 from bench.record import (
     FORMAT,
     DataUsed,
@@ -33,7 +33,7 @@ from bench.worker import Assignment
 
 def make_tasks(
     jobs: Sequence[tuple[Job, DataSet]], found: Environments, machine: Machine, limits: Limits
-) -> list[Task]:
+) -> list[DataTask]:
     """Each job with its interpreter, versions and key.
 
     Raises:
@@ -47,7 +47,7 @@ def make_tasks(
         adapter = adapter_of(job.backend, job.mode)
         source = checksum_of("bench.worker", adapter)
         tasks.append(
-            Task(
+            DataTask(
                 job=job,
                 data=data,
                 key=job_key(job, data.checksum, sorted(versions.items()), source, machine.name, evaluated),
@@ -62,7 +62,7 @@ def make_tasks(
 
 
 def run_tasks(
-    tasks: Sequence[Task], folder: Path, machine: Machine, limits: Limits, observer: Observer, *, retry: bool
+    tasks: Sequence[DataTask], folder: Path, machine: Machine, limits: Limits, observer: Observer, *, retry: bool
 ) -> list[Record]:
     """Run what has no record yet (with `retry`, also what did not end ok), in order; every record, old and new.
 
@@ -94,7 +94,7 @@ def run_tasks(
     return records
 
 
-def _run_task(task: Task, jobs: Path, machine: Machine, limits: Limits, observer: Observer) -> Record:
+def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, observer: Observer) -> Record:
     """Run one worker to its end, whatever that is."""
     assignment = Assignment(
         job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=limits.train_evaluated

@@ -20,7 +20,7 @@ from bench.files import RunError
 from bench.imported import checksum_of
 from bench.machine import this_machine
 from bench.plan import Contest, Options, PlanError, make_jobs
-from bench.process import Limits, Task
+from bench.process import DataTask, Limits
 from bench.record import Line, claim_run, read_lines, read_record, read_run, write_record
 from bench.runner import make_tasks, run_tasks
 from conftest import make_job
@@ -47,7 +47,7 @@ def make_task(adapter, data, **job):
     entry = Entry(title="a test", adapter=adapter, environment="bench", granularity="epoch", needs=())
     made = make_job(**{"epochs": 3, "batch_size": 500, **job})
     name = adapter.partition(":")[2]
-    return Task(
+    return DataTask(
         job=made,
         data=data,
         key=f"{name}.{made.seed}",

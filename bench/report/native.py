@@ -14,8 +14,8 @@ _TEXT = (
     " pipeline, and the optimizer of that name with the framework's own constants. The difference in accuracy is of"
     " these semantics. Of the difference in time, `input pipeline` is an epoch of the pipeline alone, read without"
     " training (it may run while the device trains, so that it is at most what it costs); the rest is the training loop"
-    " and the compiler, which stands beside it. No proof speaks of native mode: nobody promised equality. Of its checks"
-    " prediction from given weights, repetition of a seed and purity apply."
+    " and the compiler, which stands beside it. Nobody promised equality here, so of the proof only the checks of"
+    " prediction from given weights, of a seed's repetition and of purity apply: `bench prove --mode native`."
 )
 _COLUMNS = (
     *("workload", "backend", "accuracy, matched", "native", "points"),
