@@ -63,7 +63,7 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1.25rem; border-top: 3px solid var(--accent); }
 h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
 p, li { max-width: 46rem; }
-code { font-size: .92em; background: #eef1f4; padding: .1em .3em; border-radius: 3px; }
+code { white-space: nowrap; font-size: .92em; background: #eef1f4; padding: .1em .3em; border-radius: 3px; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); }
