@@ -1,7 +1,8 @@
 """The record of one job, and runs on disk: one file per job, written whole or not at all.
 
 Format history: 1, the first; 2, the language knows padding, strides and Nesterov, and losses are the workload's own; 3,
-records name the adapter's text, and native mode's input pipeline is read. Formats 2 and 3 are read.
+records name the adapter's text, and native mode's input pipeline is read; 4, records hold what disturbed them, energy,
+and a device's memory by the driver. Formats 2 to 4 are read.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
 
-FORMAT = 3
-_READ = (2, FORMAT)
+FORMAT = 4
+_READ = range(2, FORMAT + 1)
 Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
