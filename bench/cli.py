@@ -24,6 +24,7 @@ examples:
   bench compare results/a results/b              two machines, devices or versions
   bench check results/quick --against baseline   did accuracy fall?
   bench prove                      are all backends equal to the reference, here?
+  bench calibrate                  what can this machine tell apart?
   bench environment create torch   install a framework
 """
 
@@ -39,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = (
-            "the same command goes on where it stopped" if options.command == _RUN_COMMAND else "what had ended is kept"
-        )
+        kept = "the same command goes on where it stopped" if options.command in _RESUMED else "what had ended is kept"
         print(f"\nbench: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
@@ -76,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(command="bench.reading:compare")
     _add_check(subparsers)
     _add_prove(subparsers)
+    _add_calibrate(subparsers)
     export = subparsers.add_parser("export", help="a run as JSON Lines (a record per line) or CSV (a row per epoch)")
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     export.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
@@ -110,7 +110,12 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--dataset", metavar="NAME", help="instead of the workload's own")
     _add_data_directory(run)
     run.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of the suite's")
-    run.add_argument("--rounds", type=_count, metavar="N", help="how often everything is repeated")
+    rounds = run.add_mutually_exclusive_group()
+    rounds.add_argument("--rounds", type=_count, metavar="N", help="how often everything is repeated")
+    rounds.add_argument(
+        "--until-precise", type=_percentage, metavar="SHARE", help="repeat until every ratio is known so well, as 2%%"
+    )
+    run.add_argument("--budget", type=_duration, metavar="30m", help="begin no round after so long (90s, 30m, 2h)")
     run.add_argument("--epochs", type=_count, metavar="N", help="instead of the suite's")
     run.add_argument("--batch-size", type=_count, metavar="N", help="instead of the recipe's")
     run.add_argument("--evaluate", choices=["sample", "full"], default="sample", help="training examples to evaluate")
@@ -131,6 +136,23 @@ def _add_prove(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--timeout", type=_count, default=600, metavar="S", help="seconds that the checks of one model may take"
     )
     prove.set_defaults(command="bench.prove:prove")
+
+
+def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = subparsers.add_parser(
+        "calibrate", help="how noisy is this machine? what can it tell apart?", description=_CALIBRATE
+    )
+    _add_place(calibrate)
+    calibrate.add_argument("--workload", default="softmax", metavar="NAME", help="or a JSON file (default: softmax)")
+    calibrate.add_argument("--dataset", metavar="NAME", help="default: mnist-5k, which every machine has")
+    _add_data_directory(calibrate)
+    calibrate.add_argument("--epochs", type=_count, default=5, metavar="N", help="of a job (default: 5)")
+    calibrate.add_argument(
+        "--rounds", type=_count, default=40, metavar="N", help="of two jobs each, those made before counted (40)"
+    )
+    calibrate.add_argument("--retry", action="store_true", help="run again what did not end well")
+    calibrate.add_argument("--timeout", type=_count, default=600, metavar="S", help="as of bench run")
+    calibrate.set_defaults(command="bench.calibrate:command")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +188,11 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 _PROVE = "Holds every backend to the float64 reference on small models. Reports show the proofs that apply to them."
+_CALIBRATE = (
+    "Races a backend (default: pytorch) against itself. Reports say beside their tables what it found of the machine."
+)
 _RUN_COMMAND = "bench.commands:run"
+_RESUMED = (_RUN_COMMAND, "bench.calibrate:command")
 _RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
 
 
@@ -187,6 +213,18 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 999999")
     return int(text)
+
+
+def _percentage(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?%", text) or not float(text[:-1]):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a percentage, as 2% or 0.5%")
+    return float(text[:-1]) / 100
+
+
+def _duration(text: str) -> float:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}[smh]", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a time, as 90s, 30m or 2h")
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
 def _modes(text: str) -> tuple[str, ...]:

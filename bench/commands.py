@@ -17,6 +17,7 @@ from bench.machine import this_machine
 from bench.reading import write_run_report
 from bench.record import claim_run
 from bench.sources import DataError, Places
+from specs.errors import UserError
 from specs.loading import find_workload
 from specs.model import Suite, Workload
 
@@ -30,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
     from bench.process import Limits
     from bench.progress import ProgressDisplay
-    from bench.runner import make_tasks, run_tasks
+    from bench.rounds import Goal
+    from bench.runner import make_tasks, run_rounds, run_tasks
 
     suite = plan.find_suite_or_workload(options.what)
     environments = Environments(dict(options.python))
@@ -47,13 +49,26 @@ def run(options: argparse.Namespace) -> int:
     )
     say_without_native(chosen.backends, chosen.modes)
     folder = options.results / (options.run or suite.name)
+    goal = Goal(rounds=options.rounds or suite.rounds, precision=options.until_precise, seconds=options.budget)
+    if goal.precision is not None and len(chosen.backends) == 1:
+        raise UserError(f"--until-precise compares backends, and {chosen.backends[0]} is alone", hint="--backend A,B")
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
     with claim_run(folder, machine.name):
-        jobs = plan.make_jobs(_contests(options, suite), chosen, suite)
-        tasks = make_tasks(jobs, environments, machine, limits)
-        with ProgressDisplay(tasks, Console(stderr=True)) as display:
-            records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
+        cells = plan.make_cells(_contests(options, suite), chosen)
+        with ProgressDisplay(Console(stderr=True)) as display:
+            records, ends = run_rounds(
+                cells,
+                lambda cells, turn: make_tasks(
+                    plan.make_round(cells, chosen, suite, turn), environments, machine, limits
+                ),
+                lambda tasks: run_tasks(tasks, folder, machine, limits, display, retry=options.retry),
+                goal,
+                display,
+            )
         write_run_report(folder)
+        for (contest, device), why in zip(cells, ends, strict=True):
+            if why != "1 round":
+                print(f"{contest.workload.name} {device}: {why}")
     return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
 
 

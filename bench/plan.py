@@ -1,10 +1,15 @@
-"""What a run does: suite, backends, devices, seeds and rounds as jobs, ordered so that drift hits all alike."""
+"""What a run does: suite, backends, devices, seeds and rounds as jobs, ordered so that drift hits all alike.
+
+Of every two repetitions the second has the contestants in the opposite order, and those orders are drawn by lot: what
+comes first in one comes last in the other, and no rhythm of the machine can favour anyone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import chain, product
 
+import numpy as np
 from msgspec import Struct
 
 from backends.contract import Job, Mode
@@ -41,6 +46,9 @@ class Contest(Struct, frozen=True, kw_only=True):
     epochs: int
 
 
+Cell = tuple[Contest, str]  # and the device
+
+
 def find_suite_or_workload(name: str) -> Suite:
     """The suite of that name; or the workload of that name, or in that JSON file, as a suite of its own."""
     if name in names(SUITES):
@@ -62,28 +70,54 @@ def find_suite_or_workload(name: str) -> Suite:
     )
 
 
-def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> list[tuple[Job, DataSet]]:
-    """Every job of a run, in order: the contestants of a cell next to each other, first A B, then B A.
+def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
+    """Every contest on every device.
 
     Raises:
-        PlanError: a workload and its data do not fit.
+        PlanError: a workload and its data do not fit, or there is no contestant.
     """
     for contest in contests:
         _check(contest, options)
-    rounds = range(options.rounds or suite.rounds)
-    seeds = options.seeds or suite.seeds
-    jobs: list[tuple[Job, DataSet]] = []
-    for number, (turn, seed) in enumerate(product(rounds, seeds)):
-        backends = options.backends if number % 2 == 0 else options.backends[::-1]
-        contestants = [(b, mode) for b in backends for mode in options.modes if mode == "matched" or entry(b).native]
-        for contest, device, (backend, mode) in product(contests, options.devices, contestants):
-            job = _job(contest, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn)
-            jobs.append((job, contest.data))
-    if not jobs:
+    if not _contestants(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode", expected="one that has", hint="--mode matched"
         )
+    return list(product(contests, options.devices))
+
+
+def make_round(cells: Sequence[Cell], options: Options, suite: Suite, turn: int) -> list[tuple[Job, DataSet]]:
+    """The jobs of a round of some cells, every seed once, in order: the contestants of a cell next to each other."""
+    seeds, contestants = options.seeds or suite.seeds, _contestants(options)
+    jobs = []
+    for number, seed in enumerate(seeds, start=turn * len(seeds)):
+        order = _order(contestants, number)
+        for (contest, device), (backend, mode) in product(cells, order):
+            job = _job(contest, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn)
+            jobs.append((job, contest.data))
     return jobs
+
+
+def make_jobs(contests: Sequence[Contest], options: Options, suite: Suite) -> list[tuple[Job, DataSet]]:
+    """Every job of a run of so many rounds as were chosen, in order.
+
+    Raises:
+        PlanError: see `make_cells`.
+    """
+    cells, rounds = make_cells(contests, options), range(options.rounds or suite.rounds)
+    return list(chain.from_iterable(make_round(cells, options, suite, turn) for turn in rounds))
+
+
+def _contestants(options: Options) -> list[tuple[str, Mode]]:
+    pairs = product(options.backends, options.modes)
+    return [(backend, mode) for backend, mode in pairs if mode == "matched" or entry(backend).native]
+
+
+def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[str, Mode]]:
+    """The order of a repetition: of the first two as given and reversed, later by lot and reversed."""
+    order = list(contestants)
+    if number > 1:  # the same again when a run is taken up again
+        order = [contestants[place] for place in np.random.default_rng(number // 2).permutation(len(contestants))]
+    return order if number % 2 == 0 else order[::-1]
 
 
 def _check(contest: Contest, options: Options) -> None:

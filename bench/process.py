@@ -19,6 +19,7 @@ from backends.contract import Job
 from backends.registry import Entry
 from bench import environments, memory
 from bench.data import DataSet
+from bench.disturbance import Disturbance, Watch
 from bench.files import RunError, write_atomically
 from bench.machine import Machine, allowed_cpus
 from bench.measure import monotonic_seconds, pause
@@ -56,7 +57,8 @@ class DataTask(Task, frozen=True, kw_only=True):
 class Observer(Protocol):
     """Who is told what happens, to show it."""
 
-    def started(self, task: DataTask, number: int) -> None: ...
+    def planned(self, tasks: Sequence[DataTask]) -> None: ...
+    def started(self, task: DataTask) -> None: ...
     def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None: ...
     def ended(self, task: DataTask, record: Record, *, old: bool) -> None: ...
 
@@ -82,6 +84,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     code: int
     timed_out: bool
     peak: int | None
+    disturbance: Disturbance
 
 
 def files_of(task: Task, folder: Path) -> Files:
@@ -106,14 +109,15 @@ def run_worker(
     """
     write_atomically(files.assignment, content)
     write_atomically(files.lines, b"")
+    disturbance = Watch(allowed_cpus()[: task.job.threads], _gpu_of(task, machine))
     with files.log.open("wb") as output:
         worker = _start(module, task, machine, files, output)
         try:
-            timed_out, peak = _watch(worker, task, machine, files.lines, timeout, look)
+            timed_out, peak = _watch(worker, _gpu_of(task, machine), disturbance, files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
-    return Ended(code=worker.returncode, timed_out=timed_out, peak=peak)
+    return Ended(code=worker.returncode, timed_out=timed_out, peak=peak, disturbance=disturbance.end())
 
 
 def end_unseen(ended: Ended, timeout: float, log: Path) -> End:
@@ -158,7 +162,6 @@ def _start(module: str, task: Task, machine: Machine, files: Files, output: IO[b
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
     threads = str(task.job.threads)
-    gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), "")
     # A cluster's modules put their packages on the path; an environment that we made needs none of them.
     ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
     inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
@@ -166,7 +169,7 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")},
         "PYTHONPATH": str(environments.PROJECT) + inherited,
         "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": gpu,
+        "CUDA_VISIBLE_DEVICES": _gpu_of(task, machine) or "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **dict.fromkeys(_THREAD_VARIABLES, threads),
         **task.entry.variables,
@@ -175,8 +178,8 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
 
 def _watch(
     worker: subprocess.Popen[bytes],
-    task: Task,
-    machine: Machine,
+    gpu: str | None,
+    disturbance: Watch,
     lines: Path,
     timeout: float,
     advanced: Callable[[], bool],
@@ -185,11 +188,11 @@ def _watch(
 
     A worker that has told its end may still hang in its framework's threads: it gets a few seconds more.
     """
-    gpu = next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
     size, seen, peak, look = 0, monotonic_seconds(), None, _FIRST_LOOK_SECONDS
     while worker.poll() is None:
         pause(look)
         look = min(2 * look, _LOOK_SECONDS)
+        disturbance.look()
         if gpu is not None:
             peak = max(filter(None, (peak, memory.driver_bytes(gpu, worker.pid))), default=None)
         if lines.stat().st_size != size:
@@ -199,6 +202,11 @@ def _watch(
         if monotonic_seconds() - seen > timeout:
             return True, peak
     return False, peak
+
+
+def _gpu_of(task: Task, machine: Machine) -> str | None:
+    """The UUID of the NVIDIA GPU that a task runs on; None where it runs on none."""
+    return next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

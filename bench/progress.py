@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.process import DataTask
-from bench.record import Epoch, Record, contestant
+from bench.record import Epoch, Record, contestant, disturbed
 from specs.shapes import infer_shapes
 
 # Rough costs for the first guess of the time left, replaced by what is measured as soon as there is something:
@@ -21,12 +21,11 @@ _START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
 class ProgressDisplay:
     """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
 
-    def __init__(self, tasks: Sequence[DataTask], console: Console) -> None:
-        self._tasks, self._console = list(tasks), console
-        jobs = [task.job for task in tasks]
-        columns = ([j.workload.name for j in jobs], [contestant(j) for j in jobs], [j.device for j in jobs])
-        self._widths = [max(map(len, column), default=0) for column in columns]
-        self._guesses = [_guess(task) for task in tasks]
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
+        self._widths = [0, 0, 0]
+        self._guesses: list[float] = []
         self._measured: list[tuple[float, float]] = []  # guessed and real seconds of what this run has finished
         self._number = 0
         self._bar = Progress(
@@ -51,13 +50,19 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def started(self, task: DataTask, number: int) -> None:
-        self._number = number
+    def planned(self, tasks: Sequence[DataTask]) -> None:
+        for task in tasks:
+            self._numbers[task.key] = len(self._numbers) + 1
+            self._guesses.append(_guess(task))
+            self._widths = [max(pair) for pair in zip(self._widths, map(len, _cell(task)), strict=True)]
+
+    def started(self, task: DataTask) -> None:
+        self._number = self._numbers[task.key]
         job = task.job
         self._bar.reset(
             self._row,
             total=job.epochs,
-            description=f"{number}/{len(self._tasks)} {job.workload.name} {contestant(job)}",
+            description=f"{self._number}/{len(self._numbers)} {job.workload.name} {contestant(job)}",
             accuracy="starting",
             left=self._left(0.0),
             visible=True,
@@ -73,14 +78,12 @@ class ProgressDisplay:
         )
 
     def ended(self, task: DataTask, record: Record, *, old: bool) -> None:
-        number = next(n for n, other in enumerate(self._tasks, start=1) if other.key == task.key)
+        number, of = self._numbers[task.key], len(self._numbers)
         if not old:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
-        width = len(str(len(self._tasks)))
-        name, backend, device = self._widths
-        cell = f"{task.job.workload.name:<{name}} {contestant(task.job):<{backend}} {task.job.device:<{device}}"
+        cell = " ".join(f"{text:<{width}}" for text, width in zip(_cell(task), self._widths, strict=True))
         self._console.print(
-            f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
+            f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
         )
 
     def _left(self, share_done: float) -> str:
@@ -90,6 +93,10 @@ class ProgressDisplay:
         scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
         minutes = seconds * scale / 60
         return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
+
+
+def _cell(task: DataTask) -> tuple[str, str, str]:
+    return task.job.workload.name, contestant(task.job), task.job.device
 
 
 def _guess(task: DataTask) -> float:
@@ -103,5 +110,5 @@ def _result(record: Record, *, old: bool) -> str:
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
     seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
-    again = "  (kept from before)" if old else ""
+    again = "  (kept from before)" if old else "  (disturbed)" if disturbed(record) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{again}"

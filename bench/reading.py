@@ -89,7 +89,7 @@ def write_run_report(folder: Path) -> None:
     made = write_report(folder)
     _warn(made.damaged)
     console = Console()
-    print_table(made.summary, made.frame, console)
+    print_table(made.summary, made.frame, made.noise, console)
     console.print(made.proven, highlight=False, markup=False, soft_wrap=True)
     print(f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it")
 

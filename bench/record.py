@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory, Job
+from bench.disturbance import Disturbance, say
 from bench.files import RunError, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
@@ -30,6 +31,7 @@ except ImportError:  # Windows
 
 FORMAT = 4
 _READ = range(2, FORMAT + 1)
+_BUSY = 1.3  # a job alone keeps the load average at its threads; the rest is the system and the average's noise
 Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
@@ -102,6 +104,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         device_peak_bytes: the driver's figure for the worker's process, its highest sample.
         wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
         inputs: of native mode, an epoch of the input pipeline alone, after the training.
+        disturbance: what else the machine did meanwhile; None in records before it was looked at.
         adapter_checksum: of the adapter's text and all of ours that it imports; "" in records before there was one.
     """
 
@@ -125,11 +128,20 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_peak_bytes: int | None
     adapter_checksum: str = ""
     inputs: Phase | None = None
+    disturbance: Disturbance | None = None
 
 
 def contestant(job: Job) -> str:
     """Who trained a job, as tables name it: the backend, and its mode if that is not the usual one."""
     return job.backend if job.mode == "matched" else f"{job.backend}, {job.mode}"
+
+
+def disturbed(record: Record) -> str:
+    """What disturbed a job, in words; "" if nothing did. Of records before it was looked at, the load average tells."""
+    load, threads = record.load_after.load_average or 0.0, record.job.threads
+    if record.disturbance is None and load > _BUSY * threads:
+        return f"a load of {load:.1f} on {threads} CPUs"
+    return say(record.disturbance)
 
 
 def meaning(workload: Workload) -> Workload:

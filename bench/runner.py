@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from bench.environments import Environments, adapter_of
 from bench.imported import checksum_of
 from bench.machine import Machine, load
 from bench.measure import monotonic_seconds, utc
+from bench.plan import Cell
 from bench.process import DataTask, Limits, Observer, end_unseen, files_of, run_worker
 from bench.record import (
     FORMAT,
@@ -28,6 +30,7 @@ from bench.record import (
     read_record,
     write_record,
 )
+from bench.rounds import Goal, said, said_rounds, widest
 from bench.worker import Assignment
 
 
@@ -61,6 +64,53 @@ def make_tasks(
     return tasks
 
 
+def run_rounds(
+    cells: Sequence[Cell],
+    tasks_of: Callable[[Sequence[Cell], int], list[DataTask]],
+    run: Callable[[list[DataTask]], list[Record]],
+    goal: Goal,
+    observer: Observer,
+) -> tuple[list[Record], list[str]]:
+    """Rounds of all cells until each has enough, or time is up; every record, and per cell why there are no more.
+
+    Args:
+        cells: see `plan.make_cells`.
+        tasks_of: the tasks of a round, given the cells that are still open and its number.
+        run: runs tasks, see `run_tasks`.
+        goal: what is enough.
+        observer: told what will be run, as soon as it is known.
+
+    Raises:
+        what `tasks_of` and `run` do; what was run has its records.
+    """
+    began, open_cells, ends = monotonic_seconds(), list(cells), dict[int, str]()
+    ahead = [tasks_of(cells, turn) for turn in range(goal.certain)]
+    observer.planned([task for tasks in ahead for task in tasks])
+    records: list[Record] = []
+    for turn in count():
+        if turn >= len(ahead):
+            ahead.append(tasks_of(open_cells, turn))
+            observer.planned(ahead[turn])
+        records += run(ahead[turn])
+        up = goal.seconds is not None and monotonic_seconds() - began >= goal.seconds
+        for cell in list(open_cells):
+            own = [record for record in records if _is_of(record, cell)]
+            why = goal.enough(own) if turn + 1 >= goal.certain else ""
+            if up and not why:
+                why = f"time is up after {said_rounds(turn + 1)}, {said(widest(own))}"
+            if why:
+                open_cells.remove(cell)
+                ends[cells.index(cell)] = why
+        if not open_cells:
+            return records, [ends[number] for number in range(len(cells))]
+    raise AssertionError("rounds end")
+
+
+def _is_of(record: Record, cell: Cell) -> bool:
+    contest, device = cell
+    return record.job.workload == contest.workload and record.job.device == device
+
+
 def run_tasks(
     tasks: Sequence[DataTask], folder: Path, machine: Machine, limits: Limits, observer: Observer, *, retry: bool
 ) -> list[Record]:
@@ -80,12 +130,12 @@ def run_tasks(
     """
     records = []
     jobs = folder / "jobs"
-    for number, task in enumerate(tasks, start=1):
+    for task in tasks:
         path = jobs / f"{task.key}.json"
         record = read_record(path) if path.exists() else None
         old = record is not None and (record.status == "ok" or not retry)
         if record is None or not old:
-            observer.started(task, number)
+            observer.started(task)
             record = _run_task(task, jobs, machine, limits, observer)
             write_record(jobs, record)
             (jobs / f"{task.key}.progress.jsonl").unlink(missing_ok=True)
@@ -144,4 +194,5 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
         device_peak_bytes=ended.peak,
         adapter_checksum=task.adapter_checksum,
         inputs=end.inputs,
+        disturbance=ended.disturbance,
     )

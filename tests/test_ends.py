@@ -33,7 +33,10 @@ class Watcher:
     def __init__(self):
         self.kept, self.advances = [], []
 
-    def started(self, task, number):
+    def planned(self, tasks):
+        pass
+
+    def started(self, task):
         pass
 
     def advanced(self, task, epochs):

@@ -92,7 +92,7 @@ def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(reco
 def test_the_terminal_table_fits_80_columns_with_nothing_cut_off(records):
     frame = epochs_frame(records)
     console = Console(width=80, file=io.StringIO())
-    print_table(summarise(frame), frame, console)
+    print_table(summarise(frame), frame, {}, console)
     text = console.file.getvalue()
     assert "…" not in text
     for word in ("softmax", "mlp-relu", "keras-tensorflow", "pytorch", "accuracy", "images/s", "memory", "start"):

@@ -141,9 +141,9 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     frame = epochs_frame([make_record()])
     assert any("not a verdict" in line for line in notes(summarise(frame), frame))
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
-    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))
+    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))  # before it was looked at
     frame = epochs_frame([busy])
-    assert any("load up to 5.0, 1 threads" in line for line in notes(summarise(frame), frame))
+    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPUs)." in notes(summarise(frame), frame)
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():
@@ -191,7 +191,7 @@ def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
     all_three = {"start", "memory", "images/s"}
     for width, columns in ((80, all_three), (74, all_three - {"start"}), (68, {"images/s"}), (60, set())):
         console = Console(width=width, file=io.StringIO())
-        print_table(summarise(frame), frame, console)
+        print_table(summarise(frame), frame, {}, console)
         text = console.file.getvalue()
         assert name in text
         assert "keras-tensorflow" in text

@@ -15,8 +15,9 @@ from rich.table import Table as RichTable
 from bench.files import RunError
 from bench.record import Record
 from bench.report import tables, words
+from bench.report.disturbed import say_disturbed
 from bench.report.document import Block, Heading, Items, Plot, Table, Text
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import CELL, epochs_frame, summarise
 from bench.report.page import CAPTIONS, MACHINE_COLUMNS, machine_cells, records_of, write_document
 from bench.report.plots import write_plots
 
@@ -96,9 +97,8 @@ class Comparison:
         bad = self.summary[self.summary["status"] != "ok"]
         found += [f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}" for row in bad.itertuples()]
         found += self._differing_versions()
-        busy = [name for name, rows in self.summary.groupby("site", sort=False) if tables.is_busy(rows)]
-        if busy:
-            found.append(f"Other work ran at {', '.join(map(str, busy))}: times there are disturbed.")
+        for site, rows in self.frame.groupby("site", sort=False):
+            found += [f"{site}, {line}" for line in say_disturbed(rows, CELL)]
         return found
 
     def write(self, folder: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from bench.record import Epoch, Record, contestant, meaning
+from bench.record import Epoch, Record, contestant, disturbed, meaning
+from bench.report.disturbed import counted
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
@@ -34,13 +35,18 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing."""
+    """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing.
+
+    `disturbed` says by what a job was, "" if by nothing; `counts` whether the times of its repetition count.
+    """
     rows = [row for record in records for row in _rows(record)]
     frame = pd.DataFrame(rows)
     if not frame.empty:  # what no job has is a column all the same, and of numbers
         frame = frame.reindex(columns=[*frame.columns, *(name for name in _NUMBERS if name not in frame)])
         frame[_NUMBERS] = frame[_NUMBERS].astype(float)
-    return frame if frame.empty else frame.sort_values(["started", "key", "epoch"], ignore_index=True)
+        frame = frame.sort_values(["started", "key", "epoch"], ignore_index=True)
+        frame["counts"] = counted(frame, CELL)
+    return frame
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +73,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def steady(group: pd.DataFrame) -> pd.DataFrame:
-    """The epochs that count for speed: all but the first, or the first where there is no other."""
+    """The epochs that count for speed: all but the first, or the first where there is no other, of what counts."""
     ran = group.dropna(subset="epoch")
+    ran = ran[ran["counts"]]
     later = ran[ran["epoch"] > 1]
     return ran if later.empty else later
 
@@ -110,6 +117,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
         "device_peak_bytes": record.device_peak_bytes,
         "load_average": record.load_after.load_average,
+        "disturbed": disturbed(record),
         "inputs_wall_seconds": record.inputs.wall_seconds if record.inputs else None,
         "compiled": _setting(record, "compiled"),
         "optimizer": _setting(record, "optimizer"),

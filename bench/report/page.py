@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from bench import proof
+from bench import calibration, proof
 from bench.files import RunError, write_atomically
 from bench.machine import Machine
 from bench.proof import Proof
@@ -37,13 +37,17 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
+Place = tuple[str, str, int]  # machine, device, threads
+
+
 class Report(NamedTuple):
-    """What a report was made of: its summary, its frame, damaged record files, which are left out, and on proofs."""
+    """What a report was made of: its summary, its frame, damaged record files, which are left out, proofs and noise."""
 
     summary: pd.DataFrame
     frame: pd.DataFrame
     damaged: list[Path]
     proven: str
+    noise: dict[Place, str]
 
 
 def write_report(folder: Path) -> Report:
@@ -59,13 +63,14 @@ def write_report(folder: Path) -> Report:
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
     proofs = _keep_proofs(records, folder)
+    noise = _noise(records, folder)
     blocks = [
-        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs)),
+        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs), noise),
         *fairness_blocks(records, proofs),
         *_provenance(records, damaged),
     ]
     write_document(blocks, folder)
-    return Report(summary, frame, damaged, proof_line(records, proofs))
+    return Report(summary, frame, damaged, proof_line(records, proofs), noise)
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
@@ -125,6 +130,23 @@ def _keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
     return proofs
 
 
+def _noise(records: Sequence[Record], folder: Path) -> dict[Place, str]:
+    """Per place what is known of its noise, in words; the calibrations are copied into the run's folder."""
+    own, lines = folder / calibration.FOLDER, dict[Place, str]()
+    found = calibration.read_calibrations([own, folder.resolve().parent / calibration.FOLDER])
+    places: dict[Place, list[Record]] = {}
+    for record in records:
+        places.setdefault((record.machine.name, record.job.device, record.job.threads), []).append(record)
+    for place, there in places.items():
+        one = calibration.noise_of(there[0], found)
+        if one is None:
+            lines[place] = f"Nobody has measured how noisy {place[0]} is on {place[1]}: `bench calibrate`."
+        else:
+            calibration.write_calibration(one, own)
+            lines[place] = calibration.say(one, len({(record.job.round, record.job.seed) for record in there}))
+    return lines
+
+
 def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
     """Where and with what the records were made."""
     blocks: list[Block] = [
@@ -137,7 +159,13 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
     return blocks
 
 
-def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str], proven: str) -> list[Block]:
+def _blocks(
+    name: str,
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    plots: Sequence[str],
+    proven: str,
+    noise: Mapping[Place, str],
+) -> list[Block]:
     summary, frame = frames
     blocks: list[Block] = [
         Heading(name, 1),
@@ -153,6 +181,7 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(shown),
             ]
+        blocks.append(Text(noise[place_of(group)]))
         blocks += ratio_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
@@ -160,6 +189,12 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
             blocks += [Heading(title, 3), tables.section(group, columns)]
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
+
+
+def place_of(group: pd.DataFrame) -> Place:
+    """Where the rows of one of `tables.groups` were made."""
+    machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
+    return str(machine), str(device), int(threads)
 
 
 def machine_cells(machine: Machine) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isnan
 from typing import Any
 
@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.report import document, words
+from bench.report.disturbed import say_disturbed
+from bench.report.frame import CELL
 
 Row = dict[str, Any]
-_BUSY = 1.3  # a job alone keeps the load average at its threads; the rest is for the system and the average's noise
 GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
 
 
@@ -99,11 +100,23 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
 
 
-def print_table(summary: pd.DataFrame, frame: pd.DataFrame, console: Console) -> None:
-    """The short table on the terminal, within 80 columns; what failed is named under it."""
+def print_table(
+    summary: pd.DataFrame, frame: pd.DataFrame, noise: Mapping[tuple[str, str, int], str], console: Console
+) -> None:
+    """The short table on the terminal, within 80 columns, the noise of its place under it; then what failed.
+
+    Args:
+        summary: see `frame.summarise`.
+        frame: see `frame.epochs_frame`.
+        noise: by machine, device and threads.
+        console: where to.
+    """
     for heading, group in groups(summary):
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
         console.print(_fitting_table(group, console))
+        machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
+        if (machine, device, threads) in noise:
+            console.print(noise[machine, device, threads], highlight=False, markup=False)
     for line in notes(summary, frame):
         console.print(line, highlight=False, markup=False)
 
@@ -141,9 +154,7 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         found.append("* one epoch only: its time includes warming up.")
     if not ok.empty and ok["rounds"].max() == 1:
         found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
-    load, threads = summary["load_average"].max(), summary["threads"].max()
-    if is_busy(summary):
-        found.append(f"Other work ran on the machine (load up to {load:.1f}, {threads} threads): times are disturbed.")
+    found += say_disturbed(frame, CELL)
     jobs = frame.drop_duplicates("key")
     found += [
         f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
@@ -156,11 +167,6 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         for row in rows_of(partly)
     ]
     return found
-
-
-def is_busy(summary: pd.DataFrame) -> bool:
-    """Whether more ran on the machine than the jobs themselves."""
-    return bool(summary["load_average"].max() > _BUSY * summary["threads"].max())
 
 
 def label(summary: pd.DataFrame) -> pd.Series:

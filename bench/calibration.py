@@ -1,0 +1,201 @@
+"""The noise of a machine: how far apart two identical contestants are on it, and what can be told apart in spite of it.
+
+A calibration is a backend raced against itself: of every two jobs in a row one plays the first contestant and one the
+second, and they change sides from round to round, as contestants do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from bench.files import write_atomically
+from bench.machine import Machine
+from bench.record import Record, disturbed, job_key
+from bench.stopping import EVERY_ROUND, rounds_needed, share_interval, smallest_visible_difference
+from bench.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios
+
+FORMAT = 1
+FOLDER = "noise"
+# Rounds of a comparison when false alarms are counted: the fewest that allow a verdict.
+SHORT = EVERY_ROUND.next_look(0, VERDICT_LEVEL) or 0
+DIFFERENCES = (0.02, 0.05, 0.1, 0.2)
+
+
+class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A backend against itself on one device of one machine.
+
+    Attributes:
+        key: of the file, as of a job's record, whichever round.
+        wall, cpu: logarithms of the first one's steady epoch by the second's, a round each, by wall and by CPU time.
+        disturbed: rounds in which a job was disturbed; they count here, and `wall` has no mark of them.
+        ended: when the last job began.
+    """
+
+    format: int
+    key: str
+    machine: Machine
+    device: str
+    threads: int
+    backend: str
+    workload: str
+    dataset: str
+    epochs: int
+    batch_size: int
+    versions: dict[str, str]
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+    disturbed: int
+    ended: str
+
+    @property
+    def scatter(self) -> float:
+        """What half of the rounds differ by more than, as a share; not a number without a round."""
+        return float(np.expm1(median(map(abs, self.wall)))) if self.wall else float("nan")
+
+    @property
+    def alarms(self) -> tuple[int, int]:
+        """How many comparisons of `SHORT` rounds named a faster one, and how many comparisons there are."""
+        return false_alarms(self.wall, SHORT)
+
+
+def calibrate(records: Iterable[Record]) -> list[Calibration]:
+    """A calibration per contestant and place, of records whose rounds 0 and 1, 2 and 3 ... are pairs.
+
+    A round of which a job did not end ok is left out; one adapter's text is another contestant than its next.
+    """
+    groups: dict[tuple[object, ...], dict[int, Record]] = {}
+    for record in records:
+        job = msgspec.structs.replace(record.job, round=0)
+        group = groups.setdefault((job, record.data.checksum, record.machine.name, record.adapter_checksum), {})
+        group[record.job.round] = record
+    return [found for group in groups.values() if (found := _calibration(group)) is not None]
+
+
+def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
+    """Cut a series into comparisons of so many rounds: how many named a faster one at any look, and how many there are.
+
+    Args:
+        ratios: logarithms, in order.
+        rounds: of a comparison.
+    """
+    whole = range(0, len(ratios) - rounds + 1, rounds)
+    return sum(_alarms(ratios[start : start + rounds]) for start in whole), len(whole)
+
+
+def say(found: Calibration, rounds: int) -> str:
+    """What it means for a table of so many rounds, in a sentence or two."""
+    alarms, trials = found.alarms
+    who = f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on {found.machine.name}"
+    text = f"Noise ({who}): half of the rounds differ by more than {_percent(found.scatter)}"
+    if trials:
+        low, high = (_percent(share) for share in share_interval(alarms, trials))
+        text += f"; {alarms} of {trials} comparisons named a faster one ({low} to {high})"
+    visible = smallest_visible_difference(found.wall, rounds, VERDICT_LEVEL)
+    if rounds < SHORT:
+        return f"{text}. No difference is sure in fewer than {SHORT} rounds."
+    if visible is None:
+        return f"{text}. After {rounds} rounds no difference is found for sure."
+    return f"{text}. After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
+
+
+def needed(found: Calibration) -> list[tuple[float, int | None, int | None]]:
+    """Per difference, as a share, the rounds that find it in 19 of 20 runs, by wall and by CPU time; None: too many."""
+    return [
+        (
+            difference,
+            rounds_needed(found.wall, difference, VERDICT_LEVEL),
+            rounds_needed(found.cpu, difference, VERDICT_LEVEL),
+        )
+        for difference in DIFFERENCES
+    ]
+
+
+def noise_of(record: Record, found: Sequence[Calibration]) -> Calibration | None:
+    """The calibration that speaks of a record's place: its machine, device and threads; the one with most rounds."""
+    job, machine = record.job, record.machine
+    there = [
+        one
+        for one in found
+        if (one.machine.name, one.device, one.threads) == (machine.name, job.device, job.threads)
+        and (one.machine.cpu, one.machine.gpus) == (machine.cpu, machine.gpus)
+    ]
+    return max(there, key=lambda one: len(one.wall), default=None)
+
+
+def write_calibration(found: Calibration, folder: Path) -> None:
+    """Write `folder/KEY.json`, whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(folder / f"{found.key}.json", msgspec.json.format(msgspec.json.encode(found), indent=1))
+
+
+def read_calibrations(folders: Iterable[Path]) -> list[Calibration]:
+    """The calibrations in these folders; what is not one, or not whole, is left out."""
+    found: dict[str, Calibration] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            one = msgspec.json.decode(path.read_bytes(), type=Calibration)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if one.format == FORMAT:
+            found[one.key] = max(one, found.get(one.key, one), key=lambda each: len(each.wall))
+    return list(found.values())
+
+
+def _calibration(group: dict[int, Record]) -> Calibration | None:
+    first = next(iter(group.values()))
+    job = msgspec.structs.replace(first.job, round=0)
+    pairs = [(group[turn], group[turn + 1]) for turn in sorted(group) if turn % 2 == 0 and turn + 1 in group]
+    whole = [pair for pair in pairs if all(record.status == "ok" for record in pair)]
+    if not whole:
+        return None
+    sides = [pair if number % 2 == 0 else pair[::-1] for number, pair in enumerate(whole)]
+    wall, cpu = (
+        log_ratios([_seconds(ours, clock) for ours, _ in sides], [_seconds(theirs, clock) for _, theirs in sides])
+        for clock in ("wall_seconds", "cpu_seconds")
+    )
+    return Calibration(
+        format=FORMAT,
+        key=job_key(job, first.data.checksum, first.adapter_checksum, first.machine.name),
+        machine=first.machine,
+        device=job.device,
+        threads=job.threads,
+        backend=job.backend,
+        workload=job.workload.name,
+        dataset=job.dataset,
+        epochs=job.epochs,
+        batch_size=job.batch_size,
+        versions=first.versions,
+        wall=tuple(map(float, wall)),
+        cpu=tuple(map(float, cpu)),
+        disturbed=sum(any(map(disturbed, pair)) for pair in whole),
+        ended=max(record.started for record in group.values()),
+    )
+
+
+def _seconds(record: Record, clock: str) -> list[float]:
+    """A process's steady epochs."""
+    epochs = [getattr(epoch.training, clock) for epoch in record.epochs]
+    return epochs[1:] or epochs
+
+
+def _alarms(ratios: Sequence[float]) -> bool:
+    """Whether any look at a series of identical contestants names a faster one."""
+    for rounds in range(SHORT, len(ratios) + 1):
+        outcome = compare([[float(np.exp(r))] for r in ratios[:rounds]], [[1.0]] * rounds, margin=MARGIN).outcome
+        if outcome in ("faster", "slower"):
+            return True
+    return False
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if isfinite(share) else "?"

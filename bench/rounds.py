@@ -1,0 +1,102 @@
+"""How many rounds a run makes: a number of undisturbed ones, or as many as a wanted precision takes.
+
+Both may be stopped and taken up again at any time: what is said of them holds at every look, see `bench.stopping`. A
+cell (a workload on a device) that has enough is not run again while others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import isfinite
+
+from msgspec import Struct
+
+from bench.disturbance import which_count
+from bench.record import Record, contestant, disturbed
+from bench.stopping import EVERY_ROUND
+from bench.timing import compare, precision
+
+# How often the number of rounds that was asked for is made, at most, for the sake of undisturbed ones.
+_PATIENCE = 2
+
+
+class Goal(Struct, frozen=True, kw_only=True):
+    """When a run has rounds enough.
+
+    Attributes:
+        rounds: so many undisturbed ones, or ...
+        precision: ... every ratio's interval is this narrow, as a share to either side; None: the number counts.
+        seconds: no round begins later than this after the first; None: whenever.
+    """
+
+    rounds: int
+    precision: float | None = None
+    seconds: float | None = None
+
+    @property
+    def certain(self) -> int:
+        """How many rounds are made whatever they show."""
+        return self.rounds if self.precision is None else 1
+
+    def enough(self, records: Sequence[Record]) -> str:
+        """Why a cell needs no other round, in words; "" if it does.
+
+        Args:
+            records: all of the cell's, of at least one round.
+        """
+        made, seeds = (len({getattr(record.job, what) for record in records}) for what in ("round", "seed"))
+        if self.precision is None:
+            counted = sum(_counted(records).values()) // seeds
+            if made >= self.rounds == 1 or counted >= self.rounds:
+                return f"{said_rounds(made)}{'' if counted == made else f', of which {made - counted} disturbed'}"
+            if made >= _PATIENCE * self.rounds:
+                return f"{said_rounds(made)}, of which {made - counted} disturbed: no more were tried"
+            return ""
+        found = widest(records)
+        if found is None:
+            return f"{said_rounds(made)}: no two contestants ended ok, so there is nothing to compare"
+        if found <= self.precision:
+            return f"{said(found)} after {said_rounds(made)}"
+        if made * seeds >= EVERY_ROUND.last:
+            return f"{said(found)} after {said_rounds(made)}, the most that count"
+        return ""
+
+
+def said(found: float | None) -> str:
+    """How precise a cell's ratios are, in words."""
+    return f"precise to {100 * found:.2g} %" if found is not None and isfinite(found) else "too few rounds to say"
+
+
+def widest(records: Sequence[Record]) -> float | None:
+    """How precise the least precise ratio of a cell is, as a share; None where no two contestants ended ok."""
+    times = [processes for processes in _times(records).values() if any(processes)]
+    return max((precision(compare(ours, theirs)) for ours, theirs in combinations(times, 2)), default=None)
+
+
+def _times(records: Sequence[Record]) -> dict[str, list[list[float]]]:
+    """Per matched contestant a process per round and seed that counts: its steady epochs' seconds, none if it failed.
+
+    The first epoch, which pays for warming up, counts where it is alone.
+    """
+    counted = [one for one, counts in _counted(records).items() if counts]
+    matched = [record for record in records if record.job.mode == "matched"]
+    found = {contestant(record.job): {one: list[float]() for one in counted} for record in matched}
+    for record in matched:
+        one = (record.job.round, record.job.seed)
+        if record.status == "ok" and one in found[contestant(record.job)]:
+            epochs = [epoch.training.wall_seconds for epoch in record.epochs]
+            found[contestant(record.job)][one] = epochs[1:] or epochs
+    return {name: list(processes.values()) for name, processes in found.items()}
+
+
+def _counted(records: Sequence[Record]) -> dict[tuple[int, int], bool]:
+    """Every repetition (round, seed) in order, and whether it counts."""
+    every = sorted({(record.job.round, record.job.seed) for record in records})
+    those = {(record.job.round, record.job.seed) for record in records if disturbed(record)}
+    return dict(zip(every, which_count([one in those for one in every]), strict=True))
+
+
+def said_rounds(number: int) -> str:
+    """A number of rounds, in words."""
+    return "1 round" if number == 1 else f"{number} rounds"
