@@ -198,4 +198,4 @@ def _alarms(ratios: Sequence[float]) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if isfinite(share) else "?"
+    return "?" if not isfinite(share) else f"{100 * share:.2g} %" if share < 1 else f"{100 * share:,.0f} %"

@@ -80,13 +80,11 @@ BURN = "import time; end = time.process_time() + 1.0\nwhile time.process_time() 
 def test_others_work_on_the_jobs_cpus_is_seen():
     cpu = allowed_cpus()[0]
     watch = Watch([cpu], None)
-    shell = subprocess.Popen(
-        ["sh", "-c", f"taskset -c {cpu} {sys.executable} -c '{BURN}'; echo; exec sleep 60"], stdout=-1
-    )
-    shell.stdout.readline()  # the work is done, and its process is the shell's, which has not ended
-    found = watch.end()
-    shell.kill()
-    shell.wait()
+    code = f"taskset -c {cpu} {sys.executable} -c '{BURN}'; echo; exec sleep 60"
+    with subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE) as shell:
+        shell.stdout.readline()  # the work is done, and its process was the shell's, which has not ended
+        found = watch.end()
+        shell.kill()
     assert found.other_cpu > 0.2
     assert found.steal is None or 0 <= found.steal <= 1
     assert found.gpu_processes is found.gpu_throttled is None
@@ -96,7 +94,8 @@ def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
     """Two CPUs, 5 s: of 6 s of work 4.5 were ours, so that others had 1.5 of 10; the host took 0.2."""
     monkeypatch.setattr(disturbance, "monotonic_seconds", iter([100.0, 105.0]).__next__)
     monkeypatch.setattr(disturbance, "_own_seconds", iter([1.0, 5.5]).__next__)
-    monkeypatch.setattr(disturbance, "_busy_seconds", lambda _, values=iter([(10.0, 1.0), (16.0, 1.2)]): next(values))
+    counters = iter([(10.0, 1.0), (16.0, 1.2)])
+    monkeypatch.setattr(disturbance, "_busy_seconds", lambda _: next(counters))
     monkeypatch.setattr(disturbance, "_mean_clock", iter([3000.0, 2400.0, 2700.0]).__next__)
     watch = Watch([0, 1], None)
     for _ in range(3):
