@@ -86,3 +86,15 @@ class Slow(Reference):
     def train_epoch(self, order, masks=None):
         time.sleep(0.5)
         return super().train_epoch(order[:64], masks)
+
+
+class TakesATenthLonger(Reference):
+    """No fault: the planted slowdown that comparisons have to find."""
+
+    def train_epoch(self, order, masks=None):
+        began = time.perf_counter()
+        loss = super().train_epoch(order, masks)
+        end = began + 1.1 * (time.perf_counter() - began)
+        while time.perf_counter() < end:
+            pass
+        return loss

@@ -1,0 +1,141 @@
+"""How often verdicts are right: simulated on recorded noise, and with a real slowdown of 10 % on this machine.
+
+With PYTHONPATH=tests: `python -m tests.perf.verdicts simulated OUTPUT`, a minute; `python -m tests.perf.verdicts planted
+FOLDER OUTPUT`, half an hour or more, which goes on where it stopped. That one asks `results/noise` how many rounds it takes,
+so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100` comes first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from math import exp
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from test_timing import NOISE, ever_decided, rounds_of, said
+
+from backends.registry import Entry
+from bench.calibration import FOLDER, needed, read_calibrations
+from bench.commands import places_of
+from bench.data import FALLBACK, materialise
+from bench.machine import this_machine
+from bench.process import DataTask, Limits
+from bench.runner import run_tasks
+from bench.stopping import rounds_needed, share_interval
+from bench.timing import VERDICT_LEVEL, compare
+from conftest import make_job
+from specs.loading import find_workload
+
+TRIALS, PATIENCE = 1000, 40
+PLANTED, COMPARISONS, EPOCHS = 0.10, 20, 15
+
+
+class Nobody:
+    """Watches, and says nothing."""
+
+    def planned(self, tasks):
+        pass
+
+    started = advanced = ended = lambda *_, **__: None
+
+
+def simulated(output):
+    """False verdicts among identical contestants, and how often a planted 5 % is found at the rounds asked for."""
+    found = {}
+    for number, noise in enumerate(NOISE):
+        logs = rounds_of(np.random.default_rng(100 + number), noise, TRIALS, PATIENCE, order="lot")
+        random = np.random.default_rng(200 + number)
+        asked = [rounds_needed(rounds_of(random, noise, 1, 60)[0], 0.05, VERDICT_LEVEL) for _ in range(20)]
+        right = [
+            said(row) == "slower"
+            for rounds in asked
+            if rounds
+            for row in rounds_of(random, noise, TRIALS // 20, rounds, slower=0.05)
+        ]
+        found[noise] = {
+            "false_verdicts_of_1000_looking_after_every_round": sum(ever_decided(row) for row in logs),
+            "rounds_asked_for_5_percent": int(median(filter(None, asked))) if any(asked) else None,
+            "calibrations_that_say_5_percent_takes_more_than_200_rounds": asked.count(None),
+            "planted_5_percent_found": sum(right),
+            "of": len(right),
+        }
+        print(noise, found[noise], flush=True)
+    Path(output).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def planted(folder, output):
+    """Comparisons of the reference with a slower one, each until there is a verdict or as many rounds as asked for."""
+    machine = this_machine()
+    [noise] = [
+        one
+        for one in read_calibrations([Path("results") / FOLDER])
+        if (one.backend, one.epochs, one.threads) == ("reference", EPOCHS, 1)
+    ]
+    most = next(wall for difference, wall, _ in needed(noise) if difference == PLANTED)
+    comparisons = [comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)]
+    right = sum(one["outcome"] == "slower" for one in comparisons)
+    low, high = share_interval(right, COMPARISONS)
+    result = {
+        "planted": PLANTED,
+        "rounds_asked_for": most,
+        "found": right,
+        "of": COMPARISONS,
+        "interval": [low, high],
+        "comparisons": comparisons,
+    }
+    Path(output).write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{right} of {COMPARISONS} found, {low:.2f} to {high:.2f}; at most {most} rounds each")
+
+
+def comparison(number, most, folder, machine):
+    """One comparison's rounds, until there is a verdict."""
+    ours, theirs = [], []
+    for turn in range(most):
+        lot = np.random.default_rng([number, turn // 2]).integers(2) ^ turn % 2
+        pair = {}
+        for name in ("TakesATenthLonger", "Reference")[:: 1 if lot else -1]:
+            [record] = run_tasks(
+                [task(name, number, turn)],
+                folder,
+                machine,
+                Limits(timeout_seconds=60, train_evaluated=1),
+                Nobody(),
+                retry=True,
+            )
+            pair[name] = [epoch.training.wall_seconds for epoch in record.epochs[1:]]
+        ours.append(pair["TakesATenthLonger"])
+        theirs.append(pair["Reference"])
+        found = compare(ours, theirs)
+        if found.outcome != "undecided":
+            break
+    print(number, len(ours), f"{found.ratio:.3f}", found.outcome, flush=True)
+    logs = [float(np.log(np.median(a) / np.median(b))) for a, b in zip(ours, theirs, strict=True)]
+    return {
+        "rounds": len(ours),
+        "ratio": found.ratio,
+        "outcome": found.outcome,
+        "ratios": [round(exp(r), 4) for r in logs],
+    }
+
+
+def task(name, number, turn):
+    """A job of either contestant."""
+    module = "backends.reference" if name == "Reference" else "tests.faulty"
+    adapter = f"{module}:{name}"
+    return DataTask(
+        job=make_job(epochs=EPOCHS, batch_size=128, round=turn),
+        data=materialise(FALLBACK, find_workload("softmax").input, places_of(argparse.Namespace())),
+        key=f"{name}.{number}.{turn}",
+        entry=Entry(title=name, adapter=adapter, environment="bench", granularity="epoch", needs=()),
+        python=sys.executable,
+        versions={},
+        adapter=adapter,
+        adapter_checksum="",
+    )
+
+
+if __name__ == "__main__":
+    {"simulated": simulated, "planted": planted}[sys.argv[1]](*sys.argv[2:])
