@@ -1,8 +1,8 @@
 """How often verdicts are right: simulated on recorded noise, and with a real slowdown of 10 % on this machine.
 
-With PYTHONPATH=tests: `python -m tests.perf.verdicts simulated OUTPUT`, a minute; `python -m tests.perf.verdicts planted
-FOLDER OUTPUT`, half an hour or more, which goes on where it stopped. That one asks `results/noise` how many rounds it takes,
-so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100` comes first.
+With `PYTHONPATH=tests`, `python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts
+planted FOLDER OUTPUT` half an hour; it goes on where it stopped, and asks `results/noise` how many rounds that
+takes, so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100` comes first.
 """
 
 from __future__ import annotations
