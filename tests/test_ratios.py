@@ -38,9 +38,9 @@ def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways(
     (_, _, own, first), (_, _, second, _) = table.rows
     assert own == "-"
     assert first.startswith("0.50x (0.49 to 0.51)")
-    assert first.endswith("faster")
+    assert first.endswith("**faster**")
     assert second.startswith("2.0")
-    assert second.endswith("slower")
+    assert second.endswith("**slower**")
     assert "Of 1 pairs 0 are undecided." in text.text
 
 
@@ -48,7 +48,7 @@ def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
     frame = rounds(30, pytorch=1.0, jax=1.0)
     frame.loc[(frame["round"] == 3) & (frame["backend"] == "jax"), "status"] = "failed"
     [_, _, table] = ratio_blocks(frame)
-    assert table.rows[0][3].endswith("same")
+    assert table.rows[0][3].endswith("**same**")
 
 
 def test_one_backend_or_native_ones_alone_are_no_race():

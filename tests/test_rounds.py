@@ -293,7 +293,7 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
     line = "softmax cpu: 2 of 14 rounds were disturbed (as: other processes used 50 % of its CPUs)"
     assert f"{line}; they are left out of times." in notes(rows.reset_index(), frame)
     [_, _, table] = ratio_blocks(frame)
-    assert table.rows[0][3].endswith("faster")
+    assert table.rows[0][3].endswith("**faster**")
     all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any(
         "14 of 14 rounds" in line and "count all the same" in line for line in notes(summarise(all_loud), all_loud)

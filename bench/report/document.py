@@ -19,7 +19,7 @@ class Heading(Struct, frozen=True):
 
 
 class Text(Struct, frozen=True):
-    """A paragraph; what stands between backquotes is code."""
+    """A paragraph; what stands between backquotes is code, a **word** strong, an *other* pale."""
 
     text: str
 
@@ -70,6 +70,7 @@ th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px 
 th, td { padding: .35rem .7rem .35rem 0; vertical-align: top; white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); }
 td.long { white-space: normal; min-width: 18rem; }
+em { color: var(--soft); font-style: normal; font-weight: 400; }
 th.number, td.number { text-align: right; }
 tbody tr:hover { background: #f3f8fc; }
 details { margin: 1rem 0; }
@@ -171,4 +172,6 @@ def _cell_class(cell: str, *, number: bool) -> str:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    text = re.sub(r"\*\*(\w+)\*\*", r"<strong>\1</strong>", text)
+    return re.sub(r"\*(\w+)\*", r"<em>\1</em>", text)

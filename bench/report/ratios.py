@@ -80,7 +80,8 @@ def _table(pairs: list[_Pair]) -> Table:
 
 def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
     interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-    return f"{words.times(ratio)}{interval} {outcome}"
+    # A glance shows what is certain.
+    return f"{words.times(ratio)}{interval} " + (f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**")
 
 
 def _meaning(pairs: list[_Pair]) -> str:
