@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.reference import Reference
@@ -86,6 +87,16 @@ class Slow(Reference):
     def train_epoch(self, order, masks=None):
         time.sleep(0.5)
         return super().train_epoch(order[:64], masks)
+
+
+class ReadsTooFew(Reference):
+    """In native mode: an input pipeline that drops a batch."""
+
+    def __init__(self, job):
+        super().__init__(replace(job, mode="matched"))
+
+    def read_inputs(self):
+        return 3900
 
 
 class TakesATenthLonger(Reference):

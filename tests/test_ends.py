@@ -21,7 +21,7 @@ from bench.imported import checksum_of
 from bench.machine import this_machine
 from bench.plan import Contest, Options, PlanError, make_jobs
 from bench.process import DataTask, Limits
-from bench.record import Line, claim_run, read_lines, read_record, read_run, write_record
+from bench.record import Line, claim, claim_run, read_lines, read_record, read_run, write_record
 from bench.runner import make_tasks, run_tasks
 from conftest import make_job
 from specs.loading import find_suite, find_workload
@@ -98,6 +98,13 @@ def test_every_end_is_a_record_with_what_was_done_until_then(adapter, status, re
 def test_details_hold_the_traceback_or_the_last_lines_of_the_log(mnist_5k, tmp_path):
     assert "in train_epoch" in run_one("tests.faulty:Raises", mnist_5k, tmp_path).details
     assert "last words" in run_one("tests.faulty:IsKilled", mnist_5k, tmp_path).details
+
+
+def test_an_input_pipeline_that_reads_too_few_examples_is_a_failure(mnist_5k, tmp_path):
+    record = run_one("tests.faulty:ReadsTooFew", mnist_5k, tmp_path, mode="native")
+    assert record.status == "failed"
+    assert "the input pipeline read 3900 examples instead of 4000" in record.reason
+    assert run_one("tests.faulty:ReadsTooFew", mnist_5k, tmp_path / "matched").status == "ok"  # none of its own there
 
 
 def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
@@ -218,6 +225,32 @@ def test_a_run_that_another_process_is_writing_is_refused_and_free_again_after_i
             pass
     with claim_run(tmp_path / "r", "here"):
         pass
+
+
+def test_a_proof_that_another_process_is_making_is_refused(bench, tmp_path):
+    with claim(tmp_path / "results" / "proofs", this_machine().name):
+        code, _, errors = bench("prove", "--backend", "reference")
+    assert code == 2
+    assert "another `bench` on this machine is writing to it" in errors
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        (("run", "softmax"), "the same command goes on where it stopped"),
+        (("calibrate",), "the same command goes on where it stopped"),
+        (("prove",), "what had ended is kept"),
+    ],
+)
+def test_who_interrupts_is_told_what_is_kept(command, kept, bench, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for module in ("commands", "calibrate", "prove"):
+        monkeypatch.setattr(f"bench.{module}.this_machine", interrupted)
+    code, _, errors = bench(*command)
+    assert code == 130
+    assert f"interrupted; {kept}" in errors
 
 
 def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
