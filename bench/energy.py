@@ -27,7 +27,7 @@ _RAPL_STEP_SECONDS = 0.001  # "approximately every millisecond" (Intel, Software
 _NVML_STEP_SECONDS = 0.1
 # What no package keeps up: the largest of today are specified for 500 W.
 _MOST_WATTS = 600.0
-_ALLOW = f"an administrator can allow it until the next start: chmod a+r {_POWERCAP}/intel-rapl:*/energy_uj"
+_ALLOW = f"an administrator can allow it until the next start: `chmod a+r {_POWERCAP}/intel-rapl:*/energy_uj`"
 
 
 class Counter(Struct, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ def _rapl(powercap: Path) -> Meter:
         names = {path: (path / "name").read_text(encoding="ascii").strip() for path in zones}
         packages = {path: name for path, name in names.items() if name.startswith(_PACKAGE)}
         if not packages:
-            return _none(f"no RAPL under {_POWERCAP}")
+            return _none(f"no RAPL under `{_POWERCAP}`")
         for path in packages:
             _microjoules(path / "energy_uj")
     except PermissionError:

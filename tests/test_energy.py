@@ -156,7 +156,7 @@ def test_the_shortest_window_keeps_a_staircases_error_at_two_percent(step):
 
 def test_without_a_counter_the_reason_is_told_once_and_with_the_place():
     meter, _ = meters("cpu", "", Path("/nowhere"))
-    assert meter.counter == Counter(reason="no RAPL under /sys/class/powercap")
+    assert meter.counter == Counter(reason="no RAPL under `/sys/class/powercap`")
     phase = phase_of(meter, lambda: None)
     assert (phase.energy_joules, phase.no_energy) == (None, "")
 
