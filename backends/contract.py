@@ -60,9 +60,16 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True):
-    """What the framework's own allocator says of the device's memory."""
+    """What the framework's own allocator says of the device's memory.
+
+    Attributes:
+        began_anew: whether the peak is that since it was last asked for: in a record, of an epoch's training alone, the
+            largest. Else since the process began: in a record, until the first epoch's training ended (in records
+            before format 4, until the job ended), as the framework's peak cannot be reset.
+    """
 
     allocator_peak_bytes: int
+    began_anew: bool = False
 
 
 class Unsupported(Exception):  # noqa: N818 - not an error: a row of the report that says what a framework cannot do
@@ -102,7 +109,10 @@ class Backend(Protocol):
         """Return only when all queued work of the device is done."""
 
     def device_memory(self) -> DeviceMemory | None:
-        """The allocator's peak since the process began; None where there is no such figure (as on the CPU)."""
+        """The allocator's peak, which then begins anew where the framework can do that (see `DeviceMemory`).
+
+        None where there is no such figure (as on the CPU).
+        """
 
     def settings(self) -> Mapping[str, str | int | bool | None]:
         """What the framework itself says of how it is set: threads, TF32, compiler; read back, never repeated."""

@@ -29,7 +29,7 @@ def require_device(job: Job) -> jax.Device:
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:
-    """The allocator's peak; JAX has none for a CPU."""
+    """The allocator's peak since the process began, as JAX cannot reset it; it has none for a CPU."""
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
     return None if peak is None or device.platform == "cpu" else DeviceMemory(allocator_peak_bytes=peak)
 

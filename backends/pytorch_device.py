@@ -36,10 +36,12 @@ def sync(device: torch.device) -> None:
 
 
 def device_memory(device: torch.device) -> DeviceMemory | None:
-    """The allocator's peak since the process began; None where PyTorch's is not known to be comparable."""
+    """The allocator's peak, reset; None where PyTorch's is not known to be comparable."""
     if device.type != "cuda":
         return None
-    return DeviceMemory(allocator_peak_bytes=torch.cuda.max_memory_allocated())
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return DeviceMemory(allocator_peak_bytes=peak, began_anew=True)
 
 
 def torch_settings() -> dict[str, str | int | bool | None]:

@@ -10,6 +10,8 @@ from msgspec import Struct, field
 
 # What our own code needs inside a worker, whatever the framework.
 WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
+# On a machine with an NVIDIA GPU also what its energy is read with; without it a worker says so, and has no figure.
+WORKER_CUDA_REQUIREMENTS = ("nvidia-ml-py==13.615.71",)
 
 
 class Environment(Struct, frozen=True, kw_only=True):

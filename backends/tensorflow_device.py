@@ -28,10 +28,12 @@ def configure(job: Job) -> None:
 
 
 def device_memory(job: Job) -> DeviceMemory | None:
-    """The allocator's peak; TensorFlow has none for a CPU."""
+    """The allocator's peak, reset; TensorFlow has none for a CPU."""
     if not job.device.startswith("cuda"):
         return None
-    return DeviceMemory(allocator_peak_bytes=tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    return DeviceMemory(allocator_peak_bytes=peak, began_anew=True)
 
 
 def tensorflow_settings() -> dict[str, str | int | bool | None]:

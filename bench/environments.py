@@ -9,7 +9,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from backends.registry import BACKENDS, ENVIRONMENTS, OWN_ENVIRONMENT, WORKER_REQUIREMENTS, Entry
+from backends.registry import (
+    BACKENDS,
+    ENVIRONMENTS,
+    OWN_ENVIRONMENT,
+    WORKER_CUDA_REQUIREMENTS,
+    WORKER_REQUIREMENTS,
+    Entry,
+)
 from bench.files import write_atomically
 from bench.machine import gpus
 from specs.errors import UserError
@@ -103,7 +110,10 @@ class Environments:
         """
         self._check_name(name)
         spec, folder = ENVIRONMENTS[name], self._folder / f"{name}{_CUDA if cuda else ''}"
-        requirements = [*(spec.cuda_requirements if cuda else spec.requirements), *WORKER_REQUIREMENTS]
+        requirements = [
+            *((*spec.cuda_requirements, *WORKER_CUDA_REQUIREMENTS) if cuda else spec.requirements),
+            *WORKER_REQUIREMENTS,
+        ]
         stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
         if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
             return False

@@ -104,6 +104,11 @@ def _gpu(pynvml: ModuleType, index: int) -> Gpu:
     )
 
 
+def gpu_of(machine: Machine, device: str) -> Gpu | None:
+    """The NVIDIA GPU that a job's device names ("cuda:0"); None for any other device."""
+    return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)
+
+
 def load() -> Load:
     """How busy the machine is now."""
     import psutil  # see this_machine

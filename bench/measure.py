@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from bench import memory
+from bench import energy, memory
 
 _T = TypeVar("_T")
 
@@ -20,19 +20,27 @@ class Phase(Struct, frozen=True, kw_only=True):
         name: "import", "build", "load", "train" or "predict".
         wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
         peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where unavailable.
+        energy_joules: of the job's device between the two syncs; None with the reason in `no_energy`, or in
+            `Startup.energy` where there is no counter at all.
+        host_energy_joules: of a GPU job, what the CPUs beside it took; None where unavailable.
     """
 
     name: str
     wall_seconds: float
     cpu_seconds: float
     peak_rss_bytes: int | None
+    energy_joules: float | None = None
+    no_energy: str = ""
+    host_energy_joules: float | None = None
 
 
 class Clock(Struct, frozen=True, kw_only=True):
-    """Two functions that return seconds; the tests pass their own."""
+    """Two functions that return seconds, and what counts the energy meanwhile; the tests pass their own."""
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
+    meter: energy.Meter = energy.NOTHING
+    host_meter: energy.Meter = energy.NOTHING
 
 
 def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: Clock) -> tuple[Phase, _T]:
@@ -46,12 +54,23 @@ def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: 
     """
     sync()
     reset = memory.reset_peak()
+    before, host_before = clock.meter.read(), clock.host_meter.read()
     cpu, wall = clock.cpu(), clock.wall()
     result = work()
     sync()
     wall, cpu = clock.wall() - wall, clock.cpu() - cpu
-    peak = memory.peak_rss_bytes() if reset else None  # else it would be another phase's
-    return Phase(name=name, wall_seconds=wall, cpu_seconds=cpu, peak_rss_bytes=peak), result
+    joules, no_energy = clock.meter.used(before, clock.meter.read(), wall)
+    host_joules, _ = clock.host_meter.used(host_before, clock.host_meter.read(), wall)
+    phase = Phase(
+        name=name,
+        wall_seconds=wall,
+        cpu_seconds=cpu,
+        peak_rss_bytes=memory.peak_rss_bytes() if reset else None,  # else it would be another phase's
+        energy_joules=joules,
+        no_energy=no_energy,
+        host_energy_joules=host_joules,
+    )
+    return phase, result
 
 
 def cpu_seconds() -> float:

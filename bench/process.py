@@ -21,7 +21,7 @@ from bench import environments, memory
 from bench.data import DataSet
 from bench.disturbance import Disturbance, Watch
 from bench.files import RunError, write_atomically
-from bench.machine import Machine, allowed_cpus
+from bench.machine import Machine, allowed_cpus, gpu_of
 from bench.measure import monotonic_seconds, pause
 from bench.record import End, Epoch, Record, Status
 
@@ -79,11 +79,11 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """How a process ended, as seen from outside: `peak` is the driver's highest figure of its memory on the GPU."""
+    """How a process ended, as seen from outside; `peak` is of its memory on the GPU."""
 
     code: int
     timed_out: bool
-    peak: int | None
+    peak: memory.DevicePeak | None
     disturbance: Disturbance
 
 
@@ -109,14 +109,23 @@ def run_worker(
     """
     write_atomically(files.assignment, content)
     write_atomically(files.lines, b"")
-    disturbance = Watch(allowed_cpus()[: task.job.threads], _gpu_of(task, machine))
+    gpu = gpu_of(machine, task.job.device)
+    held = memory.DeviceWatch(gpu.uuid) if gpu else None  # before there is a worker: what is in use now is not its
+    disturbance = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
     with files.log.open("wb") as output:
         worker = _start(module, task, machine, files, output)
+
+        def sample() -> None:
+            disturbance.look()
+            if held is not None:
+                held.look(worker.pid)
+
         try:
-            timed_out, peak = _watch(worker, _gpu_of(task, machine), disturbance, files.lines, timeout, look)
+            timed_out = _watch(worker, sample, files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
+    peak = held.peak if held else None
     return Ended(code=worker.returncode, timed_out=timed_out, peak=peak, disturbance=disturbance.end())
 
 
@@ -162,6 +171,7 @@ def _start(module: str, task: Task, machine: Machine, files: Files, output: IO[b
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
     threads = str(task.job.threads)
+    gpu = gpu_of(machine, task.job.device)
     # A cluster's modules put their packages on the path; an environment that we made needs none of them.
     ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
     inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
@@ -169,7 +179,7 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")},
         "PYTHONPATH": str(environments.PROJECT) + inherited,
         "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": _gpu_of(task, machine) or "",
+        "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **dict.fromkeys(_THREAD_VARIABLES, threads),
         **task.entry.variables,
@@ -178,35 +188,27 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
 
 def _watch(
     worker: subprocess.Popen[bytes],
-    gpu: str | None,
-    disturbance: Watch,
+    sample: Callable[[], None],
     lines: Path,
     timeout: float,
     advanced: Callable[[], bool],
-) -> tuple[bool, int | None]:
-    """Wait for the end, or for too long without a sign of progress; whether it was too long, and the GPU's peak.
+) -> bool:
+    """Wait for the end, or for too long without a sign of progress; whether it was too long.
 
     A worker that has told its end may still hang in its framework's threads: it gets a few seconds more.
     """
-    size, seen, peak, look = 0, monotonic_seconds(), None, _FIRST_LOOK_SECONDS
+    size, seen, look = 0, monotonic_seconds(), _FIRST_LOOK_SECONDS
     while worker.poll() is None:
         pause(look)
         look = min(2 * look, _LOOK_SECONDS)
-        disturbance.look()
-        if gpu is not None:
-            peak = max(filter(None, (peak, memory.driver_bytes(gpu, worker.pid))), default=None)
+        sample()
         if lines.stat().st_size != size:
             size, seen = lines.stat().st_size, monotonic_seconds()
             if advanced():
                 timeout = _LAST_SECONDS
         if monotonic_seconds() - seen > timeout:
-            return True, peak
-    return False, peak
-
-
-def _gpu_of(task: Task, machine: Machine) -> str | None:
-    """The UUID of the NVIDIA GPU that a task runs on; None where it runs on none."""
-    return next((gpu.uuid for gpu in machine.gpus if task.job.device == f"cuda:{gpu.index}"), None)
+            return True
+    return False
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

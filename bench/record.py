@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from backends.contract import DeviceMemory, Job
 from bench.disturbance import Disturbance, say
+from bench.energy import Counter
 from bench.files import RunError, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
@@ -64,12 +65,16 @@ class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
     Attributes:
         weights_checksum: of the initial weights, read back from the backend.
         train_evaluated: how many training examples are evaluated after every epoch, the first ones.
+        energy: what counts the energy of the job's device, or why nothing does; host_energy: of a GPU job, of the CPUs
+            beside it. None in records before there was any.
     """
 
     phases: tuple[Phase, ...]
     weights_checksum: str
     settings: dict[str, Setting]
     train_evaluated: int
+    energy: Counter | None = None
+    host_energy: Counter | None = None
 
 
 class End(Struct, frozen=True, kw_only=True, tag="end"):
@@ -101,7 +106,8 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         reason: one line that says why, unless the status is ok; `details` a traceback or the log's last lines.
         versions: installed package -> version, of the worker's environment, and "python".
-        device_peak_bytes: the driver's figure for the worker's process, its highest sample.
+        device_memory: by the framework's allocator; see `DeviceMemory`.
+        device_peak_bytes: the driver's figure, its highest sample; device_peak_by: what of, see `memory.DevicePeak`.
         wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
         inputs: of native mode, an epoch of the input pipeline alone, after the training.
         disturbance: what else the machine did meanwhile; None in records before it was looked at.
@@ -129,6 +135,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     adapter_checksum: str = ""
     inputs: Phase | None = None
     disturbance: Disturbance | None = None
+    device_peak_by: Literal["process", "device"] | None = None
 
 
 def contestant(job: Job) -> str:

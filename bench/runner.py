@@ -13,7 +13,7 @@ from bench import environments
 from bench.data import DataSet
 from bench.environments import Environments, adapter_of
 from bench.imported import checksum_of
-from bench.machine import Machine, load
+from bench.machine import Machine, gpu_of, load
 from bench.measure import monotonic_seconds, utc
 from bench.plan import Cell
 from bench.process import DataTask, Limits, Observer, end_unseen, files_of, run_worker
@@ -146,8 +146,13 @@ def run_tasks(
 
 def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, observer: Observer) -> Record:
     """Run one worker to its end, whatever that is."""
+    gpu = gpu_of(machine, task.job.device)
     assignment = Assignment(
-        job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=limits.train_evaluated
+        job=task.job,
+        adapter=task.adapter,
+        data=task.data.folder,
+        train_evaluated=limits.train_evaluated,
+        gpu=gpu.uuid if gpu else "",
     )
     files = files_of(task, jobs)
 
@@ -191,7 +196,8 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
         startup=startup,
         epochs=epochs,
         device_memory=end.device_memory,
-        device_peak_bytes=ended.peak,
+        device_peak_bytes=ended.peak.peak_bytes if ended.peak else None,
+        device_peak_by=ended.peak.by if ended.peak else None,
         adapter_checksum=task.adapter_checksum,
         inputs=end.inputs,
         disturbance=ended.disturbance,

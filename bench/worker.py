@@ -21,8 +21,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Backend, Job, Labels, Logits, NativeBackend, Order, Unsupported, Weights
-from bench import data, measure
+from backends.contract import Backend, DeviceMemory, Job, Labels, Logits, NativeBackend, Order, Unsupported, Weights
+from bench import data, energy, measure
 from bench.record import End, Epoch, Line, Startup, Status
 from specs.initial import epoch_order, initial_weights
 from specs.model import Loss
@@ -35,12 +35,16 @@ _LONGEST_REASON = 300  # characters; the traceback has the rest
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """What a worker is told: the job, the adapter "module:Class", the data's folder, how many examples to evaluate."""
+    """What a worker is told: the job, the adapter "module:Class", the data's folder, how many examples to evaluate.
+
+    `gpu` is the UUID of the job's NVIDIA GPU.
+    """
 
     job: Job
     adapter: str
     data: str
     train_evaluated: int
+    gpu: str = ""
 
 
 class Diverged(Exception):  # noqa: N818 - not an error of the program: one of the ends of a job
@@ -52,12 +56,14 @@ class Run:
 
     def __init__(self, assignment: Assignment, tell: Callable[[Line], None]) -> None:
         self._job, self._tell = assignment.job, tell
-        self._clock = measure.Clock()
+        self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpu)
+        self._clock = measure.Clock(meter=self._meter, host_meter=self._host_meter)
         self._images, self._labels = data.read_part(Path(assignment.data), "train")
         self._test_images, self._test_labels = data.read_part(Path(assignment.data), "test")
         self._evaluated = min(assignment.train_evaluated, len(self._labels))
         self._adapter = assignment.adapter
         self.backend: Backend | None = None
+        self.device_memory: DeviceMemory | None = None
 
     def start(self) -> Backend:
         """Import, build and load, each a phase of its own."""
@@ -79,6 +85,8 @@ class Run:
             weights_checksum=_checksum(backend.get_weights()),
             settings=dict(backend.settings()),
             train_evaluated=self._evaluated,
+            energy=self._meter.counter,
+            host_energy=None if self._job.device == "cpu" else self._host_meter.counter,
         )
         self._tell(startup)
         return backend
@@ -90,7 +98,9 @@ class Run:
             Diverged: a loss or a logit is not finite; the epoch is not told then, as it has no numbers to tell.
         """
         order = self._order(number - 1)
+        backend.device_memory()  # its peak begins anew, where it can
         trained, loss = measure.measure("train", lambda: backend.train_epoch(order), backend.sync, self._clock)
+        self.device_memory = _peak_of_training(self.device_memory, backend.device_memory())
         predicted, logits = measure.measure(
             "predict", lambda: backend.predict(self._test_images), backend.sync, self._clock
         )
@@ -159,7 +169,7 @@ def main(assignment_path: str, lines_path: str) -> None:
 
 def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
     status: Status = "ok"
-    reason, details, memory, inputs = "", "", None, None
+    reason, details, run, inputs = "", "", None, None
     parent = os.getppid()
     try:
         run = Run(assignment, tell)
@@ -168,7 +178,6 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
             if os.getppid() != parent:
                 return  # nobody is left to read what we tell
             run.epoch(backend, number)
-        memory = backend.device_memory()
         inputs = run.read_inputs(backend)
     except Unsupported as error:
         status, reason = "unsupported", str(error)
@@ -183,7 +192,7 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
             reason=reason,
             traceback=details,
             cpu_seconds=measure.cpu_seconds(),
-            device_memory=memory,
+            device_memory=run.device_memory if run else None,
             inputs=inputs,
         )
     )
@@ -198,6 +207,13 @@ def one_line(error: Exception) -> str:
     """What an error says, for a record's reason: its type, its first line, without colours."""
     text = _ESCAPES.sub("", str(error)).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
+
+
+def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> DeviceMemory | None:
+    """The larger of two epochs' peaks; of a peak that cannot begin anew the first, as the next holds a prediction."""
+    if before is None or now is None:
+        return before or now
+    return max(before, now, key=lambda memory: memory.allocator_peak_bytes) if now.began_anew else before
 
 
 def _checksum(weights: Weights) -> str:

@@ -221,6 +221,8 @@ def test_every_framework_trains_on_the_gpu(tmp_path, mnist_5k, environments):
     found = run(tmp_path, mnist_5k, environments, names=("softmax", "cnn"), device="cuda:0")
     assert {record.status for record in found} == {"ok"}
     assert all(record.device_memory.allocator_peak_bytes > 1e6 for record in found)
+    assert all(record.device_peak_bytes > record.device_memory.allocator_peak_bytes for record in found)
+    assert all(record.startup.energy.name or record.startup.energy.reason for record in found)
 
 
 @pytest.mark.framework

@@ -43,6 +43,7 @@ WORKER_NAMES = (
     "data",
     "sources",
     "files",
+    "energy",
     "measure",
     "memory",
     "machine",

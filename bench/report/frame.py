@@ -17,6 +17,7 @@ CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", 
 _NUMBERS = [
     *("running_loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "target_accuracy"),
     *("course_accuracy", "allocator_peak_bytes", "device_peak_bytes", "load_average", "inputs_wall_seconds"),
+    *("train_energy_joules", "train_host_energy_joules"),
     *(
         f"{phase}_{what}"
         for phase in ("import", "build", "load", "train", "predict")
@@ -86,6 +87,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
     if job.workload.recipe.last_partial_batch == "drop":
         examples -= examples % job.batch_size
     phases = {phase.name: phase for phase in record.startup.phases} if record.startup else {}
+    counter = record.startup.energy if record.startup else None
     common = {
         "dataset": record.data.name,
         "data_checksum": record.data.checksum,
@@ -115,7 +117,11 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         **{f"{name}_cpu_seconds": phase.cpu_seconds for name, phase in phases.items()},
         **{f"{name}_peak_rss_bytes": phase.peak_rss_bytes for name, phase in phases.items()},
         "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
+        "allocator_began_anew": record.device_memory.began_anew if record.device_memory else None,
         "device_peak_bytes": record.device_peak_bytes,
+        "device_peak_by": record.device_peak_by,
+        "energy_by": counter.name if counter else "",
+        "no_energy": counter.reason if counter else "the records are older than the reading of energy",
         "load_average": record.load_after.load_average,
         "disturbed": disturbed(record),
         "inputs_wall_seconds": record.inputs.wall_seconds if record.inputs else None,
@@ -136,6 +142,9 @@ def _epoch(epoch: Epoch) -> dict[str, Any]:
         "train_wall_seconds": epoch.training.wall_seconds,
         "train_cpu_seconds": epoch.training.cpu_seconds,
         "train_peak_rss_bytes": epoch.training.peak_rss_bytes,
+        "train_energy_joules": epoch.training.energy_joules,
+        "train_host_energy_joules": epoch.training.host_energy_joules,
+        **({"no_energy": epoch.training.no_energy} if epoch.training.no_energy else {}),
         "predict_wall_seconds": epoch.prediction.wall_seconds,
         "predict_cpu_seconds": epoch.prediction.cpu_seconds,
         "predict_peak_rss_bytes": epoch.prediction.peak_rss_bytes,
@@ -194,7 +203,9 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
         "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
+        "allocator_began_anew": bool((ok["allocator_began_anew"] == True).all()),  # noqa: E712 - None is not True
         "device_peak_bytes": ok["device_peak_bytes"].max(),
+        "device_peak_by": "device" if (ok["device_peak_by"] == "device").any() else "process",
     }
 
 

@@ -15,9 +15,11 @@ from bench.proof import Proof
 from bench.record import Record, contestant, read_run
 from bench.report import overview, tables
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
+from bench.report.energy import energy_blocks
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.memory import memory_notes
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import ratio_blocks
@@ -187,6 +189,7 @@ def _blocks(
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
+        blocks += [memory_notes(group), *energy_blocks(epochs[heading])]
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
 

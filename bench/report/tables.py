@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.report import document, words
+from bench.report import document, memory, words
 from bench.report.disturbed import say_disturbed
 from bench.report.frame import CELL
 
@@ -85,8 +85,8 @@ _START: dict[str, Callable[[Row], str]] = {
     "peak loading": lambda row: words.gigabytes(row["load_peak_rss_bytes"]),
     "peak training": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
     "peak predicting": lambda row: words.gigabytes(row["predict_peak_rss_bytes"]),
-    "device, allocator": lambda row: words.gigabytes(row["allocator_peak_bytes"]),
-    "device, driver": lambda row: words.gigabytes(row["device_peak_bytes"]),
+    "device, allocator": memory.allocator_peak,
+    "device, driver": memory.device_peak,
 }
 SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up and memory", _START))
 

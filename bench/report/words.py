@@ -7,6 +7,7 @@ from math import floor, isnan, log10
 ABSENT = "-"
 _GIGA = 1e9
 _THOUSAND = 1000
+_ROUNDS_TO_THOUSAND = 999.5
 _TEN = 10
 _BEYOND = 1e6
 
@@ -45,6 +46,25 @@ def per_second(value: float | None) -> str:
         return ABSENT
     digits = 2 - floor(log10(value))
     return f"{round(value, digits):,.0f}"
+
+
+def three_digits(value: float | None) -> str:
+    """Any amount to three digits: "1,230", "4.57", "0.0213"."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{round(value, 2 - floor(log10(value))):,.0f}" if value >= _ROUNDS_TO_THOUSAND else f"{value:.3g}"
+
+
+def joules(value: float | None) -> str:
+    """Three digits, in kJ from a thousand on."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{three_digits(value / _THOUSAND)} kJ" if value >= _ROUNDS_TO_THOUSAND else f"{three_digits(value)} J"
+
+
+def watts(value: float | None) -> str:
+    """Three digits."""
+    return ABSENT if value is None or isnan(value) else f"{three_digits(value)} W"
 
 
 def times(value: float | None) -> str:

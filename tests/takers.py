@@ -1,0 +1,54 @@
+"""Backends that take a known amount of memory, at a known time; each is the reference but for that."""
+
+from __future__ import annotations
+
+from backends.contract import DeviceMemory
+from backends.reference import Reference
+
+MB = 1_000_000
+
+
+class TakesAndGivesBack(Reference):
+    """150 MB in the second epoch's training, 60 MB in every prediction."""
+
+    epochs = 0
+
+    def train_epoch(self, order, masks=None):
+        self.epochs += 1
+        take((150 if self.epochs == 2 else 0) * MB)
+        return super().train_epoch(order[:64], masks)
+
+    def predict(self, images):
+        take(60 * MB)
+        return super().predict(images)
+
+
+def take(size):
+    taken = bytearray(b"x") * size  # written, so that it is resident
+    del taken
+
+
+class Allocates(Reference):
+    """An allocator whose peak begins anew, or does not; 500 to load, 70 per training and 900 per prediction."""
+
+    anew, peak = True, 0
+
+    def load(self, images, labels):
+        self.peak = 500
+        super().load(images, labels)
+
+    def train_epoch(self, order, masks=None):
+        self.peak = max(self.peak, 70)
+        return super().train_epoch(order[:64], masks)
+
+    def predict(self, images):
+        self.peak = max(self.peak, 900)
+        return super().predict(images)
+
+    def device_memory(self):
+        peak, self.peak = self.peak, 0 if self.anew else self.peak
+        return DeviceMemory(allocator_peak_bytes=peak, began_anew=self.anew)
+
+
+class AllocatesForGood(Allocates):
+    anew = False
