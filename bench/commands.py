@@ -28,8 +28,9 @@ def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report. 1 if a job did not end ok."""
     from rich.console import Console  # takes 0.1 s, and lists need none
 
+    from bench.limits import limit_tasks
     from bench.process import Limits
-    from bench.progress import ProgressDisplay
+    from bench.progress import ProgressDisplay, show_limits
     from bench.runner import make_tasks, run_tasks
 
     suite = plan.find_suite_or_workload(options.what)
@@ -51,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
     with claim_run(folder, machine.name):
         jobs = plan.make_jobs(_contests(options, suite), chosen, suite)
         tasks = make_tasks(jobs, environments, machine, limits)
-        with ProgressDisplay(tasks, Console(stderr=True)) as display:
+        console = Console(stderr=True)
+        show_limits(limit_tasks(tasks, folder, machine, retry=options.retry), folder, machine, console)
+        with ProgressDisplay(tasks, console) as display:
             records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
         write_run_report(folder)
     return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from bench import proof
 from bench.files import RunError, write_atomically
+from bench.limits import read_limits
 from bench.machine import Machine
 from bench.proof import Proof
 from bench.record import Record, contestant, read_run
@@ -18,6 +20,7 @@ from bench.report.document import Block, Heading, Items, Plot, Table, Text, mark
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.limits import limit_blocks
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import ratio_blocks
@@ -59,8 +62,9 @@ def write_report(folder: Path) -> Report:
     write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
     proofs = _keep_proofs(records, folder)
+    limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs)),
+        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs), limits),
         *fairness_blocks(records, proofs),
         *_provenance(records, damaged),
     ]
@@ -137,7 +141,13 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
     return blocks
 
 
-def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequence[str], proven: str) -> list[Block]:
+def _blocks(
+    name: str,
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    plots: Sequence[str],
+    proven: str,
+    limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]],
+) -> list[Block]:
     summary, frame = frames
     blocks: list[Block] = [
         Heading(name, 1),
@@ -158,6 +168,8 @@ def _blocks(name: str, frames: tuple[pd.DataFrame, pd.DataFrame], plots: Sequenc
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
+            if title == "Speed":
+                blocks += limits(group, epochs[heading])
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
 
