@@ -151,3 +151,13 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
         ),
     }
 )
+
+# What the engine of each environment reaches by itself, as "module:Class", see `backends.limits`.
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "tensorflow": "backends.tensorflow_limits:TensorFlowEngine",
+        "torch": "backends.pytorch_limits:PyTorchEngine",
+        "jax": "backends.jax_limits:JaxEngine",
+        OWN_ENVIRONMENT: "backends.reference_limits:ReferenceEngine",
+    }
+)

@@ -29,8 +29,9 @@ def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report. 1 if a job did not end ok."""
     from rich.console import Console  # takes 0.1 s, and lists need none
 
-    from bench.process import Limits
-    from bench.progress import ProgressDisplay
+    from bench.limits import limit_tasks
+    from bench.process import DataTask, Limits
+    from bench.progress import ProgressDisplay, show_limits
     from bench.rounds import Goal
     from bench.runner import make_tasks, run_rounds, run_tasks
 
@@ -54,13 +55,16 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--until-precise compares backends, and {chosen.backends[0]} is alone", hint="--backend A,B")
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
     with claim_run(folder, machine.name):
-        cells = plan.make_cells(_contests(options, suite), chosen)
-        with ProgressDisplay(Console(stderr=True)) as display:
+        cells, console = plan.make_cells(_contests(options, suite), chosen), Console(stderr=True)
+
+        def tasks_of(some: Sequence[plan.Cell], turn: int) -> list[DataTask]:
+            return make_tasks(plan.make_round(some, chosen, suite, turn), environments, machine, limits)
+
+        show_limits(limit_tasks(tasks_of(cells, 0), folder, machine, retry=options.retry), folder, machine, console)
+        with ProgressDisplay(console) as display:
             records, ends = run_rounds(
                 cells,
-                lambda cells, turn: make_tasks(
-                    plan.make_round(cells, chosen, suite, turn), environments, machine, limits
-                ),
+                tasks_of,
                 lambda tasks: run_tasks(tasks, folder, machine, limits, display, retry=options.retry),
                 goal,
                 display,

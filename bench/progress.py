@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench.process import DataTask
+from bench.limits import EngineLimits, measure_limits
+from bench.machine import Machine
+from bench.process import DataTask, Task
 from bench.record import Epoch, Record, contestant, disturbed
 from specs.shapes import infer_shapes
 
@@ -97,6 +100,27 @@ class ProgressDisplay:
 
 def _cell(task: DataTask) -> tuple[str, str, str]:
     return task.job.workload.name, contestant(task.job), task.job.device
+
+
+def show_limits(tasks: Sequence[Task], folder: Path, machine: Machine, console: Console) -> None:
+    """Measure the limits of every engine, see `bench.limits`; a line for each."""
+    for task in tasks:
+        engine = f"{task.entry.environment} {task.job.device}"
+        with console.status(f"what {engine} can reach"):
+            made = measure_limits(task, folder, machine)
+        console.print(f"limits of {engine}: {_say_limits(made)}", markup=False, soft_wrap=True)
+
+
+def _say_limits(made: EngineLimits) -> str:
+    if made.status != "ok":
+        return f"{made.status}: {made.reason}"
+    product, convolution, memory = (made.best(operation) for operation in ("matmul", "convolution", "memory"))
+    return (
+        f"product {product.per_second / 1e9:.3g} GFLOP/s, convolution {convolution.per_second / 1e9:.3g} GFLOP/s,"
+        f" memory {memory.per_second / 1e9:.3g} GB/s"
+        if product and convolution and memory
+        else "not all measured"
+    )
 
 
 def _guess(task: DataTask) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from bench import calibration, proof
 from bench.files import RunError, write_atomically
+from bench.limits import read_limits
 from bench.machine import Machine
 from bench.proof import Proof
 from bench.record import Record, contestant, read_run
@@ -19,6 +21,7 @@ from bench.report.energy import energy_blocks
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
 from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.limits import limit_blocks
 from bench.report.memory import memory_notes
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
@@ -52,6 +55,14 @@ class Report(NamedTuple):
     noise: dict[Place, str]
 
 
+class _Known(NamedTuple):
+    """What is known beside the records: of proofs, of the noise of each place, and of the engines' limits."""
+
+    proven: str
+    noise: Mapping[Place, str]
+    limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]]
+
+
 def write_report(folder: Path) -> Report:
     """Write the report of the run in a folder, and beside its records the proofs that speak of them.
 
@@ -66,8 +77,9 @@ def write_report(folder: Path) -> Report:
     write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
     proofs = _keep_proofs(records, folder)
     noise = _noise(records, folder)
+    limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs), noise),
+        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proof_line(records, proofs), noise, limits)),
         *fairness_blocks(records, proofs),
         *_provenance(records, damaged),
     ]
@@ -161,17 +173,10 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
     return blocks
 
 
-def _blocks(
-    name: str,
-    frames: tuple[pd.DataFrame, pd.DataFrame],
-    plots: Sequence[str],
-    proven: str,
-    noise: Mapping[Place, str],
-) -> list[Block]:
-    summary, frame = frames
+def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequence[str], known: _Known) -> list[Block]:
     blocks: list[Block] = [
         Heading(name, 1),
-        Items(tuple(line.removeprefix("* ") for line in (proven, *tables.notes(summary, frame)) if line)),
+        Items(tuple(line.removeprefix("* ") for line in (known.proven, *tables.notes(summary, frame)) if line)),
     ]
     groups, epochs = list(tables.groups(summary)), dict(tables.groups(frame))
     for heading, group in groups:
@@ -183,12 +188,14 @@ def _blocks(
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(shown),
             ]
-        blocks.append(Text(noise[place_of(group)]))
+        blocks.append(Text(known.noise[place_of(group)]))
         blocks += ratio_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:
             blocks += [Heading(title, 3), tables.section(group, columns)]
+            if title == "Speed":
+                blocks += known.limits(group, epochs[heading])
         blocks += [memory_notes(group), *energy_blocks(epochs[heading])]
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]

@@ -10,11 +10,19 @@ _THOUSAND = 1000
 _ROUNDS_TO_THOUSAND = 999.5
 _TEN = 10
 _BEYOND = 1e6
+_PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
 def percent(share: float | None) -> str:
     """0.98074 -> "98.07 %"."""
     return ABSENT if share is None or isnan(share) else f"{100 * share:.2f} %"
+
+
+def share(value: float | None) -> str:
+    """A share known to two digits: 0.0312 -> "3.1 %", 1.34 -> "134 %"."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{100 * value:.0f} %" if value >= 1 / _TEN else f"{100 * value:.2g} %"
 
 
 def points(difference: float | None) -> str:
@@ -79,3 +87,11 @@ def tolerances(value: float | None) -> str:
     if value >= _BEYOND:
         return "failed"
     return f"{value:.2f}" if value < _TEN else f"{value:.0f}"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """Three digits with a prefix: (48.3e9, "FLOP/s") -> "48.3 GFLOP/s"."""
+    if value is None or isnan(value) or value <= 0:
+        return ABSENT
+    power = min(max(floor(log10(float(f"{value:.3g}")) / 3), 0), len(_PREFIXES) - 1)
+    return f"{value / _THOUSAND**power:.3g} {_PREFIXES[power]}{unit}"

@@ -1,0 +1,156 @@
+"""The limits of an engine in one process: `python -m bench.limiting assignment.json lines.jsonl`, in its environment.
+
+An operation is run in chains, each result the next one's argument, so that none can be left out, by us or a compiler,
+without a wrong result; the last timed chain of every size is computed again, in part, by NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from backends.contract import Job, Unsupported
+from backends.limits import Engine
+from bench import measure
+from bench.record import End, Setting, Status
+from bench.trials import OPERATIONS, OperationName, Trial
+from bench.worker import one_line
+
+# A size is tried if one operation should take no longer, and for about this long; rates grow no more by then.
+_LONGEST_SECONDS = 0.3
+_SIZE_SECONDS = 0.2
+_FEWEST, _MOST = 3, 50  # repeats: some, as the best is taken; no more, as the rest is the same
+# A chain is long enough for the clock and the wait at its end to be nothing, and no longer than can be checked.
+_CHAIN_SECONDS, _LONGEST_CHAIN = 0.02, 8
+# How far off a result may be, in units of its root mean square (of a sum: of one term): far above what rounding leaves
+# (TF32: 0.001), far below a step left out (1 and more).
+_TOLERANCE = 0.05
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What the process is told: a job whose device, threads and precision count, and the engine "module:Class"."""
+
+    job: Job
+    engine: str
+
+
+class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
+    """What the framework says of how it is set, and the bytes of a number that it computes with."""
+
+    settings: dict[str, Setting]
+    value_bytes: int
+
+
+class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
+    """What one operation of a size took at best.
+
+    Attributes:
+        size: rows of the matrices, channels of the convolution, or bytes of the array.
+        work: of one operation: floating point operations; of "memory", bytes read and written.
+        seconds: of one operation, in the fastest of `repeats` chains of `chain` operations each.
+    """
+
+    operation: OperationName
+    size: int
+    work: int
+    seconds: float
+    repeats: int
+    chain: int
+
+    @property
+    def per_second(self) -> float:
+        """FLOP/s, or bytes/s."""
+        return self.work / self.seconds
+
+
+Line = Settled | Reached | End
+
+
+class Wrong(Exception):  # noqa: N818 - not an error of the program: what was timed was not the work
+    """An operation's result is not what it should be."""
+
+
+def reach(engine: Engine, clock: measure.Clock) -> Iterator[Reached]:
+    """Every operation in growing sizes, until one would take too long.
+
+    Raises:
+        Wrong: a result is not what it should be.
+    """
+    for name, operation in OPERATIONS.items():
+        for size in operation.sizes:
+            found = _time(engine, operation.make(engine, size), name, size, clock)
+            yield found
+            if found.seconds * operation.growth > _LONGEST_SECONDS:
+                break
+
+
+def _time(engine: Engine, trial: Trial, operation: OperationName, size: int, clock: measure.Clock) -> Reached:
+    def chain(x: Any, steps: int) -> tuple[float, Any]:
+        def work() -> Any:
+            there = x
+            for _ in range(steps):
+                there = trial.step(there)
+            engine.wait(there)
+            return there
+
+        phase, there = measure.measure(operation, work, _nothing, clock)
+        return phase.wall_seconds, there
+
+    _, x = chain(engine.put(trial.start), 1)  # what is built at a first call is built
+    once, x = chain(x, 1)
+    steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), _LONGEST_CHAIN))
+    repeats = int(min(max(_SIZE_SECONDS / max(once * steps, 1e-9), _FEWEST), _MOST))
+    seconds = []
+    for _ in range(repeats - 1):
+        took, x = chain(x, steps)
+        seconds.append(took / steps)
+    before = engine.read(x)
+    took, x = chain(x, steps)
+    off = trial.off(before, engine.read(x), steps)
+    if not off <= _TOLERANCE:  # also what is not a number
+        raise Wrong(f"{operation} of size {size}: the result is off by {off:.2g}, so what was timed was not the work")
+    best = min(*seconds, took / steps)
+    return Reached(operation=operation, size=size, work=trial.work, seconds=best, repeats=repeats, chain=steps)
+
+
+def _nothing() -> None:
+    """The work itself waits for the device."""
+
+
+def main(assignment_path: str, lines_path: str) -> None:
+    """Do the assignment; what cannot be done is told too."""
+    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
+    with Path(lines_path).open("ab", buffering=0) as file:
+
+        def tell(line: Line) -> None:
+            file.write(msgspec.json.encode(line) + b"\n")
+
+        status: Status = "ok"
+        reason = details = ""
+        parent = os.getppid()
+        try:
+            module, _, name = assignment.engine.partition(":")
+            engine: Engine = getattr(importlib.import_module(module), name)(assignment.job)
+            tell(Settled(settings=dict(engine.settings()), value_bytes=engine.value_bytes))
+            for found in reach(engine, measure.Clock()):
+                tell(found)
+                if os.getppid() != parent:
+                    return  # nobody is left to read what we tell
+        except Unsupported as error:
+            status, reason = "unsupported", str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the end is a record
+            status, reason, details = "failed", one_line(error), traceback.format_exc()
+        cpu = measure.cpu_seconds()
+        tell(End(status=status, reason=reason, traceback=details, cpu_seconds=cpu, device_memory=None))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
