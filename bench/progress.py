@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from backends.contract import Job
 from bench.process import DataTask
 from bench.record import Epoch, Record, contestant
 from specs.shapes import infer_shapes
@@ -24,7 +25,7 @@ class ProgressDisplay:
     def __init__(self, tasks: Sequence[DataTask], console: Console) -> None:
         self._tasks, self._console = list(tasks), console
         jobs = [task.job for task in tasks]
-        columns = ([j.workload.name for j in jobs], [contestant(j) for j in jobs], [j.device for j in jobs])
+        columns = ([_name(j) for j in jobs], [contestant(j) for j in jobs], [j.device for j in jobs])
         self._widths = [max(map(len, column), default=0) for column in columns]
         self._guesses = [_guess(task) for task in tasks]
         self._measured: list[tuple[float, float]] = []  # guessed and real seconds of what this run has finished
@@ -57,7 +58,7 @@ class ProgressDisplay:
         self._bar.reset(
             self._row,
             total=job.epochs,
-            description=f"{number}/{len(self._tasks)} {job.workload.name} {contestant(job)}",
+            description=f"{number}/{len(self._tasks)} {_name(job)} {contestant(job)}",
             accuracy="starting",
             left=self._left(0.0),
             visible=True,
@@ -78,7 +79,7 @@ class ProgressDisplay:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         width = len(str(len(self._tasks)))
         name, backend, device = self._widths
-        cell = f"{task.job.workload.name:<{name}} {contestant(task.job):<{backend}} {task.job.device:<{device}}"
+        cell = f"{_name(task.job):<{name}} {contestant(task.job):<{backend}} {task.job.device:<{device}}"
         self._console.print(
             f"[{number:>{width}}/{len(self._tasks)}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
         )
@@ -90,6 +91,12 @@ class ProgressDisplay:
         scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
         minutes = seconds * scale / 60
         return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
+
+
+def _name(job: Job) -> str:
+    """The workload, with its batch size where that is not the recipe's."""
+    usual = job.batch_size == job.workload.recipe.batch_size
+    return job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"
 
 
 def _guess(task: DataTask) -> float:

@@ -21,6 +21,7 @@ from bench.report.frame import epochs_frame, newest, summarise
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import ratio_blocks
+from bench.report.scaling import write_scaling
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"
@@ -61,6 +62,7 @@ def write_report(folder: Path) -> Report:
     proofs = _keep_proofs(records, folder)
     blocks = [
         *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs)),
+        *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs),
         *_provenance(records, damaged),
     ]

@@ -23,7 +23,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
 _LOSSES = {"softmax_cross_entropy": "loss, cross-entropy", "mean_squared_error": "loss, mean squared error"}
 _IN_ONE_COLUMN = 4  # workloads; more make a picture longer than a page
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -49,10 +49,10 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
         ),
         "memory": ("peak process memory while training, GB", lambda e: e["train_peak_rss_bytes"] / 1e9, _gigabytes),
     }
-    with mpl.rc_context(_STYLE):
-        _save(_curves(ok), folder / "curves")
+    with mpl.rc_context(STYLE):
+        save(_curves(ok), folder / "curves")
         for name, (title, values, text) in bars.items():
-            _save(_bars(ok, title, values, text), folder / name)
+            save(_bars(ok, title, values, text), folder / name)
     return ["curves", *bars]
 
 
@@ -76,7 +76,7 @@ def _curves(frame: pd.DataFrame) -> Figure:
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
-        _draw_curves(accuracy, loss, facet, _colours(frame))
+        _draw_curves(accuracy, loss, facet, colours_of(frame))
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -117,7 +117,7 @@ def _bars(
     contestants = list(frame["contestant"].unique())
     figure = Figure(figsize=(9, 0.8 + len(facets) * (0.55 + 0.34 * len(contestants))), layout="constrained")
     axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
-    colours = _colours(frame)
+    colours = colours_of(frame)
     for axis, facet in zip(axes, facets, strict=True):
         _panel(axis, facet, colours, values, text)
         axis.set_title(_title(facet), loc="left", fontweight="bold")
@@ -154,7 +154,8 @@ def _panel(
     axis.grid(visible=False, axis="y")
 
 
-def _colours(frame: pd.DataFrame) -> dict[str, str]:
+def colours_of(frame: pd.DataFrame) -> dict[str, str]:
+    """A colour per contestant, in all plots of a frame the same."""
     names = sorted(frame["contestant"].unique())
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
 
@@ -167,7 +168,7 @@ def _gigabytes(value: float) -> str:
     return words.gigabytes(1e9 * value)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Whole files only: several nodes may write one run's report."""
     options: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
     for ending, chosen in options.items():
