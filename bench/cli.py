@@ -117,7 +117,10 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     run.add_argument("--budget", type=_duration, metavar="30m", help="begin no round after so long (90s, 30m, 2h)")
     run.add_argument("--epochs", type=_count, metavar="N", help="instead of the suite's")
-    run.add_argument("--batch-size", type=_count, metavar="N", help="instead of the recipe's")
+    run.add_argument("--batch-size", type=_counts, metavar="A,B", help="instead of the recipe's; several are a sweep")
+    run.add_argument(
+        "--width", type=_counts, default=(1,), metavar="A,B", help="times the units of hidden layers, and the filters"
+    )
     run.add_argument("--evaluate", choices=["sample", "full"], default="sample", help="training examples to evaluate")
     run.add_argument("--run", type=_name, metavar="NAME", help="the run's folder there (default: as what is run)")
     run.add_argument("--retry", action="store_true", help="run again what did not end well")
@@ -213,6 +216,14 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 999999")
     return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*", text):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected whole numbers from 1 to 999999 and commas, as 1,4,16"
+        )
+    return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
 def _percentage(text: str) -> float:

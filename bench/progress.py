@@ -10,6 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from backends.contract import Job
 from bench.limits import EngineLimits, measure_limits
 from bench.machine import Machine
 from bench.process import DataTask, Task
@@ -65,7 +66,7 @@ class ProgressDisplay:
         self._bar.reset(
             self._row,
             total=job.epochs,
-            description=f"{self._number}/{len(self._numbers)} {job.workload.name} {contestant(job)}",
+            description=f"{self._number}/{len(self._numbers)} {_name(job)} {contestant(job)}",
             accuracy="starting",
             left=self._left(0.0),
             visible=True,
@@ -99,7 +100,7 @@ class ProgressDisplay:
 
 
 def _cell(task: DataTask) -> tuple[str, str, str]:
-    return task.job.workload.name, contestant(task.job), task.job.device
+    return _name(task.job), contestant(task.job), task.job.device
 
 
 def show_limits(tasks: Sequence[Task], folder: Path, machine: Machine, console: Console) -> None:
@@ -121,6 +122,12 @@ def _say_limits(made: EngineLimits) -> str:
         if product and convolution and memory
         else "not all measured"
     )
+
+
+def _name(job: Job) -> str:
+    """The workload, with its batch size where that is not the recipe's."""
+    usual = job.batch_size == job.workload.recipe.batch_size
+    return job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"
 
 
 def _guess(task: DataTask) -> float:

@@ -108,7 +108,9 @@ def run_rounds(
 
 def _is_of(record: Record, cell: Cell) -> bool:
     contest, device = cell
-    return record.job.workload == contest.workload and record.job.device == device
+    size = contest.batch_size or contest.workload.recipe.batch_size
+    job = record.job
+    return (job.workload, job.batch_size, job.device) == (contest.workload, size, device)
 
 
 def run_tasks(

@@ -73,8 +73,11 @@ _TIMEOUT_SECONDS = (3.0, 5.0)  # to connect, and between two packets: a mirror t
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400  # mnist-5k is sorted by digit; of each, the first 400 train, the last 100 test
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
-_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
-_SYNTHETIC_LARGEST_BYTES = 4 * 10**9
+_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})  # at most, four to one
+# All images and the classes' patterns, as uint8; float32, as training has them, takes four times as much. Of MNIST's
+# shape it holds all 5,000, of 224x224x3 1,690.
+SYNTHETIC_BYTES = 256 * 10**6
+_SYNTHETIC_FEWEST = 100  # images: of fewer nothing is learned and nothing is measured
 _SYNTHETIC_NOISE = 96  # of 255: a class is its pattern plus noise, so that learning shows and is not instant
 
 
@@ -219,15 +222,18 @@ def read_mnist_5k() -> Arrays:
 
 
 def draw_synthetic(spec: Input) -> Arrays:
-    """Images of any shape: a random pattern per class plus noise; always the same for the same shape and classes."""
-    size = prod(spec.shape) * (spec.classes + sum(_SYNTHETIC_SIZES.values()))
-    if size > _SYNTHETIC_LARGEST_BYTES:
-        problem = f"synthetic: images of {spec.shape} in {spec.classes:,} classes would take {size / 1e9:.0f} GB"
-        raise DataError(problem, expected=f"at most {_SYNTHETIC_LARGEST_BYTES / 1e9:.0f} GB")
-    random = synthetic_stream(0)
+    """Images of any shape: a random pattern per class plus noise; always the same for the same shape and classes.
+
+    They are 4,000 + 1,000, or as many, four to one, as `SYNTHETIC_BYTES` hold. Fewer are another data set by their
+    checksum, so that records of them never mix.
+
+    Raises:
+        DataError: so large, or of so many classes, that fewer than 100 would be left.
+    """
+    sizes, random = _synthetic_sizes(spec), synthetic_stream(0)
     patterns = random.randint(0, 256, (spec.classes, *spec.shape), np.uint8)
     arrays: Arrays = {}
-    for part, count in _SYNTHETIC_SIZES.items():
+    for part, count in sizes.items():
         labels = random.randint(0, spec.classes, count)
         images = np.empty((count, *spec.shape), np.uint8)
         for image, label in zip(images, labels, strict=True):
@@ -235,3 +241,18 @@ def draw_synthetic(spec: Input) -> Arrays:
             image[:] = np.clip(patterns[label] + noise, 0, 255)
         arrays[f"{part}_images"], arrays[f"{part}_labels"] = images, labels.astype(np.uint32)
     return arrays
+
+
+def _synthetic_sizes(spec: Input) -> dict[str, int]:
+    """How many images of each part the bytes allow."""
+    whole = sum(_SYNTHETIC_SIZES.values())
+    fitting = SYNTHETIC_BYTES // prod(spec.shape) - spec.classes
+    if fitting < _SYNTHETIC_FEWEST:
+        most = SYNTHETIC_BYTES // (_SYNTHETIC_FEWEST + spec.classes)
+        raise DataError(
+            f"synthetic: an image of {spec.shape} takes {prod(spec.shape):,} bytes, and {_SYNTHETIC_FEWEST} of them"
+            f" with a pattern for each of {spec.classes:,} classes more than {SYNTHETIC_BYTES // 10**6} MB",
+            expected=f"images of at most {most:,} bytes, a byte per value",
+            hint="make the input's shape smaller",
+        )
+    return {part: min(whole, fitting) * size // whole for part, size in _SYNTHETIC_SIZES.items()}

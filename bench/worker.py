@@ -21,17 +21,33 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Backend, DeviceMemory, Job, Labels, Logits, NativeBackend, Order, Unsupported, Weights
+from backends.contract import (
+    PREDICTION_BATCH,
+    Backend,
+    DeviceMemory,
+    Images,
+    Job,
+    Labels,
+    Logits,
+    NativeBackend,
+    Order,
+    Unsupported,
+    Weights,
+)
 from bench import data, energy, measure
 from bench.record import End, Epoch, Line, Startup, Status
 from specs.initial import epoch_order, initial_weights
 from specs.model import Loss
+from specs.shapes import infer_shapes
 
 # How frameworks name running out of memory; PyTorch's CPU allocator raises a plain RuntimeError with this text.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
 _OUT_OF_MEMORY_TEXT = "can't allocate memory"
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
+# What a layer may read and write in one call to predict. 1,000 images, a backend's own batch, stay below it in every
+# model of MNIST's size; of 224x224 through 64 filters they take 26 GB.
+_PREDICTION_BYTES = 10**9
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
@@ -62,6 +78,8 @@ class Run:
         self._test_images, self._test_labels = data.read_part(Path(assignment.data), "test")
         self._evaluated = min(assignment.train_evaluated, len(self._labels))
         self._adapter = assignment.adapter
+        largest = max(shape.forward_bytes for shape in infer_shapes(assignment.job.workload))
+        self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self.backend: Backend | None = None
         self.device_memory: DeviceMemory | None = None
 
@@ -102,9 +120,9 @@ class Run:
         trained, loss = measure.measure("train", lambda: backend.train_epoch(order), backend.sync, self._clock)
         self.device_memory = _peak_of_training(self.device_memory, backend.device_memory())
         predicted, logits = measure.measure(
-            "predict", lambda: backend.predict(self._test_images), backend.sync, self._clock
+            "predict", lambda: self._predict(backend, self._test_images), backend.sync, self._clock
         )
-        seen = backend.predict(self._images[: self._evaluated])
+        seen = self._predict(backend, self._images[: self._evaluated])
         loss_name = self._job.workload.loss
         test_loss, test_accuracy = grade(logits, self._test_labels, loss_name)
         train_loss, train_accuracy = grade(seen, self._labels[: self._evaluated], loss_name)
@@ -125,6 +143,13 @@ class Run:
                 else "own",
             )
         )
+
+    def _predict(self, backend: Backend, images: Images) -> Logits:
+        """All logits: in one call, or in parts of as many images as fit `_PREDICTION_BYTES`."""
+        size = self._predicted_at_once
+        if size >= PREDICTION_BATCH:
+            return backend.predict(images)
+        return np.concatenate([backend.predict(images[start : start + size]) for start in range(0, len(images), size)])
 
     def read_inputs(self, backend: Backend) -> measure.Phase | None:
         """What an epoch of a native backend's own input pipeline takes, without the training."""

@@ -42,6 +42,17 @@ BAD = {
     "a million epochs": (("run", *QUICK, "--epochs", "1000001"), ["found '1000001'", "from 1 to 999999"]),
     "a batch of nothing": (("run", *QUICK, "--batch-size", "0"), ["found '0'", "from 1 to 999999"]),
     "a batch larger than the data": (("run", *QUICK, "--batch-size", "4001"), ["4,001", "mnist-5k", "at most 4,000"]),
+    "a batch that is no number": (("run", *QUICK, "--batch-size", "32,x"), ["found '32,x'", "as 1,4,16"]),
+    "one of several batches too large": (
+        ("run", *QUICK, "--batch-size", "32,4001"),
+        ["4,001", "a smaller --batch-size"],
+    ),
+    "no width": (("run", *QUICK, "--width", "0"), ["found '0'", "whole numbers from 1"]),
+    "nothing to widen": (("run", *QUICK, "--width", "1,4"), ["softmax: it has no hidden dense layer", "--width 1"]),
+    "too wide": (
+        ("run", "mlp-relu", *QUICK[1:], "--width", "1,999"),
+        ["mlp-relu-x999", "27,901,760,320 parameters", "at most 1,000,000,000", "a smaller --width"],
+    ),
     "a run that is a path": (("run", *QUICK, "--run", "../x"), ["'../x'", "a name, not a path"]),
     "seeds that are not": (("run", *QUICK, "--seeds", "1,a"), ["'1,a'", "0,1,2"]),
     "too many threads": (("run", *QUICK, "--threads", "4096"), ["--threads 4096", "allows"]),
@@ -123,7 +134,8 @@ def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(spec))
     code, _, errors = bench("run", "mine.json", "--backend", "reference", "--dataset", "synthetic")
     assert code == 2
-    assert "would take 12 GB" in errors
+    assert "an image of (900, 900, 3) takes 2,430,000 bytes" in errors
+    assert "images of at most 2,327,272 bytes" in errors
 
 
 def no_mirror(monkeypatch):

@@ -11,6 +11,9 @@ import pandas as pd
 
 from bench.record import Epoch, Record, contestant, disturbed, meaning
 from bench.report.disturbed import counted
+from specs.model import Workload
+from specs.scaling import narrowed
+from specs.shapes import infer_shapes
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
@@ -96,7 +99,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "device_name": _device_name(record),
         "threads": job.threads,
         "workload": job.workload.name,
-        "spec": _spec(record),
+        "spec": _spec(job.workload),
+        **_scale(job.workload),
         "backend": contestant(job),
         "mode": job.mode,
         "epochs": job.epochs,
@@ -226,9 +230,21 @@ def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
     }
 
 
-def _spec(record: Record) -> str:
+def _spec(workload: Workload) -> str:
     """What tells two workloads of one name apart: a few digits of a hash of all that decides their training."""
-    return hashlib.sha256(msgspec.json.encode(meaning(record.job.workload), order="sorted")).hexdigest()[:6]
+    return hashlib.sha256(msgspec.json.encode(meaning(workload), order="sorted")).hexdigest()[:6]
+
+
+def _scale(workload: Workload) -> dict[str, Any]:
+    """What it was widened from, by name and spec, its width, and how large that makes it."""
+    (family, width), shapes = narrowed(workload), infer_shapes(workload)
+    return {
+        "family": family.name,
+        "family_spec": _spec(family),
+        "width": width,
+        "parameters": sum(shape.parameter_count for shape in shapes),
+        "training_flops": sum(shape.training_flops for shape in shapes),
+    }
 
 
 def _setting(record: Record, name: str) -> object:

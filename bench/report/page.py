@@ -26,6 +26,7 @@ from bench.report.memory import memory_notes
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import ratio_blocks
+from bench.report.scaling import write_scaling
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"
@@ -80,6 +81,7 @@ def write_report(folder: Path) -> Report:
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
         *_blocks(folder.resolve().name, summary, frame, plots, _Known(proof_line(records, proofs), noise, limits)),
+        *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs),
         *_provenance(records, damaged),
     ]

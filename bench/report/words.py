@@ -11,6 +11,7 @@ _ROUNDS_TO_THOUSAND = 999.5
 _TEN = 10
 _BEYOND = 1e6
 _PREFIXES = ("", "k", "M", "G", "T", "P")
+_TINY = 1e-4
 
 
 def percent(share: float | None) -> str:
@@ -33,11 +34,13 @@ def points(difference: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Three digits, in ms below a second."""
+    """Three digits, in ms below a second, in µs below a tenth of a millisecond."""
     if value is None or isnan(value):
         return ABSENT
     if value >= _THOUSAND:
         return f"{value:,.0f} s"
+    if value < _TINY:
+        return f"{1e6 * value:.3g} µs"
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
