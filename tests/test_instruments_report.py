@@ -58,7 +58,7 @@ def test_joules_by_hand():
         "workload": "softmax",
         "backend": "reference",
         "energy per epoch, median": "30 J",
-        "epochs counted": "3",
+        "epochs counted": "3 of 3",
         "mean power": "12 W",
         "images per joule": "33.3",
         "energy to target": "86 J",
@@ -90,14 +90,14 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     assert (row["energy per epoch, median"], row["energy to target"]) == ("-", "86 J")
     lines = energy_blocks(epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other]))[-1].lines
     assert lines == (
-        "softmax reference: 1 of 3 epochs (median 1 s) have no figure: too short for this counter, which needs 5 s.",
+        "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this counter, which needs 5 s.",
     )
 
 
 def test_where_all_are_too_short_it_says_how_short_and_what_the_counter_needs():
     text, line = told(measured(make_record(), (None,) * 4, counter=NVML))
     assert text == "No figures, though there is a counter (NVML: the whole GPU board):"
-    assert line.startswith("softmax reference: 3 of 3 epochs (median 2 s) have no figure: too short")
+    assert line.startswith("softmax reference: 3 of 3 epochs (median 2 s) without a figure: too short")
     assert "which needs 5 s" in line
 
 
@@ -139,7 +139,7 @@ def test_every_figure_of_a_device_says_what_it_is_of(record, allocator, driver, 
     lines = memory_notes(table).lines
     assert len(lines) == notes
     for word in ("whole GPU", "from the start"):
-        assert any(line.startswith(word) for line in lines) == (word in allocator + driver)
+        assert any(line.startswith(f"`{word}`") for line in lines) == (word in allocator + driver)
 
 
 def test_of_two_jobs_the_weaker_instrument_names_the_figure():

@@ -31,7 +31,7 @@ class _Used(NamedTuple):
     workload: str
     backend: str
     joules: float
-    epochs: int
+    epochs: str
     watts: float
     images_per_joule: float
     to_target: str
@@ -69,7 +69,7 @@ def _table(used: list[_Used]) -> Table:
                 one.workload,
                 one.backend,
                 words.joules(one.joules),
-                str(one.epochs),
+                one.epochs,
                 words.watts(one.watts),
                 words.three_digits(one.images_per_joule),
                 one.to_target,
@@ -90,7 +90,7 @@ def _used(group: pd.DataFrame) -> _Used:
         workload=str(group["label"].iloc[0]),
         backend=str(group["backend"].iloc[0]),
         joules=per_epoch,
-        epochs=int(joules.notna().sum()),
+        epochs=f"{joules.notna().sum()} of {len(epochs)}",
         watts=watts,
         images_per_joule=float(epochs["train_examples"].iloc[0]) / per_epoch,
         to_target=_to_target(group),
@@ -106,7 +106,7 @@ def _why_none(epochs: pd.DataFrame) -> str:
         return ""
     median = words.seconds(missing["train_wall_seconds"].median())
     reasons = "; ".join(missing["no_energy"].unique())
-    return f"{len(missing)} of {len(epochs)} epochs (median {median}) have no figure: {reasons}"
+    return f"{len(missing)} of {len(epochs)} epochs (median {median}) without a figure: {reasons}"
 
 
 def _to_target(group: pd.DataFrame) -> str:

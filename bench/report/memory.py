@@ -15,15 +15,15 @@ _PROCESS = (
 )
 _ALLOCATOR = "Device, allocator: the framework's own peak, of an epoch's training alone (the largest)."
 _FROM_START = (
-    "from the start: this framework's peak cannot be reset. It is read before the first prediction, and holds the"
+    "`from the start`: this framework's peak cannot be reset. It is read before the first prediction, and holds the"
     " loading and the first epoch's training."
 )
 _DRIVER = (
     "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of a look every 0.5 s."
 )
 _WHOLE = (
-    "whole GPU: the driver does not say whose memory is whose, as in a container. It is how much more of the GPU was in"
-    " use than when the job began, by whomever."
+    "`whole GPU`: the driver does not say whose memory is whose, as in a container. It is how much more of the GPU was"
+    " in use than when the job began, by whomever."
 )
 
 
