@@ -222,7 +222,7 @@ def play(goal, data, outcome, *, seconds=None):
         ran.append([workload.name for workload, _ in tasks])
         made = [record for workload, turn in tasks for record in outcome(workload.name, turn)]
         workloads = {workload.name: workload for workload, _ in tasks}
-        return [replace(r, job=replace(r.job, workload=workloads[r.key.split("|")[0]])) for r in made]
+        return [replace(r, job=replace(r.job, workload=workloads[r.key.split("|")[0]], batch_size=128)) for r in made]
 
     observer = SimpleNamespace(planned=told.append)
     found, ends = run_rounds(cells, tasks_of, run, goal, observer)
