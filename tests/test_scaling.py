@@ -194,7 +194,7 @@ def test_the_report_says_where_each_backend_stops_being_bound_by_overhead(tmp_pa
     assert told["reference"] == ("6 ms", "0.1 ms", "0.00 %", "60", "from batch size 100 on")
     assert told["jax"][-2:] == ("-", "at every size that was run")
     assert told["pytorch"][-2:] == ("-", "not reached within the sweep")
-    assert any(isinstance(block, Text) and "one round: an observation" in block.text for block in blocks)
+    assert any(isinstance(block, Text) and "One round was run: an observation" in block.text for block in blocks)
     [plot] = [block for block in blocks if isinstance(block, Plot)]
     assert all((tmp_path / f"{plot.name}.{ending}").stat().st_size > 5000 for ending in ("png", "svg"))
 
@@ -203,7 +203,7 @@ def test_several_rounds_give_the_range_of_their_crossovers(tmp_path):
     blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4, rounds=3))
     [table] = findings(blocks)
     assert table.rows[0][5] == "59 (58 to 60)"
-    assert not any(isinstance(block, Text) and "one round" in block.text for block in blocks)
+    assert not any(isinstance(block, Text) and "One round" in block.text for block in blocks)
 
 
 def test_across_widths_the_sizes_are_the_operations_of_a_step(tmp_path):
@@ -225,6 +225,14 @@ def test_without_a_sweep_the_report_says_nothing_of_it_and_with_two_sizes_what_t
     blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4, sizes=(10, 50)))
     assert findings(blocks) == []
     assert any(isinstance(block, Text) and "--batch-size 32,128,512,2048" in block.text for block in blocks)
+
+
+def test_each_device_has_its_own_plot_and_memory_that_cannot_be_read_is_absent(tmp_path):
+    gpu = [replace(one, job=replace(one.job, device="cuda:0"), key=f"g{one.key}") for one in sweep(6e-3, 1e-4)]
+    blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4), *gpu)  # without an allocator's figure
+    assert len({block.name for block in blocks if isinstance(block, Plot)}) == 2
+    memory = [block.rows[0][-1] for block in blocks if isinstance(block, Table) and "parameters" in block.columns]
+    assert sorted(memory[3::4]) == ["-", "0 MB"]  # the CPU's records hold 100 bytes
 
 
 def test_models_of_one_name_that_are_not_each_others_widths_never_meet(tmp_path):

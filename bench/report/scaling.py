@@ -37,12 +37,12 @@ _MEANING = (
     f" of each round by itself, and takes {FEWEST_SIZES} sizes. Nothing is said beyond the sizes that were run, nor"
     f" where the line misses a point by more than {100 * LARGEST_MISS:g} %."
 )
-_MEANING_OF_WIDTH = (
-    "The same across widths at one batch size, b being the operations of a step's matrix products instead of its"
-    " examples. Updating wider weights is work here, so that a is nearer to what the calls alone cost."
+_ACROSS_WIDTHS = (
+    "Across widths, b being the operations of a step's matrix products instead of its examples. Updating wider weights"
+    " is work here, so that a is nearer to what the calls alone cost."
 )
 _TOO_FEW = f"Where a step outgrows overhead takes {FEWEST_SIZES} sizes: `--batch-size 32,128,512,2048`."
-_ONE_ROUND = " This is of one round: an observation. `--rounds 5` shows how far it moves."
+_ONE_ROUND = " One round was run: an observation; `--rounds 5` shows how far it moves."
 
 
 def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
@@ -57,16 +57,17 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
     """
     ok = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     blocks: list[Block] = []
+    number = 0
     for heading, group in groups(ok) if len(ok) else ():
-        for (family, spec, _), jobs in group.groupby(_FAMILY, sort=False):
+        for (family, *_), jobs in group.groupby(_FAMILY, sort=False):
             points = _points(jobs)
             if len(points.drop_duplicates(_POINT)) > 1:
-                place = points["device"].iloc[0].replace(":", "")
-                name = f"scaling-{family}-{spec}-{place}-{jobs['data_checksum'].iloc[0][:6]}"
-                blocks += [Heading(f"{family}: {heading}", 3), *_findings(points)]
-                blocks.append(Plot(write_scaling_plot(points, folder / name), _caption(points)))
+                number += 1
+                name = write_scaling_plot(points, folder / f"scaling-{number}-{family}")
+                blocks += [Heading(f"{family}: {heading}", 3), *_findings(points), Plot(name, _caption(points))]
                 blocks += _tables(points)
-    return [Heading("Against size", 2), *blocks] if blocks else []
+    one = _ONE_ROUND if len(ok.drop_duplicates(["round", "seed"])) == 1 else ""
+    return [Heading("Against size", 2), Text(_MEANING + one), *blocks] if blocks else []
 
 
 def _points(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -106,11 +107,10 @@ def _tables(points: pd.DataFrame) -> list[Block]:
 
 def _findings(points: pd.DataFrame) -> list[Block]:
     """Where each backend stops being bound by overhead: across batch sizes, and across widths."""
-    one = _ONE_ROUND if points.groupby(["round", "seed"]).ngroups == 1 else ""
     blocks: list[Block] = []
     for along, across, size, text in (
-        ("batch_size", "width", "examples", _MEANING + one),
-        ("width", "batch_size", "flops", _MEANING_OF_WIDTH + one),
+        ("batch_size", "width", "examples", "Across batch sizes."),
+        ("width", "batch_size", "flops", _ACROSS_WIDTHS),
     ):
         cells = points.groupby([across, "backend"], sort=False)
         if any(cell[along].nunique() >= FEWEST_SIZES for _, cell in cells):

@@ -37,7 +37,7 @@ def write_scaling_plot(points: pd.DataFrame, path: Path) -> str:
             row[0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             row[0].yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
             row[0].yaxis.set_minor_formatter(StrMethodFormatter("{x:,.0f}"))
-            row[1].set_ylim(0, 1.1 * max(points["gigabytes"].max(), 0.001))
+            row[1].set_ylim(0, 1.1 * points["gigabytes"].max() if points["gigabytes"].notna().any() else 1)
             if along == "batch_size":
                 row[0].set_title(f"width {facet['width'].iloc[0]}", loc="left", fontweight="bold")
         handles, names = axes[0, 0].get_legend_handles_labels()
