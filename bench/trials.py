@@ -91,6 +91,7 @@ OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
     {
         "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8),  # rows and columns
         "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),  # channels
-        "memory": Operation(_memory, tuple(2**power for power in range(16, 27, 2)), 4),  # bytes: 64 KiB to 64 MiB
+        # Bytes of an array: so few that the call is all it costs, then 64 KiB to 64 MiB.
+        "memory": Operation(_memory, (32, *(2**power for power in range(16, 27, 2))), 4),
     }
 )
