@@ -46,8 +46,8 @@ _ABOVE = (
     " counted (as in fast convolutions), or what is counted as moved stayed in a cache."
 )
 _COLUMNS = (
-    *("workload", "backend", "step", "arithmetic", "of the product's", "of the convolution's"),
-    *("memory, at least", "FLOP per byte", "ceiling", "of the ceiling", "bound by"),
+    *("workload", "backend", "step", "arithmetic", "of product", "of convolution"),
+    *("memory", "FLOP/byte", "ceiling", "of ceiling", "bound by"),
 )
 _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {  # title, unit, what a size is
     "matmul": ("matrix product", "FLOP/s", "{} x {}"),
@@ -62,10 +62,6 @@ class _Placed(NamedTuple):
     row: Row
     environment: str
     standing: Standing
-
-    @property
-    def name(self) -> str:
-        return f"{self.row['label']} {self.row['backend']}"
 
 
 def limit_blocks(
@@ -100,7 +96,7 @@ def limit_blocks(
     name = _plot_name(group)
     points = [Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed]
     write_roofs(points, engines, plots / name)
-    above = [one.name for one in placed if _highest_share(one.standing) > 1]
+    above = [f"{one.row['label']} {one.row['backend']}" for one in placed if _highest_share(one.standing) > 1]
     return [
         *blocks,
         Items(tuple(_findings(placed))),

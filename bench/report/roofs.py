@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -54,7 +53,7 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
     for unused in axes[len(names) :]:
         unused.set_axis_off()
     every = [point.standing.intensity for point in points]
-    span = np.geomspace(min(every) / _MARGIN, max(every) * _MARGIN, 200)  # (200,)
+    span = min(every) / _MARGIN, max(every) * _MARGIN
     for axis, name in zip(axes, names, strict=False):
         _draw_roofs(axis, engines[name], span)
         for point in points:
@@ -71,13 +70,15 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
     return figure
 
 
-def _draw_roofs(axis: Axes, limits: EngineLimits, span: np.ndarray) -> None:
+def _draw_roofs(axis: Axes, limits: EngineLimits, span: tuple[float, float]) -> None:
     product, memory, convolution = (limits.best(name) for name in ("matmul", "memory", "convolution"))
     if product is None or memory is None:
         return
     sizes = [found.per_second for found in limits.reached if found.operation == "memory"]
-    axis.plot(span, np.minimum(product.per_second, span * memory.per_second), **_ROOFS["product"])
-    axis.plot(span, np.minimum(product.per_second, span * sizes[-1]), **_ROOFS["largest"])
+    for bandwidth, roof in ((memory.per_second, "product"), (sizes[-1], "largest")):
+        # Two straight lines on these axes, which meet where both are the limit.
+        x = sorted({*span, min(max(product.per_second / bandwidth, span[0]), span[1])})
+        axis.plot(x, [min(product.per_second, one * bandwidth) for one in x], **_ROOFS[roof])
     if convolution:
         axis.axhline(convolution.per_second, **_ROOFS["convolution"])
 
