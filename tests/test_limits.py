@@ -15,6 +15,7 @@ from backends.reference_limits import ReferenceEngine
 from backends.registry import BACKENDS, ENGINES
 from bench import trials
 from bench.environments import Environments, entry
+from bench.limiting import LONGEST_CHAIN, MOST_REPEATS
 from bench.limits import limit_tasks, limits_of, measure_limits, read_limits
 from bench.machine import this_machine
 from bench.process import Task
@@ -144,6 +145,17 @@ def test_a_right_result_is_off_by_rounding_alone_and_a_step_less_by_all(name):
     assert trial.off(kept, np.full_like(kept, np.nan), 3) != 0  # not a number, which no tolerance lets pass
 
 
+@pytest.mark.parametrize(("name", "size"), [("matmul", 128), ("convolution", 8), ("convolution", 16)])
+def test_numbers_stay_far_from_the_ends_of_float32_over_all_steps_of_a_size(name, size):
+    """Of the smallest sizes, which grow fastest, and which alone a fast device repeats so often."""
+    engine = ReferenceEngine(make_job())
+    trial = trials.OPERATIONS[name].make(engine, size)
+    x = engine.put(trial.start[:2] if name == "convolution" else trial.start)
+    for _ in range(2 + LONGEST_CHAIN * MOST_REPEATS):
+        x = trial.step(x)
+    assert 1e-25 < np.abs(x).max() < 1e25
+
+
 def test_every_environment_has_an_engine():
     assert {backend.environment for backend in BACKENDS.values()} == set(ENGINES)
 
@@ -186,7 +198,8 @@ def blocks_of(tmp_path, *records, limits=None):
 
 
 def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path):
-    blocks = blocks_of(tmp_path, make_record("a", batch_size=100, times=(1.0, 0.01, 0.01)[:3], accuracies=(0, 0, 0)))
+    record = make_record("a", batch_size=100, times=(1.0, 0.01, 0.01), accuracies=(0, 0, 0))
+    blocks = blocks_of(tmp_path, record, limits=[made_limits(memory=((10**9, 1e13),))])
     limits, table = (block for block in blocks if isinstance(block, Table))
     assert limits.rows[0][1] == "100 GFLOP/s, 128 x 128"
     [row] = table.rows
