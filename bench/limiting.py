@@ -26,12 +26,13 @@ from bench.worker import one_line
 
 # A size is tried if one operation should take no longer, and for about this long; rates grow no more by then.
 _LONGEST_SECONDS = 0.3
-_SIZE_SECONDS = 0.2
-_FEWEST, _MOST = 3, 50  # repeats: some, as the best is taken; no more, as the rest is the same
+_SIZE_SECONDS = 0.15
 # A chain is long enough for the clock and the wait at its end to be nothing, and no longer than can be checked.
-_CHAIN_SECONDS, _LONGEST_CHAIN = 0.02, 8
-# How far off a result may be, in units of its root mean square (of a sum: of one term): far above what rounding leaves
-# (TF32: 0.001), far below a step left out (1 and more).
+_CHAIN_SECONDS, LONGEST_CHAIN = 0.02, 8
+# Repeats: some, as the best is taken; no more, as numbers grow with every step (to 1e14; float32 ends at 1e38).
+_FEWEST, MOST_REPEATS = 3, 20
+# How far off a result may be, in units of its rows' root mean squares (of a sum: of one term): far above what rounding
+# leaves (TF32: 0.001), far below a step left out (1 and more).
 _TOLERANCE = 0.05
 
 
@@ -106,8 +107,8 @@ def _time(engine: Engine, trial: Trial, operation: OperationName, size: int, clo
 
     _, x = chain(engine.put(trial.start), 1)  # what is built at a first call is built
     once, x = chain(x, 1)
-    steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), _LONGEST_CHAIN))
-    repeats = int(min(max(_SIZE_SECONDS / max(once * steps, 1e-9), _FEWEST), _MOST))
+    steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), LONGEST_CHAIN))
+    repeats = int(min(max(_SIZE_SECONDS / max(once * steps, 1e-9), _FEWEST), MOST_REPEATS))
     seconds = []
     for _ in range(repeats - 1):
         took, x = chain(x, steps)

@@ -68,6 +68,11 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         enough = [found for found in sizes if found.work >= least]
         return max(enough or sizes[-1:], key=lambda found: found.per_second, default=None)
 
+    @property
+    def call_seconds(self) -> float | None:
+        """What calling an operation costs, whatever it does: the smallest sum's time; None: not measured."""
+        return min((found.seconds for found in self.reached if found.operation == "memory"), default=None)
+
 
 def limit_tasks(tasks: Sequence[DataTask], folder: Path, machine: Machine, *, retry: bool) -> list[Task]:
     """A task per engine whose limits are still to be measured, of those that have a job still to be run.

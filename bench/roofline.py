@@ -17,11 +17,15 @@ from specs.model import Conv2d, Workload
 from specs.shapes import infer_shapes
 from specs.traffic import training_traffic
 
-Bound = Literal["per-step overhead", "partly memory", "partly arithmetic", "memory", "arithmetic"]
+Bound = Literal["per-step overhead", "slow kernels", "partly memory", "partly arithmetic", "memory", "arithmetic"]
 # Of the ceiling. Under a quarter, at least three quarters of the time are neither arithmetic nor memory at the rates
 # that this engine reaches; from a half on, at least half of it is.
-OVERHEAD_BELOW = 0.25
+NEITHER_BELOW = 0.25
 BOUND_FROM = 0.5
+# That rest is overhead if it is no longer than so many calls of the engine's smallest operation: a step of the models
+# here makes some hundreds at most, and the loop around it costs some hundreds more. Else operations take longer than
+# calling them can explain.
+MOST_CALLS = 1000
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -34,6 +38,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         product, convolution: the engine's best rates of either; None without convolutions, or where not measured.
         peak: their mean over the model's own FLOP, each done at its rate.
         bandwidth: of the engine's memory, for what moves at least as much as a step.
+        call_seconds: of an operation with nothing to do.
     """
 
     step_seconds: float
@@ -44,6 +49,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     convolution: float | None
     peak: float
     bandwidth: float
+    call_seconds: float
 
     @property
     def ceiling(self) -> float:
@@ -68,8 +74,9 @@ class Standing(Struct, frozen=True, kw_only=True):
     @property
     def bound(self) -> Bound:
         """What keeps it from going faster, see the thresholds."""
-        if self.of_ceiling < OVERHEAD_BELOW:
-            return "per-step overhead"
+        if self.of_ceiling < NEITHER_BELOW:
+            rest = self.step_seconds * (1 - self.of_ceiling)
+            return "per-step overhead" if rest <= MOST_CALLS * self.call_seconds else "slow kernels"
         if self.intensity * self.bandwidth < self.peak:
             return "memory" if self.of_ceiling >= BOUND_FROM else "partly memory"
         return "arithmetic" if self.of_ceiling >= BOUND_FROM else "partly arithmetic"
@@ -79,7 +86,7 @@ def stand(
     workload: Workload, *, examples: int, batch_size: int, epoch_seconds: float, limits: EngineLimits
 ) -> Standing | None:
     """A training of `examples` in `epoch_seconds` against its engine's limits; None where those were not measured."""
-    product, convolution = limits.best("matmul"), limits.best("convolution")
+    product, convolution, call = limits.best("matmul"), limits.best("convolution"), limits.call_seconds
     shapes = infer_shapes(workload)
     flops = sum(shape.training_flops for shape in shapes)
     convolved = sum(shape.training_flops for shape in shapes if isinstance(shape.layer, Conv2d))
@@ -87,7 +94,7 @@ def stand(
     values = examples * traffic.per_example + steps * traffic.per_step
     moved = values * (limits.value_bytes or 0)  # in an epoch
     memory = limits.best("memory", least=moved // steps)
-    if product is None or memory is None or (convolved and convolution is None):
+    if product is None or memory is None or call is None or (convolved and convolution is None):
         return None
     seconds = (flops - convolved) / product.per_second
     if convolved and convolution:
@@ -101,4 +108,5 @@ def stand(
         convolution=convolution.per_second if convolved and convolution else None,
         peak=flops / seconds,
         bandwidth=memory.per_second,
+        call_seconds=call,
     )

@@ -18,7 +18,7 @@ class Trial(NamedTuple):
     """An operation of a size: where its chains start, one step, its work, and how far off a result is.
 
     `off` takes what a chain began with, what it ended with, and its number of steps; in units of the
-    result's root mean square (of a sum: of one term), so that a step left out is 1 or more.
+    result's root mean square, row by row (of a sum: of one term), so that a step left out is 1 or more.
     """
 
     start: Values
@@ -78,7 +78,9 @@ def _memory(engine: Engine, size: int) -> Trial:
 
 
 def _relative(found: Values, expected: Values) -> float:
-    return float(np.abs(found - expected).max() / np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
+    """The largest difference of rows (n, values), each in units of what it should be."""
+    size = np.sqrt(np.mean(np.square(expected, dtype=np.float64), axis=1, keepdims=True))
+    return float((np.abs(found - expected) / size).max())
 
 
 def _repeated(x: Values, step: Callable[[Values], Values], steps: int) -> Values:
@@ -91,6 +93,7 @@ OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
     {
         "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8),  # rows and columns
         "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),  # channels
-        "memory": Operation(_memory, tuple(2**power for power in range(16, 27, 2)), 4),  # bytes: 64 KiB to 64 MiB
+        # Bytes of an array: so few that the call is all it costs, then 64 KiB to 64 MiB.
+        "memory": Operation(_memory, (32, *(2**power for power in range(16, 27, 2))), 4),
     }
 )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.reference import Reference
+from backends.reference_limits import ReferenceEngine
 
 
 class Raises(Reference):
@@ -109,3 +110,65 @@ class TakesATenthLonger(Reference):
         while time.perf_counter() < end:
             pass
         return loss
+
+
+class SkipsTheProduct(ReferenceEngine):
+    """Engines that report more than was done: here nothing is multiplied."""
+
+    def matmul(self, kernel):
+        return lambda x: x
+
+
+class RemembersTheProduct(ReferenceEngine):
+    """As a cache, or a compiler that took the argument for a constant."""
+
+    def matmul(self, kernel):
+        kept, product = [], super().matmul(kernel)
+
+        def step(x):
+            kept[:] = kept or [product(x)]
+            return kept[0]
+
+        return step
+
+
+class MultipliesHalf(ReferenceEngine):
+    def matmul(self, kernel):
+        half = len(kernel) // 2
+        return lambda x: np.concatenate([x[:half] @ kernel, x[half:]])
+
+
+class SkipsTheConvolution(ReferenceEngine):
+    def convolution(self, kernel):
+        return lambda x: x * 1.01
+
+
+class SkipsTheSum(ReferenceEngine):
+    def accumulate(self, term):
+        return lambda x: x
+
+
+class SkipsEverySecondSum(ReferenceEngine):
+    def accumulate(self, term):
+        calls, add = [0], super().accumulate(term)
+
+        def step(x):
+            calls[0] += 1
+            return add(x) if calls[0] % 2 else x
+
+        return step
+
+
+class EngineRaises(ReferenceEngine):
+    def convolution(self, kernel):
+        raise ValueError("no convolution here")
+
+
+class EngineIsKilled(ReferenceEngine):
+    def matmul(self, kernel):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EngineCannot(ReferenceEngine):
+    def __init__(self, job):
+        raise Unsupported(f"no {job.device} here")

@@ -36,6 +36,8 @@ FAMILIES = {
 WORKER_NAMES = (
     "worker",
     "proving",
+    "limiting",
+    "trials",
     "conformance",
     "conformance_dropout",
     "cases",

@@ -16,22 +16,24 @@ from bench.report.document import Block, Folded, Heading, Items, Plot, Table, Te
 from bench.report.frame import CONTESTANT
 from bench.report.roofs import Point, write_roofs
 from bench.report.tables import Row, rows_of
-from bench.roofline import BOUND_FROM, OVERHEAD_BELOW, Standing, stand
+from bench.roofline import BOUND_FROM, MOST_CALLS, NEITHER_BELOW, Standing, stand
 from bench.trials import OperationName
 
 _TEXT = (
     "What a training does per second against what its engine reached by itself in this run, on the same device with the"
-    " same threads: the matrix product, the convolution, and the memory (one array added to another in place). Limits"
-    " are the best of all sizes tried, a training is its median steady epoch; both are what was seen in this run, on a"
+    " same threads: the matrix product, the convolution, the memory (one array added to another in place). Limits are"
+    " the best of all sizes tried, a training is its median steady epoch; both are what was seen in this run, on a"
     " machine that may have done other work."
 )
 _RULE = (
     "The ceiling is the roofline's: the smaller of the arithmetic peak (the product's rate; with convolutions, the mean"
     " of both, each for the FLOP done in it) and FLOP per byte times the memory's rate, of sums that move no less than"
-    f" a step. Under {100 * OVERHEAD_BELOW:g} % of the ceiling a training is said to be bound by per-step overhead,"
-    " that is, by whatever is neither arithmetic nor memory at the engine's own best: calls, scheduling, small"
-    f" operations, kernels far from the best. From {100 * BOUND_FROM:g} % on it is bound by memory or by arithmetic,"
-    " whichever roof it is under; between the two, partly. A time by this rule is an observation, not a profile."
+    f" a step. From {100 * BOUND_FROM:g} % of the ceiling on, a training is bound by memory or by arithmetic, whichever"
+    f" roof it is under; from {100 * NEITHER_BELOW:g} % on, partly. Below, most of a step's time is neither at the"
+    " engine's own best: it is said to be bound by per-step overhead if that time is no longer than"
+    f" {MOST_CALLS:,} calls of the engine's smallest operation, and by slow kernels if it is: operations that stay far"
+    " from what the same engine reaches elsewhere, or were kept waiting by other work on the machine. This is read off"
+    " times from outside; no profiler looked."
 )
 _COUNTED = (
     "FLOP are those of the matrix products and convolutions of the model, forward and backward, whatever the framework"
@@ -44,8 +46,8 @@ _ABOVE = (
     " counted (as in fast convolutions), or what is counted as moved stayed in a cache."
 )
 _COLUMNS = (
-    *("workload", "backend", "step", "arithmetic", "of the product's", "of the convolution's"),
-    *("memory, at least", "FLOP per byte", "ceiling", "of the ceiling", "bound by"),
+    *("workload", "backend", "step", "arithmetic", "of product", "of convolution"),
+    *("memory", "FLOP/byte", "ceiling", "of ceiling", "bound by"),
 )
 _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {  # title, unit, what a size is
     "matmul": ("matrix product", "FLOP/s", "{} x {}"),
@@ -60,10 +62,6 @@ class _Placed(NamedTuple):
     row: Row
     environment: str
     standing: Standing
-
-    @property
-    def name(self) -> str:
-        return f"{self.row['label']} {self.row['backend']}"
 
 
 def limit_blocks(
@@ -98,7 +96,7 @@ def limit_blocks(
     name = _plot_name(group)
     points = [Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed]
     write_roofs(points, engines, plots / name)
-    above = [one.name for one in placed if _highest_share(one.standing) > 1]
+    above = [f"{one.row['label']} {one.row['backend']}" for one in placed if _highest_share(one.standing) > 1]
     return [
         *blocks,
         Items(tuple(_findings(placed))),
@@ -111,8 +109,8 @@ def limit_blocks(
 
 _CAPTION = (
     "Rooflines: each engine's limits, and where the trainings stand under them. Solid: the matrix product, and the"
-    " memory at its fastest (in a cache, mostly); dashed: the memory with its largest arrays, and the convolution."
-    " How far a point is below the line over it is what overhead, and kernels far from the best, cost."
+    " memory at its fastest (in a cache, mostly); dotted: the memory with its largest arrays; dashed: the convolution."
+    " How far a point is below the lines is what overhead, and kernels far from the best, cost."
 )
 
 
@@ -157,8 +155,9 @@ def _findings(placed: Sequence[_Placed]) -> list[str]:
                 if one.standing.bound == bound
             )
             parts.append(f"{'' if bound.startswith('partly') else 'bound by '}{bound} in {backends}")
+        warm = " One epoch only, which includes warming up." if own[0].row["epochs"] == 1 else ""
         once = "" if max(one.row["rounds"] for one in own) > 1 else " Seen in one round."
-        lines.append(f"{workload}: {'; '.join(parts)}.{once}")
+        lines.append(f"{workload}: {'; '.join(parts)}.{warm}{once}")
     return lines
 
 
@@ -169,11 +168,12 @@ def _limits_table(engines: Sequence[EngineLimits]) -> Table:
             one.environment,
             *(_reached(one, operation) for operation in _OPERATIONS),
             _largest(one),
+            words.seconds(one.call_seconds),
             one.status if one.status == "ok" else f"{one.status}: {one.reason}",
         )
         for one in engines
     )
-    return Table(("engine", *titles, "memory, largest arrays", "measured"), rows)
+    return Table(("engine", *titles, "memory, largest arrays", "a call", "measured"), rows)
 
 
 def _reached(limits: EngineLimits, operation: OperationName) -> str:
@@ -194,5 +194,6 @@ def _highest_share(found: Standing) -> float:
 
 
 def _plot_name(group: pd.DataFrame) -> str:
-    parts = group[["device", "threads", "dataset", "data_checksum", "machine"]].iloc[0].astype(str).str.slice(0, 24)
-    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(["roofline", *parts]))
+    columns = ["device", "threads", "dataset", "data_checksum", "machine"]
+    device, threads, dataset, checksum, machine = group[columns].iloc[0]
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"roofline {device} {threads} {dataset} {checksum[:6]} {machine}")
