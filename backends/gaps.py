@@ -34,6 +34,13 @@ _NO_OWN = Gap(
     reason="JAX has no layers, initializers, optimizers or input pipeline of its own to take defaults from",
 )
 
+# Backends without a tuned variant, and why; what does not gain is told, so that nobody need try again.
+UNTUNED: Mapping[str, str] = MappingProxyType(
+    {
+        "jax": "an epoch is one compiled `scan` already, which is what JAX's documentation asks for",
+    }
+)
+
 
 def _plain_has_native(plain: str) -> Gap:
     return Gap(kind="never", reason=f"the framework's tutorials train without this: `{plain}` has that mode")

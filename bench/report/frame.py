@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from math import nan
+from statistics import median
 from typing import Any
 
 import msgspec
 import pandas as pd
 
 from bench.record import Epoch, Record, contestant, meaning
+from bench.report.startup import warm_up_seconds, warm_ups
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
@@ -40,6 +43,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     if not frame.empty:  # what no job has is a column all the same, and of numbers
         frame = frame.reindex(columns=[*frame.columns, *(name for name in _NUMBERS if name not in frame)])
         frame[_NUMBERS] = frame[_NUMBERS].astype(float)
+        frame["warm_up_epochs"] = warm_ups(frame, CONTESTANT)
     return frame if frame.empty else frame.sort_values(["started", "key", "epoch"], ignore_index=True)
 
 
@@ -47,7 +51,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per contestant, over its jobs that ended ok (`ok_jobs` of `jobs`).
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
-    over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
+    over all steady epochs (all after the warm-up, see `bench.steady`; the first where there is only one);
     times_fastest divides it by the fastest matched contestant's of the same cell. A workload's rows stand together.
     """
     rows = [
@@ -67,9 +71,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def steady(group: pd.DataFrame) -> pd.DataFrame:
-    """The epochs that count for speed: all but the first, or the first where there is no other."""
+    """The epochs that count for speed: all after the contestant's warm-up, or the first where there is no other."""
     ran = group.dropna(subset="epoch")
-    later = ran[ran["epoch"] > 1]
+    later = ran[ran["epoch"] > ran["warm_up_epochs"]]
     return ran if later.empty else later
 
 
@@ -182,6 +186,8 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "build_seconds": first["build_wall_seconds"].median(),
         "load_seconds": first["load_wall_seconds"].median(),
         "first_epoch_seconds": first["train_wall_seconds"].median(),
+        "warm_up_epochs": ok["warm_up_epochs"].max(),
+        "warm_up_seconds": median(found) if (found := [warm_up_seconds(job) for _, job in ok.groupby("key")]) else nan,
         "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
