@@ -13,7 +13,8 @@ import tensorflow as tf
 from backends import contract
 from backends.contract import Job
 from backends.tensorflow_loop import TensorFlow
-from specs.model import Conv2d
+from specs.model import Conv2d, Dropout
+from specs.shapes import infer_shapes
 
 
 class TensorFlowXla(TensorFlow):
@@ -23,6 +24,7 @@ class TensorFlowXla(TensorFlow):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
+        self._dropouts = [shape for shape in infer_shapes(job.workload) if isinstance(shape.layer, Dropout)]
         self._loops = job.device != "cpu" or not any(isinstance(layer, Conv2d) for layer in job.workload.layers)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -50,6 +52,18 @@ class TensorFlowXla(TensorFlow):
         for step in tf.range(steps):  # AutoGraph makes this a loop in the program
             total += tf.cast(self._train_step(batches[step], [mask[step] for mask in masks]), tf.float64)
         return total * size
+
+    def _train_step(self, rows: tf.Tensor, kept: list[tf.Tensor]) -> tf.Tensor:
+        return super()._train_step(rows, kept or self._draw_masks(rows.shape[0]))
+
+    def _draw_masks(self, examples: int) -> list[tf.Tensor]:
+        """What dropout keeps in a step, from its number: XLA ignores the seed of `tf.nn.dropout`'s generator."""
+        first = tf.cast(self._step, tf.int64) * len(self._dropouts)
+        seeds = (tf.stack([tf.constant(self._job.seed, tf.int64), first + n]) for n in range(len(self._dropouts)))
+        return [
+            tf.random.stateless_uniform((examples, *shape.output), seed) >= shape.layer.rate
+            for seed, shape in zip(seeds, self._dropouts, strict=True)
+        ]
 
 
 def _stack(values: np.ndarray, size: int) -> tf.Tensor:
