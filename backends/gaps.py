@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from specs.proof import FEW, MODELS
+from backends.registry import BACKENDS
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """Why not: the framework never will, this adapter does not yet, or it may and was not proven."""
+    """Why not: the framework never will, or this adapter does not yet."""
 
-    kind: Literal["never", "not yet", "not proven"]
+    kind: Literal["never", "not yet"]
     reason: str
 
 
-# Feature -> what it changes in a job, besides the models of the proof, which are features too.
+# Feature -> what it changes in a job.
 FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "TF32": {"precision": "tf32"},
@@ -29,24 +29,35 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 _BFLOAT16 = Gap(kind="not yet", reason="mixed precision has no place in the language yet, and the proof is of float32")
-_SLOW = Gap(kind="not proven", reason="compiling takes a minute per model; what runs is `pytorch` and one line")
 _NO_OWN = Gap(
     kind="never",
     reason="JAX has no layers, initializers, optimizers or input pipeline of its own to take defaults from",
 )
 
+# Backends without a tuned variant, and why; what does not gain is told, so that nobody need try again.
+UNTUNED: Mapping[str, str] = MappingProxyType(
+    {
+        "jax": "an epoch is one compiled `scan` already, which is what JAX's documentation asks for",
+    }
+)
+
+
+def _plain_has_native(plain: str) -> Gap:
+    return Gap(kind="never", reason=f"the framework's tutorials train without this: `{plain}` has that mode")
+
+
 GAPS: Mapping[str, Mapping[str, Gap]] = MappingProxyType(
     {
+        **{
+            name: {"bfloat16": _BFLOAT16, "native mode": _plain_has_native(backend.variant_of)}
+            for name, backend in BACKENDS.items()
+            if backend.variant_of
+        },
         "keras-tensorflow": {"bfloat16": _BFLOAT16},
         "keras-jax": {"bfloat16": _BFLOAT16},
         "keras-torch": {"bfloat16": _BFLOAT16},
         "tensorflow": {"bfloat16": _BFLOAT16},
         "jax": {"bfloat16": _BFLOAT16, "native mode": _NO_OWN},
         "pytorch": {"bfloat16": _BFLOAT16},
-        "pytorch-compiled": {
-            "bfloat16": _BFLOAT16,
-            "native mode": Gap(kind="never", reason="PyTorch's tutorials train eagerly: `pytorch` has that mode"),
-            **{name: _SLOW for name in MODELS if name not in FEW},
-        },
     }
 )

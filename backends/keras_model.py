@@ -22,6 +22,7 @@ class KerasModel:
     """`keras.Sequential`, `model.compile`, `model.fit`; an engine adds its data path, prediction and settings."""
 
     mode = "matched"
+    steps_per_execution = 1  # how many steps the engine takes between two looks of `fit`
 
     def __init__(self, job: Job) -> None:
         if job.precision == "bfloat16" or job.mode != self.mode:
@@ -80,6 +81,7 @@ class KerasModel:
             optimizer=build_optimizer(workload.optimizer),
             loss=build_loss(workload),
             jit_compile=self._job.compiled,  # Keras's "auto" depends on the engine and on whether it sees a GPU
+            steps_per_execution=self.steps_per_execution,
         )
 
 

@@ -1,9 +1,14 @@
-"""PyTorch through `torch.compile`: the eager adapter with the compiler on."""
+"""PyTorch through `torch.compile`: the eager adapter with the compiler on; on CUDA also CUDA graphs and channels last.
+
+What is for CUDA alone is untested: no such device was at hand.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from backends import contract
 from backends.contract import Job, Unsupported
 from backends.pytorch import PyTorch
 
@@ -21,7 +26,15 @@ class PyTorchCompiled(PyTorch):
         # What is not compiled, or no longer, is an error, and not silently eager.
         torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
         torch._dynamo.config.fail_on_recompile_limit_hit = True
-        self._model.compile(dynamic=False, fullgraph=True)
+        on_cuda = self._device.type == "cuda"
+        if on_cuda:  # how its convolutions are fastest; on a CPU it gained nothing
+            self._model.to(memory_format=torch.channels_last)
+        self._model.compile(dynamic=False, fullgraph=True, mode="reduce-overhead" if on_cuda else None)
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        """A call per batch: a CUDA graph's logits lie in the same memory every time, so that each is read at once."""
+        starts, size = range(0, len(images), contract.PREDICTION_BATCH), contract.PREDICTION_BATCH
+        return np.concatenate([super(PyTorchCompiled, self).predict(images[at : at + size]) for at in starts])
 
 
 def _try_compiler(device: torch.device) -> None:

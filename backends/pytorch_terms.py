@@ -1,4 +1,4 @@
-"""Where PyTorch stands on the terms of `backends.terms`: eager, and through `torch.compile`."""
+"""Where PyTorch stands on the terms of `backends.terms`."""
 
 from __future__ import annotations
 
@@ -156,7 +156,4 @@ STANDS = (
 )
 
 _EAGER = "nn.Linear(1, 1)._compiled_call_impl is not None"
-BACKENDS = {
-    name: BackendTerms(asking=ASKING, stands=(*STANDS, Stand("compiler", OFF, compiler, _EAGER)))
-    for name, compiler in {"pytorch": KEPT, "pytorch-compiled": "model.compile(), not for the optimizer"}.items()
-}
+BACKENDS = {"pytorch": BackendTerms(asking=ASKING, stands=(*STANDS, Stand("compiler", OFF, KEPT, _EAGER)))}

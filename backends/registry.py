@@ -35,7 +35,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     `native` is the adapter of its native mode, None where it has none; `needs` names the packages without which it
     cannot start, alternatives joined by "|"; `compiled` says whether the framework's compiler is on; `default` whether
-    a run that names no backends takes it; `compiles_slowly` whether models take so long to compile that few are proven.
+    a run that names no backends takes it.
+
+    A tuned variant names in `variant_of` the plain backend whose framework it shows at its best, and in `changes` how;
+    a run takes it with `--tuned`.
     """
 
     title: str
@@ -47,7 +50,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     native: str | None = None
     compiled: bool = False
     default: bool = True
-    compiles_slowly: bool = False
+    variant_of: str | None = None
+    changes: str = ""
 
 
 # The environment that the bench itself runs in; nothing to install.
@@ -85,6 +89,17 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             needs=("tensorflow-cpu|tensorflow", "keras"),
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         ),
+        "keras-tensorflow-tuned": Entry(
+            title="Keras on TensorFlow, model.fit, 16 steps per call",
+            adapter="backends.keras_tensorflow_tuned:KerasTensorFlowTuned",
+            environment="tensorflow",
+            granularity="fit",
+            needs=("tensorflow-cpu|tensorflow", "keras"),
+            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+            default=False,
+            variant_of="keras-tensorflow",
+            changes="`steps_per_execution=16`",
+        ),
         "keras-jax": Entry(
             title="Keras on JAX, model.fit",
             adapter="backends.keras_jax:KerasJax",
@@ -94,6 +109,18 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             needs=("jax", "keras"),
             variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             compiled=True,
+        ),
+        "keras-jax-tuned": Entry(
+            title="Keras on JAX, model.fit, 16 steps per call",
+            adapter="backends.keras_jax_tuned:KerasJaxTuned",
+            environment="jax",
+            granularity="fit",
+            needs=("jax", "keras"),
+            variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+            compiled=True,
+            default=False,
+            variant_of="keras-jax",
+            changes="`steps_per_execution=16`",
         ),
         "keras-torch": Entry(
             title="Keras on PyTorch, model.fit",
@@ -121,7 +148,8 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             # Else a second job would find the first one's kernels, and its start would look cheap.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
-            compiles_slowly=True,
+            variant_of="pytorch",
+            changes="`model.compile()`; on CUDA, untested, in CUDA graphs and channels last",
         ),
         "tensorflow": Entry(
             title="TensorFlow without Keras, an epoch in one function",
@@ -131,6 +159,18 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             granularity="epoch",
             needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras for native mode alone
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+        ),
+        "tensorflow-xla": Entry(
+            title="TensorFlow without Keras, XLA: an epoch in one program (CPU: a step with convolutions)",
+            adapter="backends.tensorflow_xla:TensorFlowXla",
+            environment="tensorflow",
+            granularity="epoch",
+            needs=("tensorflow-cpu|tensorflow",),
+            variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+            compiled=True,
+            default=False,
+            variant_of="tensorflow",
+            changes="`tf.function(jit_compile=True)`",
         ),
         "jax": Entry(
             title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",

@@ -15,9 +15,12 @@ from specs.shapes import infer_shapes
 class TensorFlow:
     """`tf.Variable`, `tf.nn`, `tf.GradientTape`; the optimizers are written out, as TensorFlow has them in Keras."""
 
+    compiles = False
+
     def __init__(self, job: Job) -> None:
-        if job.compiled or job.precision == "bfloat16" or job.mode != "matched":
-            raise Unsupported("this adapter trains without XLA, in float32 or TF32, in matched mode")
+        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+            how = "with" if self.compiles else "without"
+            raise Unsupported(f"this adapter trains {how} XLA, in float32 or TF32, in matched mode")
         tensorflow_device.configure(job)
         tf.random.set_seed(job.seed)  # for dropout: nothing else here is random
         self._job = job
@@ -31,7 +34,7 @@ class TensorFlow:
             for name, w in self._weights.items()
         }
         self._step = tf.Variable(0.0)
-        self._logits = tf.function(self._predict)
+        self._logits = tf.function(self._predict, jit_compile=self.compiles)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # Variables: a constant that a function uses is copied into it.
@@ -66,7 +69,7 @@ class TensorFlow:
         device = next(iter(self._weights.values())).device
         return {
             **tensorflow_device.tensorflow_settings(),
-            "compiled": bool(tf.config.optimizer.get_jit()),
+            "compiled": bool(tf.config.optimizer.get_jit() or self._logits.function_spec.jit_compile),
             "device": device,
         }
 

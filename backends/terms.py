@@ -8,7 +8,9 @@ framework.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from backends.registry import BACKENDS
 from specs.model import LEAKY_SLOPE
 
 Value = bool | int | float | str | None
@@ -65,6 +67,8 @@ class BackendTerms(Struct, frozen=True, kw_only=True):
 def terms_of(backend: str) -> BackendTerms:
     """Where a backend of the registry stands; Keras's are its own and those of the engine under it.
 
+    A tuned variant stands where its plain backend does, but for the compiler, which the registry knows.
+
     Raises:
         KeyError: the backend has no framework (as the reference), or a stand is on no term of the list.
     """
@@ -72,9 +76,14 @@ def terms_of(backend: str) -> BackendTerms:
     from backends import jax_terms, keras_terms, pytorch_terms, tensorflow_terms
 
     families = (jax_terms, keras_terms, pytorch_terms, tensorflow_terms)
-    found = {name: terms for family in families for name, terms in family.BACKENDS.items()}[backend]
+    known = {name: terms for family in families for name, terms in family.BACKENDS.items()}
+    variant = BACKENDS[backend]
+    found = known[variant.variant_of or backend]
     places = {term.name: place for place, term in enumerate(TERMS)}
     ordered = sorted(found.stands, key=lambda stand: places[stand.term])
+    if variant.variant_of:
+        tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
+        ordered = [replace(stand, enforced=tuned) if stand.term == "compiler" else stand for stand in ordered]
     return BackendTerms(asking=ASKING + found.asking, stands=tuple(ordered))
 
 

@@ -14,12 +14,27 @@ from specs.errors import UserError
 _UNTESTED = r"mps|xpu:[0-9]+"
 
 
-def choose_backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
+def choose_backends(
+    chosen: tuple[str, ...] | None, environments: Environments, *, tuned: bool = False
+) -> tuple[str, ...]:
     """The backends to run; all that are installed, if the user did not choose.
+
+    Args:
+        chosen: by the user.
+        environments: where they are installed.
+        tuned: take the tuned variants of each too, right after it.
 
     Raises:
         InstallError: one that was chosen, or every one, is not installed.
     """
+    plain = _choose_backends(chosen, environments)
+    if not tuned:
+        return plain
+    variants = {name: [v for v, entry in BACKENDS.items() if entry.variant_of == name] for name in plain}
+    return tuple(dict.fromkeys(one for name in plain for one in (name, *variants[name])))
+
+
+def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
     if chosen:
         for name in chosen:
             environments.require(name)

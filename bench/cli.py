@@ -161,6 +161,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 def _add_place(parser: argparse.ArgumentParser) -> None:
     """On what to run, and where the results go: alike for `run` and `prove`."""
     parser.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
+    parser.add_argument("--tuned", action="store_true", help="also each backend's tuned variants")
     parser.add_argument(
         "--mode", type=_modes, default=("matched",), metavar="A,B", help="matched (default: all alike), native, or both"
     )

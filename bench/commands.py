@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     environments = Environments(dict(options.python))
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     chosen = plan.Options(
-        backends=choose_backends(options.backend, environments),
+        backends=choose_backends(options.backend, environments, tuned=options.tuned),
         devices=choose_devices(options.device, machine),
         threads=choose_threads(options.threads),
         seeds=options.seeds,

@@ -60,7 +60,7 @@ def contract(options: argparse.Namespace) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from backends.gaps import GAPS
+    from backends.gaps import GAPS, UNTUNED
     from backends.terms import TERMS, terms_of
 
     console = Console()
@@ -76,6 +76,8 @@ def contract(options: argparse.Namespace) -> int:
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(f"gap: {feature} ({gap.kind}): {gap.reason}", markup=False, highlight=False)
+        if backend in UNTUNED:
+            console.print(f"no tuned variant: {UNTUNED[backend]}", markup=False, highlight=False)
         console.print()
     return 0
 

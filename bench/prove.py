@@ -29,7 +29,7 @@ from bench.sources import Places
 from specs.errors import UserError
 from specs.loading import find_workload
 from specs.model import Workload
-from specs.proof import BEHAVIOUR, DROPOUT_PROBE, FEW, FEW_BEHAVIOUR, FEW_LONG, LONG, MODELS, NATIVE
+from specs.proof import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
 
 _BATCH_SIZE = 16  # small, as the reference takes its time
 _IMAGES = "mnist-5k"  # what every machine has, for models of its shape; others take synthetic images
@@ -40,7 +40,7 @@ def prove(options: argparse.Namespace) -> int:
     environments, places = Environments(dict(options.python)), places_of(options)
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     threads, console = choose_threads(options.threads), Console(stderr=True)
-    backends = choose_backends(options.backend, environments)
+    backends = choose_backends(options.backend, environments, tuned=options.tuned)
     say_without_native(backends, options.mode)
     tasks = [
         make_task(backend, mode, device, threads, environments, machine)
@@ -113,7 +113,7 @@ def make_task(
 
 
 def plan(task: Task, places: Places) -> Assignment:
-    """Every model and check; of a backend that takes a minute to compile each model, a few."""
+    """Every model and check."""
     if task.job.mode == "native":
         return Assignment(
             job=task.job,
@@ -121,17 +121,14 @@ def plan(task: Task, places: Places) -> Assignment:
             native=NATIVE,
             folders={name: _folder(MODELS[name], places) for name in NATIVE},
         )
-    few = task.entry.compiles_slowly
-    models, behaviour, long = (FEW, FEW_BEHAVIOUR, FEW_LONG) if few else (tuple(MODELS), BEHAVIOUR, tuple(LONG))
     workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
-    wanted = {*models, *behaviour, *long, "mlp-relu", "dropout"}
     return Assignment(
         job=task.job,
         adapter=task.adapter,
-        models=models,
-        behaviour=behaviour,
-        long=long,
-        folders={name: _folder(workloads[name], places) for name in wanted},
+        models=tuple(MODELS),
+        behaviour=BEHAVIOUR,
+        long=tuple(LONG),
+        folders={name: _folder(workload, places) for name, workload in workloads.items()},
     )
 
 

@@ -154,10 +154,6 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
 )
 # For the checks that ask how a backend behaves, whatever it computes: with and without dropout, batch norm, momentum.
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
-# Of a backend that takes a minute to compile each: most kinds of layer, and state of every kind.
-FEW = ("digits, relu", "dropout after flatten", "batch norm, nesterov")
-FEW_BEHAVIOUR = ("dropout after flatten",)
-FEW_LONG = ("softmax",)
 # For native mode, whose input pipelines take pictures.
 NATIVE = ("softmax", "mlp-relu")
 

@@ -19,6 +19,7 @@ from specs.loading import find_workload
 from specs.model import Workload
 
 FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
+VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
 
 
 def make_job(workload: Workload | str = "softmax", **changes) -> Job:

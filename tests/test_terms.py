@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.registry import BACKENDS
 from backends.terms import TERMS, BackendTerms, Stand, terms_of
-from conftest import FRAMEWORKS
+from conftest import FRAMEWORKS, VARIANTS
 
 # What needs a GPU, reads the machine or is a loop that the framework leaves to its user.
 UNASKABLE = {
@@ -80,7 +80,7 @@ def answers(environments, tmp_path_factory):
     return ask
 
 
-@pytest.mark.parametrize("backend", FRAMEWORKS)
+@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
 def test_every_backend_stands_on_every_term_in_order_and_says_why_where_it_cannot_be_asked(backend):
     stands = terms_of(backend).stands
     assert [stand.term for stand in stands] == [term.name for term in TERMS]
@@ -105,7 +105,7 @@ def test_the_reference_has_no_defaults_to_tell():
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("backend", FRAMEWORKS)
+@pytest.mark.parametrize("backend", [name for name in FRAMEWORKS if name not in VARIANTS])
 def test_the_installed_framework_has_the_defaults_that_are_recorded(backend, answers):
     stands = terms_of(backend).stands
     assert disagreements(stands, answers(backend)) == []

@@ -153,9 +153,8 @@ def _verdict(proof: Proof | None, backend: str) -> str:
         return f"not proven for this machine, these versions and this adapter: `bench prove --backend {backend}`"
     if proof.verdict != "proven" or proof.worst is None:
         return say(proof)
-    few = ", on a few models: see the gaps" if BACKENDS[backend].compiles_slowly else ""
     share = words.tolerances(proof.worst[1].deviation)
-    return f"proven on this machine on {proof.started[:10]}, to {share} of the tolerance{few}"
+    return f"proven on this machine on {proof.started[:10]}, to {share} of the tolerance"
 
 
 def _contract(backends: Sequence[str]) -> list[Block]:
@@ -178,4 +177,4 @@ def _gaps(backends: Sequence[str]) -> list[Block]:
         for backend in backends
         for feature, gap in GAPS.get(backend, {}).items()
     ]
-    return [Table(("backend", "feature or model of the proof", "gap", "why"), tuple(rows))]
+    return [Table(("backend", "feature", "gap", "why"), tuple(rows))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from math import nan
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import pandas as pd
 
 from bench.record import Epoch, Record, contestant, disturbed, meaning
 from bench.report.disturbed import counted
+from bench.report.startup import warm_up_seconds, warm_ups
 from specs.model import Workload
 from specs.scaling import narrowed
 from specs.shapes import infer_shapes
@@ -48,6 +51,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     if not frame.empty:  # what no job has is a column all the same, and of numbers
         frame = frame.reindex(columns=[*frame.columns, *(name for name in _NUMBERS if name not in frame)])
         frame[_NUMBERS] = frame[_NUMBERS].astype(float)
+        frame["warm_up_epochs"] = warm_ups(frame, CONTESTANT)
         frame = frame.sort_values(["started", "key", "epoch"], ignore_index=True)
         frame["counts"] = counted(frame, CELL)
     return frame
@@ -57,7 +61,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per contestant, over its jobs that ended ok (`ok_jobs` of `jobs`).
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
-    over all steady epochs (all but each job's first, which pays for warming up; the first where there is only one);
+    over all steady epochs (all after the warm-up, see `bench.steady`; the first where there is only one);
     times_fastest divides it by the fastest matched contestant's of the same cell. A workload's rows stand together.
     """
     rows = [
@@ -77,10 +81,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def steady(group: pd.DataFrame) -> pd.DataFrame:
-    """The epochs that count for speed: all but the first, or the first where there is no other, of what counts."""
+    """The epochs that count for speed: of repetitions that count, all after the contestant's warm-up, or the first."""
     ran = group.dropna(subset="epoch")
     ran = ran[ran["counts"]]
-    later = ran[ran["epoch"] > 1]
+    later = ran[ran["epoch"] > ran["warm_up_epochs"]]
     return ran if later.empty else later
 
 
@@ -203,6 +207,8 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "build_seconds": first["build_wall_seconds"].median(),
         "load_seconds": first["load_wall_seconds"].median(),
         "first_epoch_seconds": first["train_wall_seconds"].median(),
+        "warm_up_epochs": ok["warm_up_epochs"].max(),
+        "warm_up_seconds": median(found) if (found := [warm_up_seconds(job) for _, job in ok.groupby("key")]) else nan,
         "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),

@@ -27,11 +27,12 @@ from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import ratio_blocks
 from bench.report.scaling import write_scaling
+from bench.report.tuned import tuned_blocks
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"
     " (all, with `--evaluate full`), dropout off.",
-    "epoch-time": "Training only: evaluation, start-up and each job's first epoch are not in it.",
+    "epoch-time": "Training only: evaluation, start-up and warm-up are not in it.",
     "throughput": "Training images per second of the same epochs.",
     "memory": "The kernel's high-water mark of the process, data set included.",
 }
@@ -192,6 +193,7 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
             ]
         blocks.append(Text(known.noise[place_of(group)]))
         blocks += ratio_blocks(epochs[heading])
+        blocks += tuned_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
         for title, columns in tables.SECTIONS:

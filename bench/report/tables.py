@@ -82,13 +82,20 @@ _START: dict[str, Callable[[Row], str]] = {
     "build": lambda row: words.seconds(row["build_seconds"]),
     "load": lambda row: words.seconds(row["load_seconds"]),
     "first epoch": lambda row: words.seconds(row["first_epoch_seconds"]),
+    "warm-up epochs": lambda row: f"{row['warm_up_epochs']:g}" if row["epochs"] > 1 else words.ABSENT,
+    "compile and warm-up": lambda row: words.seconds(max(row["warm_up_seconds"], 0.0)),
+    "steady epoch": lambda row: words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT,
+}
+_MEMORY: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row["label"],
+    "backend": lambda row: row["backend"],
     "peak loading": lambda row: words.gigabytes(row["load_peak_rss_bytes"]),
     "peak training": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
     "peak predicting": lambda row: words.gigabytes(row["predict_peak_rss_bytes"]),
     "device, allocator": memory.allocator_peak,
     "device, driver": memory.device_peak,
 }
-SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up and memory", _START))
+SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up", _START), ("Memory", _MEMORY))
 
 
 def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
