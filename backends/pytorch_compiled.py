@@ -22,10 +22,7 @@ class PyTorchCompiled(PyTorch):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        _try_compiler(self._device)
-        # What is not compiled, or no longer, is an error, and not silently eager.
-        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
-        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        require_compiler(self._device)
         on_cuda = self._device.type == "cuda"
         if on_cuda:  # how its convolutions are fastest; on a CPU it gained nothing
             self._model.to(memory_format=torch.channels_last)
@@ -37,8 +34,13 @@ class PyTorchCompiled(PyTorch):
         return np.concatenate([super(PyTorchCompiled, self).predict(images[at : at + size]) for at in starts])
 
 
-def _try_compiler(device: torch.device) -> None:
-    """Compile next to nothing: on a CPU that takes a C++ compiler, on a GPU Triton and a C compiler."""
+def require_compiler(device: torch.device) -> None:
+    """Let no graph silently stay eager, and compile next to nothing; raises `Unsupported` where that fails.
+
+    On a CPU it takes a C++ compiler, on a GPU Triton and a C compiler.
+    """
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
     try:
         torch.compile(torch.exp)(torch.ones(2, device=device))
     except (RuntimeError, OSError) as error:  # PyTorch's own errors are RuntimeErrors

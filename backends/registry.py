@@ -131,6 +131,18 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             needs=("torch", "keras"),
             variables={"KERAS_BACKEND": "torch"},
         ),
+        "keras-torch-compiled": Entry(
+            title="Keras on PyTorch, model.fit, torch.compile",
+            adapter="backends.keras_torch_compiled:KerasTorchCompiled",
+            environment="torch",
+            granularity="fit",
+            needs=("torch", "keras"),
+            variables={"KERAS_BACKEND": "torch", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            compiled=True,
+            default=False,
+            variant_of="keras-torch",
+            changes="`jit_compile=True`",
+        ),
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch:PyTorch",

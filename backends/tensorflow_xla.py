@@ -24,7 +24,8 @@ class TensorFlowXla(TensorFlow):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self._dropouts = [shape for shape in infer_shapes(job.workload) if isinstance(shape.layer, Dropout)]
+        shapes = infer_shapes(job.workload)
+        self._dropouts = [(s.layer.rate, s.output) for s in shapes if isinstance(s.layer, Dropout)]
         self._loops = job.device != "cpu" or not any(isinstance(layer, Conv2d) for layer in job.workload.layers)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -61,8 +62,8 @@ class TensorFlowXla(TensorFlow):
         first = tf.cast(self._step, tf.int64) * len(self._dropouts)
         seeds = (tf.stack([tf.constant(self._job.seed, tf.int64), first + n]) for n in range(len(self._dropouts)))
         return [
-            tf.random.stateless_uniform((examples, *shape.output), seed) >= shape.layer.rate
-            for seed, shape in zip(seeds, self._dropouts, strict=True)
+            tf.random.stateless_uniform((examples, *shape), seed) >= rate
+            for seed, (rate, shape) in zip(seeds, self._dropouts, strict=True)
         ]
 
 
