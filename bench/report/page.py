@@ -13,7 +13,8 @@ from bench.files import RunError, write_atomically
 from bench.machine import Machine
 from bench.proof import Proof
 from bench.record import Record, contestant, read_run
-from bench.report import overview, tables
+from bench.report import overview, tables, words
+from bench.report.comma_separated import comma_separated
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
@@ -56,16 +57,18 @@ def write_report(folder: Path) -> Report:
     frame = epochs_frame(records)
     summary = summarise(frame)
     plots = write_plots(frame, folder / "plots")
-    write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
-    write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    proofs = _keep_proofs(records, folder)
+    write_atomically(folder / "epochs.csv", comma_separated(frame))
+    write_atomically(folder / "summary.csv", comma_separated(summary))
+    kinds = proof.one_of_each(records)
+    proofs = _keep_proofs(kinds, folder)
+    proven = proof_line(kinds, proofs)
     blocks = [
-        *_blocks(folder.resolve().name, (summary, frame), plots, proof_line(records, proofs)),
+        *_blocks(folder.resolve().name, (summary, frame), plots, proven),
         *fairness_blocks(records, proofs),
-        *_provenance(records, damaged),
+        *_provenance(kinds, damaged),
     ]
     write_document(blocks, folder)
-    return Report(summary, frame, damaged, proof_line(records, proofs))
+    return Report(summary, frame, damaged, proven)
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
@@ -133,7 +136,8 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
         _versions(records),
     ]
     if damaged:
-        blocks.append(Text("Damaged record files, left out: " + ", ".join(path.name for path in damaged)))
+        names = words.first_of([path.name for path in damaged])
+        blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
     return blocks
 
 

@@ -144,11 +144,7 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     load, threads = summary["load_average"].max(), summary["threads"].max()
     if is_busy(summary):
         found.append(f"Other work ran on the machine (load up to {load:.1f}, {threads} threads): times are disturbed.")
-    jobs = frame.drop_duplicates("key")
-    found += [
-        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
-        for row in rows_of(jobs[jobs["status"] != "ok"])
-    ]
+    found += words.first_of(_ended_badly(frame))
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
     found += [
         f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']} of {row['jobs']} jobs"
@@ -156,6 +152,15 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         for row in rows_of(partly)
     ]
     return found
+
+
+def _ended_badly(frame: pd.DataFrame) -> list[str]:
+    """A line per job that did not end ok."""
+    jobs = frame[frame["status"] != "ok"].drop_duplicates("key")
+    return [
+        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
+        for row in rows_of(jobs)
+    ]
 
 
 def is_busy(summary: pd.DataFrame) -> bool:
@@ -168,7 +173,8 @@ def label(summary: pd.DataFrame) -> pd.Series:
     names = summary["workload"]
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
         ways = summary.groupby("workload")[column].transform("nunique")
-        names = names + summary[column].map(text.format).where(ways > 1, "")
+        if (ways > 1).any():
+            names = names + summary[column].map(text.format).where(ways > 1, "")
     return names
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isnan, log10
 
 ABSENT = "-"
+MOST_LINES = 20  # of what a page lists one by one
 _GIGA = 1e9
 _THOUSAND = 1000
 _TEN = 10
@@ -59,3 +61,9 @@ def tolerances(value: float | None) -> str:
     if value >= _BEYOND:
         return "failed"
     return f"{value:.2f}" if value < _TEN else f"{value:.0f}"
+
+
+def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+    """The first so many, and how many more there are: a run may have 100,000 jobs, and nobody reads that far."""
+    more = len(lines) - most
+    return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
