@@ -282,5 +282,6 @@ class _Shared:
             startup=startup,
         )
 
-    def _dictionary(self, found: dict[str, Any]) -> dict[str, Any]:
-        return self._kept.setdefault(msgspec.json.encode(found), found)  # not by value: 1 equals True
+    def _dictionary(self, found: dict[str, _Kind]) -> dict[str, _Kind]:
+        same: dict[str, _Kind] = self._kept.setdefault(msgspec.json.encode(found), found)  # by its text: 1 equals True
+        return same

@@ -94,9 +94,9 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
 def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[str, str]) -> None:
     """A line per contestant and part, the mean over its jobs; earlier ones thicker, or equal lines would hide them."""
-    means = {name: rows.groupby("epoch")[_CURVES].mean() for name, rows in facet.groupby("contestant", sort=False)}
+    means = {str(name): rows.groupby("epoch")[_CURVES].mean() for name, rows in facet.groupby("contestant", sort=False)}
     for number, (contestant, mean) in enumerate(means.items()):
-        colour, width = colours[str(contestant)], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
+        colour, width = colours[contestant], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
         for part, style, face in (("test", "-", colour), ("train", "--", "white")):
             line: dict[str, Any] = {
                 "label": f"{contestant}, {'training' if part == 'train' else 'test'}",

@@ -20,8 +20,12 @@ from bench.report.frame import CELL, CONTESTANT, epochs_frame, steady_of_each
 _VERSION = "5.3.1"
 # Records know the adapters' text by its checksum, and no commit.
 _COMMIT = {
-    **{"id": "unknown", "time": None, "author_time": None, "dirty": None},
-    **{"project": "framework-bench", "branch": "(unknown)"},
+    "id": "unknown",
+    "time": None,
+    "author_time": None,
+    "dirty": None,
+    "project": "framework-bench",
+    "branch": "(unknown)",
 }
 _WHAT = "wall seconds of training epochs, of all jobs that ended ok but each one's first"
 
@@ -77,9 +81,13 @@ def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:
     [one] = machines
     system, _, release = one.system.partition(" ")
     return {
-        **{"node": one.name, "system": system, "release": release},
+        "node": one.name,
+        "system": system,
+        "release": release,
         "cpu": {"brand_raw": one.cpu, "count": one.logical_cpus},
-        **{"allowed_cpus": one.allowed_cpus, "memory_bytes": one.memory_bytes, "gpus": one.gpus},
+        "allowed_cpus": one.allowed_cpus,
+        "memory_bytes": one.memory_bytes,
+        "gpus": one.gpus,
     }
 
 
@@ -90,11 +98,24 @@ def _stats(seconds: list[float]) -> dict[str, Any]:
     low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)  # Tukey's fences
     beyond = sum(abs(value - mean) > spread for value in data), sum(not low <= value <= high for value in data)
     return {
-        **{"min": data[0], "max": data[-1], "mean": mean, "stddev": spread, "median": median(data)},
-        **{"iqr": q3 - q1, "q1": q1, "q3": q3},
-        **{"stddev_outliers": beyond[0], "iqr_outliers": beyond[1], "outliers": f"{beyond[0]};{beyond[1]}"},
-        **{"ld15iqr": data[bisect_left(data, low)], "hd15iqr": data[bisect_right(data, high) - 1]},
-        **{"rounds": len(data), "ops": len(data) / sum(data), "total": sum(data), "iterations": 1, "data": seconds},
+        "min": data[0],
+        "max": data[-1],
+        "mean": mean,
+        "stddev": spread,
+        "median": median(data),
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "stddev_outliers": beyond[0],
+        "iqr_outliers": beyond[1],
+        "outliers": f"{beyond[0]};{beyond[1]}",
+        "ld15iqr": data[bisect_left(data, low)],
+        "hd15iqr": data[bisect_right(data, high) - 1],
+        "rounds": len(data),
+        "ops": len(data) / sum(data),
+        "total": sum(data),
+        "iterations": 1,
+        "data": seconds,
     }
 
 

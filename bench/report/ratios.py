@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import combinations
 from typing import NamedTuple
 
@@ -51,8 +52,10 @@ def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
 
 def _pairs(cell: pd.DataFrame) -> list[_Pair]:
     """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
-    job = ["backend", "round", "seed"]
-    jobs = steady_of_each(cell, job).groupby(job)["train_wall_seconds"].agg(list).to_dict()
+    job, jobs = ["backend", "round", "seed"], defaultdict[tuple[str, int, int], list[float]](list)
+    epochs = steady_of_each(cell, job)[[*job, "train_wall_seconds"]]
+    for backend, turn, seed, seconds in epochs.itertuples(index=False, name=None):
+        jobs[backend, turn, seed].append(seconds)
     backends = list(dict.fromkeys(cell["backend"]))
     rounds = sorted({(turn, seed) for _, turn, seed in jobs})
     # A process counts with one figure; it is made once, not for every other backend anew.
