@@ -30,7 +30,7 @@ PREDICTION_BATCH = 1000
 Mode = Literal["matched", "native"]
 
 
-class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Everything that decides a measurement, and therefore the record's key.
 
     Attributes:
@@ -59,7 +59,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     round: Annotated[int, Meta(ge=0)]
 
 
-class DeviceMemory(Struct, frozen=True, kw_only=True):
+class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
     """What the framework's own allocator says of the device's memory.
 
     Attributes:

@@ -76,9 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(subparsers)
     _add_prove(subparsers)
     _add_calibrate(subparsers)
-    export = subparsers.add_parser("export", help="a run as JSON Lines (a record per line) or CSV (a row per epoch)")
+    export = subparsers.add_parser("export", help="a run as JSON Lines, CSV (a row per epoch), or pytest-benchmark's")
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    export.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
+    export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
+    export.add_argument(
+        "--pytest-benchmark",
+        dest="format",
+        action="store_const",
+        const="pytest-benchmark",
+        help="that format, in short",
+    )
     export.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
     export.set_defaults(command="bench.reading:export")
     subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(

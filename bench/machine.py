@@ -10,7 +10,7 @@ from types import ModuleType
 from msgspec import Struct
 
 
-class Gpu(Struct, frozen=True, kw_only=True):
+class Gpu(Struct, frozen=True, kw_only=True, gc=False):
     """One NVIDIA GPU as the driver numbers it."""
 
     index: int
@@ -20,7 +20,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
     driver: str
 
 
-class Machine(Struct, frozen=True, kw_only=True):
+class Machine(Struct, frozen=True, kw_only=True, gc=False):
     """A machine: its name, system, processor, the CPUs that the scheduler allows this process, memory and GPUs."""
 
     name: str
@@ -32,7 +32,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...]
 
 
-class Load(Struct, frozen=True, kw_only=True):
+class Load(Struct, frozen=True, kw_only=True, gc=False):
     """How busy the machine was when a job began or ended; `steal_seconds` is since boot, None where not counted."""
 
     load_average: float | None

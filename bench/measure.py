@@ -13,7 +13,7 @@ from bench import energy, memory
 _T = TypeVar("_T")
 
 
-class Phase(Struct, frozen=True, kw_only=True):
+class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """One measured piece of work.
 
     Attributes:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.files import write_atomically
+from bench.report.words import first_of
 from specs.errors import UserError
 from specs.loading import find_suite
 
@@ -66,7 +67,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """`bench export`: a run as JSON Lines or CSV, to standard output or a file."""
+    """`bench export`: a run in another form, to standard output or a file."""
     from bench.report.export import export  # see write_run_report
 
     content, damaged = export(options.run, options.format)
@@ -95,5 +96,5 @@ def write_run_report(folder: Path) -> None:
 
 
 def _warn(damaged: Sequence[Path]) -> None:
-    for path in damaged:
-        print(f"bench: {path}: damaged, left out; the next run makes it again", file=sys.stderr)
+    for line in first_of([f"{path}: damaged, left out; the next run makes it again" for path in damaged]):
+        print(f"bench: {line}", file=sys.stderr)

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -37,7 +37,7 @@ Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
 
-class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
+class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
     """One epoch: its training and its prediction of the test set, measured; and what the model then knew.
 
     Attributes:
@@ -59,7 +59,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     order_checksum: str
 
 
-class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
+class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
     """What a worker did before the first epoch: phases "import", "build", "load"; and what it started from.
 
     Attributes:
@@ -77,7 +77,7 @@ class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
     host_energy: Counter | None = None
 
 
-class End(Struct, frozen=True, kw_only=True, tag="end"):
+class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
     """How a worker ended; `cpu_seconds` is the whole process's, None where unknown; for `inputs` see `Record`."""
 
     status: Status
@@ -91,7 +91,7 @@ class End(Struct, frozen=True, kw_only=True, tag="end"):
 Line = Startup | Epoch | End
 
 
-class DataUsed(Struct, frozen=True, kw_only=True):
+class DataUsed(Struct, frozen=True, kw_only=True, gc=False):
     """The data set of a record: nothing is ever compared across different checksums."""
 
     name: str
@@ -100,7 +100,7 @@ class DataUsed(Struct, frozen=True, kw_only=True):
     test_examples: int
 
 
-class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Everything about one job, however it ended.
 
     Attributes:
@@ -187,18 +187,16 @@ def read_record(path: Path) -> Record | None:
         content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
-    try:
-        version = msgspec.json.decode(content, type=_Format).format
-        if version not in _READ:
-            age, cure = ("a newer", "update this one, or") if version > FORMAT else ("an older", "for a new run")
-            raise RunError(
-                f"{path}: format {version}",
-                expected=f"format {FORMAT}",
-                hint=f"it was written by {age} version of framework-bench: {cure} use another --run",
-            )
-        return msgspec.json.decode(content, type=Record)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    record = _decoded(content, Record)
+    found = record or _decoded(content, _Format)
+    if found is not None and found.format not in _READ:
+        age, cure = ("a newer", "update this one, or") if found.format > FORMAT else ("an older", "for a new run")
+        raise RunError(
+            f"{path}: format {found.format}",
+            expected=f"format {FORMAT}",
+            hint=f"it was written by {age} version of framework-bench: {cure} use another --run",
+        )
+    return record
 
 
 @contextlib.contextmanager
@@ -247,9 +245,17 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     """
     if not (folder / "jobs").is_dir():
         raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")
-    paths = sorted((folder / "jobs").glob("[!.]*.json"))
-    records = {path: read_record(path) for path in paths}
-    return [r for r in records.values() if r is not None], [p for p, r in records.items() if r is None]
+    share = _Shared()
+    records: list[Record] = []
+    damaged: list[Path] = []
+    for path in sorted((folder / "jobs").iterdir(), key=lambda path: path.name):
+        if path.suffix == ".json" and not path.name.startswith("."):
+            record = read_record(path)
+            if record is None:
+                damaged.append(path)
+            else:
+                records.append(share(record))
+    return records, damaged
 
 
 def read_lines(path: Path, kind: Any) -> list[Any]:
@@ -264,3 +270,37 @@ def read_lines(path: Path, kind: Any) -> list[Any]:
 
 class _Format(Struct):
     format: int
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _decoded(content: bytes, kind: type[_Kind]) -> _Kind | None:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class _Shared:
+    """Keeps what is equal in many records of a run once: a workload, a machine, versions and settings."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
+
+    def __call__(self, record: Record) -> Record:
+        startup = record.startup
+        if startup is not None:
+            startup = replace(startup, settings=self._dictionary(startup.settings))
+        return replace(
+            record,
+            job=replace(record.job, workload=self._kept.setdefault(record.job.workload, record.job.workload)),
+            data=self._kept.setdefault(record.data, record.data),
+            machine=self._kept.setdefault(record.machine, record.machine),
+            versions=self._dictionary(record.versions),
+            startup=startup,
+        )
+
+    def _dictionary(self, found: dict[str, _Kind]) -> dict[str, _Kind]:
+        same: dict[str, _Kind] = self._kept.setdefault(msgspec.json.encode(found), found)  # by its text: 1 equals True
+        return same

@@ -11,7 +11,7 @@ Ann. Math. Stat. 41, 1970, 1397-1409). That costs little: of 40 rounds 9 instead
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import log1p
 
 import numpy as np
@@ -160,6 +160,7 @@ def _sizes(scatter: Sequence[float]) -> NDArray[np.float64]:
     return np.sort(found[np.isfinite(found)])
 
 
+@lru_cache(maxsize=1000)  # a report of 126 pairs asks 25,000 times, of at most 200 numbers of rounds
 def _at_most(rounds: int, chance: float = 0.5) -> NDArray[np.float64]:
     """The chance of at most 0, 1, ... `rounds` heads.  # (rounds + 1)."""
     from scipy.special import bdtr  # takes 0.1 s

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from backends.gaps import GAPS
 from backends.registry import BACKENDS
 from backends.terms import TERMS, terms_of
-from bench.proof import Proof, deviation_of, proof_of, say
+from bench.proof import Proof, deviation_of, one_of_each, proof_of, say
 from bench.record import Record, meaning
 from bench.report import words
 from bench.report.document import Block, Folded, Heading, Table, Text
@@ -43,15 +44,23 @@ class _Contestant(NamedTuple):
     machine: str
 
 
+class _Race(NamedTuple):
+    """What the jobs of one workload, data set, seed and batch size that began had: by the epoch's number the orders."""
+
+    who: set[_Contestant]
+    weights: set[str]
+    orders: dict[int, set[str]]
+
+
 def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof]) -> list[Block]:
     """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps."""
     matched = [record for record in records if record.job.mode == "matched"]
     applied = _applied(matched, proofs)
     if not applied:
         return []
-    names = _names(list(applied))
+    names, races = _names(list(applied)), _races(matched)
     columns = ("backend", "races", "same initial weights", "same batches", "equal to the reference")
-    rows = [(names[who], *_row(who, matched, proof)) for who, proof in applied.items()]
+    rows = [(names[who], *_row(who, races, proof)) for who, proof in applied.items()]
     blocks: list[Block] = [
         Heading("Why the comparison is fair", 2),
         Text(_ALIKE),
@@ -97,10 +106,9 @@ _WORST_FIRST = ("not equal", None, "not proven", "proven")
 def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contestant, Proof | None]:
     """By contestant the worst of the proofs that speak of its records; None where one of them has none."""
     found: dict[_Contestant, list[Proof | None]] = defaultdict(list)
-    for record in records:
+    for record in one_of_each(records):
         if record.status != "unsupported":
-            who = _Contestant(record.job.backend, record.job.device, record.machine.name)
-            found[who].append(proof_of(record, proofs))
+            found[_who(record)].append(proof_of(record, proofs))
     return {who: min(own, key=lambda proof: _WORST_FIRST.index(proof and proof.verdict)) for who, own in found.items()}
 
 
@@ -113,35 +121,37 @@ def _names(contestants: Sequence[_Contestant]) -> dict[_Contestant, str]:
     }
 
 
-def _row(who: _Contestant, records: Sequence[Record], proof: Proof | None) -> tuple[str, ...]:
-    """Races, how many began and went alike, and the proof's verdict, of one contestant."""
-    races: dict[object, list[Record]] = defaultdict(list)
+def _races(records: Iterable[Record]) -> list[_Race]:
+    races: dict[object, _Race] = defaultdict(lambda: _Race(set(), set(), defaultdict(set)))
+    what = cache(meaning)  # of many records there are few workloads
     for record in records:
-        if record.startup is not None:
-            races[meaning(record.job.workload), record.data.checksum, record.job.seed, record.job.batch_size].append(
-                record
-            )
-    own = [race for race in races.values() if any(_is(who, record) for record in race)]
-    contested = [race for race in own if not all(_is(who, record) for record in race)]
-    weights = sum(
-        len({record.startup.weights_checksum for record in race if record.startup}) == 1 for race in contested
-    )
-    orders, of = sum(map(_same_order, contested)), f" of {len(contested)}"
+        job, startup = record.job, record.startup
+        if startup is not None:
+            race = races[what(job.workload), record.data.checksum, job.seed, job.batch_size]
+            race.who.add(_who(record))
+            race.weights.add(startup.weights_checksum)
+            for epoch in record.epochs:
+                race.orders[epoch.number].add(epoch.order_checksum)
+    return list(races.values())
+
+
+def _row(who: _Contestant, races: Iterable[_Race], proof: Proof | None) -> tuple[str, ...]:
+    """Races, how many began and went alike, and the proof's verdict, of one contestant."""
+    own = [race for race in races if who in race.who]
+    contested = [race for race in own if len(race.who) > 1]
+    weights, orders = (sum(len(race.weights) == 1 for race in contested), sum(map(_same_order, contested)))
+    of = f" of {len(contested)}"
     alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
     return (str(len(own)), *alike, _verdict(proof, who.backend))
 
 
-def _is(who: _Contestant, record: Record) -> bool:
-    return who == (record.job.backend, record.job.device, record.machine.name)
-
-
-def _same_order(race: Sequence[Record]) -> bool:
+def _same_order(race: _Race) -> bool:
     """Whether all saw the same images in the same order, in every epoch that two of them came to."""
-    seen: dict[int, set[str]] = defaultdict(set)
-    for record in race:
-        for epoch in record.epochs:
-            seen[epoch.number].add(epoch.order_checksum)
-    return all(len(orders) == 1 for orders in seen.values())
+    return all(len(orders) == 1 for orders in race.orders.values())
+
+
+def _who(record: Record) -> _Contestant:
+    return _Contestant(record.job.backend, record.job.device, record.machine.name)
 
 
 def _verdict(proof: Proof | None, backend: str) -> str:

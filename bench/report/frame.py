@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from math import nan
 from statistics import median
 from typing import Any
@@ -20,15 +21,14 @@ from specs.shapes import infer_shapes
 
 # What must be equal for two contestants to be compared at all: nothing ever compares across data sets or machines.
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
+_MEASURED = ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
+_STARTUP = {f"{name}_{what}": (name, what) for name in ("import", "build", "load") for what in _MEASURED}
 _NUMBERS = [
     *("running_loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "target_accuracy"),
     *("course_accuracy", "allocator_peak_bytes", "device_peak_bytes", "load_average", "inputs_wall_seconds"),
+    *_STARTUP,
+    *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
     *("train_energy_joules", "train_host_energy_joules"),
-    *(
-        f"{phase}_{what}"
-        for phase in ("import", "build", "load", "train", "predict")
-        for what in ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
-    ),
 ]
 CONTESTANT = [*CELL, "backend"]
 
@@ -46,14 +46,17 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     `disturbed` says by what a job was, "" if by nothing; `counts` whether the times of its repetition count.
     """
-    rows = [row for record in records for row in _rows(record)]
-    frame = pd.DataFrame(rows)
-    if not frame.empty:  # what no job has is a column all the same, and of numbers
-        frame = frame.reindex(columns=[*frame.columns, *(name for name in _NUMBERS if name not in frame)])
-        frame[_NUMBERS] = frame[_NUMBERS].astype(float)
-        frame["warm_up_epochs"] = warm_ups(frame, CONTESTANT)
-        frame = frame.sort_values(["started", "key", "epoch"], ignore_index=True)
-        frame["counts"] = counted(frame, CELL)
+    ordered = sorted(records, key=lambda record: (record.started, record.key))
+    if not ordered:
+        return pd.DataFrame()
+    jobs = _table(_job(record) for record in ordered)
+    epochs = _table(_epoch(epoch) for record in ordered for epoch in record.epochs)
+    epochs.index = jobs.index.repeat([len(record.epochs) for record in ordered])
+    frame = jobs.join(epochs).reset_index(drop=True)
+    # What no job has is a column all the same, and of numbers.
+    frame = frame.reindex(columns=[*frame.columns, *(name for name in ("epoch", *_NUMBERS) if name not in frame)])
+    frame = frame.astype(dict.fromkeys(_NUMBERS, float))
+    frame["warm_up_epochs"], frame["counts"] = warm_ups(frame, CONTESTANT), counted(frame, CELL)
     return frame
 
 
@@ -88,14 +91,31 @@ def steady(group: pd.DataFrame) -> pd.DataFrame:
     return ran if later.empty else later
 
 
-def _rows(record: Record) -> list[dict[str, Any]]:
+def steady_of_each(frame: pd.DataFrame, job: list[str]) -> pd.DataFrame:
+    """The same of every job by itself; `job` are the columns that tell jobs apart."""
+    ran = frame.dropna(subset="epoch")
+    ran = ran[ran["counts"]]
+    later = ran["epoch"] > ran["warm_up_epochs"]
+    return ran[later | ~later.groupby([ran[name] for name in job]).transform("any")]
+
+
+def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of the same keys as a frame; each is let go for a tuple, as 100,000 dictionaries take 200 MB."""
+    names, values = list[str](), list[tuple[Any, ...]]()
+    for row in rows:
+        names = names or list(row)
+        values.append(tuple(row.values()))
+    return pd.DataFrame(values, columns=names)
+
+
+def _job(record: Record) -> dict[str, Any]:
     job = record.job
     examples = record.data.train_examples
     if job.workload.recipe.last_partial_batch == "drop":
         examples -= examples % job.batch_size
     phases = {phase.name: phase for phase in record.startup.phases} if record.startup else {}
     counter = record.startup.energy if record.startup else None
-    common = {
+    return {
         "dataset": record.data.name,
         "data_checksum": record.data.checksum,
         "machine": record.machine.name,
@@ -121,9 +141,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "train_examples": examples,
         "test_examples": record.data.test_examples,
         "job_wall_seconds": record.wall_seconds,
-        **{f"{name}_wall_seconds": phase.wall_seconds for name, phase in phases.items()},
-        **{f"{name}_cpu_seconds": phase.cpu_seconds for name, phase in phases.items()},
-        **{f"{name}_peak_rss_bytes": phase.peak_rss_bytes for name, phase in phases.items()},
+        **{column: getattr(phases.get(name), what, None) for column, (name, what) in _STARTUP.items()},
         "allocator_peak_bytes": record.device_memory.allocator_peak_bytes if record.device_memory else None,
         "allocator_began_anew": record.device_memory.began_anew if record.device_memory else None,
         "device_peak_bytes": record.device_peak_bytes,
@@ -136,7 +154,6 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "compiled": _setting(record, "compiled"),
         "optimizer": _setting(record, "optimizer"),
     }
-    return [{**common, **_epoch(epoch)} for epoch in record.epochs] or [{**common, "epoch": None}]
 
 
 def _epoch(epoch: Epoch) -> dict[str, Any]:
@@ -236,11 +253,13 @@ def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
     }
 
 
+@cache  # of a run's many records there are few workloads
 def _spec(workload: Workload) -> str:
     """What tells two workloads of one name apart: a few digits of a hash of all that decides their training."""
     return hashlib.sha256(msgspec.json.encode(meaning(workload), order="sorted")).hexdigest()[:6]
 
 
+@cache
 def _scale(workload: Workload) -> dict[str, Any]:
     """What it was widened from, by name and spec, its width, and how large that makes it."""
     (family, width), shapes = narrowed(workload), infer_shapes(workload)

@@ -15,7 +15,8 @@ from bench.limits import read_limits
 from bench.machine import Machine
 from bench.proof import Proof
 from bench.record import Record, contestant, read_run
-from bench.report import overview, tables
+from bench.report import overview, tables, words
+from bench.report.comma_separated import comma_separated
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.energy import energy_blocks
 from bench.report.equality import equality_blocks
@@ -75,19 +76,20 @@ def write_report(folder: Path) -> Report:
     frame = epochs_frame(records)
     summary = summarise(frame)
     plots = write_plots(frame, folder / "plots")
-    write_atomically(folder / "epochs.csv", frame.to_csv(index=False).encode())
-    write_atomically(folder / "summary.csv", summary.to_csv(index=False).encode())
-    proofs = _keep_proofs(records, folder)
-    noise = _noise(records, folder)
+    write_atomically(folder / "epochs.csv", comma_separated(frame))
+    write_atomically(folder / "summary.csv", comma_separated(summary))
+    kinds = proof.one_of_each(records)
+    proofs, noise = _keep_proofs(kinds, folder), _noise(records, folder)
+    proven = proof_line(kinds, proofs)
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proof_line(records, proofs), noise, limits)),
+        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, noise, limits)),
         *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs),
-        *_provenance(records, damaged),
+        *_provenance(kinds, damaged),
     ]
     write_document(blocks, folder)
-    return Report(summary, frame, damaged, proof_line(records, proofs), noise)
+    return Report(summary, frame, damaged, proven, noise)
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
@@ -172,7 +174,8 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
         _versions(records),
     ]
     if damaged:
-        blocks.append(Text("Damaged record files, left out: " + ", ".join(path.name for path in damaged)))
+        names = words.first_of([path.name for path in damaged])
+        blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
     return blocks
 
 

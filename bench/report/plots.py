@@ -22,6 +22,8 @@ from bench.report.tables import label
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
 _LOSSES = {"softmax_cross_entropy": "loss, cross-entropy", "mean_squared_error": "loss, mean squared error"}
+_MOST_DOTS = 100  # of a bar; more are one smear, and 100,000 make a file that no browser shows
+_CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
 _IN_ONE_COLUMN = 4  # workloads; more make a picture longer than a page
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -92,10 +94,9 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
 def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[str, str]) -> None:
     """A line per contestant and part, the mean over its jobs; earlier ones thicker, or equal lines would hide them."""
-    contestants = list(facet["contestant"].unique())
-    for number, contestant in enumerate(contestants):
-        mean = facet[facet["contestant"] == contestant].groupby("epoch").mean(numeric_only=True)
-        colour, width = colours[contestant], 1.2 + 6.0 * (len(contestants) - 1 - number) / len(contestants)
+    means = {str(name): rows.groupby("epoch")[_CURVES].mean() for name, rows in facet.groupby("contestant", sort=False)}
+    for number, (contestant, mean) in enumerate(means.items()):
+        colour, width = colours[contestant], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
         for part, style, face in (("test", "-", colour), ("train", "--", "white")):
             line: dict[str, Any] = {
                 "label": f"{contestant}, {'training' if part == 'train' else 'test'}",
@@ -112,7 +113,7 @@ def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[
 def _bars(
     frame: pd.DataFrame, title: str, values: Callable[[pd.DataFrame], pd.Series], text: Callable[[float], str]
 ) -> Figure:
-    """Per workload a panel, per contestant a bar at the median of its epochs, and every epoch as a dot."""
+    """Per workload a panel, per contestant a bar at the median of its epochs, and epochs as dots: see `_dots`."""
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
     contestants = list(frame["contestant"].unique())
     figure = Figure(figsize=(9, 0.8 + len(facets) * (0.55 + 0.34 * len(contestants))), layout="constrained")
@@ -121,7 +122,8 @@ def _bars(
     for axis, facet in zip(axes, facets, strict=True):
         _panel(axis, facet, colours, values, text)
         axis.set_title(_title(facet), loc="left", fontweight="bold")
-    axes[-1].set_xlabel(f"{title} (bar: median; dots: epochs)")
+    dots = f"dots: epochs, of more than {_MOST_DOTS} as many from fastest to slowest"
+    axes[-1].set_xlabel(f"{title} (bar: median; {dots})")
     return figure
 
 
@@ -132,14 +134,15 @@ def _panel(
     values: Callable[[pd.DataFrame], pd.Series],
     text: Callable[[float], str],
 ) -> None:
-    labels = list(facet["contestant"].unique())
-    for position, contestant in enumerate(labels):
-        measured = values(steady(facet[facet["contestant"] == contestant])).dropna()
+    rows = {str(name): rows for name, rows in facet.groupby("contestant", sort=False)}
+    for position, (contestant, own) in enumerate(rows.items()):
+        measured = values(steady(own)).dropna()
         if measured.empty:
             continue
         middle = measured.median()
         axis.barh(position, middle, color=colours[contestant], height=0.7)
-        axis.plot(measured, [position] * len(measured), ".", color="black", alpha=0.4, markersize=4)
+        dots = _dots(measured)
+        axis.plot(dots, [position] * len(dots), ".", color="black", alpha=0.4, markersize=4)
         axis.annotate(
             text(middle),
             (max(measured.max(), middle), position),
@@ -147,11 +150,19 @@ def _panel(
             textcoords="offset points",
             verticalalignment="center",
         )
-    axis.set_yticks(range(len(labels)), labels)
+    axis.set_yticks(range(len(rows)), rows.keys())
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.set_xlim(left=0)
     axis.grid(visible=False, axis="y")
+
+
+def _dots(measured: pd.Series) -> pd.Series:
+    """All values; of more than fit, so many at even steps of rank, the lowest and the highest among them."""
+    if len(measured) <= _MOST_DOTS:
+        return measured
+    step = (len(measured) - 1) / (_MOST_DOTS - 1)
+    return measured.sort_values().iloc[[round(number * step) for number in range(_MOST_DOTS)]]
 
 
 def colours_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -170,6 +181,8 @@ def _gigabytes(value: float) -> str:
 
 def save(figure: Figure, path: Path) -> None:
     """Whole files only: several nodes may write one run's report."""
+    figure.draw_without_rendering()  # this finds the layout
+    figure.set_layout_engine(None)  # and it serves for both, as finding it takes as long as drawing
     options: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
     for ending, chosen in options.items():
         content = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import combinations
 from typing import NamedTuple
 
@@ -9,10 +10,10 @@ import pandas as pd
 
 from bench.report import words
 from bench.report.document import Block, Heading, Table, Text
-from bench.report.frame import CELL, steady
+from bench.report.frame import CELL, steady_of_each
 from bench.report.tables import label
 from bench.stopping import EVERY_ROUND
-from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many
+from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many, process_seconds
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
 
@@ -51,10 +52,14 @@ def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
 
 def _pairs(cell: pd.DataFrame) -> list[_Pair]:
     """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
-    jobs = {key: steady(job)["train_wall_seconds"].tolist() for key, job in cell.groupby(["backend", "round", "seed"])}
+    job, jobs = ["backend", "round", "seed"], defaultdict[tuple[str, int, int], list[float]](list)
+    epochs = steady_of_each(cell, job)[[*job, "train_wall_seconds"]]
+    for backend, turn, seed, seconds in epochs.itertuples(index=False, name=None):
+        jobs[backend, turn, seed].append(seconds)
     backends = list(dict.fromkeys(cell["backend"]))
     rounds = sorted({(turn, seed) for _, turn, seed in jobs})
-    times = {name: [jobs.get((name, *one), []) for one in rounds] for name in backends}
+    # A process counts with one figure; it is made once, not for every other backend anew.
+    times = {name: [[process_seconds(jobs.get((name, *one), []))] for one in rounds] for name in backends}
     workload = str(cell["label"].iloc[0])
     return [_Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(backends, 2)]
 

@@ -162,11 +162,7 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     if not ok.empty and ok["rounds"].max() == 1:
         found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
     found += say_disturbed(frame, CELL)
-    jobs = frame.drop_duplicates("key")
-    found += [
-        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
-        for row in rows_of(jobs[jobs["status"] != "ok"])
-    ]
+    found += words.first_of(_ended_badly(frame))
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
     found += [
         f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']} of {row['jobs']} jobs"
@@ -176,12 +172,22 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     return found
 
 
+def _ended_badly(frame: pd.DataFrame) -> list[str]:
+    """A line per job that did not end ok."""
+    jobs = frame[frame["status"] != "ok"].drop_duplicates("key")
+    return [
+        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
+        for row in rows_of(jobs)
+    ]
+
+
 def label(summary: pd.DataFrame) -> pd.Series:
     """A row's workload by name, and what tells it apart where one name was run in several ways."""
     names = summary["workload"]
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
         ways = summary.groupby("workload")[column].transform("nunique")
-        names = names + summary[column].map(text.format).where(ways > 1, "")
+        if (ways > 1).any():
+            names = names + summary[column].map(text.format).where(ways > 1, "")
     return names
 
 

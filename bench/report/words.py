@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isnan, log10
 
 ABSENT = "-"
+MOST_LINES = 20  # of what a page lists one by one
 _GIGA = 1e9
 _THOUSAND = 1000
 _ROUNDS_TO_THOUSAND = 999.5
@@ -98,3 +100,9 @@ def rate(value: float | None, unit: str) -> str:
         return ABSENT
     power = min(max(floor(log10(float(f"{value:.3g}")) / 3), 0), len(_PREFIXES) - 1)
     return f"{value / _THOUSAND**power:.3g} {_PREFIXES[power]}{unit}"
+
+
+def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+    """The first so many, and how many more there are: a run may have 100,000 jobs, and nobody reads that far."""
+    more = len(lines) - most
+    return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]

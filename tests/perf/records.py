@@ -1,0 +1,144 @@
+"""Records as a run of many rounds leaves them, made up: the same structure and size as real ones, times with noise.
+
+Nothing here was measured. `python -m tests.perf.records COUNT FOLDER` writes them as a run that `bench report` reads.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from backends.contract import Job
+from bench.machine import Load, Machine
+from bench.measure import Phase
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from specs.loading import find_workload
+
+WORKLOADS = ("softmax", "mlp-sigmoid", "mlp-relu", "mlp-relu-dropout", "cnn", "lenet5")
+# Backend -> how many times the fastest's epoch, so that some pairs differ and some hardly do.
+BACKENDS = {
+    "keras-tensorflow": 1.6,
+    "keras-jax": 1.4,
+    "keras-torch": 2.2,
+    "pytorch": 1.2,
+    "pytorch-compiled": 1.01,
+    "tensorflow": 1.3,
+    "jax": 1.0,
+}
+SEEDS = 5
+EPOCHS = 2
+FAILED = 0.01  # of all jobs
+_MACHINE = Machine(
+    name="node-1",
+    system="Linux 6.8.0",
+    cpu="AMD EPYC 7763 64-Core Processor",
+    logical_cpus=128,
+    allowed_cpus=8,
+    memory_bytes=270_000_000_000,
+    gpus=(),
+)
+_VERSIONS = {"python": "3.11.7", "numpy": "2.4.6", "msgspec": "0.22.0"}
+
+
+def make_records(count: int) -> Iterator[Record]:
+    """So many records of one run: every workload in every backend, seed after seed, round after round."""
+    random = np.random.default_rng(0)
+    workloads = [find_workload(name) for name in WORKLOADS]
+    per_turn = [(workload, backend) for workload in workloads for backend in BACKENDS]
+    for number in range(count):
+        turn, place = divmod(number, len(per_turn))
+        workload, backend = per_turn[place]
+        job = Job(
+            workload=workload,
+            dataset="mnist",
+            mode="matched",
+            backend=backend,
+            device="cpu",
+            threads=8,
+            seed=turn % SEEDS,
+            precision="float32",
+            compiled=backend.endswith(("jax", "compiled")),
+            deterministic=False,
+            epochs=EPOCHS,
+            batch_size=128,
+            round=turn // SEEDS,
+        )
+        yield _record(number, job, random)
+
+
+def write_records(folder: Path, count: int) -> None:
+    """The same as files of a run, as `bench.record.write_record` writes them, without waiting for the disk."""
+    (folder / "jobs").mkdir(parents=True)
+    for record in make_records(count):
+        content = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        (folder / "jobs" / f"{record.key}.json").write_bytes(content)
+
+
+def _record(number: int, job: Job, random: np.random.Generator) -> Record:
+    failed = bool(random.random() < FAILED)
+    scale = (1 + WORKLOADS.index(job.workload.name)) * BACKENDS[job.backend]
+    load = Load(load_average=float(random.uniform(7.0, 8.5)), steal_seconds=0.0)
+    return Record(
+        format=FORMAT,
+        key=f"{job.workload.name}.{job.backend}.cpu.s{job.seed}.r{job.round}.{number:012x}",
+        status="failed" if failed else "ok",
+        reason="RuntimeError: made up" if failed else "",
+        details="Traceback (most recent call last): made up" if failed else "",
+        job=job,
+        data=DataUsed(name="mnist", checksum="d478ed1a33204036" * 4, train_examples=60_000, test_examples=10_000),
+        machine=_MACHINE,
+        versions={**_VERSIONS, job.backend.partition("-")[0]: "1.0"},
+        started=_time(number),
+        wall_seconds=10.0 * scale,
+        cpu_seconds=70.0 * scale,
+        load_before=load,
+        load_after=load,
+        startup=Startup(
+            phases=tuple(
+                _phase(name, seconds, random) for name, seconds in (("import", 2), ("build", 1), ("load", 0.1))
+            ),
+            weights_checksum=f"w{job.seed:015d}",
+            settings={"threads": 8, "float32_matmul_precision": "highest", "compiled": job.compiled, "device": "cpu"},
+            train_evaluated=10_000,
+        ),
+        epochs=() if failed else tuple(_epoch(e, job.seed, scale, random) for e in range(1, EPOCHS + 1)),
+        device_memory=None,
+        device_peak_bytes=None,
+        adapter_checksum="5f2b" * 4,
+    )
+
+
+def _epoch(number: int, seed: int, scale: float, random: np.random.Generator) -> Epoch:
+    accuracy = 0.9 + 0.02 * number + float(random.normal(0, 0.001))
+    return Epoch(
+        number=number,
+        training=_phase("train", scale * (2 if number == 1 else 1), random),
+        prediction=_phase("predict", 0.1 * scale, random),
+        running_loss=0.3 / number,
+        test_loss=0.2 / number,
+        test_accuracy=accuracy,
+        train_loss=0.2 / number,
+        train_accuracy=accuracy + 0.005,
+        order_checksum=f"o{seed:07d}{number:08d}",
+    )
+
+
+def _phase(name: str, seconds: float, random: np.random.Generator) -> Phase:
+    wall = seconds * float(random.lognormal(0, 0.03))
+    return Phase(name=name, wall_seconds=wall, cpu_seconds=7 * wall, peak_rss_bytes=int(random.integers(4e8, 9e8)))
+
+
+def _time(number: int) -> str:
+    """A second apart, from the first of January on."""
+    minutes, seconds = divmod(number, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"2026-01-{1 + days:02d}T{hours:02d}:{minutes:02d}:{seconds:02d}Z"
+
+
+if __name__ == "__main__":
+    write_records(Path(sys.argv[2]), int(sys.argv[1]))
