@@ -19,7 +19,7 @@ from bench.steady import break_even
 from bench.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
 
 _COLUMNS = (
-    *("workload", "variant", "of", "what it changes", "wall time by the plain one's", "CPU time by it"),
+    *("workload", "variant", "of", "what it changes", "wall time, ratio", "CPU time, ratio"),
     "pays for itself",
 )
 _TEXT = (
