@@ -17,7 +17,9 @@ from specs.model import Conv2d, Workload
 from specs.shapes import infer_shapes
 from specs.traffic import training_traffic
 
-Bound = Literal["per-step overhead", "slow kernels", "partly memory", "partly arithmetic", "memory", "arithmetic"]
+Bound = Literal[
+    "per-step overhead", "slow kernels or waiting", "partly memory", "partly arithmetic", "memory", "arithmetic"
+]
 # Of the ceiling. Under a quarter, at least three quarters of the time are neither arithmetic nor memory at the rates
 # that this engine reaches; from a half on, at least half of it is.
 NEITHER_BELOW = 0.25
@@ -76,7 +78,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         """What keeps it from going faster, see the thresholds."""
         if self.of_ceiling < NEITHER_BELOW:
             rest = self.step_seconds * (1 - self.of_ceiling)
-            return "per-step overhead" if rest <= MOST_CALLS * self.call_seconds else "slow kernels"
+            return "per-step overhead" if rest <= MOST_CALLS * self.call_seconds else "slow kernels or waiting"
         if self.intensity * self.bandwidth < self.peak:
             return "memory" if self.of_ceiling >= BOUND_FROM else "partly memory"
         return "arithmetic" if self.of_ceiling >= BOUND_FROM else "partly arithmetic"

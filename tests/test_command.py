@@ -198,6 +198,7 @@ def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
     folder = Path("results/mine")
     assert {path.name for path in folder.iterdir()} == {
         "jobs",
+        "limits",
         "plots",
         "report.html",
         "report.md",
@@ -205,7 +206,8 @@ def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
         "summary.csv",
     }
     plots = {path.name for path in (folder / "plots").iterdir()}
-    names = ("curves", "epoch-time", "throughput", "memory")
+    [roofline] = {name.partition(".")[0] for name in plots if name.startswith("roofline-cpu-")}
+    names = ("curves", "epoch-time", "throughput", "memory", roofline)
     assert plots == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     page = (folder / "report.md").read_text()
     assert all(f"](plots/{name}.png)" in page for name in names)

@@ -137,10 +137,10 @@ FAST, SLOW = ((10**9, 1e13),), ((10**9, 1e9),)
         (ARITHMETIC / 0.9, FAST, "arithmetic"),
         (ARITHMETIC / 0.3, FAST, "partly arithmetic"),
         (ARITHMETIC / 0.1, FAST, "per-step overhead"),
-        (ARITHMETIC / 0.1 + 10 * 1.1e-3, FAST, "slow kernels"),  # 10 steps, over 1,000 calls of 1 us each
+        (ARITHMETIC / 0.1 + 10 * 1.1e-3, FAST, "slow kernels or waiting"),  # 10 steps, over 1,000 calls of 1 us each
         (MEMORY / 0.9, SLOW, "memory"),
         (MEMORY / 0.3, SLOW, "partly memory"),
-        (MEMORY / 0.001, SLOW, "slow kernels"),
+        (MEMORY / 0.001, SLOW, "slow kernels or waiting"),
         (ARITHMETIC / 1.5, FAST, "arithmetic"),  # above the limit, and not clipped
     ],
 )

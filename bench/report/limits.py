@@ -31,8 +31,8 @@ _RULE = (
     f" a step. From {100 * BOUND_FROM:g} % of the ceiling on, a training is bound by memory or by arithmetic, whichever"
     f" roof it is under; from {100 * NEITHER_BELOW:g} % on, partly. Below, most of a step's time is neither at the"
     " engine's own best: it is said to be bound by per-step overhead if that time is no longer than"
-    f" {MOST_CALLS:,} calls of the engine's smallest operation, and by slow kernels if it is: operations that stay far"
-    " from what the same engine reaches elsewhere, or were kept waiting by other work on the machine. This is read off"
+    f" {MOST_CALLS:,} calls of the engine's smallest operation, else by slow kernels or waiting: operations stay far"
+    " from what the same engine reaches elsewhere, or other work on the machine kept them waiting. This is read off"
     " times from outside; no profiler looked."
 )
 _COUNTED = (
