@@ -261,10 +261,10 @@ def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_w
 
 
 def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypatch):
-    run = Run(
-        Assignment(job=make_job(), adapter="backends.reference:Reference", data=mnist_5k.folder, train_evaluated=10),
-        lambda line: None,
+    assignment = Assignment(
+        job=make_job(), adapter="backends.reference:Reference", data=mnist_5k.folder, train_evaluated=10
     )
+    run = Run(assignment, lambda line: None)
     backend = run.start()
     images, _ = read_part(Path(mnist_5k.folder), "test")
     calls, predict = [], backend.predict
@@ -272,7 +272,7 @@ def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypa
     whole = run._predict(backend, images[:700])
     assert calls == [700]
     monkeypatch.setattr(worker, "_PREDICTION_BYTES", 300 * 4 * (784 + 784))
-    parts = run._predict(backend, images[:700])
+    parts = Run(assignment, lambda line: None)._predict(backend, images[:700])
     assert calls == [700, 300, 300, 100]
     assert np.array_equal(whole, parts)
 

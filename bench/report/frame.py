@@ -30,6 +30,7 @@ _NUMBERS = [
     *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
     *("train_energy_joules", "train_host_energy_joules"),
 ]
+_OLDER = "the records are older than the reading of energy"
 CONTESTANT = [*CELL, "backend"]
 
 
@@ -50,11 +51,13 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     if not ordered:
         return pd.DataFrame()
     jobs = _table(_job(record) for record in ordered)
-    epochs = _table(_epoch(epoch) for record in ordered for epoch in record.epochs)
+    epochs = _table(_epoch(record, epoch) for record in ordered for epoch in record.epochs)
     epochs.index = jobs.index.repeat([len(record.epochs) for record in ordered])
     frame = jobs.join(epochs).reset_index(drop=True)
     # What no job has is a column all the same, and of numbers.
-    frame = frame.reindex(columns=[*frame.columns, *(name for name in ("epoch", *_NUMBERS) if name not in frame)])
+    frame = frame.reindex(
+        columns=[*frame.columns, *(name for name in ("epoch", "no_energy", *_NUMBERS) if name not in frame)]
+    )
     frame = frame.astype(dict.fromkeys(_NUMBERS, float))
     frame["warm_up_epochs"], frame["counts"] = warm_ups(frame, CONTESTANT), counted(frame, CELL)
     return frame
@@ -147,7 +150,6 @@ def _job(record: Record) -> dict[str, Any]:
         "device_peak_bytes": record.device_peak_bytes,
         "device_peak_by": record.device_peak_by,
         "energy_by": counter.name if counter else "",
-        "no_energy": counter.reason if counter else "the records are older than the reading of energy",
         "load_average": record.load_after.load_average,
         "disturbed": disturbed(record),
         "inputs_wall_seconds": record.inputs.wall_seconds if record.inputs else None,
@@ -156,7 +158,8 @@ def _job(record: Record) -> dict[str, Any]:
     }
 
 
-def _epoch(epoch: Epoch) -> dict[str, Any]:
+def _epoch(record: Record, epoch: Epoch) -> dict[str, Any]:
+    counter = record.startup.energy if record.startup else None
     return {
         "epoch": epoch.number,
         "running_loss": epoch.running_loss,
@@ -169,7 +172,7 @@ def _epoch(epoch: Epoch) -> dict[str, Any]:
         "train_peak_rss_bytes": epoch.training.peak_rss_bytes,
         "train_energy_joules": epoch.training.energy_joules,
         "train_host_energy_joules": epoch.training.host_energy_joules,
-        **({"no_energy": epoch.training.no_energy} if epoch.training.no_energy else {}),
+        "no_energy": epoch.training.no_energy or (counter.reason if counter else _OLDER),
         "predict_wall_seconds": epoch.prediction.wall_seconds,
         "predict_cpu_seconds": epoch.prediction.cpu_seconds,
         "predict_peak_rss_bytes": epoch.prediction.peak_rss_bytes,
