@@ -18,7 +18,7 @@ from bench.machine import allowed_cpus
 from bench.plan import Contest, Options, make_cells, make_jobs, make_round
 from bench.record import disturbed
 from bench.report.frame import epochs_frame, summarise
-from bench.report.ratios import ratio_blocks
+from bench.report.ratios import pairs_of, ratio_blocks
 from bench.report.tables import notes
 from bench.rounds import Goal, widest
 from bench.runner import run_rounds
@@ -292,7 +292,7 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
     assert rows.loc["jax", "epoch_seconds"] == rows.loc["jax", "epoch_seconds_high"] == 1.0
     line = "softmax cpu: 2 of 14 rounds were disturbed (as: other processes used 50 % of its CPUs)"
     assert f"{line}; they are left out of times." in notes(rows.reset_index(), frame)
-    [_, _, table] = ratio_blocks(frame)
+    [_, _, table] = ratio_blocks(pairs_of(frame))
     assert table.rows[0][3].endswith("**faster**")
     all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any(

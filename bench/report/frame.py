@@ -15,6 +15,7 @@ import pandas as pd
 from bench.record import Epoch, Record, contestant, disturbed, meaning
 from bench.report.disturbed import counted
 from bench.report.startup import warm_up_seconds, warm_ups
+from bench.timing import own_time
 from specs.model import Workload
 from specs.scaling import narrowed
 from specs.shapes import infer_shapes
@@ -68,6 +69,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
     over all steady epochs (all after the warm-up, see `bench.steady`; the first where there is only one);
+    epoch_seconds_sure_low and _high are the interval of 95 % over processes, where there are enough of them;
     times_fastest divides it by the fastest matched contestant's of the same cell. A workload's rows stand together.
     """
     rows = [
@@ -203,6 +205,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     epochs = steady(ok)
     seconds = epochs["train_wall_seconds"].median()
     predict_seconds = epochs["predict_wall_seconds"].median()
+    own = own_time([[seconds] for seconds in epochs.groupby("key")["train_wall_seconds"].median()])
     first = ok[ok["epoch"] == 1]
     startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
     return {
@@ -216,6 +219,8 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "test_loss": last["test_loss"].mean(),
         "train_accuracy": last["train_accuracy"].mean(),
         "epoch_seconds": seconds,
+        "epoch_seconds_sure_low": nan if own.low is None else own.low,
+        "epoch_seconds_sure_high": nan if own.high is None else own.high,
         "epoch_seconds_low": epochs["train_wall_seconds"].min(),
         "epoch_seconds_high": epochs["train_wall_seconds"].max(),
         "epoch_cpu_seconds": epochs["train_cpu_seconds"].median(),

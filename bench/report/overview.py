@@ -43,7 +43,8 @@ def speed_overview(summary: pd.DataFrame) -> Table:
     for text, rows in ok.groupby("label", sort=False):
         by_backend = {row["backend"]: row for row in rows_of(rows)}
         cells = [
-            f"{words.seconds(by_backend[b]['epoch_seconds'])} ({words.times(by_backend[b]['times_fastest'])})"
+            f"{words.seconds(by_backend[b]['epoch_seconds'])} ({words.times(by_backend[b]['times_fastest'])}"
+            f"{'?' if by_backend[b].get('unsure') else ''})"
             if b in by_backend
             else words.ABSENT
             for b in backends

@@ -26,7 +26,7 @@ from bench.report.limits import limit_blocks
 from bench.report.memory import memory_notes
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
-from bench.report.ratios import ratio_blocks
+from bench.report.ratios import Pair, pairs_of, ratio_blocks, unsure
 from bench.report.scaling import write_scaling
 from bench.report.tuned import tuned_blocks
 
@@ -59,9 +59,10 @@ class Report(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is known beside the records: of proofs, of the noise of each place, and of the engines' limits."""
+    """What is known beside the summary: of proofs, of each table's pairs, each place's noise, the engines' limits."""
 
     proven: str
+    pairs: Mapping[str, Sequence[Pair]]
     noise: Mapping[Place, str]
     limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]]
 
@@ -74,7 +75,8 @@ def write_report(folder: Path) -> Report:
     """
     records, damaged = records_of(folder)
     frame = epochs_frame(records)
-    summary = summarise(frame)
+    pairs = {heading: pairs_of(group) for heading, group in tables.groups(frame)}
+    summary = tables.mark_unsure(summarise(frame), {heading: unsure(found) for heading, found in pairs.items()})
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", comma_separated(frame))
     write_atomically(folder / "summary.csv", comma_separated(summary))
@@ -83,7 +85,7 @@ def write_report(folder: Path) -> Report:
     proven = proof_line(kinds, proofs)
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, noise, limits)),
+        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, pairs, noise, limits)),
         *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs),
         *_provenance(kinds, damaged),
@@ -195,7 +197,7 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
                 overview.speed_overview(shown),
             ]
         blocks.append(Text(known.noise[place_of(group)]))
-        blocks += ratio_blocks(epochs[heading])
+        blocks += ratio_blocks(known.pairs[heading])
         blocks += tuned_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])

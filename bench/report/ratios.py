@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -18,8 +19,8 @@ from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
 
 
-class _Pair(NamedTuple):
-    """Two backends on a workload, and our time by theirs."""
+class Pair(NamedTuple):
+    """Two backends on a workload, by its label, and our time by theirs."""
 
     workload: str
     ours: str
@@ -27,21 +28,28 @@ class _Pair(NamedTuple):
     found: Comparison
 
 
-def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
-    """A row per workload and backend, a column per other backend; nothing where no two raced.
+def pairs_of(frame: pd.DataFrame) -> list[Pair]:
+    """Every two matched backends of every cell, judged as what one table shows.
 
     Args:
         frame: see `frame.epochs_frame`; the rows of one of `tables.groups`.
     """
     ok = frame[(frame["status"] == "ok") & (frame["mode"] == "matched")]
-    if ok.empty:
-        return []
     ok = ok if "label" in ok else ok.assign(label=label(ok))
     pairs = [pair for _, cell in ok.groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
+    judged = correct_for_many([pair.found for pair in pairs])
+    return [pair._replace(found=found) for pair, found in zip(pairs, judged, strict=True)]
+
+
+def unsure(pairs: Sequence[Pair]) -> set[tuple[str, frozenset[str]]]:
+    """Of which two backends on which workload nobody can say who is the faster, nor that they are the same."""
+    return {(p.workload, frozenset((p.ours, p.theirs))) for p in pairs if p.found.outcome == "undecided"}
+
+
+def ratio_blocks(pairs: Sequence[Pair]) -> list[Block]:
+    """A row per workload and backend, a column per other backend; nothing where no two raced."""
     if not pairs:
         return []
-    judged = correct_for_many([pair.found for pair in pairs])
-    pairs = [pair._replace(found=found) for pair, found in zip(pairs, judged, strict=True)]
     heading, rounds = Heading("Who is faster?", 3), max(pair.found.rounds for pair in pairs)
     least = EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(pairs)))
     if least is not None and rounds < least:
@@ -50,7 +58,7 @@ def ratio_blocks(frame: pd.DataFrame) -> list[Block]:
     return [heading, Text(_meaning(pairs)), _table(pairs)]
 
 
-def _pairs(cell: pd.DataFrame) -> list[_Pair]:
+def _pairs(cell: pd.DataFrame) -> list[Pair]:
     """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
     job, jobs = ["backend", "round", "seed"], defaultdict[tuple[str, int, int], list[float]](list)
     epochs = steady_of_each(cell, job)[[*job, "train_wall_seconds"]]
@@ -61,10 +69,10 @@ def _pairs(cell: pd.DataFrame) -> list[_Pair]:
     # A process counts with one figure; it is made once, not for every other backend anew.
     times = {name: [[process_seconds(jobs.get((name, *one), []))] for one in rounds] for name in backends}
     workload = str(cell["label"].iloc[0])
-    return [_Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(backends, 2)]
+    return [Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(backends, 2)]
 
 
-def _table(pairs: list[_Pair]) -> Table:
+def _table(pairs: Sequence[Pair]) -> Table:
     backends = list(dict.fromkeys(name for pair in pairs for name in (pair.ours, pair.theirs)))
     cells = {}
     for pair in pairs:
@@ -89,7 +97,7 @@ def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> 
     return f"{words.times(ratio)}{interval} " + (f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**")
 
 
-def _meaning(pairs: list[_Pair]) -> str:
+def _meaning(pairs: Sequence[Pair]) -> str:
     outcomes = [pair.found.outcome for pair in pairs]
     undecided = outcomes.count("undecided")
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from math import isnan
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.report.disturbed import say_disturbed
 from bench.report.frame import CELL
 
 Row = dict[str, Any]
+Unsure = set[tuple[str, frozenset[str]]]
 GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
 
 
@@ -38,7 +40,7 @@ _SHORT: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row["backend"],
     "accuracy": _accuracy,
     "epoch": lambda row: words.seconds(row["epoch_seconds"]) + ("" if row["epochs"] > 1 else "*"),
-    "ratio": lambda row: words.times(row["times_fastest"]),
+    "ratio": lambda row: words.times(row["times_fastest"]) + ("?" if row.get("unsure") else ""),
     "images/s": lambda row: words.per_second(row.get("train_examples_per_second")),
     "memory": lambda row: words.gigabytes(row.get("train_peak_rss_bytes")),
     "start": lambda row: words.seconds(row.get("startup_seconds")),
@@ -66,12 +68,17 @@ _SPEED: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
+    "95 % interval": lambda row: (
+        f"{words.seconds(row['epoch_seconds_sure_low'])} to {words.seconds(row['epoch_seconds_sure_high'])}"
+        if not isnan(row["epoch_seconds_sure_low"])
+        else words.ABSENT
+    ),
     "fastest to slowest epoch": lambda row: (
         f"{words.seconds(row['epoch_seconds_low'])} to {words.seconds(row['epoch_seconds_high'])}"
     ),
     "epochs counted": lambda row: str(row["steady_epochs"]),
     "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
-    "vs fastest": lambda row: words.times(row["times_fastest"]),
+    "vs fastest": lambda row: words.times(row["times_fastest"]) + ("?" if row.get("unsure") else ""),
     "training images/s": lambda row: words.per_second(row["train_examples_per_second"]),
     "prediction images/s": lambda row: words.per_second(row["predict_examples_per_second"]),
 }
@@ -105,6 +112,22 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
         device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
         yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
+
+
+def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataFrame:
+    """The summary with a column `unsure`: whether nobody can say that a row and the fastest of its cell differ.
+
+    Args:
+        summary: see `frame.summarise`.
+        unsure: by table, see `ratios.unsure`.
+    """
+    marked = set()
+    for heading, group in groups(summary):
+        for name, cell in group.groupby("label", sort=False):
+            fastest = cell.loc[cell["times_fastest"] == 1, "backend"]
+            pairs = product(cell["backend"].items(), fastest)
+            marked |= {index for (index, one), other in pairs if (name, frozenset((one, other))) in unsure[heading]}
+    return summary.assign(unsure=summary.index.isin(list(marked)))
 
 
 def print_table(
@@ -161,6 +184,8 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         found.append("* one epoch only: its time includes warming up.")
     if not ok.empty and ok["rounds"].max() == 1:
         found.append("One round: time ratios are what was seen once, not a verdict on who is faster.")
+    elif ok.get("unsure", pd.Series(dtype=bool)).any():
+        found.append("?: that this is not as fast as the fastest is not certain; the report has the intervals.")
     found += say_disturbed(frame, CELL)
     found += words.first_of(_ended_badly(frame))
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
