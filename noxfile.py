@@ -67,15 +67,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Measure what the track itself costs, into results/speed/; on an idle machine, about 20 minutes."""
-    install(session)
+    """Measure what the track itself costs, into results/speed/; on an idle machine, half an hour: -- -k 'not tax'."""
+    install(session, "test")
     install_frameworks(session)
-    for backend, environment in (("pytorch", "torch"), ("keras-tensorflow", "tensorflow")):
-        for workload in ("softmax", "mlp-relu", "cnn"):
-            session.run(
-                f".environments/{environment}/bin/python",
-                *("-m", "tests.perf.tax", backend, workload, f"results/speed/{backend}.{workload}.json"),
-                external=True,
-                env={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
-            )
-    session.run("python", "-m", "tests.perf.cost", "results/speed/cost.json")
+    session.run(
+        *("pytest", "tests/perf", "--benchmark-enable", "--benchmark-only", "--benchmark-storage=results/speed"),
+        *("--benchmark-save=speed", "--benchmark-save-data", "--benchmark-columns=min,median,max,rounds"),
+        *session.posargs,
+    )
+    session.run("pytest-benchmark", "--storage=results/speed", "compare", "--columns=min,median,max,rounds")

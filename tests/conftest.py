@@ -43,6 +43,11 @@ def make_job(workload: Workload | str = "softmax", **changes) -> Job:
     return Job(**{**fields, **changes})
 
 
+def pytest_benchmark_update_commit_info(config, commit_info) -> None:
+    """Saved figures name the project, and not the folder that it lay in."""
+    commit_info |= {"project": "framework-bench", "branch": "(unknown)"}
+
+
 @pytest.fixture(scope="session")
 def places(tmp_path_factory) -> Places:
     return Places(directory=None, cache=tmp_path_factory.mktemp("cache"))

@@ -38,18 +38,23 @@ def pytest_benchmark(records: Sequence[Record]) -> bytes:
     found = {
         "machine_info": _machine_info(machines),
         "commit_info": _COMMIT,
-        "benchmarks": [_benchmark(rows, by_key[rows["key"].iloc[0]]) for _, rows in ok.groupby(CONTESTANT, sort=False)],
+        "benchmarks": [
+            _benchmark(rows, by_key[rows["key"].iloc[0]], several=len(machines) > 1)
+            for _, rows in ok.groupby(CONTESTANT, sort=False)
+        ],
         "datetime": max(record.started for record in records).replace("Z", "+00:00"),
         "version": _VERSION,
     }
     return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
 
 
-def _benchmark(rows: pd.DataFrame, record: Record) -> dict[str, Any]:
-    """Of one contestant; its name is the same in every run, so that runs can be compared."""
+def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str, Any]:
+    """Of one contestant; its name is the same in every run of one machine, so that runs can be compared."""
     cell = {name: rows[name].iloc[0] for name in CELL}
     backend, workload = rows["backend"].iloc[0], cell["workload"]
-    place = f"{cell['dataset']}, {cell['device']}, {cell['threads']} threads"
+    place = f"{cell['dataset']} {cell['data_checksum'][:8]}, {cell['device']}, {cell['threads']} threads" + (
+        f", {cell['machine']}" if several else ""
+    )
     way = f"{cell['epochs']} epochs, batch {cell['batch_size']}, spec {cell['spec']}"
     extra = {
         **{name: value.item() if hasattr(value, "item") else value for name, value in cell.items()},

@@ -1,0 +1,159 @@
+"""What the bench itself costs, in CPU time: `nox -s perf`. Among the other tests each case runs once, on little."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+
+from bench.environments import PROJECT
+from bench.record import Record, read_record, read_run, write_record
+from bench.report.frame import epochs_frame
+from records import make_records, write_records
+from specs.loading import find_workload
+from specs.shapes import infer_shapes
+from told_clock import CLOCK
+
+MANY, FEW = 100_000, 300
+cpu_time = pytest.mark.benchmark(timer=time.process_time, group="cpu seconds")
+
+
+def children_cpu_seconds():
+    """CPU time of all processes that we started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="module")
+def count(pytestconfig):
+    """How many records: as many as a large run has, if anything is measured at all."""
+    return FEW if pytestconfig.getoption("benchmark_disable") else MANY
+
+
+@pytest.fixture(scope="module")
+def run(count, tmp_path_factory):
+    """A run of so many made-up records on disk."""
+    folder = tmp_path_factory.mktemp("runs") / "many"
+    write_records(folder, count)
+    return folder
+
+
+@cpu_time
+def test_a_workload_is_decoded_and_its_shapes_checked(benchmark):
+    assert benchmark(find_workload, "cnn").name == "cnn"
+
+
+@cpu_time
+def test_shapes_are_inferred(benchmark):
+    assert len(benchmark(infer_shapes, find_workload("cnn"))) == len(find_workload("cnn").layers)
+
+
+@cpu_time
+def test_a_record_is_written(benchmark, tmp_path):
+    [record] = make_records(1)
+    benchmark(write_record, tmp_path, record)
+    assert read_record(tmp_path / f"{record.key}.json") == record
+
+
+@cpu_time
+def test_a_record_is_read(benchmark, tmp_path):
+    [record] = make_records(1)
+    write_record(tmp_path, record)
+    assert benchmark(read_record, tmp_path / f"{record.key}.json") == record
+
+
+@cpu_time
+def test_many_records_become_a_frame(benchmark, count):
+    # Each as if read from a file: none shares a part with another.
+    records = [msgspec.json.decode(msgspec.json.encode(record), type=Record) for record in make_records(count)]
+    benchmark.extra_info["records"] = count
+    frame = benchmark.pedantic(epochs_frame, (records,), rounds=3)
+    assert frame["key"].nunique() == count
+
+
+@cpu_time
+def test_many_records_are_read_from_files(benchmark, run, count):
+    benchmark.extra_info["records"] = count
+    records, damaged = benchmark.pedantic(read_run, (run,), rounds=3)
+    assert (len(records), damaged) == (count, [])
+
+
+def report_of(run):
+    """A report in a process of its own, as `bench report` makes it; its wall seconds and its peak memory in bytes."""
+    code = (
+        "import resource, sys, time; began = time.perf_counter(); from pathlib import Path;"
+        "from bench.report.page import write_report; write_report(Path(sys.argv[1]));"
+        "print(time.perf_counter() - began, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], cwd=PROJECT, capture_output=True, check=True)
+    wall, peak = done.stdout.split()
+    return float(wall), int(peak)
+
+
+@pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")
+def test_many_records_become_a_whole_report(benchmark, run, count):
+    wall, peak = benchmark.pedantic(report_of, (run,))
+    benchmark.extra_info |= {"records": count, "wall_seconds": wall, "peak_rss_bytes": peak}
+    assert (run / "report.html").stat().st_size < 10e6  # a browser shows it, whatever the number of records
+
+
+@pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")
+@pytest.mark.parametrize("command", ["--help", "list"])
+def test_the_command_answers(benchmark, command):
+    done = benchmark.pedantic(
+        subprocess.run,
+        ([sys.executable, "-m", "bench", command],),
+        {"cwd": PROJECT, "check": True, "capture_output": True},
+        rounds=10,
+    )
+    assert done.stdout
+
+
+@pytest.mark.benchmark(timer=CLOCK.now, group="cpu seconds of a job of 20 epochs beyond its phases")
+@pytest.mark.parametrize(
+    "backend",
+    ["reference", *(pytest.param(name, marks=pytest.mark.framework) for name in ("pytorch", "keras-tensorflow"))],
+)
+def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
+    epochs, rounds = ("20", "5") if benchmark.enabled else ("1", "1")
+    before = children_cpu_seconds()
+    subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "bench",
+                "run",
+                "softmax",
+                "--backend",
+                backend,
+                "--device",
+                "cpu",
+                "--threads",
+                "1",
+            ),
+            *("--dataset", "mnist-5k", "--epochs", epochs, "--rounds", rounds, "--results", str(tmp_path)),
+        ],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+    )
+    used = children_cpu_seconds() - before
+    records, _ = read_run(tmp_path / "softmax")
+    CLOCK.tell(benchmark, [beyond_phases(record) for record in records])
+    benchmark.extra_info["the command's own, with the report"] = used - sum(record.cpu_seconds for record in records)
+
+
+def beyond_phases(record):
+    """CPU seconds of a worker that are in none of its phases: what the bench adds to the framework's own work."""
+    assert record.status == "ok", record.reason
+    phases = [*record.startup.phases]
+    for epoch in record.epochs:
+        # The evaluation of training examples is no phase of its own; it costs as the prediction does.
+        share = record.startup.train_evaluated / record.data.test_examples
+        phases += [epoch.training, *[epoch.prediction] * (1 + round(share))]
+    return record.cpu_seconds - sum(phase.cpu_seconds for phase in phases)
