@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from math import nan
-from statistics import median
 from typing import Any
 
 import msgspec
@@ -233,7 +232,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "load_seconds": first["load_wall_seconds"].median(),
         "first_epoch_seconds": first["train_wall_seconds"].median(),
         "warm_up_epochs": ok["warm_up_epochs"].max(),
-        "warm_up_seconds": median(found) if (found := [warm_up_seconds(job) for _, job in ok.groupby("key")]) else nan,
+        "warm_up_seconds": warm_up_seconds(ok).median(),
         "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),

@@ -10,9 +10,9 @@ import pandas as pd
 
 from bench.report import words
 from bench.report.document import Block, Heading, Plot, Table, Text
-from bench.report.frame import steady
+from bench.report.frame import steady_of_each
 from bench.report.scaling_plot import write_scaling_plot
-from bench.report.tables import Row, groups, rows_of
+from bench.report.tables import groups
 from bench.scaling import FEWEST_SIZES, LARGEST_MISS, Crossover, crossover
 
 _FAMILY = ["family", "family_spec", "epochs"]
@@ -60,9 +60,8 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
     number = 0
     for heading, group in groups(ok) if len(ok) else ():
         for (family, *_), jobs in group.groupby(_FAMILY, sort=False):
-            points = _points(jobs)
-            if len(points.drop_duplicates(_POINT)) > 1:
-                number += 1
+            if len(jobs.drop_duplicates(_POINT)) > 1:
+                points, number = _points(jobs), number + 1
                 name = write_scaling_plot(points, folder / f"scaling-{number}-{family}")
                 blocks += [Heading(f"{family}: {heading}", 3), *_findings(points), Plot(name, _caption(points))]
                 blocks += _tables(points)
@@ -70,26 +69,21 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
     return [Heading("Against size", 2), Text(_MEANING + one), *blocks] if blocks else []
 
 
-def _points(jobs: pd.DataFrame) -> pd.DataFrame:
+def _points(epochs: pd.DataFrame) -> pd.DataFrame:
     """A row per job: its size, and the time of its steps by the median of its steady epochs."""
-    rows = []
-    for _, epochs in jobs.groupby("key", sort=False):
-        job: Row = rows_of(epochs)[0]
-        steps = -(-job["train_examples"] // job["batch_size"])
-        seconds = steady(epochs)["train_wall_seconds"].median()
-        examples = job["train_examples"] / steps
-        flops = examples * job["training_flops"]
-        memory = job["train_peak_rss_bytes"] if job["device"] == "cpu" else job["allocator_peak_bytes"]
-        names = (*_POINT, "backend", "device", "round", "seed", "parameters")
-        rows.append(
-            {name: job[name] for name in names}
-            | {"examples": examples, "flops": flops, "memory": memory, "step_seconds": seconds / steps}
-            | {
-                "images_per_second": job["train_examples"] / seconds,
-                "gigaflop_seconds": seconds / steps / flops * _GIGA,
-            }
-        )
-    return pd.DataFrame(rows)
+    jobs = epochs.drop_duplicates("key").set_index("key")
+    steps = -(-jobs["train_examples"] // jobs["batch_size"])
+    seconds = steady_of_each(epochs, ["key"]).groupby("key")["train_wall_seconds"].median().reindex(jobs.index)
+    examples = jobs["train_examples"] / steps
+    flops = examples * jobs["training_flops"]
+    return jobs[[*_POINT, "backend", "device", "round", "seed", "parameters"]].assign(
+        examples=examples,
+        flops=flops,
+        memory=jobs["train_peak_rss_bytes"].where(jobs["device"] == "cpu", jobs["allocator_peak_bytes"]),
+        step_seconds=seconds / steps,
+        images_per_second=jobs["train_examples"] / seconds,
+        gigaflop_seconds=seconds / steps / flops * _GIGA,
+    )
 
 
 def _tables(points: pd.DataFrame) -> list[Block]:

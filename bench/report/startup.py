@@ -26,13 +26,13 @@ def warm_ups(frame: pd.DataFrame, contestant: Sequence[str]) -> pd.Series:
     return found
 
 
-def warm_up_seconds(job: pd.DataFrame) -> float:
-    """What a job's warm-up took beyond as many steady epochs; not a number where no epoch is known to be steady."""
-    early = job["epoch"] <= job["warm_up_epochs"]
-    first, later = job.loc[early, "train_wall_seconds"], job.loc[~early, "train_wall_seconds"]
-    return float(first.sum() - len(first) * later.median())
+def warm_up_seconds(frame: pd.DataFrame) -> pd.Series:
+    """Per job (by `key`) what its warm-up took beyond as many steady epochs; not a number if none is known."""
+    early = frame["epoch"] <= frame["warm_up_epochs"]
+    first = frame[early].groupby("key")["train_wall_seconds"].agg(["sum", "size"])
+    return first["sum"] - first["size"] * frame[~early].groupby("key")["train_wall_seconds"].median()
 
 
-def seconds_before_steady(job: pd.DataFrame) -> float:
-    """All that a job took before its steady state, and beyond what so many steady epochs take."""
-    return float(job[_PHASES].iloc[0].sum(skipna=False)) + warm_up_seconds(job)
+def seconds_before_steady(frame: pd.DataFrame) -> pd.Series:
+    """Per job (by `key`) all that it took before its steady state, and beyond what so many steady epochs take."""
+    return frame.groupby("key")[_PHASES].first().sum(axis=1, skipna=False) + warm_up_seconds(frame)

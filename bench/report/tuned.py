@@ -13,7 +13,7 @@ from backends.gaps import UNTUNED
 from backends.registry import BACKENDS
 from bench.report import words
 from bench.report.document import Block, Heading, Items, Table, Text
-from bench.report.frame import CELL, steady
+from bench.report.frame import CELL, steady_of_each
 from bench.report.startup import seconds_before_steady
 from bench.steady import break_even
 from bench.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
@@ -61,30 +61,36 @@ def tuned_blocks(frame: pd.DataFrame) -> list[Block]:
 
 
 def _pairs(cell: pd.DataFrame) -> list[_Pair]:
-    jobs = {str(name): dict(list(own.groupby(["round", "seed"]))) for name, own in cell.groupby("backend", sort=False)}
-    found = []
-    for name, ours in jobs.items():
+    found, first = [], cell.iloc[0]
+    for name in cell["backend"].unique():
         plain = BACKENDS[name].variant_of if name in BACKENDS else None
-        if plain is not None and plain in jobs:
-            both = [(ours[one], jobs[plain][one]) for one in sorted(set(ours) & set(jobs[plain]))]
-            wall, cpu = (_compare(both, f"train_{clock}_seconds") for clock in ("wall", "cpu"))
-            pays = [number for pair in both if (number := _epochs_to_pay(*pair)) is not None]
-            first = cell.iloc[0]
-            found.append(_Pair(str(first["label"]), name, wall, cpu, pays, on_cpu=first["device"] == "cpu"))
+        ours, theirs = cell[cell["backend"] == name], cell[cell["backend"] == plain]
+        if theirs.empty:
+            continue
+        both = _jobs(ours).add_suffix("_ours").join(_jobs(theirs).add_suffix("_theirs"), how="inner").sort_index()
+        processes = {column: [[seconds] for seconds in both[column]] for column in both}
+        wall, cpu = (compare(processes[f"{clock}_ours"], processes[f"{clock}_theirs"]) for clock in ("wall", "cpu"))
+        extra = both["before_ours"] - both["before_theirs"]
+        pays = [
+            _epochs_to_pay(*row)
+            for row in zip(extra, both["wall_ours"], both["wall_theirs"], strict=True)
+            if isfinite(row[0])  # else no epoch is known to be steady
+        ]
+        found.append(_Pair(str(first["label"]), str(name), wall, cpu, pays, on_cpu=first["device"] == "cpu"))
     return found
 
 
-def _compare(both: Sequence[tuple[pd.DataFrame, pd.DataFrame]], column: str) -> Comparison:
-    ours, theirs = ([steady(pair[which])[column].tolist() for pair in both] for which in (0, 1))
-    return compare(ours, theirs)
+def _jobs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per round and seed: the median steady epoch in wall and in CPU seconds, and the seconds before the first one."""
+    steady = steady_of_each(frame, ["key"]).groupby("key")
+    jobs = frame.groupby("key")[["round", "seed"]].first()
+    jobs["wall"], jobs["cpu"] = steady["train_wall_seconds"].median(), steady["train_cpu_seconds"].median()
+    jobs["before"] = seconds_before_steady(frame)
+    return jobs.set_index(["round", "seed"])
 
 
-def _epochs_to_pay(ours: pd.DataFrame, theirs: pd.DataFrame) -> float | None:
-    """After how many epochs of one round; infinite if never, None where no epoch is known to be steady."""
-    own, other = (float(steady(job)["train_wall_seconds"].median()) for job in (ours, theirs))
-    extra = seconds_before_steady(ours) - seconds_before_steady(theirs)
-    if not isfinite(extra):
-        return None
+def _epochs_to_pay(extra: float, own: float, other: float) -> float:
+    """After how many epochs a round's variant has made up for what it took more before them; infinite if never."""
     # What the first epochs take beyond steady ones is in `extra`.
     return (break_even(extra, own, own, other) if own < other else None) or inf
 
