@@ -28,6 +28,7 @@ class PyTorch:
         self._model = Model(job.workload).to(self._device)
         self._loss = build_loss(job.workload)
         self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
+        self._update = self._optimizer.step
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # PyTorch's own layout is (n, channels, height, width); with one channel a CPU copies nothing.
@@ -54,7 +55,7 @@ class PyTorch:
             loss = self._loss(logits, self._labels.index_select(0, batch))
             self._optimizer.zero_grad()
             loss.backward()
-            self._optimizer.step()
+            self._update()
             total.add_(loss.detach(), alpha=len(batch))  # on the device: `.item()` would wait for every step
         return total.item() / len(order)
 

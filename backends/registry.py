@@ -131,18 +131,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             needs=("torch", "keras"),
             variables={"KERAS_BACKEND": "torch"},
         ),
-        "keras-torch-compiled": Entry(
-            title="Keras on PyTorch, model.fit, torch.compile",
-            adapter="backends.keras_torch_compiled:KerasTorchCompiled",
-            environment="torch",
-            granularity="fit",
-            needs=("torch", "keras"),
-            variables={"KERAS_BACKEND": "torch", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
-            compiled=True,
-            default=False,
-            variant_of="keras-torch",
-            changes="`jit_compile=True`",
-        ),
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch:PyTorch",
@@ -161,7 +149,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
             variant_of="pytorch",
-            changes="`model.compile()`; on CUDA, untested, in CUDA graphs and channels last",
+            changes="`torch.compile` of model and optimizer; on CUDA, untested, in CUDA graphs and channels last",
         ),
         "tensorflow": Entry(
             title="TensorFlow without Keras, an epoch in one function",

@@ -145,7 +145,10 @@ images, labels = np.zeros((64, 28, 28, 1), np.float32), np.zeros(64, np.int64)
 
 @pytest.mark.framework
 def test_what_is_called_compiled_is(environments):
-    """A `forward` of PyTorch's containers is skipped by the compiler, silently; flatten and linear are two calls."""
+    """A `forward` of PyTorch's containers is skipped by the compiler, silently.
+
+    Flatten and linear are two calls, the update nine; a second epoch compiles nothing anew.
+    """
     code = """
 from torch._dynamo.utils import counters
 from backends.pytorch_compiled import PyTorchCompiled
@@ -154,8 +157,11 @@ counters.clear()
 backend.load(images, labels)
 backend.train_epoch(np.arange(32))
 print(counters["stats"]["calls_captured"], counters["stats"]["unique_graphs"], backend.settings()["compiled"])
+counters.clear()
+backend.train_epoch(np.arange(64))
+print(counters["stats"]["unique_graphs"])
 """
-    assert answer(code, "pytorch-compiled", environments) == ["2", "1", "True"]
+    assert answer(code, "pytorch-compiled", environments) == ["11", "2", "True", "0"]
 
 
 @pytest.mark.framework

@@ -86,7 +86,7 @@ def test_gain_in_wall_and_cpu_time_and_break_even_are_told_of_each_variant():
     """Built 7 s longer, its first epoch 3 s longer than its steady ones; 1 s saved per epoch: paid after 10."""
     found = row(raced(12, variant=(4.0, 1.0, 1.0), cpu=3.0, build=9.0))
     assert (found["variant"], found["of"]) == ("pytorch-compiled", "pytorch")
-    assert found["what it changes"].startswith("`model.compile()`")
+    assert found["what it changes"].startswith("`torch.compile`")
     assert found["wall time, ratio"] == "0.50x (0.50 to 0.50) faster"
     assert found["CPU time, ratio"] == "1.50x (1.50 to 1.50) slower"
     assert found["pays for itself"] == "after 10 epochs"
