@@ -24,6 +24,11 @@ _NUMBERS = [
     *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
 ]
 CONTESTANT = [*CELL, "backend"]
+# Of these a run has few; kept once and numbered, they are grouped, chosen and written at a fraction of the cost.
+_NAMES = [
+    *("dataset", "data_checksum", "machine", "device", "device_name", "workload", "spec", "backend", "mode"),
+    *("status", "reason", "loss"),
+]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
@@ -39,7 +44,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     ordered = sorted(records, key=lambda record: (record.started, record.key))
     if not ordered:
         return pd.DataFrame()
-    jobs = _table(_job(record) for record in ordered)
+    jobs = _table(_job(record) for record in ordered).astype(dict.fromkeys(_NAMES, "category"))
     epochs = _table(_epoch(epoch) for record in ordered for epoch in record.epochs)
     epochs.index = jobs.index.repeat([len(record.epochs) for record in ordered])
     frame = jobs.join(epochs).reset_index(drop=True)
