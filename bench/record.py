@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -177,7 +177,11 @@ def write_record(folder: Path, record: Record) -> None:
     write_atomically(folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
-def read_record(path: Path) -> Record | None:
+def _decode(content: bytes) -> Record:
+    return msgspec.json.decode(content, type=Record)
+
+
+def read_record(path: Path, decode: Callable[[bytes], Record] = _decode) -> Record | None:
     """The record in a file; None where the file is damaged (half-written by another program, or cut off).
 
     Raises:
@@ -187,12 +191,15 @@ def read_record(path: Path) -> Record | None:
         content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
-    record = _decoded(content, Record)
-    found = record or _decoded(content, _Format)
-    if found is not None and found.format not in _READ:
-        age, cure = ("a newer", "update this one, or") if found.format > FORMAT else ("an older", "for a new run")
+    try:
+        record = decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        record = None
+    found = _format_of(content) if record is None else record.format
+    if found is not None and found not in _READ:
+        age, cure = ("a newer", "update this one, or") if found > FORMAT else ("an older", "for a new run")
         raise RunError(
-            f"{path}: format {found.format}",
+            f"{path}: format {found}",
             expected=f"format {FORMAT}",
             hint=f"it was written by {age} version of framework-bench: {cure} use another --run",
         )
@@ -245,16 +252,18 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     """
     if not (folder / "jobs").is_dir():
         raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")
-    share = _Shared()
+    from bench.stored import Decoder  # which is about what stands here
+
+    decode = Decoder().record
     records: list[Record] = []
     damaged: list[Path] = []
     for path in sorted((folder / "jobs").iterdir(), key=lambda path: path.name):
         if path.suffix == ".json" and not path.name.startswith("."):
-            record = read_record(path)
+            record = read_record(path, decode)
             if record is None:
                 damaged.append(path)
             else:
-                records.append(share(record))
+                records.append(record)
     return records, damaged
 
 
@@ -272,35 +281,8 @@ class _Format(Struct):
     format: int
 
 
-_Kind = TypeVar("_Kind")
-
-
-def _decoded(content: bytes, kind: type[_Kind]) -> _Kind | None:
+def _format_of(content: bytes) -> int | None:
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=_Format).format
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-class _Shared:
-    """Keeps what is equal in many records of a run once: a workload, a machine, versions and settings."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
-
-    def __call__(self, record: Record) -> Record:
-        startup = record.startup
-        if startup is not None:
-            startup = replace(startup, settings=self._dictionary(startup.settings))
-        return replace(
-            record,
-            job=replace(record.job, workload=self._kept.setdefault(record.job.workload, record.job.workload)),
-            data=self._kept.setdefault(record.data, record.data),
-            machine=self._kept.setdefault(record.machine, record.machine),
-            versions=self._dictionary(record.versions),
-            startup=startup,
-        )
-
-    def _dictionary(self, found: dict[str, _Kind]) -> dict[str, _Kind]:
-        same: dict[str, _Kind] = self._kept.setdefault(msgspec.json.encode(found), found)  # by its text: 1 equals True
-        return same
