@@ -91,7 +91,7 @@ def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
 
 def say(found: Calibration, rounds: int) -> str:
     """What it means for a table of so many rounds, in a sentence or two."""
-    alarms, trials = found.alarms
+    rounds, (alarms, trials) = min(rounds, EVERY_ROUND.last), found.alarms  # more do not count
     who = f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on {found.machine.name}"
     text = f"Noise ({who}): half of the rounds differ by more than {_percent(found.scatter)}"
     if trials:

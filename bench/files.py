@@ -8,9 +8,24 @@ from pathlib import Path
 
 from specs.errors import UserError
 
+_PIECE = 1 << 16  # bytes read at once: more than a record has, mostly
+
 
 class RunError(UserError):
     """A run's folder that cannot be read or written."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content, without the layers of `open`: of 100,000 small files they take more time than the kernel.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # O_BINARY: Windows
+    try:
+        return b"".join(iter(lambda: os.read(file, _PIECE), b""))
+    finally:
+        os.close(file)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

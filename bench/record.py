@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory, Job
 from bench.disturbance import Disturbance, say
 from bench.energy import Counter
-from bench.files import RunError, write_atomically
+from bench.files import RunError, read_bytes, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
 from specs.model import Workload
@@ -188,7 +188,7 @@ def read_record(path: Path, decode: Callable[[bytes], Record] = _decode) -> Reco
         RunError: the record was written by another version of this program, or the file cannot be opened.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
     try:

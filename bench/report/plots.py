@@ -183,7 +183,10 @@ def save(figure: Figure, path: Path) -> None:
     """Whole files only: several nodes may write one run's report."""
     figure.draw_without_rendering()  # this finds the layout
     figure.set_layout_engine(None)  # and it serves for both, as finding it takes as long as drawing
-    options: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+    options: dict[str, dict[str, Any]] = {
+        "png": {"dpi": 150, "pil_kwargs": {"compress_level": 3}},
+        "svg": {"metadata": {"Date": None}},
+    }
     for ending, chosen in options.items():
         content = io.BytesIO()
         figure.savefig(content, format=ending, **chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -22,6 +23,12 @@ MANY, FEW = 100_000, 300
 cpu_time = pytest.mark.benchmark(timer=time.process_time, group="cpu seconds")
 
 
+@pytest.fixture(autouse=True)
+def beside(benchmark):
+    """What else went on while it was measured stands beside the figures."""
+    benchmark.extra_info["load_average"] = os.getloadavg()[0]
+
+
 def children_cpu_seconds():
     """CPU time of all processes that we started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -31,7 +38,7 @@ def children_cpu_seconds():
 @pytest.fixture(scope="module")
 def count(pytestconfig):
     """How many records: as many as a large run has, if anything is measured at all."""
-    return FEW if pytestconfig.getoption("benchmark_disable") else MANY
+    return MANY if pytestconfig.getoption("benchmark_enable") else FEW
 
 
 @pytest.fixture(scope="module")
