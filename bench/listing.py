@@ -17,15 +17,15 @@ def listing(_: argparse.Namespace) -> int:
     environments = Environments()
     print("suites")
     for name in names(SUITES):
-        print(f"  {name:<18} {find_suite(name).title}")
+        print(f"  {name:<22} {find_suite(name).title}")
     print("workloads")
     for name in names(WORKLOADS):
-        print(f"  {name:<18} {find_workload(name).title}")
+        print(f"  {name:<22} {find_workload(name).title}")
     print("backends")
     for name, backend in BACKENDS.items():
         there = environments.python(backend.environment) is not None
         note = "" if there else f"  (not installed: bench environment create {backend.environment})"
-        print(f"  {name:<18} {backend.title}{note}")
+        print(f"  {name:<22} {backend.title}{note}")
     print(f"data sets\n  {', '.join(DATASETS)}")
     devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
     print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
