@@ -46,6 +46,7 @@ def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways(
 
 def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
     frame = rounds(30, pytorch=1.0, jax=1.0)
+    frame["status"] = frame["status"].astype(str)
     frame.loc[(frame["round"] == 3) & (frame["backend"] == "jax"), "status"] = "failed"
     [_, _, table] = ratio_blocks(frame)
     assert table.rows[0][3].endswith("same")

@@ -61,11 +61,11 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
 
 def _contestants(frame: pd.DataFrame) -> pd.Series:
     """The backend, with device, threads and machine where there are several."""
-    names = frame["backend"]
+    names = frame["backend"].astype(str)
     columns = {"site": " {}"} if "site" in frame else {"device": " {}", "threads": " {} threads", "machine": " {}"}
     for column, text in columns.items():
         if frame[column].nunique() > 1:
-            names = names + frame[column].map(text.format)
+            names += frame[column].astype(str).map(text.format)
     return names
 
 

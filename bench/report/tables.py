@@ -170,11 +170,11 @@ def is_busy(summary: pd.DataFrame) -> bool:
 
 def label(summary: pd.DataFrame) -> pd.Series:
     """A row's workload by name, and what tells it apart where one name was run in several ways."""
-    names = summary["workload"]
+    names = summary["workload"].astype(str)
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
-        ways = summary.groupby("workload")[column].transform("nunique")
+        ways = summary.groupby("workload", observed=True)[column].transform("nunique")
         if (ways > 1).any():
-            names = names + summary[column].map(text.format).where(ways > 1, "")
+            names += summary[column].astype(str).map(text.format).where(ways > 1, "")
     return names
 
 
