@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -84,14 +85,17 @@ def test_records_of_several_machines_name_them_all():
     assert len({one["fullname"] for one in found["benchmarks"]}) == 2
 
 
-def test_commas_are_where_pandas_puts_them():
+def test_commas_are_where_pandas_puts_them_and_numbers_are_read_as_what_they_were():
     frame = pd.DataFrame(
         {
             "text": ['a "b", c', None, "line\nbreak", ""],
-            "number": [1e-7, float("nan"), 0.1 + 0.2, 100.0],
+            "number": [1.5e-7, float("nan"), 0.1 + 0.2, 100.0],
+            "endless": [float("inf"), -1.0, float("nan"), 2.5],
             "whole": [1, 2, 3, 10**12],
             "mixed": [None, True, "x", 2.5],
             "a,b": [True, False, True, True],
         }
     )
-    assert comma_separated(frame) == frame.to_csv(index=False).encode()
+    written = comma_separated(frame)
+    assert written == frame.to_csv(index=False).replace("1.5e-07", "1.5e-7").encode()
+    pd.testing.assert_series_equal(pd.read_csv(io.BytesIO(written))["number"], frame["number"], check_exact=True)

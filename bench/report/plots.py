@@ -53,8 +53,11 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
     }
     with mpl.rc_context(STYLE):
         save(_curves(ok), folder / "curves")
+        counted = pd.concat([steady(rows) for _, rows in ok.groupby([*_FACET, "contestant"], sort=False)])
+        if counted.empty:  # every round was disturbed or failed in another backend
+            return ["curves"]
         for name, (title, values, text) in bars.items():
-            save(_bars(ok, title, values, text), folder / name)
+            save(_bars(counted, title, values, text), folder / name)
     return ["curves", *bars]
 
 
@@ -113,7 +116,14 @@ def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[
 def _bars(
     frame: pd.DataFrame, title: str, values: Callable[[pd.DataFrame], pd.Series], text: Callable[[float], str]
 ) -> Figure:
-    """Per workload a panel, per contestant a bar at the median of its epochs, and epochs as dots: see `_dots`."""
+    """Per workload a panel, per contestant a bar at the median of its epochs, and epochs as dots: see `_dots`.
+
+    Args:
+        frame: the epochs that count.
+        title: of what is shown, with its unit.
+        values: makes it from an epoch's row.
+        text: writes one.
+    """
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
     contestants = list(frame["contestant"].unique())
     figure = Figure(figsize=(9, 0.8 + len(facets) * (0.55 + 0.34 * len(contestants))), layout="constrained")
@@ -136,7 +146,7 @@ def _panel(
 ) -> None:
     rows = {str(name): rows for name, rows in facet.groupby("contestant", sort=False)}
     for position, (contestant, own) in enumerate(rows.items()):
-        measured = values(steady(own)).dropna()
+        measured = values(own).dropna()
         if measured.empty:
             continue
         middle = measured.median()
