@@ -101,15 +101,10 @@ class ReadsTooFew(Reference):
 
 
 class TakesATenthLonger(Reference):
-    """No fault: the planted slowdown that comparisons have to find."""
+    """No fault: a planted slowdown that comparisons have to find. A tenth more steps; spinning would overshoot."""
 
     def train_epoch(self, order, masks=None):
-        began = time.perf_counter()
-        loss = super().train_epoch(order, masks)
-        end = began + 1.1 * (time.perf_counter() - began)
-        while time.perf_counter() < end:
-            pass
-        return loss
+        return super().train_epoch(np.append(order, order[: len(order) // 10]))
 
 
 class SkipsTheProduct(ReferenceEngine):
