@@ -75,4 +75,6 @@ def perf(session: nox.Session) -> None:
         *("--benchmark-save=speed", "--benchmark-save-data", "--benchmark-columns=min,median,max,rounds"),
         *session.posargs,
     )
-    session.run("python", "-m", "pytest_benchmark", "--storage=results/speed", "compare", "--columns=min,median,max,rounds")
+    session.run(
+        "python", "-m", "pytest_benchmark", "--storage=results/speed", "compare", "--columns=min,median,max,rounds"
+    )
