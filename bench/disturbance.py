@@ -167,7 +167,7 @@ def _gpu_state(uuid: str) -> tuple[int | None, bool | None]:
     def ask(name: str) -> Any:
         try:
             return getattr(pynvml, name)(handle)
-        except pynvml.NVMLError:
+        except (pynvml.NVMLError, AttributeError):  # this GPU, or this driver's package, does not tell
             return None
 
     processes = ask("nvmlDeviceGetComputeRunningProcesses")
