@@ -25,8 +25,8 @@ from bench.environments import Environments
 from bench.machine import this_machine
 from bench.process import Limits
 from bench.progress import ProgressDisplay
-from bench.record import claim_run, read_run
 from bench.runner import make_tasks, run_tasks
+from bench.runs import claim_run, read_run
 from specs.loading import find_workload
 
 _PREFERRED = "pytorch"  # starts fast, and has no compiler of its own whims

@@ -16,7 +16,7 @@ from bench.data import DataSet
 from bench.environments import Environments
 from bench.machine import this_machine
 from bench.reading import write_run_report
-from bench.record import claim_run
+from bench.runs import claim_run
 from bench.sources import DataError, Places
 from specs.errors import UserError
 from specs.loading import find_workload

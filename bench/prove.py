@@ -23,8 +23,9 @@ from bench.measure import monotonic_seconds, utc
 from bench.process import Task, end_unseen, files_of, run_worker
 from bench.proof import FOLDER, FORMAT, Proof, checks_checksum, say, write_proof
 from bench.proving import Assignment, Line, Proven, Settled
-from bench.record import End, claim, contestant, read_lines
+from bench.record import End, contestant, read_lines
 from bench.report.proofs import print_proofs
+from bench.runs import claim
 from bench.sources import Places
 from specs.errors import UserError
 from specs.loading import find_workload

@@ -21,8 +21,9 @@ from bench.imported import checksum_of
 from bench.machine import this_machine
 from bench.plan import Contest, Options, PlanError, make_jobs
 from bench.process import DataTask, Limits
-from bench.record import Line, claim, claim_run, read_lines, read_record, read_run, write_record
+from bench.record import Line, read_lines, read_record, write_record
 from bench.runner import make_tasks, run_tasks
+from bench.runs import claim, claim_run, read_run
 from conftest import make_job
 from specs.loading import find_suite, find_workload
 

@@ -16,10 +16,11 @@ from bench.environments import PROJECT, entry
 from bench.machine import this_machine
 from bench.plan import Contest, Options, make_jobs
 from bench.process import Limits
-from bench.record import read_run
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import epochs_frame
+from bench.report.summary import summarise
 from bench.report.tables import print_table
 from bench.runner import make_tasks, run_tasks
+from bench.runs import read_run
 from conftest import FRAMEWORKS, make_job
 from specs.loading import find_suite, find_workload
 from test_ends import Watcher

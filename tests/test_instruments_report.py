@@ -8,13 +8,15 @@ from test_report import make_record
 
 from backends.contract import DeviceMemory
 from bench.energy import Counter
-from bench.record import read_run, write_record
+from bench.record import write_record
 from bench.report.document import Items, Table, Text
 from bench.report.energy import energy_blocks
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import epochs_frame
 from bench.report.memory import allocator_peak, device_peak, memory_notes
 from bench.report.page import write_report
+from bench.report.summary import summarise
 from bench.report.words import joules, three_digits, watts
+from bench.runs import read_run
 
 RAPL = Counter(name="RAPL: package-0", window_seconds=0.05)
 NVML = Counter(name="NVML: the whole GPU board", window_seconds=5.0)

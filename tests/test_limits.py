@@ -21,9 +21,10 @@ from bench.machine import this_machine
 from bench.process import Task
 from bench.record import write_record
 from bench.report.document import Plot, Table, Text, to_markdown
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import epochs_frame
 from bench.report.limits import limit_blocks
 from bench.report.page import write_report
+from bench.report.summary import summarise
 from bench.report.tables import groups
 from bench.report.words import rate, share
 from conftest import make_job

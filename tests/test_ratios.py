@@ -6,8 +6,9 @@ import numpy as np
 from test_report import make_record
 
 from bench.report.document import Table
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import epochs_frame
 from bench.report.ratios import pairs_of, ratio_blocks, unsure
+from bench.report.summary import summarise
 from bench.report.tables import groups, mark_unsure
 
 

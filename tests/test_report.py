@@ -13,14 +13,16 @@ from bench.environments import PROJECT
 from bench.files import RunError
 from bench.machine import Load, this_machine
 from bench.measure import Phase
-from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, read_run, write_record
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, write_record
 from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
-from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.frame import epochs_frame, newest
 from bench.report.native import native_blocks
 from bench.report.overview import accuracy_overview
 from bench.report.page import fill_table
+from bench.report.summary import summarise
 from bench.report.tables import label, notes, print_table
 from bench.report.words import gigabytes, per_second, percent, points, seconds
+from bench.runs import read_run
 from conftest import make_job
 from specs.loading import find_suite, find_workload
 

@@ -17,8 +17,9 @@ from bench.disturbance import Disturbance, Watch, say, which_count
 from bench.machine import allowed_cpus
 from bench.plan import Contest, Options, make_cells, make_jobs, make_round
 from bench.record import disturbed
-from bench.report.frame import epochs_frame, summarise
+from bench.report.frame import epochs_frame
 from bench.report.ratios import pairs_of, ratio_blocks
+from bench.report.summary import summarise
 from bench.report.tables import notes
 from bench.rounds import Goal, widest
 from bench.runner import run_rounds

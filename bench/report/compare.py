@@ -17,9 +17,10 @@ from bench.record import Record
 from bench.report import tables, words
 from bench.report.disturbed import say_disturbed
 from bench.report.document import Block, Heading, Items, Plot, Table, Text
-from bench.report.frame import CELL, epochs_frame, summarise
+from bench.report.frame import CELL, epochs_frame
 from bench.report.page import CAPTIONS, MACHINE_COLUMNS, machine_cells, records_of, write_document
 from bench.report.plots import write_plots
+from bench.report.summary import summarise
 
 # What must be equal for two sites to stand in one row.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]

@@ -1,11 +1,10 @@
-"""Records to one tidy frame, a row per epoch; and the frame to one row per contestant, from which tables are made."""
+"""Records to one tidy frame, a row per epoch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from functools import cache
-from math import nan
 from typing import Any
 
 import msgspec
@@ -13,8 +12,7 @@ import pandas as pd
 
 from bench.record import Epoch, Record, contestant, disturbed, meaning
 from bench.report.disturbed import counted
-from bench.report.startup import warm_up_seconds, warm_ups
-from bench.timing import own_time
+from bench.report.startup import warm_ups
 from specs.model import Workload
 from specs.scaling import narrowed
 from specs.shapes import infer_shapes
@@ -66,30 +64,6 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     frame = frame.astype(dict.fromkeys(_NUMBERS, float))
     frame["warm_up_epochs"], frame["counts"] = warm_ups(frame, CONTESTANT), counted(frame, CELL)
     return frame
-
-
-def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per contestant, over its jobs that ended ok (`ok_jobs` of `jobs`).
-
-    accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
-    over all steady epochs (all after the warm-up, see `bench.steady`; the first where there is only one);
-    epoch_seconds_sure_low and _high are the interval of 95 % over processes, where there are enough of them;
-    times_fastest divides it by the fastest matched contestant's of the same cell. A workload's rows stand together.
-    """
-    rows = [
-        {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
-        for key, group in frame.groupby(CONTESTANT, sort=False)
-    ]
-    summary = pd.DataFrame(rows)
-    first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
-    summary = summary.sort_values("workload", key=lambda names: names.map(first), kind="stable", ignore_index=True)
-    # Of the matched contestants, where there are any: what is native stands beside them.
-    matched = summary["epoch_seconds"].where(summary["mode"] == "matched")
-    fastest, any_fastest = (
-        summary.assign(of=of).groupby(CELL)["of"].transform("min") for of in (matched, summary["epoch_seconds"])
-    )
-    summary["times_fastest"] = summary["epoch_seconds"] / fastest.fillna(any_fastest)
-    return summary
 
 
 def steady(group: pd.DataFrame) -> pd.DataFrame:
@@ -182,86 +156,6 @@ def _epoch(record: Record, epoch: Epoch) -> dict[str, Any]:
         "predict_wall_seconds": epoch.prediction.wall_seconds,
         "predict_cpu_seconds": epoch.prediction.cpu_seconds,
         "predict_peak_rss_bytes": epoch.prediction.peak_rss_bytes,
-    }
-
-
-def _summary(group: pd.DataFrame) -> dict[str, Any]:
-    """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
-    ok = group[group["status"] == "ok"]
-    jobs = group.drop_duplicates("key")
-    counts = {
-        "jobs": len(jobs),
-        "ok_jobs": int((jobs["status"] == "ok").sum()),
-        "seeds": ok["seed"].nunique(),
-        "rounds": ok["round"].nunique(),
-        "device_name": group["device_name"].iloc[0],
-        "course_accuracy": group["course_accuracy"].iloc[0],
-        "target_accuracy": group["target_accuracy"].iloc[0],
-        "test_examples": group["test_examples"].iloc[0],
-        "train_examples": group["train_examples"].iloc[0],
-        "load_average": group["load_average"].max(),
-        "mode": group["mode"].iloc[0],
-        "inputs_seconds": group["inputs_wall_seconds"].median(),
-        "compiled": None if ok.empty else ok["compiled"].iloc[0],
-        "optimizer": None if ok.empty else ok["optimizer"].iloc[0],
-    }
-    last = ok[ok["epoch"] == ok["epochs"]]
-    epochs = steady(ok)
-    seconds = epochs["train_wall_seconds"].median()
-    predict_seconds = epochs["predict_wall_seconds"].median()
-    own = own_time([[seconds] for seconds in epochs.groupby("key")["train_wall_seconds"].median()])
-    first = ok[ok["epoch"] == 1]
-    startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
-    return {
-        **counts,
-        **_to_target(ok, len(jobs)),
-        "status": jobs.iloc[0]["status"] if ok.empty else "ok",
-        "reason": jobs.iloc[0]["reason"] if ok.empty else "",
-        "test_accuracy": last["test_accuracy"].mean(),
-        "test_accuracy_low": last["test_accuracy"].min(),
-        "test_accuracy_high": last["test_accuracy"].max(),
-        "test_loss": last["test_loss"].mean(),
-        "train_accuracy": last["train_accuracy"].mean(),
-        "epoch_seconds": seconds,
-        "epoch_seconds_sure_low": nan if own.low is None else own.low,
-        "epoch_seconds_sure_high": nan if own.high is None else own.high,
-        "epoch_seconds_low": epochs["train_wall_seconds"].min(),
-        "epoch_seconds_high": epochs["train_wall_seconds"].max(),
-        "epoch_cpu_seconds": epochs["train_cpu_seconds"].median(),
-        "steady_epochs": len(epochs),
-        "train_examples_per_second": counts["train_examples"] / seconds,
-        "predict_examples_per_second": counts["test_examples"] / predict_seconds,
-        "startup_seconds": startup.median(),
-        "import_seconds": first["import_wall_seconds"].median(),
-        "build_seconds": first["build_wall_seconds"].median(),
-        "load_seconds": first["load_wall_seconds"].median(),
-        "first_epoch_seconds": first["train_wall_seconds"].median(),
-        "warm_up_epochs": ok["warm_up_epochs"].max(),
-        "warm_up_seconds": warm_up_seconds(ok).median(),
-        "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
-        "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
-        "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
-        "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
-        "allocator_began_anew": bool((ok["allocator_began_anew"] == True).all()),  # noqa: E712 - None is not True
-        "device_peak_bytes": ok["device_peak_bytes"].max(),
-        "device_peak_by": "device" if (ok["device_peak_by"] == "device").any() else "process",
-    }
-
-
-def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
-    """Training seconds and epochs until the spec's target was first reached: medians, where every job reached it.
-
-    With a job that never did, or did not end ok, a median of the others would flatter; `target_jobs` says how many did.
-    """
-    epochs = ok.sort_values(["key", "epoch"])
-    seconds = epochs.groupby("key")["train_wall_seconds"].cumsum()
-    reached = epochs.assign(seconds=seconds)[epochs["test_accuracy"] >= epochs["target_accuracy"]]
-    first = reached.drop_duplicates("key")
-    all_did = not first.empty and len(first) == jobs
-    return {
-        "target_jobs": len(first),
-        "seconds_to_target": first["seconds"].median() if all_did else float("nan"),
-        "epochs_to_target": first["epoch"].median() if all_did else float("nan"),
     }
 
 

@@ -70,7 +70,7 @@ def limit_blocks(
     """Every engine's limits, a row per workload and backend, the roofline, and the findings; nothing without limits.
 
     Args:
-        group: see `frame.summarise`; the rows of one of `tables.groups`.
+        group: see `summary.summarise`; the rows of one of `tables.groups`.
         frame: see `frame.epochs_frame`; the rows of the same.
         records: the run's.
         limits: the run's.

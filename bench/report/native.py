@@ -27,7 +27,7 @@ def native_blocks(summary: pd.DataFrame) -> list[Block]:
     """A row per workload and backend that ran in both modes; nothing where none did.
 
     Args:
-        summary: see `frame.summarise`; the rows of one of `tables.groups`.
+        summary: see `summary.summarise`; the rows of one of `tables.groups`.
     """
     ok = summary[summary["status"] == "ok"]
     rows = []

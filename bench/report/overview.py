@@ -15,7 +15,7 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
     """A row per workload, a column per backend: the last epoch's accuracy, mean over seeds and its range.
 
     Args:
-        summary: see `frame.summarise`.
+        summary: see `summary.summarise`.
         wanted: workloads that are listed even where there is no record of them, in this order, before the others.
     """
     summary = summary.assign(label=label(summary))

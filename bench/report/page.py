@@ -14,21 +14,23 @@ from bench.files import RunError, write_atomically
 from bench.limits import read_limits
 from bench.machine import Machine
 from bench.proof import Proof
-from bench.record import Record, contestant, read_run
+from bench.record import Record, contestant
 from bench.report import overview, tables, words
 from bench.report.comma_separated import comma_separated
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.energy import energy_blocks
 from bench.report.equality import equality_blocks
 from bench.report.fairness import fairness_blocks, proof_line
-from bench.report.frame import epochs_frame, newest, summarise
+from bench.report.frame import epochs_frame, newest
 from bench.report.limits import limit_blocks
 from bench.report.memory import memory_notes
 from bench.report.native import native_blocks
 from bench.report.plots import write_plots
 from bench.report.ratios import Pair, pairs_of, ratio_blocks, unsure
 from bench.report.scaling import write_scaling
+from bench.report.summary import summarise
 from bench.report.tuned import tuned_blocks
+from bench.runs import read_run
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000 training examples"

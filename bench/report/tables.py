@@ -118,7 +118,7 @@ def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataF
     """The summary with a column `unsure`: whether nobody can say that a row and the fastest of its cell differ.
 
     Args:
-        summary: see `frame.summarise`.
+        summary: see `summary.summarise`.
         unsure: by table, see `ratios.unsure`.
     """
     marked = set()
@@ -136,7 +136,7 @@ def print_table(
     """The short table on the terminal, within 80 columns, the noise of its place under it; then what failed.
 
     Args:
-        summary: see `frame.summarise`.
+        summary: see `summary.summarise`.
         frame: see `frame.epochs_frame`.
         noise: by machine, device and threads.
         console: where to.

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from bench.environments import PROJECT
-from bench.record import Record, read_record, read_run, write_record
+from bench.record import Record, read_record, write_record
 from bench.report.frame import epochs_frame
+from bench.runs import read_run
 from records import make_records, write_records
 from specs.loading import find_workload
 from specs.shapes import infer_shapes

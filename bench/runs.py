@@ -1,0 +1,75 @@
+"""Runs on disk: a folder with a record per job, which one process of a machine holds while it writes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.files import RunError, write_atomically
+from bench.record import Record, read_record
+from bench.stored import Decoder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
+
+
+@contextlib.contextmanager
+def claim_run(folder: Path, machine: str) -> Iterator[None]:
+    """Hold a run's folder for this process, see `claim`.
+
+    Raises:
+        RunError: the folder cannot be written, holds records of another version, or another process holds it.
+    """
+    with claim(folder / "jobs", machine):
+        read_run(folder)
+        yield
+
+
+@contextlib.contextmanager
+def claim(folder: Path, machine: str) -> Iterator[None]:
+    """Hold a folder for this process: two on one machine would do each job twice, and mix what they tell.
+
+    Other machines may write to the same folder: the machine is part of a record's key.
+
+    Raises:
+        RunError: the folder cannot be written, or another process holds it.
+    """
+    path = folder / f".{machine}.lock"
+    write_atomically(path.with_suffix(".probe"), b"")
+    path.with_suffix(".probe").unlink(missing_ok=True)
+    with path.open("w") as file:
+        try:
+            if fcntl is not None:  # the lock ends with the process, however it ends
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            problem = f"{folder}: another `bench` on this machine is writing to it"
+            raise RunError(
+                problem, expected="one at a time", hint="wait for it; a run may take another --run"
+            ) from None
+        except OSError:  # a file system without locks: nobody is refused there
+            pass
+        yield
+
+
+def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
+    """All records of a run (its `jobs` folder), sorted by key, and the files that were damaged and left out.
+
+    Raises:
+        RunError: there is no such run; a record is from another version.
+    """
+    if not (folder / "jobs").is_dir():
+        raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")
+    decode = Decoder().record
+    records: list[Record] = []
+    damaged: list[Path] = []
+    for path in sorted((folder / "jobs").iterdir(), key=lambda path: path.name):
+        if path.suffix == ".json" and not path.name.startswith("."):
+            record = read_record(path, decode)
+            if record is None:
+                damaged.append(path)
+            else:
+                records.append(record)
+    return records, damaged
