@@ -72,7 +72,7 @@ def perf(session: nox.Session) -> None:
     install_frameworks(session)
     session.run(
         *("pytest", "tests/perf", "--benchmark-enable", "--benchmark-only", "--benchmark-storage=results/speed"),
-        *("--benchmark-save=speed", "--benchmark-save-data", "--benchmark-columns=min,median,max,rounds"),
+        *("--benchmark-save=speed", "--benchmark-columns=min,median,max,rounds"),
         *session.posargs,
     )
     session.run(
