@@ -15,8 +15,8 @@ from bench.calibration import (
     Calibration,
     calibrate,
     needed,
-    read_calibrations,
     say,
+    say_visible,
     write_calibration,
 )
 from bench.choices import choose_backends, choose_devices, choose_threads
@@ -40,17 +40,16 @@ def command(options: argparse.Namespace) -> int:
     if options.backend is None:
         backends = (_PREFERRED if _PREFERRED in backends else backends[0],)
     workload = find_workload(options.workload)
-    found = data.materialise(options.dataset or data.FALLBACK, workload.input, places_of(options))
+    images = data.materialise(options.dataset or data.FALLBACK, workload.input, places_of(options))
     chosen = plan.Options(
         backends=backends,
         devices=choose_devices(options.device, machine),
         threads=choose_threads(options.threads),
         seeds=(0,),
         rounds=2 * options.rounds,  # of a single contestant: two in a row are a round of two
-        epochs=options.epochs,
         modes=options.mode,
     )
-    contest = plan.Contest(workload=workload, data=found, epochs=options.epochs)
+    contest = plan.Contest(workload=workload, data=images, epochs=options.epochs)
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=1)  # accuracy is no matter here
     folder = options.results / FOLDER
     with claim_run(folder, machine.name):
@@ -60,11 +59,12 @@ def command(options: argparse.Namespace) -> int:
         with ProgressDisplay(Console(stderr=True)) as display:
             display.planned(tasks)
             records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
-        for made in calibrate(read_run(folder)[0]):
+        found = calibrate(read_run(folder)[0])
+        for made in found:
             write_calibration(made, folder)
-    keys = {made.key for made in calibrate(records)}
-    for made in read_calibrations([folder]):
-        if made.key in keys:
+    asked = {made.key for made in calibrate(records)}
+    for made in found:
+        if made.key in asked:
             _show(made, Console())
     return 0 if all(record.status == "ok" for record in records) else 1
 
@@ -80,4 +80,4 @@ def _show(found: Calibration, console: Console) -> None:
         table.add_row(f"{100 * difference:g} %", *("more than 200" if n is None else str(n) for n in (wall, cpu)))
     console.print(table)
     for rounds in _ROUNDS:
-        console.print(say(found, rounds).rpartition(". ")[2], highlight=False, markup=False)
+        console.print(say_visible(found, rounds), highlight=False, markup=False)

@@ -91,18 +91,23 @@ def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
 
 def say(found: Calibration, rounds: int) -> str:
     """What it means for a table of so many rounds, in a sentence or two."""
-    rounds, (alarms, trials) = min(rounds, EVERY_ROUND.last), found.alarms  # more do not count
+    alarms, trials = found.alarms
     who = f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on {found.machine.name}"
     text = f"Noise ({who}): half of the rounds differ by more than {_percent(found.scatter)}"
     if trials:
         low, high = (_percent(share) for share in share_interval(alarms, trials))
         text += f"; {alarms} of {trials} comparisons named a faster one ({low} to {high})"
-    visible = smallest_visible_difference(found.wall, rounds, VERDICT_LEVEL)
+    return f"{text}. {say_visible(found, rounds)}"
+
+
+def say_visible(found: Calibration, rounds: int) -> str:
+    """What difference so many rounds show, in a sentence."""
     if rounds < SHORT:
-        return f"{text}. No difference is sure in fewer than {SHORT} rounds."
+        return f"No difference is sure in fewer than {SHORT} rounds."
+    visible = smallest_visible_difference(found.wall, min(rounds, EVERY_ROUND.last), VERDICT_LEVEL)
     if visible is None:
-        return f"{text}. After {rounds} rounds no difference is found for sure."
-    return f"{text}. After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
+        return f"After {rounds} rounds no difference is found for sure."
+    return f"After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
 
 
 def needed(found: Calibration) -> list[tuple[float, int | None, int | None]]:

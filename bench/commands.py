@@ -46,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
         threads=choose_threads(options.threads),
         seeds=options.seeds,
         rounds=options.rounds,
-        epochs=options.epochs,
         modes=options.mode,
     )
     say_without_native(chosen.backends, chosen.modes)

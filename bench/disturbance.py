@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from msgspec import Struct
 
 from bench.measure import cpu_seconds, monotonic_seconds
+from bench.nvml import open_gpu
 
 try:
     import resource
@@ -41,7 +43,7 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     Attributes:
         other_cpu: share of the job's CPUs (0..1) that other processes used, from the worker's start to its end.
         steal: the same share that a virtual machine's host gave to others.
-        frequency: the lowest sample of the CPUs' mean clock, by the highest.
+        frequency: the clock of the job's fastest CPU, the median of its samples by the highest.
         gpu_processes: the most processes at once on the job's GPU besides its own.
         gpu_throttled: whether that GPU was slowed down by heat or for lack of power.
     """
@@ -79,7 +81,7 @@ def which_count(disturbed: Sequence[bool]) -> list[bool]:
 
 
 class Watch:
-    """Looks at the machine from a job's start to its end; a look costs about 0.2 ms.
+    """Looks at the machine from a job's start to its end.
 
     Args:
         cpus: the job's, by number.
@@ -87,7 +89,10 @@ class Watch:
     """
 
     def __init__(self, cpus: Sequence[int], gpu: str | None) -> None:
-        self._cpus, self._gpu = list(cpus), gpu
+        self._cpus = list(cpus)
+        self._nvml: Any
+        self._gpu: Any
+        self._nvml, self._gpu = open_gpu(gpu) if gpu else (None, None)
         self._began, self._own = monotonic_seconds(), _own_seconds()
         self._busy, self._steal = _busy_seconds(self._cpus)
         self._clocks: list[float] = []
@@ -96,14 +101,17 @@ class Watch:
 
     def look(self) -> None:
         """Sample what has no counter: clocks, and who is on the GPU."""
-        clock = _mean_clock()
+        clock = _clock(self._cpus)
         if clock:
             self._clocks.append(clock)
-        if self._gpu is not None:
-            processes, throttled = _gpu_state(self._gpu)
-            if processes is not None:
-                self._processes = max(self._processes or 0, processes)
-            self._throttled = throttled if self._throttled is None else self._throttled or bool(throttled)
+        if self._nvml is None:
+            return
+        processes = _ask(self._nvml, self._gpu, "nvmlDeviceGetComputeRunningProcesses")
+        if processes is not None:
+            self._processes = max(self._processes or 0, len(processes))
+        reasons = _ask(self._nvml, self._gpu, "nvmlDeviceGetCurrentClocksThrottleReasons")
+        if reasons is not None:
+            self._throttled = bool(self._throttled or reasons & _THROTTLING)
 
     def end(self) -> Disturbance:
         """To be called once the job's processes have ended, so that their CPU time is known to be ours."""
@@ -117,7 +125,7 @@ class Watch:
         return Disturbance(
             other_cpu=others,
             steal=taken,
-            frequency=min(self._clocks) / max(self._clocks) if self._clocks else None,
+            frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
             gpu_processes=None if self._processes is None else max(0, self._processes - 1),  # one is the job's own
             gpu_throttled=self._throttled,
         )
@@ -145,34 +153,19 @@ def _busy_seconds(cpus: Sequence[int]) -> tuple[float | None, float | None]:
     return used, None if None in stolen else sum(filter(None, stolen))
 
 
-def _mean_clock() -> float | None:
+def _clock(cpus: Sequence[int]) -> float | None:
+    """The highest clock of these CPUs, in MHz: those that idle are slow on purpose."""
     import psutil  # see machine.this_machine
 
-    with contextlib.suppress(OSError, AttributeError, NotImplementedError):
-        clock = psutil.cpu_freq()
-        return clock.current if clock else None
+    with contextlib.suppress(OSError, AttributeError, NotImplementedError):  # not every system tells
+        clocks = psutil.cpu_freq(percpu=True)
+        return max((clocks[number].current for number in cpus if number < len(clocks)), default=None)
     return None
 
 
-def _gpu_state(uuid: str) -> tuple[int | None, bool | None]:
-    """How many processes compute on a GPU, ours among them, and whether it is throttled."""
+def _ask(nvml: Any, gpu: Any, name: str) -> Any:
+    """What NVML says of a GPU; None where it does not, as in a container, or knows no such question."""
     try:
-        import pynvml  # only the parent has it, and only GPU jobs need it
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-    except Exception:  # noqa: BLE001 - no package, no driver, or not ours to see
-        return None, None
-
-    def ask(name: str) -> Any:
-        try:
-            return getattr(pynvml, name)(handle)
-        except (pynvml.NVMLError, AttributeError):  # this GPU, or this driver's package, does not tell
-            return None
-
-    processes = ask("nvmlDeviceGetComputeRunningProcesses")
-    reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons")
-    return (
-        None if processes is None else len(processes),
-        None if reasons is None else bool(reasons & _THROTTLING),
-    )
+        return getattr(nvml, name)(gpu)
+    except (nvml.NVMLError, AttributeError):
+        return None

@@ -7,9 +7,7 @@ without a wrong result; the last timed chain of every size is computed again, in
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from backends.contract import Job, Unsupported
+from backends.contract import Job
 from backends.limits import Engine
 from bench import measure
-from bench.record import End, Setting, Status
+from bench.record import End, Setting
+from bench.telling import Tell, tell_all
 from bench.trials import OPERATIONS, OperationName, Trial
-from bench.worker import one_line
 
 # A size is tried if one operation should take no longer, and for about this long; rates grow no more by then.
 _LONGEST_SECONDS = 0.3
@@ -129,28 +127,14 @@ def _nothing() -> None:
 def main(assignment_path: str, lines_path: str) -> None:
     """Do the assignment; what cannot be done is told too."""
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
-    with Path(lines_path).open("ab", buffering=0) as file:
 
-        def tell(line: Line) -> None:
-            file.write(msgspec.json.encode(line) + b"\n")
+    def work(_tell: Tell) -> Iterator[Settled | Reached]:
+        module, _, name = assignment.engine.partition(":")
+        engine: Engine = getattr(importlib.import_module(module), name)(assignment.job)
+        yield Settled(settings=dict(engine.settings()), value_bytes=engine.value_bytes)
+        yield from reach(engine, measure.Clock())
 
-        status: Status = "ok"
-        reason = details = ""
-        parent = os.getppid()
-        try:
-            module, _, name = assignment.engine.partition(":")
-            engine: Engine = getattr(importlib.import_module(module), name)(assignment.job)
-            tell(Settled(settings=dict(engine.settings()), value_bytes=engine.value_bytes))
-            for found in reach(engine, measure.Clock()):
-                tell(found)
-                if os.getppid() != parent:
-                    return  # nobody is left to read what we tell
-        except Unsupported as error:
-            status, reason = "unsupported", str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the end is a record
-            status, reason, details = "failed", one_line(error), traceback.format_exc()
-        cpu = measure.cpu_seconds()
-        tell(End(status=status, reason=reason, traceback=details, cpu_seconds=cpu, device_memory=None))
+    tell_all(lines_path, work)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from bench.imported import checksum_of
 from bench.limiting import Assignment, Line, Reached, Settled
 from bench.machine import Machine
 from bench.measure import monotonic_seconds, utc
-from bench.process import DataTask, Task, end_unseen, files_of, run_worker
-from bench.record import End, Setting, Status, read_lines
+from bench.process import DataTask, Task, files_of, run_worker
+from bench.record import Setting, Status
 from bench.trials import OperationName
 
 FORMAT = 1
@@ -103,18 +103,13 @@ def measure_limits(task: Task, folder: Path, machine: Machine) -> EngineLimits:
     place = folder / FOLDER
     files, started, began = files_of(task, place), utc(), monotonic_seconds()
 
-    def look() -> bool:
-        return any(isinstance(line, End) for line in read_lines(files.lines, Line))
-
-    content = msgspec.json.encode(Assignment(job=task.job, engine=task.adapter))
+    assignment = Assignment(job=task.job, engine=task.adapter)
     try:
-        ended = run_worker("bench.limiting", task, content, files, machine, _TIMEOUT_SECONDS, look)
-        lines = read_lines(files.lines, Line)
-        end = next((line for line in lines if isinstance(line, End)), None)
-        end = end or end_unseen(ended, _TIMEOUT_SECONDS, files.log)
+        ended = run_worker("bench.limiting", task, assignment, files, machine, _TIMEOUT_SECONDS, Line)
     finally:
         for path in (files.lines, files.log):
             path.unlink(missing_ok=True)
+    lines, end = ended.lines, ended.end
     settled = next((line for line in lines if isinstance(line, Settled)), None)
     made = EngineLimits(
         format=FORMAT,

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
+
+from bench.nvml import open_gpu
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -58,7 +60,7 @@ class DeviceWatch:
     """
 
     def __init__(self, uuid: str) -> None:
-        self._nvml, self._gpu = _open(uuid)
+        self._nvml, self._gpu = open_gpu(uuid)
         self._used_before = self._used()
         self._of_process: int | None = None
         self._of_device: int | None = None
@@ -97,19 +99,6 @@ class DeviceWatch:
             return int(self._nvml.nvmlDeviceGetMemoryInfo(self._gpu).used)
         except self._nvml.NVMLError:
             return None
-
-
-def _open(uuid: str) -> tuple[Any, Any]:
-    """NVML and a GPU's handle; twice None where there is none."""
-    try:
-        import pynvml  # only GPU jobs need it
-    except ImportError:
-        return None, None
-    try:
-        pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)
-    except pynvml.NVMLError:
-        return None, None
 
 
 def _is_of(pid: int, session: int) -> bool:

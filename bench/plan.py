@@ -33,7 +33,6 @@ class Options(Struct, frozen=True, kw_only=True):
     threads: int
     seeds: tuple[int, ...] | None = None
     rounds: int | None = None
-    epochs: int | None = None
     modes: tuple[Mode, ...] = ("matched",)
 
 

@@ -11,8 +11,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from backends.contract import Job
@@ -23,7 +24,7 @@ from bench.disturbance import Disturbance, Watch
 from bench.files import RunError, write_atomically
 from bench.machine import Machine, allowed_cpus, gpu_of
 from bench.measure import monotonic_seconds, pause
-from bench.record import End, Epoch, Record, Status
+from bench.record import End, Epoch, Record, Status, read_lines
 
 # How often the parent looks: a look costs about 0.2 ms, so this is far under 1 % of a core, and still feels alive.
 _LOOK_SECONDS = 0.5
@@ -79,10 +80,10 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """How a process ended, as seen from outside; `peak` is of its memory on the GPU."""
+    """A worker after its end: the lines that it told; its end, if need be as seen from outside; what the parent saw."""
 
-    code: int
-    timed_out: bool
+    lines: list[Any]
+    end: End
     peak: memory.DevicePeak | None
     disturbance: Disturbance
 
@@ -94,20 +95,28 @@ def files_of(task: Task, folder: Path) -> Files:
 
 
 def run_worker(
-    module: str, task: Task, content: bytes, files: Files, machine: Machine, timeout: float, look: Callable[[], bool]
+    module: str,
+    task: Task,
+    assignment: Struct,
+    files: Files,
+    machine: Machine,
+    timeout: float,
+    kind: Any,
+    advanced: Callable[[list[Any]], None] = lambda _: None,
 ) -> Ended:
     """Run `python -m MODULE` on an assignment to its end, whatever that is.
 
     Args:
         module: the worker's.
         task: where and on what it runs.
-        content: the assignment.
+        assignment: what it reads.
         files: see `files_of`; those of lines and log stay.
         machine: whose GPU it may see.
         timeout: seconds without a new line after which it is killed.
-        look: called when there are new lines; whether the worker's end is among them.
+        kind: of its lines, an `End` among them.
+        advanced: called with all lines so far when there are new ones.
     """
-    write_atomically(files.assignment, content)
+    write_atomically(files.assignment, msgspec.json.encode(assignment))
     write_atomically(files.lines, b"")
     gpu = gpu_of(machine, task.job.device)
     held = memory.DeviceWatch(gpu.uuid) if gpu else None  # before there is a worker: what is in use now is not its
@@ -120,27 +129,38 @@ def run_worker(
             if held is not None:
                 held.look(worker.pid)
 
+        def look() -> bool:
+            lines = read_lines(files.lines, kind)
+            advanced(lines)
+            return any(isinstance(line, End) for line in lines)
+
         try:
             timed_out = _watch(worker, sample, files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
-    peak = held.peak if held else None
-    return Ended(code=worker.returncode, timed_out=timed_out, peak=peak, disturbance=disturbance.end())
+    lines = read_lines(files.lines, kind)
+    end = next((line for line in lines if isinstance(line, End)), None)
+    return Ended(
+        lines=lines,
+        end=end or _end_unseen(worker.returncode, timeout if timed_out else None, files.log),
+        peak=held.peak if held else None,
+        disturbance=disturbance.end(),
+    )
 
 
-def end_unseen(ended: Ended, timeout: float, log: Path) -> End:
+def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
     """The end of a worker that could not tell it: what is known from outside, and the log's last lines."""
     status: Status
-    if ended.timed_out:
-        status, reason = "timeout", f"no sign of progress for {timeout:g} s"
-    elif ended.code < 0:
-        name = signal.Signals(-ended.code).name
+    if timed_out_after is not None:
+        status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
+    elif code < 0:
+        name = signal.Signals(-code).name
         status, reason = "killed", f"signal {name}"
-        if -ended.code == signal.SIGKILL:
+        if -code == signal.SIGKILL:
             reason += ": by a person, a scheduler, or the kernel for lack of memory"
     else:
-        status, reason = "failed", f"the worker stopped with exit code {ended.code} and did not say why"
+        status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
     tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
     return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None, device_memory=None)
 

@@ -20,10 +20,10 @@ from bench.environments import Environments, adapter_of, entry
 from bench.imported import checksum_of
 from bench.machine import Machine, this_machine
 from bench.measure import monotonic_seconds, utc
-from bench.process import Task, end_unseen, files_of, run_worker
+from bench.process import Task, files_of, run_worker
 from bench.proof import FOLDER, FORMAT, Proof, checks_checksum, say, write_proof
 from bench.proving import Assignment, Line, Proven, Settled
-from bench.record import End, contestant, read_lines
+from bench.record import contestant
 from bench.report.proofs import print_proofs
 from bench.runs import claim
 from bench.sources import Places
@@ -156,18 +156,15 @@ def run_proof(
     """
     files, started, began = files_of(task, folder), utc(), monotonic_seconds()
 
-    def look() -> bool:
-        lines = read_lines(files.lines, Line)
+    def advanced(lines: list[Line]) -> None:
         told(sum(isinstance(line, Proven) for line in lines))
-        return any(isinstance(line, End) for line in lines)
 
     try:
-        ended = run_worker("bench.proving", task, msgspec.json.encode(assignment), files, machine, timeout, look)
-        lines = read_lines(files.lines, Line)
-        end = next((line for line in lines if isinstance(line, End)), None) or end_unseen(ended, timeout, files.log)
+        ended = run_worker("bench.proving", task, assignment, files, machine, timeout, Line, advanced)
     finally:
         for path in (files.lines, files.log):
             path.unlink(missing_ok=True)
+    lines, end = ended.lines, ended.end
     proof = Proof(
         format=FORMAT,
         key=task.key,

@@ -6,7 +6,6 @@ Like a worker it tells what it found in lines, each as it is found, so that a pr
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import Backend, Images, Job, Labels, Unsupported
-from bench import data, measure
+from bench import data
 from bench.cases import MakeBackend, has_kinks, make_case
 from bench.conformance import BEHAVES, COMPUTES, NATIVE, Check, Finding, check_long, check_sync
 from bench.conformance_dropout import check_dropout
-from bench.record import End, Setting, Status
+from bench.record import End, Setting
+from bench.telling import Tell, tell_all
 from bench.worker import one_line
 from specs.model import Workload
 from specs.proof import DROPOUT_PROBE, LONG, MODELS
@@ -153,24 +153,12 @@ def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Proven
 def main(assignment_path: str, lines_path: str) -> None:
     """Do the assignment; what cannot be done is told too."""
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
-    with Path(lines_path).open("ab", buffering=0) as file:
 
-        def tell(line: Line) -> None:
-            file.write(msgspec.json.encode(line) + b"\n")
+    def work(tell: Tell) -> Iterator[Proven]:
+        module, _, name = assignment.adapter.partition(":")
+        return Prover(assignment, getattr(importlib.import_module(module), name), tell).pieces()
 
-        status: Status = "ok"
-        reason = details = ""
-        parent = os.getppid()
-        try:
-            module, _, name = assignment.adapter.partition(":")
-            for proven in Prover(assignment, getattr(importlib.import_module(module), name), tell).pieces():
-                tell(proven)
-                if os.getppid() != parent:
-                    return  # nobody is left to read what we tell
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the proof's end is a record
-            status, reason, details = "failed", one_line(error), traceback.format_exc()
-        cpu = measure.cpu_seconds()
-        tell(End(status=status, reason=reason, traceback=details, cpu_seconds=cpu, device_memory=None))
+    tell_all(lines_path, work)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def said(found: float | None) -> str:
 def widest(records: Sequence[Record]) -> float | None:
     """How precise the least precise ratio of a cell is, as a share; None where no two contestants ended ok."""
     times = [processes for processes in _times(records).values() if any(processes)]
-    return max((precision(compare(ours, theirs)) for ours, theirs in combinations(times, 2)), default=None)
+    pairs = [compare(ours, theirs) for ours, theirs in combinations(times, 2)]
+    return max((precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None)  # as tables show them
 
 
 def _times(records: Sequence[Record]) -> dict[str, list[list[float]]]:

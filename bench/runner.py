@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
-import msgspec
-
 from backends.contract import Job
 from bench import environments
 from bench.data import DataSet
@@ -16,17 +14,15 @@ from bench.imported import checksum_of
 from bench.machine import Machine, gpu_of, load
 from bench.measure import monotonic_seconds, utc
 from bench.plan import Cell
-from bench.process import DataTask, Limits, Observer, end_unseen, files_of, run_worker
+from bench.process import DataTask, Limits, Observer, files_of, run_worker
 from bench.record import (
     FORMAT,
     DataUsed,
-    End,
     Epoch,
     Line,
     Record,
     Startup,
     job_key,
-    read_lines,
     read_record,
     write_record,
 )
@@ -158,21 +154,14 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
     )
     files = files_of(task, jobs)
 
-    def look() -> bool:
-        told = read_lines(files.lines, Line)
-        observer.advanced(task, [line for line in told if isinstance(line, Epoch)])
-        return any(isinstance(line, End) for line in told)
+    def advanced(lines: list[Line]) -> None:
+        observer.advanced(task, [line for line in lines if isinstance(line, Epoch)])
 
     before, started, began = load(), utc(), monotonic_seconds()
-    content = msgspec.json.encode(assignment)
-    ended = run_worker("bench.worker", task, content, files, machine, limits.timeout_seconds, look)
-    seconds = monotonic_seconds() - began
-    told = read_lines(files.lines, Line)
-    startup = next((line for line in told if isinstance(line, Startup)), None)
-    epochs = tuple(line for line in told if isinstance(line, Epoch))
-    end = next((line for line in told if isinstance(line, End)), None)
-    if end is None:
-        end = end_unseen(ended, limits.timeout_seconds, files.log)
+    ended = run_worker("bench.worker", task, assignment, files, machine, limits.timeout_seconds, Line, advanced)
+    seconds, end = monotonic_seconds() - began, ended.end
+    startup = next((line for line in ended.lines if isinstance(line, Startup)), None)
+    epochs = tuple(line for line in ended.lines if isinstance(line, Epoch))
     if end.status == "ok":
         files.log.unlink(missing_ok=True)
     return Record(

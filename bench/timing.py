@@ -180,11 +180,9 @@ def correct_for_many(comparisons: Sequence[Comparison], level: float = TABLE_LEV
     return judged
 
 
-def precision(comparison: Comparison) -> float:
-    """How far the ratio may be off to either side, as a share: 0.02 for an interval of 0.98 to 1.02; else infinite."""
-    if comparison.low is None or comparison.high is None:
-        return inf
-    return float(np.sqrt(comparison.high / comparison.low)) - 1
+def precision(low: float | None, high: float | None) -> float:
+    """How far a ratio may be off to either side, as a share: 0.02 for 0.98 to 1.02; infinite for no interval."""
+    return inf if low is None or high is None else float(np.sqrt(high / low)) - 1
 
 
 def own_time(processes: Sequence[Sequence[float]], level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:

@@ -15,6 +15,7 @@ from bench.environments import PROJECT, Environments
 from bench.machine import Gpu, Machine, this_machine
 from bench.memory import DevicePeak, DeviceWatch
 from bench.process import Files, Task, run_worker
+from bench.record import Line
 from bench.worker import _peak_of_training
 from conftest import make_job, run_python
 from test_ends import make_task, run_one
@@ -182,7 +183,7 @@ def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_pat
         return monitored(handle)
 
     nvml.nvmlDeviceGetMemoryInfo = info
-    ended = run_worker("this", task, b"", files, machine, 60.0, lambda: False)
+    ended = run_worker("this", task, task.job, files, machine, 60.0, Line)
     assert ended.peak == DevicePeak(peak_bytes=500, by="device")
 
 

@@ -38,6 +38,7 @@ WORKER_NAMES = (
     "proving",
     "limiting",
     "trials",
+    "telling",
     "conformance",
     "conformance_dropout",
     "cases",
@@ -48,6 +49,8 @@ WORKER_NAMES = (
     "energy",
     "measure",
     "memory",
+    "nvml",
+    "disturbance",
     "machine",
     "record",
 )

@@ -181,7 +181,7 @@ def test_one_round_never_decides_nor_does_none(ratio):
             beyond_margin=False,
             chance=1.0,
         )
-        assert precision(found) == inf
+        assert precision(found.sure_low, found.sure_high) == inf
     none = compare([[nan]], [[1.0]])
     assert (none.rounds, none.outcome, isnan(none.ratio)) == (0, "undecided", True)
 
@@ -228,7 +228,8 @@ def test_beyond_the_last_look_rounds_do_not_count():
 
 
 def test_precision_is_how_far_the_ratio_may_be_off_to_either_side():
-    assert precision(compare(*processes([log(1 / 1.02), log(1.02)] * 10))) == pytest.approx(0.02)
+    assert precision(1 / 1.02, 1.02) == pytest.approx(0.02)
+    assert precision(None, None) == inf
 
 
 def test_holms_correction_by_hand_takes_only_faster_and_slower_back():

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench import calibration, proof
+from bench import proof
 from bench.files import RunError, write_atomically
 from bench.limits import read_limits
 from bench.machine import Machine
-from bench.proof import Proof
 from bench.record import Record, contestant
 from bench.report import overview, tables, words
+from bench.report.beside import keep_proofs, noise_of_places
 from bench.report.comma_separated import comma_separated
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
 from bench.report.energy import energy_blocks
@@ -47,9 +47,6 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
-Place = tuple[str, str, int]  # machine, device, threads
-
-
 class Report(NamedTuple):
     """What a report was made of: its summary, its frame, damaged record files, which are left out, proofs and noise."""
 
@@ -57,7 +54,7 @@ class Report(NamedTuple):
     frame: pd.DataFrame
     damaged: list[Path]
     proven: str
-    noise: dict[Place, str]
+    noise: dict[tables.Place, str]
 
 
 class _Known(NamedTuple):
@@ -65,7 +62,7 @@ class _Known(NamedTuple):
 
     proven: str
     pairs: Mapping[str, Sequence[Pair]]
-    noise: Mapping[Place, str]
+    noise: Mapping[tables.Place, str]
     limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]]
 
 
@@ -83,7 +80,7 @@ def write_report(folder: Path) -> Report:
     write_atomically(folder / "epochs.csv", comma_separated(frame))
     write_atomically(folder / "summary.csv", comma_separated(summary))
     kinds = proof.one_of_each(records)
-    proofs, noise = _keep_proofs(kinds, folder), _noise(records, folder)
+    proofs, noise = keep_proofs(kinds, folder), noise_of_places(records, folder)
     proven = proof_line(kinds, proofs)
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
@@ -144,32 +141,6 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
 
 
-def _keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
-    """The proofs that speak of a run's records, copied into its folder, so that it can be sent as it is."""
-    own = folder / proof.FOLDER
-    proofs = proof.read_proofs([own, folder.resolve().parent / proof.FOLDER])
-    for one in {found.key: found for record in records if (found := proof.proof_of(record, proofs))}.values():
-        proof.write_proof(one, own)
-    return proofs
-
-
-def _noise(records: Sequence[Record], folder: Path) -> dict[Place, str]:
-    """Per place what is known of its noise, in words; the calibrations are copied into the run's folder."""
-    own, lines = folder / calibration.FOLDER, dict[Place, str]()
-    found = calibration.read_calibrations([own, folder.resolve().parent / calibration.FOLDER])
-    places: dict[Place, list[Record]] = {}
-    for record in records:
-        places.setdefault((record.machine.name, record.job.device, record.job.threads), []).append(record)
-    for place, there in places.items():
-        one = calibration.noise_of(there[0], found)
-        if one is None:
-            lines[place] = f"Nobody has measured how noisy {place[0]} is on {place[1]}: `bench calibrate`."
-        else:
-            calibration.write_calibration(one, own)
-            lines[place] = calibration.say(one, len({(record.job.round, record.job.seed) for record in there}))
-    return lines
-
-
 def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
     """Where and with what the records were made."""
     blocks: list[Block] = [
@@ -198,7 +169,7 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
                 Text("Median training epoch, and how many times the fastest backend's it is."),
                 overview.speed_overview(shown),
             ]
-        blocks.append(Text(known.noise[place_of(group)]))
+        blocks.append(Text(known.noise[tables.place_of(group)]))
         blocks += ratio_blocks(known.pairs[heading])
         blocks += tuned_blocks(epochs[heading])
         blocks += native_blocks(group)
@@ -210,12 +181,6 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
         blocks += [memory_notes(group), *energy_blocks(epochs[heading])]
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
-
-
-def place_of(group: pd.DataFrame) -> Place:
-    """Where the rows of one of `tables.groups` were made."""
-    machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
-    return str(machine), str(device), int(threads)
 
 
 def machine_cells(machine: Machine) -> tuple[str, ...]:

@@ -131,6 +131,6 @@ def _quartile(data: Sequence[float]) -> float:
         return data[0]
     if rest == 1:
         return 0.25 * data[place - 1] + 0.75 * data[place]
-    if rest == 3:  # noqa: PLR2004
+    if rest == 3:  # noqa: PLR2004 - the last of what four leaves
         return 0.75 * data[place] + 0.25 * data[place + 1]
     return median(data[: len(data) // 2])

@@ -18,6 +18,7 @@ from bench.report.disturbed import say_disturbed
 from bench.report.frame import CELL
 
 Row = dict[str, Any]
+Place = tuple[str, str, int]  # machine, device, threads
 Unsure = set[tuple[str, frozenset[str]]]
 GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
 
@@ -111,7 +112,14 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for _, group in summary.groupby(GROUP, sort=False, dropna=False):
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
         device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
-        yield f"{dataset} ({checksum[:8]}) on {device} with {threads} threads: {device_name}, {machine}", group
+        cores = "1 thread" if threads == 1 else f"{threads} threads"
+        yield f"{dataset} ({checksum[:8]}) on {device} with {cores}: {device_name}, {machine}", group
+
+
+def place_of(group: pd.DataFrame) -> Place:
+    """Where the rows of one of `tables.groups` were made."""
+    machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
+    return str(machine), str(device), int(threads)
 
 
 def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataFrame:
@@ -130,9 +138,7 @@ def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataF
     return summary.assign(unsure=summary.index.isin(list(marked)))
 
 
-def print_table(
-    summary: pd.DataFrame, frame: pd.DataFrame, noise: Mapping[tuple[str, str, int], str], console: Console
-) -> None:
+def print_table(summary: pd.DataFrame, frame: pd.DataFrame, noise: Mapping[Place, str], console: Console) -> None:
     """The short table on the terminal, within 80 columns, the noise of its place under it; then what failed.
 
     Args:
@@ -144,9 +150,8 @@ def print_table(
     for heading, group in groups(summary):
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
         console.print(_fitting_table(group, console))
-        machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
-        if (machine, device, threads) in noise:
-            console.print(noise[machine, device, threads], highlight=False, markup=False)
+        if place_of(group) in noise:
+            console.print(noise[place_of(group)], highlight=False, markup=False)
     for line in notes(summary, frame):
         console.print(line, highlight=False, markup=False)
 

@@ -46,7 +46,7 @@ def in_words(found):
         return f"{interval}: the interval lies under {ALLOWED}"
     if found.low is not None and found.low > ALLOWED:
         return f"{interval}: more than {ALLOWED}"
-    precise = precision(found)
+    precise = precision(found.low, found.high)
     return (
         f"{interval}: not resolved, {f'precise to {100 * precise:.1f} %' if isfinite(precise) else 'too few processes'}"
     )

@@ -1,0 +1,46 @@
+"""A worker's work as lines: each told as it is found, and at the last how the work ended."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backends.contract import Unsupported
+from bench import measure
+from bench.record import End, Status
+from bench.worker import one_line
+
+Tell = Callable[[Any], None]
+
+
+def tell_all(lines_path: str, work: Callable[[Tell], Iterator[Any]]) -> None:
+    """Do the work and tell its lines; what cannot be done is told too.
+
+    Args:
+        lines_path: where to.
+        work: yields its lines; what does not fit there it may tell itself.
+    """
+    with Path(lines_path).open("ab", buffering=0) as file:
+
+        def tell(line: Any) -> None:
+            file.write(msgspec.json.encode(line) + b"\n")
+
+        status: Status = "ok"
+        reason = details = ""
+        parent = os.getppid()
+        try:
+            for line in work(tell):
+                tell(line)
+                if os.getppid() != parent:
+                    return  # nobody is left to read what we tell
+        except Unsupported as error:
+            status, reason = "unsupported", str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the end is a record
+            status, reason, details = "failed", one_line(error), traceback.format_exc()
+        cpu = measure.cpu_seconds()
+        tell(End(status=status, reason=reason, traceback=details, cpu_seconds=cpu, device_memory=None))
