@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -118,6 +120,9 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
     assert errors.count("kept from before") == 2
     assert "Noise (reference against itself, softmax, 2 rounds on" in out
     assert "more than 200" in out
+    code, out, _ = bench("report", "results/softmax")
+    assert "Noise (reference against itself" in out.replace("\n", " ")
+    shutil.rmtree("results/noise")  # the run has its own copy, so that it can be sent as it is
     code, out, _ = bench("report", "results/softmax")
     assert "Noise (reference against itself" in out.replace("\n", " ")
 

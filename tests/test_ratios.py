@@ -74,3 +74,6 @@ def test_one_contestants_interval_is_over_processes_and_few_have_none():
     rows = summarise(rounds(14, pytorch=1.0)).iloc[0]
     assert rows["epoch_seconds_sure_low"] <= rows["epoch_seconds"] <= rows["epoch_seconds_sure_high"]
     assert np.isnan(summarise(rounds(5, pytorch=1.0)).iloc[0]["epoch_seconds_sure_low"])
+    slow_first = [make_record(f"j{turn}", times=(5.0, 1.0), accuracies=(0.9,) * 2, round=turn) for turn in range(14)]
+    rows = summarise(epochs_frame(slow_first)).iloc[0]
+    assert rows["epoch_seconds_sure_low"] == rows["epoch_seconds_sure_high"] == 1.0  # of steady epochs only

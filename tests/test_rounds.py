@@ -18,7 +18,7 @@ from bench.machine import allowed_cpus
 from bench.plan import Contest, Options, make_cells, make_jobs, make_round
 from bench.record import disturbed
 from bench.report.frame import epochs_frame
-from bench.report.ratios import pairs_of, ratio_blocks
+from bench.report.ratios import pairs_of
 from bench.report.summary import summarise
 from bench.report.tables import notes
 from bench.rounds import Goal, widest
@@ -193,6 +193,15 @@ def test_until_precise_ends_when_the_widest_ratio_is_and_not_before():
     assert goal.enough(many + third) == ""
 
 
+def test_precision_is_of_the_epochs_after_the_first():
+    random = np.random.default_rng(0)
+    slow_first = [
+        replace(r, epochs=(_times(r.epochs[0], random.uniform(1, 50)), r.epochs[1]))
+        for r in records(range(14), noise=0.0, jax=1, pytorch=2)
+    ]
+    assert widest(slow_first) == 0.0
+
+
 def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
     goal = Goal(rounds=1, precision=0.0001)
     alone = records(range(2), jax=1) + [replace(r, status="failed") for r in records(range(2), pytorch=1)]
@@ -222,6 +231,27 @@ def play(goal, data, outcome, *, seconds=None):
     observer = SimpleNamespace(planned=told.append)
     found, ends = run_rounds(cells, tasks_of, run, goal, observer)
     return ran, ends, found, told
+
+
+def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
+    options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
+    workload = find_workload("softmax")
+    contests = [Contest(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)]
+
+    def run(tasks):
+        made = [
+            (size, r) for size, turn in tasks for r in records([turn], noise=size / 1000, seed=turn, jax=1, pytorch=2)
+        ]
+        return [replace(r, job=replace(r.job, workload=workload, batch_size=size)) for size, r in made]
+
+    def tasks_of(some, turn):
+        return [(contest.batch_size, turn) for contest, _ in some]
+
+    observer = SimpleNamespace(planned=lambda _: None)
+    found, ends = run_rounds(make_cells(contests, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer)
+    rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
+    assert rounds[0] < rounds[1]
+    assert [sum(r.job.batch_size == size for r in found) for size in (32, 64)] == [2 * number for number in rounds]
 
 
 def outcome(**noise):
@@ -281,19 +311,19 @@ def test_of_every_two_repetitions_the_second_is_the_first_reversed_and_lots_are_
 
 def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said():
     made = records(range(14), loud=[12, 13], noise=0.0, jax=1, pytorch=2)
-    made = [replace(r, epochs=tuple(_ten_times(e) for e in r.epochs)) if r.job.round > 11 else r for r in made]
+    made = [replace(r, epochs=tuple(_times(e, 10) for e in r.epochs)) if r.job.round > 11 else r for r in made]
     frame = epochs_frame(made)
     rows = summarise(frame).set_index("backend")
     assert rows.loc["jax", "epoch_seconds"] == rows.loc["jax", "epoch_seconds_high"] == 1.0
     line = "softmax cpu: 2 of 14 rounds were disturbed (as: other processes used 50 % of its CPUs)"
     assert f"{line}; they are left out of times." in notes(rows.reset_index(), frame)
-    [_, _, table] = ratio_blocks(pairs_of(frame))
-    assert table.rows[0][3].endswith("**faster**")
+    [pair] = pairs_of(frame)
+    assert (pair.found.rounds, pair.found.outcome) == (12, "faster")
     all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any(
         "14 of 14 rounds" in line and "count all the same" in line for line in notes(summarise(all_loud), all_loud)
     )
 
 
-def _ten_times(epoch):
-    return replace(epoch, training=replace(epoch.training, wall_seconds=10 * epoch.training.wall_seconds))
+def _times(epoch, factor):
+    return replace(epoch, training=replace(epoch.training, wall_seconds=factor * epoch.training.wall_seconds))
