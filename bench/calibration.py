@@ -19,7 +19,7 @@ from bench.files import write_atomically
 from bench.machine import Machine
 from bench.record import Record, disturbed, job_key
 from bench.stopping import EVERY_ROUND, rounds_needed, share_interval, smallest_visible_difference
-from bench.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios
+from bench.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios, process_seconds
 
 FORMAT = 1
 FOLDER = "noise"
@@ -187,16 +187,15 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
     )
 
 
-def _seconds(record: Record, clock: str) -> list[float]:
-    """A process's steady epochs."""
+def _seconds(record: Record, clock: str) -> float:
     epochs = [getattr(epoch.training, clock) for epoch in record.epochs]
-    return epochs[1:] or epochs
+    return process_seconds(epochs[1:] or epochs)
 
 
 def _alarms(ratios: Sequence[float]) -> bool:
     """Whether any look at a series of identical contestants names a faster one."""
     for rounds in range(SHORT, len(ratios) + 1):
-        outcome = compare([[float(np.exp(r))] for r in ratios[:rounds]], [[1.0]] * rounds, margin=MARGIN).outcome
+        outcome = compare(np.exp(ratios[:rounds]), np.ones(rounds), margin=MARGIN).outcome
         if outcome in ("faster", "slower"):
             return True
     return False

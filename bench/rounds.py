@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import isfinite
+from math import isfinite, nan
 
 from msgspec import Struct
 
 from bench.disturbance import which_count
 from bench.record import Record, contestant, disturbed
 from bench.stopping import EVERY_ROUND
-from bench.timing import compare, precision
+from bench.timing import compare, precision, process_seconds
 
 # How often the number of rounds that was asked for is made, at most, for the sake of undisturbed ones.
 _PATIENCE = 2
@@ -70,24 +70,24 @@ def said(found: float | None) -> str:
 
 def widest(records: Sequence[Record]) -> float | None:
     """How precise the least precise ratio of a cell is, as a share; None where no two contestants ended ok."""
-    times = [processes for processes in _times(records).values() if any(processes)]
+    times = [processes for processes in _times(records).values() if any(map(isfinite, processes))]
     pairs = [compare(ours, theirs) for ours, theirs in combinations(times, 2)]
     return max((precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None)  # as tables show them
 
 
-def _times(records: Sequence[Record]) -> dict[str, list[list[float]]]:
-    """Per matched contestant a process per round and seed that counts: its steady epochs' seconds, none if it failed.
+def _times(records: Sequence[Record]) -> dict[str, list[float]]:
+    """Per matched contestant the process of every round and seed that counts, see `timing.process_seconds`.
 
     The first epoch, which pays for warming up, counts where it is alone.
     """
     counted = [one for one, counts in _counted(records).items() if counts]
     matched = [record for record in records if record.job.mode == "matched"]
-    found = {contestant(record.job): {one: list[float]() for one in counted} for record in matched}
+    found = {contestant(record.job): dict.fromkeys(counted, nan) for record in matched}
     for record in matched:
         one = (record.job.round, record.job.seed)
         if record.status == "ok" and one in found[contestant(record.job)]:
             epochs = [epoch.training.wall_seconds for epoch in record.epochs]
-            found[contestant(record.job)][one] = epochs[1:] or epochs
+            found[contestant(record.job)][one] = process_seconds(epochs[1:] or epochs)
     return {name: list(processes.values()) for name, processes in found.items()}
 
 

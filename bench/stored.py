@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from backends.contract import Job
 from bench.machine import Machine
@@ -50,13 +51,14 @@ class Decoder:
         """
         stored = msgspec.json.decode(content, type=_Stored)
         job, startup = stored.job, stored.startup
-        whole = {
-            "job": _as(Job, job, workload=self._part(Workload, job.workload)),
-            "machine": self._part(Machine, stored.machine),
-            "versions": self._part(dict[str, str], stored.versions),
-            "startup": startup and _as(Startup, startup, settings=self._part(dict[str, Setting], startup.settings)),
-        }
-        return _as(Record, stored, **whole)
+        return _as(
+            Record,
+            stored,
+            job=_as(Job, job, workload=self._part(Workload, job.workload)),
+            machine=self._part(Machine, stored.machine),
+            versions=self._part(dict[str, str], stored.versions),
+            startup=startup and _as(Startup, startup, settings=self._part(dict[str, Setting], startup.settings)),
+        )
 
     def _part(self, kind: Any, text: msgspec.Raw) -> Any:
         key = kind, bytes(text)
@@ -67,4 +69,4 @@ class Decoder:
 
 def _as(kind: type[_Kind], stored: Any, **parts: Any) -> _Kind:
     """A struct of the kind, with all that is stored but these parts."""
-    return kind(**{name: parts[name] if name in parts else getattr(stored, name) for name in kind.__struct_fields__})
+    return kind(**(asdict(stored) | parts))

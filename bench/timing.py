@@ -14,7 +14,7 @@ with 80 rounds; Wilcoxon's signed ranks need symmetry, and find less than this o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, isfinite, nan
+from math import inf, nan
 from statistics import median
 from typing import Literal
 
@@ -27,6 +27,7 @@ from bench.stopping import EVERY_ROUND, ONCE, Looks
 
 Outcome = Literal["faster", "slower", "same", "undecided"]
 Interval = tuple[float, float] | None
+Seconds = Sequence[float] | NDArray[np.float64]
 # Of 100 intervals 5 miss.
 LEVEL = 0.05
 # Of 100 comparisons of identical contestants one ends with a verdict, at most; of 20 tables one holds such a verdict.
@@ -77,11 +78,11 @@ def process_seconds(epochs: Sequence[float]) -> float:
     return float(epochs[0] if len(epochs) == 1 else median(epochs))  # a report has 100,000 of one
 
 
-def log_ratios(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
     """The logarithm of our time by theirs, within each round that has both.
 
     Args:
-        ours: a process per round, in the order of rounds: its steady epochs' seconds, none if it failed.
+        ours: our process of every round, in the order of rounds: see `process_seconds`; not a number if it failed.
         theirs: the same of the other.
 
     Returns:
@@ -90,9 +91,12 @@ def log_ratios(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]
     Raises:
         ValueError: not the same number of rounds.
     """
-    times = [(process_seconds(a), process_seconds(b)) for a, b in zip(ours, theirs, strict=True)]
-    found = np.log(np.array(times, dtype=np.float64).reshape(-1, 2))  # (rounds, 2)
-    return (found[:, 0] - found[:, 1])[np.all(np.isfinite(found), axis=1)]
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} rounds of ours and {len(theirs)} of theirs; expected as many")
+    times = np.array([ours, theirs], dtype=np.float64)  # (2, rounds)
+    both = np.all((times > 0) & (times < inf), axis=0)
+    logs: NDArray[np.float64] = np.log(times[0, both]) - np.log(times[1, both])
+    return logs
 
 
 def median_interval(values: Sequence[float] | NDArray[np.float64], level: float, looks: Looks) -> Interval:
@@ -112,15 +116,15 @@ def median_interval(values: Sequence[float] | NDArray[np.float64], level: float,
 
 
 def compare(
-    ours: Sequence[Sequence[float]],
-    theirs: Sequence[Sequence[float]],
+    ours: Seconds,
+    theirs: Seconds,
     looks: Looks = EVERY_ROUND,
     margin: float = MARGIN,
 ) -> Comparison:
     """Two contestants of the same rounds: see `log_ratios`.
 
     Args:
-        ours: a process per round, its steady epochs' seconds.
+        ours: our process of every round, see there.
         theirs: the same of the other.
         looks: `EVERY_ROUND` whenever rounds may be added or seen before the last (`--until-precise`, a run that is
             taken up again); `ONCE` if their number was fixed beforehand.
@@ -185,15 +189,15 @@ def precision(low: float | None, high: float | None) -> float:
     return inf if low is None or high is None else float(np.sqrt(high / low)) - 1
 
 
-def own_time(processes: Sequence[Sequence[float]], level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
-    """One contestant's epoch on one machine, over its processes; those that failed are left out.
+def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
+    """One contestant's epoch on one machine, over its processes (`process_seconds`); those that failed are left out.
 
     Machine, process, epoch: machines are never mixed, and epochs count through their process's median, whose scatter
     holds theirs. It is no better than processes are independent: where slowdowns last for several jobs, intervals of
     95 % miss in 5 to 14 % of cases (those of a bootstrap over processes and then epochs in 16 to 23 %). Ratios within
     rounds do not have that weakness, and decide.
     """
-    times = [seconds for seconds in map(process_seconds, processes) if isfinite(seconds)]
+    times = [float(seconds) for seconds in processes if 0 < seconds < inf]
     low, high = median_interval(times, level, looks) or (None, None)
     return OwnTime(processes=len(times), seconds=float(np.median(times)) if times else nan, low=low, high=high)
 

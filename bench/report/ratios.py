@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from bench.report.document import Block, Heading, Table, Text
 from bench.report.frame import CELL, steady_of_each
 from bench.report.tables import label
 from bench.stopping import EVERY_ROUND
-from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many, process_seconds
+from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
 
@@ -60,16 +59,13 @@ def ratio_blocks(pairs: Sequence[Pair]) -> list[Block]:
 
 def _pairs(cell: pd.DataFrame) -> list[Pair]:
     """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
-    job, jobs = ["backend", "round", "seed"], defaultdict[tuple[str, int, int], list[float]](list)
-    epochs = steady_of_each(cell, job)[[*job, "train_wall_seconds"]]
-    for backend, turn, seed, seconds in epochs.itertuples(index=False, name=None):
-        jobs[backend, turn, seed].append(seconds)
-    backends = list(dict.fromkeys(cell["backend"]))
-    rounds = sorted({(turn, seed) for _, turn, seed in jobs})
-    # A process counts with one figure; it is made once, not for every other backend anew.
-    times = {name: [[process_seconds(jobs.get((name, *one), []))] for one in rounds] for name in backends}
+    job = ["round", "seed", "backend"]
+    epochs = steady_of_each(cell, job).groupby(job, observed=True)["train_wall_seconds"]
+    seconds = epochs.median().where(epochs.min() > 0)  # as `timing.process_seconds`, of all at once
+    turns = seconds.unstack("backend").reindex(columns=list(cell["backend"].unique()))  # noqa: PD010 - nothing to pivot
+    times = {str(name): turn.to_numpy() for name, turn in turns.items()}
     workload = str(cell["label"].iloc[0])
-    return [Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(backends, 2)]
+    return [Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(times, 2)]
 
 
 def _table(pairs: Sequence[Pair]) -> Table:

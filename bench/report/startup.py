@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.steady import FEWEST_EPOCHS, warm_up_epochs
 
-_PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
+PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
 
 
 def warm_ups(frame: pd.DataFrame, contestant: Sequence[str]) -> pd.Series:
@@ -35,4 +35,4 @@ def warm_up_seconds(frame: pd.DataFrame) -> pd.Series:
 
 def seconds_before_steady(frame: pd.DataFrame) -> pd.Series:
     """Per job (by `key`) all that it took before its steady state, and beyond what so many steady epochs take."""
-    return frame.groupby("key")[_PHASES].first().sum(axis=1, skipna=False) + warm_up_seconds(frame)
+    return frame.groupby("key")[PHASES].first().sum(axis=1, skipna=False) + warm_up_seconds(frame)

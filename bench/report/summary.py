@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.frame import CELL, CONTESTANT, steady
-from bench.report.startup import warm_up_seconds
+from bench.report.startup import PHASES, warm_up_seconds
 from bench.timing import own_time
 
 
@@ -39,7 +39,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
     ok = group[group["status"] == "ok"]
-    jobs = group.drop_duplicates("key")
+    jobs = group[["key", "status", "reason"]].drop_duplicates("key")
     counts = {
         "jobs": len(jobs),
         "ok_jobs": int((jobs["status"] == "ok").sum()),
@@ -56,13 +56,12 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "compiled": None if ok.empty else ok["compiled"].iloc[0],
         "optimizer": None if ok.empty else ok["optimizer"].iloc[0],
     }
-    last = ok[ok["epoch"] == ok["epochs"]]
+    last = ok.loc[ok["epoch"] == ok["epochs"], ["test_accuracy", "test_loss", "train_accuracy"]]
     epochs = steady(ok)
     seconds = epochs["train_wall_seconds"].median()
     predict_seconds = epochs["predict_wall_seconds"].median()
-    own = own_time([[seconds] for seconds in epochs.groupby("key")["train_wall_seconds"].median()])
-    first = ok[ok["epoch"] == 1]
-    startup = first[["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]].sum(axis=1)
+    own = own_time(epochs.groupby("key")["train_wall_seconds"].median().to_numpy())
+    first = ok.loc[ok["epoch"] == 1, [*PHASES, "train_wall_seconds"]]
     return {
         **counts,
         **_to_target(ok, len(jobs)),
@@ -82,7 +81,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "steady_epochs": len(epochs),
         "train_examples_per_second": counts["train_examples"] / seconds,
         "predict_examples_per_second": counts["test_examples"] / predict_seconds,
-        "startup_seconds": startup.median(),
+        "startup_seconds": first[PHASES].sum(axis=1).median(),
         "import_seconds": first["import_wall_seconds"].median(),
         "build_seconds": first["build_wall_seconds"].median(),
         "load_seconds": first["load_wall_seconds"].median(),
@@ -104,7 +103,8 @@ def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
 
     With a job that never did, or did not end ok, a median of the others would flatter; `target_jobs` says how many did.
     """
-    epochs = ok.sort_values(["key", "epoch"])
+    columns = ["key", "epoch", "train_wall_seconds", "test_accuracy", "target_accuracy"]
+    epochs = ok[columns].sort_values(["key", "epoch"])
     seconds = epochs.groupby("key")["train_wall_seconds"].cumsum()
     reached = epochs.assign(seconds=seconds)[epochs["test_accuracy"] >= epochs["target_accuracy"]]
     first = reached.drop_duplicates("key")

@@ -14,7 +14,7 @@ from backends.registry import BACKENDS
 from bench.report import words
 from bench.report.document import Block, Heading, Items, Table, Text
 from bench.report.frame import CELL, steady_of_each
-from bench.report.startup import seconds_before_steady
+from bench.report.startup import PHASES, seconds_before_steady
 from bench.steady import break_even
 from bench.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
 
@@ -22,6 +22,10 @@ _COLUMNS = (
     *("workload", "variant", "of", "what it changes", "wall time, ratio", "CPU time, ratio"),
     "pays for itself",
 )
+_READ = [
+    *(*CELL, "label", "backend", "key", "round", "seed", "epoch", "warm_up_epochs", "counts"),
+    *("train_wall_seconds", "train_cpu_seconds", *PHASES),
+]
 _TEXT = (
     "A tuned variant is the same framework at the same work, the way its documentation has it fastest; `bench prove`"
     " holds it to the same reference. Ratios are formed within rounds, as above: below 1 the variant is the faster."
@@ -50,7 +54,7 @@ def tuned_blocks(frame: pd.DataFrame) -> list[Block]:
     Args:
         frame: see `frame.epochs_frame`, with labels; the rows of one of `tables.groups`.
     """
-    ok = frame[(frame["status"] == "ok") & (frame["mode"] == "matched")]
+    ok = frame.loc[(frame["status"] == "ok") & (frame["mode"] == "matched"), _READ]
     pairs = [pair for _, cell in ok.groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
     if not pairs:
         return []
@@ -68,8 +72,8 @@ def _pairs(cell: pd.DataFrame) -> list[_Pair]:
         if theirs.empty:
             continue
         both = _jobs(ours).add_suffix("_ours").join(_jobs(theirs).add_suffix("_theirs"), how="inner").sort_index()
-        processes = {column: [[seconds] for seconds in both[column]] for column in both}
-        wall, cpu = (compare(processes[f"{clock}_ours"], processes[f"{clock}_theirs"]) for clock in ("wall", "cpu"))
+        times = {column: both[column].to_numpy() for column in both}
+        wall, cpu = (compare(times[f"{clock}_ours"], times[f"{clock}_theirs"]) for clock in ("wall", "cpu"))
         extra = both["before_ours"] - both["before_theirs"]
         pays = [
             _epochs_to_pay(*row)

@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from functools import cache
-from math import exp
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +25,7 @@ from bench.machine import this_machine
 from bench.process import DataTask, Limits
 from bench.runner import run_tasks
 from bench.stopping import rounds_needed, share_interval
-from bench.timing import VERDICT_LEVEL, compare
+from bench.timing import VERDICT_LEVEL, compare, process_seconds
 from conftest import make_job
 from specs.loading import find_workload
 
@@ -106,19 +105,18 @@ def comparison(number, most, folder, machine):
                 Nobody(),
                 retry=True,
             )
-            pair[name] = [epoch.training.wall_seconds for epoch in record.epochs[1:]]
+            pair[name] = process_seconds([epoch.training.wall_seconds for epoch in record.epochs[1:]])
         ours.append(pair["TakesATenthLonger"])
         theirs.append(pair["Reference"])
         found = compare(ours, theirs)
         if found.outcome != "undecided":
             break
     print(number, len(ours), f"{found.ratio:.3f}", found.outcome, flush=True)
-    logs = [float(np.log(np.median(a) / np.median(b))) for a, b in zip(ours, theirs, strict=True)]
     return {
         "rounds": len(ours),
         "ratio": found.ratio,
         "outcome": found.outcome,
-        "ratios": [round(exp(r), 4) for r in logs],
+        "ratios": [round(a / b, 4) for a, b in zip(ours, theirs, strict=True)],
     }
 
 
