@@ -175,7 +175,7 @@ def _decode(content: bytes) -> Record:
     return msgspec.json.decode(content, type=Record)
 
 
-def read_record(path: Path, decode: Callable[[bytes], Record] = _decode) -> Record | None:
+def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -> Record | None:
     """The record in a file; None where the file is damaged (half-written by another program, or cut off).
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,13 +64,10 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     if not (folder / "jobs").is_dir():
         raise RunError(f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one")
     decode = Decoder().record
-    records: list[Record] = []
-    damaged: list[Path] = []
-    for path in sorted((folder / "jobs").iterdir(), key=lambda path: path.name):
-        if path.suffix == ".json" and not path.name.startswith("."):
-            record = read_record(path, decode)
-            if record is None:
-                damaged.append(path)
-            else:
-                records.append(record)
-    return records, damaged
+    names = sorted(os.listdir(folder / "jobs"))  # noqa: PTH208 - paths of 100,000 take as long as decoding
+    names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
+    read = {name: read_record(f"{folder}/jobs/{name}", decode) for name in names}
+    return (
+        [record for record in read.values() if record is not None],
+        [folder / "jobs" / name for name, record in read.items() if record is None],
+    )

@@ -21,8 +21,7 @@ from specs.shapes import infer_shapes
 CELL = ["dataset", "data_checksum", "machine", "device", "threads", "workload", "spec", "epochs", "batch_size"]
 _MEASURED = ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
 _ENERGY = ("energy_joules", "host_energy_joules")
-_PHASES = ("import", "build", "load")
-_STARTUP = [f"{name}_{what}" for name in _PHASES for what in _MEASURED]
+_STARTUP = [f"{name}_{what}" for name in ("import", "build", "load") for what in _MEASURED]
 # Of what has these in common a run has few kinds, whose columns are made once and repeated.
 _kind = attrgetter(
     *("data", "machine", "job.workload", "job.backend", "job.mode", "job.device", "job.threads", "job.epochs"),
@@ -151,7 +150,7 @@ def _job(record: Record) -> tuple[Any, ...]:
     """A job's own columns, see `_JOB_COLUMNS`."""
     startup, memory = record.startup, record.device_memory
     settings = startup.settings if startup else {}
-    phases = {phase.name: phase for phase in startup.phases} if startup else {}
+    phases = {phase.name: _of_phase(phase) for phase in startup.phases} if startup else {}
     return (
         *_of_job(record),
         disturbed(record),
@@ -161,7 +160,9 @@ def _job(record: Record) -> tuple[Any, ...]:
         startup.energy.name if startup and startup.energy else "",
         settings.get("compiled"),
         settings.get("optimizer"),
-        *(value for name in _PHASES for value in (_of_phase(phases[name]) if name in phases else _NO_PHASE)),
+        *phases.get("import", _NO_PHASE),
+        *phases.get("build", _NO_PHASE),
+        *phases.get("load", _NO_PHASE),
     )
 
 

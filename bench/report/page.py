@@ -58,9 +58,10 @@ class Report(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is known beside the summary: of proofs, of each table's pairs, each place's noise, the engines' limits."""
+    """What is known beside the summary: of proofs, each table's epochs and pairs, each place's noise, the limits."""
 
     proven: str
+    epochs: Mapping[str, pd.DataFrame]
     pairs: Mapping[str, Sequence[Pair]]
     noise: Mapping[tables.Place, str]
     limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]]
@@ -74,7 +75,8 @@ def write_report(folder: Path) -> Report:
     """
     records, damaged = records_of(folder)
     frame = epochs_frame(records)
-    pairs = {heading: pairs_of(group) for heading, group in tables.groups(frame)}
+    epochs = dict(tables.groups(frame))
+    pairs = {heading: pairs_of(group) for heading, group in epochs.items()}
     summary = tables.mark_unsure(summarise(frame), {heading: unsure(found) for heading, found in pairs.items()})
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", comma_separated(frame))
@@ -84,7 +86,7 @@ def write_report(folder: Path) -> Report:
     proven = proof_line(kinds, proofs)
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, pairs, noise, limits)),
+        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, epochs, pairs, noise, limits)),
         *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs),
         *_provenance(kinds, damaged),
@@ -159,8 +161,8 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
         Heading(name, 1),
         Items(tuple(line.removeprefix("* ") for line in (known.proven, *tables.notes(summary, frame)) if line)),
     ]
-    groups, epochs = list(tables.groups(summary)), dict(tables.groups(frame))
-    for heading, group in groups:
+    epochs = known.epochs
+    for heading, group in tables.groups(summary):
         matched = group[group["mode"] == "matched"]
         shown = group if matched.empty else matched  # what is native stands beside it, below
         blocks += [Heading(heading, 2), Heading("At a glance", 3), Text(_OVERVIEW), overview.accuracy_overview(shown)]

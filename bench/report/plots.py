@@ -28,6 +28,7 @@ _DRAWN = [
     *(*_FACET, *_CURVES, "backend", "device", "threads", "machine", "loss"),
     *("epoch", "warm_up_epochs", "counts", "train_examples", "train_wall_seconds", "train_peak_rss_bytes"),
 ]
+_TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "y": 1.0}  # where it would be found to be, at a cost
 _IN_ONE_COLUMN = 4  # workloads; more make a picture longer than a page
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -87,7 +88,7 @@ def _curves(frame: pd.DataFrame) -> Figure:
         unused.set_axis_off()
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
         _draw_curves(accuracy, loss, facet, colours_of(frame))
-        accuracy.set_title(_title(facet), loc="left", fontweight="bold")
+        accuracy.set_title(_title(facet), **_TITLE)
         accuracy.set_ylabel("accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
         loss.set_ylabel(_LOSSES[facet["loss"].iloc[0]])
@@ -136,7 +137,7 @@ def _bars(
     colours = colours_of(frame)
     for axis, facet in zip(axes, facets, strict=True):
         _panel(axis, facet, colours, values, text)
-        axis.set_title(_title(facet), loc="left", fontweight="bold")
+        axis.set_title(_title(facet), **_TITLE)
     dots = f"dots: epochs, of more than {_MOST_DOTS} as many from fastest to slowest"
     axes[-1].set_xlabel(f"{title} (bar: median; {dots})")
     return figure
