@@ -55,6 +55,9 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
     Raises:
         RunError: the folder cannot be written.
     """
+    sizes = frame[[*_FAMILY, *_POINT]].drop_duplicates()
+    if not sizes.duplicated(_FAMILY).any():  # as in most runs
+        return []
     ok = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     blocks: list[Block] = []
     number = 0
