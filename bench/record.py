@@ -141,7 +141,7 @@ def disturbed(record: Record) -> str:
     """What disturbed a job, in words; "" if nothing did. Of records before it was looked at, the load average tells."""
     load, threads = record.load_after.load_average or 0.0, record.job.threads
     if record.disturbance is None and load > _BUSY * threads:
-        return f"a load of {load:.1f} on {threads} CPUs"
+        return f"a load of {load:.1f} on {threads} CPU{'' if threads == 1 else 's'}"
     return say(record.disturbance)
 
 

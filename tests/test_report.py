@@ -145,7 +145,7 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
     busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))  # before it was looked at
     frame = epochs_frame([busy])
-    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPUs)." in notes(summarise(frame), frame)
+    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPU)." in notes(summarise(frame), frame)
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():

@@ -69,7 +69,7 @@ def test_of_records_before_it_was_looked_at_the_load_average_tells():
     old = make_record()
     assert disturbed(old) == ""
     busy = replace(old, load_after=replace(old.load_after, load_average=5.0))
-    assert disturbed(busy) == "a load of 5.0 on 1 CPUs"
+    assert disturbed(busy) == "a load of 5.0 on 1 CPU"
     assert disturbed(replace(busy, disturbance=QUIET)) == ""
     assert disturbed(replace(old, disturbance=LOUD)) == "other processes used 50 % of its CPUs"
 

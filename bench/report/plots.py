@@ -73,7 +73,7 @@ def _contestants(frame: pd.DataFrame) -> pd.Series:
     columns = {"site": " {}"} if "site" in frame else {"device": " {}", "threads": " {} threads", "machine": " {}"}
     for column, text in columns.items():
         if frame[column].nunique() > 1:
-            names += frame[column].astype(str).map(text.format)
+            names += frame[column].astype(str).map(text.format).str.replace(" 1 threads", " 1 thread")
     return names
 
 
@@ -131,10 +131,10 @@ def _bars(
         text: writes one.
     """
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
-    contestants = list(frame["contestant"].unique())
+    most = max(facet["contestant"].nunique() for facet in facets)
     # In inches. All texts are of one size, so their places are known; matplotlib's search takes as long as the drawing.
-    left, right, top, bottom, between = 0.15 + 0.085 * max(map(len, contestants)), 0.3, 0.3, 0.5, 0.55
-    bars = 0.34 * len(contestants)
+    left, right, top, bottom, between = 0.15 + 0.085 * frame["contestant"].str.len().max(), 0.3, 0.3, 0.5, 0.55
+    bars = 0.34 * most
     width, height = left + 7 + right, top + len(facets) * (bars + between) - between + bottom
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
