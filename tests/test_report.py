@@ -19,6 +19,7 @@ from bench.report.frame import epochs_frame, newest
 from bench.report.native import native_blocks
 from bench.report.overview import accuracy_overview
 from bench.report.page import fill_table
+from bench.report.plots import write_plots
 from bench.report.summary import summarise
 from bench.report.tables import label, notes, print_table
 from bench.report.words import gigabytes, per_second, percent, points, seconds
@@ -277,3 +278,18 @@ def test_a_native_record_survives_the_disk(tmp_path):
     record = native(make_record())
     write_record(tmp_path / "jobs", record)
     assert read_run(tmp_path) == ([record], [])
+
+
+def test_plots_leave_out_what_was_not_measured_and_make_room_for_long_names(tmp_path):
+    frame = epochs_frame([make_record("a", backend="pytorch"), make_record("b", backend="jax")])
+    assert write_plots(frame, tmp_path / "plain") == ["curves", "epoch-time", "throughput", "memory"]
+    frame.loc[frame["backend"] == "jax", "train_peak_rss_bytes"] = None  # a system that does not tell
+    sites = frame["backend"].map("on a node of {} with a name of some length".format)
+    write_plots(frame.assign(site=sites), tmp_path / "named")
+    plain, named = ((tmp_path / folder / "memory.svg").read_text() for folder in ("plain", "named"))
+    assert (plain.count("MB -->"), named.count("MB -->")) == (2, 1)  # what stands at a bar's end
+    assert _width(named) > _width(plain) + 100
+
+
+def _width(svg: str) -> float:
+    return float(re.search(r'<svg [^>]*width="([0-9.]+)pt"', svg)[1])
