@@ -73,9 +73,7 @@ class OwnTime(Struct, frozen=True, kw_only=True):
 
 def process_seconds(epochs: Sequence[float]) -> float:
     """The median of one process's steady epochs, in seconds; not a number without one, or if any is no time at all."""
-    if not len(epochs) or not all(0 < seconds < inf for seconds in epochs):
-        return nan
-    return float(epochs[0] if len(epochs) == 1 else median(epochs))  # a report has 100,000 of one
+    return float(median(epochs)) if len(epochs) and all(0 < seconds < inf for seconds in epochs) else nan
 
 
 def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:

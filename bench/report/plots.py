@@ -70,10 +70,11 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
 def _contestants(frame: pd.DataFrame) -> pd.Series:
     """The backend, with device, threads and machine where there are several."""
     names = frame["backend"].astype(str)
-    columns = {"site": " {}"} if "site" in frame else {"device": " {}", "threads": " {} threads", "machine": " {}"}
+    texts: dict[str, Callable[[Any], str]] = {"device": str, "threads": words.threads, "machine": str}
+    columns = {"site": str} if "site" in frame else texts
     for column, text in columns.items():
         if frame[column].nunique() > 1:
-            names += frame[column].astype(str).map(text.format).str.replace(" 1 threads", " 1 thread")
+            names += " " + frame[column].map(text).astype(str)
     return names
 
 

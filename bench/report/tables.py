@@ -112,8 +112,8 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for _, group in summary.groupby(GROUP, sort=False, dropna=False):
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
         device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
-        cores = "1 thread" if threads == 1 else f"{threads} threads"
-        yield f"{dataset} ({checksum[:8]}) on {device} with {cores}: {device_name}, {machine}", group
+        where = f"on {device} with {words.threads(threads)}: {device_name}, {machine}"
+        yield f"{dataset} ({checksum[:8]}) {where}", group
 
 
 def place_of(group: pd.DataFrame) -> Place:

@@ -106,3 +106,8 @@ def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
     """The first so many, and how many more there are: a run may have 100,000 jobs, and nobody reads that far."""
     more = len(lines) - most
     return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
+
+
+def threads(number: int) -> str:
+    """As in "with 2 threads"."""
+    return "1 thread" if number == 1 else f"{number} threads"
