@@ -15,6 +15,10 @@ from backends.contract import Job, Unsupported
 from backends.pytorch import PyTorch
 from backends.pytorch_updates import AdamBeforeCorrection
 
+# PyTorch 2.13.0 computes wrong gradients on CPUs without this: its layout optimization moves convolutions to channels
+# last, and in front of a max-pool every gradient is exactly 0 at batch sizes from 64 to 128 (at 8, 32 and 256 they are
+# right). Seen on AVX2 and AVX-512, with one thread and two; `tests/test_frameworks.py` fails without it.
+_RIGHT_ON_CPUS = {"layout_optimization": False}
 _MOST_GRAPHS = 1000  # one per size of batch and mode; in a proof, which builds many models in one process, hundreds
 
 
@@ -29,7 +33,8 @@ class PyTorchCompiled(PyTorch):
         on_cuda = self._device.type == "cuda"
         if on_cuda:  # how its convolutions are fastest; on a CPU it gained nothing
             self._model.to(memory_format=torch.channels_last)
-        self._model.compile(dynamic=False, fullgraph=True, mode="reduce-overhead" if on_cuda else None)
+        how = {"mode": "reduce-overhead"} if on_cuda else {"options": _RIGHT_ON_CPUS}
+        self._model.compile(dynamic=False, fullgraph=True, **how)
         if not isinstance(self._optimizer, AdamBeforeCorrection):  # its rate is Python's, another in every step
             self._update = torch.compile(self._update, dynamic=False)
 
