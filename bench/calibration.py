@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from bench.files import write_atomically
+from bench.files import Key, write_atomically
 from bench.machine import Machine
 from bench.record import Record, disturbed, job_key
 from bench.stopping import EVERY_ROUND, rounds_needed, share_interval, smallest_visible_difference
@@ -39,7 +39,7 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
 
     format: int
-    key: str
+    key: Key
     machine: Machine
     device: str
     threads: int

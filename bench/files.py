@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from specs.errors import UserError
 
+# The name of a record's file, without its ending. It may come from a file that somebody else wrote, and decides where
+# a copy is written: so no folder, no absolute path, nothing hidden; and shorter than the 255 bytes of a file's name.
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
 _PIECE = 1 << 16  # bytes read at once: more than a record has, mostly
 
 

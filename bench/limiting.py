@@ -1,4 +1,4 @@
-"""The limits of an engine in one process: `python -m bench.limiting assignment.json lines.jsonl`, in its environment.
+"""The limits of an engine, in its environment: `python -m bench.limiting assignment.json lines.jsonl START`.
 
 An operation is run in chains, each result the next one's argument, so that none can be left out, by us or a compiler,
 without a wrong result; the last timed chain of every size is computed again, in part, by NumPy.
@@ -124,7 +124,7 @@ def _nothing() -> None:
     """The work itself waits for the device."""
 
 
-def main(assignment_path: str, lines_path: str) -> None:
+def main(assignment_path: str, lines_path: str, start: str) -> None:
     """Do the assignment; what cannot be done is told too."""
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
 
@@ -134,7 +134,7 @@ def main(assignment_path: str, lines_path: str) -> None:
         yield Settled(settings=dict(engine.settings()), value_bytes=engine.value_bytes)
         yield from reach(engine, measure.Clock())
 
-    tell_all(lines_path, work)
+    tell_all(lines_path, start, work)
 
 
 if __name__ == "__main__":

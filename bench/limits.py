@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from backends.contract import Job
 from backends.registry import BACKENDS, ENGINES
-from bench.files import RunError, write_atomically
+from bench.files import Key, RunError, write_atomically
 from bench.imported import checksum_of
 from bench.limiting import Assignment, Line, Reached, Settled
 from bench.machine import Machine
@@ -41,7 +41,7 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     format: int
-    key: str
+    key: Key
     status: Status
     reason: str
     details: str

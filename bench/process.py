@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -116,13 +117,14 @@ def run_worker(
         kind: of its lines, an `End` among them.
         advanced: called with all lines so far when there are new ones.
     """
+    start = uuid.uuid4().hex  # which lines are this worker's
     write_atomically(files.assignment, msgspec.json.encode(assignment))
     write_atomically(files.lines, b"")
     gpu = gpu_of(machine, task.job.device)
     held = memory.DeviceWatch(gpu.uuid) if gpu else None  # before there is a worker: what is in use now is not its
     disturbance = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
     with files.log.open("wb") as output:
-        worker = _start(module, task, machine, files, output)
+        worker = _start((module, str(files.assignment), str(files.lines), start), task, machine, output)
 
         def sample() -> None:
             disturbance.look()
@@ -130,7 +132,7 @@ def run_worker(
                 held.look(worker.pid)
 
         def look() -> bool:
-            lines = read_lines(files.lines, kind)
+            lines = read_lines(files.lines, kind, start)
             advanced(lines)
             return any(isinstance(line, End) for line in lines)
 
@@ -139,7 +141,7 @@ def run_worker(
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
-    lines = read_lines(files.lines, kind)
+    lines = read_lines(files.lines, kind, start)
     end = next((line for line in lines if isinstance(line, End)), None)
     return Ended(
         lines=lines,
@@ -165,9 +167,9 @@ def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
     return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None, device_memory=None)
 
 
-def _start(module: str, task: Task, machine: Machine, files: Files, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """A worker in a process group of its own, on the first `threads` of our CPUs, seeing one GPU or none."""
-    command = [task.python, "-m", module, str(files.assignment), str(files.lines)]
+def _start(module: Sequence[str], task: Task, machine: Machine, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """A module with its arguments, as a process group of its own, on the first `threads` CPUs, with one GPU or none."""
+    command = [task.python, "-m", *module]
     allowed = allowed_cpus()
     _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
     try:

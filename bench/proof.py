@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from backends.contract import Mode
 from bench.conformance import INFINITE, Finding
-from bench.files import write_atomically
+from bench.files import Key, write_atomically
 from bench.imported import checksum_of
 from bench.machine import Gpu, Machine
 from bench.proving import Proven
@@ -38,7 +38,7 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     format: int
-    key: str
+    key: Key
     status: Status
     reason: str
     details: str

@@ -1,4 +1,4 @@
-"""One proof in one process: `python -m bench.proving assignment.json lines.jsonl`, in the backend's own environment.
+"""One proof in one process: `python -m bench.proving assignment.json lines.jsonl START`, in its backend's environment.
 
 Like a worker it tells what it found in lines, each as it is found, so that a proof that dies has told all it knew.
 """
@@ -150,7 +150,7 @@ def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Proven
     return Proven(model=job.workload.name, seed=seed, findings=findings)
 
 
-def main(assignment_path: str, lines_path: str) -> None:
+def main(assignment_path: str, lines_path: str, start: str) -> None:
     """Do the assignment; what cannot be done is told too."""
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
 
@@ -158,7 +158,7 @@ def main(assignment_path: str, lines_path: str) -> None:
         module, _, name = assignment.adapter.partition(":")
         return Prover(assignment, getattr(importlib.import_module(module), name), tell).pieces()
 
-    tell_all(lines_path, work)
+    tell_all(lines_path, start, work)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory, Job
 from bench.disturbance import Disturbance, say
 from bench.energy import Counter
-from bench.files import RunError, read_bytes, write_atomically
+from bench.files import Key, RunError, read_bytes, write_atomically
 from bench.machine import Load, Machine
 from bench.measure import Phase
 from specs.model import Workload
@@ -85,6 +86,13 @@ class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
 Line = Startup | Epoch | End
 
 
+class _Told(Struct, frozen=True):
+    """A line as it stands in a file: which start of a worker told it, and what."""
+
+    start: str = ""
+    line: msgspec.Raw = msgspec.Raw()
+
+
 class DataUsed(Struct, frozen=True, kw_only=True, gc=False):
     """The data set of a record: nothing is ever compared across different checksums."""
 
@@ -109,7 +117,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     """
 
     format: int
-    key: str
+    key: Key
     status: Status
     reason: str
     details: str
@@ -176,7 +184,7 @@ def _decode(content: bytes) -> Record:
 
 
 def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -> Record | None:
-    """The record in a file; None where the file is damaged (half-written by another program, or cut off).
+    """The record in a file, see `checked`; None where the file is damaged: half-written by another program, or cut off.
 
     Raises:
         RunError: the record was written by another version of this program, or the file cannot be opened.
@@ -186,7 +194,7 @@ def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}", expected="a readable record") from error
     try:
-        record = decode(content)
+        record = checked(decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError):
         record = None
     found = _format_of(content) if record is None else record.format
@@ -200,14 +208,38 @@ def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -
     return record
 
 
-def read_lines(path: Path, kind: Any) -> list[Any]:
-    """What a worker has told so far, as lines of a kind; a last one that is not finished is left for the next look."""
+def checked(record: Record) -> Record:
+    """The record; as one that failed, where its epochs are not 1 to n, each once (n: the job's, if it ended ok)."""
+    numbers = [epoch.number for epoch in record.epochs]
+    last = record.job.epochs if record.status == "ok" else len(numbers)
+    if record.status == "failed" or numbers == list(range(1, last + 1)):
+        return record
+    found = f"{len(numbers)} epochs were told, {len(set(numbers))} different ones; expected 1 to {last}, each once"
+    return replace(record, status="failed", reason=f"{found}; {record.reason}" if record.reason else found)
+
+
+def line_of(start: str, line: Struct) -> bytes:
+    """A line as a worker tells it; `start` is the one that `run_worker` gave it."""
+    return msgspec.json.encode(_Told(start, msgspec.Raw(msgspec.json.encode(line)))) + b"\n"
+
+
+def read_lines(path: Path, kind: Any, start: str) -> list[Any]:
+    """What one start of a worker has told so far, as lines of a kind.
+
+    A last line that is not finished is left for the next look. Lines of another start are left out: a worker whose
+    parent was killed may still tell some, into the file of the next one. So is what is no line at all.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    lines = content.split(b"\n")[:-1]
-    return [msgspec.json.decode(line, type=kind) for line in lines if line]
+    found = []
+    for text in content.split(b"\n")[:-1]:
+        with suppress(msgspec.DecodeError):
+            told = msgspec.json.decode(text, type=_Told)
+            if told.start == start:
+                found.append(msgspec.json.decode(told.line, type=kind))
+    return found
 
 
 class _Format(Struct):

@@ -22,6 +22,7 @@ from bench.record import (
     Line,
     Record,
     Startup,
+    checked,
     job_key,
     read_record,
     write_record,
@@ -162,9 +163,7 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
     seconds, end = monotonic_seconds() - began, ended.end
     startup = next((line for line in ended.lines if isinstance(line, Startup)), None)
     epochs = tuple(line for line in ended.lines if isinstance(line, Epoch))
-    if end.status == "ok":
-        files.log.unlink(missing_ok=True)
-    return Record(
+    record = Record(
         format=FORMAT,
         key=task.key,
         status=end.status,
@@ -193,3 +192,7 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
         inputs=end.inputs,
         disturbance=ended.disturbance,
     )
+    record = checked(record)
+    if record.status == "ok":
+        files.log.unlink(missing_ok=True)
+    return record

@@ -8,27 +8,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from backends.contract import Unsupported
 from bench import measure
-from bench.record import End, Status
+from bench.record import End, Status, line_of
 from bench.worker import one_line
 
 Tell = Callable[[Any], None]
 
 
-def tell_all(lines_path: str, work: Callable[[Tell], Iterator[Any]]) -> None:
+def tell_all(lines_path: str, start: str, work: Callable[[Tell], Iterator[Any]]) -> None:
     """Do the work and tell its lines; what cannot be done is told too.
 
     Args:
         lines_path: where to.
+        start: see `bench.record.line_of`.
         work: yields its lines; what does not fit there it may tell itself.
     """
     with Path(lines_path).open("ab", buffering=0) as file:
 
         def tell(line: Any) -> None:
-            file.write(msgspec.json.encode(line) + b"\n")
+            file.write(line_of(start, line))
 
         status: Status = "ok"
         reason = details = ""

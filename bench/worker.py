@@ -1,4 +1,4 @@
-"""One job in one process: `python -m bench.worker assignment.json lines.jsonl`.
+"""One job in one process: `python -m bench.worker assignment.json lines.jsonl START`.
 
 It tells what it did in lines, each written as it happens, so that a worker that dies has told all it knew. The parent
 makes the record from them.
@@ -35,7 +35,7 @@ from backends.contract import (
     Weights,
 )
 from bench import data, energy, measure
-from bench.record import End, Epoch, Line, Startup, Status
+from bench.record import End, Epoch, Line, Startup, Status, line_of
 from specs.initial import epoch_order, initial_weights
 from specs.model import Loss
 from specs.shapes import infer_shapes
@@ -181,13 +181,13 @@ def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
-def main(assignment_path: str, lines_path: str) -> None:
-    """Do the assignment; every end that Python sees is told as an `End`."""
+def main(assignment_path: str, lines_path: str, start: str) -> None:
+    """Do the assignment; every end that Python sees is told as an `End`. `start`: see `bench.record.line_of`."""
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
     with Path(lines_path).open("ab", buffering=0) as file:
 
         def tell(line: Line) -> None:
-            file.write(msgspec.json.encode(line) + b"\n")
+            file.write(line_of(start, line))
 
         _attempt(assignment, tell)
 

@@ -167,3 +167,39 @@ class EngineIsKilled(ReferenceEngine):
 class EngineCannot(ReferenceEngine):
     def __init__(self, job):
         raise Unsupported(f"no {job.device} here")
+
+
+class HasNoGradients(Reference):
+    """As a compiled backend once had in front of a max-pool: every step is made, and no weight moves."""
+
+    def train_epoch(self, order, masks=None):
+        weights, losses = self.get_weights(), []
+        for start in range(0, len(order), self._job.batch_size):
+            losses.append(super().train_epoch(order[start : start + self._job.batch_size]))
+            self.set_weights(weights)
+        return float(np.mean(losses))
+
+
+class _TellsWrongly(Reference):
+    """A worker whose code is wrong: `told` replaces what it tells of an epoch."""
+
+    def load(self, images, labels):
+        super().load(images, labels)
+        worker = sys.modules["__main__"]
+        epoch = worker.Run.epoch
+
+        def wrong(run, backend, number):
+            for told in self.told(number):
+                epoch(run, backend, told)
+
+        worker.Run.epoch = wrong
+
+
+class TellsTwice(_TellsWrongly):
+    def told(self, number):
+        return (number, number)
+
+
+class TellsNothing(_TellsWrongly):
+    def told(self, number):
+        return ()

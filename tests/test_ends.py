@@ -11,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -20,10 +21,11 @@ from bench.files import RunError
 from bench.imported import checksum_of
 from bench.machine import this_machine
 from bench.plan import Contest, Options, PlanError, make_jobs
-from bench.process import DataTask, Limits
-from bench.record import Line, read_lines, read_record, write_record
+from bench.process import DataTask, Limits, files_of
+from bench.record import End, Line, line_of, read_lines, read_record, write_record
 from bench.runner import make_tasks, run_tasks
 from bench.runs import claim, claim_run, read_run
+from bench.worker import Assignment
 from conftest import make_job
 from specs.loading import find_suite, find_workload
 
@@ -149,12 +151,64 @@ def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
     assert watcher.advances[-1] >= 2
 
 
+END = End(status="ok", reason="", traceback="", cpu_seconds=1.0, device_memory=None)
+
+
 def test_a_line_cut_off_in_the_middle_is_left_out(tmp_path):
+    path, whole = tmp_path / "lines.jsonl", line_of("a", END)
+    path.write_bytes(whole + whole[:40])
+    assert read_lines(path, Line, "a") == [END]
+    assert read_lines(tmp_path / "nothing.jsonl", Line, "a") == []
+
+
+def test_lines_of_another_start_and_what_is_no_line_are_left_out(tmp_path):
     path = tmp_path / "lines.jsonl"
-    whole = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}'
-    path.write_bytes(whole + b"\n" + whole[:40])
-    assert len(read_lines(path, Line)) == 1
-    assert read_lines(tmp_path / "nothing.jsonl", Line) == []
+    older = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}\n'
+    no_line = b'{"start":"a","line":{"type":"end"}}\n'
+    path.write_bytes(line_of("b", END) + older + b"\n\xff\xfe\n[1]\n" + no_line + line_of("a", END))
+    assert read_lines(path, Line, "a") == [END]
+
+
+def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_record(mnist_5k, tmp_path):
+    """The first worker stalls before it opens its file, as on a slow file system, and goes on beside the second."""
+    jobs, task = tmp_path / "jobs", make_task("tests.faulty:Slow", mnist_5k)
+    files, assignment = files_of(task, jobs), jobs / "its-own.assignment"
+    jobs.mkdir()
+    told = Assignment(job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=100)
+    assignment.write_bytes(msgspec.json.encode(told))
+    command = [sys.executable, "-m", "bench.worker", str(assignment), str(files.lines), "of an earlier start"]
+    orphan, seen = subprocess.Popen(command, cwd=PROJECT), []
+    try:
+
+        class Both(Watcher):
+            def advanced(self, task, epochs):
+                seen.append(b"of an earlier start" in files.lines.read_bytes())
+
+        [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Both(), retry=False)
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert any(seen)  # else nothing was tried
+    assert record.status == "ok"
+    assert [epoch.number for epoch in record.epochs] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 2, 3, 3), (1, 3), (2, 3), (1, 2), (), (1, 2, 3, 4), (0, 1, 2), (3, 2, 1)])
+def test_a_record_whose_epochs_are_not_one_to_n_each_once_has_failed(numbers, mnist_5k, tmp_path):
+    record = run_one("backends.reference:Reference", mnist_5k, tmp_path)
+    epochs = tuple(replace(record.epochs[0], number=number) for number in numbers)
+    write_record(tmp_path, replace(record, epochs=epochs))
+    found = read_record(tmp_path / f"{record.key}.json")
+    assert found.status == "failed"
+    assert f"{len(numbers)} epochs were told" in found.reason
+    assert "expected 1 to 3, each once" in found.reason
+
+
+def test_a_worker_that_tells_an_epoch_twice_or_none_has_failed(mnist_5k, tmp_path):
+    for name in ("TellsTwice", "TellsNothing"):
+        record = run_one(f"tests.faulty:{name}", mnist_5k, tmp_path)
+        assert record.status == "failed", name
+        assert "epochs were told" in record.reason
 
 
 def test_a_damaged_record_is_left_out_and_made_again(mnist_5k, tmp_path):
@@ -278,7 +332,7 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
         time.sleep(0.1)
         # the first job has ended and the second has done an epoch
         second = jobs.glob("*.s1.*.progress.jsonl")
-        if list(jobs.glob("*.json")) and any(len(read_lines(path, Line)) > 1 for path in second):
+        if list(jobs.glob("*.json")) and any(len(path.read_bytes().splitlines()) > 1 for path in second):
             break
     running.send_signal(number)
     _, errors = running.communicate(timeout=30)

@@ -283,8 +283,8 @@ def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(tmp_path
     )
     (tmp_path / "assignment").write_bytes(msgspec.json.encode(assignment))
     monkeypatch.setitem(sys.modules, "test_energy", sys.modules[__name__])
-    worker.main(str(tmp_path / "assignment"), str(tmp_path / "lines"))
-    told = read_lines(tmp_path / "lines", Line)
+    worker.main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")
+    told = read_lines(tmp_path / "lines", Line, "a")
     assert [line.status for line in told if isinstance(line, End)] == ["ok"]
     [startup] = [line for line in told if isinstance(line, Startup)]
     assert (startup.energy.name, startup.host_energy) == ("RAPL: package-0", None)
