@@ -11,20 +11,23 @@ much, where a single seed would give 20.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from math import sqrt
+from collections.abc import Container, Iterable, Sequence
+from math import hypot, sqrt
 from statistics import mean, stdev
-from typing import Literal
+from typing import Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backends.contract import Job
+from bench.agreement import agreement
 from bench.record import Record, contestant, meaning
+from bench.statistics import binomial_error
 from specs.errors import UserError
 
 CellName = tuple[str, str, str]  # workload, backend, kind of device
-Status = Literal["ok", "fell", "missing", "failed", "new"]
+Status = Literal["ok", "fell", "missing", "failed", "not checked"]
 # One false alarm in a hundred checks in which nothing changed: a gate that cries wolf is switched off.
 LEVEL = 0.01
 # How far seeds may scatter, in binomial errors, before we call it a fall and not scatter.
@@ -45,6 +48,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
         baseline, found: mean accuracy over the paired seeds (0..1); None where there is none.
         standard_error: of their difference, by chance alone.
         p_value: how probable so large a fall is if nothing changed, before the correction for the number of cells.
+        fails_below: the accuracy (0..1) below which the cell would fail, beside the others as they are; None where
+            there is none.
     """
 
     cell: CellName
@@ -56,20 +61,69 @@ class Verdict(Struct, frozen=True, kw_only=True):
     found: float | None = None
     standard_error: float | None = None
     p_value: float | None = None
+    fails_below: float | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the gate lets this cell through."""
-        return self.status in ("ok", "new")
+        return self.status == "ok"
 
 
-def check(run: Iterable[Record], baseline: Iterable[Record], *, level: float = LEVEL) -> list[Verdict]:
-    """A verdict per cell of the baseline, then the run's own new cells, which pass.
+class Agreement(Struct, frozen=True, kw_only=True):
+    """Whether the backends of a run agree on a workload on a kind of device; `reasons` says who does not, and why."""
+
+    workload: str
+    device: str
+    backends: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate lets the workload through."""
+        return not self.reasons
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """All that a check found; `allow_new`: what the baseline has no job for lets it pass all the same."""
+
+    cells: tuple[Verdict, ...]
+    agreements: tuple[Agreement, ...] = ()
+    allow_new: bool = False
+
+    def lets_pass(self, verdict: Verdict) -> bool:
+        """Whether a cell of it lets it pass."""
+        return verdict.passed or (self.allow_new and verdict.status == "not checked")
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run passes."""
+        return all(map(self.lets_pass, self.cells)) and all(one.passed for one in self.agreements)
+
+
+def check(
+    run: Iterable[Record],
+    baseline: Sequence[Record],
+    *,
+    level: float = LEVEL,
+    backends: Container[str] | None = None,
+) -> list[Verdict]:
+    """A verdict per cell of the baseline, then the run's own new cells, which nobody can check.
+
+    Args:
+        run: its records.
+        baseline: its records; those that did not end ok, or disagree with the others there, are no baseline.
+        level: false alarms per check, all cells together.
+        backends: only these; all, if None.
 
     Raises:
         CheckError: the two have no cell in common, or a cell's data set, spec, epochs, batch size or seeds differ.
     """
-    found, expected = _cells(run), _cells(record for record in baseline if record.status == "ok")
+    wrong = agreement(baseline)
+    right = [record for record in baseline if record.status == "ok" and not wrong.get(record.key)]
+    found, expected = (
+        _cells(record for record in records if backends is None or record.job.backend in backends)
+        for records in (run, right)
+    )
     if not any(cell in found for cell in expected):
         raise CheckError(
             "the run and the baseline have nothing in common",
@@ -79,38 +133,97 @@ def check(run: Iterable[Record], baseline: Iterable[Record], *, level: float = L
     compared, without = [], []
     for cell, records in expected.items():
         matching = _matching(cell, found.get(cell, []), records)
-        bad = next((record for record in matching if record.status != "ok"), None)
+        bad = [record for record in matching if record.status != "ok"]
         if not matching:
             without.append(Verdict(cell=cell, status="missing", reason="the run has no such job"))
-        elif bad is not None:
-            reason = f"seed {bad.job.seed}: {bad.status}: {bad.reason}"
-            without.append(Verdict(cell=cell, status="failed", reason=reason))
+        elif bad:
+            without.append(_failed(cell, bad[0]))
         else:
             compared.append(_compare(cell, matching, records))
     verdicts = {verdict.cell: verdict for verdict in (*_judge(compared, level), *without)}
-    new = [Verdict(cell=c, status="new", reason="not in the baseline") for c in found if c not in expected]
+    new = [_new(cell, records) for cell, records in found.items() if cell not in expected]
     return [*(verdicts[cell] for cell in expected), *new]
 
 
-def junit(verdicts: Sequence[Verdict], name: str) -> bytes:
-    """The verdicts as JUnit XML, which CI systems read: a test case per cell."""
-    failures = sum(not verdict.passed for verdict in verdicts)
-    suite = ET.Element("testsuite", name=name, tests=str(len(verdicts)), failures=str(failures))
-    for verdict in verdicts:
+def check_agreement(run: Sequence[Record], backends: Container[str] | None = None) -> list[Agreement]:
+    """Whether the backends of a run agree with each other, see `bench.agreement`; it takes no baseline.
+
+    Args:
+        run: all its records.
+        backends: only these may fail; all, if None. They are compared with the others all the same.
+
+    Returns:
+        one per workload and kind of device that has jobs to compare.
+    """
+    known = agreement(run)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in run:
+        if record.key in known and (backends is None or record.job.backend in backends):
+            groups.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
+    return [
+        Agreement(
+            workload=workload,
+            device=device,
+            backends=tuple(dict.fromkeys(record.job.backend for record in records)),
+            reasons=tuple(
+                f"{record.job.backend}, seed {record.job.seed}: {known[record.key]}"
+                for record in records
+                if known[record.key]
+            ),
+        )
+        for (workload, device), records in groups.items()
+    ]
+
+
+def junit(checked: Checked, name: str) -> bytes:
+    """What a check found as JUnit XML, which CI systems read: a test case per cell, and per workload one for agreement.
+
+    What is not checked is a failure, or skipped where that is allowed.
+    """
+    suite = ET.Element("testsuite", name=name)
+    for verdict in checked.cells:
         workload, backend, device = verdict.cell
-        case = ET.SubElement(suite, "testcase", classname=f"accuracy.{workload}", name=f"{backend} {device}")
-        if not verdict.passed:
-            message = _CONTROL.sub("", f"{verdict.status}: {verdict.reason}")
-            ET.SubElement(case, "failure", message=message)
+        end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
+        _add_case(suite, f"accuracy.{workload}", f"{backend} {device}", end, f"{verdict.status}: {verdict.reason}")
+    for one in checked.agreements:
+        end = "" if one.passed else "failure"
+        _add_case(suite, f"agreement.{one.workload}", one.device, end, f"disagrees: {'; '.join(one.reasons)}")
+    failures, skipped = (str(len(suite.findall(f"*/{end}"))) for end in ("failure", "skipped"))
+    suite.attrib.update(tests=str(len(suite)), failures=failures, skipped=skipped)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+
+
+def _add_case(suite: ET.Element, classname: str, name: str, end: str, message: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=classname, name=name)
+    if end:
+        ET.SubElement(case, end, message=_CONTROL.sub("", message))
+
+
+def _kind(job: Job) -> str:
+    """Of a device: "cuda" of "cuda:1"."""
+    return job.device.partition(":")[0]
 
 
 def _cells(records: Iterable[Record]) -> dict[CellName, list[Record]]:
     cells: dict[CellName, list[Record]] = {}
     for record in records:
         job = record.job
-        cells.setdefault((job.workload.name, contestant(job), job.device.partition(":")[0]), []).append(record)
+        cells.setdefault((job.workload.name, contestant(job), _kind(job)), []).append(record)
     return cells
+
+
+def _new(cell: CellName, records: Sequence[Record]) -> Verdict:
+    """Of a cell that the baseline has no job for; what failed failed, whatever the baseline has."""
+    for record in records:
+        if record.status not in ("ok", "unsupported"):
+            return _failed(cell, record)
+    found = mean(_by_seed(records).values()) if all(record.status == "ok" for record in records) else None
+    reason = "the baseline has no such job (--allow-new lets it pass)"
+    return Verdict(cell=cell, status="not checked", reason=reason, found=found)
+
+
+def _failed(cell: CellName, bad: Record) -> Verdict:
+    return Verdict(cell=cell, status="failed", reason=f"seed {bad.job.seed}: {bad.status}: {bad.reason}")
 
 
 def _matching(cell: CellName, found: Sequence[Record], expected: Sequence[Record]) -> list[Record]:
@@ -145,7 +258,42 @@ def _training(record: Record) -> tuple[object, ...]:
     return name, job.epochs, job.batch_size, job.precision, meaning(job.workload)
 
 
-def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> Verdict:
+class _Fall(NamedTuple):
+    """What the chance of a fall depends on, beside the accuracy found: for `spread` see the module."""
+
+    baseline: float
+    images: int
+    spread: float
+    seeds: int
+
+    def chance(self, accuracy: float) -> tuple[float, float]:
+        """The standard error of the mean change over seeds, and how probable one as low is by chance."""
+        change = accuracy - self.baseline
+        binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
+        if self.spread <= binomial:
+            error = binomial / sqrt(self.seeds)
+            return error, _normal(change / error)
+        error, most = (each / sqrt(self.seeds) for each in (self.spread, _MOST_SCATTER * binomial))
+        return min(error, most), min(_student(change / error, self.seeds - 1), _normal(change / most))
+
+    def accuracy_at(self, level: float) -> float | None:
+        """The accuracy whose fall is so probable by chance; None where even 0 is more probable."""
+        from scipy.optimize import brentq  # takes 0.2 s
+
+        if self.baseline <= 0 or self.chance(0.0)[1] >= level:
+            return None
+        return float(brentq(lambda accuracy: self.chance(accuracy)[1] - level, 0.0, self.baseline))
+
+
+class _Compared(NamedTuple):
+    """A cell that has both accuracies, still without its verdict."""
+
+    verdict: Verdict
+    fall: _Fall
+    chance: float
+
+
+def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Compared:
     """The cell's figures; `_judge` gives it its status."""
     now, then = _by_seed(found), _by_seed(expected)
     seeds = sorted(now.keys() & then.keys())
@@ -156,11 +304,10 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> Ver
             hint=f"bench run ... --seeds {_listed(then)}",
         )
     before, after = mean(then[s] for s in seeds), mean(now[s] for s in seeds)
-    images = found[0].data.test_examples
-    binomial = sqrt(sum(max(p * (1 - p), 1 / images) for p in (before, after)) / images)
     spread = stdev(now[seed] - then[seed] for seed in seeds) if len(seeds) > 1 else 0.0
-    error, p_value = _chance(after - before, binomial, spread, len(seeds))
-    return Verdict(
+    fall = _Fall(baseline=before, images=found[0].data.test_examples, spread=spread, seeds=len(seeds))
+    error, p_value = fall.chance(after)
+    verdict = Verdict(
         cell=cell,
         status="ok",
         reason="",
@@ -171,26 +318,36 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> Ver
         standard_error=error,
         p_value=p_value,
     )
+    return _Compared(verdict, fall, p_value)
 
 
-def _chance(change: float, binomial: float, spread: float, seeds: int) -> tuple[float, float]:
-    """The standard error of a mean change over seeds, and how probable one as low is by chance."""
-    if spread <= binomial:
-        error = binomial / sqrt(seeds)
-        return error, _normal(change / error)
-    error, most = spread / sqrt(seeds), _MOST_SCATTER * binomial / sqrt(seeds)
-    return min(error, most), min(_student(change / error, seeds - 1), _normal(change / most))
-
-
-def _judge(compared: Sequence[Verdict], level: float) -> list[Verdict]:
+def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
     """Holm's correction: with many cells a single one must fall further before it is more than chance."""
-    judged, alarm = [], True
-    for rank, verdict in enumerate(sorted(compared, key=lambda verdict: verdict.p_value or 0.0)):
-        corrected = (verdict.p_value or 0.0) * (len(compared) - rank)
-        alarm = alarm and corrected <= level  # from the first that is not, none is
-        reason = f"p = {min(corrected, 1.0):.2g}, corrected for {len(compared)} cells"
-        judged.append(replace(verdict, status="fell" if alarm else "ok", reason=reason))
+    judged, chances = [], sorted(one.chance for one in compared)
+    for verdict, fall, chance in compared:
+        others = [*chances]
+        others.remove(chance)
+        own = level / _candidates(others, level)
+        judged.append(
+            replace(
+                verdict,
+                status="fell" if chance <= own else "ok",
+                reason=f"p = {min(chance * level / own, 1.0):.2g}, corrected for {len(compared)} cells",
+                fails_below=fall.accuracy_at(own),
+            )
+        )
     return judged
+
+
+def _candidates(others: Sequence[float], level: float) -> int:
+    """Among how many cells one is judged, itself included: all but those that fall whatever it does.
+
+    Args:
+        others: the chances of all other cells, the smallest first.
+        level: of all cells together.
+    """
+    cells = len(others) + 1
+    return next((cells - rank for rank, chance in enumerate(others) if chance * (cells - rank) > level), 1)
 
 
 def _by_seed(records: Iterable[Record]) -> dict[int, float]:

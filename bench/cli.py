@@ -186,13 +186,16 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    check = subparsers.add_parser("check", help="did accuracy fall against a baseline? exit code 1 if so")
+    check = subparsers.add_parser(
+        "check", help="did accuracy fall against a baseline, do backends agree? exit code 1 if not"
+    )
     check.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     check.add_argument("--against", type=Path, required=True, metavar="BASELINE", help="a run's folder to hold it to")
     check.add_argument("--backend", type=_words, metavar="A,B", help="only these of the baseline (default: all)")
     check.add_argument(
         "--level", type=_level, default=0.01, metavar="P", help="false alarms per check, all cells together (0.01)"
     )
+    check.add_argument("--allow-new", action="store_true", help="let pass what the baseline has no job for")
     check.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)")
     check.add_argument("--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)")
     check.set_defaults(command="bench.reading:check")

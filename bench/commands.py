@@ -16,19 +16,22 @@ from bench.data import DataSet
 from bench.environments import Environments
 from bench.machine import this_machine
 from bench.reading import write_run_report
+from bench.record import DataUsed, Record
 from bench.runs import claim_run
 from bench.sources import DataError, Places
 from specs.errors import UserError
 from specs.loading import find_workload
-from specs.model import Suite, Workload
+from specs.model import Input, Suite
 from specs.scaling import widened
 
+# The data sets that `datasets.FALLBACK` may replace in a new run.
+_REPLACEABLE = ("mnist", "mnist-expanded")
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 
 
 def run(options: argparse.Namespace) -> int:
-    """`bench run`: plan, run what has no record, report. 1 if a job did not end ok."""
+    """`bench run`: plan, run what has no record, report. 1 if a job did not end ok, or results disagree."""
     from rich.console import Console  # takes 0.1 s, and lists need none
 
     from bench.limits import limit_tasks
@@ -54,14 +57,14 @@ def run(options: argparse.Namespace) -> int:
     if goal.precision is not None and len(chosen.backends) == 1:
         raise UserError(f"--until-precise compares backends, and {chosen.backends[0]} is alone", hint="--backend A,B")
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
-    with claim_run(folder, machine.name):
-        cells, console = plan.make_cells(_contests(options, suite), chosen), Console(stderr=True)
+    with claim_run(folder, machine.name) as earlier:
+        cells, console = plan.make_cells(_contests(options, suite, folder, earlier), chosen), Console(stderr=True)
 
         def tasks_of(some: Sequence[plan.Cell], turn: int) -> list[DataTask]:
             return make_tasks(plan.make_round(some, chosen, suite, turn), environments, machine, limits)
 
         show_limits(limit_tasks(tasks_of(cells, 0), folder, machine, retry=options.retry), folder, machine, console)
-        with ProgressDisplay(console) as display:
+        with ProgressDisplay(console, earlier) as display:
             records, ends = run_rounds(
                 cells,
                 tasks_of,
@@ -69,12 +72,13 @@ def run(options: argparse.Namespace) -> int:
                 goal,
                 display,
             )
-        write_run_report(folder)
+        told = []
         for (contest, device), why in zip(cells, ends, strict=True):
             if why != "1 round":
                 size = f" batch {contest.batch_size}" if contest.batch_size else ""
-                print(f"{contest.workload.name}{size} {device}: {why}")
-    return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
+                told.append(f"{contest.workload.name}{size} {device}: {why}")
+        agree = write_run_report(folder, told)
+    return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
 
 
 def data(options: argparse.Namespace) -> int:
@@ -88,8 +92,11 @@ def data(options: argparse.Namespace) -> int:
         return _verify(options.names, places)
     for name, archive in sources.ARCHIVES.items():
         where = sources.place(name, places)
-        absent = f"not there: bench data fetch {name}, or --data-dir"
-        print(f"{name:<15} {archive.title}\n{'':<15} {where} ({absent if sources.missing(name, where) else 'there'})")
+        state = "there"
+        if sources.missing(name, where):
+            kept = datasets.kept_arrays(name, places.cache)
+            state = f"there as arrays: {kept[0]}" if kept else f"not there: bench data fetch {name}, or --data-dir"
+        print(f"{name:<15} {archive.title}\n{'':<15} {where} ({state})")
     print(
         f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel in four directions"
     )
@@ -138,23 +145,38 @@ def _verify(names: Sequence[str], places: Places) -> int:
     return 1 if wrong or damaged else 0
 
 
-def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
-    """The suite's workloads with their data; where MNIST cannot be had and was not asked for, with its stand-in.
+def _contests(options: argparse.Namespace, suite: Suite, folder: Path, earlier: Sequence[Record]) -> list[plan.Contest]:
+    """The suite's workloads with their data, see `_data_of`. Of a sweep, in every width and at every batch size.
 
-    Of a sweep, every workload in every width and at every batch size.
+    Args:
+        options: the command's.
+        suite: to run.
+        folder: the run's.
+        earlier: its records: a run goes on with the data sets that it began with.
+
+    Raises:
+        DataError: a data set is not available, or is not the one that the run began with.
     """
-    places, found = places_of(options), dict[tuple[str, object], DataSet]()
+    places, found = places_of(options), dict[tuple[str, Input], DataSet]()
+    began: dict[tuple[str, Input], DataUsed] = {}
+    for record in sorted(earlier, key=lambda record: record.started):
+        began.setdefault((record.job.workload.recipe.dataset, record.job.workload.input), record.data)
     contests = []
     for part in suite.workloads:
         workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
-        name = options.dataset or suite.dataset or workload.recipe.dataset
-        if (name, workload.input) not in found:
-            found[name, workload.input] = _materialise(name, workload, places, asked_for=options.dataset is not None)
+        wanted = workload.recipe.dataset, workload.input
+        if wanted not in found:
+            name = options.dataset or suite.dataset or workload.recipe.dataset
+            replaceable = name in _REPLACEABLE and options.dataset is None
+            try:
+                found[wanted] = _data_of(name, workload.input, places, began.get(wanted), replaceable=replaceable)
+            except DataError as error:
+                raise _explained(error, folder, began.get(wanted)) from error
         epochs = options.epochs or part.epochs or workload.recipe.epochs
         contests += [
             plan.Contest(
                 workload=widened(workload, width),
-                data=found[name, workload.input],
+                data=found[wanted],
                 epochs=epochs,
                 batch_size=batch_size,
             )
@@ -163,19 +185,49 @@ def _contests(options: argparse.Namespace, suite: Suite) -> list[plan.Contest]:
     return contests
 
 
-def _materialise(name: str, workload: Workload, places: Places, *, asked_for: bool) -> DataSet:
+def _data_of(name: str, images: Input, places: Places, began: DataUsed | None, *, replaceable: bool) -> DataSet:
+    """A data set. A new run takes the stand-in for MNIST where that is not available, and goes on with it.
+
+    Args:
+        name: of the data set.
+        images: what the workload takes.
+        places: see `Places`.
+        began: what the run began with in its place; None for a new run.
+        replaceable: whether the stand-in may be taken.
+
+    Raises:
+        DataError: it is not available, or is another than the run began with.
+    """
+    if replaceable and began is not None and began.name == datasets.FALLBACK:
+        print(f"bench: this run began with {began.name} and goes on with it; for {name}: --run NAME", file=sys.stderr)
+        name = began.name
     try:
-        return datasets.materialise(name, workload.input, places)
+        found = datasets.materialise(name, images, places)
     except DataError as error:
-        if name not in ("mnist", "mnist-expanded") or asked_for or places.directory is not None:
+        if began is not None or not replaceable or places.directory is not None:
             raise
         print(
-            f"bench: {error.problem}\nbench: MNIST is not at hand, so this run uses {datasets.FALLBACK}: 4,000 training"
-            " and 1,000 test images.\n       Its accuracies are lower, and are never compared with full MNIST's."
+            f"bench: {error.problem}\nbench: MNIST is not available, so this run uses {datasets.FALLBACK}: 4,000"
+            " training and 1,000 test images.\n       Its accuracies are lower, and are never compared with full"
+            " MNIST's."
             f"\n       hint: {error.hint}",
             file=sys.stderr,
         )
-        return datasets.materialise(datasets.FALLBACK, workload.input, places)
+        found = datasets.materialise(datasets.FALLBACK, images, places)
+    if began is not None and began.checksum != found.checksum:
+        raise DataError(f"{found.name} ({found.checksum[:8]}) is another data set")
+    return found
+
+
+def _explained(error: DataError, folder: Path, began: DataUsed | None) -> DataError:
+    """What is wrong with a data set; of a run that began with one, also that it cannot go on with another."""
+    if began is None:
+        return error
+    return DataError(
+        f"{folder} began with {began.name} ({began.checksum[:8]}), and {error.problem}",
+        expected="one data set in a run, from its beginning to its end",
+        hint=f"for a new run: --run NAME. {error.hint}".strip(),
+    )
 
 
 def places_of(options: argparse.Namespace) -> Places:

@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from bench.sources import ARCHIVES, Arrays, DataError, Places, draw_synthetic, expand, find, read, read_mnist_5k
+from bench.sources import (
+    Arrays,
+    DataError,
+    Places,
+    draw_synthetic,
+    expand,
+    find,
+    missing,
+    place,
+    read,
+    read_mnist_5k,
+)
 from specs.loading import closest
 from specs.model import DATASETS, Input
 
@@ -37,7 +48,7 @@ class DataSet(Struct, frozen=True, kw_only=True):
 
 
 def materialise(name: str, spec: Input, places: Places) -> DataSet:
-    """The data set as arrays in the cache, fetched first if need be, its checksum recomputed.
+    """The data set as arrays in the cache, fetched first if it is not there in any form, its checksum recomputed.
 
     Args:
         name: one of `DATASETS`.
@@ -48,14 +59,7 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
         DataError: unknown name; files missing, corrupt or truncated; no mirror answers; the cache is not writable.
     """
     check_name(name)
-    if name in ARCHIVES:
-        arrays = read(name, find(name, places))
-    elif name == "mnist-expanded":
-        arrays = expand(read("mnist", find("mnist", places)))
-    elif name == "mnist-5k":
-        arrays = read_mnist_5k()
-    else:
-        arrays = draw_synthetic(spec)
+    arrays = _arrays(name, spec, places)
     checksum = _checksum(arrays)
     folder = places.cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
     if not _holds(folder, checksum):
@@ -69,6 +73,35 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
         shape=tuple(arrays["train_images"].shape[1:]),
         classes=1 + int(max(arrays["train_labels"].max(), arrays["test_labels"].max())),
     )
+
+
+def kept_arrays(name: str, cache: Path) -> list[Path]:
+    """The folders in the cache that hold a data set as arrays; what is in them is checked when they are read."""
+    return sorted((cache / "arrays").glob(f"{name}-{'[0-9a-f]' * _DIGITS}"))
+
+
+def _arrays(name: str, spec: Input, places: Places) -> Arrays:
+    if name == "mnist-5k":
+        return read_mnist_5k()
+    if name == "synthetic":
+        return draw_synthetic(spec)
+    if (kept := _read_kept(name, places)) is not None:
+        return kept
+    return expand(_arrays("mnist", spec, places)) if name == "mnist-expanded" else read(name, find(name, places))
+
+
+def _read_kept(name: str, places: Places) -> Arrays | None:
+    """The arrays that an earlier run left in the cache; None where the original files are at hand, or should be.
+
+    They were written from original files, each checked, into a folder that is named for its content. Two different sets
+    of one name are of two versions of this program, or not ours: then neither is taken.
+    """
+    archive = "mnist" if name == "mnist-expanded" else name
+    folder = place(archive, places)
+    if folder != places.cache / archive or not missing(archive, folder):
+        return None
+    whole = [kept for kept in kept_arrays(name, places.cache) if _holds(kept, kept.name[-_DIGITS:])]
+    return {part: np.load(whole[0] / f"{part}.npy") for part in _PARTS} if len(whole) == 1 else None
 
 
 def check_name(name: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backends.contract import Job
+from bench.agreement import Result, group_of, judge, result_of
 from bench.limits import EngineLimits, measure_limits
 from bench.machine import Machine
 from bench.process import DataTask, Task
@@ -25,8 +28,12 @@ _START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
 class ProgressDisplay:
     """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, earlier: Sequence[Record] = ()) -> None:
         self._console = console
+        self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
+        self._lines: dict[str, tuple[str, str]] = {}  # what was shown of each job that ended, and why it disagrees
+        for record in sorted(earlier, key=lambda record: record.started):
+            self._add(record)
         self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
         self._widths = [0, 0, 0]
         self._guesses: list[float] = []
@@ -66,17 +73,18 @@ class ProgressDisplay:
         self._bar.reset(
             self._row,
             total=job.epochs,
-            description=f"{self._number}/{len(self._numbers)} {_name(job)} {contestant(job)}",
+            description=escape(self._title(task)),
             accuracy="starting",
             left=self._left(0.0),
             visible=True,
         )
 
     def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None:
-        done = len(epochs)
+        done, why = len(epochs), self._disagreement(task, epochs)
         self._bar.update(
             self._row,
             completed=done,
+            description=f"[bold red]{escape(self._title(task))} DISAGREES[/]" if why else escape(self._title(task)),
             accuracy=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "training",
             left=self._left(done / task.job.epochs),
         )
@@ -86,9 +94,43 @@ class ProgressDisplay:
         if not old:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         cell = " ".join(f"{text:<{width}}" for text, width in zip(_cell(task), self._widths, strict=True))
-        self._console.print(
-            f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}", markup=False, soft_wrap=True
+        self._lines[record.key] = f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}", ""
+        why = self._add(record)
+        if not why.get(record.key):
+            self._say(record.key, "")
+        for key, reason in why.items():  # what ended earlier may be shown to be wrong, or right, only now
+            if key in self._lines and reason != self._lines[key][1]:
+                self._say(key, reason)
+
+    def _say(self, key: str, reason: str) -> None:
+        """A job's line, in red where it disagrees; and again, if it was said to disagree and does not."""
+        line, before = self._lines[key]
+        self._lines[key] = line, reason
+        end, style = (
+            (f"  DISAGREES: {reason}", "bold red") if reason else ("  agrees after all" if before else "", None)
         )
+        self._console.print(f"{line}{end}", style=style, markup=False, highlight=not reason, soft_wrap=True)
+
+    def _add(self, record: Record) -> dict[str, str]:
+        """Take a job that ended into account; what is now known of its group, see `bench.agreement.judge`."""
+        job = record.job
+        if record.status != "ok" or job.mode != "matched":
+            return {}
+        group = self._groups[group_of(job, record.data.checksum)]
+        group[job.backend, job.round] = result_of(record)
+        return judge(list(group.values()))
+
+    def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
+        """Why a job that has trained its first epoch disagrees; "" if it does not, or nothing is known yet."""
+        job, found = task.job, dict[tuple[str, int], Result]()
+        if epochs and job.mode == "matched":
+            found |= self._groups[group_of(job, task.data.checksum)]
+            loss = epochs[0].running_loss
+            found[job.backend, job.round] = Result(task.key, job.backend, loss, None, task.data.test_examples)
+        return judge(list(found.values())).get(task.key, "")
+
+    def _title(self, task: DataTask) -> str:
+        return f"{self._number}/{len(self._numbers)} {_name(task.job)} {contestant(task.job)}"
 
     def _left(self, share_done: float) -> str:
         """The time left, from the guesses scaled by how right they have been."""

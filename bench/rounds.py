@@ -12,6 +12,7 @@ from math import isfinite, nan
 
 from msgspec import Struct
 
+from bench.agreement import agreement
 from bench.disturbance import which_count
 from bench.record import Record, contestant, disturbed
 from bench.stopping import EVERY_ROUND
@@ -78,14 +79,15 @@ def widest(records: Sequence[Record]) -> float | None:
 def _times(records: Sequence[Record]) -> dict[str, list[float]]:
     """Per matched contestant the process of every round and seed that counts, see `timing.process_seconds`.
 
-    The first epoch, which pays for warming up, counts where it is alone.
+    The first epoch, which pays for warming up, counts where it is alone. A job that disagrees has no time.
     """
+    agrees = agreement(records)
     counted = [one for one, counts in _counted(records).items() if counts]
     matched = [record for record in records if record.job.mode == "matched"]
     found = {contestant(record.job): dict.fromkeys(counted, nan) for record in matched}
     for record in matched:
         one = (record.job.round, record.job.seed)
-        if record.status == "ok" and one in found[contestant(record.job)]:
+        if record.status == "ok" and not agrees.get(record.key) and one in found[contestant(record.job)]:
             epochs = [epoch.training.wall_seconds for epoch in record.epochs]
             found[contestant(record.job)][one] = process_seconds(epochs[1:] or epochs)
     return {name: list(processes.values()) for name, processes in found.items()}

@@ -18,15 +18,15 @@ except ImportError:  # Windows
 
 
 @contextlib.contextmanager
-def claim_run(folder: Path, machine: str) -> Iterator[None]:
-    """Hold a run's folder for this process, see `claim`.
+def claim_run(folder: Path, machine: str) -> Iterator[list[Record]]:
+    """Hold a run's folder for this process, see `claim`; the records that it holds already.
 
     Raises:
         RunError: the folder cannot be written, holds records of another version, or another process holds it.
     """
     with claim(folder / "jobs", machine):
-        read_run(folder)
-        yield
+        records, _ = read_run(folder)
+        yield records
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from test_report import make_record
 
-from bench.check import CheckError, check, junit
+from bench.check import Checked, CheckError, check, check_agreement, junit
 from bench.record import write_record
 from specs.loading import find_workload
 
@@ -122,7 +122,7 @@ def test_where_nothing_changed_there_is_hardly_ever_an_alarm(seeds, scatter, mos
     assert alarms / trials <= most
 
 
-def test_what_is_missing_or_failed_does_not_pass_and_what_is_new_does():
+def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
     baseline = [result(0.98), result(0.98, backend="keras-torch"), result(0.98, backend="keras-jax")]
     run = [result(0.98), result(0.9, backend="keras-torch", status="diverged"), result(0.5, backend="reference")]
     found = {verdict.cell[1]: verdict for verdict in check(run, baseline)}
@@ -130,8 +130,10 @@ def test_what_is_missing_or_failed_does_not_pass_and_what_is_new_does():
         "pytorch": ("ok", True),
         "keras-torch": ("failed", False),
         "keras-jax": ("missing", False),
-        "reference": ("new", True),
+        "reference": ("not checked", False),
     }
+    assert found["reference"].found == 0.5
+    assert "--allow-new" in found["reference"].reason
     assert "diverged: why" in found["keras-torch"].reason
 
 
@@ -158,7 +160,7 @@ def test_a_baseline_in_which_nothing_ended_well_judges_nothing():
 
 def test_escape_sequences_in_a_reason_leave_the_xml_readable():
     run = [replace(result(0.9, status="failed"), reason="\x1b[1mbad\x1b[0m \x07news")]
-    suite = ET.fromstring(junit(check(run, [result(0.98)]), "x"))
+    suite = ET.fromstring(junit(Checked(cells=tuple(check(run, [result(0.98)]))), "x"))
     assert suite[0][0].get("message") == "failed: seed 0: failed: bad news"
 
 
@@ -185,7 +187,7 @@ def test_another_title_or_target_is_no_other_spec():
 
 def test_junit_has_a_case_per_cell_and_a_failure_per_fall():
     verdicts = check([result(0.9), result(0.98, workload="cnn")], [result(0.98), result(0.98, workload="cnn")])
-    suite = ET.fromstring(junit(verdicts, "a & b"))
+    suite = ET.fromstring(junit(Checked(cells=tuple(verdicts)), "a & b"))
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a & b", "2", "1")
     [failed] = [case for case in suite if case.find("failure") is not None]
     assert (failed.get("classname"), failed.get("name")) == ("accuracy.softmax", "pytorch cpu")
@@ -208,3 +210,93 @@ def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_c
     code, _, errors = bench("check", "bad", "--against", "good", "--level", "2")
     assert code == 2
     assert "a probability" in errors
+
+
+def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path):
+    for record in (result(0.98), result(0.97, backend="jax")):
+        write_record(tmp_path / "run" / "jobs", record)
+    write_record(tmp_path / "old" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 1
+    assert "softmax jax cpu: NOT CHECKED, the baseline has no such job (--allow-new lets it pass)" in output
+    assert "1 of 2 cells did not pass" in output
+    code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
+    assert code == 0
+    assert "all 1 cells pass, 1 not checked" in output
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "1")
+
+
+@pytest.mark.parametrize("allow", [(), ("--allow-new",)])
+def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, allow):
+    for record in (result(0.98), result(0.97, backend="jax", status="failed")):
+        write_record(tmp_path / "run" / "jobs", record)
+    write_record(tmp_path / "old" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "old", *allow)
+    assert code == 1
+    assert "softmax jax cpu: FAILED, seed 0: failed: why" in output
+
+
+def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
+    """The wrong backend is no worse than in its baseline, which is as wrong."""
+    run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [result(0.95, backend="x")]
+    for folder in ("run", "old"):
+        for record in run:
+            write_record(tmp_path / folder / "jobs", record)
+    code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
+    assert code == 1
+    assert "agreement on softmax cpu: DISAGREES, x, seed 0: accuracy 95.00 %" in output
+    assert output.splitlines()[-1] == "backends disagree on 1 of 1 workloads"
+    assert "DISAGREES" in (tmp_path / "run" / "check.md").read_text()
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    [failed] = [case for case in suite if case.find("failure") is not None]
+    assert (failed.get("classname"), failed.get("name")) == ("agreement.softmax", "cpu")
+    code, output, _ = bench("check", "run", "--against", "old", "--backend", "jax")
+    assert code == 0
+    assert "agreement on softmax cpu: ok, jax" in output
+    code, output, _ = bench("check", "run", "--against", "old", "--backend", "x,jax", "--allow-new")
+    assert code == 1
+
+
+def test_what_disagrees_in_the_baseline_is_no_baseline():
+    right = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")]
+    assert statuses([*right, result(0.98, backend="x")], [*right, result(0.95, backend="x")]) == {
+        **{("softmax", name): "ok" for name in ("pytorch", "jax", "tensorflow")},
+        ("softmax", "x"): "not checked",
+    }
+
+
+def test_backends_that_cannot_be_compared_have_no_case():
+    assert check_agreement([result(0.98), result(0.98, seed=1)]) == []
+    [case] = check_agreement([result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")])
+    assert (case.backends, case.passed) == (("pytorch", "jax"), True)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
+    random = np.random.RandomState(2)
+    fallen = 0
+    for _ in range(300):
+        drops = random.choice([0.0, 0.003, 0.006, 0.02], size=6)
+        baseline = [result(0.98, backend=f"b{n}", seed=seed) for n in range(6) for seed in range(seeds)]
+        run = [
+            result(round(0.98 - drop + random.normal(0, 0.001), 4), backend=f"b{n}", seed=seed)
+            for n, drop in enumerate(drops)
+            for seed in range(seeds)
+        ]
+        for verdict in check(run, baseline):
+            assert (verdict.status == "fell") == (verdict.found < verdict.fails_below)
+            fallen += verdict.status == "fell"
+    assert 100 < fallen < 1700  # both happened
+
+
+def test_the_threshold_is_shown(bench, tmp_path):
+    """One seed, one cell: 2.33 standard errors of a difference of 0.21 points below 98 %."""
+    write_record(tmp_path / "run" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "run")
+    assert code == 0
+    assert "fails below" in output
+    assert "97.51 %" in output
+    assert check([result(0.9751)], [result(0.98)])[0].status == "fell"
+    assert check([result(0.9753)], [result(0.98)])[0].status == "ok"
+    assert check([result(0.0)], [result(0.0)])[0].fails_below is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from msgspec.structs import replace
@@ -175,11 +180,109 @@ def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch,
     no_mirror(monkeypatch)
     code, _, errors = bench("run", "softmax", "--backend", "reference", "--epochs", "1")
     assert code == 0, errors
-    assert "MNIST is not at hand, so this run uses mnist-5k" in errors
+    assert "MNIST is not available, so this run uses mnist-5k" in errors
     assert set(pd.read_csv("results/softmax/epochs.csv")["dataset"]) == {"mnist-5k"}
-    code, _, errors = bench("run", "softmax", "--backend", "reference", "--dataset", "mnist")
+    title = "softmax, on mnist-5k instead of mnist"
+    assert Path("results/softmax/report.md").read_text().startswith(f"# {title}\n")
+    assert f"<title>{title}</title>" in Path("results/softmax/report.html").read_text()
+    code, _, errors = bench("run", "softmax", "--backend", "reference", "--dataset", "mnist", "--run", "other")
     assert code == 2
     assert "could not be downloaded" in errors
+
+
+TINY = ("run", "softmax", "--backend", "reference", "--epochs", "1", "--batch-size", "500")
+
+
+def make_archive(monkeypatch, folder):
+    """An `mnist` of mnist-5k's images in four files of the original form; no mirror has them."""
+    arrays = sources.read_mnist_5k()
+    parts = ("train_images", "train_labels", "test_images", "test_labels")
+    folder.mkdir(parents=True)
+    checksums = []
+    for name, part in zip(sources._NAMES, parts, strict=True):
+        values = arrays[part][..., 0] if part.endswith("images") else arrays[part]
+        header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+        content = gzip.compress(header + np.flip(values, 0).astype(np.uint8).tobytes())  # not mnist-5k itself
+        (folder / name).write_bytes(content)
+        checksums.append(hashlib.sha256(content).hexdigest())
+    mnist = replace(
+        sources.ARCHIVES["mnist"],
+        files=dict(zip(sources._NAMES, checksums, strict=True)),
+        mirrors=("http://127.0.0.1:9/",),
+    )
+    monkeypatch.setattr(sources, "ARCHIVES", {**sources.ARCHIVES, "mnist": mnist})
+
+
+def data_sets(run):
+    return {json.loads(path.read_text())["data"]["name"] for path in Path(f"results/{run}/jobs").glob("*.json")}
+
+
+def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, monkeypatch, tmp_path):
+    make_archive(monkeypatch, tmp_path / "files")
+    assert bench(*TINY, "--data-dir", "files")[0] == 0
+    kept = len(list(Path("results/softmax/jobs").glob("*.json")))
+    code, _, errors = bench(*TINY, "--seeds", "0,1")  # another shell, without the folder's name
+    assert code == 0, errors
+    assert "not available" not in errors
+    assert data_sets("softmax") == {"mnist"}
+    assert len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1  # the first was found again
+    code, output, _ = bench("data")
+    assert re.search(r"mnist +60,000 .*\n.*\(there as arrays: \S+mnist-[0-9a-f]{16}\)", output)
+    code, output, _ = bench("data", "fetch", "mnist")
+    assert code == 0
+    assert "mnist: 4,000 + 1,000 images" in output
+    code, _, errors = bench(*TINY, "--dataset", "mnist-expanded", "--run", "expanded")  # made of those arrays
+    assert code == 0, errors
+    # a folder that the user names must have the files, whatever lies in the cache
+    (tmp_path / "empty").mkdir()
+    code, _, errors = bench(*TINY, "--data-dir", "empty")
+    assert code == 2
+    assert "not there" in errors
+
+
+def test_damaged_arrays_in_the_cache_are_no_data_set(bench, monkeypatch, tmp_path):
+    make_archive(monkeypatch, tmp_path / "files")
+    assert bench("data", "fetch", "mnist", "--data-dir", "files")[0] == 0
+    [folder] = (tmp_path / "cache" / "arrays").glob("mnist-*")
+    labels = (folder / "train_labels.npy").read_bytes()
+    (folder / "train_labels.npy").write_bytes(labels[:-1] + b"\x09")
+    code, _, errors = bench(*TINY)
+    assert code == 0
+    assert "MNIST is not available, so this run uses mnist-5k" in errors
+    assert data_sets("softmax") == {"mnist-5k"}
+
+
+def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monkeypatch, tmp_path):
+    make_archive(monkeypatch, tmp_path / "files")
+    assert bench(*TINY, "--data-dir", "files")[0] == 0
+    shutil.rmtree(tmp_path / "cache")
+    before = sorted(Path("results/softmax/jobs").iterdir())
+    for more in ((), ("--seeds", "1"), ("--dataset", "mnist-5k"), ("--dataset", "synthetic")):
+        code, _, errors = bench(*TINY, *more)
+        assert code == 2, more
+        assert f"{Path('results/softmax')} began with mnist (" in errors
+        assert "--run NAME" in errors
+    code, _, errors = bench("run", "mlp-relu", *TINY[2:], "--run", "softmax")  # another workload of that run
+    assert code == 2
+    assert sorted(Path("results/softmax/jobs").iterdir()) == before
+    code, _, errors = bench(*TINY, "--run", "other")
+    assert code == 0
+    assert data_sets("other") == {"mnist-5k"}
+
+
+def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(bench, monkeypatch, tmp_path):
+    make_archive(monkeypatch, tmp_path / "files")
+    assert bench(*TINY)[0] == 0
+    code, _, errors = bench(*TINY, "--seeds", "0,1", "--data-dir", "files")
+    assert code == 0
+    assert "this run began with mnist-5k and goes on with it; for mnist: --run NAME" in errors
+    assert data_sets("softmax") == {"mnist-5k"}
+    code, _, errors = bench(*TINY, "--dataset", "mnist", "--data-dir", "files")
+    assert code == 2
+    assert "began with mnist-5k" in errors
+    assert bench(*TINY, "--run", "whole", "--data-dir", "files")[0] == 0
+    assert data_sets("whole") == {"mnist"}
+    assert Path("results/whole/report.md").read_text().startswith("# whole\n")
 
 
 def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_path):

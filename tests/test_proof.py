@@ -159,13 +159,13 @@ def test_of_two_machines_the_worse_verdict_is_never_hidden():
     proofs = [made_proof(pieces=(piece(2.0),)), made_proof(machine=other, key="n")]
     records = [record(), record(machine=other)]
     for order in (records, records[::-1]):
-        assert proof_line(order, proofs).startswith("NOT EQUAL")
+        assert proof_line(order, proofs, {}).startswith("NOT EQUAL")
         assert {row[0]: row[4][:9] for row in table(order, proofs)} == {
             "pytorch m": "NOT EQUAL",
             "pytorch n": "proven on",
         }
     gpu = made_proof(device="cuda:0", pieces=(piece(2.0),))
-    assert proof_line([record(), record(job={"device": "cuda:0"})], [gpu]).startswith("NOT EQUAL")
+    assert proof_line([record(), record(job={"device": "cuda:0"})], [gpu], {}).startswith("NOT EQUAL")
 
 
 def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_report():
@@ -173,7 +173,7 @@ def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_re
     assert table([old], [made_proof(backend="theano")])[0][4] == "not a backend of this version of the bench"
     unsupported = replace(record(), status="unsupported")
     assert table([record(key="c"), unsupported], [made_proof()])[0][4].startswith("proven on")
-    assert fairness_blocks([unsupported], []) == []
+    assert fairness_blocks([unsupported], [], {}) == []
     rounds = [record(), record(key="c", job={"round": 1})]
     assert table(rounds, [])[0][2] == "raced alone"
 
@@ -186,7 +186,7 @@ def test_what_is_no_proof_is_left_out(tmp_path):
 
 
 def table(records, proofs):
-    return next(block for block in fairness_blocks(records, proofs) if isinstance(block, Table)).rows
+    return next(block for block in fairness_blocks(records, proofs, {}) if isinstance(block, Table)).rows
 
 
 def test_the_report_says_of_every_backend_whether_it_raced_alike_and_was_proven():
@@ -218,17 +218,18 @@ def test_other_weights_or_another_order_are_counted_and_other_seeds_are_other_ra
 def test_one_line_says_what_is_proven_and_what_to_type_for_the_rest():
     other = replace(make_record("b", backend="jax"), adapter_checksum="a")
     assert (
-        proof_line([record()], [made_proof()]) == "Proven equal to the float64 reference on this machine: all backends."
+        proof_line([record()], [made_proof()], {})
+        == "Proven equal to the float64 reference on this machine: all backends."
     )
-    assert proof_line([record(), other], [made_proof()]).endswith("jax. Type: bench prove --backend jax")
-    assert proof_line([record()], [made_proof(pieces=(piece(2.0),))]).startswith("NOT EQUAL")
+    assert proof_line([record(), other], [made_proof()], {}).endswith("jax. Type: bench prove --backend jax")
+    assert proof_line([record()], [made_proof(pieces=(piece(2.0),))], {}).startswith("NOT EQUAL")
 
 
 def test_the_contract_has_every_term_and_who_stands_on_it_alike_stands_together():
     from backends.terms import TERMS
 
     other = make_record("b", backend="pytorch-compiled")
-    [contract, gaps] = [block for block in fairness_blocks([record(), other], []) if isinstance(block, Folded)]
+    [contract, gaps] = [block for block in fairness_blocks([record(), other], [], {}) if isinstance(block, Folded)]
     rows = next(block for block in contract.blocks if isinstance(block, Table)).rows
     assert [row[0] for row in rows if row[0]] == [term.name for term in TERMS]
     assert ("kernel initializer", "pytorch, pytorch-compiled") in {(row[0], row[2]) for row in rows}

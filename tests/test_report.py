@@ -130,7 +130,7 @@ def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
     assert table[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
     told = notes(table, frame)
     assert "softmax reference cpu, seed 1: diverged, why" in told
-    assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok." in told
+    assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok and agree." in told
 
 
 def test_only_the_newest_of_two_records_of_one_job_counts():

@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from bench.files import RunError
 from bench.record import Record
 from bench.report import tables, words
+from bench.report.agreement import alarm_blocks
 from bench.report.disturbed import say_disturbed
 from bench.report.document import Block, Heading, Items, Plot, Table, Text
 from bench.report.frame import CELL, epochs_frame
@@ -113,6 +114,7 @@ class Comparison:
         plots = write_plots(self.frame, folder / "plots")
         blocks: list[Block] = [
             Heading(folder.resolve().name, 1),
+            *alarm_blocks(self.frame),
             Text("The same workloads, side by side."),
             Items(tuple(self.notes())),
         ]

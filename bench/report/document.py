@@ -24,6 +24,14 @@ class Text(Struct, frozen=True):
     text: str
 
 
+class Alarm(Struct, frozen=True):
+    """A red box that nobody can miss: what is wrong, what that means, and a line per case."""
+
+    title: str
+    text: str
+    lines: tuple[str, ...]
+
+
 class Items(Struct, frozen=True):
     """A list of points; left out where there are none."""
 
@@ -51,10 +59,10 @@ class Folded(Struct, frozen=True):
     blocks: list[Block]
 
 
-Block = Heading | Text | Items | Table | Plot | Folded
+Block = Heading | Text | Alarm | Items | Table | Plot | Folded
 
 _STYLE = """
-:root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2; }
+:root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2; --wrong: #b00020; }
 * { box-sizing: border-box; }
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); background: #f6f7f9;
   margin: 0; }
@@ -76,6 +84,9 @@ tbody tr:hover { background: #f3f8fc; }
 details { margin: 1rem 0; }
 details td { white-space: normal; }
 summary { cursor: pointer; color: var(--accent); font-weight: 600; }
+.alarm { border: 2px solid var(--wrong); border-left-width: 10px; background: #fdecea; padding: .75rem 1.25rem;
+  margin: 1rem 0 1.5rem; }
+.alarm strong { color: var(--wrong); font-size: 1.15rem; }
 figure { margin: 1.5rem 0 2.5rem; }
 img { max-width: 100%; height: auto; }
 figcaption, footer { color: var(--soft); font-size: .9rem; }
@@ -117,6 +128,9 @@ def _markdown(block: Block) -> str:
             return f"{'#' * level} {text}"
         case Text(text):
             return text
+        case Alarm(title, text, lines):
+            points = "".join(f"\n> - {line}" for line in lines)
+            return f"> [!CAUTION]\n> **{title}**\n>\n> {text}\n>{points}"
         case Items(lines):
             return "\n".join(f"- {line}" for line in lines)
         case Table():
@@ -134,6 +148,9 @@ def _html(block: Block, folder: Path) -> str:
             return f"<h{level}>{_inline(text)}</h{level}>"
         case Text(text):
             return f"<p>{_inline(text)}</p>"
+        case Alarm(title, text, lines):
+            inner = _html(Text(text), folder) + _html(Items(lines), folder)
+            return f'<section class="alarm" role="alert"><strong>{_inline(title)}</strong>\n{inner}</section>'
         case Items(lines):
             return "<ul>\n" + "\n".join(f"<li>{_inline(line)}</li>" for line in lines) + "\n</ul>" if lines else ""
         case Table():

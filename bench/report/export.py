@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from bench.report.agreement import headline
 from bench.report.comma_separated import comma_separated
 from bench.report.frame import epochs_frame
 from bench.report.page import records_of
 from bench.report.pytest_benchmark import pytest_benchmark
 
 
-def export(folder: Path, form: str) -> tuple[bytes, list[Path]]:
-    """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark"; and damaged files, left out.
+def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
+    """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
+
+    Beside it the damaged files, which are left out, and which results disagree, in a sentence; "" if none does. JSON
+    Lines hold records as they were made, those too; CSV marks them; pytest-benchmark's format leaves them out.
 
     Raises:
         RunError: there is no run or no record in it.
     """
     records, damaged = records_of(folder)
-    if form == "csv":
-        return comma_separated(epochs_frame(records)), damaged
-    if form == "pytest-benchmark":
-        return pytest_benchmark(records), damaged
-    return b"".join(msgspec.json.encode(record) + b"\n" for record in records), damaged
+    frame = epochs_frame(records)
+    forms: dict[str, Callable[[], bytes]] = {
+        "csv": lambda: comma_separated(frame),
+        "pytest-benchmark": lambda: pytest_benchmark(records),
+        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in records),
+    }
+    return forms[form](), damaged, headline(frame)

@@ -13,6 +13,7 @@ from backends.terms import TERMS, terms_of
 from bench.proof import Proof, deviation_of, one_of_each, proof_of, say
 from bench.record import Record, meaning
 from bench.report import words
+from bench.report.agreement import Wrong
 from bench.report.document import Block, Folded, Heading, Table, Text
 
 _ALIKE = (
@@ -52,15 +53,21 @@ class _Race(NamedTuple):
     orders: dict[int, set[str]]
 
 
-def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof]) -> list[Block]:
-    """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps."""
+def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> list[Block]:
+    """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps.
+
+    Args:
+        records: the run's.
+        proofs: all that may speak of them.
+        wrong: see `agreement.disagreeing`: whatever was proven, what was observed is said beside it.
+    """
     matched = [record for record in records if record.job.mode == "matched"]
     applied = _applied(matched, proofs)
     if not applied:
         return []
     names, races = _names(list(applied)), _races(matched)
     columns = ("backend", "races", "same initial weights", "same batches", "equal to the reference")
-    rows = [(names[who], *_row(who, races, proof)) for who, proof in applied.items()]
+    rows = [(names[who], *_row(who, races, proof, wrong.get(who, []))) for who, proof in applied.items()]
     blocks: list[Block] = [
         Heading("Why the comparison is fair", 2),
         Text(_ALIKE),
@@ -82,8 +89,13 @@ def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof]) -> list[
     ]
 
 
-def proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
-    """One line for a terminal: which of a run's backends are proven on this machine, and what to type for the rest."""
+def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> str:
+    """One line for a terminal: which of a run's backends are proven here, what to type for the rest, who disagrees."""
+    but = ", ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items())
+    return _proof_line(records, proofs) + (f" But {but}." if but else "")
+
+
+def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
     applied = _applied([record for record in records if record.job.mode == "matched"], proofs)
     wrong = [who.backend for who, proof in applied.items() if proof is not None and proof.verdict == "not equal"]
     if wrong:
@@ -135,14 +147,19 @@ def _races(records: Iterable[Record]) -> list[_Race]:
     return list(races.values())
 
 
-def _row(who: _Contestant, races: Iterable[_Race], proof: Proof | None) -> tuple[str, ...]:
+def _row(who: _Contestant, races: Iterable[_Race], proof: Proof | None, wrong_on: Sequence[str]) -> tuple[str, ...]:
     """Races, how many began and went alike, and the proof's verdict, of one contestant."""
     own = [race for race in races if who in race.who]
     contested = [race for race in own if len(race.who) > 1]
     weights, orders = (sum(len(race.weights) == 1 for race in contested), sum(map(_same_order, contested)))
     of = f" of {len(contested)}"
     alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
-    return (str(len(own)), *alike, _verdict(proof, who.backend))
+    but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
+    return (str(len(own)), *alike, f"{_verdict(proof, who.backend)}{but}")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _same_order(race: _Race) -> bool:

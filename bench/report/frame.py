@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from bench.agreement import agreement
 from bench.record import Epoch, Record, contestant, disturbed, meaning
+from bench.report.agreement import DISAGREES
 from bench.report.disturbed import counted
 from bench.report.startup import warm_ups
 from specs.model import Workload
@@ -50,6 +52,7 @@ _of_job, _of_epoch, _of_phase = (attrgetter(*paths) for paths in (_JOB.values(),
 _NO_PHASE = (None,) * len(_MEASURED)
 _JOB_COLUMNS = [
     *_JOB,
+    *("agrees", "disagreement"),
     *("disturbed", "allocator_peak_bytes", "allocator_began_anew", "inputs_wall_seconds"),
     *("energy_by", "compiled", "optimizer"),
     *_STARTUP,
@@ -66,7 +69,7 @@ _OLDER = "the records are older than the reading of energy"
 CONTESTANT = [*CELL, "backend"]
 # Of these a run has few; kept once and numbered, they are grouped, chosen and written at a fraction of the cost.
 _NAMES = ["dataset", "data_checksum", "machine", "device", "device_name", "workload", "spec", "backend", "mode", "loss"]
-_JOB_NAMES = ["status", "reason"]
+_JOB_NAMES = ["status", "reason", "disagreement"]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
@@ -80,7 +83,8 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing.
 
-    `disturbed` says by what a job was, "" if by nothing; `counts` whether the times of its repetition count.
+    `disturbed` says by what a job was, "" if by nothing; `counts` whether the times of its repetition count. `agrees`
+    is None where no other backend ran; a job that does not agree has the status "disagrees", and why as its reason.
     """
     ordered = sorted(records, key=attrgetter("started", "key"))
     if not ordered:
@@ -88,7 +92,10 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     first: dict[tuple[Any, ...], int] = {}
     firsts = [first.setdefault(_kind(record), place) for place, record in enumerate(ordered)]
     kinds = pd.DataFrame([_alike(ordered[place]) for place in first.values()], index=list(first.values()))
-    jobs = pd.DataFrame((_job(record) for record in ordered), columns=_JOB_COLUMNS)
+    found = agreement(ordered)
+    jobs = pd.DataFrame((_job(record, found.get(record.key)) for record in ordered), columns=_JOB_COLUMNS)
+    wrong = jobs["disagreement"] != ""
+    jobs.loc[wrong, "status"], jobs.loc[wrong, "reason"] = DISAGREES, jobs["disagreement"]
     epochs = pd.DataFrame(
         ((*_of_epoch(epoch), _no_energy(record, epoch)) for record in ordered for epoch in record.epochs),
         columns=_EPOCH_COLUMNS,
@@ -146,13 +153,15 @@ def _alike(record: Record) -> dict[str, Any]:
     }
 
 
-def _job(record: Record) -> tuple[Any, ...]:
+def _job(record: Record, disagreement: str | None) -> tuple[Any, ...]:
     """A job's own columns, see `_JOB_COLUMNS`."""
     startup, memory = record.startup, record.device_memory
     settings = startup.settings if startup else {}
     phases = {phase.name: _of_phase(phase) for phase in startup.phases} if startup else {}
     return (
         *_of_job(record),
+        None if disagreement is None else not disagreement,
+        disagreement or "",
         disturbed(record),
         memory.allocator_peak_bytes if memory else None,
         memory.began_anew if memory else None,

@@ -17,6 +17,7 @@ from bench.limits import read_limits
 from bench.machine import Machine
 from bench.record import Record, contestant
 from bench.report import overview, tables, words
+from bench.report.agreement import alarm_blocks, disagreeing
 from bench.report.beside import keep_proofs, noise_of_places
 from bench.report.comma_separated import comma_separated
 from bench.report.document import Block, Heading, Items, Plot, Table, Text, markdown_table, to_html, to_markdown
@@ -96,12 +97,15 @@ def write_report(folder: Path) -> Report:
     write_atomically(folder / "summary.csv", comma_separated(summary))
     kinds = proof.one_of_each(records)
     proofs, noise = keep_proofs(kinds, folder), noise_of_places(records, folder)
-    proven = proof_line(kinds, proofs)
+    wrong = disagreeing(frame)
+    proven = proof_line(kinds, proofs, wrong)
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
-        *_blocks(folder.resolve().name, summary, frame, plots, _Known(proven, epochs, pairs, noise, limits)),
+        *_blocks(
+            _title(folder.resolve().name, kinds), summary, frame, plots, _Known(proven, epochs, pairs, noise, limits)
+        ),
         *write_scaling(frame, folder / "plots"),
-        *fairness_blocks(records, proofs),
+        *fairness_blocks(records, proofs, wrong),
         *_provenance(kinds, damaged),
     ]
     write_document(blocks, folder)
@@ -169,9 +173,17 @@ def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Bloc
     return blocks
 
 
-def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequence[str], known: _Known) -> list[Block]:
+def _title(name: str, records: Sequence[Record]) -> str:
+    """The run's name, and which data sets it took instead of those that the workloads name."""
+    pairs = {(record.data.name, record.job.workload.recipe.dataset) for record in records}
+    used, named = ({pair[part] for pair in pairs if pair[0] != pair[1]} for part in (0, 1))
+    return f"{name}, on {', '.join(sorted(used))} instead of {', '.join(sorted(named))}" if used else name
+
+
+def _blocks(title: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequence[str], known: _Known) -> list[Block]:
     blocks: list[Block] = [
-        Heading(name, 1),
+        Heading(title, 1),
+        *alarm_blocks(frame),
         Items(tuple(line.removeprefix("* ") for line in (known.proven, *tables.notes(summary, frame)) if line)),
     ]
     epochs = known.epochs
@@ -189,9 +201,9 @@ def _blocks(name: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequen
         blocks += tuned_blocks(epochs[heading])
         blocks += native_blocks(group)
         blocks += equality_blocks(epochs[heading])
-        for title, columns in tables.SECTIONS:
-            blocks += [Heading(title, 3), tables.section(group, columns)]
-            if title == "Speed":
+        for name, columns in tables.SECTIONS:
+            blocks += [Heading(name, 3), tables.section(group, columns)]
+            if name == "Speed":
                 blocks += known.limits(group, epochs[heading])
         blocks += [memory_notes(group), *energy_blocks(epochs[heading])]
     blocks.append(Heading("Plots", 2))

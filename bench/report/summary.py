@@ -13,7 +13,7 @@ from bench.timing import own_time
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per contestant, over its jobs that ended ok (`ok_jobs` of `jobs`).
+    """A row per contestant, over its jobs that ended ok and do not disagree (`ok_jobs` of `jobs`).
 
     accuracy and loss are those of the last epoch, as a mean over jobs, never of the best; epoch_seconds is the median
     over all steady epochs (all after the warm-up, see `bench.steady`; the first where there is only one);
@@ -39,10 +39,13 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
     """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
     ok = group[group["status"] == "ok"]
-    jobs = group[["key", "status", "reason"]].drop_duplicates("key")
+    jobs = group[["key", "status", "reason", "agrees", "disagreement"]].drop_duplicates("key")
+    judged = jobs["agrees"].dropna()
     counts = {
         "jobs": len(jobs),
         "ok_jobs": int((jobs["status"] == "ok").sum()),
+        "agrees": bool(judged.all()) if len(judged) else None,
+        "disagreement": "; ".join(dict.fromkeys(why for why in jobs["disagreement"] if why)),
         "seeds": ok["seed"].nunique(),
         "rounds": ok["round"].nunique(),
         "device_name": group["device_name"].iloc[0],

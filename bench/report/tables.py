@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.report import document, memory, words
+from bench.report.agreement import DISAGREES
 from bench.report.disturbed import say_disturbed
 from bench.report.frame import CELL
 
@@ -166,7 +167,7 @@ def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
         for row in rows_of(group):
             cells = _cells(row, columns)
             first = cells[0] if cells[0] != previous else ""
-            table.add_row(first, *map(escape, cells[1:]))
+            table.add_row(first, *map(escape, cells[1:]), style="bold red" if row["status"] == DISAGREES else "")
             previous = cells[0]
         if console.measure(table, options=console.options.update(width=_WIDEST)).maximum <= console.width:
             break
@@ -196,15 +197,15 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
     found += [
         f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']} of {row['jobs']} jobs"
-        " that ended ok."
+        " that ended ok and agree."
         for row in rows_of(partly)
     ]
     return found
 
 
 def _ended_badly(frame: pd.DataFrame) -> list[str]:
-    """A line per job that did not end ok."""
-    jobs = frame[frame["status"] != "ok"].drop_duplicates("key")
+    """A line per job that did not end ok; what disagrees is said elsewhere, see `bench.report.agreement`."""
+    jobs = frame[~frame["status"].isin(["ok", DISAGREES])].drop_duplicates("key")
     return [
         f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']}, {row['reason']}"
         for row in rows_of(jobs)

@@ -1,0 +1,74 @@
+"""What a report says of jobs whose results disagree with those of the other backends, see `bench.agreement`.
+
+In a frame such a job has the status "disagrees", so that whatever takes jobs that ended ok leaves it out.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Console
+
+from bench.report import words
+from bench.report.document import Alarm, Block
+
+DISAGREES = "disagrees"
+Wrong = dict[tuple[str, str, str], list[str]]  # backend, device and machine: on which workloads
+_WHO = ["backend", "device", "machine"]
+_MEANING = (
+    "In matched mode all backends do the same work from the same weights, so at least one of these results is wrong."
+    " They are left out of every figure, ranking and plot below."
+)
+
+
+def disagreeing(frame: pd.DataFrame) -> Wrong:
+    """Who disagrees in a frame (see `frame.epochs_frame`), and on which workloads."""
+    found: Wrong = {}
+    for backend, device, machine, workload in (
+        _jobs(frame)[[*_WHO, "workload"]].drop_duplicates().itertuples(index=False)
+    ):
+        found.setdefault((str(backend), str(device), str(machine)), []).append(str(workload))
+    return found
+
+
+def alarm_blocks(frame: pd.DataFrame) -> list[Block]:
+    """A box with a line per job that disagrees; nothing where all agree."""
+    return [Alarm(headline(frame), _MEANING, tuple(_lines(frame)))] if headline(frame) else []
+
+
+def headline(frame: pd.DataFrame) -> str:
+    """How many results disagree, and which, in a sentence; "" where all agree."""
+    wrong, jobs = _jobs(frame), len(frame.drop_duplicates(_job_of(frame)))
+    if wrong.empty:
+        return ""
+    pairs = [f"{backend} on {workload}" for backend, workload in _unique(wrong[["backend", "workload"]])]
+    verb = "disagrees" if len(wrong) == 1 else "disagree"
+    return f"{len(wrong)} of {jobs} results {verb} with the other backends: {', '.join(words.first_of(pairs))}"
+
+
+def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
+    """The same on a terminal, in red, the sentence last; whether all agree, and so nothing was printed."""
+    text = headline(frame)
+    for line in (*_lines(frame), text) if text else ():
+        console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
+    return not text
+
+
+def _lines(frame: pd.DataFrame) -> list[str]:
+    columns = ["workload", "backend", "device", "seed", "reason"]
+    rows = _jobs(frame)[columns].itertuples(index=False)
+    return words.first_of(
+        [f"{name} {backend} {device}, seed {seed}: {why}" for name, backend, device, seed, why in rows]
+    )
+
+
+def _jobs(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["status"] == DISAGREES].drop_duplicates(_job_of(frame))
+
+
+def _job_of(frame: pd.DataFrame) -> list[str]:
+    """The columns that tell jobs apart: of several runs, as in a comparison, two may hold the same."""
+    return [column for column in ("run", "key") if column in frame]
+
+
+def _unique(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    return list(dict.fromkeys(tuple(map(str, row)) for row in frame.itertuples(index=False)))
