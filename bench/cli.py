@@ -30,7 +30,10 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code: 0 fine, 1 a job failed or a check did not hold, 2 usage, 130 interrupted."""
+    """Run one command; its exit code.
+
+    0 fine, 1 a job failed, results disagree or a check did not hold, 2 usage, 130 interrupted.
+    """
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
     options = _parser().parse_args(arguments)
     try:
