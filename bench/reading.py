@@ -24,12 +24,15 @@ def report(options: argparse.Namespace) -> int:
                 "--suite without --into", expected="--into FILE, whose table then lists the suite's workloads"
             )
         return 0 if write_run_report(options.run) else 1
-    from bench.report.page import fill_table  # see write_run_report
+    from rich.console import Console  # see write_run_report
+
+    from bench.report.agreement import print_alarm
+    from bench.report.page import fill_table
 
     suite = find_suite(options.suite) if options.suite else None
-    fill_table(options.into, options.run, [part.workload for part in suite.workloads] if suite else ())
+    frame = fill_table(options.into, options.run, [part.workload for part in suite.workloads] if suite else ())
     print(f"{options.into}: table of {options.run}")
-    return 0
+    return 0 if print_alarm(frame, Console()) else 1
 
 
 def compare(options: argparse.Namespace) -> int:

@@ -259,7 +259,7 @@ def test_whatever_was_proven_it_disagrees_here(bench, tmp_path):
     write_proof(proof, tmp_path / "proofs")
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert "But pytorch disagrees here on softmax." in output
+    assert "\npytorch disagrees here on softmax. Not proven equal" in output
     for line in (tmp_path / "r" / "report.md").read_text().splitlines():
         if "pytorch" in line and "proven on this machine" in line:
             assert line.endswith("of the tolerance; but it disagrees here on softmax |")
@@ -280,6 +280,17 @@ def test_a_comparison_and_an_export_say_it_too(bench, tmp_path):
     assert "1 of 7 results disagrees" in errors
     assert "softmax[wrong]" not in output
     assert "softmax[a]" in output
+
+
+def test_a_table_for_a_page_of_ones_own_has_no_accuracy_of_it(bench, tmp_path):
+    written(tmp_path / "r", run_of_seven())
+    page = tmp_path / "page.md"
+    page.write_text("<!-- accuracy table: begin -->\n<!-- accuracy table: end -->\n")
+    code, output, _ = bench("report", "r", "--into", "page.md")
+    assert code == 1
+    assert "1 of 7 results disagrees" in output
+    assert "| disagrees |" in page.read_text()
+    assert "95.98" not in page.read_text()
 
 
 class Task:

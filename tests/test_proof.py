@@ -242,3 +242,12 @@ def test_the_contract_command_shows_default_spec_and_what_is_enforced(bench):
     assert "the spec says" in out
     assert "gap: native mode (never): JAX has no layers" in out.replace("\n", " ")
     assert "reference defines what the spec says" in out
+
+
+def test_the_line_never_says_proven_of_what_disagrees_without_saying_so():
+    who = {("pytorch", "cpu", "m"): ["softmax", "cnn"]}
+    line = proof_line([record()], [made_proof()], who)
+    assert line.endswith("this machine: all backends. But pytorch disagrees here on softmax and cnn.")
+    line = proof_line([record()], [], who)
+    assert line.startswith("pytorch disagrees here on softmax and cnn. Not proven")
+    assert line.endswith("Type: bench prove")

@@ -15,8 +15,8 @@ DISAGREES = "disagrees"
 Wrong = dict[tuple[str, str, str], list[str]]  # backend, device and machine: on which workloads
 _WHO = ["backend", "device", "machine"]
 _MEANING = (
-    "In matched mode all backends do the same work from the same weights, so at least one of these results is wrong."
-    " They are left out of every figure, ranking and plot below."
+    "In matched mode all backends do the same work from the same weights, so a result that is far from the others is"
+    " wrong. It is left out of every figure, ranking and plot below."
 )
 
 

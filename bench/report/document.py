@@ -94,7 +94,7 @@ figcaption, footer { color: var(--soft); font-size: .9rem; }
 @media print { body { background: #fff; } main { padding: 0; } h2, figure { break-inside: avoid; } }
 """
 _LONG_CELL = 45  # characters: from here on a cell is broken into lines
-_NUMBER = re.compile(r"[-+]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?( .*)?$|-$|not |reached")
+_NUMBER = re.compile(r"[-+]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?( .*)?$|-$|not |reached|disagrees$")
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:

@@ -91,8 +91,13 @@ def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof], wrong: W
 
 def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> str:
     """One line for a terminal: which of a run's backends are proven here, what to type for the rest, who disagrees."""
-    but = ", ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items())
-    return _proof_line(records, proofs) + (f" But {but}." if but else "")
+    line, but = (
+        _proof_line(records, proofs),
+        "; ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items()),
+    )
+    if not but:
+        return line
+    return f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"  # what is to be typed stays at the end
 
 
 def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:

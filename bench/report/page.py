@@ -130,8 +130,8 @@ def write_document(blocks: Sequence[Block], folder: Path) -> None:
     write_atomically(folder / "report.html", to_html(blocks, folder).encode())
 
 
-def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
-    """Replace what stands between two marks in a Markdown file by the run's accuracy table.
+def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    """Replace what stands between two marks in a Markdown file by the run's accuracy table; the frame it is made of.
 
     Args:
         path: the file; the marks are two comments, `_BEGIN` and `_END`.
@@ -143,7 +143,8 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
             the two marks.
     """
     records, _ = records_of(folder)
-    summary = summarise(epochs_frame(records))
+    frame = epochs_frame(records)
+    summary = summarise(frame)
     places = summary[["dataset", "machine", "device"]].drop_duplicates()
     if len(places) > 1:
         found = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
@@ -158,6 +159,7 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> None:
     if not begin or not end:
         raise RunError(f"{path}: has no place for the table", expected=f"two lines, {_BEGIN} and {_END}")
     write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
+    return frame
 
 
 def _provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
