@@ -188,8 +188,23 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
     [row] = [row for row in summarise(frame).to_dict("records") if row["backend"] == "pytorch-compiled"]
     assert (row["status"], row["agrees"], row["ok_jobs"], row["jobs"]) == ("disagrees", False, 0, 12)
     assert not row["times_fastest"] > 0
-    fast = [replace(r, epochs=r.epochs[:1] * 4) if r.job.backend == "b" else r for r in records]
-    assert widest(fast) == widest([record for record in fast if record.job.backend != "pytorch-compiled"])
+
+
+def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
+    """The wrong backend's times scatter from round to round, the others' do not."""
+    rounds = [replace(record, key=f"{record.key}{turn}") for turn in range(12) for record in run_of_seven(round=turn)]
+    slower = [
+        tuple(
+            replace(epoch, training=replace(epoch.training, wall_seconds=1.0 + record.job.round))
+            for epoch in record.epochs
+        )
+        for record in rounds
+    ]
+    wrong = [
+        replace(record, epochs=epochs) if record.job.backend == "wrong" else record
+        for record, epochs in zip(rounds, slower, strict=True)
+    ]
+    assert widest(wrong) == widest([record for record in wrong if record.job.backend != "wrong"]) == 0.0
 
 
 def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
@@ -336,6 +351,15 @@ def test_a_jobs_own_line_is_red_as_soon_as_it_ends():
     assert red == [lines[-1]]
     assert "wrong" in red[0]
     assert "DISAGREES: loss 0.432 after epoch 1, the median of the others is 0.22" in red[0]
+
+
+def test_each_round_is_judged_by_itself():
+    """The second round of a backend does not hide its first."""
+    rounds = [result(name, key=f"{name}{turn}", round=turn) for turn in (0, 1) for name in "abx"]
+    rounds[2] = result("x", key="x0", loss=0.43)
+    lines = shown(rounds)
+    assert [number for number, line in enumerate(lines) if "DISAGREES" in line] == [2]
+    assert len(lines) == 6
 
 
 def test_while_it_runs_it_is_red_after_its_first_epoch():

@@ -300,3 +300,10 @@ def test_the_threshold_is_shown(bench, tmp_path):
     assert check([result(0.9751)], [result(0.98)])[0].status == "fell"
     assert check([result(0.9753)], [result(0.98)])[0].status == "ok"
     assert check([result(0.0)], [result(0.0)])[0].fails_below is None
+
+
+def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
+    """Holm: at 97.49 % the chance is 0.8 %, too much among two cells, and little enough for the last one."""
+    baseline = [result(0.98, backend="a"), result(0.98, backend="b")]
+    assert statuses([result(0.98, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "ok"
+    assert statuses([result(0.90, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "fell"

@@ -262,6 +262,7 @@ def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monk
         assert code == 2, more
         assert f"{Path('results/softmax')} began with mnist (" in errors
         assert "--run NAME" in errors
+        assert "so this run uses" not in errors
     code, _, errors = bench("run", "mlp-relu", *TINY[2:], "--run", "softmax")  # another workload of that run
     assert code == 2
     assert sorted(Path("results/softmax/jobs").iterdir()) == before
@@ -458,3 +459,18 @@ def test_a_prepared_machine_needs_no_network(tmp_path):
     done = subprocess.run(cut_off, capture_output=True, text=True, env=variables, cwd=PROJECT, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "softmax" / "report.html").is_file()
+
+
+def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(bench):
+    assert bench("run", *QUICK)[0] == 0
+    [path] = Path("results/softmax/jobs").glob("*.json")
+    record = json.loads(path.read_text())
+    other = {**record, "key": "other", "job": {**record["job"], "backend": "other"}}
+    path.with_name("other.json").write_text(json.dumps(other))
+    assert bench("run", *QUICK)[0] == 0
+    first = {**record["epochs"][0], "running_loss": 2 * record["epochs"][0]["running_loss"]}
+    path.with_name("other.json").write_text(json.dumps({**other, "epochs": [first, record["epochs"][1]]}))
+    code, output, errors = bench("run", *QUICK)
+    assert code == 1
+    assert output.splitlines()[-1].startswith("2 of 2 results disagree with the other backends: ")
+    assert "DISAGREES" in errors  # the job's own line, though the other was run by another command
