@@ -101,7 +101,7 @@ def _why(result: Result, loss_of: dict[str, float], accuracy_of: dict[str, float
     found = []
     if all(_far(result.loss, middle, both_ways=of_two) for middle in (median_low(losses), median_high(losses))):
         found.append(f"loss {result.loss:.3g} after epoch 1, {theirs} {median(losses):.3g}")
-    if result.accuracy is not None and accuracies:
+    if result.accuracy is not None and accuracies and result.images > 0:
         ours, least = result.accuracy, median_low(accuracies)
         if _below(ours, least, result.images) or (of_two and _below(least, ours, result.images)):
             found.append(f"accuracy {100 * ours:.2f} %, {theirs} {100 * median(accuracies):.2f} %")

@@ -128,7 +128,7 @@ def check(
         raise CheckError(
             "the run and the baseline have nothing in common",
             expected="the same workloads, backends and kind of device in both",
-            hint=f"the baseline holds {', '.join(' '.join(cell) for cell in expected) or 'no job that ended ok'}",
+            hint=f"the baseline holds {', '.join(map(' '.join, expected)) or 'no job that ended ok and agrees'}",
         )
     compared, without = [], []
     for cell, records in expected.items():
@@ -141,7 +141,11 @@ def check(
         else:
             compared.append(_compare(cell, matching, records))
     verdicts = {verdict.cell: verdict for verdict in (*_judge(compared, level), *without)}
-    new = [_new(cell, records) for cell, records in found.items() if cell not in expected]
+    new = [
+        _new(cell, records)
+        for cell, records in found.items()
+        if cell not in expected and any(record.status != "unsupported" for record in records)
+    ]
     return [*(verdicts[cell] for cell in expected), *new]
 
 

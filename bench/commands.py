@@ -21,7 +21,7 @@ from bench.runs import claim_run
 from bench.sources import DataError, Places
 from specs.errors import UserError
 from specs.loading import find_workload
-from specs.model import Input, Suite
+from specs.model import Input, Suite, Workload
 from specs.scaling import widened
 
 # The data sets that `datasets.FALLBACK` may replace in a new run.
@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
             return make_tasks(plan.make_round(some, chosen, suite, turn), environments, machine, limits)
 
         show_limits(limit_tasks(tasks_of(cells, 0), folder, machine, retry=options.retry), folder, machine, console)
-        with ProgressDisplay(console, earlier) as display:
+        here = [record for record in earlier if record.machine.name == machine.name]
+        with ProgressDisplay(console, here) as display:
             records, ends = run_rounds(
                 cells,
                 tasks_of,
@@ -158,20 +159,18 @@ def _contests(options: argparse.Namespace, suite: Suite, folder: Path, earlier: 
         DataError: a data set is not available, or is not the one that the run began with.
     """
     places, found = places_of(options), dict[tuple[str, Input], DataSet]()
-    began: dict[tuple[str, Input], DataUsed] = {}
-    for record in sorted(earlier, key=lambda record: record.started):
-        began.setdefault((record.job.workload.recipe.dataset, record.job.workload.input), record.data)
+    began = _Began(earlier)
     contests = []
     for part in suite.workloads:
         workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
         wanted = workload.recipe.dataset, workload.input
         if wanted not in found:
             name = options.dataset or suite.dataset or workload.recipe.dataset
-            replaceable = name in _REPLACEABLE and options.dataset is None
             try:
-                found[wanted] = _data_of(name, workload.input, places, began.get(wanted), replaceable=replaceable)
+                found[wanted] = _data_of(name, workload, places, began, asked_for=options.dataset is not None)
             except DataError as error:
-                raise _explained(error, folder, began.get(wanted)) from error
+                raise _explained(error, folder, began.instead_of(workload) or began.whole(workload)) from error
+            began.add(workload, found[wanted])
         epochs = options.epochs or part.epochs or workload.recipe.epochs
         contests += [
             plan.Contest(
@@ -185,26 +184,61 @@ def _contests(options: argparse.Namespace, suite: Suite, folder: Path, earlier: 
     return contests
 
 
-def _data_of(name: str, images: Input, places: Places, began: DataUsed | None, *, replaceable: bool) -> DataSet:
+class _Began:
+    """The data sets that a run began with, by what its workloads' recipes name and the images' shape.
+
+    The stand-in is taken in place of all data sets that it may replace, or of none.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._used: dict[tuple[str, Input], DataUsed | DataSet] = {}
+        for record in sorted(records, key=lambda record: record.started):
+            self.add(record.job.workload, record.data)
+
+    def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
+        """Take into account what a workload is trained on; what was there before stays."""
+        self._used.setdefault((workload.recipe.dataset, workload.input), used)
+
+    def whole(self, workload: Workload) -> DataUsed | DataSet | None:
+        """The data set that forbids the stand-in for a workload: one that could have been replaced, and was not."""
+        return self._first_for(workload, _REPLACEABLE)
+
+    def instead_of(self, workload: Workload) -> DataUsed | DataSet | None:
+        """What was taken for the data set that a workload names; None where nothing was yet."""
+        own = self._used.get((workload.recipe.dataset, workload.input))
+        return own or self._first_for(workload, (datasets.FALLBACK,))
+
+    def _first_for(self, workload: Workload, names: Sequence[str]) -> DataUsed | DataSet | None:
+        if workload.recipe.dataset not in _REPLACEABLE:
+            return None
+        used = (used for (recipe, _), used in self._used.items() if recipe in _REPLACEABLE)
+        return next((one for one in used if one.name in names), None)
+
+
+def _data_of(name: str, workload: Workload, places: Places, began: _Began, *, asked_for: bool) -> DataSet:
     """A data set. A new run takes the stand-in for MNIST where that is not available, and goes on with it.
 
     Args:
         name: of the data set.
-        images: what the workload takes.
+        workload: for which it is.
         places: see `Places`.
-        began: what the run began with in its place; None for a new run.
-        replaceable: whether the stand-in may be taken.
+        began: what the run began with.
+        asked_for: by the user, who gets this one or none.
 
     Raises:
         DataError: it is not available, or is another than the run began with.
     """
-    if replaceable and began is not None and began.name == datasets.FALLBACK:
-        print(f"bench: this run began with {began.name} and goes on with it; for {name}: --run NAME", file=sys.stderr)
-        name = began.name
+    before, whole = began.instead_of(workload), began.whole(workload)
+    replaceable = name in _REPLACEABLE and not asked_for and whole is None
+    if replaceable and before is not None and before.name == datasets.FALLBACK:
+        print(f"bench: this run began with {before.name} and goes on with it; for {name}: --run NAME", file=sys.stderr)
+        name = before.name
+    if name == datasets.FALLBACK and whole is not None:
+        raise DataError(f"{name} is another data set")
     try:
-        found = datasets.materialise(name, images, places)
+        found = datasets.materialise(name, workload.input, places)
     except DataError as error:
-        if began is not None or not replaceable or places.directory is not None:
+        if before is not None or not replaceable or places.directory is not None:
             raise
         print(
             f"bench: {error.problem}\nbench: MNIST is not available, so this run uses {datasets.FALLBACK}: 4,000"
@@ -213,13 +247,13 @@ def _data_of(name: str, images: Input, places: Places, began: DataUsed | None, *
             f"\n       hint: {error.hint}",
             file=sys.stderr,
         )
-        found = datasets.materialise(datasets.FALLBACK, images, places)
-    if began is not None and began.checksum != found.checksum:
+        found = datasets.materialise(datasets.FALLBACK, workload.input, places)
+    if before is not None and before.checksum != found.checksum:
         raise DataError(f"{found.name} ({found.checksum[:8]}) is another data set")
     return found
 
 
-def _explained(error: DataError, folder: Path, began: DataUsed | None) -> DataError:
+def _explained(error: DataError, folder: Path, began: DataUsed | DataSet | None) -> DataError:
     """What is wrong with a data set; of a run that began with one, also that it cannot go on with another."""
     if began is None:
         return error

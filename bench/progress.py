@@ -29,6 +29,7 @@ class ProgressDisplay:
     """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
 
     def __init__(self, console: Console, earlier: Sequence[Record] = ()) -> None:
+        """`earlier`: records of this machine with which what ends is compared."""
         self._console = console
         self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
         self._lines: dict[str, tuple[str, str]] = {}  # what was shown of each job that ended, and why it disagrees
@@ -64,6 +65,8 @@ class ProgressDisplay:
     def planned(self, tasks: Sequence[DataTask]) -> None:
         for task in tasks:
             self._numbers[task.key] = len(self._numbers) + 1
+            # Known again when it ends: an earlier record of this job may be of other versions, or of another adapter.
+            self._groups[group_of(task.job, task.data.checksum)].pop((task.job.backend, task.job.round), None)
             self._guesses.append(_guess(task))
             self._widths = [max(pair) for pair in zip(self._widths, map(len, _cell(task)), strict=True)]
 

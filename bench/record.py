@@ -235,7 +235,7 @@ def read_lines(path: Path, kind: Any, start: str) -> list[Any]:
         return []
     found = []
     for text in content.split(b"\n")[:-1]:
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
             told = msgspec.json.decode(text, type=_Told)
             if told.start == start:
                 found.append(msgspec.json.decode(told.line, type=kind))

@@ -216,6 +216,17 @@ def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
     assert "loss 0.43" in row["disagreement"]
 
 
+def test_a_seed_that_failed_does_not_hide_one_that_disagrees():
+    seeds = [result(name, key=f"{name}{seed}", seed=seed) for name in "abx" for seed in (0, 1)]
+    seeds[-2:] = [result("x", key="x0", status="failed"), result("x", key="x1", seed=1, loss=0.43)]
+    [row] = [row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"]
+    assert row["status"] == "disagrees"
+
+
+def test_no_test_image_says_nothing_of_accuracy():
+    assert judged({"a": 0.22, "b": 0.22}, {"a": 0.9, "b": 0.5}, images=0) == {}
+
+
 def test_one_backend_alone_is_neither_right_nor_wrong():
     frame = epochs_frame([result("a")])
     assert frame["agrees"].isna().all()
@@ -367,6 +378,13 @@ def test_while_it_runs_it_is_red_after_its_first_epoch():
     assert shown(wrong, right, advance=True) == "[bold red]1/1 softmax wrong DISAGREES[/]"
     assert shown(right[:1], right[1:], advance=True) == "1/1 softmax a"
     assert shown(wrong, advance=True) == "1/1 softmax wrong"
+
+
+def test_a_job_that_runs_again_is_not_compared_with_its_earlier_record():
+    """`x` was wrong in an older adapter, and is right now."""
+    stale = [replace(result("x", key="old", loss=0.43), started="2025-01-01T00:00:00Z")]
+    lines = shown([result("a"), result("x")], [*stale, result("b")])
+    assert not any("DISAGREES" in line or "after all" in line for line in lines)
 
 
 def test_what_ended_before_it_could_be_known_is_shown_again():

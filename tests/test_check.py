@@ -307,3 +307,9 @@ def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
     baseline = [result(0.98, backend="a"), result(0.98, backend="b")]
     assert statuses([result(0.98, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "ok"
     assert statuses([result(0.90, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "fell"
+
+
+def test_what_is_unsupported_in_run_and_baseline_is_no_cell():
+    run = [result(0.98), result(0.98, backend="x", status="unsupported")]
+    assert statuses(run, run) == {("softmax", "pytorch"): "ok"}
+    assert statuses(run, [result(0.98), result(0.98, backend="x")])["softmax", "x"] == "failed"

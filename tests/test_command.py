@@ -271,6 +271,32 @@ def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monk
     assert data_sets("other") == {"mnist-5k"}
 
 
+def expanded_too(folder):
+    """A suite's other workload: softmax by another name, on `mnist-expanded`."""
+    spec = json.loads((WORKLOADS / "softmax.json").read_text())
+    spec["recipe"]["dataset"] = "mnist-expanded"
+    (folder / "expanded.json").write_text(json.dumps({**spec, "name": "expanded"}))
+    return ("run", "expanded.json", *TINY[2:], "--run", "softmax")
+
+
+def test_the_stand_in_is_taken_for_all_data_sets_that_it_replaces_or_for_none(bench, monkeypatch, tmp_path):
+    make_archive(monkeypatch, tmp_path / "files")
+    expanded = expanded_too(tmp_path)
+    assert bench(*TINY)[0] == 0
+    assert bench(*expanded, "--data-dir", "files")[0] == 0  # MNIST came after the run had begun
+    assert data_sets("softmax") == {"mnist-5k"}
+    shutil.rmtree("results")
+    assert bench(*TINY, "--data-dir", "files")[0] == 0
+    shutil.rmtree(tmp_path / "cache")  # and here it is gone
+    for more in ((), ("--dataset", "mnist-5k")):
+        code, _, errors = bench(*expanded, *more)
+        assert code == 2
+        assert "began with mnist (" in errors
+    assert data_sets("softmax") == {"mnist"}
+    assert bench(*expanded, "--data-dir", "files")[0] == 0
+    assert data_sets("softmax") == {"mnist", "mnist-expanded"}
+
+
 def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(bench, monkeypatch, tmp_path):
     make_archive(monkeypatch, tmp_path / "files")
     assert bench(*TINY)[0] == 0

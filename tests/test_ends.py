@@ -165,7 +165,7 @@ def test_lines_of_another_start_and_what_is_no_line_are_left_out(tmp_path):
     path = tmp_path / "lines.jsonl"
     older = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}\n'
     no_line = b'{"start":"a","line":{"type":"end"}}\n'
-    path.write_bytes(line_of("b", END) + older + b"\n\xff\xfe\n[1]\n" + no_line + line_of("a", END))
+    path.write_bytes(line_of("b", END) + older + b'\n\xff\xfe\n[1]\n{"start":"\xff"}\n' + no_line + line_of("a", END))
     assert read_lines(path, Line, "a") == [END]
 
 

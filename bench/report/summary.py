@@ -40,7 +40,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
     ok = group[group["status"] == "ok"]
     jobs = group[["key", "status", "reason", "agrees", "disagreement"]].drop_duplicates("key")
-    judged = jobs["agrees"].dropna()
+    judged, worst = jobs["agrees"].dropna(), jobs.iloc[(jobs["disagreement"] != "").to_numpy().argmax()]
     counts = {
         "jobs": len(jobs),
         "ok_jobs": int((jobs["status"] == "ok").sum()),
@@ -68,8 +68,8 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     return {
         **counts,
         **_to_target(ok, len(jobs)),
-        "status": jobs.iloc[0]["status"] if ok.empty else "ok",
-        "reason": jobs.iloc[0]["reason"] if ok.empty else "",
+        "status": worst["status"] if ok.empty else "ok",
+        "reason": worst["reason"] if ok.empty else "",
         "test_accuracy": last["test_accuracy"].mean(),
         "test_accuracy_low": last["test_accuracy"].min(),
         "test_accuracy_high": last["test_accuracy"].max(),
