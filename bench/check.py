@@ -70,11 +70,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """Whether the backends of a run agree on a workload on a kind of device; `reasons` says who does not, and why."""
+    """Whether the backends of a run agree on a workload on a kind of device; `wrong` do not, for these reasons."""
 
     workload: str
     device: str
     backends: tuple[str, ...]
+    wrong: tuple[str, ...]
     reasons: tuple[str, ...]
 
     @property
@@ -89,6 +90,11 @@ class Checked(Struct, frozen=True, kw_only=True):
     cells: tuple[Verdict, ...]
     agreements: tuple[Agreement, ...] = ()
     allow_new: bool = False
+
+    def disagrees(self, verdict: Verdict) -> bool:
+        """Whether the backend of a cell disagrees with the others of the run."""
+        workload, backend, device = verdict.cell
+        return any(backend in one.wrong for one in self.agreements if (one.workload, one.device) == (workload, device))
 
     def lets_pass(self, verdict: Verdict) -> bool:
         """Whether a cell of it lets it pass."""
@@ -169,11 +175,8 @@ def check_agreement(run: Sequence[Record], backends: Container[str] | None = Non
             workload=workload,
             device=device,
             backends=tuple(dict.fromkeys(record.job.backend for record in records)),
-            reasons=tuple(
-                f"{record.job.backend}, seed {record.job.seed}: {known[record.key]}"
-                for record in records
-                if known[record.key]
-            ),
+            wrong=tuple(dict.fromkeys(record.job.backend for record in records if known[record.key])),
+            reasons=tuple(f"{_which(record.job)}: {known[record.key]}" for record in records if known[record.key]),
         )
         for (workload, device), records in groups.items()
     ]
@@ -184,7 +187,7 @@ def junit(checked: Checked, name: str) -> bytes:
 
     What is not checked is a failure, or skipped where that is allowed.
     """
-    suite = ET.Element("testsuite", name=name)
+    suite = ET.Element("testsuite", name=_CONTROL.sub("", name))
     for verdict in checked.cells:
         workload, backend, device = verdict.cell
         end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
@@ -198,9 +201,16 @@ def junit(checked: Checked, name: str) -> bytes:
 
 
 def _add_case(suite: ET.Element, classname: str, name: str, end: str, message: str) -> None:
-    case = ET.SubElement(suite, "testcase", classname=classname, name=name)
+    case = ET.SubElement(suite, "testcase", classname=_CONTROL.sub("", classname), name=_CONTROL.sub("", name))
     if end:
         ET.SubElement(case, end, message=_CONTROL.sub("", message))
+
+
+def _which(job: Job) -> str:
+    """Which of a workload's jobs on a kind of device it is, in words."""
+    usual = job.batch_size == job.workload.recipe.batch_size
+    batch = "" if usual else f", batch size {job.batch_size}"
+    return f"{job.backend}{batch}, seed {job.seed}{f', round {job.round}' if job.round else ''}"
 
 
 def _kind(job: Job) -> str:
@@ -286,6 +296,8 @@ class _Fall(NamedTuple):
 
         if self.baseline <= 0 or self.chance(0.0)[1] >= level:
             return None
+        if self.chance(self.baseline)[1] <= level:  # not even no change is more probable
+            return self.baseline
         return float(brentq(lambda accuracy: self.chance(accuracy)[1] - level, 0.0, self.baseline))
 
 

@@ -96,7 +96,7 @@ def data(options: argparse.Namespace) -> int:
         state = "there"
         if sources.missing(name, where):
             kept = datasets.kept_arrays(name, places.cache)
-            state = f"there as arrays: {kept[0]}" if kept else f"not there: bench data fetch {name}, or --data-dir"
+            state = f"there as arrays: {kept}" if kept else f"not there: bench data fetch {name}, or --data-dir"
         print(f"{name:<15} {archive.title}\n{'':<15} {where} ({state})")
     print(
         f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel in four directions"

@@ -34,7 +34,7 @@ class ProgressDisplay:
         self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
         self._lines: dict[str, tuple[str, str]] = {}  # what was shown of each job that ended, and why it disagrees
         for record in sorted(earlier, key=lambda record: record.started):
-            self._add(record)
+            self._keep(record)
         self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
         self._widths = [0, 0, 0]
         self._guesses: list[float] = []
@@ -98,11 +98,11 @@ class ProgressDisplay:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         cell = " ".join(f"{text:<{width}}" for text, width in zip(_cell(task), self._widths, strict=True))
         self._lines[record.key] = f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}", ""
-        why = self._add(record)
+        why = judge(list(self._keep(record).values()))
         if not why.get(record.key):
             self._say(record.key, "")
         for key, reason in why.items():  # what ended earlier may be shown to be wrong, or right, only now
-            if key in self._lines and reason != self._lines[key][1]:
+            if key in self._lines and bool(reason) != bool(self._lines[key][1]):
                 self._say(key, reason)
 
     def _say(self, key: str, reason: str) -> None:
@@ -114,14 +114,14 @@ class ProgressDisplay:
         )
         self._console.print(f"{line}{end}", style=style, markup=False, highlight=not reason, soft_wrap=True)
 
-    def _add(self, record: Record) -> dict[str, str]:
-        """Take a job that ended into account; what is now known of its group, see `bench.agreement.judge`."""
+    def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
+        """Keep a job that ended, if it can be compared with others; its group."""
         job = record.job
         if record.status != "ok" or job.mode != "matched":
             return {}
         group = self._groups[group_of(job, record.data.checksum)]
         group[job.backend, job.round] = result_of(record)
-        return judge(list(group.values()))
+        return group
 
     def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
         """Why a job that has trained its first epoch disagrees; "" if it does not, or nothing is known yet."""

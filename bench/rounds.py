@@ -56,7 +56,7 @@ class Goal(Struct, frozen=True, kw_only=True):
             return ""
         found = widest(records)
         if found is None:
-            return f"{said_rounds(made)}: no two contestants ended ok, so there is nothing to compare"
+            return f"{said_rounds(made)}: no two contestants ended ok and agree, so there is nothing to compare"
         if found <= self.precision:
             return f"{said(found)} after {said_rounds(made)}"
         if made * seeds >= EVERY_ROUND.last:

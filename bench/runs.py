@@ -66,8 +66,13 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
     decode = Decoder().record
     names = sorted(os.listdir(folder / "jobs"))  # noqa: PTH208 - paths of 100,000 take as long as decoding
     names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
-    read = {name: read_record(f"{folder}/jobs/{name}", decode) for name in names}
+    read = {name: _named(name, read_record(f"{folder}/jobs/{name}", decode)) for name in names}
     return (
         [record for record in read.values() if record is not None],
         [folder / "jobs" / name for name, record in read.items() if record is None],
     )
+
+
+def _named(name: str, record: Record | None) -> Record | None:
+    """A record whose key is its file's name: two of one key would be taken for one job."""
+    return record if record is not None and f"{record.key}.json" == name else None

@@ -68,6 +68,13 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         ),
     }
 )
+# SHA-256 of the arrays that are made of them, see `data._checksum`: what in the cache may stand for the files.
+ARRAYS: Mapping[str, str] = MappingProxyType(
+    {
+        "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
+        "mnist-expanded": "e8cfea724a06e5c0f7fa2a1f5a049f0bdde48ea248f496df9748519ba0c1c1b5",
+    }
+)
 _ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
 _TIMEOUT_SECONDS = (3.0, 5.0)  # to connect, and between two packets: a mirror that hangs costs seconds, not minutes
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions

@@ -19,6 +19,7 @@ from bench.environments import PROJECT
 from bench.machine import this_machine
 from bench.progress import ProgressDisplay
 from bench.record import write_record
+from bench.report.agreement import alarm_blocks
 from bench.report.equality import equality_blocks
 from bench.report.frame import epochs_frame
 from bench.report.native import native_blocks
@@ -126,6 +127,52 @@ def test_a_job_that_is_still_running_is_judged_by_its_loss_alone():
     group = [Result(name, name, 0.22, 0.98, 1000) for name in "abc"]
     assert judge([*group, Result("x", "x", 0.43, None, 1000)])["x"].startswith("loss 0.43")
     assert judge([*group, Result("x", "x", 0.22, None, 1000)])["x"] == ""
+
+
+def test_of_two_backends_only_the_wrong_round_of_one_disagrees():
+    rounds = [result(name, key=f"{name}{turn}", round=turn) for name in "ab" for turn in (0, 1)]
+    rounds[-1] = result("b", key="b1", round=1, loss=0.43)
+    assert [key for key, why in agreement(rounds).items() if why] == ["b1"]
+
+
+def test_a_line_names_its_batch_size_round_and_machine_where_there_are_several():
+    jobs = [
+        result(name, key=f"{name}{size}{turn}{machine}", batch_size=size, round=turn, machine=machine)
+        for name in "abx"
+        for size in (32, 64)
+        for turn in (0, 1)
+        for machine in "mn"
+    ]
+    jobs[-1] = result("x", key="x641n", batch_size=64, round=1, machine="n", loss=0.43)
+    [box] = alarm_blocks(epochs_frame(jobs))
+    assert box.lines[0].startswith("softmax x cpu, seed 0, round 1, batch size 64 on n: loss 0.43 after epoch 1")
+    assert len(box.lines) == 1
+
+
+def test_native_mode_is_not_the_fastest_of_a_cell_whose_matched_results_disagree():
+    native = result("a", key="n", mode="native")
+    frame = summarise(epochs_frame([result("a"), result("b", loss=0.43), native]))
+    assert frame["times_fastest"].isna().all()
+    assert summarise(epochs_frame([native]))["times_fastest"].tolist() == [1.0]
+
+
+def test_a_copy_under_another_name_does_not_hide_a_wrong_result(bench, tmp_path):
+    """Both have one key, and the second one is right."""
+    written(tmp_path / "r", run_of_seven())
+    copy = json.loads((tmp_path / "r" / "jobs" / "wrong.json").read_text())
+    copy["epochs"] = [{**epoch, "running_loss": 0.22, "test_accuracy": 0.98} for epoch in copy["epochs"]]
+    (tmp_path / "r" / "jobs" / "x-copy.json").write_text(json.dumps({**copy, "job": {**copy["job"], "seed": 1}}))
+    code, _, errors = bench("report", "r")
+    assert code == 1
+    assert "x-copy.json: damaged, left out" in errors
+
+
+def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
+    """Counted, as times differ: each earlier record is kept, and none is judged."""
+    earlier = [result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)]
+    monkeypatch.setattr("bench.progress.judge", lambda _: pytest.fail("judged"))
+    display = ProgressDisplay(Console(file=io.StringIO()), earlier)
+    assert sum(map(len, display._groups.values())) == 400
 
 
 def test_rounds_of_a_backend_count_as_one_backend():
@@ -396,7 +443,6 @@ def test_what_ended_before_it_could_be_known_is_shown_again():
         ("1", True, False, False),  # of two, both
         ("2", True, False, False),
         ("3", False, False, False),
-        ("1", False, True, False),  # for another reason now
         ("2", False, False, True),
     ]
 

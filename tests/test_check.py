@@ -245,7 +245,7 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
             write_record(tmp_path / folder / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 1
-    assert "agreement on softmax cpu: DISAGREES, x, seed 0: accuracy 95.00 %" in output
+    assert "agreement on softmax cpu: DISAGREES, x, batch size 32, seed 0: accuracy 95.00 %" in output
     assert output.splitlines()[-1] == "backends disagree on 1 of 1 workloads"
     assert "DISAGREES" in (tmp_path / "run" / "check.md").read_text()
     suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
@@ -313,3 +313,27 @@ def test_what_is_unsupported_in_run_and_baseline_is_no_cell():
     run = [result(0.98), result(0.98, backend="x", status="unsupported")]
     assert statuses(run, run) == {("softmax", "pytorch"): "ok"}
     assert statuses(run, [result(0.98), result(0.98, backend="x")])["softmax", "x"] == "failed"
+
+
+def test_a_row_whose_backend_disagrees_by_its_loss_says_so(bench, tmp_path):
+    wrong = result(0.98, backend="x")
+    wrong = replace(wrong, epochs=tuple(replace(epoch, running_loss=2.0) for epoch in wrong.epochs))
+    for record in (*(result(0.98, backend=name) for name in "abc"), wrong):
+        write_record(tmp_path / "run" / "jobs", record)
+    for record in (result(0.98, backend=name) for name in "abcx"):
+        write_record(tmp_path / "old" / "jobs", record)
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 1
+    assert "ok, DISAGREES" in output
+    assert "ok, DISAGREES |" in (tmp_path / "run" / "check.md").read_text()
+
+
+def test_a_level_above_a_half_is_no_traceback():
+    [verdict] = check([result(0.98)], [result(0.98)], level=0.6)
+    assert (verdict.status, verdict.fails_below) == ("fell", 0.98)
+
+
+def test_control_characters_in_a_backends_name_leave_the_xml_readable():
+    run = [result(0.98, backend="x\x01y")]
+    suite = ET.fromstring(junit(Checked(cells=tuple(check(run, run))), "a\x02b"))
+    assert (suite.get("name"), suite[0].get("name")) == ("ab", "xy cpu")

@@ -18,8 +18,10 @@ import pytest
 from msgspec.structs import replace
 
 from bench import sources
+from bench.data import materialise
 from bench.environments import PROJECT
-from specs.loading import WORKLOADS
+from bench.sources import Places
+from specs.loading import WORKLOADS, find_workload
 
 QUICK = (
     "softmax",
@@ -211,6 +213,8 @@ def make_archive(monkeypatch, folder):
         mirrors=("http://127.0.0.1:9/",),
     )
     monkeypatch.setattr(sources, "ARCHIVES", {**sources.ARCHIVES, "mnist": mnist})
+    made = materialise("mnist", find_workload("softmax").input, Places(directory=folder, cache=folder / "cache"))
+    monkeypatch.setattr(sources, "ARRAYS", {"mnist": made.checksum})
 
 
 def data_sets(run):
@@ -238,6 +242,25 @@ def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, mon
     code, _, errors = bench(*TINY, "--data-dir", "empty")
     assert code == 2
     assert "not there" in errors
+
+
+def test_arrays_that_are_not_known_to_be_mnists_are_not_mnist(bench, monkeypatch, tmp_path):
+    """A folder that is named for its own content, as another user of a shared cache could make."""
+    make_archive(monkeypatch, tmp_path / "files")
+    assert bench("data", "fetch", "mnist", "--data-dir", "files")[0] == 0
+    monkeypatch.setattr(sources, "ARRAYS", {"mnist": "0" * 64})
+    code, _, errors = bench(*TINY)
+    assert code == 0
+    assert "MNIST is not available" in errors
+
+
+def test_the_title_names_every_data_set_that_was_replaced(bench, monkeypatch, tmp_path):
+    no_mirror(monkeypatch)
+    expanded = expanded_too(tmp_path)
+    for command in (TINY, expanded):
+        assert bench(*command)[0] == 0
+    title = "# softmax, on mnist-5k instead of mnist, mnist-expanded\n"
+    assert Path("results/softmax/report.md").read_text().startswith(title)
 
 
 def test_damaged_arrays_in_the_cache_are_no_data_set(bench, monkeypatch, tmp_path):

@@ -90,6 +90,8 @@ def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
 @pytest.mark.full_mnist
 def test_mnist_has_its_known_sizes_and_first_labels(full_mnist, tmp_path):
     made = materialise("mnist", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
+    assert made.checksum == sources.ARRAYS["mnist"]
+    assert materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made  # from the cache alone
     images, labels = read_part(Path(made.folder), "train")
     assert (images.shape, made.test_examples) == ((60_000, 28, 28, 1), 10_000)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
@@ -169,6 +171,10 @@ def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
 @pytest.mark.full_mnist
 def test_expanded_mnist_has_five_times_the_training_images(full_mnist, tmp_path):
     made = materialise("mnist-expanded", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
+    assert made.checksum == sources.ARRAYS["mnist-expanded"]
+    assert (
+        materialise("mnist-expanded", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
+    )  # from the cache alone
     assert (made.train_examples, made.test_examples) == (300_000, 10_000)
 
 

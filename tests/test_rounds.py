@@ -205,7 +205,7 @@ def test_precision_is_of_the_epochs_after_the_first():
 def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
     goal = Goal(rounds=1, precision=0.0001)
     alone = records(range(2), jax=1) + [replace(r, status="failed") for r in records(range(2), pytorch=1)]
-    assert goal.enough(alone) == "2 rounds: no two contestants ended ok, so there is nothing to compare"
+    assert goal.enough(alone) == "2 rounds: no two contestants ended ok and agree, so there is nothing to compare"
     assert "after 200 rounds, the most that count" in goal.enough(records(range(200), jax=1, pytorch=1))
 
 

@@ -54,11 +54,12 @@ def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
 
 
 def _lines(frame: pd.DataFrame) -> list[str]:
-    columns = ["workload", "backend", "device", "seed", "reason"]
-    rows = _jobs(frame)[columns].itertuples(index=False)
-    return words.first_of(
-        [f"{name} {backend} {device}, seed {seed}: {why}" for name, backend, device, seed, why in rows]
-    )
+    told = {"workload": "{}", "backend": " {}", "device": " {}", "seed": ", seed {}"}
+    several = {"round": ", round {}", "batch_size": ", batch size {}", "epochs": ", {} epochs", "machine": " on {}"}
+    told |= {name: text for name, text in several.items() if frame[name].nunique() > 1}
+    jobs = _jobs(frame)
+    rows = zip(jobs[[*told]].itertuples(index=False), jobs["reason"], strict=True)
+    return words.first_of(["".join(map(str.format, told.values(), row)) + f": {why}" for row, why in rows])
 
 
 def _jobs(frame: pd.DataFrame) -> pd.DataFrame:

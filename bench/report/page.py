@@ -102,7 +102,7 @@ def write_report(folder: Path) -> Report:
     limits = partial(limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots")
     blocks = [
         *_blocks(
-            _title(folder.resolve().name, kinds), summary, frame, plots, _Known(proven, epochs, pairs, noise, limits)
+            _title(folder.resolve().name, records), summary, frame, plots, _Known(proven, epochs, pairs, noise, limits)
         ),
         *write_scaling(frame, folder / "plots"),
         *fairness_blocks(records, proofs, wrong),

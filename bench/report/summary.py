@@ -32,7 +32,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     fastest, any_fastest = (
         summary.assign(of=of).groupby(CELL)["of"].transform("min") for of in (matched, summary["epoch_seconds"])
     )
-    summary["times_fastest"] = summary["epoch_seconds"] / fastest.fillna(any_fastest)
+    alone = ~summary.assign(of=summary["mode"] == "matched").groupby(CELL)["of"].transform("any")
+    summary["times_fastest"] = summary["epoch_seconds"] / fastest.where(~alone, any_fastest)
     return summary
 
 

@@ -26,10 +26,8 @@ def print_verdicts(checked: Checked, console: Console) -> None:
     for number in shown:
         table.add_column(_COLUMNS[number], justify="left" if _COLUMNS[number] in _LEFT else "right", no_wrap=True)
     for verdict in verdicts:
-        row = _row(verdict)
-        table.add_row(
-            *(escape(row[number]) for number in shown), style="" if checked.lets_pass(verdict) else "bold red"
-        )
+        row, right = _row(verdict, checked), checked.lets_pass(verdict) and not checked.disagrees(verdict)
+        table.add_row(*(escape(row[number]) for number in shown), style="" if right else "bold red")
     console.print(table)
     for one in checked.agreements:
         style = None if one.passed else "bold red"
@@ -44,7 +42,7 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
     return to_markdown(
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
-            Table(_COLUMNS, tuple(tuple(_row(verdict)) for verdict in checked.cells)),
+            Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.cells)),
             Items(tuple(map(_agreement, checked.agreements))),
             *map(Text, _failures(checked)),
             Text(
@@ -55,7 +53,7 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
     )
 
 
-def _row(verdict: Verdict) -> list[str]:
+def _row(verdict: Verdict, checked: Checked) -> list[str]:
     change = None if verdict.found is None or verdict.baseline is None else verdict.found - verdict.baseline
     return [
         *verdict.cell,
@@ -64,7 +62,7 @@ def _row(verdict: Verdict) -> list[str]:
         words.percent(verdict.found),
         words.points(change),
         words.percent(verdict.fails_below),
-        _MARKS[verdict.status],
+        _MARKS[verdict.status] + (", DISAGREES" if checked.disagrees(verdict) else ""),
     ]
 
 
