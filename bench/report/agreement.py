@@ -56,7 +56,8 @@ def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
 def _lines(frame: pd.DataFrame) -> list[str]:
     told = {"workload": "{}", "backend": " {}", "device": " {}", "seed": ", seed {}"}
     several = {"round": ", round {}", "batch_size": ", batch size {}", "epochs": ", {} epochs", "machine": " on {}"}
-    told |= {name: text for name, text in several.items() if frame[name].nunique() > 1}
+    ways = frame.groupby("workload", observed=True)[[*several]].nunique().max()
+    told |= {name: text for name, text in several.items() if ways[name] > 1}
     jobs = _jobs(frame)
     rows = zip(jobs[[*told]].itertuples(index=False), jobs["reason"], strict=True)
     return words.first_of(["".join(map(str.format, told.values(), row)) + f": {why}" for row, why in rows])
