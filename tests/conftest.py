@@ -1,46 +1,18 @@
-"""What tests share: jobs, data sets in a cache of their own, the frameworks' environments, and the command."""
+"""Fixtures that tests share: data sets in a cache of their own, the frameworks' environments, and the command."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from backends.contract import Job
-from backends.registry import BACKENDS
 from bench.cli import main
 from bench.data import DataSet, materialise
 from bench.environments import Environments
 from bench.sources import Places
 from specs.loading import find_workload
-from specs.model import Workload
-
-FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
-VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
-
-
-def make_job(workload: Workload | str = "softmax", **changes) -> Job:
-    """A small CPU job; `changes` replaces any of its fields."""
-    spec = find_workload(workload) if isinstance(workload, str) else workload
-    fields = {
-        "workload": spec,
-        "dataset": "mnist-5k",
-        "mode": "matched",
-        "backend": "reference",
-        "device": "cpu",
-        "threads": 1,
-        "seed": 0,
-        "precision": "float32",
-        "compiled": False,
-        "deterministic": False,
-        "epochs": 1,
-        "batch_size": 32,
-        "round": 0,
-    }
-    return Job(**{**fields, **changes})
+from tests.support.jobs import FRAMEWORKS
 
 
 def pytest_benchmark_update_commit_info(config, commit_info) -> None:
@@ -91,9 +63,3 @@ def full_mnist() -> Path:
     if not folder:
         pytest.skip("needs MNIST's own files: name their folder with FRAMEWORK_BENCH_DATA")
     return Path(folder)
-
-
-def run_python(code: str, *, python: str = sys.executable) -> str:
-    """What a fresh interpreter prints."""
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from backends.registry import BACKENDS, ENVIRONMENTS
 from bench.environments import PROJECT
-from conftest import run_python
+from tests.support.processes import run_python
 
 OURS = ("specs", "backends", "bench")
 FRAMEWORK_PACKAGES = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", "matplotlib", "scipy", "rich")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.registry import BACKENDS
 from backends.terms import TERMS, BackendTerms, Stand, terms_of
-from conftest import FRAMEWORKS, VARIANTS
+from tests.support.jobs import FRAMEWORKS, VARIANTS
 
 # What needs a GPU, reads the machine or is a loop that the framework leaves to its user.
 UNASKABLE = {

@@ -15,10 +15,10 @@ from bench.environments import PROJECT
 from bench.record import Record, read_record, write_record
 from bench.report.frame import epochs_frame
 from bench.runs import read_run
-from records import make_records, write_records
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
-from told_clock import CLOCK
+from tests.perf.records import make_records, write_records
+from tests.perf.told_clock import CLOCK
 
 MANY, FEW = 100_000, 300
 cpu_time = pytest.mark.benchmark(timer=time.process_time, group="cpu seconds")

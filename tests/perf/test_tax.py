@@ -19,8 +19,8 @@ from backends.registry import BACKENDS
 from bench.environments import PROJECT, Environments
 from bench.stopping import ONCE
 from bench.timing import compare, precision, process_seconds
-from tax import CONTESTANTS, PLAIN, TURNS
-from told_clock import CLOCK
+from tests.perf.tax import CONTESTANTS, PLAIN, TURNS
+from tests.perf.told_clock import CLOCK
 
 PROCESSES = 10
 ALLOWED = 1.01

@@ -1,7 +1,7 @@
 """How often verdicts are right: simulated on recorded noise, and with a real slowdown of 10 % on this machine.
 
-With `PYTHONPATH=tests`, `python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts
-planted FOLDER OUTPUT` half an hour; it goes on where it stopped, and asks `results/noise` how many rounds that
+`python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts planted FOLDER OUTPUT`
+half an hour; it goes on where it stopped, and asks `results/noise` how many rounds that
 takes, so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100` comes first.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from test_timing import NOISE, ever_decided, rounds_of, said
 
 from backends.registry import Entry
 from bench.calibration import FOLDER, needed, read_calibrations
@@ -26,8 +25,9 @@ from bench.process import DataTask, Limits
 from bench.runner import run_tasks
 from bench.stopping import rounds_needed, share_interval
 from bench.timing import VERDICT_LEVEL, compare, process_seconds
-from conftest import make_job
 from specs.loading import find_workload
+from tests.support.jobs import make_job
+from tests.support.noise import NOISE, ever_decided, rounds_of, said
 
 TRIALS, PATIENCE = 1000, 40
 PLANTED, COMPARISONS, EPOCHS = 0.10, 20, 15
@@ -128,7 +128,7 @@ def images():
 
 def task(name, number, turn):
     """A job of either contestant."""
-    module = "backends.reference" if name == "Reference" else "tests.faulty"
+    module = "backends.reference" if name == "Reference" else "tests.support.faulty"
     adapter = f"{module}:{name}"
     return DataTask(
         job=make_job(epochs=EPOCHS, batch_size=100, round=turn),

@@ -1,0 +1,102 @@
+"""`bench check`: what it names, what it writes and how it ends."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from msgspec.structs import replace
+
+from bench.check import check
+from bench.record import write_record
+from tests.support.gate import result
+
+
+def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_code(bench, tmp_path):
+    for name, accuracy in (("good", 0.98), ("bad", 0.95)):
+        write_record(tmp_path / name / "jobs", result(accuracy))
+    code, output, _ = bench("check", "good", "--against", "good")
+    assert code == 0
+    assert "all 1 cells pass" in output
+    code, output, _ = bench("check", "bad", "--against", "good")
+    assert code == 1
+    assert "softmax pytorch cpu: FELL" in output
+    assert "FELL" in (tmp_path / "bad" / "check.md").read_text()
+    assert 'failures="1"' in (tmp_path / "bad" / "check.xml").read_text()
+    code, _, errors = bench("check", "bad", "--against", "nowhere")
+    assert code == 2
+    assert "nowhere: holds no run" in errors
+    code, _, errors = bench("check", "bad", "--against", "good", "--level", "2")
+    assert code == 2
+    assert "a probability" in errors
+
+
+def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path):
+    for record in (result(0.98), result(0.97, backend="jax")):
+        write_record(tmp_path / "run" / "jobs", record)
+    write_record(tmp_path / "old" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 1
+    assert "softmax jax cpu: NOT CHECKED, the baseline has no such job (--allow-new lets it pass)" in output
+    assert "1 of 2 cells did not pass" in output
+    code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
+    assert code == 0
+    assert "all 1 cells pass, 1 not checked" in output
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "1")
+
+
+@pytest.mark.parametrize("allow", [(), ("--allow-new",)])
+def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, allow):
+    for record in (result(0.98), result(0.97, backend="jax", status="failed")):
+        write_record(tmp_path / "run" / "jobs", record)
+    write_record(tmp_path / "old" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "old", *allow)
+    assert code == 1
+    assert "softmax jax cpu: FAILED, seed 0: failed: why" in output
+
+
+def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
+    """The wrong backend is no worse than in its baseline, which is as wrong."""
+    run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [result(0.95, backend="x")]
+    for folder in ("run", "old"):
+        for record in run:
+            write_record(tmp_path / folder / "jobs", record)
+    code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
+    assert code == 1
+    assert "agreement on softmax cpu: DISAGREES, x, batch size 32, seed 0: accuracy 95.00 %" in output
+    assert output.splitlines()[-1] == "backends disagree on 1 of 1 workloads"
+    assert "DISAGREES" in (tmp_path / "run" / "check.md").read_text()
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    [failed] = [case for case in suite if case.find("failure") is not None]
+    assert (failed.get("classname"), failed.get("name")) == ("agreement.softmax", "cpu")
+    code, output, _ = bench("check", "run", "--against", "old", "--backend", "jax")
+    assert code == 0
+    assert "agreement on softmax cpu: ok, jax" in output
+    code, output, _ = bench("check", "run", "--against", "old", "--backend", "x,jax", "--allow-new")
+    assert code == 1
+
+
+def test_the_threshold_is_shown(bench, tmp_path):
+    """One seed, one cell: 2.33 standard errors of a difference of 0.21 points below 98 %."""
+    write_record(tmp_path / "run" / "jobs", result(0.98))
+    code, output, _ = bench("check", "run", "--against", "run")
+    assert code == 0
+    assert "fails below" in output
+    assert "97.51 %" in output
+    assert check([result(0.9751)], [result(0.98)])[0].status == "fell"
+    assert check([result(0.9753)], [result(0.98)])[0].status == "ok"
+    assert check([result(0.0)], [result(0.0)])[0].fails_below is None
+
+
+def test_a_row_whose_backend_disagrees_by_its_loss_says_so(bench, tmp_path):
+    wrong = result(0.98, backend="x")
+    wrong = replace(wrong, epochs=tuple(replace(epoch, running_loss=2.0) for epoch in wrong.epochs))
+    for record in (*(result(0.98, backend=name) for name in "abc"), wrong):
+        write_record(tmp_path / "run" / "jobs", record)
+    for record in (result(0.98, backend=name) for name in "abcx"):
+        write_record(tmp_path / "old" / "jobs", record)
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 1
+    assert "ok, DISAGREES" in output
+    assert "ok, DISAGREES |" in (tmp_path / "run" / "check.md").read_text()

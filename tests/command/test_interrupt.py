@@ -1,0 +1,74 @@
+"""Who interrupts is told what is kept, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench.environments import PROJECT
+from bench.runs import read_run
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        (("run", "softmax"), "the same command goes on where it stopped"),
+        (("calibrate",), "the same command goes on where it stopped"),
+        (("prove",), "what had ended is kept"),
+    ],
+)
+def test_who_interrupts_is_told_what_is_kept(command, kept, bench, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for module in ("commands", "calibrate", "prove"):
+        monkeypatch.setattr(f"bench.{module}.this_machine", interrupted)
+    code, _, errors = bench(*command)
+    assert code == 130
+    assert f"interrupted; {kept}" in errors
+
+
+def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
+    variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(folder), "--run", "r"]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As on a terminal: whoever runs the tests in the background may have told us to ignore Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(number, tmp_path):
+    what = ["softmax", "--backend", "reference", "--dataset", "mnist-5k", "--seeds", "0,1", "--epochs", "40"]
+    running = start_bench(tmp_path, *what)
+    jobs = tmp_path / "r" / "jobs"
+    for _ in range(600):
+        time.sleep(0.1)
+        # the first job has ended and the second has done an epoch
+        second = jobs.glob("*.s1.*.progress.jsonl")
+        if list(jobs.glob("*.json")) and any(len(path.read_bytes().splitlines()) > 1 for path in second):
+            break
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "Traceback" not in errors
+    assert len(read_run(tmp_path / "r")[0]) == 1
+    again = start_bench(tmp_path, *what)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert errors.count("kept from before") == 1
+    assert len(read_run(tmp_path / "r")[0]) == 2

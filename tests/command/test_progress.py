@@ -1,0 +1,102 @@
+"""What is shown while a run goes on: a job whose result disagrees is red as soon as that is known."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from bench.progress import ProgressDisplay
+from tests.support.agreement import result, run_of_seven
+
+
+def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
+    """Counted, as times differ: each earlier record is kept, and none is judged."""
+    earlier = [result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)]
+    monkeypatch.setattr("bench.progress.judge", lambda _: pytest.fail("judged"))
+    display = ProgressDisplay(Console(file=io.StringIO()), earlier)
+    assert sum(map(len, display._groups.values())) == 400
+
+
+class Task:
+    """What the display asks of a task."""
+
+    def __init__(self, record):
+        self.key, self.job, self.data = record.key, record.job, replace_data(record)
+
+
+def replace_data(record):
+    from bench.data import DataSet
+
+    return DataSet(
+        name="d",
+        folder="",
+        checksum=record.data.checksum,
+        train_examples=1000,
+        test_examples=record.data.test_examples,
+        shape=(28, 28, 1),
+        classes=10,
+    )
+
+
+def shown(records, earlier=(), *, advance=False):
+    """The lines of a display, with their colours, to which jobs end one after the other."""
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="standard", legacy_windows=False)
+    display = ProgressDisplay(console, earlier)
+    tasks = [Task(record) for record in records]
+    display.planned(tasks)
+    for task, record in zip(tasks, records, strict=True):
+        display.started(task)
+        display.advanced(task, record.epochs[:1])
+        if advance:
+            return display._bar.tasks[0].description
+        display.ended(task, record, old=False)
+    return [line for line in console.file.getvalue().splitlines() if line.strip()]
+
+
+def test_a_jobs_own_line_is_red_as_soon_as_it_ends():
+    lines = shown(run_of_seven())
+    assert len(lines) == 7
+    red = [line for line in lines if "\x1b[1;31m" in line]
+    assert red == [lines[-1]]
+    assert "wrong" in red[0]
+    assert "DISAGREES: loss 0.432 after epoch 1, the median of the others is 0.22" in red[0]
+
+
+def test_a_backend_is_judged_by_all_its_rounds():
+    """Of two backends one is wrong in its third round: its first two say which."""
+    rounds = [result(name, key=f"{name}{turn}", round=turn) for turn in range(3) for name in "ab"]
+    rounds[-1] = result("b", key="b2", loss=0.43, round=2)
+    lines = shown(rounds)
+    assert [number for number, line in enumerate(lines) if "DISAGREES" in line] == [5]
+    assert len(lines) == 6
+
+
+def test_while_it_runs_it_is_red_after_its_first_epoch():
+    right, wrong = run_of_seven(batch_size=128)[:-1], run_of_seven(batch_size=128)[-1:]
+    assert shown(wrong, right, advance=True) == "[bold red]1/1 softmax wrong DISAGREES[/]"
+    assert shown(right[:1], right[1:], advance=True) == "1/1 softmax a"
+    assert shown(wrong, advance=True) == "1/1 softmax wrong"
+
+
+def test_a_job_that_runs_again_is_not_compared_with_its_earlier_record():
+    """`x` was wrong in an older adapter, and is right now."""
+    stale = [replace(result("x", key="old", loss=0.43), started="2025-01-01T00:00:00Z")]
+    lines = shown([result("a"), result("x")], [*stale, result("b")])
+    assert not any("DISAGREES" in line or "after all" in line for line in lines)
+
+
+def test_what_ended_before_it_could_be_known_is_shown_again():
+    right, [wrong] = run_of_seven()[:2], run_of_seven()[-1:]
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown([wrong, *right])]
+    said = ("these two disagree", "the median of the others", "agrees after all")
+    assert [(line[1], *(text in line for text in said)) for line in lines] == [
+        ("1", False, False, False),  # alone
+        ("1", True, False, False),  # of two, both
+        ("2", True, False, False),
+        ("3", False, False, False),
+        ("2", False, False, True),
+    ]

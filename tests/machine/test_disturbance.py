@@ -1,0 +1,126 @@
+"""What disturbs a job is seen, said in words, and left out where it is the exception."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from bench import disturbance
+from bench.disturbance import Watch, say, which_count
+from bench.machine import allowed_cpus
+from tests.support.rounds import QUIET
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"other_cpu": 0.105}, "other processes used 10 % of its CPUs"),
+        ({"other_cpu": 0.09}, ""),
+        ({"steal": 0.04}, "the host took 4 % of its CPUs"),
+        ({"frequency": 0.5}, "its CPUs' clock fell to 50 %"),
+        ({"gpu_processes": 2}, "2 other on its GPU"),
+        ({"gpu_processes": 0}, ""),
+        ({"gpu_throttled": True}, "its GPU was throttled"),
+        ({"steal": None, "other_cpu": None, "frequency": None}, ""),
+        ({"steal": 0.5, "gpu_throttled": True}, "the host took 50 % of its CPUs, its GPU was throttled"),
+    ],
+)
+def test_a_disturbance_is_said_in_words_where_it_is_one(change, words):
+    assert say(replace(QUIET, **change)) == words
+
+
+BURN = "import time; end = time.process_time() + 1.0\nwhile time.process_time() < end: pass"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counted per CPU on Linux alone")
+def test_others_work_on_the_jobs_cpus_is_seen():
+    cpu = allowed_cpus()[0]
+    watch = Watch([cpu], None)
+    code = f"taskset -c {cpu} {sys.executable} -c '{BURN}'; echo; exec sleep 60"
+    with subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE) as shell:
+        shell.stdout.readline()  # the work is done, and its process was the shell's, which has not ended
+        found = watch.end()
+        shell.kill()
+    assert found.other_cpu > 0.2
+    assert found.steal is None or 0 <= found.steal <= 1
+    assert found.gpu_processes is found.gpu_throttled is None
+
+
+def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
+    """Two CPUs, 5 s: of 6 s of work 4.5 were ours, so that others had 1.5 of 10; the host took 0.2."""
+    monkeypatch.setattr(disturbance, "monotonic_seconds", iter([100.0, 105.0]).__next__)
+    monkeypatch.setattr(disturbance, "_own_seconds", iter([1.0, 5.5]).__next__)
+    counters = iter([(10.0, 1.0), (16.0, 1.2)])
+    monkeypatch.setattr(disturbance, "_busy_seconds", lambda _: next(counters))
+    clocks = iter([3000.0, 800.0, 2400.0])  # one sample of an idle moment decides nothing
+    monkeypatch.setattr(disturbance, "_clock", lambda _: next(clocks))
+    watch = Watch([0, 1], None)
+    for _ in range(3):
+        watch.look()
+    found = watch.end()
+    assert (found.other_cpu, found.steal, found.frequency) == pytest.approx((0.15, 0.02, 0.8))
+
+
+def test_a_childs_time_is_ours_once_it_has_ended():
+    before = disturbance._own_seconds()
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+    assert disturbance._own_seconds() - before > 0.9
+
+
+def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
+    class Nvml(SimpleNamespace):
+        class NVMLError(Exception):
+            pass
+
+    processes, reasons = iter([[1], [1, 2, 3], [1]]), iter([0, 0x4, 0x40])
+    fake = Nvml(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetComputeRunningProcesses=lambda _: next(processes),
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda _: next(reasons),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    watch = Watch([0], "GPU-1")
+    for expected in (False, False, True):  # 0x4, a power limit as usual, is no disturbance
+        watch.look()
+        assert watch.end().gpu_throttled is expected
+    assert watch.end().gpu_processes == 2
+
+    def refuse(_):
+        raise Nvml.NVMLError
+
+    fake.nvmlDeviceGetComputeRunningProcesses = fake.nvmlDeviceGetCurrentClocksThrottleReasons = refuse
+    watch = Watch([0], "GPU-1")
+    watch.look()
+    assert (watch.end().gpu_processes, watch.end().gpu_throttled) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "counted"),
+    [
+        ("", ""),
+        (".....", "yyyyy"),
+        (".#...", "yn..."),
+        ("##", "yy"),  # most are: that is how the machine is
+        ("##########..........", "y" * 20),
+        ("..........##########", "y" * 10 + "n" * 10),  # settled by the first ten
+        ("#.#.#.#.#.#.#", "nynynynynynyn"),
+    ],
+)
+def test_disturbed_repetitions_do_not_count_unless_most_of_the_first_ten_are(flags, counted):
+    assert which_count([flag == "#" for flag in flags]) == [c in "y." for c in counted]
+
+
+def test_what_counts_is_settled_before_there_can_be_a_verdict():
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        flags = (random.random(40) < random.random()).tolist()
+        looks = [which_count(flags[:count]) for count in range(10, 41)]
+        assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(looks))

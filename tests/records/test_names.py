@@ -1,0 +1,93 @@
+"""A key that comes from a file is a plain name: no folder that somebody sends decides where anything is written."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from bench import calibration, limits, proof
+from bench.calibration import Calibration, calibrate
+from bench.limits import EngineLimits
+from bench.machine import this_machine
+from bench.proof import Proof
+from bench.record import Record, write_record
+from tests.support.records import made_proof, make_record, series
+
+KEYS = ("{}/precious", "../../precious", "..", ".hidden", "a/b", "a\\b", "", "a\n", "a\x00", "a b", "ä", "x" * 201)
+
+
+def made_limits():
+    return EngineLimits(
+        format=limits.FORMAT,
+        key="k",
+        status="ok",
+        reason="",
+        details="",
+        environment="bench",
+        device="cpu",
+        threads=1,
+        precision="float32",
+        machine=this_machine(),
+        versions={},
+        started="2026-01-01T00:00:00Z",
+        wall_seconds=1.0,
+        value_bytes=8,
+        settings={},
+        reached=(),
+    )
+
+
+MADE = {
+    Record: make_record,
+    Proof: made_proof,
+    Calibration: lambda: calibrate(series([1.0, 2.0]))[0],
+    EngineLimits: made_limits,
+}
+
+
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+def test_every_kind_of_record_has_a_plain_name_or_is_none(kind):
+    content = json.loads(msgspec.json.encode(MADE[kind]()))
+    for key in ("k", "softmax.keras-jax.cuda0.s0.r0.0123456789ab", "x" * 200):
+        assert msgspec.json.decode(json.dumps({**content, "key": key}), type=kind).key == key
+    for key in KEYS:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(json.dumps({**content, "key": key}), type=kind)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=ascii)
+def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, bench, tmp_path):
+    run = tmp_path / "r"
+    write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
+    made = (
+        (run / calibration.FOLDER, replace(MADE[Calibration](), machine=replace(this_machine(), name="m"))),
+        (run / proof.FOLDER, made_proof()),
+        (run / limits.FOLDER, made_limits()),
+        (run / "jobs", make_record(seed=1)),
+    )
+    for folder, content in made:
+        folder.mkdir(exist_ok=True)
+        hostile = {**json.loads(msgspec.json.encode(content)), "key": key.format(tmp_path)}
+        (folder / "hostile.json").write_text(json.dumps(hostile))
+    (tmp_path / "precious.json").write_text("mine")
+    before = set(tmp_path.rglob("*"))
+    code, _, errors = bench("report", "r")
+    assert code == 0
+    assert "hostile.json: damaged, left out" in errors
+    assert (tmp_path / "precious.json").read_text() == "mine"
+    assert {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - before} == {"r"}
+
+
+def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
+    """Else the test above would pass for want of anything to write."""
+    run = tmp_path / "r"
+    write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
+    made = replace(MADE[Calibration](), key="noise-from-elsewhere", machine=replace(this_machine(), name="m"))
+    calibration.write_calibration(made, tmp_path / calibration.FOLDER)
+    proof.write_proof(replace(made_proof(), key="proof-from-elsewhere"), tmp_path / proof.FOLDER)
+    assert bench("report", "r")[0] == 0
+    assert (run / calibration.FOLDER / "noise-from-elsewhere.json").is_file()
+    assert (run / proof.FOLDER / "proof-from-elsewhere.json").is_file()

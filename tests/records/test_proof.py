@@ -1,0 +1,56 @@
+"""A proof as a record: its verdict, and what it speaks of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bench.machine import Gpu, this_machine
+from bench.proof import proof_of, read_proofs, write_proof
+from bench.proving import Proven
+from tests.support.proofs import record
+from tests.support.records import made_proof, piece
+
+
+def test_a_verdict_needs_every_check_to_run_and_to_pass():
+    assert made_proof().verdict == "proven"
+    assert made_proof(pieces=(piece(1.01),)).verdict == "not equal"
+    assert made_proof(planned=2).verdict == "not proven"
+    assert made_proof(status="killed").verdict == "not proven"
+    assert made_proof(pieces=(Proven(model="x", seed=0, findings=(), unsupported="why"),)).verdict == "not proven"
+    # what failed before the end failed
+    assert made_proof(pieces=(piece(1.01),), status="killed").verdict == "not equal"
+
+
+def test_a_proof_speaks_of_one_backend_device_machine_versions_and_adapter_only():
+    proofs = [made_proof()]
+    assert proof_of(record(), proofs) == proofs[0]
+    others = (
+        record(adapter_checksum="b"),
+        record(versions={"torch": "2"}),
+        record(machine=replace(this_machine(), name="other")),
+        record(job={"device": "cuda:0"}),
+        record(job={"precision": "tf32"}),
+        record(job={"mode": "native"}),
+    )
+    assert [proof_of(other, proofs) for other in others] == [None] * len(others)
+    newer = made_proof(started="2026-02-01T00:00:00Z", pieces=(piece(2.0),))
+    assert proof_of(record(), [*proofs, newer]) == newer
+
+
+def test_a_proof_by_other_checks_or_of_another_gpu_is_of_no_account():
+    gpus = [Gpu(index=0, uuid=uuid, name="G", memory_bytes=1, driver="1") for uuid in ("GPU-a", "GPU-b")]
+    here, there = (replace(this_machine(), name="m", gpus=(gpu,)) for gpu in gpus)
+    on_gpu = made_proof(device="cuda:0", machine=here)
+    assert proof_of(record(job={"device": "cuda:0"}, machine=here), [on_gpu]) == on_gpu
+    assert proof_of(record(job={"device": "cuda:0"}, machine=there), [on_gpu]) is None
+    assert proof_of(record(), [made_proof(checks_checksum="old")]) is None
+
+
+def test_what_is_no_proof_is_left_out(tmp_path):
+    write_proof(made_proof(), tmp_path)
+    (tmp_path / "half.json").write_bytes(b'{"format": 1, "key"')
+    (tmp_path / "other.json").write_text(json.dumps({"format": 1}))
+    assert [one.key for one in read_proofs([tmp_path, Path("/nowhere")])] == ["k"]

@@ -1,0 +1,138 @@
+"""The table of equal accuracies: intervals, differences and verdicts of records."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from bench.report.document import Heading, Table, Text
+from bench.report.equality import equality_blocks
+from bench.report.frame import epochs_frame
+from bench.report.tables import groups
+from bench.statistics import (
+    equivalence,
+)
+from tests.support.records import make_record
+
+IMAGES = 10_000
+
+
+def run(backend, accuracies, *, start=0, **job):
+    """Records of a backend, a seed each; None for one that diverged."""
+    status = job.pop("status", "ok")
+    made = [
+        make_record(
+            accuracies=(0.1, 0.2, 0.9999, accuracy or 0.0),
+            backend=backend,
+            seed=seed,
+            status=status if accuracy else "diverged",
+            **job,
+        )
+        for seed, accuracy in enumerate(accuracies, start=start)
+    ]
+    return [replace(record, data=replace(record.data, test_examples=IMAGES)) for record in made]
+
+
+def frame_of(*runs):
+    """Records of several backends as one frame, in this order."""
+    records = [record for made in runs for record in made]
+    return epochs_frame([replace(record, key=f"{number:03}") for number, record in enumerate(records)])
+
+
+def table(*runs, **options):
+    """The rows as dictionaries, and the paragraph."""
+    heading, text, found = equality_blocks(frame_of(*runs), **options)
+    assert isinstance(heading, Heading)
+    assert isinstance(text, Text)
+    assert isinstance(found, Table)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows], text.text
+
+
+def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch():
+    """The differences of the example by hand, above."""
+    rows, text = table(run("reference", (0.981, 0.983, 0.982)), run("pytorch", (0.980, 0.980, 0.980)))
+    first = ("softmax", "reference", "3", "98.20 %", "97.95 to 98.45 %", "+0.20", "+0.03 to +0.37", "equal")
+    assert tuple(rows[0].values()) == first
+    assert rows[1]["95 % interval"] == "97.98 to 98.02 %"
+    assert rows[1]["90 % interval, points"] == "-0.37 to -0.03"
+    assert "Of 2 comparisons: 2 `equal`, 0 `different`, 0 `undecided`" in text
+    assert "below 0.5 points" in text
+    assert "for 2 tests" in text
+    assert "One seed" not in text
+
+
+def test_the_margin_decides():
+    runs = run("reference", (0.981, 0.983, 0.982)), run("pytorch", (0.980, 0.980, 0.980))
+    rows, text = table(*runs, margin=0.003)
+    assert [row["verdict"] for row in rows] == ["undecided", "undecided"]
+    assert "below 0.3 points" in text
+    with pytest.raises(ValueError, match="margin"):
+        table(*runs, margin=0.0)
+
+
+def test_one_seed_has_the_error_of_its_images_and_no_verdict():
+    rows, text = table(run("reference", (0.99,)), run("pytorch", (0.98,)))
+    assert rows[0]["95 % interval"] == "one seed: ±0.10 points by the number of images alone"
+    assert (rows[0]["difference to the others, points"], rows[0]["90 % interval, points"]) == ("+1.00", "-")
+    assert {row["verdict"] for row in rows} == {"undecided: one seed"}
+    assert "One seed decides nothing" in text
+    assert "`equal`" not in text
+
+
+def test_the_difference_is_to_the_mean_of_the_others_seed_by_seed():
+    """Seeds differ by points, backends by nothing: unpaired, nothing could be said."""
+    seeds = (0.95, 0.96, 0.97, 0.98)
+    rows, _ = table(run("reference", seeds), run("pytorch", seeds), run("keras-jax", [s - 0.01 for s in seeds]))
+    found = [(row["difference to the others, points"], row["verdict"]) for row in rows]
+    assert found == [("+0.50", "different"), ("+0.50", "different"), ("-1.00", "different")]
+    rows, _ = table(run("reference", seeds), run("pytorch", seeds))
+    assert {row["verdict"] for row in rows} == {"equal"}
+
+
+def test_a_difference_that_would_do_alone_does_not_among_many_tests():
+    """Alone p = 0.03; in a table it stands twice, once in each backend's row."""
+    differences = (0.0069, 0.0100, 0.0131)
+    assert equivalence(differences, IMAGES).outcome == "different"
+    rows, _ = table(run("reference", [0.98 + d for d in differences]), run("pytorch", (0.98, 0.98, 0.98)))
+    assert [row["verdict"] for row in rows] == ["undecided", "undecided"]
+
+
+def test_rounds_of_a_seed_are_averaged_first():
+    twice = [*run("reference", (0.97, 0.98)), *run("reference", (0.99, 0.98), round=1)]
+    rows, _ = table(twice, run("pytorch", (0.98, 0.98)))
+    assert (rows[0]["seeds"], rows[0]["difference to the others, points"]) == ("2", "+0.00")
+
+
+def test_a_failed_seed_is_left_out_and_what_is_not_paired_is_told():
+    rows, _ = table(run("reference", (0.98, 0.98, 0.98)), run("pytorch", (0.98, None, 0.98)), run("keras-jax", (None,)))
+    assert [row["seeds"] for row in rows] == ["3, 2 of them paired", "2"]
+    rows, _ = table(run("reference", (0.98, 0.98)), run("pytorch", (0.98, 0.98), start=2))
+    assert {row["verdict"] for row in rows} == {"undecided: no seed in common"}
+    assert rows[0]["difference to the others, points"] == "-"
+
+
+def test_a_backend_alone_has_an_interval_and_no_verdict_and_a_run_without_an_accuracy_no_table():
+    rows, text = table(run("reference", (0.98, 0.981)))
+    assert (rows[0]["difference to the others, points"], rows[0]["verdict"]) == ("-", "no other backend")
+    assert "comparisons" not in text
+    assert equality_blocks(frame_of(run("reference", (None, None)))) == []
+    assert equality_blocks(frame_of()) == []
+
+
+def test_what_differs_in_more_than_the_backend_is_never_held_against_each_other():
+    rows, _ = table(run("reference", (0.98, 0.98)), run("pytorch", (0.98, 0.98), batch_size=64))
+    assert {row["verdict"] for row in rows} == {"no other backend"}
+    assert [row["workload"] for row in rows] == ["softmax batch 32", "softmax batch 64"]
+
+
+def test_only_matched_training_counts_where_the_frame_knows_of_modes():
+    frame = frame_of(run("reference", (0.98, 0.98)), run("pytorch", (0.975, 0.975)))
+    modes = frame["backend"].map({"reference": "matched", "pytorch": "native"})
+    [_, _, found] = equality_blocks(frame.assign(mode=modes))
+    assert [row[1] for row in found.rows] == ["reference"]
+
+
+def test_the_groups_of_the_other_tables_can_be_taken_of_the_frame():
+    frame = frame_of(run("reference", (0.98, 0.98)), run("pytorch", (0.98, 0.98), data="e"))
+    found = [equality_blocks(rows)[2].rows for _, rows in groups(frame)]
+    assert [[row[1] for row in rows] for rows in found] == [["reference"], ["pytorch"]]

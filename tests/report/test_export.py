@@ -1,0 +1,124 @@
+"""Records in the forms of others: pytest-benchmark's JSON, CSV and JUnit's XML."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+import pytest
+from msgspec.structs import replace
+from pytest_benchmark.logger import Logger
+from pytest_benchmark.stats import Stats
+from pytest_benchmark.storage.file import FileStorage
+
+from bench.check import Checked, check, junit
+from bench.record import write_record
+from bench.report.comma_separated import comma_separated
+from bench.report.pytest_benchmark import pytest_benchmark
+from tests.support.gate import result
+from tests.support.records import make_record
+
+
+def test_escape_sequences_in_a_reason_leave_the_xml_readable():
+    run = [replace(result(0.9, status="failed"), reason="\x1b[1mbad\x1b[0m \x07news")]
+    suite = ET.fromstring(junit(Checked(cells=tuple(check(run, [result(0.98)]))), "x"))
+    assert suite[0][0].get("message") == "failed: seed 0: failed: bad news"
+
+
+def test_junit_has_a_case_per_cell_and_a_failure_per_fall():
+    verdicts = check([result(0.9), result(0.98, workload="cnn")], [result(0.98), result(0.98, workload="cnn")])
+    suite = ET.fromstring(junit(Checked(cells=tuple(verdicts)), "a & b"))
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a & b", "2", "1")
+    [failed] = [case for case in suite if case.find("failure") is not None]
+    assert (failed.get("classname"), failed.get("name")) == ("accuracy.softmax", "pytorch cpu")
+
+
+def test_control_characters_in_a_backends_name_leave_the_xml_readable():
+    run = [result(0.98, backend="x\x01y")]
+    suite = ET.fromstring(junit(Checked(cells=tuple(check(run, run))), "a\x02b"))
+    assert (suite.get("name"), suite[0].get("name")) == ("ab", "xy cpu")
+
+
+def benchmarks(*records):
+    return {one["name"]: one for one in json.loads(pytest_benchmark(records))["benchmarks"]}
+
+
+def test_steady_epochs_of_all_jobs_are_a_contestants_rounds():
+    found = benchmarks(
+        make_record("a", times=(9.0, 1.0, 2.0, 3.0)),
+        make_record("b", seed=1, times=(9.0, 4.0, 5.0, 6.0)),
+        make_record("c", backend="pytorch"),
+        make_record("d", backend="keras-jax", status="failed"),
+    )
+    assert list(found) == ["softmax[reference]", "softmax[pytorch]"]
+    one = found["softmax[reference]"]
+    assert one["stats"]["data"] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert one["group"] == found["softmax[pytorch]"]["group"]
+    assert one["fullname"] != found["softmax[pytorch]"]["fullname"]
+    extra = one["extra_info"]
+    assert (extra["seeds"], extra["rounds"], extra["threads"], extra["device"]) == ([0, 1], [0], 1, "cpu")
+
+
+@pytest.mark.parametrize("changes", [{"threads": 2}, {"batch_size": 64}, {"data": "e"}])
+def test_what_is_not_the_same_cell_never_has_the_same_name(changes):
+    records = [make_record("a"), replace(make_record("b", **changes), started="2026-01-02T00:00:00Z")]
+    names = [one["fullname"] for one in json.loads(pytest_benchmark(records))["benchmarks"]]
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_every_figure_is_pytest_benchmarks_own(count):
+    times = (1.0, *(((7 * n) % 11 + 1) ** 2 / 10 for n in range(count)))
+    found = benchmarks(make_record(times=times, accuracies=(0.5,) * len(times)))["softmax[reference]"]["stats"]
+    theirs = Stats()
+    for seconds in times[1:]:
+        theirs.update(seconds)
+    expected = theirs.as_dict()
+    assert {name: found[name] for name in expected} == {
+        name: value if isinstance(value, str) else pytest.approx(value) for name, value in expected.items()
+    }
+    assert found["iterations"] == 1
+
+
+def test_pytest_benchmark_compares_an_exported_run(bench, tmp_path):
+    for record in (make_record("a"), make_record("b", backend="pytorch")):
+        write_record(tmp_path / "run" / "jobs", record)
+    for option in (["--pytest-benchmark"], ["--format", "pytest-benchmark"]):
+        code, _, _ = bench("export", "run", *option, "--output", "run.json")
+        assert code == 0
+        command = [sys.executable, "-m", "pytest_benchmark", "compare", "run.json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "softmax[pytorch]" in done.stdout
+        assert "softmax[reference]" in done.stdout
+    [(_, content)] = FileStorage(tmp_path / "store", Logger(Logger.QUIET)).load(str(tmp_path / "run.json"))
+    assert content["machine_info"]["node"] == "m"
+    assert content["commit_info"]["id"] == "unknown"
+
+
+def test_records_of_several_machines_name_them_all():
+    one = make_record("a")
+    other = replace(make_record("b"), machine=replace(one.machine, name="other"))
+    found = json.loads(pytest_benchmark([one, other]))
+    assert found["machine_info"]["node"] == "m, other"
+    assert [machine["name"] for machine in found["machine_info"]["machines"]] == ["m", "other"]
+    assert len({one["fullname"] for one in found["benchmarks"]}) == 2
+
+
+def test_commas_are_where_pandas_puts_them_and_numbers_are_read_as_what_they_were():
+    frame = pd.DataFrame(
+        {
+            "text": ['a "b", c', None, "line\nbreak", ""],
+            "number": [1.5e-7, float("nan"), 0.1 + 0.2, 100.0],
+            "endless": [float("inf"), -1.0, float("nan"), 2.5],
+            "whole": [1, 2, 3, 10**12],
+            "mixed": [None, True, "x", 2.5],
+            "a,b": [True, False, True, True],
+        }
+    )
+    written = comma_separated(frame)
+    assert written == frame.to_csv(index=False).replace("1.5e-07", "1.5e-7").encode()
+    pd.testing.assert_series_equal(pd.read_csv(io.BytesIO(written))["number"], frame["number"], check_exact=True)

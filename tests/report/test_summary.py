@@ -1,0 +1,145 @@
+"""What is averaged, what is kept apart, and what is left out."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from bench.machine import Load
+from bench.report.frame import epochs_frame, newest
+from bench.report.native import native_blocks
+from bench.report.ratios import pairs_of
+from bench.report.summary import summarise
+from bench.report.tables import label, notes
+from specs.loading import find_workload
+from tests.support.records import make_record, native, summary
+from tests.support.rounds import longer, records
+
+
+def test_accuracy_is_the_last_epochs_and_time_the_median_without_the_first():
+    [row] = summary(make_record()).to_dict("records")
+    assert row["test_accuracy"] == 0.7
+    assert row["epoch_seconds"] == 2.0
+    assert row["first_epoch_seconds"] == 4.0
+    assert row["startup_seconds"] == 6.0
+    assert row["train_examples_per_second"] == 500
+    assert row["predict_examples_per_second"] == 200
+
+
+def test_seeds_are_averaged_and_their_spread_kept():
+    [row] = summary(make_record("a", seed=0), make_record("b", seed=1, accuracies=(0, 0, 0, 0.9))).to_dict("records")
+    assert row["test_accuracy"] == pytest.approx(0.8)
+    assert (row["test_accuracy_low"], row["test_accuracy_high"], row["seeds"]) == (0.7, 0.9, 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": "e"},
+        {"threads": 2},
+        {"batch_size": 64},
+        {"workload": replace(find_workload("softmax"), loss="mean_squared_error")},
+    ],
+)
+def test_what_differs_in_more_than_the_backend_is_never_compared(other):
+    slow = make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch")
+    table = summary(make_record("b"), replace(slow, job=slow.job))
+    assert sorted(table["times_fastest"]) == [1.0, 4.0]
+    apart = summary(make_record("b"), make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch", **other))
+    assert list(apart["times_fastest"]) == [1.0, 1.0]
+
+
+def test_two_models_of_one_name_are_told_apart():
+    other = replace(find_workload("softmax"), loss="mean_squared_error")
+    table = summary(make_record("a"), make_record("b", workload=other))
+    assert len(set(label(table))) == 2
+    titled = replace(find_workload("softmax"), title="x")
+    assert len(summary(make_record("a"), make_record("b", seed=1, workload=titled))) == 1
+    assert all(name.startswith("softmax ") for name in label(table))
+
+
+def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
+    records = [make_record("a", seed=0), make_record("b", seed=1, status="diverged")]
+    frame = epochs_frame(records)
+    table = summarise(frame)
+    assert table[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
+    told = notes(table, frame)
+    assert "softmax reference cpu, seed 1: diverged, why" in told
+    assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok and agree." in told
+
+
+def test_only_the_newest_of_two_records_of_one_job_counts():
+    old = make_record("a")
+    new = replace(old, key="b", started="2026-01-02T00:00:00Z")
+    assert newest([new, old]) == [new]
+    assert len(newest([old, replace(new, machine=replace(old.machine, name="other"))])) == 2
+
+
+def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
+    frame = epochs_frame([make_record()])
+    assert any("not a verdict" in line for line in notes(summarise(frame), frame))
+    assert not any("disturbed" in line for line in notes(summarise(frame), frame))
+    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))  # before it was looked at
+    frame = epochs_frame([busy])
+    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPU)." in notes(summarise(frame), frame)
+
+
+def test_the_published_figure_stands_only_beside_the_published_training():
+    whole = make_record(times=(1.0,) * 50, accuracies=(0.9,) * 50, batch_size=128)
+    assert epochs_frame([replace(whole, data=replace(whole.data, name="mnist"))])["course_accuracy"].iloc[0] == 0.917
+    assert epochs_frame([whole])["course_accuracy"].isna().all()
+    assert epochs_frame([make_record(data="mnist")])["course_accuracy"].isna().all()
+
+
+def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_and_of_all_jobs_or_none():
+    """Epochs of 4, 1, 3 and 2 seconds; softmax's target is 91.7 %."""
+    reached = make_record("a", accuracies=(0.5, 0.9, 0.92, 0.91))
+    [row] = summary(reached).to_dict("records")
+    assert (row["target_jobs"], row["seconds_to_target"], row["epochs_to_target"]) == (1, 8.0, 3)
+    [row] = summary(reached, make_record("b", seed=1, accuracies=(0.5, 0.5, 0.5, 0.95))).to_dict("records")
+    assert row["seconds_to_target"] == 9.0
+    [row] = summary(reached, make_record("b", seed=1)).to_dict("records")
+    assert row["target_jobs"] == 1
+    assert row["seconds_to_target"] != row["seconds_to_target"]  # not a number
+    [row] = summary(reached, make_record("b", seed=1, status="diverged")).to_dict("records")
+    assert row["seconds_to_target"] != row["seconds_to_target"]
+    without = replace(find_workload("softmax"), recipe=replace(find_workload("softmax").recipe, target_accuracy=None))
+    [row] = summary(make_record("a", workload=without)).to_dict("records")
+    assert row["target_jobs"] == 0
+
+
+def test_a_run_in_which_nothing_ended_well_has_a_report_all_the_same(tmp_path):
+    frame = epochs_frame([make_record(status="failed")])
+    [row] = summarise(frame).to_dict("records")
+    assert (row["status"], row["reason"], row["ok_jobs"]) == ("failed", "why", 0)
+    assert row["test_accuracy"] != row["test_accuracy"]
+
+
+def test_native_mode_is_a_contestant_of_its_own_and_stands_beside_the_matched_one():
+    matched = make_record("a", times=(9.0, 1.0, 1.0, 1.0), backend="pytorch")
+    slow = native(make_record("b", times=(9.0, 2.0, 2.0, 2.0), accuracies=(0, 0, 0, 0.8), backend="pytorch"))
+    table = summary(matched, slow)
+    assert list(table["backend"]) == ["pytorch", "pytorch, native"]
+    assert list(table["times_fastest"]) == [1.0, 2.0]
+    [_, _, block] = native_blocks(table.assign(label=label(table)))
+    [row] = block.rows
+    assert row[:5] == ("softmax", "pytorch", "70.00 %", "80.00 %", "+10.00")
+    assert row[5:10] == ("1 s", "2 s", "2.00x", "500 ms", "25.00 %")
+    assert row[10:] == ("no / no", "SGD lr=0.01")
+    assert native_blocks(summary(matched).assign(label="softmax")) == []
+
+
+def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said():
+    made = records(range(14), loud=[12, 13], noise=0.0, jax=1, pytorch=2)
+    made = [replace(r, epochs=tuple(longer(e, 10) for e in r.epochs)) if r.job.round > 11 else r for r in made]
+    frame = epochs_frame(made)
+    rows = summarise(frame).set_index("backend")
+    assert rows.loc["jax", "epoch_seconds"] == rows.loc["jax", "epoch_seconds_high"] == 1.0
+    line = "softmax cpu: 2 of 14 rounds were disturbed (as: other processes used 50 % of its CPUs)"
+    assert f"{line}; they are left out of times." in notes(rows.reset_index(), frame)
+    [pair] = pairs_of(frame)
+    assert (pair.found.rounds, pair.found.outcome) == (12, "faster")
+    all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
+    assert any(
+        "14 of 14 rounds" in line and "count all the same" in line for line in notes(summarise(all_loud), all_loud)
+    )

@@ -1,0 +1,157 @@
+"""Tuned variants in the report: gain, warm-up and break-even."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from backends.gaps import UNTUNED
+from bench.report.frame import epochs_frame, steady
+from bench.report.tables import groups, label
+from bench.report.tuned import tuned_blocks
+from tests.support.records import make_record, summary
+
+STEADY = (2.0,) * 3
+
+
+def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
+    """Records of PyTorch and of it compiled: seconds of epochs, CPU seconds per second of them, seconds of the build.
+
+    The eager one's CPU seconds are 1 per second, and its build takes 2.
+    """
+    both = (("pytorch", plain, 1.0, 2.0), ("pytorch-compiled", variant, cpu, build))
+    frame = epochs_frame(
+        made_record(f"{backend}{turn}", backend, times, own_cpu, own_build, 5.0 if turn % 4 == 0 else 1.0, turn, job)
+        for turn in range(rounds)
+        for backend, times, own_cpu, own_build in both
+    )
+    return frame.assign(label=label(frame))
+
+
+def made_record(key, backend, times, cpu, build, slow, turn, job):
+    """A record of a round that is so many times as slow, as a busy machine makes it."""
+    times, build = tuple(slow * time for time in times), slow * build
+    record = make_record(key, times=times, accuracies=(0.5,) * len(times), backend=backend, round=turn, **job)
+    imported, built, loaded = record.startup.phases
+    phases = (imported, replace(built, wall_seconds=build), loaded)
+    epochs = tuple(
+        replace(epoch, training=replace(epoch.training, cpu_seconds=cpu * epoch.training.wall_seconds))
+        for epoch in record.epochs
+    )
+    return replace(record, startup=replace(record.startup, phases=phases), epochs=epochs)
+
+
+def row(frame):
+    [_, _, table, _] = tuned_blocks(frame)
+    [found] = table.rows
+    return dict(zip(table.columns, found, strict=True))
+
+
+def test_gain_in_wall_and_cpu_time_and_break_even_are_told_of_each_variant():
+    """Built 7 s longer, its first epoch 3 s longer than its steady ones; 1 s saved per epoch: paid after 10."""
+    found = row(raced(12, variant=(4.0, 1.0, 1.0), cpu=3.0, build=9.0))
+    assert (found["variant"], found["of"]) == ("pytorch-compiled", "pytorch")
+    assert found["what it changes"].startswith("`torch.compile`")
+    assert found["wall time, ratio"] == "0.50x (0.50 to 0.50) faster"
+    assert found["CPU time, ratio"] == "1.50x (1.50 to 1.50) slower"
+    assert found["pays for itself"] == "after 10 epochs"
+
+
+def test_a_variant_that_is_no_faster_never_pays_however_quick_its_start():
+    found = row(raced(12, variant=STEADY, build=0.0))
+    assert found["wall time, ratio"] == "1.00x (1.00 to 1.00) same"
+    assert found["pays for itself"] == "never at this size"
+    assert row(raced(12, variant=(1.5, 1.5, 1.5), build=0.0))["pays for itself"] == "after 1 epoch"
+
+
+def test_one_round_is_no_verdict_one_epoch_no_break_even_and_a_gpus_cpu_time_is_not_the_work():
+    found = row(raced(1, variant=(1.0, 1.0, 1.0), device="cuda:0"))
+    assert found["wall time, ratio"] == "0.50x undecided"
+    assert found["CPU time, ratio"] == "-"
+    assert row(raced(1, plain=(2.0,), variant=(1.0,)))["pays for itself"] == "-"
+
+
+def test_rounds_that_disagree_on_break_even_are_shown_as_a_range():
+    frame = raced(3, variant=(1.0, 1.0, 1.0), build=3.0)
+    late = (frame["round"] == 1) & (frame["backend"] == "pytorch-compiled")
+    frame.loc[late, "train_wall_seconds"] = 3.0
+    assert row(frame)["pays for itself"] == "after 1 epoch (1 to never)"
+
+
+def test_without_its_plain_form_or_with_failed_jobs_alone_a_variant_has_nothing_to_be_held_to():
+    frame = raced(3, variant=STEADY)
+    assert tuned_blocks(frame[frame["backend"] == "pytorch-compiled"]) == []
+    assert tuned_blocks(frame.assign(status="failed")) == []
+
+
+def test_a_backend_without_a_variant_is_named_with_the_reason():
+    frame = raced(1, variant=STEADY)
+    also = frame[frame["backend"] == "pytorch"].assign(backend="jax", key="jax")
+    import pandas as pd
+
+    [*_, items] = tuned_blocks(pd.concat([frame, also], ignore_index=True))
+    assert items.lines == (f"`jax` has none: {UNTUNED['jax']}",)
+
+
+def slow_starts(epochs, jobs, backend="jax"):
+    """Jobs whose first three epochs take 9, 3 and 2 s, the others 1 s, with a thousandth of noise."""
+    import numpy as np
+
+    random = np.random.RandomState(0)
+    return [
+        make_record(
+            f"{backend}{turn}",
+            times=tuple(np.array((9.0, 3.0, 2.0) + (1.0,) * (epochs - 3)) * np.exp(0.001 * random.normal(size=epochs))),
+            accuracies=(0.5,) * epochs,
+            backend=backend,
+            round=turn,
+        )
+        for turn in range(jobs)
+    ]
+
+
+def test_a_warm_up_of_three_epochs_is_left_out_of_the_steady_ones_and_told_apart_where_it_can_be_found():
+    frame = epochs_frame(slow_starts(24, 5))
+    assert set(frame["warm_up_epochs"]) == {3}
+    assert len(steady(frame)) == 5 * 21
+    [found] = summary(*slow_starts(24, 5)).to_dict("records")
+    assert found["warm_up_epochs"] == 3
+    assert found["warm_up_seconds"] == pytest.approx(8 + 2 + 1, abs=0.1)
+    assert found["epoch_seconds"] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("epochs", "jobs"), [(19, 5), (24, 1)])
+def test_with_few_epochs_or_one_job_only_the_first_epoch_is_known_to_be_warm_up(epochs, jobs):
+    assert set(epochs_frame(slow_starts(epochs, jobs))["warm_up_epochs"]) == {1}
+
+
+def test_one_contestants_warm_up_is_not_anothers():
+    calm = [
+        make_record(f"p{n}", times=(1.0,) * 24, accuracies=(0.5,) * 24, backend="pytorch", round=n) for n in range(5)
+    ]
+    frame = epochs_frame([*slow_starts(24, 5), *calm])
+    assert dict(frame.groupby("backend")["warm_up_epochs"].max()) == {"jax": 3, "pytorch": 1}
+
+
+def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
+    from bench.report.tables import SECTIONS, section
+
+    columns = dict(SECTIONS)["Start-up"]
+    for times, expected in (((4.0, 1.0, 1.0), ("1", "3 s", "1 s")), ((4.0,), ("-", "-", "-"))):
+        [(_, group)] = groups(summary(make_record(times=times, accuracies=(0.5,) * len(times))))
+        [cells] = section(group, columns).rows
+        assert cells[-3:] == expected
+
+
+@pytest.mark.framework
+def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets_them_side_by_side(bench, tmp_path):
+    code, _, error = bench(
+        *("run", "softmax", "--tuned", "--backend", "keras-tensorflow", "--device", "cpu", "--rounds", "2"),
+        *("--dataset", "mnist-5k", "--epochs", "2", "--threads", "1"),
+    )
+    assert code == 0, error
+    page = (tmp_path / "results" / "softmax" / "report.md").read_text()
+    _, _, rest = page.partition("### At their best")
+    [line] = [line for line in rest.splitlines() if line.startswith("| softmax | keras-tensorflow-tuned |")][:1]
+    assert "| keras-tensorflow | `steps_per_execution=16` |" in line
+    assert line.count("undecided") == 2

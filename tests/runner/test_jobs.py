@@ -1,0 +1,145 @@
+"""Every end of a job is a record, the others go on, and a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from bench.environments import PROJECT
+from bench.machine import this_machine
+from bench.process import files_of
+from bench.runner import run_tasks
+from bench.worker import Assignment
+from tests.support.tasks import LIMITS, Watcher, make_task, run_one
+
+
+@pytest.mark.parametrize(
+    ("adapter", "status", "reason", "epochs"),
+    [
+        ("backends.reference:Reference", "ok", "", 3),
+        ("tests.support.faulty:Raises", "failed", "ValueError: the framework says no to 4000 examples", 0),
+        ("tests.support.faulty:NoSuchClass", "failed", "AttributeError", 0),
+        ("tests.nothing:Nothing", "failed", "ModuleNotFoundError: No module named 'tests.nothing'", 0),
+        ("tests.support.faulty:CannotBuild", "unsupported", "no float32 here", 0),
+        ("tests.support.faulty:Diverges", "diverged", "epoch 1: running loss nan", 0),
+        ("tests.support.faulty:DivergesUnseen", "diverged", "test loss nan", 0),
+        ("tests.support.faulty:RunsOutOfMemory", "out of memory", "MemoryError", 0),
+        ("tests.support.faulty:IsKilled", "killed", "signal SIGKILL", 1),
+        ("tests.support.faulty:Segfaults", "killed", "signal SIGSEGV", 1),
+        ("tests.support.faulty:Exits", "failed", "exit code 7 and did not say why", 1),
+    ],
+)
+def test_every_end_is_a_record_with_what_was_done_until_then(adapter, status, reason, epochs, mnist_5k, tmp_path):
+    record = run_one(adapter, mnist_5k, tmp_path)
+    assert record.status == status
+    assert reason in record.reason
+    assert [epoch.number for epoch in record.epochs] == list(range(1, epochs + 1))
+    assert record.wall_seconds > 0
+    left = {path.name for path in (tmp_path / "jobs").iterdir()}
+    assert left == {f"{record.key}.json"} | ({f"{record.key}.log"} if status != "ok" else set())
+
+
+def test_details_hold_the_traceback_or_the_last_lines_of_the_log(mnist_5k, tmp_path):
+    assert "in train_epoch" in run_one("tests.support.faulty:Raises", mnist_5k, tmp_path).details
+    assert "last words" in run_one("tests.support.faulty:IsKilled", mnist_5k, tmp_path).details
+
+
+def test_an_input_pipeline_that_reads_too_few_examples_is_a_failure(mnist_5k, tmp_path):
+    record = run_one("tests.support.faulty:ReadsTooFew", mnist_5k, tmp_path, mode="native")
+    assert record.status == "failed"
+    assert "the input pipeline read 3900 examples instead of 4000" in record.reason
+    assert (
+        run_one("tests.support.faulty:ReadsTooFew", mnist_5k, tmp_path / "matched").status == "ok"
+    )  # none of its own there
+
+
+def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
+    limits = replace(LIMITS, timeout_seconds=3)
+    record = run_one("tests.support.faulty:Hangs", mnist_5k, tmp_path, limits=limits)
+    assert (record.status, len(record.epochs)) == ("timeout", 1)
+    assert "no sign of progress for 3 s" in record.reason
+    helper = int(record.details.split()[1])
+    state = Path(f"/proc/{helper}/stat")
+    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"  # nobody here reaps it
+
+
+def test_a_slow_job_is_not_a_hanging_one(mnist_5k, tmp_path):
+    limits = replace(LIMITS, timeout_seconds=3)
+    record = run_one("tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8)  # 4 s of sleep in all
+    assert record.status == "ok"
+
+
+def test_the_others_go_on_and_only_what_has_no_record_runs_again(mnist_5k, tmp_path):
+    adapters = ["tests.support.faulty:Raises", "backends.reference:Reference", "tests.support.faulty:IsKilled"]
+    tasks = [make_task(adapter, mnist_5k) for adapter in adapters]
+
+    def run(*, retry):
+        return run_tasks(tasks, tmp_path, this_machine(), LIMITS, watcher, retry=retry)
+
+    watcher = Watcher()
+    first = run(retry=False)
+    assert [record.status for record in first] == ["failed", "ok", "killed"]
+    assert watcher.kept == [False, False, False]
+    watcher = Watcher()
+    assert run(retry=False) == first
+    assert watcher.kept == [True, True, True]
+    watcher = Watcher()
+    assert run(retry=True)[1] == first[1]
+    assert watcher.kept == [False, True, False]
+
+
+def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
+    watcher = Watcher()
+    run_tasks(
+        [make_task("tests.support.faulty:Slow", mnist_5k)], tmp_path, this_machine(), LIMITS, watcher, retry=False
+    )
+    assert watcher.advances[-1] >= 2
+
+
+def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_record(mnist_5k, tmp_path):
+    """The first worker stalls before it opens its file, as on a slow file system, and goes on beside the second."""
+    jobs, task = tmp_path / "jobs", make_task("tests.support.faulty:Slow", mnist_5k)
+    files, assignment = files_of(task, jobs), jobs / "its-own.assignment"
+    jobs.mkdir()
+    told = Assignment(job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=100)
+    assignment.write_bytes(msgspec.json.encode(told))
+    command = [sys.executable, "-m", "bench.worker", str(assignment), str(files.lines), "of an earlier start"]
+    orphan, seen = subprocess.Popen(command, cwd=PROJECT), []
+    try:
+
+        class Both(Watcher):
+            def advanced(self, task, epochs):
+                seen.append(b"of an earlier start" in files.lines.read_bytes())
+
+        [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Both(), retry=False)
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert any(seen)  # else nothing was tried
+    assert record.status == "ok"
+    assert [epoch.number for epoch in record.epochs] == [1, 2, 3]
+
+
+def test_a_worker_that_tells_an_epoch_twice_or_none_has_failed(mnist_5k, tmp_path):
+    for name in ("TellsTwice", "TellsNothing"):
+        record = run_one(f"tests.support.faulty:{name}", mnist_5k, tmp_path)
+        assert record.status == "failed", name
+        assert "epochs were told" in record.reason
+
+
+def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist_5k, tmp_path):
+    allowed = os.sched_getaffinity(0)
+    values = "len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'], repr(os.environ['CUDA_VISIBLE_DEVICES'])"
+    code = f"import os; print({values})"
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    (tmp_path / "python").chmod(0o755)
+    task = replace(make_task("backends.reference:Reference", mnist_5k), python=str(tmp_path / "python"))
+    [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Watcher(), retry=False)
+    assert record.details == "1 1 ''"
+    assert os.sched_getaffinity(0) == allowed

@@ -1,0 +1,136 @@
+"""How many rounds are made, and which of them count."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+from msgspec.structs import replace
+
+from bench.plan import Contest, Options, make_cells
+from bench.rounds import Goal, widest
+from bench.runner import run_rounds
+from specs.loading import find_workload
+from tests.support.rounds import longer, records
+
+
+def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
+    goal = Goal(rounds=4)
+    assert goal.enough(records(range(4), jax=1, pytorch=1)) == "4 rounds"
+    assert goal.enough(records(range(4), loud=[1], jax=1, pytorch=1)) == ""
+    assert goal.enough(records(range(5), loud=[1], jax=1, pytorch=1)) == "5 rounds, of which 1 disturbed"
+    assert goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"  # as it is, then
+    late = records(range(20), loud=range(10, 20), jax=1, pytorch=1)
+    assert Goal(rounds=11).enough(late) == ""
+    assert Goal(rounds=10).enough(late) == "20 rounds, of which 10 disturbed"
+    worse = records(range(22), loud=range(10, 22), jax=1, pytorch=1)
+    assert Goal(rounds=11).enough(worse) == "22 rounds, of which 12 disturbed: no more were tried"
+    assert Goal(rounds=1).enough(records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
+
+
+def test_until_precise_ends_when_the_widest_ratio_is_and_not_before():
+    goal = Goal(rounds=1, precision=0.02)
+    assert goal.enough(records(range(5), jax=1, pytorch=2)) == ""
+    many = records(range(30), jax=1, pytorch=2)
+    found = widest(many)
+    assert 0.001 < found < 0.02
+    assert goal.enough(many) == f"precise to {100 * found:.2g} % after 30 rounds"
+    third = records(range(30), noise=0.2, seed=1, tensorflow=3)
+    assert widest(many + third) > 0.02
+    assert goal.enough(many + third) == ""
+
+
+def test_precision_is_of_the_epochs_after_the_first():
+    random = np.random.default_rng(0)
+    slow_first = [
+        replace(r, epochs=(longer(r.epochs[0], random.uniform(1, 50)), r.epochs[1]))
+        for r in records(range(14), noise=0.0, jax=1, pytorch=2)
+    ]
+    assert widest(slow_first) == 0.0
+
+
+def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
+    goal = Goal(rounds=1, precision=0.0001)
+    alone = records(range(2), jax=1) + [replace(r, status="failed") for r in records(range(2), pytorch=1)]
+    assert goal.enough(alone) == "2 rounds: no two contestants ended ok and agree, so there is nothing to compare"
+    assert "after 200 rounds, the most that count" in goal.enough(records(range(200), jax=1, pytorch=1))
+
+
+CONTESTS = ("softmax", "mlp-relu")
+
+
+def play(goal, data, outcome, *, seconds=None):
+    """Rounds of two workloads whose records are made up; which cells ran in each round, and why each ended."""
+    options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
+    contests = [Contest(workload=find_workload(name), data=data, epochs=3) for name in CONTESTS]
+    cells = make_cells(contests, options)
+    ran, told = [], []
+
+    def tasks_of(some, turn):
+        return [(contest.workload, turn) for contest, _ in some]
+
+    def run(tasks):
+        ran.append([workload.name for workload, _ in tasks])
+        made = [record for workload, turn in tasks for record in outcome(workload.name, turn)]
+        workloads = {workload.name: workload for workload, _ in tasks}
+        return [replace(r, job=replace(r.job, workload=workloads[r.key.split("|")[0]], batch_size=128)) for r in made]
+
+    observer = SimpleNamespace(planned=told.append)
+    found, ends = run_rounds(cells, tasks_of, run, goal, observer)
+    return ran, ends, found, told
+
+
+def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
+    options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
+    workload = find_workload("softmax")
+    contests = [Contest(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)]
+
+    def run(tasks):
+        made = [
+            (size, r) for size, turn in tasks for r in records([turn], noise=size / 1000, seed=turn, jax=1, pytorch=2)
+        ]
+        return [replace(r, job=replace(r.job, workload=workload, batch_size=size)) for size, r in made]
+
+    def tasks_of(some, turn):
+        return [(contest.batch_size, turn) for contest, _ in some]
+
+    observer = SimpleNamespace(planned=lambda _: None)
+    found, ends = run_rounds(make_cells(contests, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer)
+    rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
+    assert rounds[0] < rounds[1]
+    assert [sum(r.job.batch_size == size for r in found) for size in (32, 64)] == [2 * number for number in rounds]
+
+
+def outcome(**noise):
+    def of(workload, turn):
+        made = records([turn], noise=noise[workload.replace("-", "_")], seed=turn, jax=1, pytorch=2)
+        return [replace(r, key=f"{workload}|{r.key}") for r in made]
+
+    return of
+
+
+def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
+    ran, ends, found, _ = play(Goal(rounds=1, precision=0.05), mnist_5k, outcome(softmax=0.001, mlp_relu=0.2))
+    assert ran[0] == [*CONTESTS]
+    assert ran[-1] == ["mlp-relu"]
+    assert [end.split(" after ")[0].split()[0] for end in ends] == ["precise", "precise"]
+    rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
+    assert rounds[0] < rounds[1] == len(ran)
+    assert len(found) == 2 * sum(rounds)
+
+
+def test_time_is_up_between_rounds_and_it_is_said_how_precise_it_is(mnist_5k, monkeypatch):
+    clock = iter(range(0, 10_000, 60))
+    monkeypatch.setattr("bench.runner.monotonic_seconds", lambda: next(clock))
+    _, ends, _, _ = play(Goal(rounds=1, precision=0.0001, seconds=720), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
+    assert all(end.startswith("time is up after 12 rounds, precise to ") for end in ends)
+    monkeypatch.setattr("bench.runner.monotonic_seconds", iter([0, 100]).__next__)
+    _, ends, _, _ = play(Goal(rounds=5, seconds=90), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
+    assert ends == ["time is up after 1 round, too few rounds to say"] * 2
+
+
+def test_the_rounds_that_are_certain_are_planned_at_once(mnist_5k):
+    ran, ends, _, told = play(Goal(rounds=3), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
+    assert len(ran) == 3
+    assert ends == ["3 rounds", "3 rounds"]
+    assert [len(tasks) for tasks in told] == [6]

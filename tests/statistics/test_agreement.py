@@ -1,0 +1,170 @@
+"""Which results disagree with the others: a recorded defect is found, and no other backend is named."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from bench.agreement import Result, agreement, judge
+from bench.environments import PROJECT
+from bench.report.agreement import alarm_blocks
+from bench.report.frame import epochs_frame
+from bench.report.summary import summarise
+from bench.rounds import widest
+from bench.runs import read_run
+from specs.loading import find_workload
+from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
+
+
+def judged(losses, accuracies=None, images=10_000):
+    """Who disagrees, and why."""
+    accuracies = accuracies or dict.fromkeys(losses, 0.98)
+    group = [Result(name, name, losses[name], accuracies[name], images) for name in losses]
+    return {name: why for name, why in judge(group).items() if why}
+
+
+def test_the_recorded_defect_is_found_by_its_loss_and_by_its_accuracy_and_no_other_backend_is_named():
+    assert judged(LOSSES, ACCURACIES) == {
+        "wrong": "loss 0.432 after epoch 1, the median of the others is 0.22;"
+        " accuracy 95.98 %, the median of the others is 98.72 %"
+    }
+    assert list(judged(LOSSES)) == list(judged(dict.fromkeys(LOSSES, 0.22), ACCURACIES)) == ["wrong"]
+
+
+@pytest.mark.parametrize("run", ["results/breadth", "results/baselines/quick", "results/reference"])
+def test_every_run_that_is_kept_agrees(run):
+    """Made on another day and machine, with one epoch of 4,000 images to 50 of MNIST."""
+    records, _ = read_run(PROJECT / run)
+    found = agreement(records)
+    assert len(found) == len(records)
+    assert not any(found.values())
+
+
+@pytest.mark.parametrize("deviation", [-0.099, 0.099])
+def test_a_loss_within_a_tenth_of_the_median_agrees(deviation):
+    assert judged({**dict.fromkeys("abcd", 0.22), "x": 0.22 * (1 + deviation)}) == {}
+    assert list(judged({**dict.fromkeys("abcd", 0.22), "x": 0.22 * (1 + 1.03 * deviation)})) == ["x"]
+
+
+def test_one_result_far_off_makes_no_other_disagree():
+    """The mean of the others would be 200,000."""
+    assert list(judged({"a": 0.22, "b": 0.22, "c": 0.22, "d": 0.22, "x": 1e6})) == ["x"]
+
+
+def test_of_three_the_two_that_agree_stand_and_of_three_different_ones_none_does():
+    assert list(judged({"a": 0.22, "b": 0.221, "x": 0.432})) == ["x"]
+    assert list(judged({"a": 0.22, "b": 0.33, "c": 0.44})) == ["a", "b", "c"]
+    assert list(judged({"a": 0.22, "b": 0.22, "c": 0.22, "x": 0.43, "y": 0.6})) == ["x", "y"]
+
+
+def test_of_two_that_disagree_nobody_says_which_is_wrong():
+    assert judged({"a": 0.22, "b": 0.25}) == {
+        "a": "loss 0.22 after epoch 1, b has 0.25; these two disagree, and one is wrong",
+        "b": "loss 0.25 after epoch 1, a has 0.22; these two disagree, and one is wrong",
+    }
+    assert list(judged({"a": 0.22, "b": 0.22}, {"a": 0.98, "b": 0.90})) == ["a", "b"]
+    assert judged({"a": 0.22, "b": 0.23}) == {}
+
+
+def test_an_accuracy_must_be_below_the_others_by_six_standard_errors_and_by_a_point():
+    alike = dict.fromkeys("abcx", 0.22)
+
+    def found(accuracy, images=10_000, others=0.98):
+        return list(judged(alike, {**dict.fromkeys("abc", others), "x": accuracy}, images))
+
+    assert found(0.9655) == ["x"]  # 6 standard errors of 0.23 points are 1.37
+    assert found(0.9670) == []
+    assert found(0.9850) == []
+    assert found(0.62, images=1000, others=0.70) == []  # a correct pair that was seen: 3.8 standard errors
+    assert found(0.9750, images=10**6) == []  # 36 standard errors, half a point
+    assert found(0.9690, images=10**6) == ["x"]
+
+
+def test_a_job_that_is_still_running_is_judged_by_its_loss_alone():
+    group = [Result(name, name, 0.22, 0.98, 1000) for name in "abc"]
+    assert judge([*group, Result("x", "x", 0.43, None, 1000)])["x"].startswith("loss 0.43")
+    assert judge([*group, Result("x", "x", 0.22, None, 1000)])["x"] == ""
+
+
+def test_of_two_backends_only_the_wrong_round_of_one_disagrees():
+    rounds = [result(name, key=f"{name}{turn}", round=turn) for name in "ab" for turn in (0, 1)]
+    rounds[-1] = result("b", key="b1", round=1, loss=0.43)
+    assert [key for key, why in agreement(rounds).items() if why] == ["b1"]
+
+
+def test_a_line_names_its_batch_size_round_and_machine_where_there_are_several():
+    jobs = [
+        result(name, key=f"{name}{size}{turn}{machine}", batch_size=size, round=turn, machine=machine)
+        for name in "abx"
+        for size in (32, 64)
+        for turn in (0, 1)
+        for machine in "mn"
+    ]
+    jobs[-1] = result("x", key="x641n", batch_size=64, round=1, machine="n", loss=0.43)
+    [box] = alarm_blocks(epochs_frame(jobs))
+    assert box.lines[0].startswith("softmax x cpu, seed 0, round 1, batch size 64 on n: loss 0.43 after epoch 1")
+    assert len(box.lines) == 1
+
+
+def test_rounds_of_a_backend_count_as_one_backend():
+    alone = [result("a", key=f"a{turn}", loss=0.2 + 0.1 * turn, round=turn) for turn in range(3)]
+    assert agreement(alone) == {}
+    rounds = [result(name, key=f"{name}{turn}", round=turn) for name in "abc" for turn in range(3)]
+    wrong = result("a", key="a3", loss=0.43, round=3)
+    assert [key for key, why in agreement([*rounds, wrong]).items() if why] == ["a3"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"batch_size": 64},
+        {"device": "cuda:0"},
+        {"threads": 2},
+        {"data": "e"},
+        {"machine": "n"},
+        {"workload": "mlp-relu"},
+        {"workload": replace(find_workload("softmax"), loss="mean_squared_error")},
+        {"mode": "native"},
+        {"status": "diverged"},
+    ],
+    ids=str,
+)
+def test_what_was_not_the_same_work_is_not_compared(other):
+    others = [result(name) for name in "abc"]
+    assert agreement([*others, result("x", loss=0.43)])["x"]
+    apart = agreement([*others, result("x", loss=0.43, **other)])
+    assert "x" not in apart
+    assert not any(apart.values())
+
+
+def test_another_title_is_the_same_work():
+    renamed = replace(find_workload("softmax"), title="another")
+    assert agreement([result("a"), result("b"), result("x", loss=0.43, workload=renamed)])["x"]
+
+
+def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
+    """The wrong backend's times scatter from round to round, the others' do not."""
+    rounds = [replace(record, key=f"{record.key}{turn}") for turn in range(12) for record in run_of_seven(round=turn)]
+    slower = [
+        tuple(
+            replace(epoch, training=replace(epoch.training, wall_seconds=1.0 + record.job.round))
+            for epoch in record.epochs
+        )
+        for record in rounds
+    ]
+    wrong = [
+        replace(record, epochs=epochs) if record.job.backend == "wrong" else record
+        for record, epochs in zip(rounds, slower, strict=True)
+    ]
+    assert widest(wrong) == widest([record for record in wrong if record.job.backend != "wrong"]) == 0.0
+
+
+def test_no_test_image_says_nothing_of_accuracy():
+    assert judged({"a": 0.22, "b": 0.22}, {"a": 0.9, "b": 0.5}, images=0) == {}
+
+
+def test_one_backend_alone_is_neither_right_nor_wrong():
+    frame = epochs_frame([result("a")])
+    assert frame["agrees"].isna().all()
+    assert summarise(frame)["agrees"].isna().all()

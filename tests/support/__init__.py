@@ -1,0 +1,1 @@
+"""What tests share. Fixtures are in conftest.py; nothing here is a test."""

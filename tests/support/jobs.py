@@ -1,0 +1,32 @@
+"""Jobs, and the backends that most tests are about."""
+
+from __future__ import annotations
+
+from backends.contract import Job
+from backends.registry import BACKENDS
+from specs.loading import find_workload
+from specs.model import Workload
+
+FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
+VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
+
+
+def make_job(workload: Workload | str = "softmax", **changes) -> Job:
+    """A small CPU job; `changes` replaces any of its fields."""
+    spec = find_workload(workload) if isinstance(workload, str) else workload
+    fields = {
+        "workload": spec,
+        "dataset": "mnist-5k",
+        "mode": "matched",
+        "backend": "reference",
+        "device": "cpu",
+        "threads": 1,
+        "seed": 0,
+        "precision": "float32",
+        "compiled": False,
+        "deterministic": False,
+        "epochs": 1,
+        "batch_size": 32,
+        "round": 0,
+    }
+    return Job(**{**fields, **changes})

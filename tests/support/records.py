@@ -1,0 +1,157 @@
+"""Records of every kind, made up; `changes` replace any of their fields."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from backends.contract import DeviceMemory
+from bench import limits, proof
+from bench.conformance import Finding
+from bench.limiting import Reached
+from bench.limits import EngineLimits
+from bench.machine import Load, this_machine
+from bench.measure import Phase
+from bench.proof import Proof, checks_checksum
+from bench.proving import Proven
+from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from bench.report.frame import epochs_frame
+from bench.report.summary import summarise
+from tests.support.jobs import make_job
+
+
+def series(times, **changes):
+    """A job per time, of one backend, as `bench calibrate` leaves them."""
+    return [
+        replace(make_record(f"k{turn}", times=(9.0, time, time), accuracies=(0.9,) * 3, round=turn), **changes)
+        for turn, time in enumerate(times)
+    ]
+
+
+def on_gpu(key, peak, *, by="process", anew=True, **job):
+    memory = DeviceMemory(allocator_peak_bytes=300_000_000, began_anew=anew)
+    return replace(make_record(key, **job), device_memory=memory, device_peak_bytes=peak, device_peak_by=by)
+
+
+def made_proof(**changes) -> Proof:
+    """A proof in which everything is as it should be."""
+    fields = {
+        "format": proof.FORMAT,
+        "key": "k",
+        "status": "ok",
+        "reason": "",
+        "details": "",
+        "backend": "pytorch",
+        "mode": "matched",
+        "device": "cpu",
+        "threads": 1,
+        "machine": replace(this_machine(), name="m"),
+        "versions": {},
+        "adapter_checksum": "a",
+        "checks_checksum": checks_checksum(),
+        "started": "2026-01-01T00:00:00Z",
+        "wall_seconds": 1.0,
+        "settings": {},
+        "pieces": (piece(0.25),),
+        "planned": 1,
+    }
+    return Proof(**{**fields, **changes})
+
+
+def piece(deviation, check="steps"):
+    return Proven(model="softmax", seed=0, findings=(Finding(check=check, deviation=deviation, where="step 0, loss"),))
+
+
+def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
+    """A record of four epochs; the first is slow, the best is not the last."""
+    made = make_job(**{"epochs": len(times), **job})
+
+    def phase(name, value):
+        return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
+
+    epochs = tuple(
+        Epoch(
+            number=number,
+            training=phase("train", time),
+            prediction=phase("predict", 0.5),
+            running_loss=1.0,
+            test_loss=1.0,
+            test_accuracy=accuracy,
+            train_loss=1.0,
+            train_accuracy=accuracy,
+            order_checksum="o",
+        )
+        for number, (time, accuracy) in enumerate(zip(times, accuracies, strict=True), start=1)
+    )
+    quiet = Load(load_average=0.5, steal_seconds=None)
+    return Record(
+        format=FORMAT,
+        key=key,
+        status=status,
+        reason="" if status == "ok" else "why",
+        details="",
+        job=made,
+        data=DataUsed(name=data, checksum=data, train_examples=1000, test_examples=100),
+        machine=replace(this_machine(), name="m"),
+        versions={},
+        started="2026-01-01T00:00:00Z",
+        wall_seconds=1.0,
+        cpu_seconds=1.0,
+        load_before=quiet,
+        load_after=quiet,
+        startup=Startup(
+            phases=(phase("import", 1.0), phase("build", 2.0), phase("load", 3.0)),
+            weights_checksum="w",
+            settings={},
+            train_evaluated=10,
+        ),
+        epochs=epochs if status == "ok" else (),
+        device_memory=None,
+        device_peak_bytes=None,
+    )
+
+
+def summary(*records):
+    return summarise(epochs_frame(records))
+
+
+def native(record, **changes):
+    """The record in native mode, its input pipeline read in half a second."""
+    settings = {"compiled": False, "optimizer": "SGD lr=0.01"}
+    made = replace(record, job=replace(record.job, mode="native"), startup=replace(record.startup, settings=settings))
+    inputs = Phase(name="inputs", wall_seconds=0.5, cpu_seconds=0.5, peak_rss_bytes=1)
+    return replace(made, key="n", inputs=inputs, **changes)
+
+
+def reached(operation, size, work, rate):
+    return Reached(operation=operation, size=size, work=work, seconds=work / rate, repeats=3, chain=1)
+
+
+def made_limits(product=100e9, memory=((1, 100e9), (10**9, 10e9)), convolution=50e9, call=1e-6, **changes):
+    fields = {
+        "format": limits.FORMAT,
+        "key": "k",
+        "status": "ok",
+        "reason": "",
+        "details": "",
+        "environment": "bench",
+        "device": "cpu",
+        "threads": 1,
+        "precision": "float32",
+        "machine": replace(this_machine(), name="m"),
+        "versions": {},
+        "started": "2026-01-01T00:00:00Z",
+        "wall_seconds": 1.0,
+        "value_bytes": 4,
+        "settings": {},
+        "reached": (
+            reached("matmul", 64, 100, product / 2),
+            reached("matmul", 128, 1000, product),
+            reached("convolution", 8, 1000, convolution),
+            Reached(operation="memory", size=32, work=0, seconds=call, repeats=3, chain=1),
+            *(
+                Reached(operation="memory", size=w, work=w, seconds=max(w / r, call), repeats=3, chain=1)
+                for w, r in memory
+            ),
+        ),
+    }
+    return EngineLimits(**{**fields, **changes})

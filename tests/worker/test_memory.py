@@ -1,0 +1,142 @@
+"""Peaks of memory, each proven by a probe that takes a known amount and gives it back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from backends.contract import DeviceMemory
+from bench.environments import PROJECT, Environments
+from bench.machine import this_machine
+from bench.worker import _peak_of_training
+from tests.support.processes import run_python
+from tests.support.tasks import run_one
+
+MB = 1_000_000
+
+
+# The kernel counts resident pages per CPU in batches, exact to a few MB.
+EXACT = 8 * MB
+_CHILD = """
+import json, resource, sys
+sys.path.insert(0, {project!r})
+from bench.measure import Clock, measure
+def peak(name, size):
+    return measure(name, lambda: bytearray(b"x") * size and None, lambda: None, Clock())[0].peak_rss_bytes
+peaks = [peak("load", 1), peak("train", 150_000_000), peak("predict", 1), peak("train", 60_000_000), peak("predict", 1)]
+print(json.dumps([peaks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+"""
+_FAT_PARENT = """
+import subprocess, sys
+ballast = bytearray(b"x") * 400_000_000
+print(subprocess.run([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, check=True, text=True).stdout)
+"""
+
+
+def test_a_phase_has_its_own_peak_whatever_came_before_it_and_whoever_started_the_process():
+    child = _CHILD.format(project=str(PROJECT))
+    (load, large, after, middle, last), of_process = json.loads(run_python(_FAT_PARENT.format(child=child)))
+    if load is None:
+        pytest.skip("this system has no VmHWM")
+    assert large - load == pytest.approx(150 * MB, abs=EXACT)
+    assert middle - load == pytest.approx(60 * MB, abs=EXACT)
+    assert after - load == pytest.approx(0, abs=EXACT)
+    assert last - load == pytest.approx(0, abs=EXACT)
+    # The instrument that is not used: 400 MB of a parent, in a process that never held more than 200.
+    assert of_process >= 400 * MB
+    assert large < 250 * MB
+
+
+def test_a_jobs_record_has_the_memory_of_each_phase_though_its_parent_is_large(mnist_5k, tmp_path):
+    ballast = bytearray(b"x") * (400 * MB)
+    record = run_one("tests.support.takers:TakesAndGivesBack", mnist_5k, tmp_path)
+    assert len(ballast) == 400 * MB
+    assert record.status == "ok", record.details
+    first, second, third = ([epoch.training.peak_rss_bytes, epoch.prediction.peak_rss_bytes] for epoch in record.epochs)
+    if first[0] is None:
+        pytest.skip("this system has no VmHWM")
+    assert second[0] - first[0] == pytest.approx(150 * MB, abs=EXACT)
+    assert third[0] - first[0] == pytest.approx(0, abs=EXACT)
+    assert first[1] - first[0] > 30 * MB  # the prediction needs more than the 60 MB, the training of 64 images less
+    assert second[1] - third[1] == pytest.approx(0, abs=EXACT)
+
+
+def test_an_allocators_peak_is_the_largest_epochs_or_the_first_where_it_cannot_begin_anew():
+    def of(peak, *, anew):
+        return DeviceMemory(allocator_peak_bytes=peak, began_anew=anew)
+
+    assert _peak_of_training(None, None) is None
+    found = None
+    for peak in (30, 50, 40):
+        found = _peak_of_training(found, of(peak, anew=True))
+    assert found == of(50, anew=True)
+    found = None
+    for peak in (30, 90, 95):  # from the second on it holds a prediction
+        found = _peak_of_training(found, of(peak, anew=False))
+    assert found == of(30, anew=False)
+
+
+@pytest.mark.parametrize(("adapter", "peak"), [("Allocates", 70), ("AllocatesForGood", 500)])
+def test_predictions_are_never_in_the_allocators_peak_and_what_came_before_only_if_it_must(
+    adapter, peak, mnist_5k, tmp_path
+):
+    record = run_one(f"tests.support.takers:{adapter}", mnist_5k, tmp_path)
+    assert record.device_memory == DeviceMemory(allocator_peak_bytes=peak, began_anew=adapter == "Allocates")
+
+
+# Takes 512 MB through the framework's own allocator, asks, gives it back, asks again.
+_ALLOCATORS = {
+    "torch": """
+import torch
+from backends.pytorch_device import device_memory
+asked = lambda: device_memory(torch.device("cuda"))
+def take():
+    array = torch.ones(128_000_000, device="cuda")
+    torch.cuda.synchronize()
+""",
+    "tensorflow": """
+import tensorflow as tf
+from backends.tensorflow_device import device_memory
+from types import SimpleNamespace
+for gpu in tf.config.list_physical_devices("GPU"):
+    tf.config.experimental.set_memory_growth(gpu, True)
+asked = lambda: device_memory(SimpleNamespace(device="cuda:0"))
+def take():
+    with tf.device("GPU:0"):
+        array = tf.ones([128_000_000])
+    assert float(array[0]) == 1.0
+""",
+    "jax": """
+import jax
+from backends.jax_device import device_memory
+asked = lambda: device_memory(jax.devices("cuda")[0])
+def take():
+    jax.numpy.ones(128_000_000, "float32").block_until_ready()
+""",
+}
+_ASK = """
+import sys
+sys.path.insert(0, {project!r})
+{framework}
+asked()
+take()
+taken = asked()
+after = asked()
+print(taken.allocator_peak_bytes, after.allocator_peak_bytes, int(taken.began_anew))
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.framework
+@pytest.mark.parametrize("name", list(_ALLOCATORS))
+def test_every_allocator_sees_what_was_taken_and_begins_anew_if_it_says_so(name):
+    if not this_machine().gpus:
+        pytest.skip("this machine has no NVIDIA GPU")
+    python = Environments().python(name)
+    assert python is not None, f"bench environment create {name}"
+    code = _ASK.format(project=str(PROJECT), framework=_ALLOCATORS[name])
+    taken, after, anew = map(int, run_python(code, python=str(python)).split())
+    assert taken == pytest.approx(512 * MB, rel=0.02)
+    assert bool(anew) == (name != "jax")
+    assert after == pytest.approx(0 if anew else taken, abs=16 * MB)

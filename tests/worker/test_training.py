@@ -1,0 +1,29 @@
+"""What a worker does with many or large images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench import worker
+from bench.data import read_part
+from bench.worker import Assignment, Run
+from tests.support.jobs import make_job
+
+
+def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypatch):
+    assignment = Assignment(
+        job=make_job(), adapter="backends.reference:Reference", data=mnist_5k.folder, train_evaluated=10
+    )
+    run = Run(assignment, lambda line: None)
+    backend = run.start()
+    images, _ = read_part(Path(mnist_5k.folder), "test")
+    calls, predict = [], backend.predict
+    monkeypatch.setattr(backend, "predict", lambda part: calls.append(len(part)) or predict(part))
+    whole = run._predict(backend, images[:700])
+    assert calls == [700]
+    monkeypatch.setattr(worker, "_PREDICTION_BYTES", 300 * 4 * (784 + 784))
+    parts = Run(assignment, lambda line: None)._predict(backend, images[:700])
+    assert calls == [700, 300, 300, 100]
+    assert np.array_equal(whole, parts)
