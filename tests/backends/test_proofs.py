@@ -42,8 +42,6 @@ def assert_passed(found, name):
 PLAIN = [backend for backend in FRAMEWORKS if backend not in VARIANTS]
 PROOFS = [(backend, name) for backend in PLAIN for name in MODELS]
 BEHAVIOURS = [(backend, check) for backend in PLAIN for check in (*BEHAVES, *ELSEWHERE)]
-
-
 # Of a tuned variant `bench prove` proves all; here, most kinds of layer and state of every kind, as compiling is slow.
 FEW = {
     "models": ("digits, relu", "dropout after flatten", "batch norm, nesterov"),

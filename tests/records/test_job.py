@@ -8,15 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.files import RunError
-from bench.record import (
-    End,
-    Line,
-    disturbed,
-    line_of,
-    read_lines,
-    read_record,
-    write_record,
-)
+from bench.record import End, Line, disturbed, line_of, read_lines, read_record, write_record
 from bench.runs import claim_run, read_run
 from tests.support.records import make_record, native
 from tests.support.rounds import LOUD, QUIET

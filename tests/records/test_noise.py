@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from bench.calibration import (
-    calibrate,
-    noise_of,
-    read_calibrations,
-    write_calibration,
-)
+from bench.calibration import calibrate, noise_of, read_calibrations, write_calibration
 from tests.support.records import make_record, series
 
 

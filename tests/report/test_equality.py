@@ -9,9 +9,7 @@ from bench.report.document import Heading, Table, Text
 from bench.report.equality import equality_blocks
 from bench.report.frame import epochs_frame
 from bench.report.tables import groups
-from bench.statistics import (
-    equivalence,
-)
+from bench.statistics import equivalence
 from tests.support.records import make_record
 
 IMAGES = 10_000

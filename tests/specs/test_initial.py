@@ -14,8 +14,6 @@ from specs.model import Initializer
 
 PINNED_ORDER = [7, 3, 5, 0, 1, 4, 6, 8, 9, 2]
 PINNED_WEIGHTS = [-0.003594856, -0.037119407, -0.083066583]
-
-
 # Standard deviations for 784 inputs and 200 outputs; a uniform variable's is its limit / sqrt(3).
 DEVIATIONS = {
     "glorot_uniform": np.sqrt(6 / 984 / 3),

@@ -21,8 +21,6 @@ from bench.statistics import (
 
 IMAGES = 10_000
 TRIALS = 2000
-
-
 # A rate of 5 % in so many trials has a standard error of 0.49 points; three of them.
 SLACK = 3 * sqrt(LEVEL * (1 - LEVEL) / TRIALS)
 NEVER_EQUAL = 1e-9  # a margin in which no mean lies: what is more than chance is then called different

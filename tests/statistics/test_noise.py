@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.calibration import (
-    SHORT,
-    calibrate,
-    false_alarms,
-    needed,
-    say,
-)
+from bench.calibration import SHORT, calibrate, false_alarms, needed, say
 from bench.disturbance import Disturbance
 from tests.support.records import series
 

@@ -12,8 +12,6 @@ from specs.traffic import training_traffic
 from tests.support.records import made_limits
 
 SOFTMAX = find_workload("softmax")
-
-
 # Of softmax, by hand: 784 x 10 kernel and 10 biases, no input gradient.
 FLOPS = 2 * 2 * 7840
 PER_EXAMPLE = (784 + 10) + (10 + 784)

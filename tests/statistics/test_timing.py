@@ -9,15 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.stopping import (
-    EVERY_ROUND,
-    ONCE,
-    POWER,
-    Looks,
-    rounds_needed,
-    share_interval,
-    smallest_visible_difference,
-)
+from bench.stopping import EVERY_ROUND, ONCE, POWER, Looks, rounds_needed, share_interval, smallest_visible_difference
 from bench.timing import (
     LEVEL,
     TABLE_LEVEL,

@@ -8,15 +8,8 @@ from math import exp, log
 import numpy as np
 
 from bench.environments import PROJECT
-from bench.stopping import (
-    EVERY_ROUND,
-)
-from bench.timing import (
-    MARGIN,
-    VERDICT_LEVEL,
-    median_interval,
-    verdict,
-)
+from bench.stopping import EVERY_ROUND
+from bench.timing import MARGIN, VERDICT_LEVEL, median_interval, verdict
 
 # Recorded on a shared machine of two cores: 160 fresh processes of one contestant (mlp-relu, PyTorch, one thread,
 # mnist-5k), one after the other; the median of epochs 2 to 10 of each in units of 0.1 ms. Others' work took most of the
@@ -30,14 +23,10 @@ RECORDED = """
 600 628 1348 1718 1514 1567 1432 601 661 651 617 640 618 653 646 636 641 671 692 679 592 625 588 596 571 622 681
 """
 PROCESSES = np.log(np.array(RECORDED.split(), dtype=float))  # (160)
-
-
 # Turns of the same work by two loops, in one process: as near to identical contestants as the track has recorded.
 TURNS = PROJECT / "results" / "speed" / "pytorch.softmax.json"
 NOISE = ("even", "bursts", "pairs", "steps", "drift", "processes", "turns")
 TRIALS = 1000
-
-
 # Enough to come close to all alarms there are: nobody waits for more.
 PATIENCE = 40
 

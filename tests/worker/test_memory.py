@@ -14,8 +14,6 @@ from tests.support.processes import run_python
 from tests.support.tasks import run_one
 
 MB = 1_000_000
-
-
 # The kernel counts resident pages per CPU in batches, exact to a few MB.
 EXACT = 8 * MB
 _CHILD = """
