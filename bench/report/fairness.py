@@ -191,7 +191,7 @@ def _verdict(proof: Proof | None, backend: str) -> str:
 
 def _contract(backends: Sequence[str]) -> list[Block]:
     """A row per term and per way to stand on it, with the backends that stand so."""
-    stands = {b: terms_of(b).stands for b in backends if b != "reference"}
+    stands = {b: terms_of(b) for b in backends if b != "reference"}
     rows: list[tuple[str, ...]] = []
     for number, term in enumerate(TERMS):
         ways: dict[tuple[str, str], list[str]] = defaultdict(list)
