@@ -8,9 +8,7 @@ defaults. Imports no framework.
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from backends.registry import BACKENDS
 from specs.model import LEAKY_SLOPE
 
 Value = bool | int | float | str | None
@@ -51,30 +49,6 @@ class Stand(Struct, frozen=True):
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
-
-
-def terms_of(backend: str) -> tuple[Stand, ...]:
-    """Where a backend stands, in the order of `TERMS`; Keras's are its own and those of its engine.
-
-    A tuned variant stands where its plain backend does, but for the compiler, which the registry
-    knows.
-
-    Raises:
-        KeyError: the backend has no framework (as the reference), or a term of it is not in `TERMS`.
-    """
-    # They name their rows by this module's classes.
-    from backends import jax_terms, keras_terms, pytorch_terms, tensorflow_terms
-
-    families = (jax_terms, keras_terms, pytorch_terms, tensorflow_terms)
-    known = {name: stands for family in families for name, stands in family.BACKENDS.items()}
-    variant = BACKENDS[backend]
-    places = {term.name: place for place, term in enumerate(TERMS)}
-    stands = sorted(known[variant.variant_of or backend], key=lambda stand: places[stand.term])
-    if variant.variant_of:
-        place = places["compiler"]
-        tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
-        stands[place] = replace(stands[place], enforced=tuned)
-    return tuple(stands)
 
 
 # What adapters do, in words that return; the first, where the framework's way is the spec's or leads to the same.

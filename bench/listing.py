@@ -61,7 +61,8 @@ def contract(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from backends.gaps import GAPS, UNTUNED
-    from backends.terms import TERMS, terms_of
+    from backends.stands import terms_of
+    from backends.terms import TERMS
 
     console = Console()
     for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:

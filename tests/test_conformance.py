@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from backends.gaps import FEATURES, GAPS
 from backends.reference import Reference
 from backends.registry import BACKENDS
-from backends.terms import terms_of
+from backends.stands import terms_of
 from bench.cases import make_case
 from bench.conformance import BEHAVES, COMPUTES, NATIVE, check_long, check_sync
 from bench.conformance_dropout import check_dropout

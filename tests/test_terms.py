@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS
-from backends.terms import TERMS, Stand, terms_of
+from backends.stands import terms_of
+from backends.terms import TERMS, Stand
 from bench.environments import PROJECT
 from conftest import FRAMEWORKS, VARIANTS
 from tests.terms.asking import defaults

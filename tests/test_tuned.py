@@ -8,7 +8,7 @@ from test_report import make_record, summary
 
 from backends.gaps import UNTUNED
 from backends.registry import BACKENDS
-from backends.terms import terms_of
+from backends.stands import terms_of
 from bench.report.frame import epochs_frame, steady
 from bench.report.tables import groups, label
 from bench.report.tuned import tuned_blocks

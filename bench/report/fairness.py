@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from backends.gaps import GAPS
 from backends.registry import BACKENDS
-from backends.terms import TERMS, terms_of
+from backends.stands import terms_of
+from backends.terms import TERMS
 from bench.proof import Proof, deviation_of, one_of_each, proof_of, say
 from bench.record import Record, meaning
 from bench.report import words
