@@ -1,16 +1,14 @@
 """The terms on which frameworks disagree: what the language says of each, and where every backend stands.
 
-The data stand beside the adapters, in `*_terms.py`, each default with the question that the installed framework answers
-(`tests/test_terms.py` puts it). What is enforced is so in matched mode; native mode keeps most defaults. Imports no
-framework.
+The data stand beside the adapters, in `*_terms.py`. `tests/test_terms.py` compares each default with
+what the installed framework does. What is enforced is so in matched mode; native mode keeps most
+defaults. Imports no framework.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from backends.registry import BACKENDS
 from specs.model import LEAKY_SLOPE
 
 Value = bool | int | float | str | None
@@ -37,15 +35,11 @@ class Stand(Struct, frozen=True):
         term: a `Term`'s name.
         default: what the framework does unless told; None where it has nothing of the kind.
         enforced: what the adapter does about it.
-        ask: a Python expression that yields the default in the framework's environment, after `BackendTerms.asking`.
-        unasked: why there is none.
     """
 
     term: str
     default: Value
     enforced: str
-    ask: str | None = None
-    unasked: str = ""
 
     @property
     def text(self) -> str:
@@ -55,36 +49,6 @@ class Stand(Struct, frozen=True):
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
-
-
-class BackendTerms(Struct, frozen=True, kw_only=True):
-    """A backend's stands, in the order of `TERMS`, and the Python code that must run once before their questions."""
-
-    asking: str
-    stands: tuple[Stand, ...]
-
-
-def terms_of(backend: str) -> BackendTerms:
-    """Where a backend of the registry stands; Keras's are its own and those of the engine under it.
-
-    A tuned variant stands where its plain backend does, but for the compiler, which the registry knows.
-
-    Raises:
-        KeyError: the backend has no framework (as the reference), or a stand is on no term of the list.
-    """
-    # They name their rows by this module's classes.
-    from backends import jax_terms, keras_terms, pytorch_terms, tensorflow_terms
-
-    families = (jax_terms, keras_terms, pytorch_terms, tensorflow_terms)
-    known = {name: terms for family in families for name, terms in family.BACKENDS.items()}
-    variant = BACKENDS[backend]
-    found = known[variant.variant_of or backend]
-    places = {term.name: place for place, term in enumerate(TERMS)}
-    ordered = sorted(found.stands, key=lambda stand: places[stand.term])
-    if variant.variant_of:
-        tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
-        ordered = [replace(stand, enforced=tuned) if stand.term == "compiler" else stand for stand in ordered]
-    return BackendTerms(asking=ASKING + found.asking, stands=tuple(ordered))
 
 
 # What adapters do, in words that return; the first, where the framework's way is the spec's or leads to the same.
@@ -156,49 +120,4 @@ TERMS = (
     Term("device", "CPU threads", ASKED),
 )
 
-# What every family's questions use: an argument's default, and a word for what a small experiment found.
-ASKING = """
-import inspect
-import numpy as np
-
-def given(function, name):
-    argument = inspect.signature(function).parameters.get(name)  # None: there is no such argument
-    return argument and ("must be given" if argument.default is argument.empty else argument.default)
-
-def named(module, word):
-    found = [name for name in dir(module) if word in name.lower() and not name.startswith("_")]
-    return found or None  # None: it has nothing of that name
-
-def word(words, found):
-    key = tuple(np.round(np.ravel(np.asarray(found, float)), 3).tolist())
-    return words.get(key if len(key) > 1 else key[0], f"found {key}")
-
-def axes(shape):
-    return "(" + ", ".join({2: "height", 3: "width", 4: "in", 5: "out"}[size] for size in shape) + ")"
-
-def cut(draws):
-    beyond = np.mean(np.abs(draws) > 2.5 * np.std(draws))  # 1.2 % of a normal; Keras on PyTorch lets 4e-6 pass
-    return "truncated" if beyond < 1e-4 else "not truncated"
-
-def share(outcome):
-    return word({0.2: "share dropped", 0.8: "share kept"}, round(float(np.mean(np.asarray(outcome) == 0)), 1))
-
-def reduced(two, one):  # the loss of an example given twice, and once
-    words = {1.0: "mean over its examples", 2.0: "sum over its examples"}
-    return "one loss per example" if np.size(two) == 2 else word(words, two / one)
-
-ODD = {1.0: "after the image", 0.0: "before the image"}  # the first of 1 .. 6 under a window of 3 that takes its first
-REST = {2.0: "dropped", 3.0: "a pool of its own"}  # how many pools of 2 lie in 5
-PADDED = {1.0: "counts no zeros", 0.25: "counts the zeros"}  # a pool of 2 x 2 over one pixel of 1
-TIES = {(1.0, 0.0, 0.0, 0.0): "to the first maximum", (1.0, 1.0, 1.0, 1.0): "to every maximum"}
-SCALED = {1.25: "of what is kept, by 1 / (1 - rate)", 1.0: "none"}  # at a rate of 0.2
-AVERAGED = {0.25: "share kept", 0.75: "share taken anew"}  # the running mean of 0, then 1, with momentum 0.75
-VARIANCE = {1.0: "biased (n)", 2.0: "unbiased (n - 1)"}  # of 0 and 2
-TAKES = {0.288: "probabilities", 0.474: "logits"}  # the loss of (0.25, 0.75) where the second is right
-# One step with learning rate 1, gradient and epsilon 1e-3 and no memory; for adam, both betas 0.5.
-PLACES = {0.5: "outside the root", 0.032: "inside the root"}
-FORMS = {0.5: "after the correction", 0.414: "before the correction"}
-DECAYED = {0.05: "apart from the gradient", 0.5: "added to the gradient"}  # rate 0.5, decay 0.1, weight 1, gradient 0
-# The second step with momentum 0.5: gradient 1 at rate 1, then gradient 0 at rate 0.1.
-COASTED = {0.5: "holds the learning rate", 0.05: "holds no learning rate"}
-"""
+OPTIMIZERS = tuple(term.name for term in TERMS if term.subject == "optimizers")

@@ -61,7 +61,8 @@ def contract(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from backends.gaps import GAPS, UNTUNED
-    from backends.terms import TERMS, terms_of
+    from backends.stands import terms_of
+    from backends.terms import TERMS
 
     console = Console()
     for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
@@ -71,7 +72,7 @@ def contract(options: argparse.Namespace) -> int:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, title=backend, title_justify="left")
         for title in ("term", "default", "the spec says", "enforced"):
             table.add_column(title, overflow="fold")
-        for term, stand in zip(TERMS, terms_of(backend).stands, strict=True):
+        for term, stand in zip(TERMS, terms_of(backend), strict=True):
             table.add_row(*map(escape, (term.name, stand.text, term.spec, stand.enforced)))
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from functools import cache
 
 import pytest
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS
-from backends.terms import TERMS, BackendTerms, Stand, terms_of
+from backends.stands import terms_of
+from backends.terms import TERMS, Stand
+from bench.environments import PROJECT
 from tests.support.jobs import FRAMEWORKS, VARIANTS
+from tests.terms.asking import defaults
 
 # What needs a GPU, reads the machine or is a loop that the framework leaves to its user.
 UNASKABLE = {
@@ -23,73 +26,65 @@ UNASKABLE = {
     "GPU memory is taken",
     "CPU threads",
 }
-
-ASKER = """
-import json, sys
-asking, asks = json.load(sys.stdin)
-names, answers = {}, {}
-exec(asking, names)
-for term, ask in asks.items():
-    try:
-        answers[term] = eval(ask, names)
-    except Exception as error:
-        answers[term] = f"{type(error).__name__}: {error}"
-print(json.dumps(answers, default=repr))
-"""
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
 
 
-def answers_of(terms: BackendTerms, python, variables=()) -> dict[str, object]:
-    """What a framework's environment answers to all questions, in one process that sees no GPU."""
-    asks = {stand.term: stand.ask for stand in terms.stands if stand.ask}
-    blind = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [python, "-c", ASKER],
-        input=json.dumps([terms.asking, asks]),
-        env={**os.environ, **dict(variables), **blind},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def disagreements(stands: tuple[Stand, ...], answers: dict[str, object]) -> list[str]:
-    """One line for each recorded default that is not, in value and type, what was answered."""
+def disagreements(stands: tuple[Stand, ...], found: dict[str, object]) -> list[str]:
+    """One line for each recorded default that is not, in value and type, what was found."""
+    asked = [(stand, found[stand.term]) for stand in stands if stand.term in found]
     return [
-        f"{stand.term}: recorded {stand.default!r}, answered {answers.get(stand.term)!r}"
-        for stand in stands
-        if stand.ask
-        and (type(answers.get(stand.term)), answers.get(stand.term)) != (type(stand.default), stand.default)
+        f"{stand.term}: recorded {stand.default!r}, found {value!r}"
+        for stand, value in asked
+        if (type(value), value) != (type(stand.default), stand.default)
     ]
 
 
 @pytest.fixture(scope="module")
 def answers(environments, tmp_path_factory):
-    """Answers so far, by backend."""
-    known = {}
+    """What a framework's file in `tests/terms` prints in its environment, by backend."""
 
-    def ask(backend: str) -> dict[str, object]:
-        if backend not in known:
-            home = {"KERAS_HOME": str(tmp_path_factory.mktemp("keras"))}  # else a user's own settings would answer
-            variables = {**BACKENDS[backend].variables, **home}
-            known[backend] = answers_of(terms_of(backend), environments.require(backend), variables)
-        return known[backend]
+    @cache
+    def ask(backend: str) -> dict[str, dict]:
+        done = subprocess.run(
+            [environments.require(backend), "-m", f"tests.terms.{backend.partition('-')[0]}"],
+            cwd=PROJECT,  # `python -m` looks there first
+            env={
+                **os.environ,
+                **BACKENDS[backend].variables,
+                **NO_GPU,
+                "OMP_NUM_THREADS": "1",
+                # Without it the user's own settings of Keras would answer.
+                "KERAS_HOME": str(tmp_path_factory.mktemp("keras")),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
 
     return ask
 
 
 @pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
-def test_every_backend_stands_on_every_term_in_order_and_says_why_where_it_cannot_be_asked(backend):
-    stands = terms_of(backend).stands
+def test_every_backend_stands_on_every_term_in_order(backend):
+    stands = terms_of(backend)
     assert [stand.term for stand in stands] == [term.name for term in TERMS]
     for stand in stands:
         assert stand.text, stand
         assert stand.enforced, stand
-        assert bool(stand.ask) != bool(stand.unasked), stand
-        assert "\n" not in stand.text + stand.enforced + stand.unasked, stand
-    assert {stand.term for stand in stands if stand.unasked} <= UNASKABLE
+        assert "\n" not in stand.text + stand.enforced, stand
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
+def test_every_stand_is_asked_or_it_is_said_why_not_and_nothing_else_is_asked(backend, answers):
+    plain = answers(BACKENDS[backend].variant_of or backend)
+    asked, unasked = plain["defaults"], plain["unasked"]
+    assert sorted([*asked, *unasked]) == sorted(stand.term for stand in terms_of(backend))
+    assert {*unasked} <= UNASKABLE
+    assert all(reason and "\n" not in reason for reason in unasked.values())
 
 
 def test_terms_have_names_of_their_own_and_stand_under_their_subjects():
@@ -107,30 +102,43 @@ def test_the_reference_has_no_defaults_to_tell():
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", [name for name in FRAMEWORKS if name not in VARIANTS])
 def test_the_installed_framework_has_the_defaults_that_are_recorded(backend, answers):
-    stands = terms_of(backend).stands
-    assert disagreements(stands, answers(backend)) == []
+    stands, found = terms_of(backend), answers(backend)["defaults"]
+    assert disagreements(stands, found) == []
     changed = tuple(replace(stand, default="another") for stand in stands)
-    assert len(disagreements(changed, answers(backend))) == len(answers(backend)) > 40
+    assert len(disagreements(changed, found)) == len(found) > 40
 
 
 def test_a_wrong_default_is_reported_and_so_is_a_question_that_cannot_be_answered():
+    questions = {
+        "right": lambda: 0.01,
+        "nothing": lambda: None,
+        "wrong": lambda: 0.01,
+        "wrong type": lambda: True,
+        "fails": lambda: {}["missing"],
+    }
     stands = (
-        Stand("right", 0.01, "", "slope"),
-        Stand("nothing", None, "", "None"),
-        Stand("wrong", 0.2, "", "slope"),
-        Stand("wrong type", 1, "", "slope == 0.01"),
-        Stand("no such name", "off", "", "missing"),
-        Stand("not asked", "as needed", "", unasked="takes a GPU"),
+        Stand("right", 0.01, ""),
+        Stand("nothing", None, ""),
+        Stand("wrong", 0.2, ""),
+        Stand("wrong type", 1, ""),
+        Stand("fails", "off", ""),
+        Stand("not asked", "as needed", ""),
     )
-    answered = answers_of(BackendTerms(asking="slope = 0.01", stands=stands), sys.executable)
-    assert disagreements(stands, answered) == [
-        "wrong: recorded 0.2, answered 0.01",
-        "wrong type: recorded 1, answered True",
-        "no such name: recorded 'off', answered \"NameError: name 'missing' is not defined\"",
+    assert disagreements(stands, defaults(questions)) == [
+        "wrong: recorded 0.2, found 0.01",
+        "wrong type: recorded 1, found True",
+        "fails: recorded 'off', found \"KeyError: 'missing'\"",
     ]
 
 
 def test_a_default_is_told_in_words():
-    told = {None: "none of its own", False: "off", 1e-07: "1e-07", 1.0: "1", 32: "32", "kept": "kept"}
+    told = {
+        None: "none of its own",
+        False: "off",
+        1e-07: "1e-07",
+        1.0: "1",
+        32: "32",
+        "kept": "kept",
+    }
     assert {value: Stand("", value, "").text for value in told} == told
     assert Stand("", True, "").text == "on"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from backends.gaps import GAPS
 from backends.registry import BACKENDS
-from backends.terms import TERMS, terms_of
+from backends.stands import terms_of
+from backends.terms import TERMS
 from bench.proof import Proof, deviation_of, one_of_each, proof_of, say
 from bench.record import Record, meaning
 from bench.report import words
@@ -191,7 +192,7 @@ def _verdict(proof: Proof | None, backend: str) -> str:
 
 def _contract(backends: Sequence[str]) -> list[Block]:
     """A row per term and per way to stand on it, with the backends that stand so."""
-    stands = {b: terms_of(b).stands for b in backends if b != "reference"}
+    stands = {b: terms_of(b) for b in backends if b != "reference"}
     rows: list[tuple[str, ...]] = []
     for number, term in enumerate(TERMS):
         ways: dict[tuple[str, str], list[str]] = defaultdict(list)

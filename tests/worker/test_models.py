@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.terms import terms_of
+from backends.stands import terms_of
 from specs.model import Conv2d
 from specs.proof import BEHAVIOUR, MODELS
 from tests.support.jobs import FRAMEWORKS
@@ -18,7 +18,7 @@ def test_no_constant_of_the_small_models_is_a_default_of_any_framework():
     }
     defaults: dict[str, set] = {}
     for backend in FRAMEWORKS:
-        for stand in terms_of(backend).stands:
+        for stand in terms_of(backend):
             defaults.setdefault(stand.term, set()).add(stand.default)
     found = 0
     for name, workload in MODELS.items():
