@@ -17,7 +17,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """One measured piece of work.
 
     Attributes:
-        name: "import", "build", "load", "train" or "predict".
+        name: "import", "build", "load", "train", "predict", or "inputs"; of an engine's limits its operation.
         wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
         peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where unavailable.
         energy_joules: of the job's device between the two syncs; None with the reason in `no_energy`, or in

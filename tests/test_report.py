@@ -9,9 +9,11 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from bench.disturbance import Disturbance
+from bench.energy import Counter
 from bench.environments import PROJECT
 from bench.files import RunError
-from bench.machine import Load, this_machine
+from bench.machine import this_machine
 from bench.measure import Phase
 from bench.record import FORMAT, DataUsed, Epoch, Record, Startup, write_record
 from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
@@ -27,53 +29,61 @@ from bench.runs import read_run
 from conftest import make_job
 from specs.loading import find_suite, find_workload
 
+UNSEEN = Disturbance(other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None)
+
 
 def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
     """A record of four epochs; the first is slow, the best is not the last."""
-    made = make_job(**{"epochs": len(times), **job})
-
-    def phase(name, value):
-        return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
-
-    epochs = tuple(
-        Epoch(
-            number=number,
-            training=phase("train", time),
-            prediction=phase("predict", 0.5),
-            running_loss=1.0,
-            test_loss=1.0,
-            test_accuracy=accuracy,
-            train_loss=1.0,
-            train_accuracy=accuracy,
-            order_checksum="o",
-        )
-        for number, (time, accuracy) in enumerate(zip(times, accuracies, strict=True), start=1)
-    )
-    quiet = Load(load_average=0.5, steal_seconds=None)
+    epochs = enumerate(zip(times, accuracies, strict=True), start=1)
     return Record(
         format=FORMAT,
         key=key,
         status=status,
         reason="" if status == "ok" else "why",
         details="",
-        job=made,
+        job=make_job(**{"epochs": len(times), **job}),
         data=DataUsed(name=data, checksum=data, train_examples=1000, test_examples=100),
         machine=replace(this_machine(), name="m"),
         versions={},
+        adapter_checksum="",
         started="2026-01-01T00:00:00Z",
         wall_seconds=1.0,
         cpu_seconds=1.0,
-        load_before=quiet,
-        load_after=quiet,
+        load_average=0.5,
+        disturbance=UNSEEN,
         startup=Startup(
-            phases=(phase("import", 1.0), phase("build", 2.0), phase("load", 3.0)),
+            phases=(make_phase("import", 1.0), make_phase("build", 2.0), make_phase("load", 3.0)),
             weights_checksum="w",
             settings={},
             train_evaluated=10,
+            energy=Counter(reason="nobody asked"),
+            host_energy=None,
         ),
-        epochs=epochs if status == "ok" else (),
+        epochs=tuple(make_epoch(number, *figures) for number, figures in epochs) if status == "ok" else (),
+        inputs=None,
         device_memory=None,
         device_peak_bytes=None,
+        device_peak_by=None,
+    )
+
+
+def make_phase(name, value):
+    """A phase of so many seconds."""
+    return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
+
+
+def make_epoch(number, seconds, accuracy):
+    """An epoch that was trained for so long, with the same accuracy on both sets."""
+    return Epoch(
+        number=number,
+        training=make_phase("train", seconds),
+        prediction=make_phase("predict", 0.5),
+        running_loss=1.0,
+        test_loss=1.0,
+        test_accuracy=accuracy,
+        train_loss=1.0,
+        train_accuracy=accuracy,
+        order_checksum="o",
     )
 
 
@@ -144,9 +154,11 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     frame = epochs_frame([make_record()])
     assert any("not a verdict" in line for line in notes(summarise(frame), frame))
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
-    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))  # before it was looked at
+    busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
     frame = epochs_frame([busy])
-    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPU)." in notes(summarise(frame), frame)
+    assert "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)." in notes(
+        summarise(frame), frame
+    )
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():

@@ -16,7 +16,6 @@ from bench import disturbance
 from bench.disturbance import Disturbance, Watch, say, which_count
 from bench.machine import allowed_cpus
 from bench.plan import Contest, Options, make_cells, make_jobs, make_round
-from bench.record import disturbed
 from bench.report.frame import epochs_frame
 from bench.report.ratios import pairs_of
 from bench.report.summary import summarise
@@ -63,15 +62,6 @@ def records(turns, *, loud=(), noise=0.01, seed=0, **factors):
 )
 def test_a_disturbance_is_said_in_words_where_it_is_one(change, words):
     assert say(replace(QUIET, **change)) == words
-
-
-def test_of_records_before_it_was_looked_at_the_load_average_tells():
-    old = make_record()
-    assert disturbed(old) == ""
-    busy = replace(old, load_after=replace(old.load_after, load_average=5.0))
-    assert disturbed(busy) == "a load of 5.0 on 1 CPU"
-    assert disturbed(replace(busy, disturbance=QUIET)) == ""
-    assert disturbed(replace(old, disturbance=LOUD)) == "other processes used 50 % of its CPUs"
 
 
 BURN = "import time; end = time.process_time() + 1.0\nwhile time.process_time() < end: pass"
