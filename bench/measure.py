@@ -73,6 +73,10 @@ def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: 
     return phase, result
 
 
+def no_wait() -> None:
+    """The `sync` of a phase that has no device to wait for, or whose work waits for it."""
+
+
 def cpu_seconds() -> float:
     """CPU time of this process so far, all threads, the interpreter's start included."""
     return time.process_time()

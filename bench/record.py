@@ -5,20 +5,19 @@ Only records of the format `FORMAT` are read.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends.contract import DeviceMemory, Job
+from backends.contract import DeviceMemory, Job, Mode
 from bench.disturbance import Disturbance
 from bench.energy import Counter
-from bench.files import Key, RunError, read_bytes, write_atomically
+from bench.files import Key, RunError, make_key, read_bytes, write_atomically
 from bench.machine import Machine
 from bench.measure import Phase
 from specs.model import Workload
@@ -137,9 +136,21 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     device_peak_by: Literal["process", "device"] | None
 
 
-def contestant(job: Job) -> str:
-    """Who trained a job, as tables name it: the backend, and its mode if that is not the usual one."""
-    return job.backend if job.mode == "matched" else f"{job.backend}, {job.mode}"
+class _HasBackend(Protocol):
+    @property
+    def backend(self) -> str: ...
+    @property
+    def mode(self) -> Mode: ...
+
+
+def contestant(job: _HasBackend) -> str:
+    """Who trained a job, or was proven, as tables name it: the backend, and its mode if that is not the usual one."""
+    return job.backend if job.mode == "matched" else native_name(job.backend)
+
+
+def native_name(backend: str) -> str:
+    """How tables name a backend in native mode."""
+    return f"{backend}, native"
 
 
 def meaning(workload: Workload) -> Workload:
@@ -154,9 +165,8 @@ def job_key(job: Job, *decisive: object) -> str:
         job: see there.
         decisive: the data's checksum, the versions, the adapter's source, the machine, what is evaluated.
     """
-    digest = hashlib.sha256(repr((msgspec.json.encode(job, order="sorted"), *decisive)).encode()).hexdigest()[:12]
-    device = job.device.replace(":", "")
-    return f"{job.workload.name}.{job.backend}.{device}.s{job.seed}.r{job.round}.{digest}"
+    names = (job.workload.name, job.backend, job.device, f"s{job.seed}", f"r{job.round}")
+    return make_key(names, (msgspec.json.encode(job, order="sorted"), *decisive))
 
 
 def write_record(folder: Path, record: Record) -> None:

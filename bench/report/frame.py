@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench import disturbance
 from bench.agreement import agreement
+from bench.machine import gpu_of
 from bench.record import Epoch, Record, contestant, meaning
 from bench.report.agreement import DISAGREES
 from bench.report.disturbed import counted
@@ -186,8 +187,8 @@ def _spec(workload: Workload) -> str:
 
 
 def _device_name(record: Record) -> str:
-    gpu = next((g.name for g in record.machine.gpus if record.job.device == f"cuda:{g.index}"), None)
-    return gpu or record.machine.cpu
+    gpu = gpu_of(record.machine, record.job.device)
+    return gpu.name if gpu else record.machine.cpu
 
 
 def _course_accuracy(record: Record) -> float | None:
