@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 from msgspec import Struct, field
 
@@ -31,7 +30,7 @@ class Environment(Struct, frozen=True, kw_only=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One backend: `adapter` is "module:Class", `granularity` what the framework's own training call covers.
+    """One backend, as it is run; `adapter` is "module:Class".
 
     `native` is the adapter of its native mode, None where it has none; `needs` names the packages without which it
     cannot start, alternatives joined by "|"; `compiled` says whether the framework's compiler is on; `default` whether
@@ -44,7 +43,6 @@ class Entry(Struct, frozen=True, kw_only=True):
     title: str
     adapter: str
     environment: str
-    granularity: Literal["epoch", "fit"]
     needs: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     native: str | None = None
@@ -85,7 +83,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.keras_tensorflow:KerasTensorFlow",
             native="backends.keras_tensorflow_native:KerasTensorFlowNative",
             environment="tensorflow",
-            granularity="fit",
             needs=("tensorflow-cpu|tensorflow", "keras"),
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         ),
@@ -93,7 +90,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             title="Keras on TensorFlow, model.fit, 16 steps per call",
             adapter="backends.keras_tensorflow_tuned:KerasTensorFlowTuned",
             environment="tensorflow",
-            granularity="fit",
             needs=("tensorflow-cpu|tensorflow", "keras"),
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
             default=False,
@@ -105,7 +101,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.keras_jax:KerasJax",
             native="backends.keras_jax_native:KerasJaxNative",
             environment="jax",
-            granularity="fit",
             needs=("jax", "keras"),
             variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             compiled=True,
@@ -114,7 +109,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             title="Keras on JAX, model.fit, 16 steps per call",
             adapter="backends.keras_jax_tuned:KerasJaxTuned",
             environment="jax",
-            granularity="fit",
             needs=("jax", "keras"),
             variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             compiled=True,
@@ -127,7 +121,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.keras_torch:KerasTorch",
             native="backends.keras_torch_native:KerasTorchNative",
             environment="torch",
-            granularity="fit",
             needs=("torch", "keras"),
             variables={"KERAS_BACKEND": "torch"},
         ),
@@ -136,14 +129,12 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.pytorch:PyTorch",
             native="backends.pytorch_native:PyTorchNative",
             environment="torch",
-            granularity="epoch",
             needs=("torch",),
         ),
         "pytorch-compiled": Entry(
             title="PyTorch, torch.compile",
             adapter="backends.pytorch_compiled:PyTorchCompiled",
             environment="torch",
-            granularity="epoch",
             needs=("torch",),
             # Else a second job would find the first one's kernels, and its start would look cheap.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
@@ -156,7 +147,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             adapter="backends.tensorflow_loop:TensorFlow",
             native="backends.tensorflow_native:TensorFlowNative",
             environment="tensorflow",
-            granularity="epoch",
             needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras for native mode alone
             variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         ),
@@ -164,7 +154,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             title="TensorFlow without Keras, XLA: an epoch in one program (CPU: a step with convolutions)",
             adapter="backends.tensorflow_xla:TensorFlowXla",
             environment="tensorflow",
-            granularity="epoch",
             needs=("tensorflow-cpu|tensorflow",),
             variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
             compiled=True,
@@ -176,7 +165,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
             adapter="backends.jax_scan:Jax",
             environment="jax",
-            granularity="epoch",
             needs=("jax",),
             variables={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             compiled=True,
@@ -185,7 +173,6 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
             title="NumPy, float64: slow, plain, the oracle",
             adapter="backends.reference:Reference",
             environment=OWN_ENVIRONMENT,
-            granularity="epoch",
             needs=("numpy",),
             default=False,
         ),

@@ -15,9 +15,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from bench import disturbance
 from bench.files import Key, write_atomically
 from bench.machine import Machine
-from bench.record import Record, disturbed, job_key
+from bench.record import Record, job_key
 from bench.stopping import EVERY_ROUND, rounds_needed, share_interval, smallest_visible_difference
 from bench.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios, process_seconds
 
@@ -182,7 +183,7 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         versions=first.versions,
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
-        disturbed=sum(any(map(disturbed, pair)) for pair in whole),
+        disturbed=sum(any(disturbance.say(record.disturbance) for record in pair) for pair in whole),
         ended=max(record.started for record in group.values()),
     )
 

@@ -46,8 +46,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     Attributes:
         seeds, baseline_seeds: how many are paired, and how many the baseline has.
         baseline, found: mean accuracy over the paired seeds (0..1); None where there is none.
-        standard_error: of their difference, by chance alone.
-        p_value: how probable so large a fall is if nothing changed, before the correction for the number of cells.
         fails_below: the accuracy (0..1) below which the cell would fail, beside the others as they are; None where
             there is none.
     """
@@ -59,8 +57,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     baseline_seeds: int = 0
     baseline: float | None = None
     found: float | None = None
-    standard_error: float | None = None
-    p_value: float | None = None
     fails_below: float | None = None
 
     @property
@@ -280,25 +276,24 @@ class _Fall(NamedTuple):
     spread: float
     seeds: int
 
-    def chance(self, accuracy: float) -> tuple[float, float]:
-        """The standard error of the mean change over seeds, and how probable one as low is by chance."""
+    def chance(self, accuracy: float) -> float:
+        """How probable a mean change over seeds as low as this accuracy's is by chance (0..1)."""
         change = accuracy - self.baseline
         binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
         if self.spread <= binomial:
-            error = binomial / sqrt(self.seeds)
-            return error, _normal(change / error)
+            return _normal(change / (binomial / sqrt(self.seeds)))
         error, most = (each / sqrt(self.seeds) for each in (self.spread, _MOST_SCATTER * binomial))
-        return min(error, most), min(_student(change / error, self.seeds - 1), _normal(change / most))
+        return min(_student(change / error, self.seeds - 1), _normal(change / most))
 
     def accuracy_at(self, level: float) -> float | None:
         """The accuracy whose fall is so probable by chance; None where even 0 is more probable."""
         from scipy.optimize import brentq  # takes 0.2 s
 
-        if self.baseline <= 0 or self.chance(0.0)[1] >= level:
+        if self.baseline <= 0 or self.chance(0.0) >= level:
             return None
-        if self.chance(self.baseline)[1] <= level:  # not even no change is more probable
+        if self.chance(self.baseline) <= level:  # not even no change is more probable
             return self.baseline
-        return float(brentq(lambda accuracy: self.chance(accuracy)[1] - level, 0.0, self.baseline))
+        return float(brentq(lambda accuracy: self.chance(accuracy) - level, 0.0, self.baseline))
 
 
 class _Compared(NamedTuple):
@@ -322,7 +317,6 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Co
     before, after = mean(then[s] for s in seeds), mean(now[s] for s in seeds)
     spread = stdev(now[seed] - then[seed] for seed in seeds) if len(seeds) > 1 else 0.0
     fall = _Fall(baseline=before, images=found[0].data.test_examples, spread=spread, seeds=len(seeds))
-    error, p_value = fall.chance(after)
     verdict = Verdict(
         cell=cell,
         status="ok",
@@ -331,10 +325,8 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Co
         baseline_seeds=len(then),
         baseline=before,
         found=after,
-        standard_error=error,
-        p_value=p_value,
     )
-    return _Compared(verdict, fall, p_value)
+    return _Compared(verdict, fall, fall.chance(after))
 
 
 def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:

@@ -66,50 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(subparsers)
-    report = subparsers.add_parser("report", help="tables and plots of a run, from its records")
-    report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
-    report.add_argument("--into", type=Path, metavar="FILE", help="put the accuracy table between two marks in FILE")
-    report.add_argument("--suite", metavar="NAME", help="with --into: also list what of a suite was not run")
-    report.set_defaults(command="bench.reading:report")
-    compare = subparsers.add_parser("compare", help="runs side by side: machines, devices, versions")
-    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs' folders; ratios are to the first")
-    compare.add_argument("--output", type=Path, metavar="DIR", help="also write report.html, report.md, CSV and plots")
-    compare.set_defaults(command="bench.reading:compare")
-    _add_check(subparsers)
-    _add_prove(subparsers)
-    _add_calibrate(subparsers)
-    export = subparsers.add_parser("export", help="a run as JSON Lines, CSV (a row per epoch), or pytest-benchmark's")
-    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
-    export.add_argument(
-        "--pytest-benchmark",
-        dest="format",
-        action="store_const",
-        const="pytest-benchmark",
-        help="that format, in short",
-    )
-    export.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
-    export.set_defaults(command="bench.reading:export")
-    subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
-        command="bench.listing:listing"
-    )
-    show = subparsers.add_parser("show", help="a workload: layers, shapes, parameters, arithmetic")
-    show.add_argument("workload", help="a name from 'bench list', or a JSON file")
-    show.set_defaults(command="bench.listing:show")
-    contract = subparsers.add_parser("contract", help="per backend: the framework's defaults, and what is enforced")
-    contract.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
-    contract.set_defaults(command="bench.listing:contract")
-    data = subparsers.add_parser("data", help="where the data sets are; 'fetch' downloads, 'verify' checks")
-    data.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
-    data.add_argument("names", nargs="*", metavar="NAME", help="data sets (fetch: mnist; verify: all that are there)")
-    _add_data_directory(data)
-    data.set_defaults(command="bench.commands:data")
-    environment = subparsers.add_parser("environment", help="the frameworks' environments; 'create' installs them")
-    environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
-    environment.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)}; all if none")
-    environment.add_argument("--cpu", action="store_true", help="CPU builds, even where there is an NVIDIA GPU")
-    environment.set_defaults(command="bench.listing:environment")
+    for add in (
+        *(_add_run, _add_report, _add_compare, _add_check, _add_prove, _add_calibrate, _add_export),
+        *(_add_lists, _add_data, _add_environment),
+    ):
+        add(subparsers)
     return parser
 
 
@@ -138,6 +99,65 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--timeout", type=_count, default=1800, metavar="S", help="seconds a job may go on without an epoch's end"
     )
     run.set_defaults(command=_RUN_COMMAND)
+
+
+def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = subparsers.add_parser("report", help="tables and plots of a run, from its records")
+    report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as results/quick")
+    report.add_argument("--into", type=Path, metavar="FILE", help="put the accuracy table between two marks in FILE")
+    report.add_argument("--suite", metavar="NAME", help="with --into: also list what of a suite was not run")
+    report.set_defaults(command="bench.reading:report")
+
+
+def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = subparsers.add_parser("compare", help="runs side by side: machines, devices, versions")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs' folders; ratios are to the first")
+    compare.add_argument("--output", type=Path, metavar="DIR", help="also write report.html, report.md, CSV and plots")
+    compare.set_defaults(command="bench.reading:compare")
+
+
+def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = subparsers.add_parser("export", help="a run as JSON Lines, CSV (a row per epoch), or pytest-benchmark's")
+    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
+    export.add_argument(
+        "--pytest-benchmark",
+        dest="format",
+        action="store_const",
+        const="pytest-benchmark",
+        help="that format, in short",
+    )
+    export.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+    export.set_defaults(command="bench.reading:export")
+
+
+def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What there is: `list`, `show` and `contract` run nothing."""
+    subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
+        command="bench.listing:listing"
+    )
+    show = subparsers.add_parser("show", help="a workload: layers, shapes, parameters, arithmetic")
+    show.add_argument("workload", help="a name from 'bench list', or a JSON file")
+    show.set_defaults(command="bench.listing:show")
+    contract = subparsers.add_parser("contract", help="per backend: the framework's defaults, and what is enforced")
+    contract.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
+    contract.set_defaults(command="bench.listing:contract")
+
+
+def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = subparsers.add_parser("data", help="where the data sets are; 'fetch' downloads, 'verify' checks")
+    data.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
+    data.add_argument("names", nargs="*", metavar="NAME", help="data sets (fetch: mnist; verify: all that are there)")
+    _add_data_directory(data)
+    data.set_defaults(command="bench.commands:data")
+
+
+def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    environment = subparsers.add_parser("environment", help="the frameworks' environments; 'create' installs them")
+    environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
+    environment.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)}; all if none")
+    environment.add_argument("--cpu", action="store_true", help="CPU builds, even where there is an NVIDIA GPU")
+    environment.set_defaults(command="bench.listing:environment")
 
 
 def _add_prove(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,7 +14,7 @@ from bench import plan, sources
 from bench.choices import choose_backends, choose_devices, choose_threads, say_without_native
 from bench.data import DataSet
 from bench.environments import Environments
-from bench.machine import this_machine
+from bench.machine import Machine, this_machine
 from bench.reading import write_run_report
 from bench.record import DataUsed, Record
 from bench.runs import claim_run
@@ -43,15 +43,7 @@ def run(options: argparse.Namespace) -> int:
     suite = plan.find_suite_or_workload(options.what)
     environments = Environments(dict(options.python))
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    chosen = plan.Options(
-        backends=choose_backends(options.backend, environments, tuned=options.tuned),
-        devices=choose_devices(options.device, machine),
-        threads=choose_threads(options.threads),
-        seeds=options.seeds,
-        rounds=options.rounds,
-        modes=options.mode,
-    )
-    say_without_native(chosen.backends, chosen.modes)
+    chosen = _chosen(options, environments, machine)
     folder = options.results / (options.run or suite.name)
     goal = Goal(rounds=options.rounds or suite.rounds, precision=options.until_precise, seconds=options.budget)
     if goal.precision is not None and len(chosen.backends) == 1:
@@ -73,13 +65,36 @@ def run(options: argparse.Namespace) -> int:
                 goal,
                 display,
             )
-        told = []
-        for (contest, device), why in zip(cells, ends, strict=True):
-            if why != "1 round":
-                size = f" batch {contest.batch_size}" if contest.batch_size else ""
-                told.append(f"{contest.workload.name}{size} {device}: {why}")
-        agree = write_run_report(folder, told)
+        agree = write_run_report(folder, _said_ends(cells, ends))
     return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
+
+
+def _chosen(options: argparse.Namespace, environments: Environments, machine: Machine) -> plan.Options:
+    """What the user chose of backends, devices, threads, seeds, rounds and modes, or the defaults here.
+
+    Raises:
+        UserError: something is not known, not installed or not there.
+    """
+    chosen = plan.Options(
+        backends=choose_backends(options.backend, environments, tuned=options.tuned),
+        devices=choose_devices(options.device, machine),
+        threads=choose_threads(options.threads),
+        seeds=options.seeds,
+        rounds=options.rounds,
+        modes=options.mode,
+    )
+    say_without_native(chosen.backends, chosen.modes)
+    return chosen
+
+
+def _said_ends(cells: Sequence[plan.Cell], ends: Sequence[str]) -> list[str]:
+    """A line per cell that says why it had no more rounds; none for a cell that had its only round."""
+    told = []
+    for (contest, device), why in zip(cells, ends, strict=True):
+        if why != "1 round":
+            size = f" batch {contest.batch_size}" if contest.batch_size else ""
+            told.append(f"{contest.workload.name}{size} {device}: {why}")
+    return told
 
 
 def data(options: argparse.Namespace) -> int:

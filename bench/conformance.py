@@ -229,6 +229,8 @@ BEHAVES: Mapping[str, Check] = MappingProxyType(
 NATIVE: Mapping[str, Check] = MappingProxyType(
     {"prediction": check_prediction, "repeat": check_repeat, "purity": check_purity}
 )
+# The names of all checks, in the order of a reader's questions.
+CHECKS = (*COMPUTES, "long", *BEHAVES, "sync", "dropout")
 
 
 def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:

@@ -38,7 +38,7 @@ _THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
 
 
 class Disturbance(Struct, frozen=True, kw_only=True):
-    """What a job shared its machine with. None: cannot be seen here.
+    """What a job shared its machine with. None: it was not seen, or cannot be on this machine.
 
     Attributes:
         other_cpu: share of the job's CPUs (0..1) that other processes used, from the worker's start to its end.
@@ -55,10 +55,8 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     gpu_throttled: bool | None
 
 
-def say(found: Disturbance | None) -> str:
+def say(found: Disturbance) -> str:
     """Why a job counts as disturbed, in words; "" if it does not."""
-    if found is None:
-        return ""
     reasons = []
     if found.other_cpu is not None and found.other_cpu > _MOST_OTHERS:
         reasons.append(f"other processes used {100 * found.other_cpu:.0f} % of its CPUs")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,17 @@ from specs.errors import UserError
 # a copy is written: so no folder, no absolute path, nothing hidden; and shorter than the 255 bytes of a file's name.
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
 _PIECE = 1 << 16  # bytes read at once: more than a record has, mostly
+
+
+def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
+    """The name of a record's file, without its ending: names, and a digest of all that decides the record.
+
+    Args:
+        names: what a reader should see, a device ("cuda:0") among them; colons are left out.
+        decisive: values whose `repr` changes whenever the record would be another one.
+    """
+    digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
+    return ".".join([*names, digest]).replace(":", "")
 
 
 class RunError(UserError):

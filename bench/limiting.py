@@ -100,7 +100,7 @@ def _time(engine: Engine, trial: Trial, operation: OperationName, size: int, clo
             engine.wait(there)
             return there
 
-        phase, there = measure.measure(operation, work, _nothing, clock)
+        phase, there = measure.measure(operation, work, measure.no_wait, clock)
         return phase.wall_seconds, there
 
     _, x = chain(engine.put(trial.start), 1)  # what is built at a first call is built
@@ -118,10 +118,6 @@ def _time(engine: Engine, trial: Trial, operation: OperationName, size: int, clo
         raise Wrong(f"{operation} of size {size}: the result is off by {off:.2g}, so what was timed was not the work")
     best = min(*seconds, took / steps)
     return Reached(operation=operation, size=size, work=trial.work, seconds=best, repeats=repeats, chain=steps)
-
-
-def _nothing() -> None:
-    """The work itself waits for the device."""
 
 
 def main(assignment_path: str, lines_path: str, start: str) -> None:

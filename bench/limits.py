@@ -6,7 +6,6 @@ that it could not be measured is a record too, and stops nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 
 from backends.contract import Job
 from backends.registry import BACKENDS, ENGINES
-from bench.files import Key, RunError, write_atomically
+from bench.files import Key, RunError, make_key, write_atomically
 from bench.imported import checksum_of
 from bench.limiting import Assignment, Line, Reached, Settled
 from bench.machine import Machine
@@ -151,11 +150,11 @@ def _limit_task(task: DataTask, machine: Machine) -> Task:
     """The engine under a task; its key changes with all that its limits depend on."""
     job, engine = task.job, ENGINES[task.entry.environment]
     source = checksum_of("bench.limiting", engine)
-    decisive = (engine, job.device, job.threads, job.precision, job.deterministic)
-    digest = hashlib.sha256(repr((*decisive, sorted(task.versions.items()), source, machine.name)).encode()).hexdigest()
+    how = (engine, job.device, job.threads, job.precision, job.deterministic)
+    decisive = (*how, sorted(task.versions.items()), source, machine.name)
     return Task(
         job=replace(job, mode="matched"),
-        key=f"{task.entry.environment}.{job.device.replace(':', '')}.t{job.threads}.{digest[:12]}",
+        key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),
         entry=task.entry,
         python=task.python,
         versions=task.versions,

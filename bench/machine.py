@@ -32,13 +32,6 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
     gpus: tuple[Gpu, ...]
 
 
-class Load(Struct, frozen=True, kw_only=True, gc=False):
-    """How busy the machine was when a job began or ended; `steal_seconds` is since boot, None where not counted."""
-
-    load_average: float | None
-    steal_seconds: float | None
-
-
 def this_machine(visible_gpus: str | None = None) -> Machine:
     """Describe the machine that this process runs on; for `visible_gpus` see `gpus`."""
     import psutil  # a worker's environment has no psutil, and imports this file for its records
@@ -109,12 +102,9 @@ def gpu_of(machine: Machine, device: str) -> Gpu | None:
     return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)
 
 
-def load() -> Load:
-    """How busy the machine is now."""
-    import psutil  # see this_machine
-
-    average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Load(load_average=average, steal_seconds=getattr(psutil.cpu_times(), "steal", None))
+def load_average() -> float | None:
+    """How many processes ran or waited, over the last minute; None where the system does not count it."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _cpu_name() -> str:

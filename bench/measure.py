@@ -17,7 +17,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """One measured piece of work.
 
     Attributes:
-        name: "import", "build", "load", "train" or "predict".
+        name: "import", "build", "load", "train", "predict", or "inputs"; of an engine's limits its operation.
         wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
         peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where unavailable.
         energy_joules: of the job's device between the two syncs; None with the reason in `no_energy`, or in
@@ -71,6 +71,10 @@ def measure(name: str, work: Callable[[], _T], sync: Callable[[], None], clock: 
         host_energy_joules=host_joules,
     )
     return phase, result
+
+
+def no_wait() -> None:
+    """The `sync` of a phase that has no device to wait for, or whose work waits for it."""
 
 
 def cpu_seconds() -> float:

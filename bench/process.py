@@ -11,6 +11,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -126,29 +127,35 @@ def run_worker(
     with files.log.open("wb") as output:
         worker = _start((module, str(files.assignment), str(files.lines), start), task, machine, output)
 
-        def sample() -> None:
-            disturbance.look()
-            if held is not None:
-                held.look(worker.pid)
-
         def look() -> bool:
             lines = read_lines(files.lines, kind, start)
             advanced(lines)
-            return any(isinstance(line, End) for line in lines)
+            return _told_end(lines) is not None
 
         try:
-            timed_out = _watch(worker, sample, files.lines, timeout, look)
+            timed_out = _watch(worker, partial(_sample, disturbance, held, worker.pid), files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
     lines = read_lines(files.lines, kind, start)
-    end = next((line for line in lines if isinstance(line, End)), None)
     return Ended(
         lines=lines,
-        end=end or _end_unseen(worker.returncode, timeout if timed_out else None, files.log),
+        end=_told_end(lines) or _end_unseen(worker.returncode, timeout if timed_out else None, files.log),
         peak=held.peak if held else None,
         disturbance=disturbance.end(),
     )
+
+
+def _sample(disturbance: Watch, held: memory.DeviceWatch | None, pid: int) -> None:
+    """Look once at what disturbs a worker, and at the memory that it holds on its GPU, if it has one."""
+    disturbance.look()
+    if held is not None:
+        held.look(pid)
+
+
+def _told_end(lines: Sequence[Any]) -> End | None:
+    """The end that a worker told; None where it told none, or has not yet."""
+    return next((line for line in lines if isinstance(line, End)), None)
 
 
 def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:

@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backends.contract import Job
+from bench import disturbance
 from bench.agreement import Result, group_of, judge, result_of
 from bench.limits import EngineLimits, measure_limits
 from bench.machine import Machine
 from bench.process import DataTask, Task
-from bench.record import Epoch, Record, contestant, disturbed
+from bench.record import Epoch, Record, contestant
 from specs.shapes import infer_shapes
 
 # Rough costs for the first guess of the time left, replaced by what is measured as soon as there is something:
@@ -186,5 +187,5 @@ def _result(record: Record, *, old: bool) -> str:
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
     seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
-    again = "  (kept from before)" if old else "  (disturbed)" if disturbed(record) else ""
+    again = "  (kept from before)" if old else "  (disturbed)" if disturbance.say(record.disturbance) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{again}"

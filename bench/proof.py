@@ -18,7 +18,7 @@ from backends.contract import Mode
 from bench.conformance import INFINITE, Finding
 from bench.files import Key, write_atomically
 from bench.imported import checksum_of
-from bench.machine import Gpu, Machine
+from bench.machine import Machine, gpu_of
 from bench.proving import Proven
 from bench.record import Record, Setting, Status
 
@@ -142,7 +142,7 @@ def _applies(proof: Proof, record: Record) -> bool:
         and (proof.machine.name, proof.adapter_checksum) == (record.machine.name, record.adapter_checksum)
         and proof.versions == record.versions
         and proof.checks_checksum == checks_checksum()
-        and _gpu(proof.machine, job.device) == _gpu(record.machine, job.device)
+        and gpu_of(proof.machine, job.device) == gpu_of(record.machine, job.device)
     )
 
 
@@ -151,8 +151,3 @@ def _made_with(record: Record) -> tuple[object, ...]:
     job, unsupported = record.job, record.status == "unsupported"
     made = (job.precision, job.backend, job.mode, job.device, record.machine, record.adapter_checksum, unsupported)
     return (*made, *record.versions.items())
-
-
-def _gpu(machine: Machine, device: str) -> Gpu | None:
-    """The GPU that a device is on a machine, its driver included."""
-    return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)

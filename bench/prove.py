@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench import data
 from bench.choices import choose_backends, choose_devices, choose_threads, say_without_native
 from bench.commands import places_of
 from bench.environments import Environments, adapter_of, entry
+from bench.files import make_key
 from bench.imported import checksum_of
 from bench.machine import Machine, this_machine
 from bench.measure import monotonic_seconds, utc
@@ -100,11 +100,10 @@ def make_task(
     )
     adapter = adapter_of(backend, mode)
     checksum = checksum_of(adapter)
-    decisive = repr((msgspec.json.encode(job), sorted(versions.items()), checksum, checks_checksum(), machine.name))
-    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
+    decisive = (msgspec.json.encode(job), sorted(versions.items()), checksum, checks_checksum(), machine.name)
     return Task(
         job=job,
-        key=f"{backend}.{mode}.{device.replace(':', '')}.{digest}",
+        key=make_key((backend, mode, device), decisive),
         entry=chosen,
         python=str(python),
         versions=versions,

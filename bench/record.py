@@ -1,33 +1,28 @@
 """The record of one job: a file, written whole or not at all.
 
-Format history: 1, the first; 2, the language knows padding, strides and Nesterov, and losses are the workload's own; 3,
-records name the adapter's text, and native mode's input pipeline is read; 4, records hold what disturbed them, energy,
-and a device's memory by the driver. Formats 2 to 4 are read.
+Only records of the format `FORMAT` are read.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends.contract import DeviceMemory, Job
-from bench.disturbance import Disturbance, say
+from backends.contract import DeviceMemory, Job, Mode
+from bench.disturbance import Disturbance
 from bench.energy import Counter
-from bench.files import Key, RunError, read_bytes, write_atomically
-from bench.machine import Load, Machine
+from bench.files import Key, RunError, make_key, read_bytes, write_atomically
+from bench.machine import Machine
 from bench.measure import Phase
 from specs.model import Workload
 
-FORMAT = 4
-_READ = range(2, FORMAT + 1)
-_BUSY = 1.3  # a job alone keeps the load average at its threads; the rest is the system and the average's noise
+FORMAT = 5
 Setting = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 
@@ -39,7 +34,7 @@ class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
         number: counted from 1.
         running_loss: mean over the epoch's examples of the loss each had in its own step, dropout on.
         test_loss, test_accuracy: by the workload's own loss, on the whole test set after the epoch, dropout off.
-        train_loss, train_accuracy: the same on a fixed part of the training set, see `Result.train_evaluated`.
+        train_loss, train_accuracy: the same on a fixed part of the training set, see `Startup.train_evaluated`.
         order_checksum: of the indices that were trained on, in order.
     """
 
@@ -60,16 +55,16 @@ class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
     Attributes:
         weights_checksum: of the initial weights, read back from the backend.
         train_evaluated: how many training examples are evaluated after every epoch, the first ones.
-        energy: what counts the energy of the job's device, or why nothing does; host_energy: of a GPU job, of the CPUs
-            beside it. None in records before there was any.
+        energy: what counts the energy of the job's device, or why nothing does.
+        host_energy: the same of the CPUs beside a GPU; None for a job that runs on the CPUs.
     """
 
     phases: tuple[Phase, ...]
     weights_checksum: str
     settings: dict[str, Setting]
     train_evaluated: int
-    energy: Counter | None = None
-    host_energy: Counter | None = None
+    energy: Counter
+    host_energy: Counter | None
 
 
 class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
@@ -108,12 +103,14 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     Attributes:
         reason: one line that says why, unless the status is ok; `details` a traceback or the log's last lines.
         versions: installed package -> version, of the worker's environment, and "python".
-        device_memory: by the framework's allocator; see `DeviceMemory`.
-        device_peak_bytes: the driver's figure, its highest sample; device_peak_by: what of, see `memory.DevicePeak`.
+        adapter_checksum: of the adapter's text and all of ours that it imports; "" where it was not taken.
         wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
-        inputs: of native mode, an epoch of the input pipeline alone, after the training.
-        disturbance: what else the machine did meanwhile; None in records before it was looked at.
-        adapter_checksum: of the adapter's text and all of ours that it imports; "" in records before there was one.
+        load_average: of one minute, as the system counts it when the job has ended; None where it does not.
+        disturbance: what else the machine did meanwhile.
+        inputs: of native mode, an epoch of the input pipeline alone, after the training; else None.
+        device_memory: by the framework's allocator; see `DeviceMemory`.
+        device_peak_bytes: the driver's figure, its highest sample; None where there is none.
+        device_peak_by: what that figure is of, see `memory.DevicePeak`.
     """
 
     format: int
@@ -125,32 +122,35 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     data: DataUsed
     machine: Machine
     versions: dict[str, str]
+    adapter_checksum: str
     started: str
     wall_seconds: float
     cpu_seconds: float | None
-    load_before: Load
-    load_after: Load
+    load_average: float | None
+    disturbance: Disturbance
     startup: Startup | None
     epochs: tuple[Epoch, ...]
+    inputs: Phase | None
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
-    adapter_checksum: str = ""
-    inputs: Phase | None = None
-    disturbance: Disturbance | None = None
-    device_peak_by: Literal["process", "device"] | None = None
+    device_peak_by: Literal["process", "device"] | None
 
 
-def contestant(job: Job) -> str:
-    """Who trained a job, as tables name it: the backend, and its mode if that is not the usual one."""
-    return job.backend if job.mode == "matched" else f"{job.backend}, {job.mode}"
+class _HasBackend(Protocol):
+    @property
+    def backend(self) -> str: ...
+    @property
+    def mode(self) -> Mode: ...
 
 
-def disturbed(record: Record) -> str:
-    """What disturbed a job, in words; "" if nothing did. Of records before it was looked at, the load average tells."""
-    load, threads = record.load_after.load_average or 0.0, record.job.threads
-    if record.disturbance is None and load > _BUSY * threads:
-        return f"a load of {load:.1f} on {threads} CPU{'' if threads == 1 else 's'}"
-    return say(record.disturbance)
+def contestant(job: _HasBackend) -> str:
+    """Who trained a job, or was proven, as tables name it: the backend, and its mode if that is not the usual one."""
+    return job.backend if job.mode == "matched" else native_name(job.backend)
+
+
+def native_name(backend: str) -> str:
+    """How tables name a backend in native mode."""
+    return f"{backend}, native"
 
 
 def meaning(workload: Workload) -> Workload:
@@ -165,9 +165,8 @@ def job_key(job: Job, *decisive: object) -> str:
         job: see there.
         decisive: the data's checksum, the versions, the adapter's source, the machine, what is evaluated.
     """
-    digest = hashlib.sha256(repr((msgspec.json.encode(job, order="sorted"), *decisive)).encode()).hexdigest()[:12]
-    device = job.device.replace(":", "")
-    return f"{job.workload.name}.{job.backend}.{device}.s{job.seed}.r{job.round}.{digest}"
+    names = (job.workload.name, job.backend, job.device, f"s{job.seed}", f"r{job.round}")
+    return make_key(names, (msgspec.json.encode(job, order="sorted"), *decisive))
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -198,7 +197,7 @@ def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -
     except (msgspec.DecodeError, UnicodeDecodeError):
         record = None
     found = _format_of(content) if record is None else record.format
-    if found is not None and found not in _READ:
+    if found is not None and found != FORMAT:
         age, cure = ("a newer", "update this one, or") if found > FORMAT else ("an older", "for a new run")
         raise RunError(
             f"{path}: format {found}",

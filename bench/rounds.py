@@ -12,9 +12,9 @@ from math import isfinite, nan
 
 from msgspec import Struct
 
+from bench import disturbance
 from bench.agreement import agreement
-from bench.disturbance import which_count
-from bench.record import Record, contestant, disturbed
+from bench.record import Record, contestant
 from bench.stopping import EVERY_ROUND
 from bench.timing import compare, precision, process_seconds
 
@@ -96,8 +96,8 @@ def _times(records: Sequence[Record]) -> dict[str, list[float]]:
 def _counted(records: Sequence[Record]) -> dict[tuple[int, int], bool]:
     """Every repetition (round, seed) in order, and whether it counts."""
     every = sorted({(record.job.round, record.job.seed) for record in records})
-    those = {(record.job.round, record.job.seed) for record in records if disturbed(record)}
-    return dict(zip(every, which_count([one in those for one in every]), strict=True))
+    those = {(record.job.round, record.job.seed) for record in records if disturbance.say(record.disturbance)}
+    return dict(zip(every, disturbance.which_count([one in those for one in every]), strict=True))
 
 
 def said_rounds(number: int) -> str:

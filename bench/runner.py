@@ -11,10 +11,10 @@ from bench import environments
 from bench.data import DataSet
 from bench.environments import Environments, adapter_of
 from bench.imported import checksum_of
-from bench.machine import Machine, gpu_of, load
+from bench.machine import Machine, gpu_of, load_average
 from bench.measure import monotonic_seconds, utc
 from bench.plan import Cell
-from bench.process import DataTask, Limits, Observer, files_of, run_worker
+from bench.process import DataTask, Ended, Limits, Observer, files_of, run_worker
 from bench.record import (
     FORMAT,
     DataUsed,
@@ -158,12 +158,18 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
     def advanced(lines: list[Line]) -> None:
         observer.advanced(task, [line for line in lines if isinstance(line, Epoch)])
 
-    before, started, began = load(), utc(), monotonic_seconds()
+    started, began = utc(), monotonic_seconds()
     ended = run_worker("bench.worker", task, assignment, files, machine, limits.timeout_seconds, Line, advanced)
-    seconds, end = monotonic_seconds() - began, ended.end
-    startup = next((line for line in ended.lines if isinstance(line, Startup)), None)
-    epochs = tuple(line for line in ended.lines if isinstance(line, Epoch))
-    record = Record(
+    record = checked(_record(task, machine, ended, started, monotonic_seconds() - began))
+    if record.status == "ok":
+        files.log.unlink(missing_ok=True)
+    return record
+
+
+def _record(task: DataTask, machine: Machine, ended: Ended, started: str, seconds: float) -> Record:
+    """The record of a worker that has ended, `seconds` after it was started."""
+    end, peak, data = ended.end, ended.peak, task.data
+    return Record(
         format=FORMAT,
         key=task.key,
         status=end.status,
@@ -171,28 +177,23 @@ def _run_task(task: DataTask, jobs: Path, machine: Machine, limits: Limits, obse
         details=end.traceback,
         job=task.job,
         data=DataUsed(
-            name=task.data.name,
-            checksum=task.data.checksum,
-            train_examples=task.data.train_examples,
-            test_examples=task.data.test_examples,
+            name=data.name,
+            checksum=data.checksum,
+            train_examples=data.train_examples,
+            test_examples=data.test_examples,
         ),
         machine=machine,
         versions=task.versions,
+        adapter_checksum=task.adapter_checksum,
         started=started,
         wall_seconds=seconds,
         cpu_seconds=end.cpu_seconds,
-        load_before=before,
-        load_after=load(),
-        startup=startup,
-        epochs=epochs,
-        device_memory=end.device_memory,
-        device_peak_bytes=ended.peak.peak_bytes if ended.peak else None,
-        device_peak_by=ended.peak.by if ended.peak else None,
-        adapter_checksum=task.adapter_checksum,
-        inputs=end.inputs,
+        load_average=load_average(),
         disturbance=ended.disturbance,
+        startup=next((line for line in ended.lines if isinstance(line, Startup)), None),
+        epochs=tuple(line for line in ended.lines if isinstance(line, Epoch)),
+        inputs=end.inputs,
+        device_memory=end.device_memory,
+        device_peak_bytes=peak.peak_bytes if peak else None,
+        device_peak_by=peak.by if peak else None,
     )
-    record = checked(record)
-    if record.status == "ok":
-        files.log.unlink(missing_ok=True)
-    return record

@@ -47,7 +47,6 @@ class Comparison(Struct, frozen=True, kw_only=True):
         sure_low, sure_high: the one at `VERDICT_LEVEL`, from which the outcome is read; None with too few rounds.
         outcome: "same": that interval lies within the margin to both sides; "faster", "slower": not so, and it lies on
             one side of 1; "undecided": neither, and always with too few rounds.
-        beyond_margin: it lies beyond the margin altogether, so that the difference matters for certain.
         chance: how probable rounds so unevenly split are if nothing differs, all looks counted.
     """
 
@@ -58,7 +57,6 @@ class Comparison(Struct, frozen=True, kw_only=True):
     sure_low: float | None
     sure_high: float | None
     outcome: Outcome
-    beyond_margin: bool
     chance: float
 
 
@@ -145,7 +143,6 @@ def compare(
         sure_low=sure and sure[0],
         sure_high=sure and sure[1],
         outcome=verdict(sure, margin),
-        beyond_margin=sure is not None and (sure[0] > 1 + margin or sure[1] < 1 / (1 + margin)),
         chance=looks.chance(len(logs), int(exceptions)),
     )
 
@@ -177,7 +174,6 @@ def correct_for_many(comparisons: Sequence[Comparison], level: float = TABLE_LEV
             found,
             chance=largest,
             outcome="undecided" if lost else found.outcome,
-            beyond_margin=found.beyond_margin and not lost,
         )
     return judged
 

@@ -86,7 +86,9 @@ class Run:
     def start(self) -> Backend:
         """Import, build and load, each a phase of its own."""
         module, _, name = self._adapter.partition(":")
-        imported, adapter = measure.measure("import", lambda: importlib.import_module(module), _nothing, self._clock)
+        imported, adapter = measure.measure(
+            "import", lambda: importlib.import_module(module), measure.no_wait, self._clock
+        )
         weights = initial_weights(self._job.workload, self._job.seed)
 
         def build() -> Backend:
@@ -95,7 +97,7 @@ class Run:
                 made.set_weights(weights)
             return made
 
-        built, backend = measure.measure("build", build, _nothing, self._clock)
+        built, backend = measure.measure("build", build, measure.no_wait, self._clock)
         self.backend = backend
         loaded, _ = measure.measure("load", lambda: backend.load(self._images, self._labels), backend.sync, self._clock)
         startup = Startup(
@@ -247,10 +249,6 @@ def _checksum(weights: Weights) -> str:
         digest.update(name.encode())
         digest.update(value.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _nothing() -> None:
-    """There is no device yet to wait for."""
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report import words
 from bench.report.document import Block, Heading, Items, Table, Text
 from bench.report.frame import CONTESTANT, steady
-from bench.report.tables import label
+from bench.report.tables import labelled
 
 _COLUMNS = (
     *("workload", "backend", "energy per epoch, median", "epochs counted", "mean power", "images per joule"),
@@ -45,7 +45,7 @@ def energy_blocks(frame: pd.DataFrame) -> list[Block]:
     Args:
         frame: see `frame.epochs_frame`; the rows of one of `tables.groups`.
     """
-    frame = frame if "label" in frame else frame.assign(label=label(frame))
+    frame = labelled(frame)
     ran = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     if ran.empty:
         return []

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bench.report import words
 from bench.report.document import Block, Heading, Table, Text
 from bench.report.frame import CELL
-from bench.report.tables import label
+from bench.report.tables import labelled
 from bench.statistics import LEVEL, MARGIN, Verdict, binomial_error, correct_for_many, equivalence, interval
 
 _ACCURACY_INTERVAL = f"{1 - LEVEL:.0%}".replace("%", " %")
@@ -70,7 +70,7 @@ def _last_epochs(frame: pd.DataFrame) -> pd.DataFrame:
     if "mode" in frame:
         wanted &= frame["mode"] == "matched"
     rows = frame[wanted]
-    return rows if "label" in rows else rows.assign(label=label(rows))
+    return labelled(rows)
 
 
 def _lines(cell: pd.DataFrame, margin: float) -> list[_Line]:

@@ -11,6 +11,7 @@ from backends.gaps import GAPS
 from backends.registry import BACKENDS
 from backends.stands import terms_of
 from backends.terms import TERMS
+from bench.conformance import CHECKS
 from bench.proof import Proof, deviation_of, one_of_each, proof_of, say
 from bench.record import Record, meaning
 from bench.report import words
@@ -35,7 +36,6 @@ _CONTRACT = (
     "What each framework does unless told, what the workload or its language says, and what the adapter does about it."
     " The tests ask the installed frameworks for these defaults."
 )
-_CHECKS = ("prediction", "steps", "epoch", "long", "calls", "order", "extremes", "repeat", "purity", "sync", "dropout")
 
 
 class _Contestant(NamedTuple):
@@ -76,12 +76,12 @@ def fairness_blocks(records: Sequence[Record], proofs: Sequence[Proof], wrong: W
         Text(_PROOF),
     ]
     found = [
-        (names[who], *(words.tolerances(deviation_of(proof, check)) for check in _CHECKS))
+        (names[who], *(words.tolerances(deviation_of(proof, check)) for check in CHECKS))
         for who, proof in applied.items()
         if proof is not None
     ]
     if found:
-        blocks.append(Table(("largest deviation", *_CHECKS), tuple(found)))
+        blocks.append(Table(("largest deviation", *CHECKS), tuple(found)))
     known = list(dict.fromkeys(who.backend for who in applied if who.backend in BACKENDS))
     return [
         *blocks,

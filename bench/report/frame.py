@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from bench import disturbance
 from bench.agreement import agreement
-from bench.record import Epoch, Record, contestant, disturbed, meaning
+from bench.machine import gpu_of
+from bench.record import Epoch, Record, contestant, meaning
 from bench.report.agreement import DISAGREES
 from bench.report.disturbed import counted
 from bench.report.startup import warm_ups
@@ -40,7 +42,7 @@ _JOB = {
     "job_wall_seconds": "wall_seconds",
     "device_peak_bytes": "device_peak_bytes",
     "device_peak_by": "device_peak_by",
-    "load_average": "load_after.load_average",
+    "load_average": "load_average",
 }
 _EPOCH = {
     "epoch": "number",
@@ -65,7 +67,6 @@ _NUMBERS = [
     *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
     *(f"train_{what}" for what in _ENERGY),
 ]
-_OLDER = "the records are older than the reading of energy"
 CONTESTANT = [*CELL, "backend"]
 # Of these a run has few; kept once and numbered, they are grouped, chosen and written at a fraction of the cost.
 _NAMES = ["dataset", "data_checksum", "machine", "device", "device_name", "workload", "spec", "backend", "mode", "loss"]
@@ -162,11 +163,11 @@ def _job(record: Record, disagreement: str | None) -> tuple[Any, ...]:
         *_of_job(record),
         None if disagreement is None else not disagreement,
         disagreement or "",
-        disturbed(record),
+        disturbance.say(record.disturbance),
         memory.allocator_peak_bytes if memory else None,
         memory.began_anew if memory else None,
         record.inputs.wall_seconds if record.inputs else None,
-        startup.energy.name if startup and startup.energy else "",
+        startup.energy.name if startup else "",
         settings.get("compiled"),
         settings.get("optimizer"),
         *phases.get("import", _NO_PHASE),
@@ -177,8 +178,7 @@ def _job(record: Record, disagreement: str | None) -> tuple[Any, ...]:
 
 def _no_energy(record: Record, epoch: Epoch) -> str:
     """Why an epoch's energy is not known; "" if it is."""
-    counter = record.startup.energy if record.startup else None
-    return epoch.training.no_energy or (counter.reason if counter else _OLDER)
+    return epoch.training.no_energy or (record.startup.energy.reason if record.startup else "")
 
 
 def _spec(workload: Workload) -> str:
@@ -187,8 +187,8 @@ def _spec(workload: Workload) -> str:
 
 
 def _device_name(record: Record) -> str:
-    gpu = next((g.name for g in record.machine.gpus if record.job.device == f"cuda:{g.index}"), None)
-    return gpu or record.machine.cpu
+    gpu = gpu_of(record.machine, record.job.device)
+    return gpu.name if gpu else record.machine.cpu
 
 
 def _course_accuracy(record: Record) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.record import native_name
 from bench.report import words
 from bench.report.document import Block, Heading, Table, Text
 from bench.report.frame import CELL
@@ -34,7 +35,7 @@ def native_blocks(summary: pd.DataFrame) -> list[Block]:
     for _, cell in ok.groupby(CELL, sort=False):
         by_name = {row["backend"]: row for row in rows_of(cell)}
         for name, matched in by_name.items():
-            native = by_name.get(f"{name}, native")
+            native = by_name.get(native_name(name))
             if native is None:
                 continue
             inputs, epoch = native["inputs_seconds"], native["epoch_seconds"]

@@ -9,23 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.conformance import CHECKS
 from bench.proof import Proof, deviation_of, say
+from bench.record import contestant
 from bench.report import words
 
-# The checks in the order of a reader's questions, as columns of a terminal have room for them.
-_COLUMNS = {
-    "prediction": "logits",
-    "steps": "steps",
-    "epoch": "epoch",
-    "long": "long",
-    "calls": "calls",
-    "order": "order",
-    "extremes": "large",
-    "repeat": "seed",
-    "purity": "pure",
-    "sync": "sync",
-    "dropout": "drop",
-}
+# Shorter names of checks, as a terminal has room for them; the others are short enough.
+_SHORT = {"prediction": "logits", "extremes": "large", "repeat": "seed", "purity": "pure", "dropout": "drop"}
 
 
 def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
@@ -37,7 +27,9 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
     console.print("Largest deviation from the float64 reference, in units of its tolerance; above 1 is a failure.")
     for made in proofs:
         if made.verdict != "proven":
-            console.print(f"{_name(made)} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{contestant(made)} {made.device}: {say(made)}", markup=False, highlight=False, soft_wrap=True
+            )
     equal = sum(made.verdict == "proven" for made in proofs)
     what = "proven equal" if all(made.mode == "matched" for made in proofs) else "passed every check that applies"
     verdict = f"{equal} of {len(proofs)} {what} on {proofs[0].machine.name}"
@@ -47,15 +39,11 @@ def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
 def _table(proofs: Sequence[Proof], title: str | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, title=title, title_justify="left")
     table.add_column("backend", no_wrap=True)
-    checks = [check for check in _COLUMNS if any(deviation_of(made, check) is not None for made in proofs)]
+    checks = [check for check in CHECKS if any(deviation_of(made, check) is not None for made in proofs)]
     for check in checks:
-        table.add_column(_COLUMNS[check], justify="right", no_wrap=True)
+        table.add_column(_SHORT.get(check, check), justify="right", no_wrap=True)
     for made in proofs:
         style = "" if made.verdict == "proven" else "bold red"
         cells = (words.tolerances(deviation_of(made, check)) for check in checks)
         table.add_row(escape(made.backend), *cells, style=style)
     return table
-
-
-def _name(made: Proof) -> str:
-    return made.backend if made.mode == "matched" else f"{made.backend}, {made.mode}"

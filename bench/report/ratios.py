@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report import words
 from bench.report.document import Block, Heading, Table, Text
 from bench.report.frame import CELL, steady_of_each
-from bench.report.tables import label
+from bench.report.tables import labelled
 from bench.stopping import EVERY_ROUND
 from bench.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL, Comparison, compare, correct_for_many
 
@@ -34,8 +34,7 @@ def pairs_of(frame: pd.DataFrame) -> list[Pair]:
         frame: see `frame.epochs_frame`; the rows of one of `tables.groups`.
     """
     ok = frame[(frame["status"] == "ok") & (frame["mode"] == "matched")]
-    ok = ok if "label" in ok else ok.assign(label=label(ok))
-    pairs = [pair for _, cell in ok.groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
+    pairs = [pair for _, cell in labelled(ok).groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
     judged = correct_for_many([pair.found for pair in pairs])
     return [pair._replace(found=found) for pair, found in zip(pairs, judged, strict=True)]
 

@@ -41,50 +41,81 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
     ok = group[group["status"] == "ok"]
     jobs = group[["key", "status", "reason", "agrees", "disagreement"]].drop_duplicates("key")
-    judged, worst = jobs["agrees"].dropna(), jobs.iloc[(jobs["disagreement"] != "").to_numpy().argmax()]
-    counts = {
+    worst = jobs.iloc[(jobs["disagreement"] != "").to_numpy().argmax()]
+    return {
+        **_counts(group, ok, jobs),
+        **_to_target(ok, len(jobs)),
+        "status": worst["status"] if ok.empty else "ok",
+        "reason": worst["reason"] if ok.empty else "",
+        **_last_epoch(ok),
+        **_speed(steady(ok)),
+        **_start(ok),
+        **_memory(ok),
+    }
+
+
+def _counts(group: pd.DataFrame, ok: pd.DataFrame, jobs: pd.DataFrame) -> dict[str, Any]:
+    """How many jobs, seeds and rounds, whether they agree, and what is the same in all of them.
+
+    Args:
+        group: the contestant's rows.
+        ok: those of its jobs that ended ok.
+        jobs: a row per job.
+    """
+    judged, first = jobs["agrees"].dropna(), group.iloc[0]
+    return {
         "jobs": len(jobs),
         "ok_jobs": int((jobs["status"] == "ok").sum()),
         "agrees": bool(judged.all()) if len(judged) else None,
         "disagreement": "; ".join(dict.fromkeys(why for why in jobs["disagreement"] if why)),
         "seeds": ok["seed"].nunique(),
         "rounds": ok["round"].nunique(),
-        "device_name": group["device_name"].iloc[0],
-        "course_accuracy": group["course_accuracy"].iloc[0],
-        "target_accuracy": group["target_accuracy"].iloc[0],
-        "test_examples": group["test_examples"].iloc[0],
-        "train_examples": group["train_examples"].iloc[0],
+        "device_name": first["device_name"],
+        "course_accuracy": first["course_accuracy"],
+        "target_accuracy": first["target_accuracy"],
+        "test_examples": first["test_examples"],
+        "train_examples": first["train_examples"],
         "load_average": group["load_average"].max(),
-        "mode": group["mode"].iloc[0],
+        "mode": first["mode"],
         "inputs_seconds": group["inputs_wall_seconds"].median(),
         "compiled": None if ok.empty else ok["compiled"].iloc[0],
         "optimizer": None if ok.empty else ok["optimizer"].iloc[0],
     }
+
+
+def _last_epoch(ok: pd.DataFrame) -> dict[str, Any]:
+    """Accuracies (0..1) and loss after the last epoch of every job."""
     last = ok.loc[ok["epoch"] == ok["epochs"], ["test_accuracy", "test_loss", "train_accuracy"]]
-    epochs = steady(ok)
-    seconds = epochs["train_wall_seconds"].median()
-    predict_seconds = epochs["predict_wall_seconds"].median()
-    own = own_time(epochs.groupby("key")["train_wall_seconds"].median().to_numpy())
-    first = ok.loc[ok["epoch"] == 1, [*PHASES, "train_wall_seconds"]]
     return {
-        **counts,
-        **_to_target(ok, len(jobs)),
-        "status": worst["status"] if ok.empty else "ok",
-        "reason": worst["reason"] if ok.empty else "",
         "test_accuracy": last["test_accuracy"].mean(),
         "test_accuracy_low": last["test_accuracy"].min(),
         "test_accuracy_high": last["test_accuracy"].max(),
         "test_loss": last["test_loss"].mean(),
         "train_accuracy": last["train_accuracy"].mean(),
-        "epoch_seconds": seconds,
+    }
+
+
+def _speed(epochs: pd.DataFrame) -> dict[str, Any]:
+    """Seconds per epoch and images per second, of the epochs that count."""
+    seconds = epochs["train_wall_seconds"]
+    own = own_time(epochs.groupby("key")["train_wall_seconds"].median().to_numpy())
+    return {
+        "epoch_seconds": seconds.median(),
         "epoch_seconds_sure_low": nan if own.low is None else own.low,
         "epoch_seconds_sure_high": nan if own.high is None else own.high,
-        "epoch_seconds_low": epochs["train_wall_seconds"].min(),
-        "epoch_seconds_high": epochs["train_wall_seconds"].max(),
+        "epoch_seconds_low": seconds.min(),
+        "epoch_seconds_high": seconds.max(),
         "epoch_cpu_seconds": epochs["train_cpu_seconds"].median(),
         "steady_epochs": len(epochs),
-        "train_examples_per_second": counts["train_examples"] / seconds,
-        "predict_examples_per_second": counts["test_examples"] / predict_seconds,
+        "train_examples_per_second": epochs["train_examples"].median() / seconds.median(),
+        "predict_examples_per_second": epochs["test_examples"].median() / epochs["predict_wall_seconds"].median(),
+    }
+
+
+def _start(ok: pd.DataFrame) -> dict[str, Any]:
+    """Seconds before the first epoch, of the first epoch, and of the warm-up: medians over jobs."""
+    first = ok.loc[ok["epoch"] == 1, [*PHASES, "train_wall_seconds"]]
+    return {
         "startup_seconds": first[PHASES].sum(axis=1).median(),
         "import_seconds": first["import_wall_seconds"].median(),
         "build_seconds": first["build_wall_seconds"].median(),
@@ -92,6 +123,12 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "first_epoch_seconds": first["train_wall_seconds"].median(),
         "warm_up_epochs": ok["warm_up_epochs"].max(),
         "warm_up_seconds": warm_up_seconds(ok).median(),
+    }
+
+
+def _memory(ok: pd.DataFrame) -> dict[str, Any]:
+    """The highest peaks of all jobs, in bytes, and what those of the device are of."""
+    return {
         "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),

@@ -212,6 +212,11 @@ def _ended_badly(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column `label`: see `label`; as it is where it has one already."""
+    return frame if "label" in frame else frame.assign(label=label(frame))
+
+
 def label(summary: pd.DataFrame) -> pd.Series:
     """A row's workload by name, and what tells it apart where one name was run in several ways."""
     names = summary["workload"].astype(str)

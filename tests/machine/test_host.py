@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.machine import load, this_machine
+from bench.machine import load_average, this_machine
 
 
 def test_the_machine_is_described():
@@ -13,7 +13,7 @@ def test_the_machine_is_described():
     assert machine.cpu
     assert 1 <= machine.allowed_cpus <= machine.logical_cpus
     assert machine.memory_bytes > 1e8
-    assert load().load_average is None or load().load_average >= 0
+    assert load_average() is None or load_average() >= 0
 
 
 @pytest.mark.gpu

@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 
 from backends.contract import Job
-from bench.machine import Load, Machine
+from bench.disturbance import Disturbance
+from bench.energy import Counter
+from bench.machine import Machine
 from bench.measure import Phase
 from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
 from specs.loading import find_workload
@@ -41,6 +43,7 @@ _MACHINE = Machine(
     memory_bytes=270_000_000_000,
     gpus=(),
 )
+_UNDISTURBED = Disturbance(other_cpu=0.01, steal=0.0, frequency=0.98, gpu_processes=None, gpu_throttled=None)
 _VERSIONS = {"python": "3.11.7", "numpy": "2.4.6", "msgspec": "0.22.0"}
 
 
@@ -81,7 +84,6 @@ def write_records(folder: Path, count: int) -> None:
 def _record(number: int, job: Job, random: np.random.Generator) -> Record:
     failed = bool(random.random() < FAILED)
     scale = (1 + WORKLOADS.index(job.workload.name)) * BACKENDS[job.backend]
-    load = Load(load_average=float(random.uniform(7.0, 8.5)), steal_seconds=0.0)
     return Record(
         format=FORMAT,
         key=f"{job.workload.name}.{job.backend}.cpu.s{job.seed}.r{job.round}.{number:012x}",
@@ -92,11 +94,12 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
         data=DataUsed(name="mnist", checksum="d478ed1a33204036" * 4, train_examples=60_000, test_examples=10_000),
         machine=_MACHINE,
         versions={**_VERSIONS, job.backend.partition("-")[0]: "1.0"},
+        adapter_checksum="5f2b" * 4,
         started=_time(number),
         wall_seconds=10.0 * scale,
         cpu_seconds=70.0 * scale,
-        load_before=load,
-        load_after=load,
+        load_average=float(random.uniform(7.0, 8.5)),
+        disturbance=_UNDISTURBED,
         startup=Startup(
             phases=tuple(
                 _phase(name, seconds, random) for name, seconds in (("import", 2), ("build", 1), ("load", 0.1))
@@ -104,11 +107,14 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
             weights_checksum=f"w{job.seed:015d}",
             settings={"threads": 8, "float32_matmul_precision": "highest", "compiled": job.compiled, "device": "cpu"},
             train_evaluated=10_000,
+            energy=Counter(reason="made up"),
+            host_energy=None,
         ),
         epochs=() if failed else tuple(_epoch(e, job.seed, scale, random) for e in range(1, EPOCHS + 1)),
+        inputs=None,
         device_memory=None,
         device_peak_bytes=None,
-        adapter_checksum="5f2b" * 4,
+        device_peak_by=None,
     )
 
 

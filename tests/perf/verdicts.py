@@ -134,7 +134,7 @@ def task(name, number, turn):
         job=make_job(epochs=EPOCHS, batch_size=100, round=turn),
         data=images(),
         key=f"{name}.{number}.{turn}",
-        entry=Entry(title=name, adapter=adapter, environment="bench", granularity="epoch", needs=()),
+        entry=Entry(title=name, adapter=adapter, environment="bench", needs=()),
         python=sys.executable,
         versions={},
         adapter=adapter,

@@ -101,7 +101,7 @@ def test_where_all_are_too_short_it_says_how_short_and_what_the_counter_needs():
 def test_without_a_counter_one_line_says_why():
     record = measured(make_record(), (None,) * 4, counter=Counter(reason="no RAPL under `/sys`"), why="")
     assert told(record) == ["No counter could be read: no RAPL under `/sys`."]
-    assert told(make_record()) == ["No counter could be read: the records are older than the reading of energy."]
+    assert told(make_record()) == ["No counter could be read: nobody asked."]
     assert energy_blocks(epochs_frame([make_record(status="failed")])) == []
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.machine import Load
 from bench.report.frame import epochs_frame, newest
 from bench.report.native import native_blocks
 from bench.report.ratios import pairs_of
 from bench.report.summary import summarise
 from bench.report.tables import label, notes
 from specs.loading import find_workload
-from tests.support.records import make_record, native, summary
+from tests.support.records import UNSEEN, make_record, native, summary
 from tests.support.rounds import longer, records
 
 
@@ -79,9 +78,9 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     frame = epochs_frame([make_record()])
     assert any("not a verdict" in line for line in notes(summarise(frame), frame))
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
-    busy = replace(make_record(), load_after=Load(load_average=5.0, steal_seconds=None))  # before it was looked at
+    busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
     frame = epochs_frame([busy])
-    assert "softmax cpu: the only round was disturbed (as: a load of 5.0 on 1 CPU)." in notes(summarise(frame), frame)
+    assert "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)." in notes(summarise(frame), frame)
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():

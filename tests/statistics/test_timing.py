@@ -56,8 +56,7 @@ def test_twelve_rounds_by_hand():
     assert (found.low, found.high) == pytest.approx((1.03, 1.10))  # 2 * (1 + 12 + 66) / 4096 = 0.039
     assert (found.sure_low, found.sure_high) == pytest.approx((1.02, 1.11))  # 2 * (1 + 12) / 4096 = 0.0063
     assert found.chance == pytest.approx(2 / 4096)
-    assert (found.outcome, found.beyond_margin) == ("slower", False)
-    assert compare(ours, theirs, looks=ONCE, margin=0.01).beyond_margin
+    assert found.outcome == "slower"
     mirrored = compare(theirs, ours, looks=ONCE)
     assert (mirrored.outcome, mirrored.low) == ("faster", pytest.approx(1 / 1.10))
 
@@ -85,7 +84,6 @@ def test_one_round_never_decides_nor_does_none(ratio):
             sure_low=None,
             sure_high=None,
             outcome="undecided",
-            beyond_margin=False,
             chance=1.0,
         )
         assert precision(found.sure_low, found.sure_high) == inf
@@ -142,12 +140,11 @@ def test_precision_is_how_far_the_ratio_may_be_off_to_either_side():
 def test_holms_correction_by_hand_takes_only_faster_and_slower_back():
     def made(chance, outcome="slower"):
         numbers = {"low": 1.0, "high": 1.1, "sure_low": 1.0, "sure_high": 1.1}
-        return Comparison(rounds=9, ratio=1.05, outcome=outcome, beyond_margin=True, chance=chance, **numbers)
+        return Comparison(rounds=9, ratio=1.05, outcome=outcome, chance=chance, **numbers)
 
     found = correct_for_many([made(0.008), made(0.9, "same"), made(0.02), made(0.5, "undecided"), made(0.03)])
     assert [one.chance for one in found] == pytest.approx([0.04, 1.0, 0.08, 1.0, 0.09])
     assert [one.outcome for one in found] == ["slower", "same", "undecided", "undecided", "undecided"]
-    assert [one.beyond_margin for one in found] == [True, True, False, True, False]
     assert correct_for_many([]) == []
 
 

@@ -9,7 +9,9 @@ from bench import limits, proof
 from bench.conformance import Finding
 from bench.limiting import Reached
 from bench.limits import EngineLimits
-from bench.machine import Load, this_machine
+from bench.disturbance import Disturbance
+from bench.energy import Counter
+from bench.machine import this_machine
 from bench.measure import Phase
 from bench.proof import Proof, checks_checksum
 from bench.proving import Proven
@@ -17,6 +19,8 @@ from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
 from bench.report.frame import epochs_frame
 from bench.report.summary import summarise
 from tests.support.jobs import make_job
+
+UNSEEN = Disturbance(other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None)
 
 
 def series(times, **changes):
@@ -63,50 +67,56 @@ def piece(deviation, check="steps"):
 
 def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
     """A record of four epochs; the first is slow, the best is not the last."""
-    made = make_job(**{"epochs": len(times), **job})
-
-    def phase(name, value):
-        return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
-
-    epochs = tuple(
-        Epoch(
-            number=number,
-            training=phase("train", time),
-            prediction=phase("predict", 0.5),
-            running_loss=1.0,
-            test_loss=1.0,
-            test_accuracy=accuracy,
-            train_loss=1.0,
-            train_accuracy=accuracy,
-            order_checksum="o",
-        )
-        for number, (time, accuracy) in enumerate(zip(times, accuracies, strict=True), start=1)
-    )
-    quiet = Load(load_average=0.5, steal_seconds=None)
+    epochs = enumerate(zip(times, accuracies, strict=True), start=1)
     return Record(
         format=FORMAT,
         key=key,
         status=status,
         reason="" if status == "ok" else "why",
         details="",
-        job=made,
+        job=make_job(**{"epochs": len(times), **job}),
         data=DataUsed(name=data, checksum=data, train_examples=1000, test_examples=100),
         machine=replace(this_machine(), name="m"),
         versions={},
+        adapter_checksum="",
         started="2026-01-01T00:00:00Z",
         wall_seconds=1.0,
         cpu_seconds=1.0,
-        load_before=quiet,
-        load_after=quiet,
+        load_average=0.5,
+        disturbance=UNSEEN,
         startup=Startup(
-            phases=(phase("import", 1.0), phase("build", 2.0), phase("load", 3.0)),
+            phases=(make_phase("import", 1.0), make_phase("build", 2.0), make_phase("load", 3.0)),
             weights_checksum="w",
             settings={},
             train_evaluated=10,
+            energy=Counter(reason="nobody asked"),
+            host_energy=None,
         ),
-        epochs=epochs if status == "ok" else (),
+        epochs=tuple(make_epoch(number, *figures) for number, figures in epochs) if status == "ok" else (),
+        inputs=None,
         device_memory=None,
         device_peak_bytes=None,
+        device_peak_by=None,
+    )
+
+
+def make_phase(name, value):
+    """A phase of so many seconds."""
+    return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
+
+
+def make_epoch(number, seconds, accuracy):
+    """An epoch that was trained for so long, with the same accuracy on both sets."""
+    return Epoch(
+        number=number,
+        training=make_phase("train", seconds),
+        prediction=make_phase("predict", 0.5),
+        running_loss=1.0,
+        test_loss=1.0,
+        test_accuracy=accuracy,
+        train_loss=1.0,
+        train_accuracy=accuracy,
+        order_checksum="o",
     )
 
 

@@ -32,7 +32,7 @@ class Watcher:
 
 
 def make_task(adapter, data, **job):
-    entry = Entry(title="a test", adapter=adapter, environment="bench", granularity="epoch", needs=())
+    entry = Entry(title="a test", adapter=adapter, environment="bench", needs=())
     made = make_job(**{"epochs": 3, "batch_size": 500, **job})
     name = adapter.partition(":")[2]
     return DataTask(
