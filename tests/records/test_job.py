@@ -8,10 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from bench.files import RunError
-from bench.record import End, Line, disturbed, line_of, read_lines, read_record, write_record
+from bench.record import End, Line, line_of, read_lines, read_record, write_record
 from bench.runs import claim_run, read_run
 from tests.support.records import make_record, native
-from tests.support.rounds import LOUD, QUIET
 from tests.support.tasks import run_one
 
 END = End(status="ok", reason="", traceback="", cpu_seconds=1.0, device_memory=None)
@@ -83,12 +82,3 @@ def test_a_native_record_survives_the_disk(tmp_path):
     record = native(make_record())
     write_record(tmp_path / "jobs", record)
     assert read_run(tmp_path) == ([record], [])
-
-
-def test_of_records_before_it_was_looked_at_the_load_average_tells():
-    old = make_record()
-    assert disturbed(old) == ""
-    busy = replace(old, load_after=replace(old.load_after, load_average=5.0))
-    assert disturbed(busy) == "a load of 5.0 on 1 CPU"
-    assert disturbed(replace(busy, disturbance=QUIET)) == ""
-    assert disturbed(replace(old, disturbance=LOUD)) == "other processes used 50 % of its CPUs"
