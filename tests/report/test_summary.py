@@ -80,7 +80,9 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
     busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
     frame = epochs_frame([busy])
-    assert "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)." in notes(summarise(frame), frame)
+    assert "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)." in notes(
+        summarise(frame), frame
+    )
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():

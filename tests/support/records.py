@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory
 from bench import limits, proof
 from bench.conformance import Finding
-from bench.limiting import Reached
-from bench.limits import EngineLimits
 from bench.disturbance import Disturbance
 from bench.energy import Counter
+from bench.limiting import Reached
+from bench.limits import EngineLimits
 from bench.machine import this_machine
 from bench.measure import Phase
 from bench.proof import Proof, checks_checksum
