@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# One thread for NumPy's products here: on matrices as small as those of tests, OpenBLAS's threads mostly wait for each
+# other. It reads this once; processes that tests start see what they always see.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy as np  # noqa: F401
+
+del os.environ["OPENBLAS_NUM_THREADS"]
+
+import msgspec
 import pytest
 
+from bench import progress
 from bench.cli import main
 from bench.data import DataSet, materialise
 from bench.environments import Environments
+from bench.files import write_atomically
+from bench.limits import FOLDER, EngineLimits, measure_limits
 from bench.sources import Places
 from specs.loading import find_workload
 from tests.support.jobs import FRAMEWORKS
@@ -39,12 +50,29 @@ def environments() -> Environments:
     return found
 
 
+@pytest.fixture(scope="session")
+def measured() -> dict[str, bytes]:
+    """Limits that runs of this session have measured, by key."""
+    return {}
+
+
 @pytest.fixture
-def bench(tmp_path, monkeypatch, capsys):
-    """The command, in an empty folder: returns its exit code, standard output and standard error."""
+def whole() -> None:
+    """For a test of what `bench` below makes cheap: its runs measure their own limits and draw their own plots."""
+
+
+@pytest.fixture
+def bench(request, tmp_path, monkeypatch, capsys, measured):
+    """The command, in an empty folder: returns its exit code, standard output and standard error.
+
+    An engine's limits are measured by the session's first run and taken by the others, and plots are files with nothing
+    drawn in them, as both take longer than all else that a small run does; not so in tests that ask for `whole`.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMEWORK_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FRAMEWORK_BENCH_DATA", raising=False)
+    if "whole" not in request.fixturenames:
+        make_cheap(monkeypatch, measured)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -63,3 +91,20 @@ def full_mnist() -> Path:
     if not folder:
         pytest.skip("needs MNIST's own files: name their folder with FRAMEWORK_BENCH_DATA")
     return Path(folder)
+
+
+def make_cheap(monkeypatch, measured: dict[str, bytes]) -> None:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    def measure_once(task, folder, machine):
+        path = folder / FOLDER / f"{task.key}.json"
+        if task.key not in measured:
+            measure_limits(task, folder, machine)
+            measured[task.key] = path.read_bytes()
+        write_atomically(path, measured[task.key])
+        return msgspec.json.decode(measured[task.key], type=EngineLimits)
+
+    monkeypatch.setattr(progress, "measure_limits", measure_once)
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"<svg/>"))

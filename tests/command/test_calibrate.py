@@ -35,7 +35,7 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
         (["run", "softmax", "--budget", "30"], "expected a time, as 90s, 30m or 2h"),
         (["run", "softmax", "--rounds", "3", "--until-precise", "2%"], "not allowed with argument"),
         (["run", "softmax", "--backend", "reference", "--until-precise", "2%"], "reference is alone"),
-        (["calibrate", "--workload", "nothing"], "nothing"),
+        (["calibrate", "--workload", "nothing", "--backend", "reference"], "named 'nothing'"),
         (["calibrate", "--rounds", "0"], "expected a whole number"),
     ],
 )
@@ -45,6 +45,7 @@ def test_bad_input_is_told_with_what_would_be_right(arguments, expected, bench):
     assert expected in errors
 
 
+@pytest.mark.framework
 def test_until_precise_says_what_ended_it(bench):
     code, out, _ = bench(
         *("run", "softmax", "--dataset", "mnist-5k", "--epochs", "2", "--threads", "1"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import QUICK
 
 
@@ -32,6 +34,7 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert (tmp_path / "page.md").read_text() == "no marks"
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_report_is_a_pure_function_of_its_records(bench):
     bench("run", *QUICK, "--run", "mine")
     files = ["report.html", "report.md", "epochs.csv", "summary.csv", "plots/curves.svg", "plots/epoch-time.svg"]

@@ -120,6 +120,7 @@ def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
     assert "images of at most 2,327,272 bytes" in errors
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
     code, output, errors = bench("run", *QUICK, "--run", "mine")
     assert code == 0, errors
@@ -231,6 +232,7 @@ def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(be
     assert "DISAGREES" in errors  # the job's own line, though the other was run by another command
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     command = ("run", "softmax", "--backend", "reference", "--dataset", "mnist-5k", "--threads", "1", "--epochs")
     code, _, errors = bench(*command, "1")
@@ -246,6 +248,7 @@ def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_backends_stay_next_to_each_other(bench):
     code, output, errors = bench(
         *("run", "mlp-relu", "--backend", "reference", "--dataset", "mnist-5k", "--epochs", "1", "--device", "cpu"),

@@ -106,6 +106,7 @@ def test_one_site_is_nothing_to_compare(tmp_path):
         Comparison([run, run])
 
 
+@pytest.mark.usefixtures("whole")
 def test_the_command_prints_and_writes_a_page(bench, tmp_path):
     write(tmp_path / "x", make_record("a"))
     write(tmp_path / "y", make_record("a"))
