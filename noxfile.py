@@ -26,7 +26,9 @@ def bench(session: nox.Session) -> None:
     """Run a suite and write its report: nox -s bench -- smoke --seeds 0,1 (default: quick)."""
     install(session)
     install_frameworks(session)
-    if not session.posargs:  # the suite `quick` takes MNIST; without it the run says so and uses its stand-in
+    if (
+        not session.posargs
+    ):  # the suite `quick` takes MNIST; without it the run says so and uses its stand-in
         session.run_install("bench", "data", "fetch", success_codes=[0, 1])
     session.run("bench", "run", *session.posargs)
 
@@ -38,8 +40,12 @@ def check(session: nox.Session) -> None:
     install_frameworks(session)
     backends = ["--backend", ",".join(session.posargs)] if session.posargs else []
     session.run_install("bench", "data", "fetch", success_codes=[0, 1])
-    session.run("bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1])  # 1: the gate names it
-    session.run("bench", "check", "results/check", "--against", "results/baselines/quick", *backends)
+    session.run(
+        "bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1]
+    )  # 1: the gate names it
+    session.run(
+        "bench", "check", "results/check", "--against", "results/baselines/quick", *backends
+    )
 
 
 @nox.session
@@ -71,10 +77,21 @@ def perf(session: nox.Session) -> None:
     install(session, "test")
     install_frameworks(session)
     session.run(
-        *("pytest", "tests/perf", "--benchmark-enable", "--benchmark-only", "--benchmark-storage=results/speed"),
+        *(
+            "pytest",
+            "tests/perf",
+            "--benchmark-enable",
+            "--benchmark-only",
+            "--benchmark-storage=results/speed",
+        ),
         *("--benchmark-save=speed", "--benchmark-columns=min,median,max,rounds"),
         *session.posargs,
     )
     session.run(
-        "python", "-m", "pytest_benchmark", "--storage=results/speed", "compare", "--columns=min,median,max,rounds"
+        "python",
+        "-m",
+        "pytest_benchmark",
+        "--storage=results/speed",
+        "compare",
+        "--columns=min,median,max,rounds",
     )

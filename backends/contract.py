@@ -1,7 +1,7 @@
 """The whole interface between a framework and the bench: a `Job` says what to do, a `Backend` does it.
 
-An adapter never grades, times, prints, logs or opens a file, and seeds nothing but its own dropout, from the job's
-seed: it translates, trains and predicts.
+An adapter never grades, times, prints, logs or opens a file, and seeds nothing but its own dropout,
+from the job's seed: it translates, trains and predicts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Order = npt.NDArray[np.int64]  # (n,)
 Weights = Mapping[str, npt.NDArray[np.float32]]
 Masks = Sequence[npt.NDArray[np.bool_]]
 
-# Examples per call when predicting: one number for all, large enough that the call itself costs nothing, small enough
-# that the activations of a convolution (1,000 x 26 x 26 x 32 floats, 87 MB) fit any device.
+# Examples per call when predicting: one number for all, large enough that the call itself costs
+# nothing, small enough that the activations of a convolution (1,000 x 26 x 26 x 32 floats, 87 MB)
+# fit any device.
 PREDICTION_BATCH = 1000
 
 
@@ -34,10 +35,12 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     """Everything that decides a measurement, and therefore the record's key.
 
     Attributes:
-        dataset: the data set really used; the recipe's, unless the user chose or the recipe's could not be had.
-        mode: matched, all alike; native, as the framework's own tutorial trains (see `NativeBackend`).
-        device: "cpu"; "cuda:INDEX" counting all NVIDIA GPUs of the machine, of which the worker sees only that one; or,
-            untested, Apple's "mps" or Intel's "xpu:INDEX".
+        dataset: the data set really used; the recipe's, unless the user chose or the recipe's could
+            not be had.
+        mode: matched, all alike; native, as the framework's own tutorial trains (see
+            `NativeBackend`).
+        device: "cpu"; "cuda:INDEX" counting all NVIDIA GPUs of the machine, of which the worker
+            sees only that one; or, untested, Apple's "mps" or Intel's "xpu:INDEX".
         threads: CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's, unless the user chose.
@@ -63,9 +66,10 @@ class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
     """What the framework's own allocator says of the device's memory.
 
     Attributes:
-        began_anew: whether the peak is that since it was last asked for: in a record, of an epoch's training alone, the
-            largest. Else since the process began: in a record, until the first epoch's training ended (in records
-            before format 4, until the job ended), as the framework's peak cannot be reset.
+        began_anew: whether the peak is that since it was last asked for: in a record, of an epoch's
+            training alone, the largest. Else since the process began: in a record, until the first
+            epoch's training ended (in records before format 4, until the job ended), as the
+            framework's peak cannot be reset.
     """
 
     allocator_peak_bytes: int
@@ -96,7 +100,8 @@ class Backend(Protocol):
 
         Args:
             order: (n,) indices into the loaded examples.
-            masks: for the proof only, what dropout keeps: one boolean array (n, *layer shape) per dropout layer.
+            masks: for the proof only, what dropout keeps: one boolean array (n, *layer shape) per
+                dropout layer.
 
         Returns:
             The mean over the n examples of the loss that each had in its own training step.
@@ -121,7 +126,8 @@ class Backend(Protocol):
 class NativeBackend(Backend, Protocol):
     """One framework training one job as its own tutorial does: own weights, shuffle, constants and input pipeline.
 
-    It may seed all that is random from the job's seed. `train_epoch` trains on all examples, in its own order.
+    It may seed all that is random from the job's seed. `train_epoch` trains on all examples, in its
+    own order.
     """
 
     def read_inputs(self) -> int:

@@ -1,190 +1,189 @@
-"""The one table of backends and of the environments they run in: names, classes, versions. Imports no framework."""
+"""All backends and their environments: our families' rows, and those of packages that are installed beside us.
+
+A package outside this clone registers its family by an entry point of the group
+`framework_bench.families`, as "module:FAMILY". Imports no framework.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
+from msgspec.structs import replace
 
-# What our own code needs inside a worker, whatever the framework.
-WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
-# On a machine with an NVIDIA GPU also what its energy is read with; without it a worker says so, and has no figure.
-WORKER_CUDA_REQUIREMENTS = ("nvidia-ml-py==13.615.71",)
+from backends.family import OWN_ENVIRONMENT, Entry, Environment, Family, Gap
+from specs.errors import UserError, closest
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
-class Environment(Struct, frozen=True, kw_only=True):
-    """One virtual environment: a family of frameworks whose packages can live together.
-
-    Attributes:
-        requirements: pip requirements, pinned; the only place where a framework's version stands.
-        cuda_requirements: the same where the machine has an NVIDIA GPU.
-        versions: packages whose versions decide a measurement, the framework's own first.
-        say_size: pip may fetch GPU builds of several GB here, so the size is asked for and said before.
-    """
-
-    requirements: tuple[str, ...]
-    cuda_requirements: tuple[str, ...]
-    versions: tuple[str, ...]
-    say_size: bool = False
+# A family is a folder, and its name here; backends are listed in this order.
+_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
+_GROUP = "framework_bench.families"
+_OUR_PACKAGES = ("backends", "bench", "specs")  # every worker finds them
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    """One backend, as it is run; `adapter` is "module:Class".
-
-    `native` is the adapter of its native mode, None where it has none; `needs` names the packages without which it
-    cannot start, alternatives joined by "|"; `compiled` says whether the framework's compiler is on; `default` whether
-    a run that names no backends takes it.
-
-    A tuned variant names in `variant_of` the plain backend whose framework it shows at its best, and in `changes` how;
-    a run takes it with `--tuned`.
-    """
-
-    title: str
-    adapter: str
-    environment: str
-    needs: tuple[str, ...]
-    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    native: str | None = None
-    compiled: bool = False
-    default: bool = True
-    variant_of: str | None = None
-    changes: str = ""
+class UnknownBackendError(UserError):
+    """A name that no backend has, or a mode that a backend does not have."""
 
 
-# The environment that the bench itself runs in; nothing to install.
-OWN_ENVIRONMENT = "bench"
+class FamilyError(UserError):
+    """A family of another package that does not fit to ours."""
 
+
+def _load() -> tuple[list[Family], list[str]]:
+    """All families, ours first; and in a sentence each those of other packages that were left out, and why."""
+    families: list[Family] = [
+        importlib.import_module(f"backends.{name}.family").FAMILY for name in _OUR_FAMILIES
+    ]
+    left_out = []
+    for point in sorted(_registered(), key=lambda point: point.value):
+        try:
+            found = point.load()
+            _check(found, families)
+            families.append(found)
+        except Exception as error:  # noqa: BLE001 - whatever another package raises, our own backends work
+            left_out.append(
+                f"the family '{point.name}' ({point.value}) is left out: {type(error).__name__}:"
+                f" {error}"
+            )
+    return families, left_out
+
+
+def _registered() -> list[EntryPoint]:
+    """The entry points of our group. Python's own reader takes 0.1 s: where no file names the group, it is left alone."""
+    folders = [Path(folder) for folder in sys.path if folder]
+    files = [file for folder in folders for file in folder.glob("*.*-info/entry_points.txt")]
+    if not any(_GROUP in file.read_text(encoding="utf-8", errors="replace") for file in files):
+        return []
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group=_GROUP))
+
+
+def _check(found: Any, families: list[Family]) -> None:
+    """Raise `FamilyError` where a family of another package is none, or takes or lacks a name."""
+    if not isinstance(found, Family):
+        raise FamilyError(f"it is a {type(found).__name__}", expected="a backends.family.Family")
+    environments, backends = _merged(families, "environments"), _merged(families, "backends")
+    taken = [
+        *(environments.keys() & found.environments.keys()),
+        *(backends.keys() & found.backends.keys()),
+    ]
+    if taken:
+        raise FamilyError(
+            f"names that are taken: {', '.join(sorted(taken))}", expected="names of its own"
+        )
+    for name, entry in found.backends.items():
+        if entry.environment not in environments and entry.environment not in found.environments:
+            raise FamilyError(
+                f"the backend '{name}' names an unknown environment, '{entry.environment}'"
+            )
+        if (
+            entry.variant_of
+            and entry.variant_of not in backends
+            and entry.variant_of not in found.backends
+        ):
+            raise FamilyError(
+                f"the backend '{name}' is a variant of an unknown one, '{entry.variant_of}'"
+            )
+
+
+def _merged(families: list[Family], what: str) -> dict[str, Any]:
+    return {name: row for family in families for name, row in getattr(family, what).items()}
+
+
+def _entries(families: list[Family]) -> Mapping[str, Entry]:
+    """Every backend, its environment's variables among its own."""
+    environments = _merged(families, "environments")
+    return MappingProxyType(
+        {
+            name: replace(
+                entry, variables={**environments[entry.environment].variables, **entry.variables}
+            )
+            for name, entry in _merged(families, "backends").items()
+        }
+    )
+
+
+def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
+    """The gaps of every backend; a variant has its plain backend's, and no native mode."""
+    known: dict[str, Mapping[str, Gap]] = _merged(families, "gaps")
+    for name, entry in _merged(families, "backends").items():
+        if plain := entry.variant_of:
+            reason = f"the framework's tutorials train without this: `{plain}` has that mode"
+            known[name] = {
+                **known.get(plain, {}),
+                "native mode": Gap(kind="never", reason=reason),
+                **known.get(name, {}),
+            }
+    return MappingProxyType(known)
+
+
+_ALL, LEFT_OUT = _load()
+BACKENDS: Mapping[str, Entry] = _entries(_ALL)
+# Those that can be made; the bench's own is there.
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
-    {
-        "tensorflow": Environment(
-            requirements=("tensorflow-cpu==2.21.0", "keras==3.15.1"),
-            cuda_requirements=("tensorflow[and-cuda]==2.21.0", "keras==3.15.1"),
-            versions=("tensorflow-cpu", "tensorflow", "keras", "numpy"),
-        ),
-        "torch": Environment(
-            requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
-            cuda_requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
-            versions=("torch", "torchvision", "keras", "numpy"),
-            say_size=True,
-        ),
-        "jax": Environment(
-            requirements=("jax==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
-            cuda_requirements=("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
-            versions=("jax", "jaxlib", "keras", "numpy"),
-        ),
-    }
+    {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT}
 )
-
-BACKENDS: Mapping[str, Entry] = MappingProxyType(
-    {
-        "keras-tensorflow": Entry(
-            title="Keras on TensorFlow, model.fit",
-            adapter="backends.keras_tensorflow:KerasTensorFlow",
-            native="backends.keras_tensorflow_native:KerasTensorFlowNative",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),
-            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
-        ),
-        "keras-tensorflow-tuned": Entry(
-            title="Keras on TensorFlow, model.fit, 16 steps per call",
-            adapter="backends.keras_tensorflow_tuned:KerasTensorFlowTuned",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),
-            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
-            default=False,
-            variant_of="keras-tensorflow",
-            changes="`steps_per_execution=16`",
-        ),
-        "keras-jax": Entry(
-            title="Keras on JAX, model.fit",
-            adapter="backends.keras_jax:KerasJax",
-            native="backends.keras_jax_native:KerasJaxNative",
-            environment="jax",
-            needs=("jax", "keras"),
-            variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-            compiled=True,
-        ),
-        "keras-jax-tuned": Entry(
-            title="Keras on JAX, model.fit, 16 steps per call",
-            adapter="backends.keras_jax_tuned:KerasJaxTuned",
-            environment="jax",
-            needs=("jax", "keras"),
-            variables={"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-            compiled=True,
-            default=False,
-            variant_of="keras-jax",
-            changes="`steps_per_execution=16`",
-        ),
-        "keras-torch": Entry(
-            title="Keras on PyTorch, model.fit",
-            adapter="backends.keras_torch:KerasTorch",
-            native="backends.keras_torch_native:KerasTorchNative",
-            environment="torch",
-            needs=("torch", "keras"),
-            variables={"KERAS_BACKEND": "torch"},
-        ),
-        "pytorch": Entry(
-            title="PyTorch, eager",
-            adapter="backends.pytorch:PyTorch",
-            native="backends.pytorch_native:PyTorchNative",
-            environment="torch",
-            needs=("torch",),
-        ),
-        "pytorch-compiled": Entry(
-            title="PyTorch, torch.compile",
-            adapter="backends.pytorch_compiled:PyTorchCompiled",
-            environment="torch",
-            needs=("torch",),
-            # Else a second job would find the first one's kernels, and its start would look cheap.
-            variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
-            compiled=True,
-            variant_of="pytorch",
-            changes="`torch.compile` of model and optimizer; on CUDA, untested, in CUDA graphs and channels last",
-        ),
-        "tensorflow": Entry(
-            title="TensorFlow without Keras, an epoch in one function",
-            adapter="backends.tensorflow_loop:TensorFlow",
-            native="backends.tensorflow_native:TensorFlowNative",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras for native mode alone
-            variables={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
-        ),
-        "tensorflow-xla": Entry(
-            title="TensorFlow without Keras, XLA: an epoch in one program (CPU: a step with convolutions)",
-            adapter="backends.tensorflow_xla:TensorFlowXla",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow",),
-            variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
-            compiled=True,
-            default=False,
-            variant_of="tensorflow",
-            changes="`tf.function(jit_compile=True)`",
-        ),
-        "jax": Entry(
-            title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
-            adapter="backends.jax_scan:Jax",
-            environment="jax",
-            needs=("jax",),
-            variables={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-            compiled=True,
-        ),
-        "reference": Entry(
-            title="NumPy, float64: slow, plain, the oracle",
-            adapter="backends.reference:Reference",
-            environment=OWN_ENVIRONMENT,
-            needs=("numpy",),
-            default=False,
-        ),
-    }
-)
-
-# What the engine of each environment reaches by itself, as "module:Class", see `backends.limits`.
+# What the engine of each environment reaches by itself, as "module:Class", see `backends.engine`.
 ENGINES: Mapping[str, str] = MappingProxyType(
-    {
-        "tensorflow": "backends.tensorflow_limits:TensorFlowEngine",
-        "torch": "backends.pytorch_limits:PyTorchEngine",
-        "jax": "backends.jax_limits:JaxEngine",
-        OWN_ENVIRONMENT: "backends.reference_limits:ReferenceEngine",
-    }
+    {name: row.engine for name, row in _merged(_ALL, "environments").items()}
 )
+GAPS = _gaps(_ALL)
+UNTUNED: Mapping[str, str] = MappingProxyType(_merged(_ALL, "untuned"))
+# Where backends stand on the terms, see `backends.stands`, as "module:NAME".
+TERMS_FILES = tuple(family.terms for family in _ALL if family.terms)
+
+
+def entry(backend: str) -> Entry:
+    """The row of a backend.
+
+    Raises:
+        UnknownBackendError: there is no such backend.
+    """
+    if backend not in BACKENDS:
+        known = [*BACKENDS]
+        raise UnknownBackendError(
+            f"no backend is named '{backend}'",
+            expected=f"one of {', '.join(known)}",
+            hint=closest(backend, known),
+        )
+    return BACKENDS[backend]
+
+
+def adapter_of(backend: str, mode: str) -> str:
+    """The adapter of a backend in a mode ("matched" or "native"), as "module:Class".
+
+    Raises:
+        UnknownBackendError: there is no such backend, or it has no native mode.
+    """
+    chosen = entry(backend)
+    if mode == "matched":
+        return chosen.adapter
+    if chosen.native is None:
+        others = ", ".join(name for name, other in BACKENDS.items() if other.native)
+        raise UnknownBackendError(
+            f"the backend '{backend}' has no native mode", expected=f"one of {others}"
+        )
+    return chosen.native
+
+
+def package_of(name: str) -> str:
+    """The folder of the package of "module:Class"; "" of ours, which every worker finds by itself.
+
+    Raises:
+        UnknownBackendError: there is no such package.
+    """
+    package = name.partition(":")[0].partition(".")[0]
+    if package in _OUR_PACKAGES:
+        return ""
+    spec = importlib.util.find_spec(package)  # imports nothing, as it is no part of another package
+    if spec is None or not spec.submodule_search_locations:
+        raise UnknownBackendError(f"there is no package '{package}', which {name} is of")
+    return str(Path(next(iter(spec.submodule_search_locations))))

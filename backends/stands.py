@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
-from backends import jax_terms, keras_terms, pytorch_terms, tensorflow_terms
-from backends.registry import BACKENDS
+from backends.registry import BACKENDS, TERMS_FILES
 from backends.terms import TERMS, Stand
-
-_FAMILIES = (jax_terms, keras_terms, pytorch_terms, tensorflow_terms)
 
 
 def terms_of(backend: str) -> tuple[Stand, ...]:
-    """Where a backend stands, in the order of `TERMS`; Keras's are its own and those of its engine.
+    """Where a backend stands, in the order of `TERMS`, on those that its family tells of.
 
-    A tuned variant stands where its plain backend does, but for the compiler, which the registry
-    knows.
+    A variant stands where its plain backend does, but for the compiler, which its row knows.
 
     Raises:
-        KeyError: the backend has no framework (as the reference), or a term of it is not in `TERMS`.
+        KeyError: no family tells where it stands (as of the reference), or one names another term.
     """
-    known = {name: stands for family in _FAMILIES for name, stands in family.BACKENDS.items()}
     variant = BACKENDS[backend]
+    plain = variant.variant_of or backend
+    known: Mapping[str, tuple[Stand, ...]] = next(
+        (stands for stands in map(_stands_in, TERMS_FILES) if plain in stands), {}
+    )
     places = {term.name: place for place, term in enumerate(TERMS)}
-    stands = sorted(known[variant.variant_of or backend], key=lambda stand: places[stand.term])
+    stands = sorted(known[plain], key=lambda stand: places[stand.term])
     if variant.variant_of:
-        place = places["compiler"]
         tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
-        stands[place] = replace(stands[place], enforced=tuned)
+        stands = [replace(s, enforced=tuned) if s.term == "compiler" else s for s in stands]
     return tuple(stands)
+
+
+def _stands_in(name: str) -> Mapping[str, tuple[Stand, ...]]:
+    module, _, variable = name.partition(":")
+    stands: Mapping[str, tuple[Stand, ...]] = getattr(importlib.import_module(module), variable)
+    return stands

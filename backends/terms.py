@@ -1,8 +1,8 @@
 """The terms on which frameworks disagree: what the language says of each, and where every backend stands.
 
-The data stand beside the adapters, in `*_terms.py`. `tests/test_terms.py` compares each default with
-what the installed framework does. What is enforced is so in matched mode; native mode keeps most
-defaults. Imports no framework.
+The data stand beside the adapters, in `*_terms.py`. `tests/test_terms.py` compares each default
+with what the installed framework does. What is enforced is so in matched mode; native mode keeps
+most defaults. Imports no framework.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Stand(Struct, frozen=True):
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
-# What adapters do, in words that return; the first, where the framework's way is the spec's or leads to the same.
+# What adapters do, in words that return; the first, where the framework's way is the spec's or
+# leads to the same.
 KEPT = "left as it is"
 GIVEN = "given in the call"
 SET = "set at the start"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the command line prints it without a traceback and exits with 2.
@@ -27,3 +29,9 @@ class UserError(Exception):
 
 class SpecError(UserError):
     """A workload or suite that says something impossible; the problem begins with the file and the JSON path."""
+
+
+def closest(name: str, among: list[str]) -> str:
+    """A hint that names what was probably meant, or nothing."""
+    near = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -1,7 +1,7 @@
 """Everything random, drawn once in NumPy from a seed and handed to every backend alike.
 
-`RandomState` is used because its streams are frozen for good (NEP 19), while `Generator` may change them between NumPy
-versions, and workers of different frameworks run different NumPy versions.
+`RandomState` is used because its streams are frozen for good (NEP 19), while `Generator` may change
+them between NumPy versions, and workers of different frameworks run different NumPy versions.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ def initial_weights(workload: Workload, seed: int) -> Weights:
             if kind == "kernel":
                 weights[name] = _draw(random, workload.recipe.initializer, shape)
             else:
-                weights[name] = np.full(shape, 1.0 if kind in ("scale", "variance") else 0.0, np.float32)
+                weights[name] = np.full(
+                    shape, 1.0 if kind in ("scale", "variance") else 0.0, np.float32
+                )
     return weights
 
 
-def epoch_order(workload: Workload, seed: int, epoch: int, examples: int, batch_size: int) -> npt.NDArray[np.int64]:
+def epoch_order(
+    workload: Workload, seed: int, epoch: int, examples: int, batch_size: int
+) -> npt.NDArray[np.int64]:
     """Which examples an epoch (counted from 0) visits, in order: a permutation, cut to whole batches if so said."""
     order = _stream(seed, _ORDER, epoch).permutation(examples).astype(np.int64)  # (examples,)
     if workload.recipe.last_partial_batch == "drop":
@@ -43,7 +47,9 @@ def epoch_order(workload: Workload, seed: int, epoch: int, examples: int, batch_
     return order
 
 
-def dropout_masks(workload: Workload, seed: int, epoch: int, examples: int) -> list[npt.NDArray[np.bool_]]:
+def dropout_masks(
+    workload: Workload, seed: int, epoch: int, examples: int
+) -> list[npt.NDArray[np.bool_]]:
     """What to keep: one boolean array (examples, *layer shape) per dropout layer, in layer order; for the proof."""
     random = _stream(seed, _MASKS, epoch)
     return [
@@ -62,7 +68,9 @@ def _stream(*key: int) -> np.random.RandomState:
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key)))
 
 
-def _draw(random: np.random.RandomState, initializer: Initializer, shape: Shape) -> npt.NDArray[np.float32]:
+def _draw(
+    random: np.random.RandomState, initializer: Initializer, shape: Shape
+) -> npt.NDArray[np.float32]:
     """A kernel. Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; a convolution's fans count its window."""
     window = int(np.prod(shape[:-2]))
     fan_in, fan_out = window * shape[-2], window * shape[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import typing
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from specs import model
-from specs.errors import SpecError
+from specs.errors import SpecError, closest
 from specs.shapes import infer_shapes
 
 WORKLOADS = Path(__file__).parent / "workloads"
@@ -32,7 +31,13 @@ _PARTS: dict[str, type] = {
     "workloads": model.SuiteEntry,
 }
 # The decoder's words for kinds of values, and people's.
-_KINDS = {"int": "a whole number", "float": "a number", "str": "text", "array": "a list", "object": "an object"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "array": "a list",
+    "object": "an object",
+}
 _LONGEST_VALUE = 60  # characters of a wrong value that an error shows: it must fit a terminal line
 
 
@@ -40,13 +45,16 @@ def load_workload(path: Path) -> model.Workload:
     """The workload in a JSON file, its shapes checked.
 
     Raises:
-        SpecError: the file cannot be read, is not the language, or its layers do not fit each other.
+        SpecError: the file cannot be read, is not the language, or its layers do not fit each
+            other.
     """
     workload = _load(path, model.Workload)
     try:
         infer_shapes(workload)
     except SpecError as error:
-        raise SpecError(f"{path}: {error.problem}", expected=error.expected, hint=error.hint) from None
+        raise SpecError(
+            f"{path}: {error.problem}", expected=error.expected, hint=error.hint
+        ) from None
     return workload
 
 
@@ -72,13 +80,10 @@ def names(folder: Path) -> list[str]:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a workload file, from the same records that decode it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(model.Workload)}
-
-
-def closest(name: str, among: list[str]) -> str:
-    """A hint that names what was probably meant, or nothing."""
-    near = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else ""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(model.Workload),
+    }
 
 
 def _find(name: str, folder: Path, kind: str) -> Path:
@@ -87,7 +92,9 @@ def _find(name: str, folder: Path, kind: str) -> Path:
     known = names(folder)
     if name not in known:
         hint = closest(name, known) or "a file of your own is named by its path, ending in .json"
-        raise SpecError(f"no {kind} is named {_shown(name)}", expected=f"one of {', '.join(known)}", hint=hint)
+        raise SpecError(
+            f"no {kind} is named {_shown(name)}", expected=f"one of {', '.join(known)}", hint=hint
+        )
     return folder / f"{name}.json"
 
 
@@ -95,16 +102,22 @@ def _load(path: Path, kind: type[_T]) -> _T:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}", expected="a JSON file") from error
+        raise SpecError(
+            f"{path}: cannot be read: {error.strerror}", expected="a JSON file"
+        ) from error
     except UnicodeDecodeError as error:
         problem = f"{path}: byte {error.start} is not UTF-8 text"
-        raise SpecError(problem, expected="JSON in UTF-8", hint="save the file with the encoding UTF-8") from error
+        raise SpecError(
+            problem, expected="JSON in UTF-8", hint="save the file with the encoding UTF-8"
+        ) from error
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise _explain(path, text, kind, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        what = "the file is empty" if not text.strip() else f"not JSON: {_position(text, str(error))}"
+        what = (
+            "the file is empty" if not text.strip() else f"not JSON: {_position(text, str(error))}"
+        )
         raise SpecError(
             f"{path}: {what}", expected=f"one JSON object that describes a {kind.__name__.lower()}"
         ) from None
@@ -133,15 +146,21 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
     if key := re.fullmatch(r"Object contains unknown field `(.*)`", what):
         known = sorted(_fields(kind, where, found))
         return SpecError(
-            f"{place}unknown key {_shown(key[1])}", expected=f"only {', '.join(known)}", hint=closest(key[1], known)
+            f"{place}unknown key {_shown(key[1])}",
+            expected=f"only {', '.join(known)}",
+            hint=closest(key[1], known),
         )
     if key := re.fullmatch(r"Object missing required field `(.*)`", what):
-        return SpecError(f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, found, key[1]))
+        return SpecError(
+            f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, found, key[1])
+        )
     if what.startswith("Invalid"):
         parent, _, key_name = where.rpartition(".")
         choices = _choices(kind, parent, _value_at(whole, parent), key_name)
         return SpecError(
-            f"{place}found {_shown(found)}", expected=choices, hint=closest(str(found), choices.split(", "))
+            f"{place}found {_shown(found)}",
+            expected=choices,
+            hint=closest(str(found), choices.split(", ")),
         )
     expected = re.sub(r", got .*", "", what).removeprefix("Expected ")
     expected = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), expected)

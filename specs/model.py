@@ -2,17 +2,24 @@
 
 Fixed for every workload, because a choice would only be a way to differ:
 
-- images are pixels / 255, float32, channels last, and `flatten` keeps that order (height, width, channel);
+- images are pixels / 255, float32, channels last, and `flatten` keeps that order (height, width,
+  channel);
 - every epoch visits the training examples in a fresh permutation drawn from the seed;
-- convolutions are cross-correlations; with padding "same" an axis of n pixels gives ceil(n / stride), and of the zeros
-  that this takes the odd one stands at the end (TensorFlow's rule; PyTorch has none for strides);
-- pools do not overlap and drop what does not fill one; the first maximum of a window takes the gradient;
-- the derivative of relu at 0 is 0; leaky_relu has the slope 0.01 below 0 (Maas 2013), elu the limit -1 (Clevert 2016);
-- batch norm normalises by the biased variance and averages that one too; its scale starts at 1, its shift at 0, its
-  running mean at 0 and its running variance at 1;
-- biases start at 0; every loss is the mean over the batch; `dropout` scales what it keeps by 1 / (1 - rate);
-- normal initializers are not truncated, a convolution's fans count its window, `uniform` is U(-0.05, 0.05);
-- `adadelta` has its epsilon inside both roots and accumulates the update before the learning rate (Zeiler 2012);
+- convolutions are cross-correlations; with padding "same" an axis of n pixels gives ceil(n /
+  stride), and of the zeros that this takes the odd one stands at the end (TensorFlow's rule;
+  PyTorch has none for strides);
+- pools do not overlap and drop what does not fill one; the first maximum of a window takes the
+  gradient;
+- the derivative of relu at 0 is 0; leaky_relu has the slope 0.01 below 0 (Maas 2013), elu the limit
+  -1 (Clevert 2016);
+- batch norm normalises by the biased variance and averages that one too; its scale starts at 1, its
+  shift at 0, its running mean at 0 and its running variance at 1;
+- biases start at 0; every loss is the mean over the batch; `dropout` scales what it keeps by 1 / (1
+  - rate);
+- normal initializers are not truncated, a convolution's fans count its window, `uniform` is
+  U(-0.05, 0.05);
+- `adadelta` has its epsilon inside both roots and accumulates the update before the learning rate
+  (Zeiler 2012);
 - `adamw` decays every weight, biases and batch norm's too.
 """
 
@@ -22,17 +29,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-# No layer of a MNIST-like model is wider than this; a larger number is a typing error, and would only fail later.
+# No layer of a MNIST-like model is wider than this; a larger number is a typing error, and would
+# only fail later.
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 Pair = tuple[Size, Size]
-Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]  # also a file name, on every system
+Name = Annotated[
+    str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
+]  # also a file name, on every system
 Positive = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Accuracy = Annotated[float, Meta(ge=0, le=1)]
-# What `bench` can get; a recipe may name another, and is then told so before anything runs.
-DATASETS = ("mnist", "mnist-5k", "mnist-expanded", "fashion-mnist", "synthetic")
 Activation = Literal["linear", "relu", "leaky_relu", "elu", "softplus", "sigmoid", "tanh"]
-Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal", "uniform", "zeros"]
+Initializer = Literal[
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal", "uniform", "zeros"
+]
 Loss = Literal["softmax_cross_entropy", "mean_squared_error"]
 LEAKY_SLOPE = 0.01
 
@@ -80,8 +90,9 @@ class AvgPool2d(_Tagged, frozen=True, tag="avg_pool2d"):
 class BatchNorm(_Tagged, frozen=True, tag="batch_norm"):
     """`scale * (x - mean) / sqrt(variance + epsilon) + shift`, per channel of an image, per value of a vector.
 
-    In training, mean and variance are the batch's, and `running = momentum * running + (1 - momentum) * batch's`; in
-    prediction they are the running ones. `momentum` is the share kept (Keras's meaning; PyTorch's is the other share).
+    In training, mean and variance are the batch's, and `running = momentum * running + (1 -
+    momentum) * batch's`; in prediction they are the running ones. `momentum` is the share kept
+    (Keras's meaning; PyTorch's is the other share).
     """
 
     momentum: Fraction
@@ -112,8 +123,9 @@ class Sgd(_Tagged, frozen=True, tag="sgd"):
 class RmsProp(_Tagged, frozen=True, tag="rmsprop"):
     """`v = rho * v + (1 - rho) * g**2`, then, by the form of epsilon, one of two steps.
 
-    inside_root: `w = w - learning_rate * g / sqrt(v + epsilon)` (Keras); outside_root: `... / (sqrt(v) + epsilon)`
-    (PyTorch). With small gradients the same epsilon gives steps a hundred times apart.
+    inside_root: `w = w - learning_rate * g / sqrt(v + epsilon)` (Keras); outside_root: `... /
+    (sqrt(v) + epsilon)` (PyTorch). With small gradients the same epsilon gives steps a hundred
+    times apart.
     """
 
     learning_rate: Positive
@@ -135,9 +147,9 @@ class Adam(_Tagged, frozen=True, tag="adam"):
     """`m` and `v` average g and g**2 by beta_1 and beta_2; step t = 1, 2, ... by the form of epsilon (Kingma, Ba 2015).
 
     With `first = 1 - beta_1**t` and `second = 1 - beta_2**t`:
-    after_correction: `w = w - learning_rate * (m / first) / (sqrt(v / second) + epsilon)` (PyTorch);
-    before_correction: `w = w - learning_rate * sqrt(second) / first * m / (sqrt(v) + epsilon)` (Keras; the paper's
-    epsilon hat). No constant epsilon makes one the other.
+    after_correction: `w = w - learning_rate * (m / first) / (sqrt(v / second) + epsilon)`
+    (PyTorch); before_correction: `w = w - learning_rate * sqrt(second) / first * m / (sqrt(v) +
+    epsilon)` (Keras; the paper's epsilon hat). No constant epsilon makes one the other.
     """
 
     learning_rate: Positive
@@ -197,8 +209,8 @@ class Reference(_Record, frozen=True):
 class Workload(_Record, frozen=True):
     """One model and how to train it: the unit that every framework trains alike.
 
-    Losses: softmax_cross_entropy of the logits; mean_squared_error, over batch and classes, between the softmax of the
-    logits and the one-hot label.
+    Losses: softmax_cross_entropy of the logits; mean_squared_error, over batch and classes, between
+    the softmax of the logits and the one-hot label.
     """
 
     name: Name

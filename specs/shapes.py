@@ -7,26 +7,42 @@ from math import prod
 from msgspec import Struct
 
 from specs.errors import SpecError
-from specs.model import AvgPool2d, BatchNorm, Conv2d, Dense, Flatten, Layer, MaxPool2d, Sgd, Workload
+from specs.model import (
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Sgd,
+    Workload,
+)
 
 Shape = tuple[int, ...]
 FLOAT_BYTES = 4
 IMAGE_DIMENSIONS = 3
 _STATE = ("mean", "variance")
-MOST_PARAMETERS = 10**9  # 4 GB of weights, 8 to 16 GB with an optimizer's state: past that it is a typing error
+MOST_PARAMETERS = (
+    10**9
+)  # 4 GB of weights, 8 to 16 GB with an optimizer's state: past that it is a typing error
 
 
 class LayerShape(Struct, frozen=True, kw_only=True):
     """One layer of a workload, per example.
 
     Attributes:
-        position: index in `layers`; the layer's weights are named "POSITION.kernel", "POSITION.bias" and so on.
+        position: index in `layers`; the layer's weights are named "POSITION.kernel",
+            "POSITION.bias" and so on.
         input, output: shapes without the batch.
-        parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out); batch norm's are
-            "scale" and "shift".
-        state: the same of what a layer keeps and the optimizer does not touch: batch norm's "mean" and "variance".
-        forward_flops: additions and multiplications of the matrix products; elementwise work is not counted.
-        training_flops: forward, and backward for the weights and, but for the first layer with weights, the input.
+        parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out);
+            batch norm's are "scale" and "shift".
+        state: the same of what a layer keeps and the optimizer does not touch: batch norm's "mean"
+            and "variance".
+        forward_flops: additions and multiplications of the matrix products; elementwise work is not
+            counted.
+        training_flops: forward, and backward for the weights and, but for the first layer with
+            weights, the input.
         forward_bytes: float32 values read and written, weights left out as a batch shares them.
     """
 
@@ -50,14 +66,16 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
     """Every layer with its shapes and costs.
 
     Raises:
-        SpecError: a layer does not fit what comes before it; the problem names the layer by its JSON path.
+        SpecError: a layer does not fit what comes before it; the problem names the layer by its
+            JSON path.
     """
     shapes: list[LayerShape] = []
     shape: Shape = workload.input.shape
     for position, layer in enumerate(workload.layers):
         output, parameters = _apply(f"layers[{position}]", layer, shape)
         kernel = parameters.get("kernel", ())
-        # Each output value of a dense or convolution layer is one multiply-add per weight of its kernel column.
+        # Each output value of a dense or convolution layer is one multiply-add per weight of its
+        # kernel column.
         forward_flops = 2 * prod(kernel) * prod(output[:-1]) if kernel else 0
         first = not any(before.parameters for before in shapes)
         shapes.append(
@@ -67,7 +85,11 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
                 input=shape,
                 output=output,
                 parameters={f"{position}.{name}": size for name, size in parameters.items()},
-                state={f"{position}.{name}": shape[-1:] for name in _STATE if isinstance(layer, BatchNorm)},
+                state={
+                    f"{position}.{name}": shape[-1:]
+                    for name in _STATE
+                    if isinstance(layer, BatchNorm)
+                },
                 forward_flops=forward_flops,
                 training_flops=forward_flops * (2 if first else 3),
                 forward_bytes=FLOAT_BYTES * (prod(shape) + prod(output)),
@@ -75,8 +97,15 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
         )
         shape = output
     _check_end(workload, shapes)
-    if isinstance(workload.optimizer, Sgd) and workload.optimizer.nesterov and not workload.optimizer.momentum:
-        raise SpecError("optimizer.nesterov: true with momentum 0", expected="a momentum above 0, or nesterov false")
+    if (
+        isinstance(workload.optimizer, Sgd)
+        and workload.optimizer.nesterov
+        and not workload.optimizer.momentum
+    ):
+        raise SpecError(
+            "optimizer.nesterov: true with momentum 0",
+            expected="a momentum above 0, or nesterov false",
+        )
     return tuple(shapes)
 
 
@@ -93,9 +122,16 @@ def _apply(where: str, layer: Layer, shape: Shape) -> tuple[Shape, dict[str, Sha
             return (units,), {"kernel": (shape[0], units), "bias": (units,)}
         case Conv2d():
             image = _image(where, layer, shape)
-            parameters = {"kernel": (*layer.kernel_size, image[2], layer.filters), "bias": (layer.filters,)}
+            parameters = {
+                "kernel": (*layer.kernel_size, image[2], layer.filters),
+                "bias": (layer.filters,),
+            }
             if layer.padding == "same":
-                return (-(-image[0] // layer.strides[0]), -(-image[1] // layer.strides[1]), layer.filters), parameters
+                return (
+                    -(-image[0] // layer.strides[0]),
+                    -(-image[1] // layer.strides[1]),
+                    layer.filters,
+                ), parameters
             _check_window(where, "kernel", layer.kernel_size, image)
             sizes = zip(image[:2], layer.kernel_size, layer.strides, strict=True)
             return (*((n - k) // stride + 1 for n, k, stride in sizes), layer.filters), parameters
@@ -121,7 +157,8 @@ def _image(where: str, layer: Layer, shape: Shape) -> Shape:
     if len(shape) != IMAGE_DIMENSIONS:
         kind = layer.__struct_config__.tag
         raise SpecError(
-            f"{where}: {kind} on a vector of length {shape[0]}", expected="an image (height, width, channels)"
+            f"{where}: {kind} on a vector of length {shape[0]}",
+            expected="an image (height, width, channels)",
         )
     return shape
 
@@ -137,7 +174,10 @@ def _check_end(workload: Workload, shapes: list[LayerShape]) -> None:
     where = f"layers[{last.position}]"
     if not isinstance(last.layer, Dense) or last.output != (classes,):
         found = f"{last.layer.__struct_config__.tag} with output {last.output}"
-        raise SpecError(f"{where}: the last layer is {found}", expected=f"dense with units {classes}, one per class")
+        raise SpecError(
+            f"{where}: the last layer is {found}",
+            expected=f"dense with units {classes}, one per class",
+        )
     if last.layer.activation != "linear":
         raise SpecError(
             f"{where}.activation: found '{last.layer.activation}' in the last layer",

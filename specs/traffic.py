@@ -6,7 +6,18 @@ from math import prod
 
 from msgspec import Struct
 
-from specs.model import Adadelta, Adagrad, Adam, AdamW, Dropout, Flatten, Optimizer, RmsProp, Sgd, Workload
+from specs.model import (
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Dropout,
+    Flatten,
+    Optimizer,
+    RmsProp,
+    Sgd,
+    Workload,
+)
 from specs.shapes import LayerShape, infer_shapes
 
 
@@ -20,17 +31,20 @@ class Traffic(Struct, frozen=True, kw_only=True):
 def training_traffic(workload: Workload) -> Traffic:
     """A lower bound: every layer reads its input and writes its output once, and what can stay in registers does.
 
-    Per example and layer: forward, input + output. Backward, the output's gradient and the input once more, and the
-    input's gradient written unless nothing before the layer learns; a layer before all that learn has no backward.
-    Dropout and flatten cost nothing, as they can be part of their neighbours; nor do activations, losses, batch norm's
-    second look at its input, or gathering the batch.
+    Per example and layer: forward, input + output. Backward, the output's gradient and the input
+    once more, and the input's gradient written unless nothing before the layer learns; a layer
+    before all that learn has no backward. Dropout and flatten cost nothing, as they can be part of
+    their neighbours; nor do activations, losses, batch norm's second look at its input, or
+    gathering the batch.
 
-    Per step, with P parameters and S numbers kept by the optimizer beside each: P read forward; the kernels read
-    backward but for the first layer's; P gradients written, then read; P weights read and written; S P read and
-    written. In all (5 + 2 S) P and those kernels.
+    Per step, with P parameters and S numbers kept by the optimizer beside each: P read forward; the
+    kernels read backward but for the first layer's; P gradients written, then read; P weights read
+    and written; S P read and written. In all (5 + 2 S) P and those kernels.
     """
     shapes = infer_shapes(workload)
-    first = next(shape.position for shape in shapes if shape.parameters)  # the last layer is dense, so there is one
+    first = next(
+        shape.position for shape in shapes if shape.parameters
+    )  # the last layer is dense, so there is one
     parameters = sum(shape.parameter_count for shape in shapes)
     again = sum(
         prod(size)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# One thread for NumPy's products here: on matrices as small as those of tests, OpenBLAS's threads mostly wait for each
-# other. It reads this once; processes that tests start see what they always see.
+# One thread for NumPy's products here: on matrices as small as those of tests, OpenBLAS's threads
+# mostly wait for each other. It reads this once; processes that tests start see what they always
+# see.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np  # noqa: F401
 
@@ -15,13 +16,15 @@ del os.environ["OPENBLAS_NUM_THREADS"]
 import msgspec
 import pytest
 
-from bench import progress
-from bench.cli import main
-from bench.data import DataSet, materialise
-from bench.environments import Environments
-from bench.files import write_atomically
-from bench.limits import FOLDER, EngineLimits, measure_limits
-from bench.sources import Places
+from bench.command import progress
+from bench.command.cli import main
+from bench.data.dataset import DataSet
+from bench.data.cache import materialise
+from bench.runner.environments import Environments
+from bench.records.files import write_atomically
+from bench.records.limits import FOLDER, EngineLimits
+from bench.runner.limits import measure_limits
+from bench.data.dataset import Places
 from specs.loading import find_workload
 from tests.support.jobs import FRAMEWORKS
 
@@ -65,8 +68,9 @@ def whole() -> None:
 def bench(request, tmp_path, monkeypatch, capsys, measured):
     """The command, in an empty folder: returns its exit code, standard output and standard error.
 
-    An engine's limits are measured by the session's first run and taken by the others, and plots are files with nothing
-    drawn in them, as both take longer than all else that a small run does; not so in tests that ask for `whole`.
+    An engine's limits are measured by the session's first run and taken by the others, and plots
+    are files with nothing drawn in them, as both take longer than all else that a small run does;
+    not so in tests that ask for `whole`.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMEWORK_BENCH_CACHE", str(tmp_path / "cache"))

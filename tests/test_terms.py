@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from backends.registry import BACKENDS
 from backends.stands import terms_of
 from backends.terms import TERMS, Stand
-from bench.environments import PROJECT
+from bench.records.files import PROJECT
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 from tests.terms.asking import defaults
 
@@ -90,7 +90,9 @@ def test_every_stand_is_asked_or_it_is_said_why_not_and_nothing_else_is_asked(ba
 def test_terms_have_names_of_their_own_and_stand_under_their_subjects():
     names, subjects = [term.name for term in TERMS], [term.subject for term in TERMS]
     assert len({*names}) == len(names)
-    assert len(dict.fromkeys(subjects)) == sum(a != b for a, b in zip(["", *subjects], subjects, strict=False))
+    assert len(dict.fromkeys(subjects)) == sum(
+        a != b for a, b in zip(["", *subjects], subjects, strict=False)
+    )
     assert all(term.spec for term in TERMS)
 
 

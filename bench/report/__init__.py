@@ -1,1 +1,1 @@
-"""Records to one tidy frame, and from it tables, plots and pages; the only place for pandas and matplotlib."""
+"""Records to a frame, and from it page, plots, terminal and exports. The only pandas and matplotlib."""

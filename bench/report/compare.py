@@ -12,20 +12,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from bench.files import RunError
-from bench.record import Record
-from bench.report import tables, words
-from bench.report.agreement import alarm_blocks
-from bench.report.disturbed import say_disturbed
-from bench.report.document import Block, Heading, Items, Plot, Table, Text
-from bench.report.frame import CELL, epochs_frame
-from bench.report.page import CAPTIONS, MACHINE_COLUMNS, machine_cells, records_of, write_document
-from bench.report.plots import write_plots
-from bench.report.summary import summarise
+from bench.records.files import RunError
+from bench.records.job import Record
+from bench.report.form import words
+from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
+from bench.report.frame import groups as tables
+from bench.report.frame.disturbed import say_disturbed
+from bench.report.frame.epochs import CELL, epochs_frame, records_of
+from bench.report.frame.summary import summarise
+from bench.report.plot.results import CAPTIONS, write_plots
+from bench.report.section.agreement import alarm_blocks
+from bench.report.section.machines import MACHINE_COLUMNS, machine_cells
 
 # What must be equal for two sites to stand in one row.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
-_TOLD = (("data_checksum", "data sets"), ("spec", "specs"), ("epochs", "epochs"), ("batch_size", "batch sizes"))
+_TOLD = (
+    ("data_checksum", "data sets"),
+    ("spec", "specs"),
+    ("epochs", "epochs"),
+    ("batch_size", "batch sizes"),
+)
 _SITE = ["run", "machine", "device", "threads"]
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
@@ -59,14 +65,19 @@ class Comparison:
         self.frame = pd.concat(frames, ignore_index=True)
         self.frame["site"] = _sites(self.frame)
         jobs = self.frame.drop_duplicates(["run", "key"])
-        self._records = [(str(row.site), found[str(row.run), str(row.key)]) for row in jobs.itertuples()]
+        self._records = [
+            (str(row.site), found[str(row.run), str(row.key)]) for row in jobs.itertuples()
+        ]
         self.sites = list(dict.fromkeys(self.frame["site"]))
         if len(self.sites) == 1:
             raise RunError(
                 f"there is only one site to compare: {self.sites[0]}",
                 expected="several runs, or one with several machines or devices",
             )
-        groups = [summarise(rows).assign(site=site) for site, rows in self.frame.groupby("site", sort=False)]
+        groups = [
+            summarise(rows).assign(site=site)
+            for site, rows in self.frame.groupby("site", sort=False)
+        ]
         self.summary = pd.concat(groups, ignore_index=True)
         self.summary["label"] = tables.label(self.summary) + _data_label(self.summary)
 
@@ -74,7 +85,9 @@ class Comparison:
         """A row per workload, backend and site, the sites one below the other."""
         table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         for title in ("workload", "backend", "site", "accuracy", "epoch", "ratio", "memory"):
-            table.add_column(title, justify="left" if title in ("workload", "backend", "site") else "right")
+            table.add_column(
+                title, justify="left" if title in ("workload", "backend", "site") else "right"
+            )
         previous = ""
         for (workload, backend), rows in self._trainings():
             for number, site in enumerate(site for site in self.sites if site in rows):
@@ -87,17 +100,28 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader must know to read the tables rightly."""
-        found = [f"Ratios are to the first site with that job, {self.sites[0]} where it can be: above 1, slower."]
+        found = [
+            f"Ratios are to the first site with that job, {self.sites[0]} where it can be: above 1,"
+            " slower."
+        ]
         ok = self.summary[self.summary["status"] == "ok"]
         if not ok.empty and ok["rounds"].max() == 1:
-            found.append("One round each: ratios are what was seen once, not a verdict on which is faster.")
+            found.append(
+                "One round each: ratios are what was seen once, not a verdict on which is faster."
+            )
         for workload, rows in self.summary.groupby("workload", sort=False):
             for column, what in _TOLD:
                 per_site = rows.groupby("site")[column].agg(frozenset)
                 if per_site.nunique() > 1:
-                    found.append(f"{workload}: not every site has the same {what}; such rows are not compared.")
+                    found.append(
+                        f"{workload}: not every site has the same {what}; such rows are not"
+                        " compared."
+                    )
         bad = self.summary[self.summary["status"] != "ok"]
-        found += [f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}" for row in bad.itertuples()]
+        found += [
+            f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}"
+            for row in bad.itertuples()
+        ]
         found += self._differing_versions()
         for site, rows in self.frame.groupby("site", sort=False):
             found += [f"{site}, {line}" for line in say_disturbed(rows, CELL)]
@@ -110,7 +134,9 @@ class Comparison:
             RunError: the folder cannot be written.
         """
         if folder.exists() and not folder.is_dir():
-            raise RunError(f"{folder}: is a file", expected="a folder", hint="--output names a folder")
+            raise RunError(
+                f"{folder}: is a file", expected="a folder", hint="--output names a folder"
+            )
         plots = write_plots(self.frame, folder / "plots")
         blocks: list[Block] = [
             Heading(folder.resolve().name, 1),
@@ -123,16 +149,23 @@ class Comparison:
                 ratio = column == "epoch_seconds"
                 blocks += [Heading(title, 2), self._table(column, text, ratio=ratio)]
         blocks += [Heading("Plots", 2), *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
-        write_document([*blocks, Heading("Where and with what", 2), self._machines(), self._versions()], folder)
+        write_document(
+            [*blocks, Heading("Where and with what", 2), self._machines(), self._versions()], folder
+        )
         self.summary.to_csv(folder / "comparison.csv", index=False)
 
     def _machines(self) -> Table:
-        machines = dict.fromkeys((site, *machine_cells(record.machine)) for site, record in self._records)
+        machines = dict.fromkeys(
+            (site, *machine_cells(record.machine)) for site, record in self._records
+        )
         return Table(("site", *MACHINE_COLUMNS), tuple(machines))
 
     def _versions(self) -> Table:
         lines = [
-            (backend, *(" / ".join(sorted(by_site.get(site, {words.ABSENT}))) for site in self.sites))
+            (
+                backend,
+                *(" / ".join(sorted(by_site.get(site, {words.ABSENT}))) for site in self.sites),
+            )
             for backend, by_site in self._versions_by_backend().items()
         ]
         return Table(("backend", *self.sites), tuple(lines))
@@ -149,9 +182,14 @@ class Comparison:
         found: dict[str, dict[str, set[str]]] = {}
         for site, record in self._records:
             for package, version in record.versions.items():
-                found.setdefault(f"{record.job.backend}: {package}", {}).setdefault(version, set()).add(site)
+                found.setdefault(f"{record.job.backend}: {package}", {}).setdefault(
+                    version, set()
+                ).add(site)
         return [
-            f"{package} " + "; ".join(f"{version} at {', '.join(sorted(sites))}" for version, sites in versions.items())
+            f"{package} "
+            + "; ".join(
+                f"{version} at {', '.join(sorted(sites))}" for version, sites in versions.items()
+            )
             for package, versions in found.items()
             if len(versions) > 1
         ]
@@ -173,7 +211,9 @@ class Comparison:
         """(workload, backend) and its rows by site, only of what is the same training."""
         found = []
         for _, rows in self.summary.groupby(_TRAINING, sort=False):
-            by_site = {row["site"]: {str(k): v for k, v in row.items()} for row in rows.to_dict("records")}
+            by_site = {
+                row["site"]: {str(k): v for k, v in row.items()} for row in rows.to_dict("records")
+            }
             first = next(iter(by_site.values()))
             found.append(((str(first["label"]), str(first["backend"])), by_site))
         return found

@@ -13,17 +13,18 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from bench import sources
-from bench.data import materialise
-from bench.environments import PROJECT, entry
-from bench.machine import this_machine
-from bench.plan import Contest, Options, make_jobs
-from bench.process import Limits
-from bench.report.frame import epochs_frame
-from bench.report.summary import summarise
-from bench.report.tables import print_table
-from bench.runner import make_tasks, run_tasks
-from bench.runs import read_run
+from backends.registry import entry
+from bench.data import made
+from bench.data.cache import materialise
+from bench.machine.host import this_machine
+from bench.records.files import PROJECT
+from bench.records.run import read_run
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.summary import summarise
+from bench.report.terminal.results import print_table
+from bench.runner.jobs import make_tasks, run_tasks
+from bench.runner.plan import Contest, Options, make_jobs
+from bench.runner.task import Limits
 from specs.loading import find_suite, find_workload
 from specs.model import Dropout
 from tests.support.jobs import FRAMEWORKS, make_job
@@ -32,11 +33,23 @@ from tests.support.tasks import Watcher
 LIMITS = Limits(timeout_seconds=600, train_evaluated=1000)
 
 
-def run(folder, data, environments, *, names, backends=FRAMEWORKS, device="cpu", epochs=1, mode="matched"):
+def run(
+    folder,
+    data,
+    environments,
+    *,
+    names,
+    backends=FRAMEWORKS,
+    device="cpu",
+    epochs=1,
+    mode="matched",
+):
     options = Options(backends=backends, devices=(device,), threads=2, seeds=(0,), modes=(mode,))
     contests = [Contest(workload=find_workload(name), data=data, epochs=epochs) for name in names]
     machine = this_machine()
-    tasks = make_tasks(make_jobs(contests, options, find_suite("smoke")), environments, machine, LIMITS)
+    tasks = make_tasks(
+        make_jobs(contests, options, find_suite("smoke")), environments, machine, LIMITS
+    )
     return run_tasks(tasks, folder, machine, LIMITS, Watcher(), retry=False)
 
 
@@ -45,7 +58,9 @@ def records(tmp_path_factory, mnist_5k, environments):
     """Two epochs of both small workloads in the reference and in every framework."""
     folder = tmp_path_factory.mktemp("run")
     backends = ("reference", *FRAMEWORKS)
-    return run(folder, mnist_5k, environments, names=("softmax", "mlp-relu"), backends=backends, epochs=2)
+    return run(
+        folder, mnist_5k, environments, names=("softmax", "mlp-relu"), backends=backends, epochs=2
+    )
 
 
 @pytest.mark.framework
@@ -66,12 +81,18 @@ def test_all_start_from_the_same_weights_and_train_on_the_same_examples_in_the_s
 @pytest.mark.framework
 def test_softmax_learns_the_same_in_every_framework_epoch_by_epoch(records):
     """62 steps on a smooth model: float32 stays within 2e-5 of float64 in every probability (seen elsewhere)."""
-    softmax = {record.job.backend: record for record in records if record.job.workload.name == "softmax"}
-    for expected, *found in zip(*(softmax[name].epochs for name in ("reference", *FRAMEWORKS)), strict=True):
+    softmax = {
+        record.job.backend: record for record in records if record.job.workload.name == "softmax"
+    }
+    for expected, *found in zip(
+        *(softmax[name].epochs for name in ("reference", *FRAMEWORKS)), strict=True
+    ):
         for epoch in found:
             assert epoch.running_loss == pytest.approx(expected.running_loss, abs=2e-5)
             assert epoch.test_loss == pytest.approx(expected.test_loss, abs=2e-5)
-            assert epoch.test_accuracy == pytest.approx(expected.test_accuracy, abs=0.0011)  # one of 1,000 images
+            assert epoch.test_accuracy == pytest.approx(
+                expected.test_accuracy, abs=0.0011
+            )  # one of 1,000 images
 
 
 @pytest.mark.framework
@@ -79,10 +100,17 @@ def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(reco
     for record in records:
         assert [phase.name for phase in record.startup.phases] == ["import", "build", "load"]
         assert all(phase.wall_seconds > 0 for phase in record.startup.phases)
-        assert all(epoch.training.wall_seconds > 0 < epoch.prediction.wall_seconds for epoch in record.epochs)
+        assert all(
+            epoch.training.wall_seconds > 0 < epoch.prediction.wall_seconds
+            for epoch in record.epochs
+        )
         assert record.versions["numpy"]
         assert record.cpu_seconds > sum(epoch.training.cpu_seconds for epoch in record.epochs)
-        assert record.startup.settings["compiled"] is record.job.compiled is entry(record.job.backend).compiled
+        assert (
+            record.startup.settings["compiled"]
+            is record.job.compiled
+            is entry(record.job.backend).compiled
+        )
         if record.job.backend != "reference":
             assert record.startup.settings["threads"] in (2, None)  # JAX cannot be asked
             assert "cpu" in str(record.startup.settings["device"]).lower()
@@ -100,7 +128,16 @@ def test_the_terminal_table_fits_80_columns_with_nothing_cut_off(records):
     print_table(summarise(frame), frame, {}, console)
     text = console.file.getvalue()
     assert "…" not in text
-    for word in ("softmax", "mlp-relu", "keras-tensorflow", "pytorch", "accuracy", "images/s", "memory", "start"):
+    for word in (
+        "softmax",
+        "mlp-relu",
+        "keras-tensorflow",
+        "pytorch",
+        "accuracy",
+        "images/s",
+        "memory",
+        "start",
+    ):
         assert word in text
 
 
@@ -127,7 +164,10 @@ print({tensor.device.type for _, tensor, _ in model.tensors()})
 """
     variables = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [environments.require("pytorch"), "-c", code]
-    assert subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout == "{'meta'}\n"
+    assert (
+        subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+        == "{'meta'}\n"
+    )
 
 
 def answer(code, backend, environments, **job):
@@ -141,8 +181,16 @@ job = msgspec.json.decode(sys.stdin.read(), type=Job)
 images, labels = np.zeros((64, 28, 28, 1), np.float32), np.zeros(64, np.int64)
 """
     job = make_job(backend=backend, compiled=entry(backend).compiled, **job)
-    variables = {**os.environ, **entry(backend).variables, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
-    command, given = [environments.require(backend), "-c", before + code], msgspec.json.encode(job).decode()
+    variables = {
+        **os.environ,
+        **entry(backend).variables,
+        "PYTHONPATH": str(PROJECT),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    command, given = (
+        [environments.require(backend), "-c", before + code],
+        msgspec.json.encode(job).decode(),
+    )
     return subprocess.run(
         command, env=variables, input=given, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -170,7 +218,9 @@ print(counters["stats"]["unique_graphs"])
 
 
 @pytest.mark.framework
-def test_no_convolution_of_jax_stands_in_a_loop_on_a_cpu_and_other_models_train_in_one(environments):
+def test_no_convolution_of_jax_stands_in_a_loop_on_a_cpu_and_other_models_train_in_one(
+    environments,
+):
     code = """
 from backends.jax_scan import Jax
 backend = Jax(job)
@@ -204,10 +254,22 @@ NATIVE = [name for name in FRAMEWORKS if entry(name).native]
 
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", NATIVE)
-def test_native_mode_learns_from_weights_and_in_an_order_of_its_own(backend, tmp_path, mnist_5k, environments, records):
-    [record] = run(tmp_path, mnist_5k, environments, names=("softmax",), backends=(backend,), epochs=2, mode="native")
+def test_native_mode_learns_from_weights_and_in_an_order_of_its_own(
+    backend, tmp_path, mnist_5k, environments, records
+):
+    [record] = run(
+        tmp_path,
+        mnist_5k,
+        environments,
+        names=("softmax",),
+        backends=(backend,),
+        epochs=2,
+        mode="native",
+    )
     assert record.status == "ok", record.details
-    matched = next(r for r in records if (r.job.backend, r.job.workload.name) == (backend, "softmax"))
+    matched = next(
+        r for r in records if (r.job.backend, r.job.workload.name) == (backend, "softmax")
+    )
     assert record.startup.weights_checksum != matched.startup.weights_checksum
     assert {epoch.order_checksum for epoch in record.epochs} == {"own"}
     assert record.epochs[1].running_loss < record.epochs[0].running_loss
@@ -217,9 +279,13 @@ def test_native_mode_learns_from_weights_and_in_an_order_of_its_own(backend, tmp
 
 
 @pytest.mark.framework
-def test_without_a_compiler_for_cpp_compiling_is_unsupported(tmp_path, mnist_5k, environments, monkeypatch):
+def test_without_a_compiler_for_cpp_compiling_is_unsupported(
+    tmp_path, mnist_5k, environments, monkeypatch
+):
     monkeypatch.setenv("CXX", "/nowhere/g++")
-    [record] = run(tmp_path, mnist_5k, environments, names=("softmax",), backends=("pytorch-compiled",))
+    [record] = run(
+        tmp_path, mnist_5k, environments, names=("softmax",), backends=("pytorch-compiled",)
+    )
     assert record.status == "unsupported"
     assert "No working C++ compiler" in record.reason
 
@@ -232,17 +298,23 @@ def test_every_framework_trains_on_the_gpu(tmp_path, mnist_5k, environments):
     found = run(tmp_path, mnist_5k, environments, names=("softmax", "cnn"), device="cuda:0")
     assert {record.status for record in found} == {"ok"}
     assert all(record.device_memory.allocator_peak_bytes > 1e6 for record in found)
-    assert all(record.device_peak_bytes > record.device_memory.allocator_peak_bytes for record in found)
+    assert all(
+        record.device_peak_bytes > record.device_memory.allocator_peak_bytes for record in found
+    )
     assert all(record.startup.energy.name or record.startup.energy.reason for record in found)
 
 
 @pytest.mark.framework
 @pytest.mark.full_mnist
-def test_softmax_reaches_nine_tenths_of_full_mnist_in_one_epoch(tmp_path, full_mnist, environments, places):
-    from bench.data import materialise
-    from bench.sources import Places
+def test_softmax_reaches_nine_tenths_of_full_mnist_in_one_epoch(
+    tmp_path, full_mnist, environments, places
+):
+    from bench.data.cache import materialise
+    from bench.data.dataset import Places
 
-    data = materialise("mnist", find_workload("softmax").input, Places(directory=full_mnist, cache=places.cache))
+    data = materialise(
+        "mnist", find_workload("softmax").input, Places(directory=full_mnist, cache=places.cache)
+    )
     found = run(tmp_path, data, environments, names=("softmax",))
     # seen: 90.6 %; a standard error is 0.3 points
     assert all(record.epochs[0].test_accuracy > 0.89 for record in found)
@@ -262,13 +334,17 @@ def test_two_runs_are_merged_by_copying_their_files_together(tmp_path, mnist_5k,
 
 @pytest.mark.framework
 @pytest.mark.parametrize("batch_size", [64, 128])
-def test_compiled_convolutions_learn_as_eager_ones_do_at_the_batch_sizes_that_runs_use(batch_size, environments):
+def test_compiled_convolutions_learn_as_eager_ones_do_at_the_batch_sizes_that_runs_use(
+    batch_size, environments
+):
     """PyTorch 2.13.0's layout optimization on CPUs makes every gradient in front of a max-pool zero at these sizes.
 
-    Of each tensor's change in one step: right ones were within 3e-6 of eager's over 19 batch sizes and 4 models, wrong
-    ones off by 1, as nothing moved.
+    Of each tensor's change in one step: right ones were within 3e-6 of eager's over 19 batch sizes
+    and 4 models, wrong ones off by 1, as nothing moved.
     """
-    without = tuple(layer for layer in find_workload("cnn").layers if not isinstance(layer, Dropout))
+    without = tuple(
+        layer for layer in find_workload("cnn").layers if not isinstance(layer, Dropout)
+    )
     code = """
 from msgspec.structs import replace
 from backends.pytorch import PyTorch
@@ -286,7 +362,11 @@ for adapter in (PyTorch, PyTorchCompiled):
 eager, compiled = changes
 print(*(np.linalg.norm(compiled[name] - eager[name]) / np.linalg.norm(eager[name]) for name in eager))
 """
-    job = {"workload": replace(find_workload("cnn"), layers=without), "batch_size": batch_size, "threads": 2}
+    job = {
+        "workload": replace(find_workload("cnn"), layers=without),
+        "batch_size": batch_size,
+        "threads": 2,
+    }
     found = [float(text) for text in answer(code, "pytorch-compiled", environments, **job)]
     assert len(found) == 8
     assert max(found) < 1e-4
@@ -297,16 +377,25 @@ BIG = tuple(part.workload for part in find_suite("big").workloads)
 
 @pytest.mark.framework
 @pytest.mark.parametrize("name", BIG)
-def test_the_big_workloads_train_a_step_in_every_family(name, tmp_path, places, environments, monkeypatch):
-    monkeypatch.setattr(sources, "_SYNTHETIC_SIZES", {"train": 4, "test": 2})  # a CPU has no time for more
+def test_the_big_workloads_train_a_step_in_every_family(
+    name, tmp_path, places, environments, monkeypatch
+):
+    monkeypatch.setattr(
+        made, "_SYNTHETIC_SIZES", {"train": 4, "test": 2}
+    )  # a CPU has no time for more
     workload = find_workload(name)
     data = materialise("synthetic", workload.input, places)
     options = Options(backends=("keras-tensorflow", "pytorch", "jax"), devices=("cpu",), threads=1)
     contests = [Contest(workload=workload, data=data, epochs=1, batch_size=4)]
     machine, limits = this_machine(), Limits(timeout_seconds=600, train_evaluated=2)
-    tasks = make_tasks(make_jobs(contests, options, find_suite("big")), environments, machine, limits)
+    tasks = make_tasks(
+        make_jobs(contests, options, find_suite("big")), environments, machine, limits
+    )
     records = run_tasks(tasks, tmp_path, machine, limits, Watcher(), retry=False)
-    assert [record.status for record in records] == ["ok"] * 3, [record.details for record in records]
+    assert [record.status for record in records] == ["ok"] * 3, [
+        record.details for record in records
+    ]
     losses = [record.epochs[0].running_loss for record in records]
-    # One step from the same weights on the same images: deep float32 convolutions stay within this of each other.
+    # One step from the same weights on the same images: deep float32 convolutions stay within this
+    # of each other.
     assert max(losses) - min(losses) < 1e-3 * max(losses), msgspec.json.encode(losses)

@@ -9,9 +9,9 @@ import subprocess
 import msgspec
 import pytest
 
-from backends.gaps import FEATURES, GAPS
-from backends.registry import BACKENDS
-from bench.environments import PROJECT, adapter_of
+from backends.family import FEATURES
+from backends.registry import BACKENDS, GAPS, adapter_of
+from bench.records.files import PROJECT
 from tests.support.jobs import FRAMEWORKS, VARIANTS, make_job
 
 # Constructs a job's adapter: what it prints is "runs", or why it does not.
@@ -32,14 +32,26 @@ for adapter, job in json.loads(sys.stdin.read()):
 @pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
 def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(backend, environments):
     compiled = BACKENDS[backend].compiled
-    jobs = {name: make_job(backend=backend, compiled=compiled, **changes) for name, changes in FEATURES.items()}
+    jobs = {
+        name: make_job(backend=backend, compiled=compiled, **changes)
+        for name, changes in FEATURES.items()
+    }
     gaps = GAPS.get(backend, {})
-    possible = {name: job for name, job in jobs.items() if job.mode == "matched" or BACKENDS[backend].native}
+    possible = {
+        name: job for name, job in jobs.items() if job.mode == "matched" or BACKENDS[backend].native
+    }
     assert set(jobs) - set(possible) <= set(gaps)
-    variables = {**os.environ, **BACKENDS[backend].variables, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
+    variables = {
+        **os.environ,
+        **BACKENDS[backend].variables,
+        "PYTHONPATH": str(PROJECT),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     done = subprocess.run(
         [environments.require(backend), "-c", CONSTRUCT],
-        input=json.dumps([(adapter_of(backend, job.mode), msgspec.to_builtins(job)) for job in possible.values()]),
+        input=json.dumps(
+            [(adapter_of(backend, job.mode), msgspec.to_builtins(job)) for job in possible.values()]
+        ),
         env=variables,
         capture_output=True,
         text=True,
@@ -48,7 +60,9 @@ def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(back
     assert done.returncode == 0, done.stderr
     answers = dict(zip(possible, done.stdout.splitlines(), strict=True))
     print(answers)
-    assert {name for name, answer in answers.items() if answer != "runs"} == set(gaps) & set(possible)
+    assert {name for name, answer in answers.items() if answer != "runs"} == set(gaps) & set(
+        possible
+    )
 
 
 def test_every_gap_is_of_a_backend_and_a_feature_and_says_why():

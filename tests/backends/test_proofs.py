@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS
-from bench.conformance import BEHAVES, COMPUTES, NATIVE
-from bench.machine import this_machine
-from bench.prove import make_task, plan, run_proof
-from specs.proof import MODELS
+from bench.machine.host import this_machine
+from bench.runner.proof import make_task, plan, run_proof
+from bench.worker.proof.checks import BEHAVES, COMPUTES, NATIVE
+from bench.worker.proof.models import MODELS
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
@@ -27,7 +27,9 @@ def proofs(tmp_path_factory, environments, places):
             task = make_task(backend, mode, device, threads, environments, machine)
             assignment = replace(plan(task, places), **changes)
             folder = tmp_path_factory.mktemp(backend)
-            made[backend, device, mode] = run_proof(task, assignment, folder, machine, 600, lambda done: None)
+            made[backend, device, mode] = run_proof(
+                task, assignment, folder, machine, 600, lambda done: None
+            )
         return made[backend, device, mode]
 
     return proven
@@ -42,7 +44,8 @@ def assert_passed(found, name):
 PLAIN = [backend for backend in FRAMEWORKS if backend not in VARIANTS]
 PROOFS = [(backend, name) for backend in PLAIN for name in MODELS]
 BEHAVIOURS = [(backend, check) for backend in PLAIN for check in (*BEHAVES, *ELSEWHERE)]
-# Of a tuned variant `bench prove` proves all; here, most kinds of layer and state of every kind, as compiling is slow.
+# Of a tuned variant `bench prove` proves all; here, most kinds of layer and state of every kind, as
+# compiling is slow.
 FEW = {
     "models": ("digits, relu", "dropout after flatten", "batch norm, nesterov"),
     "behaviour": ("dropout after flatten",),
@@ -87,7 +90,11 @@ def test_backend_is_proven_on_every_model(backend, proofs):
 @pytest.mark.parametrize("backend", [backend for backend in FRAMEWORKS if BACKENDS[backend].native])
 def test_native_mode_predicts_right_repeats_its_seed_and_keeps_its_hands_off(backend, proofs):
     made = proofs(backend, mode="native")
-    print([(model, f.check, f.deviation, f.where) for model, f in made.findings], made.reason, made.details)
+    print(
+        [(model, f.check, f.deviation, f.where) for model, f in made.findings],
+        made.reason,
+        made.details,
+    )
     assert made.verdict == "proven"
     assert {finding.check for _, finding in made.findings} == set(NATIVE)
     assert "optimizer" in made.settings

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from backends.contract import Unsupported
-from backends.functional_updates import Updates
-from backends.reference import Reference
-from backends.reference_functions import loss_and_gradient
-from backends.reference_layers import build_layers
-from backends.reference_updates import build_update
+from backends.formulas import Updates
+from backends.reference.functions import loss_and_gradient
+from backends.reference.layers import build_layers
+from backends.reference.oracle import Reference
+from backends.reference.updates import build_update
+from bench.worker.proof.models import MODELS, small
 from specs.initial import dropout_masks
 from specs.model import Adadelta, Adagrad, Adam, AdamW, RmsProp, Sgd
-from specs.proof import MODELS, small
 from tests.support.jobs import make_job
 
 CE = "softmax_cross_entropy"
@@ -48,8 +48,14 @@ def test_every_gradient_agrees_with_finite_differences(name):
     gradient = loss()[1]
     for layer in reversed(layers):
         gradient = layer.backward(gradient)
-    arrays = {f"{n}.{key}": layer.weights[key] for n, layer in enumerate(layers) for key in layer.weights}
-    gradients = {f"{n}.{key}": layer.gradients[key] for n, layer in enumerate(layers) for key in layer.weights}
+    arrays = {
+        f"{n}.{key}": layer.weights[key] for n, layer in enumerate(layers) for key in layer.weights
+    }
+    gradients = {
+        f"{n}.{key}": layer.gradients[key]
+        for n, layer in enumerate(layers)
+        for key in layer.weights
+    }
     arrays["images"], gradients["images"] = images, gradient
     step = 1e-6  # the central difference is then right to about 1e-10 of values of size 1
     for key, value in arrays.items():
@@ -60,7 +66,10 @@ def test_every_gradient_agrees_with_finite_differences(name):
             value[index] = kept - step
             below = loss()[0]
             value[index] = kept
-            assert gradients[key][index] == pytest.approx((above - below) / (2 * step), abs=1e-8), (key, index)
+            assert gradients[key][index] == pytest.approx((above - below) / (2 * step), abs=1e-8), (
+                key,
+                index,
+            )
 
 
 def test_the_first_maximum_of_a_window_takes_the_gradient():
@@ -90,7 +99,10 @@ def test_same_puts_the_odd_zero_at_the_end_and_strides_start_at_the_corner():
 def test_an_average_excludes_what_does_not_fill_a_window():
     layer = build_layers(MODELS["batch norm, nesterov"])[2]
     x = np.arange(24.0).reshape(1, 4, 6, 1).repeat(3, axis=3)
-    assert layer.forward(x, None, training=True)[0, :, :, 0].tolist() == [[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]
+    assert layer.forward(x, None, training=True)[0, :, :, 0].tolist() == [
+        [3.5, 5.5, 7.5],
+        [15.5, 17.5, 19.5],
+    ]
 
 
 def test_batch_norm_keeps_a_biased_running_variance_and_predicts_with_it():
@@ -101,7 +113,9 @@ def test_batch_norm_keeps_a_biased_running_variance_and_predicts_with_it():
     normal = layer.forward(x, None, training=True)
     assert normal[:, 0] == pytest.approx([-1 / np.sqrt(1.003), 1 / np.sqrt(1.003)])
     assert layer.state["mean"][0] == pytest.approx(0.4)  # 0.8 of 0 and 0.2 of 2
-    assert layer.state["variance"][0] == pytest.approx(1.0)  # 0.8 of 1 and 0.2 of 1, where n - 1 would give 2
+    assert layer.state["variance"][0] == pytest.approx(
+        1.0
+    )  # 0.8 of 1 and 0.2 of 1, where n - 1 would give 2
     assert layer.forward(x, None, training=False)[0, 0] == pytest.approx(0.6 / np.sqrt(1.003))
 
 
@@ -113,15 +127,21 @@ def test_the_quadratic_cost_of_equal_logits_is_worked_by_hand():
 
 
 def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_classes_and_huge_logits_do_not_overflow():
-    assert loss_and_gradient(CE, np.zeros((2, 10)), np.array([3, 4]))[0] == pytest.approx(np.log(10))
+    assert loss_and_gradient(CE, np.zeros((2, 10)), np.array([3, 4]))[0] == pytest.approx(
+        np.log(10)
+    )
     loss, gradient = loss_and_gradient(CE, np.array([[1e4, 0.0]]), np.array([1]))
     assert loss == pytest.approx(1e4)
     assert np.isfinite(gradient).all()
 
 
-# Two steps from w = 1 with gradients 2 and -1, worked by hand with a pocket calculator's square roots.
+# Two steps from w = 1 with gradients 2 and -1, worked by hand with a pocket calculator's square
+# roots.
 BY_HAND = {
-    "sgd": (Sgd(learning_rate=0.1, momentum=0.5, nesterov=False), [0.8, 0.8]),  # v: -0.2, then -0.1 + 0.1 = 0
+    "sgd": (
+        Sgd(learning_rate=0.1, momentum=0.5, nesterov=False),
+        [0.8, 0.8],
+    ),  # v: -0.2, then -0.1 + 0.1 = 0
     # v as above; w: 1 - 0.1 - 0.2, then 0.7 + 0 + 0.1
     "nesterov": (Sgd(learning_rate=0.1, momentum=0.5, nesterov=True), [0.7, 0.8]),
     # v: 0.4, then 0.36 + 0.1 = 0.46; roots of 0.5 and 0.56
@@ -136,28 +156,50 @@ BY_HAND = {
     ),
     # v: 0.5 + 4 = 4.5, then 5.5; roots of 5 and 6
     "adagrad, inside": (
-        Adagrad(learning_rate=0.1, initial_accumulator=0.5, epsilon=0.5, epsilon_form="inside_root"),
+        Adagrad(
+            learning_rate=0.1, initial_accumulator=0.5, epsilon=0.5, epsilon_form="inside_root"
+        ),
         [1 - 0.2 / 2.23606798, 1 - 0.2 / 2.23606798 + 0.1 / 2.44948974],
     ),
     # roots of 4.5 and 5.5, each plus 0.5
     "adagrad, outside": (
-        Adagrad(learning_rate=0.1, initial_accumulator=0.5, epsilon=0.5, epsilon_form="outside_root"),
+        Adagrad(
+            learning_rate=0.1, initial_accumulator=0.5, epsilon=0.5, epsilon_form="outside_root"
+        ),
         [1 - 0.2 / 2.62132034, 1 - 0.2 / 2.62132034 + 0.1 / 2.84520788],
     ),
-    # m: 1.5, then -0.375; v: 1, then 1; corrected M: 2, then -0.4; V: 4, then 1 / 0.4375, of root 1.51185789
+    # m: 1.5, then -0.375; v: 1, then 1; corrected M: 2, then -0.4; V: 4, then 1 / 0.4375, of root
+    # 1.51185789
     "adam, after": (
-        Adam(learning_rate=0.1, beta_1=0.25, beta_2=0.75, epsilon=0.5, epsilon_form="after_correction"),
+        Adam(
+            learning_rate=0.1,
+            beta_1=0.25,
+            beta_2=0.75,
+            epsilon=0.5,
+            epsilon_form="after_correction",
+        ),
         [1 - 0.1 * 2 / 2.5, 1 - 0.1 * 2 / 2.5 + 0.1 * 0.4 / 2.01185789],
     ),
     # factors: 0.5 / 0.75, then 0.66143783 / 0.9375; roots of v: 1, each plus 0.5
     "adam, before": (
-        Adam(learning_rate=0.1, beta_1=0.25, beta_2=0.75, epsilon=0.5, epsilon_form="before_correction"),
+        Adam(
+            learning_rate=0.1,
+            beta_1=0.25,
+            beta_2=0.75,
+            epsilon=0.5,
+            epsilon_form="before_correction",
+        ),
         [1 - 0.1 * 0.66666667, 1 - 0.1 * 0.66666667 + 0.1 * 0.70553368 * 0.25],
     ),
     # 0.1 * 0.2 of w comes off first: 0.98 - 0.08, then 0.9 * 0.98 + 0.01988212
     "adamw, after": (
         AdamW(
-            learning_rate=0.1, beta_1=0.25, beta_2=0.75, epsilon=0.5, epsilon_form="after_correction", weight_decay=0.2
+            learning_rate=0.1,
+            beta_1=0.25,
+            beta_2=0.75,
+            epsilon=0.5,
+            epsilon_form="after_correction",
+            weight_decay=0.2,
         ),
         [0.9, 0.90188212],
     ),
@@ -172,14 +214,20 @@ def test_optimizer_agrees_with_two_steps_worked_by_hand(name):
     update = build_update(spec)
     first = update("w", np.array(1.0), np.array(2.0))
     second = update("w", first, np.array(-1.0))
-    assert [float(first), float(second)] == pytest.approx(expected, abs=1e-7)  # eight digits by hand
+    assert [float(first), float(second)] == pytest.approx(
+        expected, abs=1e-7
+    )  # eight digits by hand
 
 
 # Besides those: no average at all, which no logarithm of its share may trip over.
-WITHOUT_AVERAGES = Adam(learning_rate=0.1, beta_1=0.0, beta_2=0.0, epsilon=0.5, epsilon_form="after_correction")
+WITHOUT_AVERAGES = Adam(
+    learning_rate=0.1, beta_1=0.0, beta_2=0.0, epsilon=0.5, epsilon_form="after_correction"
+)
 
 
-@pytest.mark.parametrize("spec", [*(spec for spec, _ in BY_HAND.values()), WITHOUT_AVERAGES], ids=repr)
+@pytest.mark.parametrize(
+    "spec", [*(spec for spec, _ in BY_HAND.values()), WITHOUT_AVERAGES], ids=repr
+)
 def test_optimizer_agrees_with_a_second_way_to_write_it(spec):
     """The formulas that plain JAX and TensorFlow train by, here in NumPy, over 50 steps of an array."""
     random, update = np.random.RandomState(0), build_update(spec)
@@ -197,7 +245,10 @@ def test_dropout_is_off_in_prediction_and_fresh_in_training():
     job = make_job(small("relu"))
     reference = Reference(job)
     images = np.random.RandomState(0).random_sample((40, 7, 6, 2)).astype(np.float32)
-    weights = {name: np.full(value.shape, 0.1, np.float32) for name, value in reference.get_weights().items()}
+    weights = {
+        name: np.full(value.shape, 0.1, np.float32)
+        for name, value in reference.get_weights().items()
+    }
     reference.set_weights(weights)
     assert np.array_equal(reference.predict(images), reference.predict(images))
     first, second = reference._draw(40)[0], reference._draw(40)[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from backends.gaps import UNTUNED
-from backends.registry import BACKENDS, ENGINES
+from backends.registry import BACKENDS, ENGINES, UNTUNED
 from backends.stands import terms_of
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
@@ -19,9 +18,9 @@ def test_a_variant_is_of_a_plain_backend_in_the_same_environment_and_says_what_i
         plain = BACKENDS[variant.variant_of]
         assert (plain.variant_of, plain.environment) == (None, variant.environment)
         assert variant.changes
-        assert plain.variables.items() <= variant.variables.items() or set(plain.variables) - {"KERAS_BACKEND"} == set(
-            variant.variables
-        )
+        assert plain.variables.items() <= variant.variables.items() or set(plain.variables) - {
+            "KERAS_BACKEND"
+        } == set(variant.variables)
 
 
 def test_every_plain_framework_has_a_variant_or_it_is_said_why_not():

@@ -8,7 +8,18 @@ import pytest
 
 
 def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_it_found(bench):
-    run = ("run", "softmax", "--dataset", "mnist-5k", "--backend", "reference", "--epochs", "1", "--threads", "1")
+    run = (
+        "run",
+        "softmax",
+        "--dataset",
+        "mnist-5k",
+        "--backend",
+        "reference",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+    )
     code, out, _ = bench(*run)
     assert code == 0
     assert "Nobody has measured how noisy" in out
@@ -34,7 +45,10 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
         (["run", "softmax", "--until-precise", "0%"], "expected a percentage"),
         (["run", "softmax", "--budget", "30"], "expected a time, as 90s, 30m or 2h"),
         (["run", "softmax", "--rounds", "3", "--until-precise", "2%"], "not allowed with argument"),
-        (["run", "softmax", "--backend", "reference", "--until-precise", "2%"], "reference is alone"),
+        (
+            ["run", "softmax", "--backend", "reference", "--until-precise", "2%"],
+            "reference is alone",
+        ),
         (["calibrate", "--workload", "nothing", "--backend", "reference"], "named 'nothing'"),
         (["calibrate", "--rounds", "0"], "expected a whole number"),
     ],

@@ -7,12 +7,14 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
-from bench.check import check
-from bench.record import write_record
+from bench.records.job import write_record
+from bench.statistics.gate import check
 from tests.support.gate import result
 
 
-def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_code(bench, tmp_path):
+def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_code(
+    bench, tmp_path
+):
     for name, accuracy in (("good", 0.98), ("bad", 0.95)):
         write_record(tmp_path / name / "jobs", result(accuracy))
     code, output, _ = bench("check", "good", "--against", "good")
@@ -37,7 +39,10 @@ def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path)
     write_record(tmp_path / "old" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "old")
     assert code == 1
-    assert "softmax jax cpu: NOT CHECKED, the baseline has no such job (--allow-new lets it pass)" in output
+    assert (
+        "softmax jax cpu: NOT CHECKED, the baseline has no such job (--allow-new lets it pass)"
+        in output
+    )
     assert "1 of 2 cells did not pass" in output
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 0
@@ -58,13 +63,17 @@ def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, 
 
 def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
     """The wrong backend is no worse than in its baseline, which is as wrong."""
-    run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [result(0.95, backend="x")]
+    run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [
+        result(0.95, backend="x")
+    ]
     for folder in ("run", "old"):
         for record in run:
             write_record(tmp_path / folder / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 1
-    assert "agreement on softmax cpu: DISAGREES, x, batch size 32, seed 0: accuracy 95.00 %" in output
+    assert (
+        "agreement on softmax cpu: DISAGREES, x, batch size 32, seed 0: accuracy 95.00 %" in output
+    )
     assert output.splitlines()[-1] == "backends disagree on 1 of 1 workloads"
     assert "DISAGREES" in (tmp_path / "run" / "check.md").read_text()
     suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())

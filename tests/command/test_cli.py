@@ -9,7 +9,17 @@ import sys
 def test_lists_and_pages_of_help_name_what_there_is(bench):
     _, output, _ = bench("list")
     output_of_list = output
-    for name in ("quick", "smoke", "course", "cnn", "mlp-relu", "softmax", "pytorch", "keras-tensorflow", "mnist-5k"):
+    for name in (
+        "quick",
+        "smoke",
+        "course",
+        "cnn",
+        "mlp-relu",
+        "softmax",
+        "pytorch",
+        "keras-tensorflow",
+        "mnist-5k",
+    ):
         assert name in output
     _, output, _ = bench("show", "cnn")
     assert "1,192,042" in output

@@ -17,17 +17,18 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
-from bench import sources
-from bench.data import materialise
-from bench.environments import PROJECT
-from bench.sources import Places
+from bench.data import archives
+from bench.data import made as data_made
+from bench.data.cache import materialise
+from bench.data.dataset import Places
+from bench.records.files import PROJECT
 from specs.loading import WORKLOADS, find_workload
 from tests.support.command import QUICK
 
 
 def no_mirror(monkeypatch):
-    mnist = replace(sources.ARCHIVES["mnist"], mirrors=("http://127.0.0.1:9/",))
-    monkeypatch.setattr(sources, "ARCHIVES", {**sources.ARCHIVES, "mnist": mnist})
+    mnist = replace(archives.ARCHIVES["mnist"], mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(archives, "ARCHIVES", {**archives.ARCHIVES, "mnist": mnist})
 
 
 def test_data_are_fetched_listed_and_verified_and_damage_is_named(bench, monkeypatch, tmp_path):
@@ -67,7 +68,9 @@ def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch,
     title = "softmax, on mnist-5k instead of mnist"
     assert Path("results/softmax/report.md").read_text().startswith(f"# {title}\n")
     assert f"<title>{title}</title>" in Path("results/softmax/report.html").read_text()
-    code, _, errors = bench("run", "softmax", "--backend", "reference", "--dataset", "mnist", "--run", "other")
+    code, _, errors = bench(
+        "run", "softmax", "--backend", "reference", "--dataset", "mnist", "--run", "other"
+    )
     assert code == 2
     assert "could not be downloaded" in errors
 
@@ -77,28 +80,35 @@ TINY = ("run", "softmax", "--backend", "reference", "--epochs", "1", "--batch-si
 
 def make_archive(monkeypatch, folder):
     """An `mnist` of mnist-5k's images in four files of the original form; no mirror has them."""
-    arrays = sources.read_mnist_5k()
+    arrays = data_made.read_mnist_5k()
     parts = ("train_images", "train_labels", "test_images", "test_labels")
     folder.mkdir(parents=True)
     checksums = []
-    for name, part in zip(sources._NAMES, parts, strict=True):
+    for name, part in zip(archives._NAMES, parts, strict=True):
         values = arrays[part][..., 0] if part.endswith("images") else arrays[part]
         header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
-        content = gzip.compress(header + np.flip(values, 0).astype(np.uint8).tobytes())  # not mnist-5k itself
+        content = gzip.compress(
+            header + np.flip(values, 0).astype(np.uint8).tobytes()
+        )  # not mnist-5k itself
         (folder / name).write_bytes(content)
         checksums.append(hashlib.sha256(content).hexdigest())
     mnist = replace(
-        sources.ARCHIVES["mnist"],
-        files=dict(zip(sources._NAMES, checksums, strict=True)),
+        archives.ARCHIVES["mnist"],
+        files=dict(zip(archives._NAMES, checksums, strict=True)),
         mirrors=("http://127.0.0.1:9/",),
     )
-    monkeypatch.setattr(sources, "ARCHIVES", {**sources.ARCHIVES, "mnist": mnist})
-    made = materialise("mnist", find_workload("softmax").input, Places(directory=folder, cache=folder / "cache"))
-    monkeypatch.setattr(sources, "ARRAYS", {"mnist": made.checksum})
+    monkeypatch.setattr(archives, "ARCHIVES", {**archives.ARCHIVES, "mnist": mnist})
+    made = materialise(
+        "mnist", find_workload("softmax").input, Places(directory=folder, cache=folder / "cache")
+    )
+    monkeypatch.setattr(archives, "ARRAYS", {"mnist": made.checksum})
 
 
 def data_sets(run):
-    return {json.loads(path.read_text())["data"]["name"] for path in Path(f"results/{run}/jobs").glob("*.json")}
+    return {
+        json.loads(path.read_text())["data"]["name"]
+        for path in Path(f"results/{run}/jobs").glob("*.json")
+    }
 
 
 def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, monkeypatch, tmp_path):
@@ -109,13 +119,17 @@ def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, mon
     assert code == 0, errors
     assert "not available" not in errors
     assert data_sets("softmax") == {"mnist"}
-    assert len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1  # the first was found again
+    assert (
+        len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1
+    )  # the first was found again
     code, output, _ = bench("data")
     assert re.search(r"mnist +60,000 .*\n.*\(there as arrays: \S+mnist-[0-9a-f]{16}\)", output)
     code, output, _ = bench("data", "fetch", "mnist")
     assert code == 0
     assert "mnist: 4,000 + 1,000 images" in output
-    code, _, errors = bench(*TINY, "--dataset", "mnist-expanded", "--run", "expanded")  # made of those arrays
+    code, _, errors = bench(
+        *TINY, "--dataset", "mnist-expanded", "--run", "expanded"
+    )  # made of those arrays
     assert code == 0, errors
     # a folder that the user names must have the files, whatever lies in the cache
     (tmp_path / "empty").mkdir()
@@ -128,7 +142,7 @@ def test_arrays_that_are_not_known_to_be_mnists_are_not_mnist(bench, monkeypatch
     """A folder that is named for its own content, as another user of a shared cache could make."""
     make_archive(monkeypatch, tmp_path / "files")
     assert bench("data", "fetch", "mnist", "--data-dir", "files")[0] == 0
-    monkeypatch.setattr(sources, "ARRAYS", {"mnist": "0" * 64})
+    monkeypatch.setattr(archives, "ARRAYS", {"mnist": "0" * 64})
     code, _, errors = bench(*TINY)
     assert code == 0
     assert "MNIST is not available" in errors
@@ -166,7 +180,9 @@ def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monk
         assert f"{Path('results/softmax')} began with mnist (" in errors
         assert "--run NAME" in errors
         assert "so this run uses" not in errors
-    code, _, errors = bench("run", "mlp-relu", *TINY[2:], "--run", "softmax")  # another workload of that run
+    code, _, errors = bench(
+        "run", "mlp-relu", *TINY[2:], "--run", "softmax"
+    )  # another workload of that run
     assert code == 2
     assert sorted(Path("results/softmax/jobs").iterdir()) == before
     code, _, errors = bench(*TINY, "--run", "other")
@@ -182,7 +198,9 @@ def expanded_too(folder):
     return ("run", "expanded.json", *TINY[2:], "--run", "softmax")
 
 
-def test_the_stand_in_is_taken_for_all_data_sets_that_it_replaces_or_for_none(bench, monkeypatch, tmp_path):
+def test_the_stand_in_is_taken_for_all_data_sets_that_it_replaces_or_for_none(
+    bench, monkeypatch, tmp_path
+):
     make_archive(monkeypatch, tmp_path / "files")
     expanded = expanded_too(tmp_path)
     assert bench(*TINY)[0] == 0
@@ -200,7 +218,9 @@ def test_the_stand_in_is_taken_for_all_data_sets_that_it_replaces_or_for_none(be
     assert data_sets("softmax") == {"mnist", "mnist-expanded"}
 
 
-def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(bench, monkeypatch, tmp_path):
+def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(
+    bench, monkeypatch, tmp_path
+):
     make_archive(monkeypatch, tmp_path / "files")
     assert bench(*TINY)[0] == 0
     code, _, errors = bench(*TINY, "--seeds", "0,1", "--data-dir", "files")
@@ -216,7 +236,7 @@ def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(
 
 
 def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_path):
-    for name in sources._NAMES:
+    for name in archives._NAMES:
         (tmp_path / name).write_bytes(b"")
     code, _, errors = bench("run", "softmax", "--backend", "reference", "--data-dir", str(tmp_path))
     assert code == 2
@@ -225,13 +245,19 @@ def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_p
 
 def test_a_prepared_machine_needs_no_network(tmp_path):
     """A network namespace of its own has no way out, not even to itself: what is fetched once is enough."""
-    if subprocess.run(["unshare", "--net", "--map-root-user", "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["unshare", "--net", "--map-root-user", "true"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("this system does not let us make a network namespace")
     bench = f"{sys.executable} -m bench"
     variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(tmp_path / "cache")}
-    subprocess.run(f"{bench} data fetch mnist-5k", shell=True, check=True, env=variables, cwd=PROJECT)
+    subprocess.run(
+        f"{bench} data fetch mnist-5k", shell=True, check=True, env=variables, cwd=PROJECT
+    )
     command = f"{bench} run {' '.join(QUICK)} --results {tmp_path}"
     cut_off = ["unshare", "--net", "--map-root-user", "sh", "-c", command]
-    done = subprocess.run(cut_off, capture_output=True, text=True, env=variables, cwd=PROJECT, check=False)
+    done = subprocess.run(
+        cut_off, capture_output=True, text=True, env=variables, cwd=PROJECT, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "softmax" / "report.html").is_file()

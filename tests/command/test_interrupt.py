@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.environments import PROJECT
-from bench.runs import read_run
+from bench.records.files import PROJECT
+from bench.records.run import read_run
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,22 @@ def test_who_interrupts_is_told_what_is_kept(command, kept, bench, monkeypatch):
 
 
 def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
-    variables = {**os.environ, "FRAMEWORK_BENCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(folder), "--run", "r"]
+    variables = {
+        **os.environ,
+        "FRAMEWORK_BENCH_CACHE": str(folder / "cache"),
+        "PYTHONPATH": str(PROJECT),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        *arguments,
+        "--results",
+        str(folder),
+        "--run",
+        "r",
+    ]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -45,21 +59,34 @@ def start_bench(folder: Path, *arguments: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # As on a terminal: whoever runs the tests in the background may have told us to ignore Ctrl-C.
+        # As on a terminal: whoever runs the tests in the background may have told us to ignore
+        # Ctrl-C.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(number, tmp_path):
-    what = ["softmax", "--backend", "reference", "--dataset", "mnist-5k", "--seeds", "0,1", "--epochs", "40"]
+    what = [
+        "softmax",
+        "--backend",
+        "reference",
+        "--dataset",
+        "mnist-5k",
+        "--seeds",
+        "0,1",
+        "--epochs",
+        "40",
+    ]
     running = start_bench(tmp_path, *what)
     jobs = tmp_path / "r" / "jobs"
     for _ in range(600):
         time.sleep(0.1)
         # the first job has ended and the second has done an epoch
         second = jobs.glob("*.s1.*.progress.jsonl")
-        if list(jobs.glob("*.json")) and any(len(path.read_bytes().splitlines()) > 1 for path in second):
+        if list(jobs.glob("*.json")) and any(
+            len(path.read_bytes().splitlines()) > 1 for path in second
+        ):
             break
     running.send_signal(number)
     _, errors = running.communicate(timeout=30)

@@ -9,14 +9,16 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from bench.progress import ProgressDisplay
+from bench.command.progress import ProgressDisplay
 from tests.support.agreement import result, run_of_seven
 
 
 def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
     """Counted, as times differ: each earlier record is kept, and none is judged."""
-    earlier = [result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)]
-    monkeypatch.setattr("bench.progress.judge", lambda _: pytest.fail("judged"))
+    earlier = [
+        result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)
+    ]
+    monkeypatch.setattr("bench.command.progress.judge", lambda _: pytest.fail("judged"))
     display = ProgressDisplay(Console(file=io.StringIO()), earlier)
     assert sum(map(len, display._groups.values())) == 400
 
@@ -29,7 +31,7 @@ class Task:
 
 
 def replace_data(record):
-    from bench.data import DataSet
+    from bench.data.dataset import DataSet
 
     return DataSet(
         name="d",
@@ -44,7 +46,13 @@ def replace_data(record):
 
 def shown(records, earlier=(), *, advance=False):
     """The lines of a display, with their colours, to which jobs end one after the other."""
-    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="standard", legacy_windows=False)
+    console = Console(
+        file=io.StringIO(),
+        width=200,
+        force_terminal=True,
+        color_system="standard",
+        legacy_windows=False,
+    )
     display = ProgressDisplay(console, earlier)
     tasks = [Task(record) for record in records]
     display.planned(tasks)

@@ -37,7 +37,14 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
 @pytest.mark.usefixtures("whole")
 def test_a_report_is_a_pure_function_of_its_records(bench):
     bench("run", *QUICK, "--run", "mine")
-    files = ["report.html", "report.md", "epochs.csv", "summary.csv", "plots/curves.svg", "plots/epoch-time.svg"]
+    files = [
+        "report.html",
+        "report.md",
+        "epochs.csv",
+        "summary.csv",
+        "plots/curves.svg",
+        "plots/epoch-time.svg",
+    ]
     before = {name: Path("results/mine", name).read_bytes() for name in files}
     for name in files:
         Path("results/mine", name).unlink()

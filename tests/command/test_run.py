@@ -12,45 +12,102 @@ import pytest
 from specs.loading import WORKLOADS
 from tests.support.command import QUICK
 
-# arguments: what the message must contain; every one of these exits with 2 and leaves nothing behind
+# arguments: what the message must contain; every one of these exits with 2 and leaves nothing
+# behind
 BAD = {
-    "unknown suite": (("run", "qiuck"), ["no suite or workload is named 'qiuck'", "quick, smoke", "bench list"]),
+    "unknown suite": (
+        ("run", "qiuck"),
+        ["no suite or workload is named 'qiuck'", "quick, smoke", "bench list"],
+    ),
     "unknown command": (("rnu",), ["invalid choice", "run"]),
-    "unknown option": (("run", "smoke", "--epoch-count", "3"), ["unrecognized arguments: --epoch-count"]),
-    "unknown backend": (("run", "smoke", "--backend", "pytroch"), ["'pytroch'", "keras-tensorflow", "mean 'pytorch'"]),
-    "unknown device": ((*("run", *QUICK), "--device", "cuda:7"), ["no device 'cuda:7'", "one of cpu"]),
-    "unknown data set": (("run", "softmax", "--backend", "reference", "--dataset", "minst"), ["'minst'", "'mnist'?"]),
+    "unknown option": (
+        ("run", "smoke", "--epoch-count", "3"),
+        ["unrecognized arguments: --epoch-count"],
+    ),
+    "unknown backend": (
+        ("run", "smoke", "--backend", "pytroch"),
+        ["'pytroch'", "keras-tensorflow", "mean 'pytorch'"],
+    ),
+    "unknown device": (
+        (*("run", *QUICK), "--device", "cuda:7"),
+        ["no device 'cuda:7'", "one of cpu"],
+    ),
+    "unknown data set": (
+        ("run", "softmax", "--backend", "reference", "--dataset", "minst"),
+        ["'minst'", "'mnist'?"],
+    ),
     "no epochs": (("run", *QUICK, "--epochs", "0"), ["found '0'", "from 1 to 999999"]),
-    "a million epochs": (("run", *QUICK, "--epochs", "1000001"), ["found '1000001'", "from 1 to 999999"]),
+    "a million epochs": (
+        ("run", *QUICK, "--epochs", "1000001"),
+        ["found '1000001'", "from 1 to 999999"],
+    ),
     "a batch of nothing": (("run", *QUICK, "--batch-size", "0"), ["found '0'", "from 1 to 999999"]),
-    "a batch larger than the data": (("run", *QUICK, "--batch-size", "4001"), ["4,001", "mnist-5k", "at most 4,000"]),
-    "a batch that is no number": (("run", *QUICK, "--batch-size", "32,x"), ["found '32,x'", "as 1,4,16"]),
+    "a batch larger than the data": (
+        ("run", *QUICK, "--batch-size", "4001"),
+        ["4,001", "mnist-5k", "at most 4,000"],
+    ),
+    "a batch that is no number": (
+        ("run", *QUICK, "--batch-size", "32,x"),
+        ["found '32,x'", "as 1,4,16"],
+    ),
     "one of several batches too large": (
         ("run", *QUICK, "--batch-size", "32,4001"),
         ["4,001", "a smaller --batch-size"],
     ),
     "no width": (("run", *QUICK, "--width", "0"), ["found '0'", "whole numbers from 1"]),
-    "nothing to widen": (("run", *QUICK, "--width", "1,4"), ["softmax: it has no hidden dense layer", "--width 1"]),
+    "nothing to widen": (
+        ("run", *QUICK, "--width", "1,4"),
+        ["softmax: it has no hidden dense layer", "--width 1"],
+    ),
     "too wide": (
         ("run", "mlp-relu", *QUICK[1:], "--width", "1,999"),
-        ["mlp-relu-x999", "27,901,760,320 parameters", "at most 1,000,000,000", "a smaller --width"],
+        [
+            "mlp-relu-x999",
+            "27,901,760,320 parameters",
+            "at most 1,000,000,000",
+            "a smaller --width",
+        ],
     ),
     "a run that is a path": (("run", *QUICK, "--run", "../x"), ["'../x'", "a name, not a path"]),
     "seeds that are not": (("run", *QUICK, "--seeds", "1,a"), ["'1,a'", "0,1,2"]),
     "too many threads": (("run", *QUICK, "--threads", "4096"), ["--threads 4096", "allows"]),
-    "an interpreter that is not": (("run", *QUICK, "--python", "torch=/no/python"), ["/no/python", "no such file"]),
-    "an interpreter of nothing": (("run", *QUICK, "--python", "troch=/bin/sh"), ["'troch'", "mean 'torch'"]),
-    "an interpreter without a path": (("run", *QUICK, "--python", "torch"), ["ENVIRONMENT=/path/to/python"]),
-    "no such folder of data": (("run", "softmax", "--backend", "reference", "--data-dir", "/no/where"), ["/no/where"]),
-    "no such run": (("report", "results/nothing"), ["results/nothing: holds no run", "bench run makes one"]),
+    "an interpreter that is not": (
+        ("run", *QUICK, "--python", "torch=/no/python"),
+        ["/no/python", "no such file"],
+    ),
+    "an interpreter of nothing": (
+        ("run", *QUICK, "--python", "troch=/bin/sh"),
+        ["'troch'", "mean 'torch'"],
+    ),
+    "an interpreter without a path": (
+        ("run", *QUICK, "--python", "torch"),
+        ["ENVIRONMENT=/path/to/python"],
+    ),
+    "no such folder of data": (
+        ("run", "softmax", "--backend", "reference", "--data-dir", "/no/where"),
+        ["/no/where"],
+    ),
+    "no such run": (
+        ("report", "results/nothing"),
+        ["results/nothing: holds no run", "bench run makes one"],
+    ),
     "no such workload": (("show", "softmux"), ["'softmax'?"]),
     "no such file": (("run", "mine.json"), ["mine.json: cannot be read"]),
     "an unknown mode": (("run", *QUICK, "--mode", "own"), ["found 'own'", "matched,native"]),
-    "no native mode": (("run", *QUICK, "--mode", "native"), ["none of reference has a native mode"]),
+    "no native mode": (
+        ("run", *QUICK, "--mode", "native"),
+        ["none of reference has a native mode"],
+    ),
     "nothing to prove": (("prove", "--backend", "jaxx"), ["'jaxx'", "mean 'jax'"]),
-    "no native mode to prove": (("prove", "--backend", "reference", "--mode", "native"), ["has a native mode"]),
+    "no native mode to prove": (
+        ("prove", "--backend", "reference", "--mode", "native"),
+        ["has a native mode"],
+    ),
     "no such contract": (("contract", "--backend", "pytroch"), ["mean 'pytorch'"]),
-    "no such environment": (("environment", "create", "pytorch"), ["'pytorch'", "tensorflow, torch"]),
+    "no such environment": (
+        ("environment", "create", "pytorch"),
+        ["'pytorch'", "tensorflow, torch"],
+    ),
 }
 
 
@@ -65,9 +122,13 @@ def test_bad_input_is_told_plainly_with_exit_code_2(case, bench, tmp_path):
     assert not list(tmp_path.glob("results/*/jobs/*.json"))
 
 
-def test_a_backend_that_is_not_installed_is_told_with_the_line_to_type(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr("bench.environments.ENVIRONMENTS_FOLDER", tmp_path / "none")
-    monkeypatch.setattr("bench.environments.Environments.__init__.__defaults__", (None, tmp_path / "none"))
+def test_a_backend_that_is_not_installed_is_told_with_the_line_to_type(
+    bench, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("bench.runner.environments.ENVIRONMENTS_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(
+        "bench.runner.environments.Environments.__init__.__defaults__", (None, tmp_path / "none")
+    )
     code, _, errors = bench("run", "smoke", "--backend", "pytorch")
     assert code == 2
     assert "the backend 'pytorch' is not installed" in errors
@@ -78,7 +139,9 @@ def test_a_backend_that_is_not_installed_is_told_with_the_line_to_type(bench, mo
 
 
 def test_an_interpreter_without_the_framework_is_told_before_anything_runs(bench):
-    code, _, errors = bench("run", "smoke", "--backend", "pytorch", "--python", f"torch={sys.executable}")
+    code, _, errors = bench(
+        "run", "smoke", "--backend", "pytorch", "--python", f"torch={sys.executable}"
+    )
     assert code == 2
     assert "torch not installed there" in errors
 
@@ -93,7 +156,9 @@ def test_a_results_folder_that_cannot_be_written_is_told_before_anything_runs(be
 
 def test_a_shape_that_does_not_fit_its_data_is_told(bench, tmp_path):
     spec = json.loads((WORKLOADS / "softmax.json").read_text())
-    (tmp_path / "mine.json").write_text(json.dumps({**spec, "input": {"shape": [14, 14, 1], "classes": 10}}))
+    (tmp_path / "mine.json").write_text(
+        json.dumps({**spec, "input": {"shape": [14, 14, 1], "classes": 10}})
+    )
     code, _, errors = bench("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k")
     assert code == 2
     assert "its input is (14, 14, 1), but the images of mnist-5k are (28, 28, 1)" in errors
@@ -155,7 +220,11 @@ def test_a_failed_job_is_a_row_and_exit_code_1(bench, monkeypatch):
     assert code == 0
     path = next(Path("results/softmax/jobs").glob("*.json"))
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "status": "diverged", "reason": "epoch 1: running loss nan", "epochs": []}))
+    path.write_text(
+        json.dumps(
+            {**record, "status": "diverged", "reason": "epoch 1: running loss nan", "epochs": []}
+        )
+    )
     code, output, _ = bench("run", *QUICK)
     assert code == 1
     assert "diverged" in output
@@ -168,7 +237,9 @@ def test_a_failed_job_is_a_row_and_exit_code_1(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(("version", "age"), [(99, "a newer"), (4, "an older")])
-def test_a_run_that_holds_records_of_another_version_is_refused_before_anything_runs(bench, version, age):
+def test_a_run_that_holds_records_of_another_version_is_refused_before_anything_runs(
+    bench, version, age
+):
     Path("results/softmax/jobs").mkdir(parents=True)
     Path("results/softmax/jobs/x.json").write_text(f'{{"format": {version}}}')
     for arguments in (("run", *QUICK), ("report", "results/softmax")):
@@ -200,7 +271,7 @@ def test_a_fault_of_the_file_system_shows_no_traceback(bench, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "results/softmax")
 
-    monkeypatch.setattr("bench.reading.write_run_report", full)
+    monkeypatch.setattr("bench.command.report.write_run_report", full)
     code, _, errors = bench("report", "results/softmax")
     assert code == 1
     assert "No space left on device: 'results/softmax'" in errors
@@ -211,7 +282,16 @@ def test_batch_norm_of_a_last_batch_of_one_is_refused(bench, tmp_path):
     spec["layers"].insert(1, {"type": "batch_norm", "momentum": 0.9, "epsilon": 1e-3})
     (tmp_path / "mine.json").write_text(json.dumps(spec))
     for size in ("1333", "1"):  # 4,000 = 3 x 1,333 + 1
-        arguments = ("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k", "--batch-size", size)
+        arguments = (
+            "run",
+            "mine.json",
+            "--backend",
+            "reference",
+            "--dataset",
+            "mnist-5k",
+            "--batch-size",
+            size,
+        )
         code, _, errors = bench(*arguments)
         assert code == 2
         assert "a batch of mnist-5k has one example, which batch norm on a vector" in errors
@@ -225,7 +305,9 @@ def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(be
     path.with_name("other.json").write_text(json.dumps(other))
     assert bench("run", *QUICK)[0] == 0
     first = {**record["epochs"][0], "running_loss": 2 * record["epochs"][0]["running_loss"]}
-    path.with_name("other.json").write_text(json.dumps({**other, "epochs": [first, record["epochs"][1]]}))
+    path.with_name("other.json").write_text(
+        json.dumps({**other, "epochs": [first, record["epochs"][1]]})
+    )
     code, output, errors = bench("run", *QUICK)
     assert code == 1
     assert output.splitlines()[-1].startswith("2 of 2 results disagree with the other backends: ")
@@ -234,14 +316,26 @@ def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(be
 
 @pytest.mark.usefixtures("whole")
 def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
-    command = ("run", "softmax", "--backend", "reference", "--dataset", "mnist-5k", "--threads", "1", "--epochs")
+    command = (
+        "run",
+        "softmax",
+        "--backend",
+        "reference",
+        "--dataset",
+        "mnist-5k",
+        "--threads",
+        "1",
+        "--epochs",
+    )
     code, _, errors = bench(*command, "1")
     assert code == 0, errors
     assert errors.count("limits of bench cpu: product ") == 1
     [path] = (tmp_path / "results" / "softmax" / "limits").iterdir()
     before = path.read_bytes()
     assert json.loads(before)["status"] == "ok"
-    assert "How far from the limit" in (tmp_path / "results" / "softmax" / "report.html").read_text()
+    assert (
+        "How far from the limit" in (tmp_path / "results" / "softmax" / "report.html").read_text()
+    )
     code, _, errors = bench(*command, "2")
     assert code == 0
     assert "limits of" not in errors
@@ -249,17 +343,39 @@ def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
 
 
 @pytest.mark.usefixtures("whole")
-def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_backends_stay_next_to_each_other(bench):
+def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_backends_stay_next_to_each_other(
+    bench,
+):
     code, output, errors = bench(
-        *("run", "mlp-relu", "--backend", "reference", "--dataset", "mnist-5k", "--epochs", "1", "--device", "cpu"),
+        *(
+            "run",
+            "mlp-relu",
+            "--backend",
+            "reference",
+            "--dataset",
+            "mnist-5k",
+            "--epochs",
+            "1",
+            "--device",
+            "cpu",
+        ),
         *("--batch-size", "1000,2000,4000,1000", "--width", "1,2"),
     )
     assert code == 0, errors
-    lines = [line.split("]")[1].split(" reference")[0].strip() for line in errors.splitlines() if line.startswith("[")]
-    assert lines == [f"mlp-relu{x} batch {size}" for x in ("", "-x2") for size in (1000, 2000, 4000)]
+    lines = [
+        line.split("]")[1].split(" reference")[0].strip()
+        for line in errors.splitlines()
+        if line.startswith("[")
+    ]
+    assert lines == [
+        f"mlp-relu{x} batch {size}" for x in ("", "-x2") for size in (1000, 2000, 4000)
+    ]
     assert "mlp-relu-x2 batch 4000" in output
     page = Path("results/mlp-relu/report.md").read_text()
     assert page.count("## Against size") == 1
     [name] = {path.stem for path in Path("results/mlp-relu/plots").glob("scaling-*")}
     assert f"](plots/{name}.png)" in page
-    assert {path.suffix for path in Path("results/mlp-relu/plots").glob("scaling-*")} == {".png", ".svg"}
+    assert {path.suffix for path in Path("results/mlp-relu/plots").glob("scaling-*")} == {
+        ".png",
+        ".svg",
+    }

@@ -15,16 +15,19 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench import sources
-from bench.data import materialise, read_part
-from bench.sources import DataError, Places
+from bench.data import archives as sources
+from bench.data.cache import materialise
+from bench.data.dataset import DataError, Places
+from bench.worker.examples import read_part
 from specs.loading import find_workload
 
 MNIST_INPUT = find_workload("softmax").input
 
 
 def test_files_missing_from_a_named_folder_are_named(tmp_path):
-    with pytest.raises(DataError, match="train-images-idx3-ubyte.gz, .*t10k-labels-idx1-ubyte.gz not there"):
+    with pytest.raises(
+        DataError, match="train-images-idx3-ubyte.gz, .*t10k-labels-idx1-ubyte.gz not there"
+    ):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
 
 
@@ -34,7 +37,9 @@ def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
         (tmp_path / name).write_bytes(
             {"empty": b"", "truncated": b"\x1f\x8b\x08", "one byte": b"x"}.get(damage, b"<html>")
         )
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: corrupt or truncated.*\n.*440fcabf73cc546f"):
+    with pytest.raises(
+        DataError, match=r"train-images-idx3-ubyte.gz: corrupt or truncated.*\n.*440fcabf73cc546f"
+    ):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
 
 
@@ -42,11 +47,15 @@ def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
 def test_mnist_has_its_known_sizes_and_first_labels(full_mnist, tmp_path):
     made = materialise("mnist", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
     assert made.checksum == sources.ARRAYS["mnist"]
-    assert materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made  # from the cache alone
+    assert (
+        materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
+    )  # from the cache alone
     images, labels = read_part(Path(made.folder), "train")
     assert (images.shape, made.test_examples) == ((60_000, 28, 28, 1), 10_000)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert float(images.mean()) == pytest.approx(0.1307, abs=1e-4)  # the mean that PyTorch's examples subtract
+    assert float(images.mean()) == pytest.approx(
+        0.1307, abs=1e-4
+    )  # the mean that PyTorch's examples subtract
 
 
 @pytest.mark.full_mnist
@@ -57,7 +66,9 @@ def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
     content = bytearray(path.read_bytes())
     content[1_000_000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="t10k-images-idx3-ubyte.gz: corrupt or truncated, 1,648,877 bytes"):
+    with pytest.raises(
+        DataError, match="t10k-images-idx3-ubyte.gz: corrupt or truncated, 1,648,877 bytes"
+    ):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
 
 
@@ -79,10 +90,14 @@ def set_archive(monkeypatch, name="mnist", **changes):
     monkeypatch.setattr(sources, "ARCHIVES", archives)
 
 
-def test_fashion_mnist_lies_in_a_folder_of_its_name_beside_mnist_or_in_the_named_one(tmp_path, monkeypatch):
+def test_fashion_mnist_lies_in_a_folder_of_its_name_beside_mnist_or_in_the_named_one(
+    tmp_path, monkeypatch
+):
     set_archive(monkeypatch, "fashion-mnist", files=make_archive(tmp_path / "fashion-mnist"))
     for directory in (tmp_path, tmp_path / "fashion-mnist"):
-        made = materialise("fashion-mnist", MNIST_INPUT, Places(directory=directory, cache=tmp_path / "cache"))
+        made = materialise(
+            "fashion-mnist", MNIST_INPUT, Places(directory=directory, cache=tmp_path / "cache")
+        )
         assert (made.name, made.train_examples, made.shape) == ("fashion-mnist", 3, (28, 28, 1))
 
 
@@ -91,17 +106,25 @@ def test_a_folder_that_is_named_after_another_archive_is_not_taken_for_mnist(tmp
     assert sources.place("mnist", places) == tmp_path / "cache" / "mnist"
 
 
-def test_fashion_mnist_is_fetched_from_its_own_mirrors_into_its_own_folder(tmp_path, monkeypatch, serve):
+def test_fashion_mnist_is_fetched_from_its_own_mirrors_into_its_own_folder(
+    tmp_path, monkeypatch, serve
+):
     checksums = make_archive(tmp_path / "mirror")
-    set_archive(monkeypatch, "fashion-mnist", files=checksums, mirrors=(serve(tmp_path / "mirror"),))
+    set_archive(
+        monkeypatch, "fashion-mnist", files=checksums, mirrors=(serve(tmp_path / "mirror"),)
+    )
     materialise("fashion-mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path / "cache"))
-    assert {path.name for path in (tmp_path / "cache" / "fashion-mnist").iterdir()} == {*sources._NAMES}
+    assert {path.name for path in (tmp_path / "cache" / "fashion-mnist").iterdir()} == {
+        *sources._NAMES
+    }
 
 
 def test_mnist_in_place_of_fashion_mnist_is_noticed(tmp_path):
     make_archive(tmp_path / "fashion-mnist")
     with pytest.raises(DataError, match=r"corrupt or truncated.*\n.*3aede38d61863908"):
-        materialise("fashion-mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path / "cache"))
+        materialise(
+            "fashion-mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path / "cache")
+        )
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -115,7 +138,9 @@ def serve():
     servers = []
 
     def start(folder):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
@@ -134,9 +159,13 @@ def hanging():
     listener.close()
 
 
-def test_mirrors_that_refuse_hang_or_send_something_else_are_each_named(tmp_path, monkeypatch, serve, hanging):
+def test_mirrors_that_refuse_hang_or_send_something_else_are_each_named(
+    tmp_path, monkeypatch, serve, hanging
+):
     (tmp_path / "wrong").mkdir()
-    (tmp_path / "wrong" / "train-images-idx3-ubyte.gz").write_bytes(b"a page that asks you to log in")
+    (tmp_path / "wrong" / "train-images-idx3-ubyte.gz").write_bytes(
+        b"a page that asks you to log in"
+    )
     mirrors = ("http://127.0.0.1:9/", hanging, serve(tmp_path / "wrong"), serve(tmp_path))
     set_archive(monkeypatch, mirrors=mirrors)
     monkeypatch.setattr(sources, "_TIMEOUT_SECONDS", (1.0, 1.0))
@@ -154,7 +183,9 @@ def test_a_download_falls_back_to_the_next_mirror_and_is_kept(tmp_path, monkeypa
     for name, content in files.items():
         (tmp_path / "good" / name).write_bytes(content)
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    set_archive(monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/", serve(tmp_path / "good")))
+    set_archive(
+        monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/", serve(tmp_path / "good"))
+    )
     folder = sources.fetch("mnist", tmp_path / "cache")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
     set_archive(

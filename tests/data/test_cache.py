@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import materialise
-from bench.sources import DataError, Places
+from bench.data.cache import materialise
+from bench.data.dataset import DataError, Places
 from specs.loading import find_workload
 
 MNIST_INPUT = find_workload("softmax").input

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import sources
-from bench.data import materialise, read_part
-from bench.sources import DataError, Places
+from bench.data import archives
+from bench.data import made as data_made
+from bench.data.cache import materialise
+from bench.data.dataset import DataError, Places
+from bench.worker.examples import read_part
 from specs.loading import find_workload
 from specs.model import Input
 
@@ -24,7 +26,9 @@ def test_mnist_5k_is_split_evenly_and_always_the_same(mnist_5k):
     assert np.bincount(test_labels).tolist() == [100] * 10
     assert (images.min(), images.max()) == (0.0, 1.0)
     seen = {image.tobytes() for image in images}
-    assert sum(image.tobytes() in seen for image in test_images) == 0  # nothing is tested that was trained on
+    assert (
+        sum(image.tobytes() in seen for image in test_images) == 0
+    )  # nothing is tested that was trained on
     assert mnist_5k.checksum.startswith("3503d97b")
 
 
@@ -39,8 +43,13 @@ def test_synthetic_takes_any_shape_and_is_always_the_same(places):
 
 def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
     image = np.arange(1, 7, dtype=np.uint8).reshape(1, 2, 3, 1)
-    arrays = {"train_images": image, "train_labels": np.array([4]), "test_images": image, "test_labels": np.array([4])}
-    made = sources.expand(arrays)
+    arrays = {
+        "train_images": image,
+        "train_labels": np.array([4]),
+        "test_images": image,
+        "test_labels": np.array([4]),
+    }
+    made = data_made.expand(arrays)
     assert made["train_images"][..., 0].tolist() == [
         [[1, 2, 3], [4, 5, 6]],
         [[4, 5, 6], [0, 0, 0]],
@@ -55,27 +64,34 @@ def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
 @pytest.mark.full_mnist
 def test_expanded_mnist_has_five_times_the_training_images(full_mnist, tmp_path):
     made = materialise("mnist-expanded", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
-    assert made.checksum == sources.ARRAYS["mnist-expanded"]
+    assert made.checksum == archives.ARRAYS["mnist-expanded"]
     assert (
         materialise("mnist-expanded", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
     )  # from the cache alone
     assert (made.train_examples, made.test_examples) == (300_000, 10_000)
 
 
-def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_were(places, monkeypatch):
-    assert materialise("synthetic", Input(shape=(28, 28, 1), classes=10), places).checksum.startswith("a197c590")
+def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_were(
+    places, monkeypatch
+):
+    assert materialise(
+        "synthetic", Input(shape=(28, 28, 1), classes=10), places
+    ).checksum.startswith("a197c590")
     large = find_workload("vgg-224").input
-    assert sources._synthetic_sizes(large) == {"train": 1352, "test": 338}
-    assert sources._synthetic_sizes(find_workload("vgg-32").input) == {"train": 4000, "test": 1000}
+    assert data_made._synthetic_sizes(large) == {"train": 1352, "test": 338}
+    assert data_made._synthetic_sizes(find_workload("vgg-32").input) == {
+        "train": 4000,
+        "test": 1000,
+    }
     spec = Input(shape=(20, 20, 3), classes=10)
     whole = materialise("synthetic", spec, places)
-    monkeypatch.setattr(sources, "SYNTHETIC_BYTES", 1200 * 510)
+    monkeypatch.setattr(data_made, "SYNTHETIC_BYTES", 1200 * 510)
     fewer = materialise("synthetic", spec, places)
     assert (fewer.train_examples, fewer.test_examples) == (400, 100)
     assert fewer.checksum != whole.checksum
     assert materialise("synthetic", spec, places) == fewer
     stored = sum(path.stat().st_size for path in Path(fewer.folder).glob("*images.npy"))
     assert stored <= 1200 * 510
-    monkeypatch.setattr(sources, "SYNTHETIC_BYTES", 306 * 110)
+    monkeypatch.setattr(data_made, "SYNTHETIC_BYTES", 306 * 110)
     with pytest.raises(DataError, match=r"1,200 bytes, and 100 of them.*\n.*at most 306 bytes"):
         materialise("synthetic", spec, places)

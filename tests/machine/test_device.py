@@ -8,11 +8,13 @@ import types
 
 import pytest
 
-from bench import memory
-from bench.machine import Gpu, Machine, this_machine
-from bench.memory import DevicePeak, DeviceWatch
-from bench.process import Files, Task, run_worker
-from bench.record import Line
+from bench.machine.device import DevicePeak, DeviceWatch
+from bench.machine.host import Machine, this_machine
+from bench.machine.nvml import Gpu
+from bench.runner.process import run_worker
+from bench.runner.task import Files, Task
+from bench.worker import memory
+from bench.worker.lines import Line
 from tests.support.jobs import make_job
 from tests.support.tasks import make_task
 
@@ -24,7 +26,10 @@ def test_instruments_that_are_not_there_say_so(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none" / "either")
     assert memory.reset_peak() is False
     assert memory.peak_rss_bytes() is None
-    for module in (None, fake_nvml(monkeypatch, gone=True)):  # pynvml that is not installed; no driver
+    for module in (
+        None,
+        fake_nvml(monkeypatch, gone=True),
+    ):  # pynvml that is not installed; no driver
         monkeypatch.setitem(sys.modules, "pynvml", module)
         watch = DeviceWatch("GPU-a")
         watch.look(1)
@@ -45,7 +50,9 @@ def fake_nvml(monkeypatch, *, gone=False):
     def processes(_):
         if not module.lists:
             raise module.NVMLError("Not Supported")
-        return [types.SimpleNamespace(pid=pid, usedGpuMemory=held) for pid, held in module.held.items()]
+        return [
+            types.SimpleNamespace(pid=pid, usedGpuMemory=held) for pid, held in module.held.items()
+        ]
 
     def info(_):
         if module.used is None:
@@ -69,26 +76,39 @@ def nvml(monkeypatch):
 def family():
     """A worker with a helper, both in the worker's session, as the bench starts it; their process ids."""
     code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
-    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     helper = int(worker.stdout.readline())
     yield worker.pid, helper
     subprocess.run(["kill", str(helper)], check=False)
     worker.communicate(timeout=10)
 
 
-def test_the_drivers_figure_is_the_highest_sum_of_the_worker_and_its_helpers_and_of_nobody_else(nvml, family):
+def test_the_drivers_figure_is_the_highest_sum_of_the_worker_and_its_helpers_and_of_nobody_else(
+    nvml, family
+):
     worker, helper = family
     stranger = 1
     nvml.used = 900
     watch = DeviceWatch("GPU-a")
-    for held in ({worker: 100, stranger: 5000}, {worker: 300, helper: 40, stranger: 1}, {worker: 200}, {}):
+    for held in (
+        {worker: 100, stranger: 5000},
+        {worker: 300, helper: 40, stranger: 1},
+        {worker: 200},
+        {},
+    ):
         nvml.held, nvml.used = held, 10_000
         watch.look(worker)
     assert watch.peak == DevicePeak(peak_bytes=340, by="process")
 
 
-@pytest.mark.parametrize("hidden", ["nobody is listed", "another name space's numbers", "not told", "no list"])
-def test_where_processes_are_hidden_the_gpus_own_figure_is_taken_and_called_that(hidden, nvml, family):
+@pytest.mark.parametrize(
+    "hidden", ["nobody is listed", "another name space's numbers", "not told", "no list"]
+)
+def test_where_processes_are_hidden_the_gpus_own_figure_is_taken_and_called_that(
+    hidden, nvml, family
+):
     worker, helper = family
     nvml.held = {
         "nobody is listed": {},
@@ -117,10 +137,12 @@ def test_a_gpu_that_nobody_took_anything_of_has_no_figure(later, nvml):
 def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_path):
     """The worker is no framework but a pause; what the driver says changes when it has started."""
     gpu = Gpu(index=0, uuid="GPU-a", name="G", memory_bytes=1, driver="1")
-    machine = Machine(name="m", system="s", cpu="c", logical_cpus=1, allowed_cpus=1, memory_bytes=1, gpus=(gpu,))
+    machine = Machine(
+        name="m", system="s", cpu="c", logical_cpus=1, allowed_cpus=1, memory_bytes=1, gpus=(gpu,)
+    )
     task = Task(
         **{
-            name: getattr(make_task("backends.reference:Reference", mnist_5k), name)
+            name: getattr(make_task("backends.reference.oracle:Reference", mnist_5k), name)
             for name in ("key", "entry", "python", "versions", "adapter", "adapter_checksum")
         },
         job=make_job(device="cuda:0"),
@@ -138,7 +160,8 @@ def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_pat
     assert ended.peak == DevicePeak(peak_bytes=500, by="device")
 
 
-# 512 MB by the driver's own calls, no framework in between; says when it has taken and when it has given back.
+# 512 MB by the driver's own calls, no framework in between; says when it has taken and when it has
+# given back.
 _TAKES = """
 import ctypes, sys
 cuda = ctypes.CDLL("libcuda.so.1")

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench import disturbance
-from bench.disturbance import Watch, say, which_count
-from bench.machine import allowed_cpus
+from bench.machine import disturbance
+from bench.machine import watch as machine_watch
+from bench.machine.disturbance import say, which_count
+from bench.machine.host import allowed_cpus
+from bench.machine.watch import Watch
 from tests.support.rounds import QUIET
 
 
@@ -29,7 +31,10 @@ from tests.support.rounds import QUIET
         ({"gpu_processes": 0}, ""),
         ({"gpu_throttled": True}, "its GPU was throttled"),
         ({"steal": None, "other_cpu": None, "frequency": None}, ""),
-        ({"steal": 0.5, "gpu_throttled": True}, "the host took 50 % of its CPUs, its GPU was throttled"),
+        (
+            {"steal": 0.5, "gpu_throttled": True},
+            "the host took 50 % of its CPUs, its GPU was throttled",
+        ),
     ],
 )
 def test_a_disturbance_is_said_in_words_where_it_is_one(change, words):
@@ -56,11 +61,11 @@ def test_others_work_on_the_jobs_cpus_is_seen():
 def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
     """Two CPUs, 5 s: of 6 s of work 4.5 were ours, so that others had 1.5 of 10; the host took 0.2."""
     monkeypatch.setattr(disturbance, "monotonic_seconds", iter([100.0, 105.0]).__next__)
-    monkeypatch.setattr(disturbance, "_own_seconds", iter([1.0, 5.5]).__next__)
+    monkeypatch.setattr(machine_watch, "_own_seconds", iter([1.0, 5.5]).__next__)
     counters = iter([(10.0, 1.0), (16.0, 1.2)])
-    monkeypatch.setattr(disturbance, "_busy_seconds", lambda _: next(counters))
+    monkeypatch.setattr(machine_watch, "_busy_seconds", lambda _: next(counters))
     clocks = iter([3000.0, 800.0, 2400.0])  # one sample of an idle moment decides nothing
-    monkeypatch.setattr(disturbance, "_clock", lambda _: next(clocks))
+    monkeypatch.setattr(machine_watch, "_clock", lambda _: next(clocks))
     watch = Watch([0, 1], None)
     for _ in range(3):
         watch.look()
@@ -69,9 +74,9 @@ def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
 
 
 def test_a_childs_time_is_ours_once_it_has_ended():
-    before = disturbance._own_seconds()
+    before = machine_watch._own_seconds()
     subprocess.run([sys.executable, "-c", BURN], check=True)
-    assert disturbance._own_seconds() - before > 0.9
+    assert machine_watch._own_seconds() - before > 0.9
 
 
 def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
@@ -96,7 +101,9 @@ def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
     def refuse(_):
         raise Nvml.NVMLError
 
-    fake.nvmlDeviceGetComputeRunningProcesses = fake.nvmlDeviceGetCurrentClocksThrottleReasons = refuse
+    fake.nvmlDeviceGetComputeRunningProcesses = fake.nvmlDeviceGetCurrentClocksThrottleReasons = (
+        refuse
+    )
     watch = Watch([0], "GPU-1")
     watch.look()
     assert (watch.end().gpu_processes, watch.end().gpu_throttled) == (None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.machine import load_average, this_machine
+from bench.machine.host import load_average, this_machine
 
 
 def test_the_machine_is_described():

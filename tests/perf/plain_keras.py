@@ -19,8 +19,17 @@ def mlp():
 
 def cnn():
     return [
-        *(layers.Conv2D(32, 3, activation="relu"), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2)),
-        *(layers.Dropout(0.25), layers.Flatten(), layers.Dense(256, activation="relu"), layers.Dropout(0.25)),
+        *(
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+        ),
+        *(
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(256, activation="relu"),
+            layers.Dropout(0.25),
+        ),
         layers.Dense(10),
     ]
 
@@ -58,12 +67,16 @@ def plain_loop(workload, weights, images, labels, threads):
     options = tf.data.Options()
     options.autotune.enabled = False  # see the adapter
     options.threading.private_threadpool_size = threads
-    batches = tf.data.Dataset.range(1).flat_map(starts).map(gather).prefetch(2).with_options(options)
+    batches = (
+        tf.data.Dataset.range(1).flat_map(starts).map(gather).prefetch(2).with_options(options)
+    )
 
     def epoch(order):
         indices.assign(order)
         steps = -(-len(order) // 128)
-        return model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0).history["loss"][0]
+        return model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0).history["loss"][
+            0
+        ]
 
     return epoch
 
@@ -73,6 +86,8 @@ def tutorial_loop(workload, weights, images, labels, threads):
     model = make(workload, weights)
 
     def epoch(order):
-        return model.fit(images[: len(order)], labels[: len(order)], batch_size=128, verbose=0).history["loss"][0]
+        return model.fit(
+            images[: len(order)], labels[: len(order)], batch_size=128, verbose=0
+        ).history["loss"][0]
 
     return epoch

@@ -15,14 +15,28 @@ def softmax():
 def mlp():
     return nn.Sequential(
         nn.Flatten(),
-        *(nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 100), nn.ReLU(), nn.Linear(100, 60), nn.ReLU()),
+        *(
+            nn.Linear(784, 200),
+            nn.ReLU(),
+            nn.Linear(200, 100),
+            nn.ReLU(),
+            nn.Linear(100, 60),
+            nn.ReLU(),
+        ),
         *(nn.Linear(60, 30), nn.ReLU(), nn.Linear(30, 10)),
     )
 
 
 def cnn():
     return nn.Sequential(
-        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(
+            nn.Conv2d(1, 32, 3),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Dropout(0.25),
+        ),
         *(nn.Flatten(), nn.Linear(4608, 256), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, 10)),
     )
 
@@ -53,9 +67,13 @@ def make(workload, weights):
     model = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), weights.values(), strict=True):
-            parameter.copy_(torch.from_numpy(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T))
+            parameter.copy_(
+                torch.from_numpy(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T)
+            )
     if workload == "cnn":
-        return model, torch.optim.Adadelta(model.parameters(), lr=1.0, rho=0.95, eps=1e-7, foreach=True)
+        return model, torch.optim.Adadelta(
+            model.parameters(), lr=1.0, rho=0.95, eps=1e-7, foreach=True
+        )
     return model, RmsProp(model.parameters())
 
 
@@ -69,7 +87,9 @@ def plain_loop(workload, weights, images, labels, threads):
         model.train()
         total = torch.zeros((), dtype=torch.float64)
         for batch in torch.from_numpy(order).split(128):
-            loss = functional.cross_entropy(model(x.index_select(0, batch)), y.index_select(0, batch))
+            loss = functional.cross_entropy(
+                model(x.index_select(0, batch)), y.index_select(0, batch)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -83,7 +103,9 @@ def tutorial_loop(workload, weights, images, labels, threads):
     """An epoch as PyTorch's tutorials write it: a shuffling DataLoader over a TensorDataset, `.item()` per step."""
     torch.set_num_threads(threads)
     model, optimizer = make(workload, weights)
-    dataset = TensorDataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels))
+    dataset = TensorDataset(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
+    )
     loader = DataLoader(dataset, batch_size=128, shuffle=True)
 
     def epoch(order):

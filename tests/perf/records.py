@@ -1,6 +1,7 @@
 """Records as a run of many rounds leaves them, made up: the same structure and size as real ones, times with noise.
 
-Nothing here was measured. `python -m tests.perf.records COUNT FOLDER` writes them as a run that `bench report` reads.
+Nothing here was measured. `python -m tests.perf.records COUNT FOLDER` writes them as a run that
+`bench report` reads.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import msgspec
 import numpy as np
 
 from backends.contract import Job
-from bench.disturbance import Disturbance
-from bench.energy import Counter
-from bench.machine import Machine
-from bench.measure import Phase
-from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
+from bench.machine.disturbance import Disturbance
+from bench.machine.host import Machine
+from bench.records.job import FORMAT, DataUsed, Record
+from bench.worker.clock import Phase
+from bench.worker.energy import Counter
+from bench.worker.lines import Epoch, Startup
 from specs.loading import find_workload
 
 WORKLOADS = ("softmax", "mlp-sigmoid", "mlp-relu", "mlp-relu-dropout", "cnn", "lenet5")
@@ -43,7 +45,9 @@ _MACHINE = Machine(
     memory_bytes=270_000_000_000,
     gpus=(),
 )
-_UNDISTURBED = Disturbance(other_cpu=0.01, steal=0.0, frequency=0.98, gpu_processes=None, gpu_throttled=None)
+_UNDISTURBED = Disturbance(
+    other_cpu=0.01, steal=0.0, frequency=0.98, gpu_processes=None, gpu_throttled=None
+)
 _VERSIONS = {"python": "3.11.7", "numpy": "2.4.6", "msgspec": "0.22.0"}
 
 
@@ -74,7 +78,7 @@ def make_records(count: int) -> Iterator[Record]:
 
 
 def write_records(folder: Path, count: int) -> None:
-    """The same as files of a run, as `bench.record.write_record` writes them, without waiting for the disk."""
+    """The same as files of a run, as `bench.records.job.write_record` writes them, without waiting for the disk."""
     (folder / "jobs").mkdir(parents=True)
     for record in make_records(count):
         content = msgspec.json.format(msgspec.json.encode(record), indent=1)
@@ -91,7 +95,12 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
         reason="RuntimeError: made up" if failed else "",
         details="Traceback (most recent call last): made up" if failed else "",
         job=job,
-        data=DataUsed(name="mnist", checksum="d478ed1a33204036" * 4, train_examples=60_000, test_examples=10_000),
+        data=DataUsed(
+            name="mnist",
+            checksum="d478ed1a33204036" * 4,
+            train_examples=60_000,
+            test_examples=10_000,
+        ),
         machine=_MACHINE,
         versions={**_VERSIONS, job.backend.partition("-")[0]: "1.0"},
         adapter_checksum="5f2b" * 4,
@@ -102,15 +111,23 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
         disturbance=_UNDISTURBED,
         startup=Startup(
             phases=tuple(
-                _phase(name, seconds, random) for name, seconds in (("import", 2), ("build", 1), ("load", 0.1))
+                _phase(name, seconds, random)
+                for name, seconds in (("import", 2), ("build", 1), ("load", 0.1))
             ),
             weights_checksum=f"w{job.seed:015d}",
-            settings={"threads": 8, "float32_matmul_precision": "highest", "compiled": job.compiled, "device": "cpu"},
+            settings={
+                "threads": 8,
+                "float32_matmul_precision": "highest",
+                "compiled": job.compiled,
+                "device": "cpu",
+            },
             train_evaluated=10_000,
             energy=Counter(reason="made up"),
             host_energy=None,
         ),
-        epochs=() if failed else tuple(_epoch(e, job.seed, scale, random) for e in range(1, EPOCHS + 1)),
+        epochs=()
+        if failed
+        else tuple(_epoch(e, job.seed, scale, random) for e in range(1, EPOCHS + 1)),
         inputs=None,
         device_memory=None,
         device_peak_bytes=None,
@@ -135,7 +152,12 @@ def _epoch(number: int, seed: int, scale: float, random: np.random.Generator) ->
 
 def _phase(name: str, seconds: float, random: np.random.Generator) -> Phase:
     wall = seconds * float(random.lognormal(0, 0.03))
-    return Phase(name=name, wall_seconds=wall, cpu_seconds=7 * wall, peak_rss_bytes=int(random.integers(4e8, 9e8)))
+    return Phase(
+        name=name,
+        wall_seconds=wall,
+        cpu_seconds=7 * wall,
+        peak_rss_bytes=int(random.integers(4e8, 9e8)),
+    )
 
 
 def _time(number: int) -> str:

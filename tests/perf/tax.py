@@ -1,6 +1,7 @@
 """One process of `test_tax.py`: the track's adapter, the same loop by hand and the tutorial's loop, taking turns.
 
-`python -m tests.perf.tax BACKEND WORKLOAD TURNS EXAMPLES SEED`, in the backend's own environment; prints JSON.
+`python -m tests.perf.tax BACKEND WORKLOAD TURNS EXAMPLES SEED`, in the backend's own environment;
+prints JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 
 from backends.contract import Job
 from backends.registry import BACKENDS
-from bench.measure import Clock, measure
+from bench.worker.clock import Clock, measure
 from specs.initial import epoch_order, initial_weights
 from specs.loading import find_workload
 
 PLAIN = {"pytorch": "tests.perf.plain_pytorch", "keras-tensorflow": "tests.perf.plain_keras"}
-# Turns in a process, and training examples of an epoch: some ten seconds each, of a CNN half a minute.
+# Turns in a process, and training examples of an epoch: some ten seconds each, of a CNN half a
+# minute.
 TURNS = {"softmax": (6, 60_000), "mlp-relu": (4, 60_000), "cnn": (2, 6_400)}
 CONTESTANTS = ("track", "by hand", "tutorial")
 
@@ -33,7 +35,9 @@ def main(backend: str, workload: str, turns: str, examples: str, seed: str) -> N
     labels = random.integers(0, 10, int(examples))
     threads = len(os.sched_getaffinity(0))
     spec = find_workload(workload)
-    weights = initial_weights(spec, int(seed))  # the same for all: where units are dead, arithmetic is faster or slower
+    weights = initial_weights(
+        spec, int(seed)
+    )  # the same for all: where units are dead, arithmetic is faster or slower
     plain = importlib.import_module(PLAIN[backend])
     contestants = {
         "track": track(backend, workload, weights, images, labels, threads),
@@ -50,10 +54,21 @@ def main(backend: str, workload: str, turns: str, examples: str, seed: str) -> N
                 seconds[name]["cpu"].append(phase.cpu_seconds)
                 seconds[name]["wall"].append(phase.wall_seconds)
     calls = {name: calls_per_step(epoch, order, len(order)) for name, epoch in contestants.items()}
-    print(json.dumps({"seconds": seconds, "calls": calls, "threads": threads, "load_average": os.getloadavg()[0]}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "calls": calls,
+                "threads": threads,
+                "load_average": os.getloadavg()[0],
+            }
+        )
+    )
 
 
-def track(backend: str, workload: str, weights, images: np.ndarray, labels: np.ndarray, threads: int):
+def track(
+    backend: str, workload: str, weights, images: np.ndarray, labels: np.ndarray, threads: int
+):
     """The adapter's own `train_epoch`, made as the worker makes it."""
     job = Job(
         workload=find_workload(workload),

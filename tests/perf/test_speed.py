@@ -11,10 +11,10 @@ import time
 import msgspec
 import pytest
 
-from bench.environments import PROJECT
-from bench.record import Record, read_record, write_record
-from bench.report.frame import epochs_frame
-from bench.runs import read_run
+from bench.records.files import PROJECT
+from bench.records.job import Record, read_record, write_record
+from bench.records.run import read_run
+from bench.report.frame.epochs import epochs_frame
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
 from tests.perf.records import make_records, write_records
@@ -77,7 +77,10 @@ def test_a_record_is_read(benchmark, tmp_path):
 @cpu_time
 def test_many_records_become_a_frame(benchmark, count):
     # Each as if read from a file: none shares a part with another.
-    records = [msgspec.json.decode(msgspec.json.encode(record), type=Record) for record in make_records(count)]
+    records = [
+        msgspec.json.decode(msgspec.json.encode(record), type=Record)
+        for record in make_records(count)
+    ]
     benchmark.extra_info["records"] = count
     frame = benchmark.pedantic(epochs_frame, (records,), rounds=3)
     assert frame["key"].nunique() == count
@@ -93,11 +96,14 @@ def test_many_records_are_read_from_files(benchmark, run, count):
 def report_of(run):
     """A report in a process of its own, as `bench report` makes it; its wall seconds and its peak memory in bytes."""
     code = (
-        "import sys, time; began = time.perf_counter(); from pathlib import Path;"
-        "from bench.memory import peak_rss_bytes; from bench.report.page import write_report;"
-        "write_report(Path(sys.argv[1])); print(time.perf_counter() - began, peak_rss_bytes())"
+        "import sys, time; began = time.perf_counter(); from pathlib import Path;from"
+        " bench.worker.memory import peak_rss_bytes; from bench.report.page import"
+        " write_report;write_report(Path(sys.argv[1])); print(time.perf_counter() - began,"
+        " peak_rss_bytes())"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(run)], cwd=PROJECT, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)], cwd=PROJECT, capture_output=True, check=True
+    )
     wall, peak = done.stdout.split()
     return float(wall), int(peak)
 
@@ -106,7 +112,9 @@ def report_of(run):
 def test_many_records_become_a_whole_report(benchmark, run, count):
     wall, peak = benchmark.pedantic(report_of, (run,), rounds=3)
     benchmark.extra_info |= {"records": count, "wall_seconds": wall, "peak_rss_bytes": peak}
-    assert (run / "report.html").stat().st_size < 10e6  # a browser shows it, whatever the number of records
+    assert (
+        run / "report.html"
+    ).stat().st_size < 10e6  # a browser shows it, whatever the number of records
 
 
 @pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")
@@ -124,7 +132,13 @@ def test_the_command_answers(benchmark, command):
 @pytest.mark.benchmark(timer=CLOCK.now, group="cpu seconds of a job of 20 epochs beyond its phases")
 @pytest.mark.parametrize(
     "backend",
-    ["reference", *(pytest.param(name, marks=pytest.mark.framework) for name in ("pytorch", "keras-tensorflow"))],
+    [
+        "reference",
+        *(
+            pytest.param(name, marks=pytest.mark.framework)
+            for name in ("pytorch", "keras-tensorflow")
+        ),
+    ],
 )
 def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
     epochs, rounds = ("20", "5") if benchmark.enabled else ("1", "1")
@@ -144,7 +158,16 @@ def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
                 "--threads",
                 "1",
             ),
-            *("--dataset", "mnist-5k", "--epochs", epochs, "--rounds", rounds, "--results", str(tmp_path)),
+            *(
+                "--dataset",
+                "mnist-5k",
+                "--epochs",
+                epochs,
+                "--rounds",
+                rounds,
+                "--results",
+                str(tmp_path),
+            ),
         ],
         cwd=PROJECT,
         check=True,
@@ -153,7 +176,9 @@ def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
     used = children_cpu_seconds() - before
     records, _ = read_run(tmp_path / "softmax")
     CLOCK.tell(benchmark, [beyond_phases(record) for record in records])
-    benchmark.extra_info["the command's own, with the report"] = used - sum(record.cpu_seconds for record in records)
+    benchmark.extra_info["the command's own, with the report"] = used - sum(
+        record.cpu_seconds for record in records
+    )
 
 
 def beyond_phases(record):
@@ -161,7 +186,8 @@ def beyond_phases(record):
     assert record.status == "ok", record.reason
     phases = [*record.startup.phases]
     for epoch in record.epochs:
-        # The evaluation of training examples is no phase of its own; it costs as the prediction does.
+        # The evaluation of training examples is no phase of its own; it costs as the prediction
+        # does.
         share = record.startup.train_evaluated / record.data.test_examples
         phases += [epoch.training, *[epoch.prediction] * (1 + round(share))]
     return record.cpu_seconds - sum(phase.cpu_seconds for phase in phases)

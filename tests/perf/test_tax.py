@@ -1,8 +1,9 @@
 """What the track costs on top of a loop written by hand in the same framework, and against the tutorial's loop.
 
-Ten fresh processes each hold all three contestants, which take turns of an epoch (see `tax.py`); a process is a round,
-and ratios are formed within it. CPU time decides, as it is one framework at one number of threads on one machine. The
-number of rounds was fixed beforehand, so that they are looked at once.
+Ten fresh processes each hold all three contestants, which take turns of an epoch (see `tax.py`); a
+process is a round, and ratios are formed within it. CPU time decides, as it is one framework at one
+number of threads on one machine. The number of rounds was fixed beforehand, so that they are looked
+at once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from math import isfinite
 import pytest
 
 from backends.registry import BACKENDS
-from bench.environments import PROJECT, Environments
-from bench.stopping import ONCE
-from bench.timing import compare, precision, process_seconds
+from bench.records.files import PROJECT
+from bench.runner.environments import Environments
+from bench.statistics.stopping import ONCE
+from bench.statistics.timing import compare, precision, process_seconds
 from tests.perf.tax import CONTESTANTS, PLAIN, TURNS
 from tests.perf.told_clock import CLOCK
 
@@ -33,7 +35,14 @@ def measured(backend, workload, processes, turns, examples):
     environment = {**os.environ, **BACKENDS[backend].variables, "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(python), "-m", "tests.perf.tax", backend, workload, str(turns), str(examples)]
     runs = [
-        subprocess.run([*command, str(seed)], cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
+        subprocess.run(
+            [*command, str(seed)],
+            cwd=PROJECT,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         for seed in range(processes)
     ]
     return [json.loads(run.stdout.splitlines()[-1]) for run in runs]
@@ -41,15 +50,17 @@ def measured(backend, workload, processes, turns, examples):
 
 def in_words(found):
     """What an interval of the ratio says of what is allowed."""
-    interval = f"{found.ratio:.3f} ({found.low:.3f} to {found.high:.3f})" if found.low else f"{found.ratio:.3f}"
+    interval = (
+        f"{found.ratio:.3f} ({found.low:.3f} to {found.high:.3f})"
+        if found.low
+        else f"{found.ratio:.3f}"
+    )
     if found.high is not None and found.high < ALLOWED:
         return f"{interval}: the interval lies under {ALLOWED}"
     if found.low is not None and found.low > ALLOWED:
         return f"{interval}: more than {ALLOWED}"
     precise = precision(found.low, found.high)
-    return (
-        f"{interval}: not resolved, {f'precise to {100 * precise:.1f} %' if isfinite(precise) else 'too few processes'}"
-    )
+    return f"{interval}: not resolved, {f'precise to {100 * precise:.1f} %' if isfinite(precise) else 'too few processes'}"
 
 
 @pytest.mark.framework
@@ -65,7 +76,10 @@ def test_the_track_costs_at_most_a_hundredth(benchmark, backend, workload, conte
     times = {name: [run["seconds"][name]["cpu"] for run in runs] for name in CONTESTANTS}
     benchmark.group = f"tax: {backend}, {workload}, CPU seconds per epoch"
     benchmark.extra_info |= {
-        **{f"{clock}_seconds": [run["seconds"][contestant][clock] for run in runs] for clock in ("cpu", "wall")},
+        **{
+            f"{clock}_seconds": [run["seconds"][contestant][clock] for run in runs]
+            for clock in ("cpu", "wall")
+        },
         **{name: [run[name] for run in runs] for name in ("load_average", "threads")},
         "calls_per_step": runs[0]["calls"][contestant],
     }
@@ -73,7 +87,8 @@ def test_the_track_costs_at_most_a_hundredth(benchmark, backend, workload, conte
     if contestant == "track":
         for other in ("by hand", "tutorial"):
             found = compare(
-                *([process_seconds(epochs) for epochs in times[name]] for name in ("track", other)), looks=ONCE
+                *([process_seconds(epochs) for epochs in times[name]] for name in ("track", other)),
+                looks=ONCE,
             )
             benchmark.extra_info[f"track / {other}"] = in_words(found)
             with capsys.disabled():

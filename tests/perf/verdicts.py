@@ -1,8 +1,9 @@
 """How often verdicts are right: simulated on recorded noise, and with a real slowdown of 10 % on this machine.
 
-`python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts planted FOLDER OUTPUT`
-half an hour; it goes on where it stopped, and asks `results/noise` how many rounds that
-takes, so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100` comes first.
+`python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts
+planted FOLDER OUTPUT` half an hour; it goes on where it stopped, and asks `results/noise` how many
+rounds that takes, so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100`
+comes first.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from statistics import median
 
 import numpy as np
 
-from backends.registry import Entry
-from bench.calibration import FOLDER, needed, read_calibrations
-from bench.commands import places_of
-from bench.data import FALLBACK, materialise
-from bench.machine import this_machine
-from bench.process import DataTask, Limits
-from bench.runner import run_tasks
-from bench.stopping import rounds_needed, share_interval
-from bench.timing import VERDICT_LEVEL, compare, process_seconds
+from backends.family import Entry
+from bench.command.choices import places_of
+from bench.data.cache import materialise
+from bench.data.dataset import FALLBACK
+from bench.machine.host import this_machine
+from bench.records.noise import FOLDER, read_calibrations
+from bench.runner.jobs import run_tasks
+from bench.runner.task import DataTask, Limits
+from bench.statistics.noise import needed
+from bench.statistics.stopping import rounds_needed, share_interval
+from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
 from specs.loading import find_workload
 from tests.support.jobs import make_job
 from tests.support.noise import NOISE, ever_decided, rounds_of, said
@@ -48,7 +51,10 @@ def simulated(output):
     for number, noise in enumerate(NOISE):
         logs = rounds_of(np.random.default_rng(100 + number), noise, TRIALS, PATIENCE, order="lot")
         random = np.random.default_rng(200 + number)
-        asked = [rounds_needed(rounds_of(random, noise, 1, 60)[0], 0.05, VERDICT_LEVEL) for _ in range(20)]
+        asked = [
+            rounds_needed(rounds_of(random, noise, 1, 60)[0], 0.05, VERDICT_LEVEL)
+            for _ in range(20)
+        ]
         right = [
             said(row) == "slower"
             for rounds in asked
@@ -56,7 +62,9 @@ def simulated(output):
             for row in rounds_of(random, noise, TRIALS // 20, rounds, slower=0.05)
         ]
         found[noise] = {
-            "false_verdicts_of_1000_looking_after_every_round": sum(ever_decided(row) for row in logs),
+            "false_verdicts_of_1000_looking_after_every_round": sum(
+                ever_decided(row) for row in logs
+            ),
             "rounds_asked_for_5_percent": int(median(filter(None, asked))) if any(asked) else None,
             "calibrations_that_say_5_percent_takes_more_than_200_rounds": asked.count(None),
             "planted_5_percent_found": sum(right),
@@ -75,7 +83,9 @@ def planted(folder, output):
         if (one.backend, one.epochs, one.threads) == ("reference", EPOCHS, 1)
     ]
     most = next(wall for difference, wall, _ in needed(noise) if difference == PLANTED)
-    comparisons = [comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)]
+    comparisons = [
+        comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)
+    ]
     right = sum(one["outcome"] == "slower" for one in comparisons)
     low, high = share_interval(right, COMPARISONS)
     result = {
@@ -105,7 +115,9 @@ def comparison(number, most, folder, machine):
                 Nobody(),
                 retry=True,
             )
-            pair[name] = process_seconds([epoch.training.wall_seconds for epoch in record.epochs[1:]])
+            pair[name] = process_seconds(
+                [epoch.training.wall_seconds for epoch in record.epochs[1:]]
+            )
         ours.append(pair["TakesATenthLonger"])
         theirs.append(pair["Reference"])
         found = compare(ours, theirs)
@@ -128,7 +140,7 @@ def images():
 
 def task(name, number, turn):
     """A job of either contestant."""
-    module = "backends.reference" if name == "Reference" else "tests.support.faulty"
+    module = "backends.reference.oracle" if name == "Reference" else "tests.support.faulty"
     adapter = f"{module}:{name}"
     return DataTask(
         job=make_job(epochs=EPOCHS, batch_size=100, round=turn),

@@ -7,10 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS
-from bench.environments import Environments
-from bench.imported import checksum_of
-from bench.machine import this_machine
-from bench.runner import make_tasks
+from bench.machine.host import this_machine
+from bench.records.key import checksum_of
+from bench.runner.environments import Environments
+from bench.runner.jobs import make_tasks
 from tests.support.jobs import make_job
 from tests.support.tasks import LIMITS
 
@@ -43,6 +43,14 @@ def test_a_key_covers_all_of_our_text_that_the_worker_runs(monkeypatch):
     read = []
     original = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.stem) or original(path))
-    checksum_of("bench.worker", BACKENDS["keras-torch"].adapter)
-    assert {"keras_torch", "keras_model", "keras_updates", "pytorch_device", "worker", "initial", "model"} <= set(read)
+    checksum_of("bench.worker.training", BACKENDS["keras-torch"].adapter)
+    assert {
+        "keras_torch",
+        "keras_model",
+        "keras_updates",
+        "pytorch_device",
+        "worker",
+        "initial",
+        "model",
+    } <= set(read)
     assert not {"keras_jax", "pytorch_layers", "page"} & set(read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.limits import limits_of
+from bench.records.limits import limits_of
 from tests.support.jobs import make_job
 from tests.support.records import made_limits
 

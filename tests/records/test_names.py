@@ -8,15 +8,29 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bench import calibration, limits, proof
-from bench.calibration import Calibration, calibrate
-from bench.limits import EngineLimits
-from bench.machine import this_machine
-from bench.proof import Proof
-from bench.record import Record, write_record
+from bench.machine.host import this_machine
+from bench.records import limits, noise, proof
+from bench.records.job import Record, write_record
+from bench.records.limits import EngineLimits
+from bench.records.noise import Calibration
+from bench.records.proof import Proof
+from bench.statistics.noise import calibrate
 from tests.support.records import made_proof, make_record, series
 
-KEYS = ("{}/precious", "../../precious", "..", ".hidden", "a/b", "a\\b", "", "a\n", "a\x00", "a b", "ä", "x" * 201)
+KEYS = (
+    "{}/precious",
+    "../../precious",
+    "..",
+    ".hidden",
+    "a/b",
+    "a\\b",
+    "",
+    "a\n",
+    "a\x00",
+    "a b",
+    "ä",
+    "x" * 201,
+)
 
 
 def made_limits():
@@ -63,7 +77,10 @@ def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, b
     run = tmp_path / "r"
     write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
     made = (
-        (run / calibration.FOLDER, replace(MADE[Calibration](), machine=replace(this_machine(), name="m"))),
+        (
+            run / noise.FOLDER,
+            replace(MADE[Calibration](), machine=replace(this_machine(), name="m")),
+        ),
         (run / proof.FOLDER, made_proof()),
         (run / limits.FOLDER, made_limits()),
         (run / "jobs", make_record(seed=1)),
@@ -78,16 +95,20 @@ def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, b
     assert code == 0
     assert "hostile.json: damaged, left out" in errors
     assert (tmp_path / "precious.json").read_text() == "mine"
-    assert {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - before} == {"r"}
+    assert {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - before} == {
+        "r"
+    }
 
 
 def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
     """Else the test above would pass for want of anything to write."""
     run = tmp_path / "r"
     write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
-    made = replace(MADE[Calibration](), key="noise-from-elsewhere", machine=replace(this_machine(), name="m"))
-    calibration.write_calibration(made, tmp_path / calibration.FOLDER)
+    made = replace(
+        MADE[Calibration](), key="noise-from-elsewhere", machine=replace(this_machine(), name="m")
+    )
+    noise.write_calibration(made, tmp_path / noise.FOLDER)
     proof.write_proof(replace(made_proof(), key="proof-from-elsewhere"), tmp_path / proof.FOLDER)
     assert bench("report", "r")[0] == 0
-    assert (run / calibration.FOLDER / "noise-from-elsewhere.json").is_file()
+    assert (run / noise.FOLDER / "noise-from-elsewhere.json").is_file()
     assert (run / proof.FOLDER / "proof-from-elsewhere.json").is_file()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from bench.calibration import calibrate, noise_of, read_calibrations, write_calibration
+from bench.records.noise import read_calibrations, write_calibration
+from bench.statistics.noise import calibrate, noise_of
 from tests.support.records import make_record, series
 
 
@@ -22,4 +23,7 @@ def test_a_calibration_is_kept_and_speaks_of_its_own_place_alone(tmp_path):
     assert noise_of(make_record(threads=2), found) is None
     assert noise_of(make_record(device="cuda:0"), found) is None
     elsewhere = make_record()
-    assert noise_of(replace(elsewhere, machine=replace(elsewhere.machine, cpu="another")), found) is None
+    assert (
+        noise_of(replace(elsewhere, machine=replace(elsewhere.machine, cpu="another")), found)
+        is None
+    )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bench.machine import Gpu, this_machine
-from bench.proof import proof_of, read_proofs, write_proof
-from bench.proving import Proven
+from bench.machine.host import this_machine
+from bench.machine.nvml import Gpu
+from bench.records.proof import proof_of, read_proofs, write_proof
+from bench.worker.lines import Proven
 from tests.support.proofs import record
 from tests.support.records import made_proof, piece
 
@@ -19,7 +20,10 @@ def test_a_verdict_needs_every_check_to_run_and_to_pass():
     assert made_proof(pieces=(piece(1.01),)).verdict == "not equal"
     assert made_proof(planned=2).verdict == "not proven"
     assert made_proof(status="killed").verdict == "not proven"
-    assert made_proof(pieces=(Proven(model="x", seed=0, findings=(), unsupported="why"),)).verdict == "not proven"
+    assert (
+        made_proof(pieces=(Proven(model="x", seed=0, findings=(), unsupported="why"),)).verdict
+        == "not proven"
+    )
     # what failed before the end failed
     assert made_proof(pieces=(piece(1.01),), status="killed").verdict == "not equal"
 
@@ -41,7 +45,9 @@ def test_a_proof_speaks_of_one_backend_device_machine_versions_and_adapter_only(
 
 
 def test_a_proof_by_other_checks_or_of_another_gpu_is_of_no_account():
-    gpus = [Gpu(index=0, uuid=uuid, name="G", memory_bytes=1, driver="1") for uuid in ("GPU-a", "GPU-b")]
+    gpus = [
+        Gpu(index=0, uuid=uuid, name="G", memory_bytes=1, driver="1") for uuid in ("GPU-a", "GPU-b")
+    ]
     here, there = (replace(this_machine(), name="m", gpus=(gpu,)) for gpu in gpus)
     on_gpu = made_proof(device="cuda:0", machine=here)
     assert proof_of(record(job={"device": "cuda:0"}, machine=here), [on_gpu]) == on_gpu

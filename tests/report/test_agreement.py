@@ -10,17 +10,17 @@ from pathlib import Path
 from msgspec.structs import replace
 from rich.console import Console
 
-from bench.machine import this_machine
-from bench.progress import ProgressDisplay
-from bench.record import write_record
-from bench.report.equality import equality_blocks
-from bench.report.frame import epochs_frame
-from bench.report.native import native_blocks
-from bench.report.ratios import pairs_of
-from bench.report.summary import summarise
-from bench.report.tables import label
-from bench.report.tuned import tuned_blocks
-from bench.runner import run_tasks
+from bench.command.progress import ProgressDisplay
+from bench.machine.host import this_machine
+from bench.records.job import write_record
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.groups import label
+from bench.report.frame.summary import summarise
+from bench.report.section.equality import equality_blocks
+from bench.report.section.native import native_blocks
+from bench.report.section.speed import pairs_of
+from bench.report.section.tuned import tuned_blocks
+from bench.runner.jobs import run_tasks
 from tests.support.agreement import result, run_of_seven
 from tests.support.records import made_proof
 from tests.support.tasks import LIMITS, make_task
@@ -37,8 +37,12 @@ def test_a_copy_under_another_name_does_not_hide_a_wrong_result(bench, tmp_path)
     """Both have one key, and the second one is right."""
     written(tmp_path / "r", run_of_seven())
     copy = json.loads((tmp_path / "r" / "jobs" / "wrong.json").read_text())
-    copy["epochs"] = [{**epoch, "running_loss": 0.22, "test_accuracy": 0.98} for epoch in copy["epochs"]]
-    (tmp_path / "r" / "jobs" / "x-copy.json").write_text(json.dumps({**copy, "job": {**copy["job"], "seed": 1}}))
+    copy["epochs"] = [
+        {**epoch, "running_loss": 0.22, "test_accuracy": 0.98} for epoch in copy["epochs"]
+    ]
+    (tmp_path / "r" / "jobs" / "x-copy.json").write_text(
+        json.dumps({**copy, "job": {**copy["job"], "seed": 1}})
+    )
     code, _, errors = bench("report", "r")
     assert code == 1
     assert "x-copy.json: damaged, left out" in errors
@@ -49,7 +53,10 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
     rounds = [replace(record, key=f"{record.key}{record.job.round}") for record in rounds]
     names = {"wrong": "pytorch-compiled", "a": "pytorch"}
     records = [
-        replace(record, job=replace(record.job, backend=names.get(record.job.backend, record.job.backend)))
+        replace(
+            record,
+            job=replace(record.job, backend=names.get(record.job.backend, record.job.backend)),
+        )
         for record in rounds
     ]
     frame = epochs_frame(records)
@@ -62,17 +69,28 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
     assert len(pairs_of(frame)) == 15
     assert tuned_blocks(frame) == native_blocks(summarise(frame)) == []
     assert not any(
-        row[1] == "pytorch-compiled" for block in equality_blocks(frame) for row in getattr(block, "rows", ())
+        row[1] == "pytorch-compiled"
+        for block in equality_blocks(frame)
+        for row in getattr(block, "rows", ())
     )
-    [row] = [row for row in summarise(frame).to_dict("records") if row["backend"] == "pytorch-compiled"]
-    assert (row["status"], row["agrees"], row["ok_jobs"], row["jobs"]) == ("disagrees", False, 0, 12)
+    [row] = [
+        row for row in summarise(frame).to_dict("records") if row["backend"] == "pytorch-compiled"
+    ]
+    assert (row["status"], row["agrees"], row["ok_jobs"], row["jobs"]) == (
+        "disagrees",
+        False,
+        0,
+        12,
+    )
     assert not row["times_fastest"] > 0
 
 
 def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
     seeds = [result(name, key=f"{name}{seed}", seed=seed) for name in "abx" for seed in (0, 1)]
     seeds[-1] = result("x", key="x1", seed=1, loss=0.43, accuracy=0.5)
-    [row] = [row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"]
+    [row] = [
+        row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"
+    ]
     assert (row["status"], row["ok_jobs"], row["jobs"], row["agrees"]) == ("ok", 1, 2, False)
     assert row["test_accuracy"] == 0.98
     assert "loss 0.43" in row["disagreement"]
@@ -81,7 +99,9 @@ def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
 def test_a_seed_that_failed_does_not_hide_one_that_disagrees():
     seeds = [result(name, key=f"{name}{seed}", seed=seed) for name in "abx" for seed in (0, 1)]
     seeds[-2:] = [result("x", key="x0", status="failed"), result("x", key="x1", seed=1, loss=0.43)]
-    [row] = [row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"]
+    [row] = [
+        row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"
+    ]
     assert row["status"] == "disagrees"
 
 
@@ -98,7 +118,9 @@ def test_the_report_says_it_at_the_top_in_red_in_the_csv_last_and_by_its_exit_co
     written(tmp_path / "r", run_of_seven(workload="cnn"))
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert output.splitlines()[-1] == "1 of 7 results disagrees with the other backends: wrong on cnn"
+    assert (
+        output.splitlines()[-1] == "1 of 7 results disagrees with the other backends: wrong on cnn"
+    )
     assert output.splitlines()[-2].startswith(
         "cnn wrong cpu, seed 0: loss 0.432 after epoch 1, the median of the others"
     )
@@ -107,12 +129,20 @@ def test_the_report_says_it_at_the_top_in_red_in_the_csv_last_and_by_its_exit_co
     assert "> - cnn wrong cpu, seed 0: loss 0.432" in page
     assert "95.98 %" not in page.replace("accuracy 95.98 %, the median of the others", "")
     html = (tmp_path / "r" / "report.html").read_text()
-    assert html.index("</h1>") < html.index('<section class="alarm" role="alert">') < html.index("<h2>")
+    assert (
+        html.index("</h1>")
+        < html.index('<section class="alarm" role="alert">')
+        < html.index("<h2>")
+    )
     rows = rows_of(tmp_path / "r" / "summary.csv")
     assert (rows["a"]["agrees"], rows["wrong"]["agrees"]) == ("True", "False")
     assert rows["wrong"]["disagreement"].startswith("loss 0.432")
     rows = rows_of(tmp_path / "r" / "epochs.csv")
-    assert (rows["a"]["agrees"], rows["wrong"]["agrees"], rows["wrong"]["status"]) == ("True", "False", "disagrees")
+    assert (rows["a"]["agrees"], rows["wrong"]["agrees"], rows["wrong"]["status"]) == (
+        "True",
+        "False",
+        "disagrees",
+    )
     record = json.loads((tmp_path / "r" / "jobs" / "wrong.json").read_text())
     assert record["status"] == "ok"
     assert "disagree" not in str(record)
@@ -122,17 +152,24 @@ def test_a_run_whose_backends_agree_is_quiet(bench, tmp_path):
     written(tmp_path / "r", run_of_seven(workload="cnn")[:-1])
     code, output, _ = bench("report", "r")
     assert code == 0
-    for text in (output, (tmp_path / "r" / "report.md").read_text(), (tmp_path / "r" / "report.html").read_text()):
+    for text in (
+        output,
+        (tmp_path / "r" / "report.md").read_text(),
+        (tmp_path / "r" / "report.html").read_text(),
+    ):
         assert "disagree" not in text.lower().replace("terms on which frameworks disagree", "")
         assert 'class="alarm"' not in text
 
 
 def test_whatever_was_proven_it_disagrees_here(bench, tmp_path):
-    records = [replace(record, job=replace(record.job, backend="pytorch")) for record in run_of_seven()[-1:]]
+    records = [
+        replace(record, job=replace(record.job, backend="pytorch"))
+        for record in run_of_seven()[-1:]
+    ]
     written(tmp_path / "r", [*run_of_seven()[:-1], *records])
     proof = made_proof(machine=replace(this_machine(), name="m"), adapter_checksum="a")
     (tmp_path / "proofs").mkdir()
-    from bench.proof import write_proof
+    from bench.records.proof import write_proof
 
     write_proof(proof, tmp_path / "proofs")
     code, output, _ = bench("report", "r")
@@ -151,7 +188,10 @@ def test_a_comparison_and_an_export_say_it_too(bench, tmp_path):
     written(tmp_path / "s", run_of_seven()[:-1])
     code, output, _ = bench("compare", "r", "s", "--output", "out")
     assert code == 1
-    assert output.splitlines()[-1] == "1 of 13 results disagrees with the other backends: wrong on softmax"
+    assert (
+        output.splitlines()[-1]
+        == "1 of 13 results disagrees with the other backends: wrong on softmax"
+    )
     assert 'class="alarm"' in (tmp_path / "out" / "report.html").read_text()
     code, output, errors = bench("export", "r", "--pytest-benchmark")
     assert code == 0
@@ -171,15 +211,18 @@ def test_a_table_for_a_page_of_ones_own_has_no_accuracy_of_it(bench, tmp_path):
     assert "95.98" not in page.read_text()
 
 
-def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_every_look(mnist_5k, tmp_path, bench):
+def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_every_look(
+    mnist_5k, tmp_path, bench
+):
     """Workers of their own, the command's own report."""
     adapters = {
-        "one": "backends.reference:Reference",
-        "two": "backends.reference:Reference",
+        "one": "backends.reference.oracle:Reference",
+        "two": "backends.reference.oracle:Reference",
         "broken": "tests.support.faulty:HasNoGradients",
     }
     tasks = [
-        replace(make_task(adapter, mnist_5k, backend=name, epochs=2), key=name) for name, adapter in adapters.items()
+        replace(make_task(adapter, mnist_5k, backend=name, epochs=2), key=name)
+        for name, adapter in adapters.items()
     ]
     file = io.StringIO()
     display = ProgressDisplay(Console(file=file, width=200))
@@ -190,5 +233,8 @@ def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_eve
     for _ in range(2):
         code, output, _ = bench("report", "r")
         assert code == 1
-        assert output.splitlines()[-1] == "1 of 3 results disagrees with the other backends: broken on softmax"
+        assert (
+            output.splitlines()[-1]
+            == "1 of 3 results disagrees with the other backends: broken on softmax"
+        )
         assert Path("r/report.md").read_text().count("> [!CAUTION]") == 1

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from bench.files import RunError
-from bench.record import write_record
+from bench.records.files import RunError
+from bench.records.job import write_record
 from bench.report.compare import Comparison
 from tests.support.records import make_record
 
@@ -29,12 +29,16 @@ def printed(comparison) -> str:
 
 
 def on(record, machine):
-    return replace(record, key=f"{record.key}{machine}", machine=replace(record.machine, name=machine))
+    return replace(
+        record, key=f"{record.key}{machine}", machine=replace(record.machine, name=machine)
+    )
 
 
 def test_the_same_training_on_two_machines_stands_side_by_side_with_its_ratio(tmp_path):
     slow = make_record("a", times=(8.0, 4.0, 4.0, 4.0))
-    comparison = Comparison([write(tmp_path / "old", slow), write(tmp_path / "new", on(make_record("a"), "other"))])
+    comparison = Comparison(
+        [write(tmp_path / "old", slow), write(tmp_path / "new", on(make_record("a"), "other"))]
+    )
     assert comparison.sites == ["old", "new"]
     text = printed(comparison)
     assert "4 s 1.00x" in text
@@ -48,7 +52,9 @@ def test_machines_and_devices_in_one_run_are_sites_too(tmp_path):
     assert Comparison([run]).sites == ["cpu", "mps"]
 
 
-@pytest.mark.parametrize("other", [{"data": "e"}, {"batch_size": 64}, {"times": (1.0,) * 5, "accuracies": (0.9,) * 5}])
+@pytest.mark.parametrize(
+    "other", [{"data": "e"}, {"batch_size": 64}, {"times": (1.0,) * 5, "accuracies": (0.9,) * 5}]
+)
 def test_other_data_batches_or_epochs_never_stand_in_one_row(tmp_path, other):
     first, second = make_record("a"), make_record("a", **other)
     comparison = Comparison([write(tmp_path / "x", first), write(tmp_path / "y", second)])
@@ -64,10 +70,15 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
 
 
 def test_versions_that_differ_are_named_by_site(tmp_path):
-    one, other = (replace(make_record("a"), versions={"torch": version, "numpy": "2"}) for version in ("2.12", "2.13"))
+    one, other = (
+        replace(make_record("a"), versions={"torch": version, "numpy": "2"})
+        for version in ("2.12", "2.13")
+    )
     comparison = Comparison([write(tmp_path / "x", one), write(tmp_path / "y", other)])
     assert "reference: torch 2.12 at x; 2.13 at y" in comparison.notes()
-    assert comparison._versions().rows == (("reference", "torch 2.12, numpy 2", "torch 2.13, numpy 2"),)
+    assert comparison._versions().rows == (
+        ("reference", "torch 2.12, numpy 2", "torch 2.13, numpy 2"),
+    )
 
 
 def test_ratios_are_to_the_first_site_that_ended_well(tmp_path):
@@ -92,7 +103,10 @@ def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench
 
 
 def test_what_failed_at_one_site_is_named(tmp_path):
-    runs = [write(tmp_path / "x", make_record("a")), write(tmp_path / "y", make_record("a", status="failed"))]
+    runs = [
+        write(tmp_path / "x", make_record("a")),
+        write(tmp_path / "y", make_record("a", status="failed")),
+    ]
     comparison = Comparison(runs)
     assert "softmax reference, y: failed, why" in comparison.notes()
     assert "failed" in printed(comparison)
@@ -119,13 +133,18 @@ def test_the_command_prints_and_writes_a_page(bench, tmp_path):
         "report.html",
         "report.md",
     }
-    assert "| softmax | reference | 2 s (1.00x) | 2 s (1.00x) |" in (tmp_path / "out" / "report.md").read_text()
+    assert (
+        "| softmax | reference | 2 s (1.00x) | 2 s (1.00x) |"
+        in (tmp_path / "out" / "report.md").read_text()
+    )
 
 
 def test_a_run_is_exported_as_json_lines_and_csv(bench, tmp_path):
     write(tmp_path / "x", make_record("a"), make_record("b", seed=1))
     code, *_ = bench("export", "x", "--output", "x.jsonl")
     assert code == 0
-    assert [json.loads(line)["key"] for line in (tmp_path / "x.jsonl").read_text().splitlines()] == ["a", "b"]
+    assert [
+        json.loads(line)["key"] for line in (tmp_path / "x.jsonl").read_text().splitlines()
+    ] == ["a", "b"]
     code, _, _ = bench("export", "x", "--format", "csv", "--output", "x.csv")
     assert len(pd.read_csv("x.csv")) == 8

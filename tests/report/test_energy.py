@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.energy import Counter
-from bench.record import write_record
-from bench.report.document import Items, Table, Text
-from bench.report.energy import energy_blocks
-from bench.report.frame import epochs_frame
+from bench.records.job import write_record
+from bench.records.run import read_run
+from bench.report.form.document import Items, Table, Text
+from bench.report.frame.epochs import epochs_frame
 from bench.report.page import write_report
-from bench.runs import read_run
+from bench.report.section.energy import energy_blocks
+from bench.worker.energy import Counter
 from tests.support.records import make_record, on_gpu
 
 RAPL = Counter(name="RAPL: package-0", window_seconds=0.05)
@@ -18,7 +18,9 @@ NVML = Counter(name="NVML: the whole GPU board", window_seconds=5.0)
 REACHES = (0.5, 0.9, 0.92, 0.91)  # softmax's target is 91.7 %
 
 
-def measured(record, energies, *, counter=RAPL, why="too short for this counter, which needs 5 s", host=None):
+def measured(
+    record, energies, *, counter=RAPL, why="too short for this counter, which needs 5 s", host=None
+):
     """The record with so many joules in its epochs' trainings, None: none and why."""
     epochs = tuple(
         replace(
@@ -80,26 +82,37 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     record = make_record(accuracies=REACHES)
     other = measured(make_record("o", backend="pytorch"), (1.0, 1.0, 1.0, 1.0))
     row = table_of(measured(record, (40.0, None, 36.0, 30.0)), other)[0]
-    assert (row["energy per epoch, median"], row["images per joule"], row["energy to target"]) == ("-", "-", "-")
+    assert (row["energy per epoch, median"], row["images per joule"], row["energy to target"]) == (
+        "-",
+        "-",
+        "-",
+    )
     row = table_of(measured(record, (None, 10.0, 36.0, 30.0)), other)[0]
     assert (row["energy per epoch, median"], row["energy to target"]) == ("30 J", "-")
     row = table_of(measured(record, (40.0, 10.0, 36.0, None)), other)[0]
     assert (row["energy per epoch, median"], row["energy to target"]) == ("-", "86 J")
-    lines = energy_blocks(epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other]))[-1].lines
+    lines = energy_blocks(epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other]))[
+        -1
+    ].lines
     assert lines == (
-        "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this counter, which needs 5 s.",
+        "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this"
+        " counter, which needs 5 s.",
     )
 
 
 def test_where_all_are_too_short_it_says_how_short_and_what_the_counter_needs():
     text, line = told(measured(make_record(), (None,) * 4, counter=NVML))
     assert text == "No figures, though there is a counter (NVML: the whole GPU board):"
-    assert line.startswith("softmax reference: 3 of 3 epochs (median 2 s) without a figure: too short")
+    assert line.startswith(
+        "softmax reference: 3 of 3 epochs (median 2 s) without a figure: too short"
+    )
     assert "which needs 5 s" in line
 
 
 def test_without_a_counter_one_line_says_why():
-    record = measured(make_record(), (None,) * 4, counter=Counter(reason="no RAPL under `/sys`"), why="")
+    record = measured(
+        make_record(), (None,) * 4, counter=Counter(reason="no RAPL under `/sys`"), why=""
+    )
     assert told(record) == ["No counter could be read: no RAPL under `/sys`."]
     assert told(make_record()) == ["No counter could be read: nobody asked."]
     assert energy_blocks(epochs_frame([make_record(status="failed")])) == []
@@ -109,7 +122,9 @@ def test_a_gpus_table_has_the_cpus_beside_it():
     records = [measured(make_record(), (500.0,) * 4, counter=NVML, host=80.0)]
     [row] = table_of(*records)
     assert (row["energy per epoch, median"], row["CPUs beside it, per epoch"]) == ("500 J", "80 J")
-    [text] = [block.text for block in energy_blocks(epochs_frame(records)) if isinstance(block, Text)]
+    [text] = [
+        block.text for block in energy_blocks(epochs_frame(records)) if isinstance(block, Text)
+    ]
     assert "NVML: the whole GPU board" in text
     assert "RAPL" not in text
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.report.document import Heading, Table, Text
-from bench.report.equality import equality_blocks
-from bench.report.frame import epochs_frame
-from bench.report.tables import groups
-from bench.statistics import equivalence
+from bench.report.form.document import Heading, Table, Text
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.groups import groups
+from bench.report.section.equality import equality_blocks
+from bench.statistics.accuracy import equivalence
 from tests.support.records import make_record
 
 IMAGES = 10_000
@@ -34,7 +34,9 @@ def run(backend, accuracies, *, start=0, **job):
 def frame_of(*runs):
     """Records of several backends as one frame, in this order."""
     records = [record for made in runs for record in made]
-    return epochs_frame([replace(record, key=f"{number:03}") for number, record in enumerate(records)])
+    return epochs_frame(
+        [replace(record, key=f"{number:03}") for number, record in enumerate(records)]
+    )
 
 
 def table(*runs, **options):
@@ -48,8 +50,19 @@ def table(*runs, **options):
 
 def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch():
     """The differences of the example by hand, above."""
-    rows, text = table(run("reference", (0.981, 0.983, 0.982)), run("pytorch", (0.980, 0.980, 0.980)))
-    first = ("softmax", "reference", "3", "98.20 %", "97.95 to 98.45 %", "+0.20", "+0.03 to +0.37", "equal")
+    rows, text = table(
+        run("reference", (0.981, 0.983, 0.982)), run("pytorch", (0.980, 0.980, 0.980))
+    )
+    first = (
+        "softmax",
+        "reference",
+        "3",
+        "98.20 %",
+        "97.95 to 98.45 %",
+        "+0.20",
+        "+0.03 to +0.37",
+        "equal",
+    )
     assert tuple(rows[0].values()) == first
     assert rows[1]["95 % interval"] == "97.98 to 98.02 %"
     assert rows[1]["90 % interval, points"] == "-0.37 to -0.03"
@@ -71,7 +84,10 @@ def test_the_margin_decides():
 def test_one_seed_has_the_error_of_its_images_and_no_verdict():
     rows, text = table(run("reference", (0.99,)), run("pytorch", (0.98,)))
     assert rows[0]["95 % interval"] == "one seed: ±0.10 points by the number of images alone"
-    assert (rows[0]["difference to the others, points"], rows[0]["90 % interval, points"]) == ("+1.00", "-")
+    assert (rows[0]["difference to the others, points"], rows[0]["90 % interval, points"]) == (
+        "+1.00",
+        "-",
+    )
     assert {row["verdict"] for row in rows} == {"undecided: one seed"}
     assert "One seed decides nothing" in text
     assert "`equal`" not in text
@@ -80,7 +96,9 @@ def test_one_seed_has_the_error_of_its_images_and_no_verdict():
 def test_the_difference_is_to_the_mean_of_the_others_seed_by_seed():
     """Seeds differ by points, backends by nothing: unpaired, nothing could be said."""
     seeds = (0.95, 0.96, 0.97, 0.98)
-    rows, _ = table(run("reference", seeds), run("pytorch", seeds), run("keras-jax", [s - 0.01 for s in seeds]))
+    rows, _ = table(
+        run("reference", seeds), run("pytorch", seeds), run("keras-jax", [s - 0.01 for s in seeds])
+    )
     found = [(row["difference to the others, points"], row["verdict"]) for row in rows]
     assert found == [("+0.50", "different"), ("+0.50", "different"), ("-1.00", "different")]
     rows, _ = table(run("reference", seeds), run("pytorch", seeds))
@@ -91,7 +109,9 @@ def test_a_difference_that_would_do_alone_does_not_among_many_tests():
     """Alone p = 0.03; in a table it stands twice, once in each backend's row."""
     differences = (0.0069, 0.0100, 0.0131)
     assert equivalence(differences, IMAGES).outcome == "different"
-    rows, _ = table(run("reference", [0.98 + d for d in differences]), run("pytorch", (0.98, 0.98, 0.98)))
+    rows, _ = table(
+        run("reference", [0.98 + d for d in differences]), run("pytorch", (0.98, 0.98, 0.98))
+    )
     assert [row["verdict"] for row in rows] == ["undecided", "undecided"]
 
 
@@ -102,7 +122,11 @@ def test_rounds_of_a_seed_are_averaged_first():
 
 
 def test_a_failed_seed_is_left_out_and_what_is_not_paired_is_told():
-    rows, _ = table(run("reference", (0.98, 0.98, 0.98)), run("pytorch", (0.98, None, 0.98)), run("keras-jax", (None,)))
+    rows, _ = table(
+        run("reference", (0.98, 0.98, 0.98)),
+        run("pytorch", (0.98, None, 0.98)),
+        run("keras-jax", (None,)),
+    )
     assert [row["seeds"] for row in rows] == ["3, 2 of them paired", "2"]
     rows, _ = table(run("reference", (0.98, 0.98)), run("pytorch", (0.98, 0.98), start=2))
     assert {row["verdict"] for row in rows} == {"undecided: no seed in common"}
@@ -111,7 +135,10 @@ def test_a_failed_seed_is_left_out_and_what_is_not_paired_is_told():
 
 def test_a_backend_alone_has_an_interval_and_no_verdict_and_a_run_without_an_accuracy_no_table():
     rows, text = table(run("reference", (0.98, 0.981)))
-    assert (rows[0]["difference to the others, points"], rows[0]["verdict"]) == ("-", "no other backend")
+    assert (rows[0]["difference to the others, points"], rows[0]["verdict"]) == (
+        "-",
+        "no other backend",
+    )
     assert "comparisons" not in text
     assert equality_blocks(frame_of(run("reference", (None, None)))) == []
     assert equality_blocks(frame_of()) == []

@@ -15,10 +15,11 @@ from pytest_benchmark.logger import Logger
 from pytest_benchmark.stats import Stats
 from pytest_benchmark.storage.file import FileStorage
 
-from bench.check import Checked, check, junit
-from bench.record import write_record
-from bench.report.comma_separated import comma_separated
-from bench.report.pytest_benchmark import pytest_benchmark
+from bench.records.job import write_record
+from bench.report.export.junit import junit
+from bench.report.export.pytest_benchmark import pytest_benchmark
+from bench.report.form.csv import comma_separated
+from bench.statistics.gate import Checked, check
 from tests.support.gate import result
 from tests.support.records import make_record
 
@@ -30,7 +31,9 @@ def test_escape_sequences_in_a_reason_leave_the_xml_readable():
 
 
 def test_junit_has_a_case_per_cell_and_a_failure_per_fall():
-    verdicts = check([result(0.9), result(0.98, workload="cnn")], [result(0.98), result(0.98, workload="cnn")])
+    verdicts = check(
+        [result(0.9), result(0.98, workload="cnn")], [result(0.98), result(0.98, workload="cnn")]
+    )
     suite = ET.fromstring(junit(Checked(cells=tuple(verdicts)), "a & b"))
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a & b", "2", "1")
     [failed] = [case for case in suite if case.find("failure") is not None]
@@ -60,12 +63,20 @@ def test_steady_epochs_of_all_jobs_are_a_contestants_rounds():
     assert one["group"] == found["softmax[pytorch]"]["group"]
     assert one["fullname"] != found["softmax[pytorch]"]["fullname"]
     extra = one["extra_info"]
-    assert (extra["seeds"], extra["rounds"], extra["threads"], extra["device"]) == ([0, 1], [0], 1, "cpu")
+    assert (extra["seeds"], extra["rounds"], extra["threads"], extra["device"]) == (
+        [0, 1],
+        [0],
+        1,
+        "cpu",
+    )
 
 
 @pytest.mark.parametrize("changes", [{"threads": 2}, {"batch_size": 64}, {"data": "e"}])
 def test_what_is_not_the_same_cell_never_has_the_same_name(changes):
-    records = [make_record("a"), replace(make_record("b", **changes), started="2026-01-02T00:00:00Z")]
+    records = [
+        make_record("a"),
+        replace(make_record("b", **changes), started="2026-01-02T00:00:00Z"),
+    ]
     names = [one["fullname"] for one in json.loads(pytest_benchmark(records))["benchmarks"]]
     assert len(set(names)) == 2
 
@@ -73,13 +84,16 @@ def test_what_is_not_the_same_cell_never_has_the_same_name(changes):
 @pytest.mark.parametrize("count", range(1, 12))
 def test_every_figure_is_pytest_benchmarks_own(count):
     times = (1.0, *(((7 * n) % 11 + 1) ** 2 / 10 for n in range(count)))
-    found = benchmarks(make_record(times=times, accuracies=(0.5,) * len(times)))["softmax[reference]"]["stats"]
+    found = benchmarks(make_record(times=times, accuracies=(0.5,) * len(times)))[
+        "softmax[reference]"
+    ]["stats"]
     theirs = Stats()
     for seconds in times[1:]:
         theirs.update(seconds)
     expected = theirs.as_dict()
     assert {name: found[name] for name in expected} == {
-        name: value if isinstance(value, str) else pytest.approx(value) for name, value in expected.items()
+        name: value if isinstance(value, str) else pytest.approx(value)
+        for name, value in expected.items()
     }
     assert found["iterations"] == 1
 
@@ -94,7 +108,9 @@ def test_pytest_benchmark_compares_an_exported_run(bench, tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert "softmax[pytorch]" in done.stdout
         assert "softmax[reference]" in done.stdout
-    [(_, content)] = FileStorage(tmp_path / "store", Logger(Logger.QUIET)).load(str(tmp_path / "run.json"))
+    [(_, content)] = FileStorage(tmp_path / "store", Logger(Logger.QUIET)).load(
+        str(tmp_path / "run.json")
+    )
     assert content["machine_info"]["node"] == "m"
     assert content["commit_info"]["id"] == "unknown"
 
@@ -121,4 +137,6 @@ def test_commas_are_where_pandas_puts_them_and_numbers_are_read_as_what_they_wer
     )
     written = comma_separated(frame)
     assert written == frame.to_csv(index=False).replace("1.5e-07", "1.5e-7").encode()
-    pd.testing.assert_series_equal(pd.read_csv(io.BytesIO(written))["number"], frame["number"], check_exact=True)
+    pd.testing.assert_series_equal(
+        pd.read_csv(io.BytesIO(written))["number"], frame["number"], check_exact=True
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.machine import this_machine
-from bench.report.document import Folded, Table
-from bench.report.fairness import fairness_blocks, proof_line
+from bench.machine.host import this_machine
+from bench.report.form.document import Folded, Table
+from bench.report.section.fairness import fairness_blocks, proof_line
 from tests.support.proofs import record
 from tests.support.records import made_proof, make_record, piece
 
@@ -22,12 +22,17 @@ def test_of_two_machines_the_worse_verdict_is_never_hidden():
             "pytorch n": "proven on",
         }
     gpu = made_proof(device="cuda:0", pieces=(piece(2.0),))
-    assert proof_line([record(), record(job={"device": "cuda:0"})], [gpu], {}).startswith("NOT EQUAL")
+    assert proof_line([record(), record(job={"device": "cuda:0"})], [gpu], {}).startswith(
+        "NOT EQUAL"
+    )
 
 
 def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_report():
     old = replace(make_record("b", backend="theano"), adapter_checksum="a")
-    assert table([old], [made_proof(backend="theano")])[0][4] == "not a backend of this version of the bench"
+    assert (
+        table([old], [made_proof(backend="theano")])[0][4]
+        == "not a backend of this version of the bench"
+    )
     unsupported = replace(record(), status="unsupported")
     assert table([record(key="c"), unsupported], [made_proof()])[0][4].startswith("proven on")
     assert fairness_blocks([unsupported], [], {}) == []
@@ -36,7 +41,9 @@ def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_re
 
 
 def table(records, proofs):
-    return next(block for block in fairness_blocks(records, proofs, {}) if isinstance(block, Table)).rows
+    return next(
+        block for block in fairness_blocks(records, proofs, {}) if isinstance(block, Table)
+    ).rows
 
 
 def test_the_report_says_of_every_backend_whether_it_raced_alike_and_was_proven():
@@ -71,7 +78,9 @@ def test_one_line_says_what_is_proven_and_what_to_type_for_the_rest():
         proof_line([record()], [made_proof()], {})
         == "Proven equal to the float64 reference on this machine: all backends."
     )
-    assert proof_line([record(), other], [made_proof()], {}).endswith("jax. Type: bench prove --backend jax")
+    assert proof_line([record(), other], [made_proof()], {}).endswith(
+        "jax. Type: bench prove --backend jax"
+    )
     assert proof_line([record()], [made_proof(pieces=(piece(2.0),))], {}).startswith("NOT EQUAL")
 
 
@@ -79,7 +88,9 @@ def test_the_contract_has_every_term_and_who_stands_on_it_alike_stands_together(
     from backends.terms import TERMS
 
     other = make_record("b", backend="pytorch-compiled")
-    [contract, gaps] = [block for block in fairness_blocks([record(), other], [], {}) if isinstance(block, Folded)]
+    [contract, gaps] = [
+        block for block in fairness_blocks([record(), other], [], {}) if isinstance(block, Folded)
+    ]
     rows = next(block for block in contract.blocks if isinstance(block, Table)).rows
     assert [row[0] for row in rows if row[0]] == [term.name for term in TERMS]
     assert ("kernel initializer", "pytorch, pytorch-compiled") in {(row[0], row[2]) for row in rows}
@@ -89,7 +100,9 @@ def test_the_contract_has_every_term_and_who_stands_on_it_alike_stands_together(
 def test_the_line_never_says_proven_of_what_disagrees_without_saying_so():
     who = {("pytorch", "cpu", "m"): ["softmax", "cnn"]}
     line = proof_line([record()], [made_proof()], who)
-    assert line.endswith("this machine: all backends. But pytorch disagrees here on softmax and cnn.")
+    assert line.endswith(
+        "this machine: all backends. But pytorch disagrees here on softmax and cnn."
+    )
     line = proof_line([record()], [], who)
     assert line.startswith("pytorch disagrees here on softmax and cnn. Not proven")
     assert line.endswith("Type: bench prove")

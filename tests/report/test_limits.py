@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.record import write_record
-from bench.report.document import Plot, Table, Text, to_markdown
-from bench.report.frame import epochs_frame
-from bench.report.limits import limit_blocks
+from bench.records.job import write_record
+from bench.report.form.document import Plot, Table, Text, to_markdown
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.groups import groups
+from bench.report.frame.summary import summarise
 from bench.report.page import write_report
-from bench.report.summary import summarise
-from bench.report.tables import groups
+from bench.report.section.limits import limit_blocks
 from tests.support.records import made_limits, make_record, reached
 
 
@@ -18,7 +18,9 @@ def blocks_of(tmp_path, *records, limits=None):
     frame = epochs_frame(records)
     [(_, group)] = groups(summarise(frame))
     [(_, rows)] = groups(frame)
-    return limit_blocks(group, rows, records, [made_limits()] if limits is None else limits, tmp_path)
+    return limit_blocks(
+        group, rows, records, [made_limits()] if limits is None else limits, tmp_path
+    )
 
 
 def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path):
@@ -31,7 +33,10 @@ def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path)
     assert row[:6] == ("softmax", "reference", "1 ms", "3.14 GFLOP/s", "3.1 %", "-")
     assert row[-1] == "per-step overhead"
     text = to_markdown(blocks)
-    assert "softmax: bound by per-step overhead in reference (3.1 % of the ceiling, 1 ms per step). Seen in one" in text
+    assert (
+        "softmax: bound by per-step overhead in reference (3.1 % of the ceiling, 1 ms per step)."
+        " Seen in one" in text
+    )
     [plot] = (block for block in blocks if isinstance(block, Plot))
     assert (tmp_path / f"{plot.name}.png").stat().st_size > 10_000
     assert (tmp_path / f"{plot.name}.svg").is_file()
@@ -42,14 +47,25 @@ def test_a_share_above_the_limit_is_printed_and_explained_not_clipped(tmp_path):
     blocks = blocks_of(tmp_path, record)
     table = [block for block in blocks if isinstance(block, Table)][1]
     assert table.rows[0][4] == "314 %"
-    assert any(isinstance(b, Text) and b.text.startswith("Above 100 %: softmax reference.") for b in blocks)
+    assert any(
+        isinstance(b, Text) and b.text.startswith("Above 100 %: softmax reference.") for b in blocks
+    )
 
 
-def test_limits_that_failed_are_shown_with_their_reason_and_runs_without_limits_have_no_such_part(tmp_path):
-    failed = made_limits(status="failed", reason="no memory", reached=(reached("matmul", 128, 1000, 1e9),))
+def test_limits_that_failed_are_shown_with_their_reason_and_runs_without_limits_have_no_such_part(
+    tmp_path,
+):
+    failed = made_limits(
+        status="failed", reason="no memory", reached=(reached("matmul", 128, 1000, 1e9),)
+    )
     blocks = blocks_of(tmp_path, make_record("a"), limits=[failed])
     [table] = (block for block in blocks if isinstance(block, Table))
-    assert table.rows[0][1:] == ("1 GFLOP/s, 128 x 128", *["unavailable"] * 3, "-", "failed: no memory")
+    assert table.rows[0][1:] == (
+        "1 GFLOP/s, 128 x 128",
+        *["unavailable"] * 3,
+        "-",
+        "failed: no memory",
+    )
     assert not any(isinstance(block, Plot) for block in blocks)
     assert blocks_of(tmp_path, make_record("a"), limits=[]) == []
 

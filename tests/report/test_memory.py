@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.frame import epochs_frame
-from bench.report.memory import allocator_peak, device_peak, memory_notes
-from bench.report.summary import summarise
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.summary import summarise
+from bench.report.section.memory import allocator_peak, device_peak, memory_notes
 from tests.support.records import make_record, on_gpu
 
 
@@ -31,6 +31,11 @@ def test_every_figure_of_a_device_says_what_it_is_of(record, allocator, driver, 
 
 
 def test_of_two_jobs_the_weaker_instrument_names_the_figure():
-    table = summarise(epochs_frame([on_gpu("a", 700_000_000), on_gpu("b", 1, by="device", anew=False, seed=1)]))
+    table = summarise(
+        epochs_frame([on_gpu("a", 700_000_000), on_gpu("b", 1, by="device", anew=False, seed=1)])
+    )
     [row] = table.to_dict("records")
-    assert (allocator_peak(row), device_peak(row)) == ("300 MB, from the start", "700 MB, whole GPU")
+    assert (allocator_peak(row), device_peak(row)) == (
+        "300 MB, from the start",
+        "700 MB, whole GPU",
+    )

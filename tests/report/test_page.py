@@ -8,15 +8,14 @@ import re
 import pytest
 from rich.console import Console
 
-from bench.environments import PROJECT
-from bench.files import RunError
-from bench.record import write_record
-from bench.report.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
-from bench.report.frame import epochs_frame
-from bench.report.overview import accuracy_overview
-from bench.report.page import fill_table
-from bench.report.summary import summarise
-from bench.report.tables import print_table
+from bench.records.files import PROJECT, RunError
+from bench.records.job import write_record
+from bench.report.form.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.summary import summarise
+from bench.report.readme import fill_table
+from bench.report.section.glance import accuracy_overview
+from bench.report.terminal.results import print_table
 from specs.loading import find_suite
 from tests.support.records import make_record, summary
 
@@ -40,7 +39,12 @@ def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
     name = "mlp-relu-dropout-sgd"
     frame = epochs_frame([make_record("a", workload=name, backend="keras-tensorflow")])
     all_three = {"start", "memory", "images/s"}
-    for width, columns in ((80, all_three), (74, all_three - {"start"}), (68, {"images/s"}), (60, set())):
+    for width, columns in (
+        (80, all_three),
+        (74, all_three - {"start"}),
+        (68, {"images/s"}),
+        (60, set()),
+    ):
         console = Console(width=width, file=io.StringIO())
         print_table(summarise(frame), frame, {}, console)
         text = console.file.getvalue()
@@ -66,7 +70,9 @@ def test_the_page_is_one_file_with_everything_in_it_and_markup_in_names_is_text(
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     markdown = to_markdown(blocks)
-    assert "# a < b\n\nsee `x & y`\n\n- one\n\n| k | v |\n| --- | --- |\n| <b> | 1.5 s |" in markdown
+    assert (
+        "# a < b\n\nsee `x & y`\n\n- one\n\n| k | v |\n| --- | --- |\n| <b> | 1.5 s |" in markdown
+    )
 
 
 def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):

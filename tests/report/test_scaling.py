@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.report.document import Plot, Table, Text
-from bench.report.frame import epochs_frame
-from bench.report.scaling import write_scaling
+from bench.report.form.document import Plot, Table, Text
+from bench.report.frame.epochs import epochs_frame
+from bench.report.section.scaling import write_scaling
 from specs.loading import find_workload
-from specs.scaling import widened
+from specs.width import widened
 from tests.support.records import make_record
 
 MLP = find_workload("mlp-relu")
@@ -20,7 +20,12 @@ def sweep(fixed, per_size, backend="reference", rounds=1, widths=(1,), sizes=(10
     for turn in range(rounds):
         for width in widths:
             for size in sizes:
-                job = {"workload": widened(MLP, width), "batch_size": size, "round": turn, "backend": backend}
+                job = {
+                    "workload": widened(MLP, width),
+                    "batch_size": size,
+                    "round": turn,
+                    "backend": backend,
+                }
                 key = f"{backend}-{width}-{size}-{turn}"
                 seconds = 1000 / size * fixed + 1000 * per_size * width * (1 + 0.02 * turn)
                 records.append(make_record(key, times=(9.0,) + (seconds,) * 3, **job))
@@ -32,7 +37,11 @@ def blocks_of(folder, *records):
 
 
 def findings(blocks):
-    return [block for block in blocks if isinstance(block, Table) and "work outweighs overhead" in block.columns]
+    return [
+        block
+        for block in blocks
+        if isinstance(block, Table) and "work outweighs overhead" in block.columns
+    ]
 
 
 def test_the_report_says_where_each_backend_stops_being_bound_by_overhead(tmp_path):
@@ -47,9 +56,14 @@ def test_the_report_says_where_each_backend_stops_being_bound_by_overhead(tmp_pa
     assert told["reference"] == ("6 ms", "0.1 ms", "0.00 %", "60", "from batch size 100 on")
     assert told["jax"][-2:] == ("-", "at every size that was run")
     assert told["pytorch"][-2:] == ("-", "not reached within the sweep")
-    assert any(isinstance(block, Text) and "One round was run: an observation" in block.text for block in blocks)
+    assert any(
+        isinstance(block, Text) and "One round was run: an observation" in block.text
+        for block in blocks
+    )
     [plot] = [block for block in blocks if isinstance(block, Plot)]
-    assert all((tmp_path / f"{plot.name}.{ending}").stat().st_size > 5000 for ending in ("png", "svg"))
+    assert all(
+        (tmp_path / f"{plot.name}.{ending}").stat().st_size > 5000 for ending in ("png", "svg")
+    )
 
 
 def test_several_rounds_give_the_range_of_their_crossovers(tmp_path):
@@ -66,9 +80,16 @@ def test_across_widths_the_sizes_are_the_operations_of_a_step(tmp_path):
     assert by_batch.rows[0][-1] == "from batch size 100 on"
     assert by_batch.rows[2][-2:] == ("15", "from batch size 50 on")
     assert {row[0] for row in by_width.rows} == {"10", "50", "100", "500"}
-    speeds = next(block for block in blocks if isinstance(block, Table) and "parameters" in block.columns)
+    speeds = next(
+        block for block in blocks if isinstance(block, Table) and "parameters" in block.columns
+    )
     assert len(speeds.rows) == 12
-    assert speeds.rows[0] == ("1", "10", "185,300", "1,430")  # 1,000 examples in 100 x 6 ms + 1,000 x 0.1 ms
+    assert speeds.rows[0] == (
+        "1",
+        "10",
+        "185,300",
+        "1,430",
+    )  # 1,000 examples in 100 x 6 ms + 1,000 x 0.1 ms
 
 
 def test_without_a_sweep_the_report_says_nothing_of_it_and_with_two_sizes_what_to_type(tmp_path):
@@ -77,18 +98,31 @@ def test_without_a_sweep_the_report_says_nothing_of_it_and_with_two_sizes_what_t
     assert not list(tmp_path.iterdir())
     blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4, sizes=(10, 50)))
     assert findings(blocks) == []
-    assert any(isinstance(block, Text) and "--batch-size 32,128,512,2048" in block.text for block in blocks)
+    assert any(
+        isinstance(block, Text) and "--batch-size 32,128,512,2048" in block.text for block in blocks
+    )
 
 
 def test_each_device_has_its_own_plot_and_memory_that_cannot_be_read_is_absent(tmp_path):
-    gpu = [replace(one, job=replace(one.job, device="cuda:0"), key=f"g{one.key}") for one in sweep(6e-3, 1e-4)]
+    gpu = [
+        replace(one, job=replace(one.job, device="cuda:0"), key=f"g{one.key}")
+        for one in sweep(6e-3, 1e-4)
+    ]
     blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4), *gpu)  # without an allocator's figure
     assert len({block.name for block in blocks if isinstance(block, Plot)}) == 2
-    memory = [block.rows[0][-1] for block in blocks if isinstance(block, Table) and "parameters" in block.columns]
+    memory = [
+        block.rows[0][-1]
+        for block in blocks
+        if isinstance(block, Table) and "parameters" in block.columns
+    ]
     assert sorted(memory[3::4]) == ["-", "0 MB"]  # the CPU's records hold 100 bytes
 
 
 def test_models_of_one_name_that_are_not_each_others_widths_never_meet(tmp_path):
     other = replace(widened(MLP, 4), loss="mean_squared_error")
-    assert blocks_of(tmp_path, make_record("a", workload=MLP), make_record("b", workload=other)) == []
-    assert blocks_of(tmp_path, make_record("a", workload=MLP), make_record("b", workload=widened(MLP, 4)))
+    assert (
+        blocks_of(tmp_path, make_record("a", workload=MLP), make_record("b", workload=other)) == []
+    )
+    assert blocks_of(
+        tmp_path, make_record("a", workload=MLP), make_record("b", workload=widened(MLP, 4))
+    )

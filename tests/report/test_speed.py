@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.report.document import Table
-from bench.report.frame import epochs_frame
-from bench.report.ratios import pairs_of, ratio_blocks, unsure
-from bench.report.summary import summarise
-from bench.report.tables import groups, mark_unsure
+from bench.report.form.document import Table
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.groups import groups
+from bench.report.frame.summary import summarise
+from bench.report.section.speed import mark_unsure, pairs_of, ratio_blocks, unsure
 from tests.support.records import make_record
 
 
@@ -20,16 +20,22 @@ def rounds(count, **factors):
         disturbed = 5.0 if turn % 4 == 0 else 1.0  # the whole round, as a busy machine does
         for backend, factor in factors.items():
             times = disturbed * factor * np.exp(0.01 * random.normal(size=4))
-            records.append(make_record(f"{backend}{turn}", times=tuple(times), backend=backend, round=turn))
+            records.append(
+                make_record(f"{backend}{turn}", times=tuple(times), backend=backend, round=turn)
+            )
     return epochs_frame(records)
 
 
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     [_, text] = ratio_blocks(pairs_of(rounds(3, pytorch=1.0, jax=2.0)))
     assert text.text == "Undecided, after 3 of the 11 rounds that a verdict takes: `--rounds 11`."
-    [_, text] = ratio_blocks(pairs_of(rounds(11, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0)))
+    [_, text] = ratio_blocks(
+        pairs_of(rounds(11, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
+    )
     assert "after 11 of the 12 rounds that a verdict among 6 pairs of backends takes" in text.text
-    [_, _, table] = ratio_blocks(pairs_of(rounds(12, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0)))
+    [_, _, table] = ratio_blocks(
+        pairs_of(rounds(12, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
+    )
     assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
@@ -72,8 +78,15 @@ def test_a_ratio_to_the_fastest_that_is_not_certain_has_a_mark_and_a_certain_one
 
 def test_one_contestants_interval_is_over_processes_and_few_have_none():
     rows = summarise(rounds(14, pytorch=1.0)).iloc[0]
-    assert rows["epoch_seconds_sure_low"] <= rows["epoch_seconds"] <= rows["epoch_seconds_sure_high"]
+    assert (
+        rows["epoch_seconds_sure_low"] <= rows["epoch_seconds"] <= rows["epoch_seconds_sure_high"]
+    )
     assert np.isnan(summarise(rounds(5, pytorch=1.0)).iloc[0]["epoch_seconds_sure_low"])
-    slow_first = [make_record(f"j{turn}", times=(5.0, 1.0), accuracies=(0.9,) * 2, round=turn) for turn in range(14)]
+    slow_first = [
+        make_record(f"j{turn}", times=(5.0, 1.0), accuracies=(0.9,) * 2, round=turn)
+        for turn in range(14)
+    ]
     rows = summarise(epochs_frame(slow_first)).iloc[0]
-    assert rows["epoch_seconds_sure_low"] == rows["epoch_seconds_sure_high"] == 1.0  # of steady epochs only
+    assert (
+        rows["epoch_seconds_sure_low"] == rows["epoch_seconds_sure_high"] == 1.0
+    )  # of steady epochs only

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.report.frame import epochs_frame, newest
-from bench.report.native import native_blocks
-from bench.report.ratios import pairs_of
-from bench.report.summary import summarise
-from bench.report.tables import label, notes
+from bench.report.frame.epochs import epochs_frame, newest
+from bench.report.frame.groups import label
+from bench.report.frame.notes import notes
+from bench.report.frame.summary import summarise
+from bench.report.section.native import native_blocks
+from bench.report.section.speed import pairs_of
 from specs.loading import find_workload
 from tests.support.records import UNSEEN, make_record, native, summary
 from tests.support.rounds import longer, records
@@ -26,7 +27,9 @@ def test_accuracy_is_the_last_epochs_and_time_the_median_without_the_first():
 
 
 def test_seeds_are_averaged_and_their_spread_kept():
-    [row] = summary(make_record("a", seed=0), make_record("b", seed=1, accuracies=(0, 0, 0, 0.9))).to_dict("records")
+    [row] = summary(
+        make_record("a", seed=0), make_record("b", seed=1, accuracies=(0, 0, 0, 0.9))
+    ).to_dict("records")
     assert row["test_accuracy"] == pytest.approx(0.8)
     assert (row["test_accuracy_low"], row["test_accuracy_high"], row["seeds"]) == (0.7, 0.9, 2)
 
@@ -44,7 +47,9 @@ def test_what_differs_in_more_than_the_backend_is_never_compared(other):
     slow = make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch")
     table = summary(make_record("b"), replace(slow, job=slow.job))
     assert sorted(table["times_fastest"]) == [1.0, 4.0]
-    apart = summary(make_record("b"), make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch", **other))
+    apart = summary(
+        make_record("b"), make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch", **other)
+    )
     assert list(apart["times_fastest"]) == [1.0, 1.0]
 
 
@@ -80,14 +85,20 @@ def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
     assert not any("disturbed" in line for line in notes(summarise(frame), frame))
     busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
     frame = epochs_frame([busy])
-    assert "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)." in notes(
-        summarise(frame), frame
+    assert (
+        "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)."
+        in notes(summarise(frame), frame)
     )
 
 
 def test_the_published_figure_stands_only_beside_the_published_training():
     whole = make_record(times=(1.0,) * 50, accuracies=(0.9,) * 50, batch_size=128)
-    assert epochs_frame([replace(whole, data=replace(whole.data, name="mnist"))])["course_accuracy"].iloc[0] == 0.917
+    assert (
+        epochs_frame([replace(whole, data=replace(whole.data, name="mnist"))])[
+            "course_accuracy"
+        ].iloc[0]
+        == 0.917
+    )
     assert epochs_frame([whole])["course_accuracy"].isna().all()
     assert epochs_frame([make_record(data="mnist")])["course_accuracy"].isna().all()
 
@@ -97,14 +108,19 @@ def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_a
     reached = make_record("a", accuracies=(0.5, 0.9, 0.92, 0.91))
     [row] = summary(reached).to_dict("records")
     assert (row["target_jobs"], row["seconds_to_target"], row["epochs_to_target"]) == (1, 8.0, 3)
-    [row] = summary(reached, make_record("b", seed=1, accuracies=(0.5, 0.5, 0.5, 0.95))).to_dict("records")
+    [row] = summary(reached, make_record("b", seed=1, accuracies=(0.5, 0.5, 0.5, 0.95))).to_dict(
+        "records"
+    )
     assert row["seconds_to_target"] == 9.0
     [row] = summary(reached, make_record("b", seed=1)).to_dict("records")
     assert row["target_jobs"] == 1
     assert row["seconds_to_target"] != row["seconds_to_target"]  # not a number
     [row] = summary(reached, make_record("b", seed=1, status="diverged")).to_dict("records")
     assert row["seconds_to_target"] != row["seconds_to_target"]
-    without = replace(find_workload("softmax"), recipe=replace(find_workload("softmax").recipe, target_accuracy=None))
+    without = replace(
+        find_workload("softmax"),
+        recipe=replace(find_workload("softmax").recipe, target_accuracy=None),
+    )
     [row] = summary(make_record("a", workload=without)).to_dict("records")
     assert row["target_jobs"] == 0
 
@@ -118,7 +134,9 @@ def test_a_run_in_which_nothing_ended_well_has_a_report_all_the_same(tmp_path):
 
 def test_native_mode_is_a_contestant_of_its_own_and_stands_beside_the_matched_one():
     matched = make_record("a", times=(9.0, 1.0, 1.0, 1.0), backend="pytorch")
-    slow = native(make_record("b", times=(9.0, 2.0, 2.0, 2.0), accuracies=(0, 0, 0, 0.8), backend="pytorch"))
+    slow = native(
+        make_record("b", times=(9.0, 2.0, 2.0, 2.0), accuracies=(0, 0, 0, 0.8), backend="pytorch")
+    )
     table = summary(matched, slow)
     assert list(table["backend"]) == ["pytorch", "pytorch, native"]
     assert list(table["times_fastest"]) == [1.0, 2.0]
@@ -132,7 +150,10 @@ def test_native_mode_is_a_contestant_of_its_own_and_stands_beside_the_matched_on
 
 def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said():
     made = records(range(14), loud=[12, 13], noise=0.0, jax=1, pytorch=2)
-    made = [replace(r, epochs=tuple(longer(e, 10) for e in r.epochs)) if r.job.round > 11 else r for r in made]
+    made = [
+        replace(r, epochs=tuple(longer(e, 10) for e in r.epochs)) if r.job.round > 11 else r
+        for r in made
+    ]
     frame = epochs_frame(made)
     rows = summarise(frame).set_index("backend")
     assert rows.loc["jax", "epoch_seconds"] == rows.loc["jax", "epoch_seconds_high"] == 1.0
@@ -142,5 +163,6 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
     assert (pair.found.rounds, pair.found.outcome) == (12, "faster")
     all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any(
-        "14 of 14 rounds" in line and "count all the same" in line for line in notes(summarise(all_loud), all_loud)
+        "14 of 14 rounds" in line and "count all the same" in line
+        for line in notes(summarise(all_loud), all_loud)
     )

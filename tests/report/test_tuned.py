@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from backends.gaps import UNTUNED
-from bench.report.frame import epochs_frame, steady
-from bench.report.tables import groups, label
-from bench.report.tuned import tuned_blocks
+from backends.registry import UNTUNED
+from bench.report.frame.epochs import epochs_frame, steady
+from bench.report.frame.groups import groups, label
+from bench.report.section.tuned import tuned_blocks
 from tests.support.records import make_record, summary
 
 STEADY = (2.0,) * 3
@@ -21,7 +21,16 @@ def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
     """
     both = (("pytorch", plain, 1.0, 2.0), ("pytorch-compiled", variant, cpu, build))
     frame = epochs_frame(
-        made_record(f"{backend}{turn}", backend, times, own_cpu, own_build, 5.0 if turn % 4 == 0 else 1.0, turn, job)
+        made_record(
+            f"{backend}{turn}",
+            backend,
+            times,
+            own_cpu,
+            own_build,
+            5.0 if turn % 4 == 0 else 1.0,
+            turn,
+            job,
+        )
         for turn in range(rounds)
         for backend, times, own_cpu, own_build in both
     )
@@ -31,11 +40,15 @@ def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
 def made_record(key, backend, times, cpu, build, slow, turn, job):
     """A record of a round that is so many times as slow, as a busy machine makes it."""
     times, build = tuple(slow * time for time in times), slow * build
-    record = make_record(key, times=times, accuracies=(0.5,) * len(times), backend=backend, round=turn, **job)
+    record = make_record(
+        key, times=times, accuracies=(0.5,) * len(times), backend=backend, round=turn, **job
+    )
     imported, built, loaded = record.startup.phases
     phases = (imported, replace(built, wall_seconds=build), loaded)
     epochs = tuple(
-        replace(epoch, training=replace(epoch.training, cpu_seconds=cpu * epoch.training.wall_seconds))
+        replace(
+            epoch, training=replace(epoch.training, cpu_seconds=cpu * epoch.training.wall_seconds)
+        )
         for epoch in record.epochs
     )
     return replace(record, startup=replace(record.startup, phases=phases), epochs=epochs)
@@ -101,7 +114,10 @@ def slow_starts(epochs, jobs, backend="jax"):
     return [
         make_record(
             f"{backend}{turn}",
-            times=tuple(np.array((9.0, 3.0, 2.0) + (1.0,) * (epochs - 3)) * np.exp(0.001 * random.normal(size=epochs))),
+            times=tuple(
+                np.array((9.0, 3.0, 2.0) + (1.0,) * (epochs - 3))
+                * np.exp(0.001 * random.normal(size=epochs))
+            ),
             accuracies=(0.5,) * epochs,
             backend=backend,
             round=turn,
@@ -127,14 +143,15 @@ def test_with_few_epochs_or_one_job_only_the_first_epoch_is_known_to_be_warm_up(
 
 def test_one_contestants_warm_up_is_not_anothers():
     calm = [
-        make_record(f"p{n}", times=(1.0,) * 24, accuracies=(0.5,) * 24, backend="pytorch", round=n) for n in range(5)
+        make_record(f"p{n}", times=(1.0,) * 24, accuracies=(0.5,) * 24, backend="pytorch", round=n)
+        for n in range(5)
     ]
     frame = epochs_frame([*slow_starts(24, 5), *calm])
     assert dict(frame.groupby("backend")["warm_up_epochs"].max()) == {"jax": 3, "pytorch": 1}
 
 
 def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
-    from bench.report.tables import SECTIONS, section
+    from bench.report.section.results import SECTIONS, section
 
     columns = dict(SECTIONS)["Start-up"]
     for times, expected in (((4.0, 1.0, 1.0), ("1", "3 s", "1 s")), ((4.0,), ("-", "-", "-"))):
@@ -144,14 +161,30 @@ def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
 
 
 @pytest.mark.framework
-def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets_them_side_by_side(bench, tmp_path):
+def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets_them_side_by_side(
+    bench, tmp_path
+):
     code, _, error = bench(
-        *("run", "softmax", "--tuned", "--backend", "keras-tensorflow", "--device", "cpu", "--rounds", "2"),
+        *(
+            "run",
+            "softmax",
+            "--tuned",
+            "--backend",
+            "keras-tensorflow",
+            "--device",
+            "cpu",
+            "--rounds",
+            "2",
+        ),
         *("--dataset", "mnist-5k", "--epochs", "2", "--threads", "1"),
     )
     assert code == 0, error
     page = (tmp_path / "results" / "softmax" / "report.md").read_text()
     _, _, rest = page.partition("### At their best")
-    [line] = [line for line in rest.splitlines() if line.startswith("| softmax | keras-tensorflow-tuned |")][:1]
+    [line] = [
+        line
+        for line in rest.splitlines()
+        if line.startswith("| softmax | keras-tensorflow-tuned |")
+    ][:1]
     assert "| keras-tensorflow | `steps_per_execution=16` |" in line
     assert line.count("undecided") == 2

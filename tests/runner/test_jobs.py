@@ -11,21 +11,31 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bench.environments import PROJECT
-from bench.machine import this_machine
-from bench.process import files_of
-from bench.runner import run_tasks
-from bench.worker import Assignment
+from bench.machine.host import this_machine
+from bench.records.files import PROJECT
+from bench.runner.jobs import run_tasks
+from bench.runner.task import files_of
+from bench.worker.training import Assignment
 from tests.support.tasks import LIMITS, Watcher, make_task, run_one
 
 
 @pytest.mark.parametrize(
     ("adapter", "status", "reason", "epochs"),
     [
-        ("backends.reference:Reference", "ok", "", 3),
-        ("tests.support.faulty:Raises", "failed", "ValueError: the framework says no to 4000 examples", 0),
+        ("backends.reference.oracle:Reference", "ok", "", 3),
+        (
+            "tests.support.faulty:Raises",
+            "failed",
+            "ValueError: the framework says no to 4000 examples",
+            0,
+        ),
         ("tests.support.faulty:NoSuchClass", "failed", "AttributeError", 0),
-        ("tests.nothing:Nothing", "failed", "ModuleNotFoundError: No module named 'tests.nothing'", 0),
+        (
+            "tests.nothing:Nothing",
+            "failed",
+            "ModuleNotFoundError: No module named 'tests.nothing'",
+            0,
+        ),
         ("tests.support.faulty:CannotBuild", "unsupported", "no float32 here", 0),
         ("tests.support.faulty:Diverges", "diverged", "epoch 1: running loss nan", 0),
         ("tests.support.faulty:DivergesUnseen", "diverged", "test loss nan", 0),
@@ -35,7 +45,9 @@ from tests.support.tasks import LIMITS, Watcher, make_task, run_one
         ("tests.support.faulty:Exits", "failed", "exit code 7 and did not say why", 1),
     ],
 )
-def test_every_end_is_a_record_with_what_was_done_until_then(adapter, status, reason, epochs, mnist_5k, tmp_path):
+def test_every_end_is_a_record_with_what_was_done_until_then(
+    adapter, status, reason, epochs, mnist_5k, tmp_path
+):
     record = run_one(adapter, mnist_5k, tmp_path)
     assert record.status == status
     assert reason in record.reason
@@ -66,17 +78,25 @@ def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
     assert "no sign of progress for 3 s" in record.reason
     helper = int(record.details.split()[1])
     state = Path(f"/proc/{helper}/stat")
-    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"  # nobody here reaps it
+    assert (
+        not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
+    )  # nobody here reaps it
 
 
 def test_a_slow_job_is_not_a_hanging_one(mnist_5k, tmp_path):
     limits = replace(LIMITS, timeout_seconds=3)
-    record = run_one("tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8)  # 4 s of sleep in all
+    record = run_one(
+        "tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8
+    )  # 4 s of sleep in all
     assert record.status == "ok"
 
 
 def test_the_others_go_on_and_only_what_has_no_record_runs_again(mnist_5k, tmp_path):
-    adapters = ["tests.support.faulty:Raises", "backends.reference:Reference", "tests.support.faulty:IsKilled"]
+    adapters = [
+        "tests.support.faulty:Raises",
+        "backends.reference.oracle:Reference",
+        "tests.support.faulty:IsKilled",
+    ]
     tasks = [make_task(adapter, mnist_5k) for adapter in adapters]
 
     def run(*, retry):
@@ -97,19 +117,35 @@ def test_the_others_go_on_and_only_what_has_no_record_runs_again(mnist_5k, tmp_p
 def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
     watcher = Watcher()
     run_tasks(
-        [make_task("tests.support.faulty:Slow", mnist_5k)], tmp_path, this_machine(), LIMITS, watcher, retry=False
+        [make_task("tests.support.faulty:Slow", mnist_5k)],
+        tmp_path,
+        this_machine(),
+        LIMITS,
+        watcher,
+        retry=False,
     )
     assert watcher.advances[-1] >= 2
 
 
-def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_record(mnist_5k, tmp_path):
+def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_record(
+    mnist_5k, tmp_path
+):
     """The first worker stalls before it opens its file, as on a slow file system, and goes on beside the second."""
     jobs, task = tmp_path / "jobs", make_task("tests.support.faulty:Slow", mnist_5k)
     files, assignment = files_of(task, jobs), jobs / "its-own.assignment"
     jobs.mkdir()
-    told = Assignment(job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=100)
+    told = Assignment(
+        job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=100
+    )
     assignment.write_bytes(msgspec.json.encode(told))
-    command = [sys.executable, "-m", "bench.worker", str(assignment), str(files.lines), "of an earlier start"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.worker.training",
+        str(assignment),
+        str(files.lines),
+        "of an earlier start",
+    ]
     orphan, seen = subprocess.Popen(command, cwd=PROJECT), []
     try:
 
@@ -139,7 +175,9 @@ def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist
     code = f"import os; print({values})"
     (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
     (tmp_path / "python").chmod(0o755)
-    task = replace(make_task("backends.reference:Reference", mnist_5k), python=str(tmp_path / "python"))
+    task = replace(
+        make_task("backends.reference.oracle:Reference", mnist_5k), python=str(tmp_path / "python")
+    )
     [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Watcher(), retry=False)
     assert record.details == "1 1 ''"
     assert os.sched_getaffinity(0) == allowed

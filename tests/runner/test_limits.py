@@ -6,12 +6,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from backends.registry import BACKENDS, ENGINES
-from bench import trials
-from bench.environments import Environments, entry
-from bench.limits import limit_tasks, measure_limits, read_limits
-from bench.machine import this_machine
-from bench.process import Task
+from backends.registry import BACKENDS, ENGINES, entry
+from bench.machine.host import this_machine
+from bench.records.limits import read_limits
+from bench.runner.environments import Environments
+from bench.runner.limits import limit_tasks, measure_limits
+from bench.runner.task import Task
+from bench.worker import operations
 from tests.support.jobs import make_job
 from tests.support.records import made_limits
 from tests.support.tasks import make_task
@@ -34,7 +35,7 @@ def measure(folder, adapter=None, backend="reference"):
 
 def check_whole(made, value_bytes):
     assert (made.status, made.reason, made.value_bytes) == ("ok", "", value_bytes)
-    for name, operation in trials.OPERATIONS.items():
+    for name, operation in operations.OPERATIONS.items():
         own = [one for one in made.reached if one.operation == name]
         assert [one.size for one in own] == [*operation.sizes[: len(own)]]
         assert own
@@ -42,7 +43,10 @@ def check_whole(made, value_bytes):
         assert made.best(name).per_second == max(one.per_second for one in own)
     assert made.call_seconds > 0
     assert next(one.work for one in made.reached if one.operation == "matmul") == 2 * 128**3
-    assert next(one.work for one in made.reached if one.operation == "convolution") == 2 * 32**3 * 9 * 8 * 8
+    assert (
+        next(one.work for one in made.reached if one.operation == "convolution")
+        == 2 * 32**3 * 9 * 8 * 8
+    )
     assert made.reached[-1].work == 3 * made.reached[-1].size
 
 
@@ -81,7 +85,9 @@ def test_every_engines_limits_on_a_gpu_are_above_a_cpus(backend, tmp_path, envir
     )
     made = measure_limits(task, tmp_path, this_machine())
     assert made.status == "ok", made.details
-    assert made.best("matmul").per_second > 1e12  # no core does a TFLOP per second; every GPU of ten years does
+    assert (
+        made.best("matmul").per_second > 1e12
+    )  # no core does a TFLOP per second; every GPU of ten years does
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,9 @@ def test_every_engines_limits_on_a_gpu_are_above_a_cpus(backend, tmp_path, envir
         ("SkipsEverySecondSum", "memory of size 32"),
     ],
 )
-def test_an_engine_that_leaves_work_out_is_caught_and_none_of_that_work_is_recorded(adapter, where, tmp_path):
+def test_an_engine_that_leaves_work_out_is_caught_and_none_of_that_work_is_recorded(
+    adapter, where, tmp_path
+):
     made = measure(tmp_path, f"tests.support.faulty:{adapter}")
     assert made.status == "failed"
     assert made.reason.startswith(f"Wrong: {where}: the result is off by ")
@@ -120,7 +128,10 @@ def test_an_engine_that_fails_leaves_a_record_with_its_reason(adapter, status, r
 
 def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(tmp_path, mnist_5k):
     machine = this_machine()
-    tasks = [make_task("backends.reference:Reference", mnist_5k, epochs=epochs) for epochs in (1, 2)]
+    tasks = [
+        make_task("backends.reference.oracle:Reference", mnist_5k, epochs=epochs)
+        for epochs in (1, 2)
+    ]
     [task] = limit_tasks(tasks, tmp_path, machine, retry=False)
     assert task.adapter == ENGINES["bench"]
     other = [replace(one, job=replace(one.job, threads=2)) for one in tasks]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.plan import Contest, Options, PlanError, make_cells, make_jobs, make_round
-from bench.record import job_key
+from bench.records.key import job_key
+from bench.runner.plan import Contest, Options, PlanError, make_cells, make_jobs, make_round
 from specs.loading import find_suite, find_workload
-from specs.scaling import widened
+from specs.width import widened
 
 
 def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
     options = Options(backends=("pytorch", "reference"), devices=("cpu",), threads=1, rounds=3)
-    contests = [Contest(workload=find_workload(name), data=mnist_5k, epochs=1) for name in ("softmax", "cnn")]
+    contests = [
+        Contest(workload=find_workload(name), data=mnist_5k, epochs=1)
+        for name in ("softmax", "cnn")
+    ]
     jobs = [job for job, _ in make_jobs(contests, options, find_suite("smoke"))]
     assert [job.backend[0] for job in jobs] == [*"prpr", *"rprp", *"prpr"]
     assert [job.workload.name for job in jobs] == ["softmax", "softmax", "cnn", "cnn"] * 3
@@ -22,7 +25,12 @@ def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
 
 def test_modes_stand_together_and_what_has_no_native_mode_is_left_out(mnist_5k):
     options = Options(
-        backends=("pytorch", "jax"), devices=("cpu",), threads=1, modes=("matched", "native"), seeds=(0,), rounds=1
+        backends=("pytorch", "jax"),
+        devices=("cpu",),
+        threads=1,
+        modes=("matched", "native"),
+        seeds=(0,),
+        rounds=1,
     )
     contests = [Contest(workload=find_workload("softmax"), data=mnist_5k, epochs=1)]
     jobs = [job for job, _ in make_jobs(contests, options, find_suite("smoke"))]
@@ -32,7 +40,9 @@ def test_modes_stand_together_and_what_has_no_native_mode_is_left_out(mnist_5k):
         ("jax", "matched"),
     ]
     with pytest.raises(PlanError, match="none of jax has a native mode"):
-        make_jobs(contests, replace(options, backends=("jax",), modes=("native",)), find_suite("smoke"))
+        make_jobs(
+            contests, replace(options, backends=("jax",), modes=("native",)), find_suite("smoke")
+        )
 
 
 def test_of_every_two_repetitions_the_second_is_the_first_reversed_and_lots_are_fair(mnist_5k):
@@ -40,9 +50,13 @@ def test_of_every_two_repetitions_the_second_is_the_first_reversed_and_lots_are_
     options = Options(backends=backends, devices=("cpu",), threads=1, rounds=400, seeds=(0,))
     contests = [Contest(workload=find_workload("softmax"), data=mnist_5k, epochs=1)]
     jobs = [job for job, _ in make_jobs(contests, options, find_suite("smoke"))]
-    orders = [tuple(job.backend for job in jobs[start : start + 3]) for start in range(0, len(jobs), 3)]
+    orders = [
+        tuple(job.backend for job in jobs[start : start + 3]) for start in range(0, len(jobs), 3)
+    ]
     assert orders[0] == backends
-    assert all(second == first[::-1] for first, second in zip(orders[::2], orders[1::2], strict=True))
+    assert all(
+        second == first[::-1] for first, second in zip(orders[::2], orders[1::2], strict=True)
+    )
     assert all(abs(orders.count(order) - 400 / 6) < 30 for order in set(orders))
     assert len(set(orders)) == 6
     cells = make_cells(contests, options)
@@ -57,5 +71,8 @@ def test_width_1_is_the_workload_itself_and_its_jobs_keep_their_keys(mnist_5k):
     options = Options(backends=("reference",), devices=("cpu",), threads=1)
     plain = Contest(workload=MLP, data=mnist_5k, epochs=1)
     swept = Contest(workload=widened(MLP, 1), data=mnist_5k, epochs=1, batch_size=128)
-    keys = [[job_key(job) for job, _ in make_jobs([one], options, find_suite("smoke"))] for one in (plain, swept)]
+    keys = [
+        [job_key(job) for job, _ in make_jobs([one], options, find_suite("smoke"))]
+        for one in (plain, swept)
+    ]
     assert keys[0] == keys[1]

@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from bench.environments import Environments
-from bench.machine import this_machine
-from bench.proof import Proof, read_proofs, say
-from bench.prove import make_task, plan, run_proof
-from bench.report.proofs import print_proofs
+from bench.machine.host import this_machine
+from bench.records.proof import Proof, read_proofs, say
+from bench.report.terminal.proofs import print_proofs
+from bench.runner.environments import Environments
+from bench.runner.proof import make_task, plan, run_proof
 
 MODEL = "sigmoid, rmsprop outside"
 
@@ -20,7 +20,9 @@ MODEL = "sigmoid, rmsprop outside"
 def proof_by(adapter, folder, places, timeout=600.0) -> Proof:
     """A real proof of some adapter of the tests, on one model and no behaviour."""
     machine = this_machine()
-    task = replace(make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter)
+    task = replace(
+        make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter
+    )
     few = replace(plan(task, places), models=(MODEL,), behaviour=(), long=())
     return run_proof(task, few, folder, machine, timeout, lambda done: None)
 

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 from msgspec.structs import replace
 
-from bench.plan import Contest, Options, make_cells
-from bench.rounds import Goal, widest
-from bench.runner import run_rounds
+from bench.runner.plan import Contest, Options, make_cells
+from bench.runner.rounds import Goal, run_rounds, widest
 from specs.loading import find_workload
 from tests.support.rounds import longer, records
 
@@ -18,8 +17,13 @@ def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
     goal = Goal(rounds=4)
     assert goal.enough(records(range(4), jax=1, pytorch=1)) == "4 rounds"
     assert goal.enough(records(range(4), loud=[1], jax=1, pytorch=1)) == ""
-    assert goal.enough(records(range(5), loud=[1], jax=1, pytorch=1)) == "5 rounds, of which 1 disturbed"
-    assert goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"  # as it is, then
+    assert (
+        goal.enough(records(range(5), loud=[1], jax=1, pytorch=1))
+        == "5 rounds, of which 1 disturbed"
+    )
+    assert (
+        goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
+    )  # as it is, then
     late = records(range(20), loud=range(10, 20), jax=1, pytorch=1)
     assert Goal(rounds=11).enough(late) == ""
     assert Goal(rounds=10).enough(late) == "20 rounds, of which 10 disturbed"
@@ -51,9 +55,16 @@ def test_precision_is_of_the_epochs_after_the_first():
 
 def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
     goal = Goal(rounds=1, precision=0.0001)
-    alone = records(range(2), jax=1) + [replace(r, status="failed") for r in records(range(2), pytorch=1)]
-    assert goal.enough(alone) == "2 rounds: no two contestants ended ok and agree, so there is nothing to compare"
-    assert "after 200 rounds, the most that count" in goal.enough(records(range(200), jax=1, pytorch=1))
+    alone = records(range(2), jax=1) + [
+        replace(r, status="failed") for r in records(range(2), pytorch=1)
+    ]
+    assert (
+        goal.enough(alone)
+        == "2 rounds: no two contestants ended ok and agree, so there is nothing to compare"
+    )
+    assert "after 200 rounds, the most that count" in goal.enough(
+        records(range(200), jax=1, pytorch=1)
+    )
 
 
 CONTESTS = ("softmax", "mlp-relu")
@@ -73,7 +84,10 @@ def play(goal, data, outcome, *, seconds=None):
         ran.append([workload.name for workload, _ in tasks])
         made = [record for workload, turn in tasks for record in outcome(workload.name, turn)]
         workloads = {workload.name: workload for workload, _ in tasks}
-        return [replace(r, job=replace(r.job, workload=workloads[r.key.split("|")[0]], batch_size=128)) for r in made]
+        return [
+            replace(r, job=replace(r.job, workload=workloads[r.key.split("|")[0]], batch_size=128))
+            for r in made
+        ]
 
     observer = SimpleNamespace(planned=told.append)
     found, ends = run_rounds(cells, tasks_of, run, goal, observer)
@@ -83,22 +97,32 @@ def play(goal, data, outcome, *, seconds=None):
 def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
     options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
     workload = find_workload("softmax")
-    contests = [Contest(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)]
+    contests = [
+        Contest(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)
+    ]
 
     def run(tasks):
         made = [
-            (size, r) for size, turn in tasks for r in records([turn], noise=size / 1000, seed=turn, jax=1, pytorch=2)
+            (size, r)
+            for size, turn in tasks
+            for r in records([turn], noise=size / 1000, seed=turn, jax=1, pytorch=2)
         ]
-        return [replace(r, job=replace(r.job, workload=workload, batch_size=size)) for size, r in made]
+        return [
+            replace(r, job=replace(r.job, workload=workload, batch_size=size)) for size, r in made
+        ]
 
     def tasks_of(some, turn):
         return [(contest.batch_size, turn) for contest, _ in some]
 
     observer = SimpleNamespace(planned=lambda _: None)
-    found, ends = run_rounds(make_cells(contests, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer)
+    found, ends = run_rounds(
+        make_cells(contests, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer
+    )
     rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
     assert rounds[0] < rounds[1]
-    assert [sum(r.job.batch_size == size for r in found) for size in (32, 64)] == [2 * number for number in rounds]
+    assert [sum(r.job.batch_size == size for r in found) for size in (32, 64)] == [
+        2 * number for number in rounds
+    ]
 
 
 def outcome(**noise):
@@ -110,7 +134,9 @@ def outcome(**noise):
 
 
 def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
-    ran, ends, found, _ = play(Goal(rounds=1, precision=0.05), mnist_5k, outcome(softmax=0.001, mlp_relu=0.2))
+    ran, ends, found, _ = play(
+        Goal(rounds=1, precision=0.05), mnist_5k, outcome(softmax=0.001, mlp_relu=0.2)
+    )
     assert ran[0] == [*CONTESTS]
     assert ran[-1] == ["mlp-relu"]
     assert [end.split(" after ")[0].split()[0] for end in ends] == ["precise", "precise"]
@@ -121,10 +147,14 @@ def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
 
 def test_time_is_up_between_rounds_and_it_is_said_how_precise_it_is(mnist_5k, monkeypatch):
     clock = iter(range(0, 10_000, 60))
-    monkeypatch.setattr("bench.runner.monotonic_seconds", lambda: next(clock))
-    _, ends, _, _ = play(Goal(rounds=1, precision=0.0001, seconds=720), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
+    monkeypatch.setattr("bench.runner.jobs.monotonic_seconds", lambda: next(clock))
+    _, ends, _, _ = play(
+        Goal(rounds=1, precision=0.0001, seconds=720),
+        mnist_5k,
+        outcome(softmax=0.01, mlp_relu=0.01),
+    )
     assert all(end.startswith("time is up after 12 rounds, precise to ") for end in ends)
-    monkeypatch.setattr("bench.runner.monotonic_seconds", iter([0, 100]).__next__)
+    monkeypatch.setattr("bench.runner.jobs.monotonic_seconds", iter([0, 100]).__next__)
     _, ends, _, _ = play(Goal(rounds=5, seconds=90), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
     assert ends == ["time is up after 1 round, too few rounds to say"] * 2
 

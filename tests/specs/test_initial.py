@@ -33,25 +33,45 @@ def test_every_initializer_is_checked():
 @pytest.mark.parametrize("initializer", DEVIATIONS)
 def test_initializer_draws_from_its_distribution(initializer):
     mlp = find_workload("mlp-relu")
-    weights = initial_weights(replace(mlp, recipe=replace(mlp.recipe, initializer=initializer)), seed=0)["1.kernel"]
+    weights = initial_weights(
+        replace(mlp, recipe=replace(mlp.recipe, initializer=initializer)), seed=0
+    )["1.kernel"]
     # 156,800 draws know a standard deviation to 0.2 %; five of them
     assert weights.std() == pytest.approx(DEVIATIONS[initializer], rel=0.01)
     assert abs(weights.mean()) <= 5 * DEVIATIONS[initializer] / np.sqrt(weights.size)
-    bounded = np.abs(weights).max() <= 1.75 * DEVIATIONS[initializer]  # sqrt(3), where a normal one reaches 4 or 5
+    bounded = (
+        np.abs(weights).max() <= 1.75 * DEVIATIONS[initializer]
+    )  # sqrt(3), where a normal one reaches 4 or 5
     assert bounded == ("normal" not in initializer)
 
 
 def test_weights_are_glorot_uniform_with_zero_biases_and_the_same_for_the_same_seed():
     weights = initial_weights(find_workload("cnn"), seed=3)
-    assert list(weights) == ["0.kernel", "0.bias", "1.kernel", "1.bias", "5.kernel", "5.bias", "7.kernel", "7.bias"]
-    for name, fans in {"0.kernel": 9 * (1 + 32), "1.kernel": 9 * (32 + 32), "5.kernel": 4608 + 256}.items():
+    assert list(weights) == [
+        "0.kernel",
+        "0.bias",
+        "1.kernel",
+        "1.bias",
+        "5.kernel",
+        "5.bias",
+        "7.kernel",
+        "7.bias",
+    ]
+    for name, fans in {
+        "0.kernel": 9 * (1 + 32),
+        "1.kernel": 9 * (32 + 32),
+        "5.kernel": 4608 + 256,
+    }.items():
         limit = np.sqrt(6 / fans)
         assert np.abs(weights[name]).max() <= limit
         # A uniform variable has the standard deviation limit / sqrt(3); 288 draws know it to 10 %.
         assert abs(weights[name].std() / (limit / np.sqrt(3)) - 1) < 0.1
         assert weights[name].dtype == np.float32
     assert all(not value.any() for name, value in weights.items() if name.endswith("bias"))
-    again, other = initial_weights(find_workload("cnn"), seed=3), initial_weights(find_workload("cnn"), seed=4)
+    again, other = (
+        initial_weights(find_workload("cnn"), seed=3),
+        initial_weights(find_workload("cnn"), seed=4),
+    )
     assert np.array_equal(weights["5.kernel"], again["5.kernel"])
     assert not np.array_equal(weights["5.kernel"], other["5.kernel"])
 
@@ -60,7 +80,9 @@ def test_random_draws_are_the_same_on_every_numpy():
     """Pinned: workers of different frameworks run different NumPy versions and must start from the same numbers."""
     softmax = find_workload("softmax")
     assert epoch_order(softmax, 0, 0, 10, 4).tolist() == PINNED_ORDER
-    assert np.allclose(initial_weights(softmax, 0)["1.kernel"][0, :3], PINNED_WEIGHTS, rtol=0, atol=1e-9)
+    assert np.allclose(
+        initial_weights(softmax, 0)["1.kernel"][0, :3], PINNED_WEIGHTS, rtol=0, atol=1e-9
+    )
 
 
 def test_order_is_a_fresh_permutation_per_epoch_and_cut_to_whole_batches_only_if_so_said():

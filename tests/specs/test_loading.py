@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from specs.errors import SpecError
-from specs.loading import SCHEMA, SUITES, WORKLOADS, find_suite, find_workload, load_workload, names, schema
+from specs.loading import (
+    SCHEMA,
+    SUITES,
+    WORKLOADS,
+    find_suite,
+    find_workload,
+    load_workload,
+    names,
+    schema,
+)
 
 GOOD = json.loads((WORKLOADS / "cnn.json").read_text())
 
@@ -45,19 +54,45 @@ BAD = {
     "only spaces": (" \n ", ["the file is empty"]),
     "not an object": ("[]", ["found []", "object"]),
     "text after the end": (json.dumps(GOOD) + "}", ["not JSON", "trailing"]),
-    "unknown layer": (changed("layers/0/type", "conv3d"), ["layers[0].type", '"conv3d"', "max_pool2d", "'conv2d'?"]),
-    "unknown key": (changed("layers/5/unit", 3), ["layers[5]", '"unit"', "only activation, type, units", "'units'?"]),
-    "unknown key at the top": (changed("optimiser", {}), ['unknown key "optimiser"', "'optimizer'?"]),
+    "unknown layer": (
+        changed("layers/0/type", "conv3d"),
+        ["layers[0].type", '"conv3d"', "max_pool2d", "'conv2d'?"],
+    ),
+    "unknown key": (
+        changed("layers/5/unit", 3),
+        ["layers[5]", '"unit"', "only activation, type, units", "'units'?"],
+    ),
+    "unknown key at the top": (
+        changed("optimiser", {}),
+        ['unknown key "optimiser"', "'optimizer'?"],
+    ),
     "unknown key in the recipe": (changed("recipe/epoch", 3), ["recipe", '"epoch"', "'epochs'?"]),
-    "unknown optimizer": (changed("optimizer/type", "adadetla"), ["optimizer.type", '"adadetla"', "'adadelta'?"]),
-    "unknown activation": (changed("layers/0/activation", "rleu"), ["layers[0].activation", "'relu'?", "sigmoid"]),
-    "unknown loss": (changed("loss", "hinge"), ['"hinge"', "softmax_cross_entropy, mean_squared_error"]),
-    "unknown initializer": (changed("recipe/initializer", "he_normall"), ["recipe.initializer", "'he_normal'?"]),
-    "missing padding": (changed("layers/0/padding", ...), ["layers[0]", "'padding' is missing", "valid, same"]),
+    "unknown optimizer": (
+        changed("optimizer/type", "adadetla"),
+        ["optimizer.type", '"adadetla"', "'adadelta'?"],
+    ),
+    "unknown activation": (
+        changed("layers/0/activation", "rleu"),
+        ["layers[0].activation", "'relu'?", "sigmoid"],
+    ),
+    "unknown loss": (
+        changed("loss", "hinge"),
+        ['"hinge"', "softmax_cross_entropy, mean_squared_error"],
+    ),
+    "unknown initializer": (
+        changed("recipe/initializer", "he_normall"),
+        ["recipe.initializer", "'he_normal'?"],
+    ),
+    "missing padding": (
+        changed("layers/0/padding", ...),
+        ["layers[0]", "'padding' is missing", "valid, same"],
+    ),
     "missing strides": (changed("layers/0/strides", ...), ["layers[0]", "'strides' is missing"]),
     "no stride": (changed("layers/0/strides", [0, 1]), ["layers[0].strides[0]", "0", ">= 1"]),
     "Nesterov without momentum": (
-        changed("optimizer", {"type": "sgd", "learning_rate": 0.1, "momentum": 0.0, "nesterov": True}),
+        changed(
+            "optimizer", {"type": "sgd", "learning_rate": 0.1, "momentum": 0.0, "nesterov": True}
+        ),
         ["optimizer.nesterov: true with momentum 0"],
     ),
     "another optimizer's form of epsilon": (
@@ -65,35 +100,65 @@ BAD = {
         ["optimizer.epsilon_form", '"inside_root"', "after_correction, before_correction"],
     ),
     "negative weight decay": (
-        changed("optimizer", {**ADAM, "type": "adamw", "epsilon_form": "after_correction", "weight_decay": -1}),
+        changed(
+            "optimizer",
+            {**ADAM, "type": "adamw", "epsilon_form": "after_correction", "weight_decay": -1},
+        ),
         ["optimizer.weight_decay", "-1", ">= 0"],
     ),
     "batch norm that keeps all": (
         changed("layers/3", {"type": "batch_norm", "momentum": 1.0, "epsilon": 1e-3}),
         ["layers[3].momentum", "1.0", "< 1"],
     ),
-    "wrong type": (changed("layers/0/filters", "32"), ["layers[0].filters", '"32"', "a whole number"]),
-    "a fraction for a count": (changed("recipe/epochs", 1.5), ["recipe.epochs", "1.5", "a whole number"]),
+    "wrong type": (
+        changed("layers/0/filters", "32"),
+        ["layers[0].filters", '"32"', "a whole number"],
+    ),
+    "a fraction for a count": (
+        changed("recipe/epochs", 1.5),
+        ["recipe.epochs", "1.5", "a whole number"],
+    ),
     "true for a number": (changed("optimizer/rho", True), ["optimizer.rho", "true", "a number"]),
-    "too few numbers": (changed("layers/0/kernel_size", [3]), ["layers[0].kernel_size", "[3]", "a list of length 2"]),
+    "too few numbers": (
+        changed("layers/0/kernel_size", [3]),
+        ["layers[0].kernel_size", "[3]", "a list of length 2"],
+    ),
     "missing key": (changed("recipe/batch_size", ...), ["recipe", "'batch_size' is missing"]),
     "missing constant": (changed("optimizer/epsilon", ...), ["optimizer", "'epsilon' is missing"]),
     "missing activation": (changed("layers/5/activation", ...), ["layers[5]", "missing", "tanh"]),
     "no layers": (changed("layers", []), ["layers", "[]", "length >= 1"]),
     "negative units": (changed("layers/5/units", -3), ["layers[5].units", "-3", ">= 1"]),
     "no units": (changed("layers/5/units", 0), ["layers[5].units", "0", ">= 1"]),
-    "huge units": (changed("layers/5/units", 10**9), ["layers[5].units", "1000000000", "<= 1000000"]),
+    "huge units": (
+        changed("layers/5/units", 10**9),
+        ["layers[5].units", "1000000000", "<= 1000000"],
+    ),
     "astronomic units": (changed("layers/5/units", 10**40), ["layers[5].units", "a whole number"]),
-    "too many parameters": (changed("layers/5/units", 900_000), ["4,157,109,578", "at most 1,000,000,000"]),
+    "too many parameters": (
+        changed("layers/5/units", 900_000),
+        ["4,157,109,578", "at most 1,000,000,000"],
+    ),
     "rate of one": (changed("layers/3/rate", 1.0), ["layers[3].rate", "1.0", "< 1"]),
     "kernel too large": (changed("layers/0/kernel_size", [29, 3]), ["layers[0]", "29x3", "28x28"]),
     "pool too large": (changed("layers/2/pool_size", [2, 25]), ["layers[2]", "2x25", "24x24"]),
-    "dense on an image": (changed("layers/4", ...), ["layers[4]: dense on an image", '{"type": "flatten"}']),
-    "convolution on a vector": (changed("layers/5", GOOD["layers"][0]), ["layers[5]", "conv2d on a vector"]),
+    "dense on an image": (
+        changed("layers/4", ...),
+        ["layers[4]: dense on an image", '{"type": "flatten"}'],
+    ),
+    "convolution on a vector": (
+        changed("layers/5", GOOD["layers"][0]),
+        ["layers[5]", "conv2d on a vector"],
+    ),
     "last layer too small": (changed("layers/7/units", 9), ["layers[7]", "(9,)", "units 10"]),
-    "softmax in the model": (changed("layers/7/activation", "relu"), ["layers[7].activation", "logits"]),
+    "softmax in the model": (
+        changed("layers/7/activation", "relu"),
+        ["layers[7].activation", "logits"],
+    ),
     "batch of nothing": (changed("recipe/batch_size", 0), ["recipe.batch_size", "0", ">= 1"]),
-    "a name that is a path": (changed("name", "../../etc/passwd"), ["name", "../../etc/passwd", "lower-case"]),
+    "a name that is a path": (
+        changed("name", "../../etc/passwd"),
+        ["name", "../../etc/passwd", "lower-case"],
+    ),
     "wrong and then broken": ('{"name": 3, ', ["name", "expected: JSON that is whole"]),
     "wrong and then more": ('{"name": "x", "title": 3} trailing', ["title", "got `int`"]),
     "a number of 5,000 digits": (
@@ -101,7 +166,9 @@ BAD = {
         ["epochs"],
     ),
     "wrong and then too deep": (
-        changed("layers/0/activation", "x").replace('"name"', '"a": ' + "[" * 5000 + "]" * 5000 + ', "name"'),
+        changed("layers/0/activation", "x").replace(
+            '"name"', '"a": ' + "[" * 5000 + "]" * 5000 + ', "name"'
+        ),
         ["mine.json"],
     ),
     "not a number": (json.dumps(GOOD).replace("0.95", "NaN"), ["not JSON", "invalid character"]),
@@ -129,7 +196,12 @@ def test_text_that_is_not_utf8_is_refused_with_its_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "deep", ["[" * 100_000, '{"layers":' * 100_000, '{"name": "x", "title": ' + "[" * 5_000 + "]" * 5_000 + "}"]
+    "deep",
+    [
+        "[" * 100_000,
+        '{"layers":' * 100_000,
+        '{"name": "x", "title": ' + "[" * 5_000 + "]" * 5_000 + "}",
+    ],
 )
 def test_deeply_nested_json_is_refused(deep, tmp_path):
     path = tmp_path / "mine.json"
@@ -157,4 +229,6 @@ def test_every_packaged_workload_and_suite_loads_and_is_named_as_its_file():
 
 
 def test_schema_file_is_current():
-    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(schema())), "python -m specs writes it anew"
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(schema())), (
+        "python -m specs writes it anew"
+    )

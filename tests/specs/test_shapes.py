@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from bench.worker.proof.models import MODELS
 from specs.initial import initial_weights
 from specs.loading import find_workload
-from specs.proof import MODELS
 from specs.shapes import infer_shapes, same_padding
 
 
 def test_cnn_has_the_shapes_and_parameters_worked_by_hand():
     layers = infer_shapes(find_workload("cnn"))
-    expected = [(26, 26, 32), (24, 24, 32), (12, 12, 32), (12, 12, 32), (4608,), (256,), (256,), (10,)]
+    expected = [
+        (26, 26, 32),
+        (24, 24, 32),
+        (12, 12, 32),
+        (12, 12, 32),
+        (4608,),
+        (256,),
+        (256,),
+        (10,),
+    ]
     assert [layer.output for layer in layers] == expected
-    assert [layer.parameter_count for layer in layers] == [320, 9248, 0, 0, 0, 4608 * 256 + 256, 0, 2570]
+    assert [layer.parameter_count for layer in layers] == [
+        320,
+        9248,
+        0,
+        0,
+        0,
+        4608 * 256 + 256,
+        0,
+        2570,
+    ]
     assert layers[1].parameters == {"1.kernel": (3, 3, 32, 32), "1.bias": (32,)}
 
 
 def test_same_padding_and_strides_give_the_sizes_worked_by_hand():
     layers = infer_shapes(MODELS["strides, same, adam after"])
-    # 7x6: ceil(7 / 2) = 4 and ceil(6 / 2) = 3; then 2x2 valid, stride 1x2: 4 - 1 = 3 and (3 - 2) // 2 + 1 = 1
+    # 7x6: ceil(7 / 2) = 4 and ceil(6 / 2) = 3; then 2x2 valid, stride 1x2: 4 - 1 = 3 and (3 - 2) //
+    # 2 + 1 = 1
     assert [layer.output for layer in layers[:3]] == [(4, 3, 4), (3, 1, 3), (1, 1, 3)]
     # zeros before and after: (ceil(n / stride) - 1) stride + kernel - n, the odd one after
-    assert [same_padding(*size) for size in ((7, 3, 2), (6, 3, 2), (5, 2, 1), (28, 5, 1), (4, 1, 3))] == [
+    assert [
+        same_padding(*size) for size in ((7, 3, 2), (6, 3, 2), (5, 2, 1), (28, 5, 1), (4, 1, 3))
+    ] == [
         (1, 1),
         (0, 1),
         (0, 1),
@@ -33,7 +54,13 @@ def test_same_padding_and_strides_give_the_sizes_worked_by_hand():
 def test_lenet_of_1998_has_its_61706_parameters():
     layers = infer_shapes(find_workload("lenet5-1998"))
     assert sum(layer.parameter_count for layer in layers) == 61_706
-    assert [layer.output for layer in layers[:5]] == [(28, 28, 6), (14, 14, 6), (10, 10, 16), (5, 5, 16), (400,)]
+    assert [layer.output for layer in layers[:5]] == [
+        (28, 28, 6),
+        (14, 14, 6),
+        (10, 10, 16),
+        (5, 5, 16),
+        (400,),
+    ]
 
 
 def test_batch_norm_learns_two_numbers_per_channel_and_keeps_two_more():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from backends.functional_updates import Updates
+from backends.formulas import Updates
+from bench.worker.proof.models import MODELS
 from specs.loading import find_workload
 from specs.model import Sgd
-from specs.proof import MODELS
 from specs.shapes import infer_shapes
 from specs.traffic import slots, training_traffic
 
@@ -42,7 +42,9 @@ def test_traffic_of_several_layers_counts_input_gradients_kernels_pools_and_stat
 
 
 def test_a_layer_before_all_that_learn_has_no_backward():
-    pool = next(layer for layer in find_workload("cnn").layers if type(layer).__name__ == "MaxPool2d")
+    pool = next(
+        layer for layer in find_workload("cnn").layers if type(layer).__name__ == "MaxPool2d"
+    )
     pooled = replace(SOFTMAX, layers=(pool, *SOFTMAX.layers))
     assert training_traffic(pooled).per_example == (784 + 196) + (196 + 10) + (10 + 196)
 

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from specs.errors import SpecError
 from specs.loading import find_suite, find_workload
 from specs.model import Conv2d, Dense, Input
-from specs.scaling import narrowed, widened
 from specs.shapes import infer_shapes
+from specs.width import narrowed, widened
 
 MLP = find_workload("mlp-relu")
 BIG = tuple(part.workload for part in find_suite("big").workloads)
@@ -25,7 +25,9 @@ def test_a_width_multiplies_hidden_units_and_filters_and_nothing_else():
         find_workload("cnn").loss,
         find_workload("cnn").input,
     )
-    assert sum(layer.parameter_count for layer in infer_shapes(widened(MLP, 4))) == 1_074_770  # by hand: 784, 800, ...
+    assert (
+        sum(layer.parameter_count for layer in infer_shapes(widened(MLP, 4))) == 1_074_770
+    )  # by hand: 784, 800, ...
 
 
 @pytest.mark.parametrize("name", ["mlp-relu", "cnn", "lenet5", *BIG])
@@ -41,11 +43,25 @@ def test_what_was_widened_is_told_from_what_is_only_named_so(name):
 @pytest.mark.parametrize(
     ("workload", "width", "parts"),
     [
-        (find_workload("softmax"), 4, ["softmax: it has no hidden dense layer", "width 4", "--width 1"]),
-        (MLP, 999, ["mlp-relu-x999: layers: 27,901,760,320 parameters", "at most 1,000,000,000", "a smaller --width"]),
+        (
+            find_workload("softmax"),
+            4,
+            ["softmax: it has no hidden dense layer", "width 4", "--width 1"],
+        ),
+        (
+            MLP,
+            999,
+            [
+                "mlp-relu-x999: layers: 27,901,760,320 parameters",
+                "at most 1,000,000,000",
+                "a smaller --width",
+            ],
+        ),
         (
             replace(
-                MLP, input=Input(shape=(1, 1, 1), classes=10), layers=(MLP.layers[0], MLP.layers[4], MLP.layers[5])
+                MLP,
+                input=Input(shape=(1, 1, 1), classes=10),
+                layers=(MLP.layers[0], MLP.layers[4], MLP.layers[5]),
             ),
             50_000,
             ["x50000", "<= 1000000", "layers[1].units", "a smaller --width"],

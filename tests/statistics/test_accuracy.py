@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.statistics import (
+from bench.statistics.accuracy import (
     LEVEL,
     MARGIN,
     Verdict,
@@ -23,7 +23,9 @@ IMAGES = 10_000
 TRIALS = 2000
 # A rate of 5 % in so many trials has a standard error of 0.49 points; three of them.
 SLACK = 3 * sqrt(LEVEL * (1 - LEVEL) / TRIALS)
-NEVER_EQUAL = 1e-9  # a margin in which no mean lies: what is more than chance is then called different
+NEVER_EQUAL = (
+    1e-9  # a margin in which no mean lies: what is more than chance is then called different
+)
 
 
 def outcomes(draw, *, trials=TRIALS, images=IMAGES, margin=MARGIN):
@@ -48,7 +50,9 @@ def scattered(random, seeds, backends, scatter, true=0.0, images=IMAGES):
 
 def flipped(random, seeds, backends, flips, true=0.0, images=IMAGES):
     """All runs of a seed answer alike but for a few images, either way; the first also wins some for good."""
-    found = random.poisson(flips / 2, (seeds, backends)) - random.poisson(flips / 2, (seeds, backends)).astype(float)
+    found = random.poisson(flips / 2, (seeds, backends)) - random.poisson(
+        flips / 2, (seeds, backends)
+    ).astype(float)
     found[:, 0] += random.poisson(true * images, seeds)
     return 0.98 + found / images  # (seeds, backends)
 
@@ -62,7 +66,9 @@ def test_three_seeds_by_hand():
     assert verdict.standard_error == pytest.approx(error)
     assert verdict.p_equal == pytest.approx(0.5 - sqrt(27) / (2 * sqrt(29)))  # t = -0.003 / error
     assert verdict.p_different == pytest.approx(1 - sqrt(12) / sqrt(14))  # t = 0.002 / error
-    assert (verdict.low, verdict.high) == pytest.approx((0.002 - 2.919986 * error, 0.002 + 2.919986 * error), rel=1e-6)
+    assert (verdict.low, verdict.high) == pytest.approx(
+        (0.002 - 2.919986 * error, 0.002 + 2.919986 * error), rel=1e-6
+    )
     assert interval([0.981, 0.982, 0.983], IMAGES) == pytest.approx(
         (0.982 - 4.302653 * error, 0.982 + 4.302653 * error)
     )
@@ -73,7 +79,9 @@ def test_scipy_finds_the_same_p_values_and_intervals():
     for seeds in (2, 3, 5, 20):
         for _ in range(20):
             own, others = random.normal(0.98, 0.01, (2, seeds))
-            verdict = equivalence((own - others).tolist(), 10**9)  # with so many images their rounding plays no part
+            verdict = equivalence(
+                (own - others).tolist(), 10**9
+            )  # with so many images their rounding plays no part
             one_sided = [
                 stats.ttest_1samp(own - others, limit, alternative=side).pvalue
                 for limit, side in ((-MARGIN, "greater"), (MARGIN, "less"))
@@ -81,7 +89,9 @@ def test_scipy_finds_the_same_p_values_and_intervals():
             paired = stats.ttest_rel(own, others)
             assert verdict.p_equal == pytest.approx(max(one_sided), rel=1e-9)
             assert verdict.p_different == pytest.approx(paired.pvalue, rel=1e-9)
-            assert (verdict.low, verdict.high) == pytest.approx(tuple(paired.confidence_interval(0.9)), rel=1e-9)
+            assert (verdict.low, verdict.high) == pytest.approx(
+                tuple(paired.confidence_interval(0.9)), rel=1e-9
+            )
             expected = stats.ttest_1samp(own, 0).confidence_interval(0.95)
             assert interval(own.tolist(), 10**9) == pytest.approx(tuple(expected), rel=1e-9)
 
@@ -113,7 +123,9 @@ def test_one_seed_never_decides_nor_does_none(difference):
 
 
 def test_a_seed_without_a_number_is_left_out():
-    assert equivalence([0.001, nan, 0.002, 0.003], IMAGES) == equivalence([0.001, 0.002, 0.003], IMAGES)
+    assert equivalence([0.001, nan, 0.002, 0.003], IMAGES) == equivalence(
+        [0.001, 0.002, 0.003], IMAGES
+    )
     assert interval([0.98, nan, 0.99], IMAGES) == interval([0.98, 0.99], IMAGES)
     assert equivalence([0.001, nan], IMAGES).outcome == "undecided"
 
@@ -150,9 +162,12 @@ def test_an_accuracy_of_99_percent_on_10000_images_has_a_standard_error_of_a_ten
 @pytest.mark.parametrize("backends", [2, 5])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize(
-    ("draw", "noise"), [(scattered, 0.0005), (scattered, 0.0015), (scattered, 0.003), (flipped, 2), (flipped, 30)]
+    ("draw", "noise"),
+    [(scattered, 0.0005), (scattered, 0.0015), (scattered, 0.003), (flipped, 2), (flipped, 30)],
 )
-def test_what_differs_by_the_margin_is_called_equal_in_at_most_one_of_twenty(draw, noise, seeds, backends):
+def test_what_differs_by_the_margin_is_called_equal_in_at_most_one_of_twenty(
+    draw, noise, seeds, backends
+):
     random = np.random.RandomState(2)
     found = outcomes(lambda: draw(random, seeds, backends, noise, true=MARGIN))
     assert found["equal"] <= LEVEL + SLACK
@@ -161,11 +176,18 @@ def test_what_differs_by_the_margin_is_called_equal_in_at_most_one_of_twenty(dra
 @pytest.mark.parametrize("backends", [2, 5])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize(
-    ("draw", "noise", "images"), [(scattered, 0.0015, IMAGES), (scattered, 0.003, 1000), (flipped, 2, 1000)]
+    ("draw", "noise", "images"),
+    [(scattered, 0.0015, IMAGES), (scattered, 0.003, 1000), (flipped, 2, 1000)],
 )
-def test_what_does_not_differ_is_called_different_in_at_most_one_of_twenty(draw, noise, images, seeds, backends):
+def test_what_does_not_differ_is_called_different_in_at_most_one_of_twenty(
+    draw, noise, images, seeds, backends
+):
     random = np.random.RandomState(3)
-    found = outcomes(lambda: draw(random, seeds, backends, noise, images=images), images=images, margin=NEVER_EQUAL)
+    found = outcomes(
+        lambda: draw(random, seeds, backends, noise, images=images),
+        images=images,
+        margin=NEVER_EQUAL,
+    )
     assert found["different"] <= LEVEL + SLACK
 
 
@@ -181,7 +203,8 @@ def test_without_a_least_deviation_chance_agreement_of_two_seeds_would_be_called
 
 
 @pytest.mark.parametrize(
-    # Scatter 0.15 points is MNIST's at 98 %. Found: 31, 70, 99, 100 %; with 0.3 points 45 %; of 1,000 images 99 %.
+    # Scatter 0.15 points is MNIST's at 98 %. Found: 31, 70, 99, 100 %; with 0.3 points 45 %; of
+    # 1,000 images 99 %.
     ("seeds", "scatter", "images", "least", "most"),
     [
         (2, 0.0015, IMAGES, 0.25, 0.4),
@@ -211,7 +234,9 @@ def test_a_table_in_which_nothing_differs_holds_no_difference_in_19_of_20():
                 verdicts.append(equivalence(differences, IMAGES, margin=NEVER_EQUAL))
         uncorrected += any(verdict.outcome == "different" for verdict in verdicts)
         alarms += any(verdict.outcome == "different" for verdict in correct_for_many(verdicts))
-    print(f"{100 * alarms / TRIALS:.1f} % of tables, uncorrected {100 * uncorrected / TRIALS:.1f} %")
+    print(
+        f"{100 * alarms / TRIALS:.1f} % of tables, uncorrected {100 * uncorrected / TRIALS:.1f} %"
+    )
     assert alarms / TRIALS <= LEVEL + SLACK
     assert uncorrected / TRIALS > 0.3
 
@@ -223,8 +248,16 @@ def test_holms_correction_by_hand_takes_only_differences_back_and_counts_only_wh
     one_seed = Verdict(outcome="undecided", seeds=1, difference=0.01)
     given = [made(0.03), one_seed, made(0.001, "equal"), made(0.012), made(0.5, "undecided")]
     found = correct_for_many(given)
-    assert [verdict.p_different for verdict in found] == pytest.approx([0.06, None, 0.004, 0.036, 0.5])
-    assert [verdict.outcome for verdict in found] == ["undecided", "undecided", "equal", "different", "undecided"]
+    assert [verdict.p_different for verdict in found] == pytest.approx(
+        [0.06, None, 0.004, 0.036, 0.5]
+    )
+    assert [verdict.outcome for verdict in found] == [
+        "undecided",
+        "undecided",
+        "equal",
+        "different",
+        "undecided",
+    ]
     largest_so_far = correct_for_many([made(0.02), made(0.021)])
     assert [verdict.p_different for verdict in largest_so_far] == pytest.approx([0.04, 0.04])
     assert correct_for_many([]) == []
@@ -232,7 +265,12 @@ def test_holms_correction_by_hand_takes_only_differences_back_and_counts_only_wh
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"margin": 0.0}, "margin 0.0"), ({"margin": nan}, "margin nan"), ({"level": 0.5}, "level"), ({"images": 0}, "0")],
+    [
+        ({"margin": 0.0}, "margin 0.0"),
+        ({"margin": nan}, "margin nan"),
+        ({"level": 0.5}, "level"),
+        ({"images": 0}, "0"),
+    ],
 )
 def test_what_can_be_no_margin_level_or_number_of_images_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.agreement import Result, agreement, judge
-from bench.environments import PROJECT
-from bench.report.agreement import alarm_blocks
-from bench.report.frame import epochs_frame
-from bench.report.summary import summarise
-from bench.rounds import widest
-from bench.runs import read_run
+from bench.records.files import PROJECT
+from bench.records.run import read_run
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.summary import summarise
+from bench.report.section.agreement import alarm_blocks
+from bench.runner.rounds import widest
+from bench.statistics.agreement import Result, agreement, judge
 from specs.loading import find_workload
 from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
 
@@ -28,7 +28,9 @@ def test_the_recorded_defect_is_found_by_its_loss_and_by_its_accuracy_and_no_oth
         "wrong": "loss 0.432 after epoch 1, the median of the others is 0.22;"
         " accuracy 95.98 %, the median of the others is 98.72 %"
     }
-    assert list(judged(LOSSES)) == list(judged(dict.fromkeys(LOSSES, 0.22), ACCURACIES)) == ["wrong"]
+    assert (
+        list(judged(LOSSES)) == list(judged(dict.fromkeys(LOSSES, 0.22), ACCURACIES)) == ["wrong"]
+    )
 
 
 @pytest.mark.parametrize("run", ["results/breadth", "results/baselines/quick", "results/reference"])
@@ -43,7 +45,9 @@ def test_every_run_that_is_kept_agrees(run):
 @pytest.mark.parametrize("deviation", [-0.099, 0.099])
 def test_a_loss_within_a_tenth_of_the_median_agrees(deviation):
     assert judged({**dict.fromkeys("abcd", 0.22), "x": 0.22 * (1 + deviation)}) == {}
-    assert list(judged({**dict.fromkeys("abcd", 0.22), "x": 0.22 * (1 + 1.03 * deviation)})) == ["x"]
+    assert list(judged({**dict.fromkeys("abcd", 0.22), "x": 0.22 * (1 + 1.03 * deviation)})) == [
+        "x"
+    ]
 
 
 def test_one_result_far_off_makes_no_other_disagree():
@@ -75,7 +79,9 @@ def test_an_accuracy_must_be_below_the_others_by_six_standard_errors_and_by_a_po
     assert found(0.9655) == ["x"]  # 6 standard errors of 0.23 points are 1.37
     assert found(0.9670) == []
     assert found(0.9850) == []
-    assert found(0.62, images=1000, others=0.70) == []  # a correct pair that was seen: 3.8 standard errors
+    assert (
+        found(0.62, images=1000, others=0.70) == []
+    )  # a correct pair that was seen: 3.8 standard errors
     assert found(0.9750, images=10**6) == []  # 36 standard errors, half a point
     assert found(0.9690, images=10**6) == ["x"]
 
@@ -94,7 +100,9 @@ def test_of_two_backends_only_the_wrong_round_of_one_disagrees():
 
 def test_a_line_names_its_batch_size_round_and_machine_where_there_are_several():
     jobs = [
-        result(name, key=f"{name}{size}{turn}{machine}", batch_size=size, round=turn, machine=machine)
+        result(
+            name, key=f"{name}{size}{turn}{machine}", batch_size=size, round=turn, machine=machine
+        )
         for name in "abx"
         for size in (32, 64)
         for turn in (0, 1)
@@ -102,7 +110,9 @@ def test_a_line_names_its_batch_size_round_and_machine_where_there_are_several()
     ]
     jobs[-1] = result("x", key="x641n", batch_size=64, round=1, machine="n", loss=0.43)
     [box] = alarm_blocks(epochs_frame(jobs))
-    assert box.lines[0].startswith("softmax x cpu, seed 0, round 1, batch size 64 on n: loss 0.43 after epoch 1")
+    assert box.lines[0].startswith(
+        "softmax x cpu, seed 0, round 1, batch size 64 on n: loss 0.43 after epoch 1"
+    )
     assert len(box.lines) == 1
 
 
@@ -145,7 +155,11 @@ def test_another_title_is_the_same_work():
 
 def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
     """The wrong backend's times scatter from round to round, the others' do not."""
-    rounds = [replace(record, key=f"{record.key}{turn}") for turn in range(12) for record in run_of_seven(round=turn)]
+    rounds = [
+        replace(record, key=f"{record.key}{turn}")
+        for turn in range(12)
+        for record in run_of_seven(round=turn)
+    ]
     slower = [
         tuple(
             replace(epoch, training=replace(epoch.training, wall_seconds=1.0 + record.job.round))
@@ -157,7 +171,11 @@ def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
         replace(record, epochs=epochs) if record.job.backend == "wrong" else record
         for record, epochs in zip(rounds, slower, strict=True)
     ]
-    assert widest(wrong) == widest([record for record in wrong if record.job.backend != "wrong"]) == 0.0
+    assert (
+        widest(wrong)
+        == widest([record for record in wrong if record.job.backend != "wrong"])
+        == 0.0
+    )
 
 
 def test_no_test_image_says_nothing_of_accuracy():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.check import CheckError, check, check_agreement
+from bench.statistics.gate import CheckError, check, check_agreement
 from specs.loading import find_workload
 from tests.support.gate import IMAGES, result, statuses
 
@@ -18,7 +18,10 @@ def test_the_same_run_passes_in_every_cell():
 
 def test_a_planted_fall_in_one_cell_is_found_and_named_and_the_others_pass():
     baseline = [result(0.98, workload=name) for name in ("softmax", "mlp-relu", "cnn")]
-    run = [result(0.97 if name == "mlp-relu" else 0.98, workload=name) for name in ("softmax", "mlp-relu", "cnn")]
+    run = [
+        result(0.97 if name == "mlp-relu" else 0.98, workload=name)
+        for name in ("softmax", "mlp-relu", "cnn")
+    ]
     assert statuses(run, baseline) == {
         ("softmax", "pytorch"): "ok",
         ("mlp-relu", "pytorch"): "fell",
@@ -44,13 +47,23 @@ def test_several_seeds_notice_a_smaller_fall_than_one():
 
 @pytest.mark.parametrize(
     "accuracies",
-    [(0.95, 0.94), (0.5, 0.45), (0.10, 0.11, 0.55), (0.95, 0.98, 0.98), (0.96, 0.965, 0.97, 0.96, 0.95)],
+    [
+        (0.95, 0.94),
+        (0.5, 0.45),
+        (0.10, 0.11, 0.55),
+        (0.95, 0.98, 0.98),
+        (0.96, 0.965, 0.97, 0.96, 0.95),
+    ],
     ids=str,
 )
 def test_a_fall_that_any_reader_would_see_is_found_however_the_seeds_scatter(accuracies):
     baseline = [result(0.98, seed=seed) for seed in range(len(accuracies))]
     run = [result(value, seed=seed) for seed, value in enumerate(accuracies)]
-    others = [result(0.98, backend=f"b{n}", seed=seed) for n in range(14) for seed in range(len(accuracies))]
+    others = [
+        result(0.98, backend=f"b{n}", seed=seed)
+        for n in range(14)
+        for seed in range(len(accuracies))
+    ]
     assert statuses([*run, *others], [*baseline, *others])["softmax", "pytorch"] == "fell"
 
 
@@ -58,7 +71,9 @@ def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
     """Mean falls of 0.35 points over four seeds: 3.5 standard errors by the binomial alone, 1.1 as they scatter."""
     baseline = [result(0.98, seed=seed) for seed in range(4)]
     even = [result(0.9765, seed=seed) for seed in range(4)]
-    scattered = [result(0.9765 + d, seed=seed) for seed, d in enumerate((0.006, -0.006, 0.006, -0.006))]
+    scattered = [
+        result(0.9765 + d, seed=seed) for seed, d in enumerate((0.006, -0.006, 0.006, -0.006))
+    ]
     assert statuses(even, baseline) == {("softmax", "pytorch"): "fell"}
     assert statuses(scattered, baseline) == {("softmax", "pytorch"): "ok"}
 
@@ -73,16 +88,26 @@ def test_a_fall_of_two_points_is_found_among_fifteen_cells_in_19_of_20_runs(seed
         return [result(accuracy + random.normal(0, 0.003), seed=seed) for seed in range(seeds)]
 
     for _ in range(trials):
-        found += statuses([*draw(0.96), *others], [*draw(0.98), *others])["softmax", "pytorch"] == "fell"
+        found += (
+            statuses([*draw(0.96), *others], [*draw(0.98), *others])["softmax", "pytorch"] == "fell"
+        )
     print(f"{seeds} seeds: {100 * found / trials:.1f} % found")
     assert found / trials >= 0.95
 
 
 @pytest.mark.parametrize(
-    # Three standard errors of 1 % over 2,000 trials are 0.7 points. Seeds that scatter by three times the binomial
-    # error look, when there are few, at times as if they did not: that costs the points that the docstring owns.
+    # Three standard errors of 1 % over 2,000 trials are 0.7 points. Seeds that scatter by three
+    # times the binomial error look, when there are few, at times as if they did not: that costs the
+    # points that the docstring owns.
     ("seeds", "scatter", "most"),
-    [(1, 0.0, 0.017), (2, 0.0, 0.017), (3, 0.0, 0.017), (3, 0.0005, 0.017), (2, 0.004, 0.13), (3, 0.004, 0.11)],
+    [
+        (1, 0.0, 0.017),
+        (2, 0.0, 0.017),
+        (3, 0.0, 0.017),
+        (3, 0.0005, 0.017),
+        (2, 0.004, 0.13),
+        (3, 0.004, 0.11),
+    ],
 )
 def test_where_nothing_changed_there_is_hardly_ever_an_alarm(seeds, scatter, most):
     """Both runs drawn anew 2,000 times: binomial noise, and seeds that scatter by a normal one."""
@@ -92,7 +117,9 @@ def test_where_nothing_changed_there_is_hardly_ever_an_alarm(seeds, scatter, mos
     def draw():
         for record in template:
             accuracy = random.binomial(IMAGES, 0.98) / IMAGES + random.normal(0, scatter)
-            yield replace(record, epochs=(replace(record.epochs[-1], test_accuracy=min(accuracy, 1.0)),))
+            yield replace(
+                record, epochs=(replace(record.epochs[-1], test_accuracy=min(accuracy, 1.0)),)
+            )
 
     for _ in range(trials):
         alarms += statuses(list(draw()), list(draw())) != {("softmax", "pytorch"): "ok"}
@@ -101,8 +128,16 @@ def test_where_nothing_changed_there_is_hardly_ever_an_alarm(seeds, scatter, mos
 
 
 def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
-    baseline = [result(0.98), result(0.98, backend="keras-torch"), result(0.98, backend="keras-jax")]
-    run = [result(0.98), result(0.9, backend="keras-torch", status="diverged"), result(0.5, backend="reference")]
+    baseline = [
+        result(0.98),
+        result(0.98, backend="keras-torch"),
+        result(0.98, backend="keras-jax"),
+    ]
+    run = [
+        result(0.98),
+        result(0.9, backend="keras-torch", status="diverged"),
+        result(0.5, backend="reference"),
+    ]
     found = {verdict.cell[1]: verdict for verdict in check(run, baseline)}
     assert {name: (v.status, v.passed) for name, v in found.items()} == {
         "pytorch": ("ok", True),
@@ -142,7 +177,10 @@ def test_a_baseline_in_which_nothing_ended_well_judges_nothing():
         ({"data": "e"}, "the data set differs: e .* in the run, d .* in the baseline"),
         ({"batch_size": 64}, "the batch size differs: 64 in the run, 32 in the baseline"),
         ({"seed": 7}, r"seeds 7 in the run, 0 in the baseline(.|\n)*--seeds 0"),
-        ({"workload": replace(find_workload("softmax"), loss="mean_squared_error")}, "the spec differs"),
+        (
+            {"workload": replace(find_workload("softmax"), loss="mean_squared_error")},
+            "the spec differs",
+        ),
         ({"backend": "reference"}, "nothing in common"),
     ],
 )
@@ -153,8 +191,12 @@ def test_what_cannot_be_compared_is_refused(changes, message):
 
 def test_another_title_or_target_is_no_other_spec():
     softmax = find_workload("softmax")
-    other = replace(softmax, title="x", references=(), recipe=replace(softmax.recipe, target_accuracy=0.5))
-    assert statuses([result(0.98, workload=other)], [result(0.98)]) == {("softmax", "pytorch"): "ok"}
+    other = replace(
+        softmax, title="x", references=(), recipe=replace(softmax.recipe, target_accuracy=0.5)
+    )
+    assert statuses([result(0.98, workload=other)], [result(0.98)]) == {
+        ("softmax", "pytorch"): "ok"
+    }
 
 
 def test_what_disagrees_in_the_baseline_is_no_baseline():
@@ -167,7 +209,9 @@ def test_what_disagrees_in_the_baseline_is_no_baseline():
 
 def test_backends_that_cannot_be_compared_have_no_case():
     assert check_agreement([result(0.98), result(0.98, seed=1)]) == []
-    [case] = check_agreement([result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")])
+    [case] = check_agreement(
+        [result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")]
+    )
     assert (case.backends, case.passed) == (("pytorch", "jax"), True)
 
 
@@ -177,7 +221,9 @@ def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
     fallen = 0
     for _ in range(300):
         drops = random.choice([0.0, 0.003, 0.006, 0.02], size=6)
-        baseline = [result(0.98, backend=f"b{n}", seed=seed) for n in range(6) for seed in range(seeds)]
+        baseline = [
+            result(0.98, backend=f"b{n}", seed=seed) for n in range(6) for seed in range(seeds)
+        ]
         run = [
             result(round(0.98 - drop + random.normal(0, 0.001), 4), backend=f"b{n}", seed=seed)
             for n, drop in enumerate(drops)
@@ -192,8 +238,14 @@ def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
 def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
     """Holm: at 97.49 % the chance is 0.8 %, too much among two cells, and little enough for the last one."""
     baseline = [result(0.98, backend="a"), result(0.98, backend="b")]
-    assert statuses([result(0.98, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "ok"
-    assert statuses([result(0.90, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"] == "fell"
+    assert (
+        statuses([result(0.98, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"]
+        == "ok"
+    )
+    assert (
+        statuses([result(0.90, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"]
+        == "fell"
+    )
 
 
 def test_what_is_unsupported_in_run_and_baseline_is_no_cell():

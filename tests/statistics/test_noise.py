@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.calibration import SHORT, calibrate, false_alarms, needed, say
-from bench.disturbance import Disturbance
+from bench.machine.disturbance import Disturbance
+from bench.statistics.noise import SHORT, calibrate, false_alarms, needed, say
 from tests.support.records import series
 
 
@@ -36,7 +36,9 @@ def test_machines_threads_and_adapters_are_never_mixed():
 
 
 def test_disturbed_rounds_are_counted_and_said():
-    loud = Disturbance(other_cpu=0.9, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None)
+    loud = Disturbance(
+        other_cpu=0.9, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None
+    )
     records = series([1.0, 2.0, 1.0, 2.0])
     records[2] = replace(records[2], disturbance=loud)
     assert calibrate(records)[0].disturbed == 1
@@ -47,7 +49,10 @@ def test_false_alarms_are_of_comparisons_that_do_not_share_rounds():
     assert false_alarms([0.1] * 33, 11) == (3, 3)
     assert false_alarms([0.1] * 32, 11) == (2, 2)
     assert false_alarms([0.1, -0.1] * 11, 11) == (0, 2)
-    assert false_alarms([0.1] * 11 + [-0.1] * 9, 20) == (1, 1)  # at the first look, though not at the last
+    assert false_alarms([0.1] * 11 + [-0.1] * 9, 20) == (
+        1,
+        1,
+    )  # at the first look, though not at the last
     assert false_alarms([0.1] * 10, 11) == (0, 0)
 
 
@@ -62,7 +67,9 @@ def test_what_is_said_fits_the_noise():
     random = np.random.default_rng(1)
     [found] = calibrate(series(np.exp(random.normal(0, 0.02, 160))))
     text = say(found, 40)
-    assert text.startswith("Noise (reference against itself, softmax, 80 rounds on m): half of the rounds differ by")
+    assert text.startswith(
+        "Noise (reference against itself, softmax, 80 rounds on m): half of the rounds differ by"
+    )
     assert "0 of 7 comparisons named a faster one (0 % to 41 %)" in text
     assert "After 40 rounds a difference of" in text
     assert say(found, 3).endswith("No difference is sure in fewer than 11 rounds.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.roofline import stand
+from bench.statistics.roofline import stand
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
 from specs.traffic import training_traffic
@@ -19,7 +19,11 @@ PER_EXAMPLE = (784 + 10) + (10 + 784)
 
 def standing(seconds, workload=SOFTMAX, examples=1000, batch_size=100, **limits):
     return stand(
-        workload, examples=examples, batch_size=batch_size, epoch_seconds=seconds, limits=made_limits(**limits)
+        workload,
+        examples=examples,
+        batch_size=batch_size,
+        epoch_seconds=seconds,
+        limits=made_limits(**limits),
     )
 
 
@@ -43,11 +47,16 @@ def test_the_memory_is_that_of_sums_no_smaller_than_a_step():
     step = 4 * (100 * PER_EXAMPLE + training_traffic(SOFTMAX).per_step)
     assert small[0] < step < large[0]
     assert standing(1.0, memory=(small, large), call=1e-9).bandwidth == pytest.approx(10e9)
-    assert standing(1.0, memory=((10**7, 100e9), large), call=1e-9).bandwidth == pytest.approx(100e9)
-    assert standing(1.0, memory=(small,), call=1e-9).bandwidth == pytest.approx(100e9)  # the largest there is
+    assert standing(1.0, memory=((10**7, 100e9), large), call=1e-9).bandwidth == pytest.approx(
+        100e9
+    )
+    assert standing(1.0, memory=(small,), call=1e-9).bandwidth == pytest.approx(
+        100e9
+    )  # the largest there is
 
 
-# The ceiling's time of an epoch of softmax: with plenty of memory FLOP / 100 GFLOP/s; with 1 GB/s, bytes / 1 GB/s.
+# The ceiling's time of an epoch of softmax: with plenty of memory FLOP / 100 GFLOP/s; with 1 GB/s,
+# bytes / 1 GB/s.
 ARITHMETIC = FLOPS * 1000 / 100e9
 MEMORY = 4 * (1000 * PER_EXAMPLE + 10 * training_traffic(SOFTMAX).per_step) / 1e9
 FAST, SLOW = ((10**9, 1e13),), ((10**9, 1e9),)
@@ -59,14 +68,20 @@ FAST, SLOW = ((10**9, 1e13),), ((10**9, 1e9),)
         (ARITHMETIC / 0.9, FAST, "arithmetic"),
         (ARITHMETIC / 0.3, FAST, "partly arithmetic"),
         (ARITHMETIC / 0.1, FAST, "per-step overhead"),
-        (ARITHMETIC / 0.1 + 10 * 1.1e-3, FAST, "slow kernels or waiting"),  # 10 steps, over 1,000 calls of 1 us each
+        (
+            ARITHMETIC / 0.1 + 10 * 1.1e-3,
+            FAST,
+            "slow kernels or waiting",
+        ),  # 10 steps, over 1,000 calls of 1 us each
         (MEMORY / 0.9, SLOW, "memory"),
         (MEMORY / 0.3, SLOW, "partly memory"),
         (MEMORY / 0.001, SLOW, "slow kernels or waiting"),
         (ARITHMETIC / 1.5, FAST, "arithmetic"),  # above the limit, and not clipped
     ],
 )
-def test_the_finding_follows_the_share_of_the_ceiling_and_the_side_of_the_roof(seconds, memory, bound):
+def test_the_finding_follows_the_share_of_the_ceiling_and_the_side_of_the_roof(
+    seconds, memory, bound
+):
     found = standing(seconds, memory=memory)
     assert found.bound == bound
     best = ARITHMETIC if memory is FAST else MEMORY
@@ -87,6 +102,8 @@ def test_what_was_not_measured_gives_no_standing():
     whole = made_limits()
     for gone in ("matmul", "memory", "convolution"):
         left = replace(whole, reached=tuple(one for one in whole.reached if one.operation != gone))
-        found = stand(find_workload("cnn"), examples=1000, batch_size=100, epoch_seconds=1.0, limits=left)
+        found = stand(
+            find_workload("cnn"), examples=1000, batch_size=100, epoch_seconds=1.0, limits=left
+        )
         assert found is None
     assert stand(SOFTMAX, examples=1000, batch_size=100, epoch_seconds=1.0, limits=left) is not None

@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from bench.steady import break_even, warm_up_epochs
+from bench.statistics.steady import break_even, warm_up_epochs
 from tests.support.noise import bursts
 
 
@@ -33,17 +33,24 @@ def warmed(random, count, epochs, *, noise, warm_up=()):
 def test_a_warm_up_of_four_epochs_is_found_where_several_processes_have_it():
     random = np.random.default_rng(11)
     for noise, least in (("even", 0.95), ("bursts", 0.6)):
-        found = [warm_up_epochs(warmed(random, 6, 24, noise=noise, warm_up=(3, 1.6, 1.4, 1.3))) for _ in range(40)]
+        found = [
+            warm_up_epochs(warmed(random, 6, 24, noise=noise, warm_up=(3, 1.6, 1.4, 1.3)))
+            for _ in range(40)
+        ]
         print(noise, sorted(found))
         assert np.mean([n == 4 for n in found]) >= least
 
 
 @pytest.mark.parametrize("first", [1.0, 3.0])
 @pytest.mark.parametrize("noise", ["even", "bursts"])
-def test_without_a_warm_up_of_several_only_the_first_epoch_is_left_out_however_slow_it_is(noise, first):
+def test_without_a_warm_up_of_several_only_the_first_epoch_is_left_out_however_slow_it_is(
+    noise, first
+):
     """At most 1 % alarms; 200 cases tell that from 5 %."""
     random = np.random.default_rng(12)
-    alarms = sum(warm_up_epochs(warmed(random, 6, 24, noise=noise, warm_up=(first,))) > 1 for _ in range(200))
+    alarms = sum(
+        warm_up_epochs(warmed(random, 6, 24, noise=noise, warm_up=(first,))) > 1 for _ in range(200)
+    )
     print(noise, first, alarms)
     assert alarms <= 6
 

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.stopping import EVERY_ROUND, ONCE, POWER, Looks, rounds_needed, share_interval, smallest_visible_difference
-from bench.timing import (
+from bench.statistics.stopping import (
+    EVERY_ROUND,
+    ONCE,
+    POWER,
+    Looks,
+    rounds_needed,
+    share_interval,
+    smallest_visible_difference,
+)
+from bench.statistics.timing import (
     LEVEL,
     TABLE_LEVEL,
     VERDICT_LEVEL,
@@ -53,8 +61,12 @@ def test_twelve_rounds_by_hand():
     found = compare(ours, theirs, looks=ONCE)
     assert found.rounds == 12
     assert found.ratio == pytest.approx((1.06 * 1.07) ** 0.5)
-    assert (found.low, found.high) == pytest.approx((1.03, 1.10))  # 2 * (1 + 12 + 66) / 4096 = 0.039
-    assert (found.sure_low, found.sure_high) == pytest.approx((1.02, 1.11))  # 2 * (1 + 12) / 4096 = 0.0063
+    assert (found.low, found.high) == pytest.approx(
+        (1.03, 1.10)
+    )  # 2 * (1 + 12 + 66) / 4096 = 0.039
+    assert (found.sure_low, found.sure_high) == pytest.approx(
+        (1.02, 1.11)
+    )  # 2 * (1 + 12) / 4096 = 0.0063
     assert found.chance == pytest.approx(2 / 4096)
     assert found.outcome == "slower"
     mirrored = compare(theirs, ours, looks=ONCE)
@@ -66,9 +78,14 @@ def test_however_they_are_looked_at_rounds_are_sure_later_than_if_their_number_w
     for looks, first_interval, first_verdict in ((ONCE, 6, 8), (EVERY_ROUND, 9, 11)):
         assert looks.next_look(0, LEVEL) == first_interval
         assert looks.next_look(0, VERDICT_LEVEL) == first_verdict
-        before, after = (compare(*processes([0.1] * n), looks=looks) for n in (first_verdict - 1, first_verdict))
+        before, after = (
+            compare(*processes([0.1] * n), looks=looks) for n in (first_verdict - 1, first_verdict)
+        )
         assert (before.outcome, before.sure_low, after.outcome) == ("undecided", None, "slower")
-        none, some = (compare(*processes([0.1] * n), looks=looks).low for n in (first_interval - 1, first_interval))
+        none, some = (
+            compare(*processes([0.1] * n), looks=looks).low
+            for n in (first_interval - 1, first_interval)
+        )
         assert (none, some) == (None, pytest.approx(exp(0.1)))
 
 
@@ -102,7 +119,11 @@ def test_one_round_never_decides_nor_does_none(ratio):
         (0.99, 1.021, "undecided"),
         (1.001, 1.021, "slower"),
         (1 / 1.02, 1.02, "same"),
-        (0.9802, 1.0, "undecided"),  # who takes 2 % longer is to be as far off as who is held against it
+        (
+            0.9802,
+            1.0,
+            "undecided",
+        ),  # who takes 2 % longer is to be as far off as who is held against it
     ],
 )
 def test_a_verdict_is_where_the_interval_lies(low, high, outcome):
@@ -142,9 +163,17 @@ def test_holms_correction_by_hand_takes_only_faster_and_slower_back():
         numbers = {"low": 1.0, "high": 1.1, "sure_low": 1.0, "sure_high": 1.1}
         return Comparison(rounds=9, ratio=1.05, outcome=outcome, chance=chance, **numbers)
 
-    found = correct_for_many([made(0.008), made(0.9, "same"), made(0.02), made(0.5, "undecided"), made(0.03)])
+    found = correct_for_many(
+        [made(0.008), made(0.9, "same"), made(0.02), made(0.5, "undecided"), made(0.03)]
+    )
     assert [one.chance for one in found] == pytest.approx([0.04, 1.0, 0.08, 1.0, 0.09])
-    assert [one.outcome for one in found] == ["slower", "same", "undecided", "undecided", "undecided"]
+    assert [one.outcome for one in found] == [
+        "slower",
+        "same",
+        "undecided",
+        "undecided",
+        "undecided",
+    ]
     assert correct_for_many([]) == []
 
 
@@ -171,33 +200,54 @@ def test_scipy_finds_the_same_intervals_and_chances():
     for rounds in range(6, 60):
         logs = random.normal(0, 0.1, rounds)
         expected = stats.quantile_test(logs, p=0.5).confidence_interval(1 - LEVEL)
-        assert median_interval(logs, LEVEL, ONCE) == pytest.approx((expected.low, expected.high), rel=1e-12)
+        assert median_interval(logs, LEVEL, ONCE) == pytest.approx(
+            (expected.low, expected.high), rel=1e-12
+        )
         chance = stats.binomtest(int((logs > 0).sum()), rounds).pvalue
-        assert ONCE.chance(rounds, int(min((logs > 0).sum(), (logs < 0).sum()))) == pytest.approx(chance)
+        assert ONCE.chance(rounds, int(min((logs > 0).sum(), (logs < 0).sum()))) == pytest.approx(
+            chance
+        )
 
 
 def test_scipy_finds_the_same_interval_of_a_share():
     for hits, trials in ((0, 10), (3, 100), (100, 100)):
         expected = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
-        assert share_interval(hits, trials) == pytest.approx((expected.low, expected.high), rel=1e-9)
+        assert share_interval(hits, trials) == pytest.approx(
+            (expected.low, expected.high), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("level", [0.01, 0.05, 0.2])
 def test_of_all_sequences_of_coins_as_many_stray_as_is_promised(level):
     """All 2^14. What is left of the level is less than any further sequence of rounds would take."""
     looks = Looks(last=14)
-    heads = np.array(list(product([0, 1], repeat=14)), dtype=np.int8).cumsum(axis=1)  # (sequences, rounds)
+    heads = np.array(list(product([0, 1], repeat=14)), dtype=np.int8).cumsum(
+        axis=1
+    )  # (sequences, rounds)
     fewer = np.minimum(heads, np.arange(1, 15) - heads)
-    allowed = np.array([-1 if (most := looks.exceptions(n, level)) is None else most for n in range(1, 15)])
+    allowed = np.array(
+        [-1 if (most := looks.exceptions(n, level)) is None else most for n in range(1, 15)]
+    )
     assert (fewer <= allowed).any(axis=1).mean() <= level
-    for rounds, most in ((8, 0), (12, 1), (14, 2)):  # the rule that would just allow this split, from its definition
+    for rounds, most in (
+        (8, 0),
+        (12, 1),
+        (14, 2),
+    ):  # the rule that would just allow this split, from its definition
         single = 2 * stats.binom.cdf(most, rounds, 0.5) * (1 + 1e-9)
-        rule = [np.searchsorted(2 * stats.binom.cdf(np.arange(n + 1), n, 0.5), single) - 1 for n in range(1, 15)]
-        assert looks.chance(rounds, most) == pytest.approx((fewer <= np.array(rule)).any(axis=1).mean())
+        rule = [
+            np.searchsorted(2 * stats.binom.cdf(np.arange(n + 1), n, 0.5), single) - 1
+            for n in range(1, 15)
+        ]
+        assert looks.chance(rounds, most) == pytest.approx(
+            (fewer <= np.array(rule)).any(axis=1).mean()
+        )
 
 
 def test_a_chance_is_within_the_level_exactly_where_so_many_exceptions_are_allowed():
-    for looks, level, rounds in product((ONCE, EVERY_ROUND), (LEVEL, VERDICT_LEVEL), (5, 9, 11, 12, 30, 77, 200)):
+    for looks, level, rounds in product(
+        (ONCE, EVERY_ROUND), (LEVEL, VERDICT_LEVEL), (5, 9, 11, 12, 30, 77, 200)
+    ):
         most = looks.exceptions(rounds, level)
         if most is not None:
             assert looks.chance(rounds, most) <= level
@@ -287,7 +337,10 @@ def test_an_interval_misses_in_at_most_5_percent_and_a_bootstrap_in_more():
 def test_in_disturbed_rounds_a_planted_difference_is_found_by_ranks_and_not_by_means():
     """5 %, 80 rounds, a third of the jobs 2 to 5 times slower: Student's interval is never misled, and sees nothing."""
     logs = rounds_of(np.random.default_rng(3), "bursts", 300, 80, slower=0.05)
-    found = {method.__name__: float(np.mean(method(logs, VERDICT_LEVEL)[0] > 0)) for method in (between, student)}
+    found = {
+        method.__name__: float(np.mean(method(logs, VERDICT_LEVEL)[0] > 0))
+        for method in (between, student)
+    }
     found |= {"signed_ranks": float(np.mean(signed_ranks(logs[:100], VERDICT_LEVEL)[0] > 0))}
     print(found)
     assert found["between"] >= POWER
@@ -330,9 +383,18 @@ def test_a_table_of_six_identical_contestants_holds_a_verdict_in_at_most_one_of_
 
 @pytest.mark.parametrize(
     ("noise", "planted"),
-    [("even", 0.05), ("bursts", 0.05), ("pairs", 0.05), ("drift", 0.05), ("processes", 0.15), ("turns", 0.15)],
+    [
+        ("even", 0.05),
+        ("bursts", 0.05),
+        ("pairs", 0.05),
+        ("drift", 0.05),
+        ("processes", 0.15),
+        ("turns", 0.15),
+    ],
 )
-def test_a_planted_difference_is_found_in_95_percent_at_the_rounds_that_calibrating_asks_for(noise, planted):
+def test_a_planted_difference_is_found_in_95_percent_at_the_rounds_that_calibrating_asks_for(
+    noise, planted
+):
     """20 calibrations of 60 rounds with identical contestants, 50 runs after each."""
     random, found, asked = np.random.default_rng(6), [], []
     for _ in range(20):
@@ -342,7 +404,10 @@ def test_a_planted_difference_is_found_in_95_percent_at_the_rounds_that_calibrat
         logs = rounds_of(random, noise, 50, rounds, slower=planted)
         asked.append(rounds)
         found += [said(row) == "slower" for row in logs]
-    print(noise, {"rounds": (min(asked), max(asked)), "calibrations": len(asked), "found": np.mean(found)})
+    print(
+        noise,
+        {"rounds": (min(asked), max(asked)), "calibrations": len(asked), "found": np.mean(found)},
+    )
     assert len(asked) >= 15
     assert np.mean(found) >= POWER
 
@@ -368,14 +433,19 @@ def test_rounds_needed_by_hand():
     rounds = rounds_needed(scatter, 0.05, VERDICT_LEVEL)
     allowed = EVERY_ROUND.exceptions(rounds, VERDICT_LEVEL)
     assert stats.binom.cdf(allowed, rounds, wrong) >= POWER
-    assert stats.binom.cdf(EVERY_ROUND.exceptions(rounds - 1, VERDICT_LEVEL), rounds - 1, wrong) < POWER
+    assert (
+        stats.binom.cdf(EVERY_ROUND.exceptions(rounds - 1, VERDICT_LEVEL), rounds - 1, wrong)
+        < POWER
+    )
     assert rounds_needed(scatter, 0.05, VERDICT_LEVEL, ONCE) < rounds
 
 
 def test_what_cannot_be_seen_is_told():
     assert rounds_needed([], 0.05, VERDICT_LEVEL) is None
     assert rounds_needed([0.5, -0.5] * 30, 0.05, VERDICT_LEVEL) is None
-    assert smallest_visible_difference([0.01] * 60, 10, VERDICT_LEVEL) is None  # no verdict with ten rounds
+    assert (
+        smallest_visible_difference([0.01] * 60, 10, VERDICT_LEVEL) is None
+    )  # no verdict with ten rounds
     assert (
         smallest_visible_difference([0.01] * 3, 40, VERDICT_LEVEL) is None
     )  # three rounds tell too little of the noise
@@ -384,7 +454,9 @@ def test_what_cannot_be_seen_is_told():
 
 def test_noise_only_asks_for_more_rounds_if_it_is_larger_or_the_difference_smaller():
     scatter = np.random.default_rng(9).normal(0, 0.03, 100)
-    by_difference = [rounds_needed(scatter, difference, VERDICT_LEVEL) for difference in (0.1, 0.05, 0.04)]
+    by_difference = [
+        rounds_needed(scatter, difference, VERDICT_LEVEL) for difference in (0.1, 0.05, 0.04)
+    ]
     assert by_difference == sorted(by_difference)
     assert rounds_needed(3 * scatter, 0.1, VERDICT_LEVEL) > by_difference[0]
 
@@ -404,7 +476,9 @@ def test_an_own_time_is_the_median_over_processes_and_few_have_no_interval():
 def test_an_own_time_is_as_sure_as_processes_are_independent_however_much_epochs_scatter():
     random, missed = np.random.default_rng(10), 0
     for _ in range(TRIALS):
-        epochs = np.exp(random.normal(0, 0.1, (10, 1)) + random.normal(0, 0.05, (10, 4)))  # (processes, epochs)
+        epochs = np.exp(
+            random.normal(0, 0.1, (10, 1)) + random.normal(0, 0.05, (10, 4))
+        )  # (processes, epochs)
         found = own_time(np.median(epochs, axis=1))
         missed += not found.low <= 1.0 <= found.high
     print(missed / TRIALS)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from bench.conformance import BEHAVES, COMPUTES, check_long, check_sync
-from bench.conformance_dropout import check_dropout
+from bench.worker.proof.checks import BEHAVES, COMPUTES, check_long, check_sync
+from bench.worker.proof.dropout import check_dropout
 
-ELSEWHERE = {"long": check_long, "sync": check_sync, "dropout": lambda make, case: check_dropout(make, case.job)}
+ELSEWHERE = {
+    "long": check_long,
+    "sync": check_sync,
+    "dropout": lambda make, case: check_dropout(make, case.job),
+}
 CHECKS = {**COMPUTES, **BEHAVES, **ELSEWHERE}

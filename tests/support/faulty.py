@@ -12,8 +12,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from backends.contract import Unsupported
-from backends.reference import Reference
-from backends.reference_limits import ReferenceEngine
+from backends.reference.engine import ReferenceEngine
+from backends.reference.oracle import Reference
 
 
 class Raises(Reference):

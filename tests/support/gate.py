@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.check import check
+from bench.statistics.gate import check
 from tests.support.records import make_record
 
 IMAGES = 10_000

@@ -8,9 +8,9 @@ import time
 import numpy as np
 from msgspec.structs import replace
 
-from backends.reference import Reference
-from backends.reference_functions import loss_and_gradient
-from backends.reference_updates import build_update
+from backends.reference.functions import loss_and_gradient
+from backends.reference.oracle import Reference
+from backends.reference.updates import build_update
 from specs.initial import initial_weights
 
 
@@ -30,7 +30,8 @@ class AveragesBatchMeans(Reference):
         size = self._job.batch_size
         losses = [
             super(AveragesBatchMeans, self).train_epoch(
-                order[start : start + size], masks and [mask[start : start + size] for mask in masks]
+                order[start : start + size],
+                masks and [mask[start : start + size] for mask in masks],
             )
             for start in range(0, len(order), size)
         ]
@@ -45,7 +46,9 @@ class IgnoresTheOrder(Reference):
 class TransposesAKernel(Reference):
     def get_weights(self):
         return {
-            name: value.swapaxes(0, 1) if value.ndim > 1 and value.shape[0] == value.shape[1] else value[::-1]
+            name: value.swapaxes(0, 1)
+            if value.ndim > 1 and value.shape[0] == value.shape[1]
+            else value[::-1]
             for name, value in super().get_weights().items()
         }
 
@@ -103,7 +106,11 @@ class IgnoresTheMasks(Reference):
 
 class DropsNothingByItself(Reference):
     def _draw(self, examples):
-        return [np.full((examples, *layer.shape), 1 - layer.rate) for layer in self._layers if layer.drops]
+        return [
+            np.full((examples, *layer.shape), 1 - layer.rate)
+            for layer in self._layers
+            if layer.drops
+        ]
 
 
 class DropsWithoutASeed(Reference):
@@ -117,7 +124,11 @@ class _OtherOptimizer(Reference):
 
     def __init__(self, job):
         super().__init__(job)
-        known = {name: value for name, value in self.changes.items() if hasattr(job.workload.optimizer, name)}
+        known = {
+            name: value
+            for name, value in self.changes.items()
+            if hasattr(job.workload.optimizer, name)
+        }
         self._update = build_update(replace(job.workload.optimizer, **known))
 
 
@@ -181,7 +192,9 @@ class MisnamesAWeight(Reference):
     """AlgoPerf's MNIST again: a typing error in the output layer's name."""
 
     def get_weights(self):
-        return {name.replace(".bias", ".bais"): value for name, value in super().get_weights().items()}
+        return {
+            name.replace(".bias", ".bais"): value for name, value in super().get_weights().items()
+        }
 
 
 class SwapsHeightAndWidth(Reference):
@@ -230,7 +243,8 @@ class ClipsProbabilities(Reference):
 
     def _loss(self, logits, labels):
         each = [
-            loss_and_gradient("softmax_cross_entropy", logits[n : n + 1], labels[n : n + 1]) for n in range(len(labels))
+            loss_and_gradient("softmax_cross_entropy", logits[n : n + 1], labels[n : n + 1])
+            for n in range(len(labels))
         ]
         losses = np.array([min(loss, -np.log(1e-7)) for loss, _ in each])
         gradients = [gradient * (loss < -np.log(1e-7)) for loss, gradient in each]
@@ -289,7 +303,9 @@ class AdamWithEpsilonInside(AnotherUpdate):
         t += 1
         m += (1 - spec.beta_1) * (g - m)
         v += (1 - spec.beta_2) * (g**2 - v)
-        return w - spec.learning_rate * m / (1 - spec.beta_1**t) / np.sqrt(v / (1 - spec.beta_2**t) + spec.epsilon)
+        return w - spec.learning_rate * m / (1 - spec.beta_1**t) / np.sqrt(
+            v / (1 - spec.beta_2**t) + spec.epsilon
+        )
 
 
 class AdagradOfTheNorm(AnotherUpdate):
@@ -320,7 +336,9 @@ class SlowsDownLate(Reference):
     def __init__(self, job):
         super().__init__(job)
         own, self._steps = self._update, 0
-        self._update = lambda name, w, g: w + (own(name, w, g) - w) * (1.0 if self._steps < 100 else 0.5)
+        self._update = lambda name, w, g: (
+            w + (own(name, w, g) - w) * (1.0 if self._steps < 100 else 0.5)
+        )
 
     def _train_step(self, batch, masks):
         self._steps += 1
@@ -331,7 +349,10 @@ class TrainsInHalfPrecision(Reference):
     def _train_step(self, batch, masks):
         loss = super()._train_step(batch, masks)
         for layer in self._layers:
-            layer.weights = {name: value.astype(np.float16).astype(float) for name, value in layer.weights.items()}
+            layer.weights = {
+                name: value.astype(np.float16).astype(float)
+                for name, value in layer.weights.items()
+            }
         return loss
 
 
@@ -386,7 +407,9 @@ class FlattensChannelsFirst(_OtherLayers):
     def change(self, layer):
         if type(layer).__name__ == "FlattenLayer":
             own = layer.forward
-            layer.forward = lambda x, mask, training: own(x.transpose(0, 3, 1, 2), mask, training=training)
+            layer.forward = lambda x, mask, training: own(
+                x.transpose(0, 3, 1, 2), mask, training=training
+            )
             back = layer.backward
             layer.backward = lambda gradient: back(gradient).transpose(0, 2, 3, 1)
 
@@ -403,7 +426,10 @@ class SlopeAtZero(_OtherLayers):
                 layer.z = own(x, mask, training=training)
                 return np.maximum(layer.z, 0)
 
-            layer.forward, layer.backward = forward, lambda gradient: back(gradient * (layer.z >= 0))
+            layer.forward, layer.backward = (
+                forward,
+                lambda gradient: back(gradient * (layer.z >= 0)),
+            )
 
 
 class SharesTiesAmongAll(_OtherLayers):
@@ -418,7 +444,9 @@ class SharesTiesAmongAll(_OtherLayers):
                 return forward(x, mask, training=training)
 
             def backward(gradient):
-                return layer.images((layer.ties == layer.ties.max(-1, keepdims=True)) * gradient[..., None])
+                return layer.images(
+                    (layer.ties == layer.ties.max(-1, keepdims=True)) * gradient[..., None]
+                )
 
             layer.forward, layer.backward = keep, backward
 
@@ -455,11 +483,14 @@ class DependsOnTheCall(Reference):
         starts = list(range(0, len(order), size))[::-1]
         losses = [
             super(DependsOnTheCall, self).train_epoch(
-                order[start : start + size], masks and [mask[start : start + size] for mask in masks]
+                order[start : start + size],
+                masks and [mask[start : start + size] for mask in masks],
             )
             for start in starts
         ]
-        return float(np.average(losses, weights=[len(order[start : start + size]) for start in starts]))
+        return float(
+            np.average(losses, weights=[len(order[start : start + size]) for start in starts])
+        )
 
 
 class ReturnsBeforeItIsDone(Reference):
@@ -483,7 +514,11 @@ class _OtherDropout(Reference):
     """Draws what dropout keeps in its own way; with injected masks it is right."""
 
     def _draw(self, examples):
-        return [self.draw((examples, *layer.shape), 1 - layer.rate) for layer in self._layers if layer.drops]
+        return [
+            self.draw((examples, *layer.shape), 1 - layer.rate)
+            for layer in self._layers
+            if layer.drops
+        ]
 
 
 class DropsWhatItShouldKeep(_OtherDropout):
@@ -517,7 +552,9 @@ class RepeatsItsMasksEveryEpoch(_OtherDropout):
 
 class DropsWholeRows(_OtherDropout):
     def draw(self, shape, share):
-        return np.broadcast_to(self._random.random_sample((*shape[:2], *(1,) * len(shape[2:]))) < share, shape)
+        return np.broadcast_to(
+            self._random.random_sample((*shape[:2], *(1,) * len(shape[2:]))) < share, shape
+        )
 
 
 class OneMaskForAllExamples(_OtherDropout):
@@ -540,7 +577,10 @@ class SecondDropoutIsOff(_OtherDropout):
         first, *others = super()._draw(examples)
         return [
             first,
-            *(np.full(mask.shape, 1 - layer.rate) for mask, layer in zip(others, self.drops()[1:], strict=True)),
+            *(
+                np.full(mask.shape, 1 - layer.rate)
+                for mask, layer in zip(others, self.drops()[1:], strict=True)
+            ),
         ]
 
     def drops(self):

@@ -7,13 +7,14 @@ from math import exp, log
 
 import numpy as np
 
-from bench.environments import PROJECT
-from bench.stopping import EVERY_ROUND
-from bench.timing import MARGIN, VERDICT_LEVEL, median_interval, verdict
+from bench.records.files import PROJECT
+from bench.statistics.stopping import EVERY_ROUND
+from bench.statistics.timing import MARGIN, VERDICT_LEVEL, median_interval, verdict
 
-# Recorded on a shared machine of two cores: 160 fresh processes of one contestant (mlp-relu, PyTorch, one thread,
-# mnist-5k), one after the other; the median of epochs 2 to 10 of each in units of 0.1 ms. Others' work took most of the
-# core for minutes at a time: within a round one process takes 0.40 to 2.59 times as long as the other.
+# Recorded on a shared machine of two cores: 160 fresh processes of one contestant (mlp-relu,
+# PyTorch, one thread, mnist-5k), one after the other; the median of epochs 2 to 10 of each in units
+# of 0.1 ms. Others' work took most of the core for minutes at a time: within a round one process
+# takes 0.40 to 2.59 times as long as the other.
 RECORDED = """
 1522 1423 1554 1347 603 577 643 597 584 624 1390 1568 1393 1752 1535 593 608 606 615 655 617 1532 1423 612 601 664 621
 655 1503 1524 1528 1534 616 598 613 602 614 1520 1501 1758 1521 1468 579 586 625 574 604 586 604 588 690 632 606 607 667
@@ -23,7 +24,8 @@ RECORDED = """
 600 628 1348 1718 1514 1567 1432 601 661 651 617 640 618 653 646 636 641 671 692 679 592 625 588 596 571 622 681
 """
 PROCESSES = np.log(np.array(RECORDED.split(), dtype=float))  # (160)
-# Turns of the same work by two loops, in one process: as near to identical contestants as the track has recorded.
+# Turns of the same work by two loops, in one process: as near to identical contestants as the track
+# has recorded.
 TURNS = PROJECT / "results" / "speed" / "pytorch.softmax.json"
 NOISE = ("even", "bursts", "pairs", "steps", "drift", "processes", "turns")
 TRIALS = 1000
@@ -64,16 +66,24 @@ def jobs(random, noise, trials, count):
     if noise == "pairs":  # two jobs each: in A B B A they hit the same contestant twice in a row
         struck = (random.random(size) < 0.1) * np.log(random.uniform(2, 5, size))
         return random.normal(0, 0.03, size) + struck + np.roll(struck, 1, axis=1)
-    if noise == "steps":  # an epoch's end waits for a timer of 10 ms (2^k - 1), as in tf.data's tuning
+    if (
+        noise == "steps"
+    ):  # an epoch's end waits for a timer of 10 ms (2^k - 1), as in tf.data's tuning
         seconds, timer = random.lognormal(0.2, 0.12, size), 0.01 * (2.0 ** np.arange(4, 12) - 1)
         waited = timer[np.searchsorted(timer, seconds)]
-        return np.log(np.where(random.random(size) < 0.7, waited, seconds)) + random.normal(0, 0.002, size)
+        return np.log(np.where(random.random(size) < 0.7, waited, seconds)) + random.normal(
+            0, 0.002, size
+        )
     if noise == "drift":  # and the second of a round is 3 % slower
         return random.normal(0, 0.03, size).cumsum(axis=1) + 0.03 * (np.arange(count) % 2)
     if noise == "processes":
         return pieces(random, PROCESSES, trials, count)
     seconds = json.loads(TURNS.read_text())["seconds"]
-    return pieces(random, np.log(np.stack([seconds[n]["wall"] for n in ("track", "plain")], axis=1).ravel()), *size)
+    return pieces(
+        random,
+        np.log(np.stack([seconds[n]["wall"] for n in ("track", "plain")], axis=1).ravel()),
+        *size,
+    )
 
 
 def rounds_of(random, noise, trials, rounds, *, slower=0.0, order="abba"):

@@ -5,35 +5,40 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory
-from bench import limits, proof
-from bench.conformance import Finding
-from bench.disturbance import Disturbance
-from bench.energy import Counter
-from bench.limiting import Reached
-from bench.limits import EngineLimits
-from bench.machine import this_machine
-from bench.measure import Phase
-from bench.proof import Proof, checks_checksum
-from bench.proving import Proven
-from bench.record import FORMAT, DataUsed, Epoch, Record, Startup
-from bench.report.frame import epochs_frame
-from bench.report.summary import summarise
+from bench.machine.disturbance import Disturbance
+from bench.machine.host import this_machine
+from bench.records import limits, proof
+from bench.records.job import FORMAT, DataUsed, Record
+from bench.records.limits import EngineLimits
+from bench.records.proof import Proof, checks_checksum
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.summary import summarise
+from bench.worker.clock import Phase
+from bench.worker.energy import Counter
+from bench.worker.lines import Epoch, Finding, Proven, Reached, Startup
 from tests.support.jobs import make_job
 
-UNSEEN = Disturbance(other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None)
+UNSEEN = Disturbance(
+    other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None
+)
 
 
 def series(times, **changes):
     """A job per time, of one backend, as `bench calibrate` leaves them."""
     return [
-        replace(make_record(f"k{turn}", times=(9.0, time, time), accuracies=(0.9,) * 3, round=turn), **changes)
+        replace(
+            make_record(f"k{turn}", times=(9.0, time, time), accuracies=(0.9,) * 3, round=turn),
+            **changes,
+        )
         for turn, time in enumerate(times)
     ]
 
 
 def on_gpu(key, peak, *, by="process", anew=True, **job):
     memory = DeviceMemory(allocator_peak_bytes=300_000_000, began_anew=anew)
-    return replace(make_record(key, **job), device_memory=memory, device_peak_bytes=peak, device_peak_by=by)
+    return replace(
+        make_record(key, **job), device_memory=memory, device_peak_bytes=peak, device_peak_by=by
+    )
 
 
 def made_proof(**changes) -> Proof:
@@ -62,10 +67,22 @@ def made_proof(**changes) -> Proof:
 
 
 def piece(deviation, check="steps"):
-    return Proven(model="softmax", seed=0, findings=(Finding(check=check, deviation=deviation, where="step 0, loss"),))
+    return Proven(
+        model="softmax",
+        seed=0,
+        findings=(Finding(check=check, deviation=deviation, where="step 0, loss"),),
+    )
 
 
-def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.8, 0.7), status="ok", data="d", **job):
+def make_record(
+    key="k",
+    *,
+    times=(4.0, 1.0, 3.0, 2.0),
+    accuracies=(0.5, 0.9, 0.8, 0.7),
+    status="ok",
+    data="d",
+    **job,
+):
     """A record of four epochs; the first is slow, the best is not the last."""
     epochs = enumerate(zip(times, accuracies, strict=True), start=1)
     return Record(
@@ -92,7 +109,9 @@ def make_record(key="k", *, times=(4.0, 1.0, 3.0, 2.0), accuracies=(0.5, 0.9, 0.
             energy=Counter(reason="nobody asked"),
             host_energy=None,
         ),
-        epochs=tuple(make_epoch(number, *figures) for number, figures in epochs) if status == "ok" else (),
+        epochs=tuple(make_epoch(number, *figures) for number, figures in epochs)
+        if status == "ok"
+        else (),
         inputs=None,
         device_memory=None,
         device_peak_bytes=None,
@@ -127,16 +146,24 @@ def summary(*records):
 def native(record, **changes):
     """The record in native mode, its input pipeline read in half a second."""
     settings = {"compiled": False, "optimizer": "SGD lr=0.01"}
-    made = replace(record, job=replace(record.job, mode="native"), startup=replace(record.startup, settings=settings))
+    made = replace(
+        record,
+        job=replace(record.job, mode="native"),
+        startup=replace(record.startup, settings=settings),
+    )
     inputs = Phase(name="inputs", wall_seconds=0.5, cpu_seconds=0.5, peak_rss_bytes=1)
     return replace(made, key="n", inputs=inputs, **changes)
 
 
 def reached(operation, size, work, rate):
-    return Reached(operation=operation, size=size, work=work, seconds=work / rate, repeats=3, chain=1)
+    return Reached(
+        operation=operation, size=size, work=work, seconds=work / rate, repeats=3, chain=1
+    )
 
 
-def made_limits(product=100e9, memory=((1, 100e9), (10**9, 10e9)), convolution=50e9, call=1e-6, **changes):
+def made_limits(
+    product=100e9, memory=((1, 100e9), (10**9, 10e9)), convolution=50e9, call=1e-6, **changes
+):
     fields = {
         "format": limits.FORMAT,
         "key": "k",
@@ -159,7 +186,9 @@ def made_limits(product=100e9, memory=((1, 100e9), (10**9, 10e9)), convolution=5
             reached("convolution", 8, 1000, convolution),
             Reached(operation="memory", size=32, work=0, seconds=call, repeats=3, chain=1),
             *(
-                Reached(operation="memory", size=w, work=w, seconds=max(w / r, call), repeats=3, chain=1)
+                Reached(
+                    operation="memory", size=w, work=w, seconds=max(w / r, call), repeats=3, chain=1
+                )
                 for w, r in memory
             ),
         ),

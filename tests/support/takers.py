@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backends.contract import DeviceMemory
-from backends.reference import Reference
+from backends.reference.oracle import Reference
 
 MB = 1_000_000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from backends.registry import Entry
-from bench.machine import this_machine
-from bench.process import DataTask, Limits
-from bench.record import read_record
-from bench.runner import run_tasks
+from backends.family import Entry
+from bench.machine.host import this_machine
+from bench.records.job import read_record
+from bench.runner.jobs import run_tasks
+from bench.runner.task import DataTask, Limits
 from tests.support.jobs import make_job
 
 LIMITS = Limits(timeout_seconds=60, train_evaluated=100)

@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from backends.reference import Reference
-from bench.cases import make_case
-from bench.conformance import BEHAVES, COMPUTES
-from bench.data import materialise, read_part
-from bench.proving import prove
-from specs.proof import LONG, MODELS
+from backends.reference.oracle import Reference
+from bench.data.cache import materialise
+from bench.worker.examples import read_part
+from bench.worker.proof.cases import make_case
+from bench.worker.proof.checks import BEHAVES, COMPUTES
+from bench.worker.proof.models import LONG, MODELS
+from bench.worker.proof.prover import prove
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import make_job
 from tests.support.mutants import MUTANTS, ReturnsFloat64, WrongEpsilon
 
 # Model of the proof -> checks that run on it besides those that run on all.
 MORE = {"softmax": ("long",), "tanh mlp": ("sync",), "dropout after flatten": ("dropout",)}
-CASES = {name: ({**MODELS, **LONG}[name], MORE.get(name, ())) for name in dict.fromkeys(MUTANTS.values())}
+CASES = {
+    name: ({**MODELS, **LONG}[name], MORE.get(name, ())) for name in dict.fromkeys(MUTANTS.values())
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +31,15 @@ def cases(mnist_5k, places):
     """A case per workload, made once; small, as the reference takes its time."""
     made = {}
     for name, (workload, _) in CASES.items():
-        own = mnist_5k if workload.input.shape == (28, 28, 1) else materialise("synthetic", workload.input, places)
+        own = (
+            mnist_5k
+            if workload.input.shape == (28, 28, 1)
+            else materialise("synthetic", workload.input, places)
+        )
         images, labels = read_part(Path(own.folder), "train")
-        spread = np.arange(0, 4000, 3)  # over one prediction batch, and all digits, which lie sorted
+        spread = np.arange(
+            0, 4000, 3
+        )  # over one prediction batch, and all digits, which lie sorted
         made[name] = make_case(make_job(workload, batch_size=9), images[spread], labels[spread])
     return made
 
@@ -38,7 +47,9 @@ def cases(mnist_5k, places):
 def test_the_reference_passes_its_own_checks(cases):
     for name, (_, more) in CASES.items():
         for check in (*COMPUTES, *BEHAVES, *more):
-            assert CHECKS[check](Reference, cases[name]).deviation <= (0.5 if check in ELSEWHERE else 1e-6), (
+            assert CHECKS[check](Reference, cases[name]).deviation <= (
+                0.5 if check in ELSEWHERE else 1e-6
+            ), (
                 name,
                 check,
             )
@@ -89,7 +100,10 @@ def test_no_other_seed_excuses_a_wrong_formula_or_a_fault_that_is_no_flip():
             seeds.append(self._job.seed)
             return super().predict(images) + 1e-3
 
-    images, labels = np.random.RandomState(0).random_sample((200, 7, 6, 2)).astype(np.float32), np.arange(200) % 4
+    images, labels = (
+        np.random.RandomState(0).random_sample((200, 7, 6, 2)).astype(np.float32),
+        np.arange(200) % 4,
+    )
     job = make_job(MODELS["adamw after"], batch_size=9)
     assert any(not finding.passed for finding in prove(Counted, job, images, labels).findings)
     assert set(seeds) >= set(range(8))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.measure import Clock, measure
+from bench.worker.clock import Clock, measure
 
 
 def test_a_phase_starts_after_one_sync_and_ends_after_another():
@@ -11,6 +11,8 @@ def test_a_phase_starts_after_one_sync_and_ends_after_another():
         wall=lambda: events.append("wall") or next(wall),
         cpu=lambda: events.append("cpu") or next(cpu),
     )
-    phase, result = measure("train", lambda: events.append("work") or 7, lambda: events.append("sync"), clock)
+    phase, result = measure(
+        "train", lambda: events.append("work") or 7, lambda: events.append("sync"), clock
+    )
     assert events == ["sync", "cpu", "wall", "work", "sync", "wall", "cpu"]
     assert (phase.name, phase.wall_seconds, phase.cpu_seconds, result) == ("train", 2.5, 3.0, 7)

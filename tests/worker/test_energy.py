@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from backends.reference import Reference
-from backends.registry import WORKER_CUDA_REQUIREMENTS
-from bench import energy, worker
-from bench.energy import NOTHING, Counter, Meter, Zone, meters
-from bench.environments import PROJECT
-from bench.machine import this_machine
-from bench.measure import Clock, measure
-from bench.record import End, Epoch, Line, Startup, read_lines
+from backends.family import WORKER_CUDA_REQUIREMENTS
+from backends.reference.oracle import Reference
+from bench.machine.host import this_machine
+from bench.records.files import PROJECT
+from bench.runner.process import read_lines
+from bench.worker import energy, training
+from bench.worker.clock import Clock, measure
+from bench.worker.energy import NOTHING, Counter, Meter, Zone, meters
+from bench.worker.lines import End, Epoch, Line, Startup
 from tests.support.jobs import make_job
 
 RANGE = 262_143_328_850  # microjoules; what Intel's servers say
@@ -47,7 +48,9 @@ def tree(tmp_path):
         ("package-0", "intel-rapl-mmio:0"),
     ):
         zone(tmp_path / folder, name, 7_000_000)
-    packages = [zone(tmp_path / f"intel-rapl:{n}", f"package-{n}", 1_000_000 * (n + 1)) for n in (0, 1)]
+    packages = [
+        zone(tmp_path / f"intel-rapl:{n}", f"package-{n}", 1_000_000 * (n + 1)) for n in (0, 1)
+    ]
     return tmp_path, packages
 
 
@@ -62,7 +65,9 @@ def add(path: Path, microjoules: int) -> None:
     path.write_text(str(int(path.read_text()) + microjoules))
 
 
-def test_both_packages_count_and_their_parts_the_platform_and_a_second_way_to_read_them_do_not(tree):
+def test_both_packages_count_and_their_parts_the_platform_and_a_second_way_to_read_them_do_not(
+    tree,
+):
     folder, packages = tree
     meter, host = meters("cpu", "", folder)
     assert (meter.counter.name, meter.counter.reason) == ("RAPL: package-0, package-1", "")
@@ -85,7 +90,9 @@ def test_only_the_window_counts_and_not_the_life_of_the_process(tree):
     phases = []
     for joules in (12, 15):
         add(packages[0], 5_000_000_000)  # the start, and evaluations between two epochs
-        phases.append(phase_of(meter, lambda used=joules: [add(path, used * 1_000_000) for path in packages]))
+        phases.append(
+            phase_of(meter, lambda used=joules: [add(path, used * 1_000_000) for path in packages])
+        )
     add(packages[1], 9_000_000_000)
     assert [phase.energy_joules for phase in phases] == [pytest.approx(24.0), pytest.approx(30.0)]
 
@@ -93,7 +100,10 @@ def test_only_the_window_counts_and_not_the_life_of_the_process(tree):
 def test_the_counter_is_read_at_the_syncs_and_outside_the_seconds():
     events, wall = [], iter([0.0, LONG])
     values = iter([5.0, 8.5])
-    meter = Meter(counter=Counter(name="c"), zones=(Zone(joules=lambda: events.append("joules") or next(values)),))
+    meter = Meter(
+        counter=Counter(name="c"),
+        zones=(Zone(joules=lambda: events.append("joules") or next(values)),),
+    )
     clock = Clock(wall=lambda: events.append("wall") or next(wall), cpu=lambda: 0.0, meter=meter)
     phase, _ = measure("train", lambda: events.append("work"), lambda: events.append("sync"), clock)
     assert events == ["sync", "joules", "wall", "work", "sync", "wall", "joules"]
@@ -116,9 +126,19 @@ def test_a_counter_that_comes_round_goes_on(tree):
     ("seconds", "change", "full", "reason"),
     [
         (0.049, 1_000_000, RANGE, "too short for this counter, which needs 0.05 s"),
-        (500.0, 1_000_000, RANGE, "too long for this counter, which may begin anew more than once in 437 s"),
+        (
+            500.0,
+            1_000_000,
+            RANGE,
+            "too long for this counter, which may begin anew more than once in 437 s",
+        ),
         (LONG, 0, RANGE, "did not move"),
-        (LONG, -500_000, RANGE, "jumped: more than 600 W"),  # set back, as after a suspension: not round
+        (
+            LONG,
+            -500_000,
+            RANGE,
+            "jumped: more than 600 W",
+        ),  # set back, as after a suspension: not round
         (LONG, -500_000, None, "went backwards"),
         (LONG, 7_000_000_000, RANGE, "jumped: more than 600 W"),
         (LONG, None, RANGE, "could not be read"),
@@ -151,7 +171,12 @@ def test_the_shortest_window_keeps_a_staircases_error_at_two_percent(step):
     wrong = (counted(starts + window * 1.003) - counted(starts)) / (watts * window * 1.003) - 1
     assert 0 < np.abs(wrong).max() <= 0.02
     short = window / 5  # a window that is refused may be worse
-    assert np.abs((counted(starts + short * 1.04) - counted(starts)) / (watts * short * 1.04) - 1).max() > 0.02
+    assert (
+        np.abs(
+            (counted(starts + short * 1.04) - counted(starts)) / (watts * short * 1.04) - 1
+        ).max()
+        > 0.02
+    )
 
 
 def test_without_a_counter_the_reason_is_told_once_and_with_the_place():
@@ -273,16 +298,18 @@ class Counted(Reference):
         return super().predict(images)
 
 
-def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(tmp_path, mnist_5k, monkeypatch):
+def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(
+    tmp_path, mnist_5k, monkeypatch
+):
     file = zone(tmp_path / "intel-rapl:0", "package-0", 0)
     monkeypatch.setattr(Counted, "file", file, raising=False)
     monkeypatch.setattr(energy, "meters", lambda device, gpu: meters(device, gpu, tmp_path))
     job = make_job(epochs=3, batch_size=500)
-    assignment = worker.Assignment(
+    assignment = training.Assignment(
         job=job, adapter=f"{__name__}:Counted", data=str(mnist_5k.folder), train_evaluated=100
     )
     (tmp_path / "assignment").write_bytes(msgspec.json.encode(assignment))
-    worker.main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")
+    training.main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")
     told = read_lines(tmp_path / "lines", Line, "a")
     assert [line.status for line in told if isinstance(line, End)] == ["ok"]
     [startup] = [line for line in told if isinstance(line, Startup)]
@@ -313,7 +340,12 @@ def test_a_gpus_counter_moves_only_forwards_and_as_fast_as_power_says():
     assert reason == ""
     assert all(before <= after for before, after in pairwise(readings))
     steps = [n for n, (before, after) in enumerate(pairwise(readings)) if after > before]
-    print(f"{joules / seconds:.1f} W counted, {np.mean(watts):.1f} W sampled; {len(steps)} steps in {seconds:.2f} s")
-    assert joules / seconds == pytest.approx(np.mean(watts), rel=0.2)  # power is itself a mean over the last second
+    print(
+        f"{joules / seconds:.1f} W counted, {np.mean(watts):.1f} W sampled; {len(steps)} steps in"
+        f" {seconds:.2f} s"
+    )
+    assert joules / seconds == pytest.approx(
+        np.mean(watts), rel=0.2
+    )  # power is itself a mean over the last second
     longest = max(np.diff(steps)) * seconds / len(readings)
     assert longest <= 2 * energy._NVML_STEP_SECONDS  # a look may be late

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from backends.contract import DeviceMemory
-from bench.environments import PROJECT, Environments
-from bench.machine import this_machine
-from bench.worker import _peak_of_training
+from bench.machine.host import this_machine
+from bench.records.files import PROJECT
+from bench.runner.environments import Environments
+from bench.worker.training import _peak_of_training
 from tests.support.processes import run_python
 from tests.support.tasks import run_one
 
@@ -34,14 +35,17 @@ print(subprocess.run([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, 
 
 def test_a_phase_has_its_own_peak_whatever_came_before_it_and_whoever_started_the_process():
     child = _CHILD.format(project=str(PROJECT))
-    (load, large, after, middle, last), of_process = json.loads(run_python(_FAT_PARENT.format(child=child)))
+    (load, large, after, middle, last), of_process = json.loads(
+        run_python(_FAT_PARENT.format(child=child))
+    )
     if load is None:
         pytest.skip("this system has no VmHWM")
     assert large - load == pytest.approx(150 * MB, abs=EXACT)
     assert middle - load == pytest.approx(60 * MB, abs=EXACT)
     assert after - load == pytest.approx(0, abs=EXACT)
     assert last - load == pytest.approx(0, abs=EXACT)
-    # The instrument that is not used: 400 MB of a parent, in a process that never held more than 200.
+    # The instrument that is not used: 400 MB of a parent, in a process that never held more than
+    # 200.
     assert of_process >= 400 * MB
     assert large < 250 * MB
 
@@ -51,12 +55,16 @@ def test_a_jobs_record_has_the_memory_of_each_phase_though_its_parent_is_large(m
     record = run_one("tests.support.takers:TakesAndGivesBack", mnist_5k, tmp_path)
     assert len(ballast) == 400 * MB
     assert record.status == "ok", record.details
-    first, second, third = ([epoch.training.peak_rss_bytes, epoch.prediction.peak_rss_bytes] for epoch in record.epochs)
+    first, second, third = (
+        [epoch.training.peak_rss_bytes, epoch.prediction.peak_rss_bytes] for epoch in record.epochs
+    )
     if first[0] is None:
         pytest.skip("this system has no VmHWM")
     assert second[0] - first[0] == pytest.approx(150 * MB, abs=EXACT)
     assert third[0] - first[0] == pytest.approx(0, abs=EXACT)
-    assert first[1] - first[0] > 30 * MB  # the prediction needs more than the 60 MB, the training of 64 images less
+    assert (
+        first[1] - first[0] > 30 * MB
+    )  # the prediction needs more than the 60 MB, the training of 64 images less
     assert second[1] - third[1] == pytest.approx(0, abs=EXACT)
 
 
@@ -80,7 +88,9 @@ def test_predictions_are_never_in_the_allocators_peak_and_what_came_before_only_
     adapter, peak, mnist_5k, tmp_path
 ):
     record = run_one(f"tests.support.takers:{adapter}", mnist_5k, tmp_path)
-    assert record.device_memory == DeviceMemory(allocator_peak_bytes=peak, began_anew=adapter == "Allocates")
+    assert record.device_memory == DeviceMemory(
+        allocator_peak_bytes=peak, began_anew=adapter == "Allocates"
+    )
 
 
 # Takes 512 MB through the framework's own allocator, asks, gives it back, asks again.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backends.stands import terms_of
+from bench.worker.proof.models import BEHAVIOUR, MODELS
 from specs.model import Conv2d
-from specs.proof import BEHAVIOUR, MODELS
 from tests.support.jobs import FRAMEWORKS
 
 
@@ -48,9 +48,13 @@ def test_the_models_hold_all_of_the_language():
     layers = [layer for workload in workloads for layer in workload.layers]
     optimizers = [workload.optimizer for workload in workloads]
     assert {type(layer) for layer in layers} == set(typing.get_args(model.Layer))
-    assert {getattr(layer, "activation", "linear") for layer in layers} == set(typing.get_args(model.Activation))
+    assert {getattr(layer, "activation", "linear") for layer in layers} == set(
+        typing.get_args(model.Activation)
+    )
     assert {workload.loss for workload in workloads} == set(typing.get_args(model.Loss))
-    assert {workload.recipe.initializer for workload in workloads} == set(typing.get_args(model.Initializer))
+    assert {workload.recipe.initializer for workload in workloads} == set(
+        typing.get_args(model.Initializer)
+    )
     assert {type(optimizer) for optimizer in optimizers} == set(typing.get_args(model.Optimizer))
     forms = {(type(o), o.epsilon_form) for o in optimizers if hasattr(o, "epsilon_form")}
     assert len(forms) == 8  # RMSprop, Adagrad, Adam and AdamW, two each

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.reference_limits import ReferenceEngine
-from bench import trials
-from bench.limiting import LONGEST_CHAIN, MOST_REPEATS
+from backends.reference.engine import ReferenceEngine
+from bench.worker import operations
+from bench.worker.limits import LONGEST_CHAIN, MOST_REPEATS
 from tests.support.jobs import make_job
 
 
-@pytest.mark.parametrize("name", trials.OPERATIONS)
+@pytest.mark.parametrize("name", operations.OPERATIONS)
 def test_a_right_result_is_off_by_rounding_alone_and_a_step_less_by_all(name):
     engine = ReferenceEngine(make_job())
-    operation = trials.OPERATIONS[name]
+    operation = operations.OPERATIONS[name]
     trial = operation.make(engine, operation.sizes[1])
     before = engine.put(trial.start)
     kept, x = engine.read(before), before
@@ -22,14 +22,18 @@ def test_a_right_result_is_off_by_rounding_alone_and_a_step_less_by_all(name):
         x = trial.step(x)
     assert trial.off(kept, engine.read(x), 3) < 1e-5
     assert trial.off(kept, engine.read(x), 4) > 0.9
-    assert trial.off(kept, np.full_like(kept, np.nan), 3) != 0  # not a number, which no tolerance lets pass
+    assert (
+        trial.off(kept, np.full_like(kept, np.nan), 3) != 0
+    )  # not a number, which no tolerance lets pass
 
 
-@pytest.mark.parametrize(("name", "size"), [("matmul", 128), ("convolution", 8), ("convolution", 16)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("matmul", 128), ("convolution", 8), ("convolution", 16)]
+)
 def test_numbers_stay_far_from_the_ends_of_float32_over_all_steps_of_a_size(name, size):
     """Of the smallest sizes, which grow fastest, and which alone a fast device repeats so often."""
     engine = ReferenceEngine(make_job())
-    trial = trials.OPERATIONS[name].make(engine, size)
+    trial = operations.OPERATIONS[name].make(engine, size)
     x = engine.put(trial.start[:2] if name == "convolution" else trial.start)
     for _ in range(2 + LONGEST_CHAIN * MOST_REPEATS):
         x = trial.step(x)

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import worker
-from bench.data import read_part
-from bench.worker import Assignment, Run
+from bench.worker import training
+from bench.worker.examples import read_part
+from bench.worker.training import Assignment, Run
 from tests.support.jobs import make_job
 
 
 def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypatch):
     assignment = Assignment(
-        job=make_job(), adapter="backends.reference:Reference", data=mnist_5k.folder, train_evaluated=10
+        job=make_job(),
+        adapter="backends.reference.oracle:Reference",
+        data=mnist_5k.folder,
+        train_evaluated=10,
     )
     run = Run(assignment, lambda line: None)
     backend = run.start()
@@ -23,7 +26,7 @@ def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypa
     monkeypatch.setattr(backend, "predict", lambda part: calls.append(len(part)) or predict(part))
     whole = run._predict(backend, images[:700])
     assert calls == [700]
-    monkeypatch.setattr(worker, "_PREDICTION_BYTES", 300 * 4 * (784 + 784))
+    monkeypatch.setattr(training, "_PREDICTION_BYTES", 300 * 4 * (784 + 784))
     parts = Run(assignment, lambda line: None)._predict(backend, images[:700])
     assert calls == [700, 300, 300, 100]
     assert np.array_equal(whole, parts)

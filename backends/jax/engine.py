@@ -1,0 +1,53 @@
+"""JAX's own product, convolution and memory, each a compiled function of what it works on."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jax import Array, lax
+from jax import numpy as jnp
+
+from backends.contract import Job
+from backends.engine import Step
+from backends.jax import device
+
+
+class JaxEngine:
+    """`jnp.matmul`, `lax.conv_general_dilated` and a sum, under `jit`; kernels are arguments, never constants."""
+
+    value_bytes = 4
+
+    def __init__(self, job: Job) -> None:
+        self._device = device.require_device(job)
+
+    def put(self, values: np.ndarray) -> Array:
+        return jnp.array(
+            values, jnp.float32, copy=True
+        )  # a CPU's arrays may share NumPy's memory, which `add` gives up
+
+    def read(self, there: Array) -> np.ndarray:
+        return np.array(there)
+
+    def matmul(self, kernel: np.ndarray) -> Step:
+        right, product = self.put(kernel), jax.jit(jnp.matmul)
+        return lambda x: product(x, right)
+
+    def convolution(self, kernel: np.ndarray) -> Step:
+        weight, layouts = self.put(kernel), ("NHWC", "HWIO", "NHWC")
+        convolve = jax.jit(
+            lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=layouts)
+        )
+        return lambda x: convolve(x, weight)
+
+    def accumulate(self, term: np.ndarray) -> Step:
+        addend, add = (
+            self.put(term),
+            jax.jit(jnp.add, donate_argnums=0),
+        )  # the sum takes the memory of what it was
+        return lambda x: add(x, addend)
+
+    def wait(self, there: Array) -> None:
+        jax.block_until_ready(there)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        return {**device.jax_settings(), "device": str(self._device)}

@@ -1,0 +1,37 @@
+"""JAX's backend, and the environment that Keras on JAX shares with it."""
+
+from __future__ import annotations
+
+from backends.family import BFLOAT16, Entry, Environment, Family, Gap
+
+_NO_OWN = Gap(
+    kind="never",
+    reason="JAX has no layers, initializers, optimizers or input pipeline of its own to take"
+    " defaults from",
+)
+
+FAMILY = Family(
+    environments={
+        "jax": Environment(
+            engine="backends.jax.engine:JaxEngine",
+            requirements=("jax==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
+            cuda_requirements=("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
+            versions=("jax", "jaxlib", "keras", "numpy"),
+            variables={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+        )
+    },
+    backends={
+        "jax": Entry(
+            title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
+            adapter="backends.jax.scan:Jax",
+            environment="jax",
+            needs=("jax",),
+            compiled=True,
+        )
+    },
+    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_OWN}},
+    untuned={
+        "jax": "an epoch is one compiled `scan` already, which is what JAX's documentation asks for"
+    },
+    terms="backends.jax.terms:BACKENDS",
+)

@@ -1,0 +1,124 @@
+"""A workload as one pure function of JAX: weights and images in, logits and the new state of batch norm out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax
+from jax import Array, lax, nn
+from jax import numpy as jnp
+
+from specs.model import (
+    LEAKY_SLOPE,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2d,
+    Workload,
+)
+from specs.shapes import infer_shapes
+
+Values = Mapping[str, Array]
+_ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "relu": nn.relu,
+    "leaky_relu": partial(nn.leaky_relu, negative_slope=LEAKY_SLOPE),
+    "elu": nn.elu,
+    "softplus": nn.softplus,
+    "sigmoid": nn.sigmoid,
+    "tanh": jnp.tanh,
+}
+
+
+def forward(
+    workload: Workload, values: Values, x: Array, kept: list[Array], *, training: bool
+) -> tuple[Array, dict[str, Array]]:
+    """Logits (n, classes) of images (n, height, width, channels), and what replaces the state.
+
+    Args:
+        workload: the model.
+        values: weights and state by canonical name, in canonical layout, which is JAX's own.
+        x: the images.
+        kept: what each dropout layer keeps, (n, *shape) booleans, in layer order; empty in
+            prediction.
+        training: whether this is a training step.
+    """
+    state: dict[str, Array] = {}
+    masks = iter(kept)
+    for shape in infer_shapes(workload):
+        match shape.layer:
+            case Dense(activation=activation) | Conv2d(activation=activation):
+                kernel, bias = (values[name] for name in shape.parameters)
+                product = (
+                    x @ kernel
+                    if isinstance(shape.layer, Dense)
+                    else _convolve(x, kernel, shape.layer)
+                )
+                x = _ACTIVATIONS[activation](product + bias)
+            case MaxPool2d(pool_size=window):
+                x = lax.reduce_window(
+                    x, -jnp.inf, lax.max, (1, *window, 1), (1, *window, 1), "VALID"
+                )
+            case AvgPool2d(pool_size=window):
+                total = lax.reduce_window(
+                    x, 0.0, lax.add, (1, *window, 1), (1, *window, 1), "VALID"
+                )
+                x = total / (window[0] * window[1])
+            case BatchNorm() as spec:
+                names = (*shape.parameters, *shape.state)
+                x, averages = _normalise(
+                    x, [values[name] for name in names], spec, training=training
+                )
+                state |= dict(zip(shape.state, averages, strict=False))
+            case Flatten():
+                x = x.reshape(len(x), -1)
+            case Dropout(rate=rate) if training:
+                x = x * next(masks) / (1.0 - rate)
+    return x, state
+
+
+def loss_of(workload: Workload, logits: Array, labels: Array) -> Array:
+    """The workload's loss, mean over the batch, of logits (n, classes) and labels (n,)."""
+    classes = nn.one_hot(labels, workload.input.classes)
+    if workload.loss == "softmax_cross_entropy":
+        return -(classes * nn.log_softmax(logits)).sum(axis=1).mean()
+    return ((nn.softmax(logits) - classes) ** 2).mean()
+
+
+def draw_masks(workload: Workload, key: Array, examples: int) -> list[Array]:
+    """What the dropout layers of one step keep, by JAX's own generator."""
+    dropouts = [
+        (s.layer.rate, s.output) for s in infer_shapes(workload) if isinstance(s.layer, Dropout)
+    ]
+    keys = jax.random.split(key, len(dropouts)) if dropouts else ()
+    return [
+        jax.random.bernoulli(one, 1.0 - rate, (examples, *shape))
+        for one, (rate, shape) in zip(keys, dropouts, strict=True)
+    ]
+
+
+def _convolve(x: Array, kernel: Array, spec: Conv2d) -> Array:
+    layouts = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel, spec.strides, spec.padding.upper(), dimension_numbers=layouts
+    )
+
+
+def _normalise(
+    x: Array, values: list[Array], spec: BatchNorm, *, training: bool
+) -> tuple[Array, tuple[Array, ...]]:
+    """Batch norm: while training by the batch, with its new averages (of the biased variance); else by the averages."""
+    scale, shift, mean, variance = values
+    averages: tuple[Array, ...] = ()
+    if training:
+        axes, old = tuple(range(x.ndim - 1)), (mean, variance)
+        mean, variance = x.mean(axes), x.var(axes)
+        averages = tuple(
+            spec.momentum * kept + (1.0 - spec.momentum) * now
+            for kept, now in zip(old, (mean, variance), strict=True)
+        )
+    return (x - mean) * lax.rsqrt(variance + spec.epsilon) * scale + shift, averages

@@ -1,0 +1,167 @@
+"""Plain JAX: the data on the device, the whole epoch one compiled scan over its batches.
+
+On a CPU a model with convolutions is trained by a call per step instead: XLA's are some 10 times as
+slow inside a loop there (seen with JAX 0.10.2; jax-ml/jax issue 12868).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+
+from backends import contract
+from backends.contract import Job, Unsupported
+from backends.formulas import Updates
+from backends.jax import device as jax_device
+from backends.jax.layers import draw_masks, forward, loss_of
+from specs.model import Conv2d, Workload
+from specs.shapes import infer_shapes
+
+
+class _Training(NamedTuple):
+    """All that a step changes: weights and their slots by name, state by name, the step's number, dropout's key."""
+
+    weights: dict[str, Array]
+    slots: dict[str, tuple[Array, ...]]
+    state: dict[str, Array]
+    step: Array
+    key: Array
+
+
+class Jax:
+    """`value_and_grad`, `lax.scan`, `jit`; the optimizers are written out, as JAX has none."""
+
+    def __init__(self, job: Job) -> None:
+        if not job.compiled or job.precision == "bfloat16" or job.mode != "matched":
+            raise Unsupported("this adapter trains compiled, in float32 or TF32, in matched mode")
+        self._job, self._device = job, jax_device.require_device(job)
+        shapes = infer_shapes(job.workload)
+        update = Updates(spec=job.workload.optimizer, sqrt=jnp.sqrt, expm1=jnp.expm1)
+        weights = {
+            name: jnp.zeros(size) for shape in shapes for name, size in shape.parameters.items()
+        }
+        self._now = _Training(
+            weights=weights,
+            slots={
+                n: tuple(jnp.full_like(w, value) for value in update.initial_slots())
+                for n, w in weights.items()
+            },
+            state={name: jnp.zeros(size) for shape in shapes for name, size in shape.state.items()},
+            step=jnp.zeros(()),
+            key=jax.random.key(job.seed),
+        )
+        self._names = [name for shape in shapes for name in shape.parameters | shape.state]
+        # The old values' memory takes the new ones.
+        self._train = jax.jit(partial(_train, job.workload, update), donate_argnums=0)
+        self._loops = job.device != "cpu" or not any(
+            isinstance(layer, Conv2d) for layer in job.workload.layers
+        )
+        self._logits = jax.jit(
+            lambda values, images: forward(job.workload, values, images, [], training=False)[0]
+        )
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        self._data = jax.device_put((images, labels.astype(np.int32)))  # on the default device
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        # Copies: a CPU's arrays may share NumPy's memory, and these are given up at every step.
+        new = {name: jnp.array(weights[name], copy=True) for name in self._names}
+        kinds = (
+            {name: new[name] for name in kind} for kind in (self._now.weights, self._now.state)
+        )
+        self._now = self._now._replace(**dict(zip(("weights", "state"), kinds, strict=True)))
+
+    def get_weights(self) -> contract.Weights:
+        values = self._now.weights | self._now.state
+        return {name: np.array(values[name]) for name in self._names}
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        size, examples = self._job.batch_size, len(order)
+        whole = examples // size * size
+        calls = (
+            [(0, whole)]
+            if self._loops
+            else [(start, start + size) for start in range(0, whole, size)]
+        )
+        losses = []  # an array (steps,) per call, left on the device until all are queued
+        for start, stop in (*calls, (whole, examples)):
+            if start < stop:
+                rows = min(size, stop - start)
+                batches = _stack(
+                    order[start:stop].astype(np.int32), rows
+                )  # JAX has no 64-bit integers unless asked
+                given = masks and [_stack(mask[start:stop], rows) for mask in masks]
+                self._now, found = self._train(self._now, self._data, batches, given)
+                losses.append((found, rows))
+        return (
+            sum(float(np.asarray(found, np.float64).sum()) * rows for found, rows in losses)
+            / examples
+        )
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
+        logits = [
+            self._logits(values, images[start : start + size])
+            for start in range(0, len(images), size)
+        ]
+        return np.concatenate(jax.device_get(logits))  # (n, classes)
+
+    def sync(self) -> None:
+        jax.block_until_ready(self._now)
+
+    def device_memory(self) -> contract.DeviceMemory | None:
+        return jax_device.device_memory(self._device)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        device = str(next(iter(next(iter(self._now.weights.values())).devices())))
+        return {
+            **jax_device.jax_settings(),
+            "compiled": not jax.config.jax_disable_jit,
+            "device": device,
+        }
+
+
+def _train(
+    workload: Workload,
+    update: Updates,
+    now: _Training,
+    data: tuple[Array, Array],
+    batches: Array,
+    given: list[Array] | None,
+) -> tuple[_Training, Array]:
+    """Train on batches (steps, size) of indices; what it leads to, and each step's loss (steps,)."""
+
+    def step(now: _Training, batch: tuple[Array, list[Array] | None]) -> tuple[_Training, Array]:
+        rows, masks = batch
+        images, labels = data[0][rows], data[1][rows]
+        key, own = jax.random.split(now.key)
+        kept = draw_masks(workload, own, len(rows)) if masks is None else masks
+
+        def loss(weights: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+            logits, state = forward(workload, weights | now.state, images, kept, training=True)
+            return loss_of(workload, logits, labels), state
+
+        (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(now.weights)
+        number = now.step + 1.0
+        new = {
+            name: update.apply(number, weight, gradients[name], now.slots[name])
+            for name, weight in now.weights.items()
+        }
+        weights, slots = ({name: pair[which] for name, pair in new.items()} for which in (0, 1))
+        return _Training(weights, slots, state, number, key), value
+
+    if len(batches) == 1:  # no loop, not even in the compiled text
+        after, loss = step(now, jax.tree.map(lambda values: values[0], (batches, given)))
+        return after, loss[None]
+    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given))
+    return trained
+
+
+def _stack(values: np.ndarray, size: int) -> np.ndarray:
+    """(n, ...) as (n / size, size, ...)."""
+    return values.reshape(-1, size, *values.shape[1:])

@@ -1,0 +1,1 @@
+"""Keras on its three engines, and what trains with Keras's layers."""

@@ -1,0 +1,180 @@
+"""What Keras does alike on every engine: the model, its loss, `model.fit` over a given order, the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from backends import contract
+from backends.contract import Job, Unsupported
+from backends.keras.updates import build_optimizer
+from specs.model import (
+    LEAKY_SLOPE,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Workload,
+)
+from specs.shapes import infer_shapes
+
+
+class KerasModel:
+    """`keras.Sequential`, `model.compile`, `model.fit`; an engine adds its data path, prediction and settings."""
+
+    mode = "matched"
+    steps_per_execution = 1  # how many steps the engine takes between two looks of `fit`
+
+    def __init__(self, job: Job) -> None:
+        if job.precision == "bfloat16" or job.mode != self.mode:
+            raise Unsupported(f"this adapter trains in float32 or TF32, in {self.mode} mode")
+        self._job = job
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
+        keras.utils.set_random_seed(job.seed)  # for dropout: nothing else here is random
+        with self._scope():
+            self._build(job.workload)
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        for name, variable in self._variables.items():
+            variable.assign(weights[name])
+
+    def get_weights(self) -> contract.Weights:
+        return {
+            name: np.array(ops.convert_to_numpy(variable))
+            for name, variable in self._variables.items()
+        }
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        with self._scope():
+            if masks is not None:
+                new = [
+                    dropout.inject(mask)
+                    for dropout, mask in zip(self._dropouts, masks, strict=True)
+                ]
+                if any(new):
+                    self._model.make_train_function(force=True)
+            steps = -(-len(order) // self._job.batch_size)
+            history = self._model.fit(
+                self._batches(order), steps_per_epoch=steps, shuffle=False, verbose=0
+            )
+        return float(history.history["loss"][0])
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        size = contract.PREDICTION_BATCH
+        with self._scope():
+            logits = [
+                self._logits(images[start : start + size]) for start in range(0, len(images), size)
+            ]
+            return np.concatenate([ops.convert_to_numpy(part) for part in logits])  # (n, classes)
+
+    def _scope(self) -> AbstractContextManager[Any]:
+        """Where the engine is told its device, if it must be."""
+        return nullcontext()
+
+    def _batches(self, order: contract.Order) -> Iterable[tuple[Any, Any]]:
+        """The batches that an order names, as `fit` takes them."""
+        raise NotImplementedError
+
+    def _logits(self, images: contract.Images) -> Any:
+        """Logits of one batch by the engine's fastest call: `model.predict` takes ten times as long on TensorFlow."""
+        raise NotImplementedError
+
+    def _build(self, workload: Workload) -> None:
+        self._model = keras.Sequential(
+            [keras.Input(workload.input.shape), *map(_layer, workload.layers)]
+        )
+        self._dropouts = [layer for layer in self._model.layers if isinstance(layer, _Dropout)]
+        self._variables = {
+            name: variable
+            for shape, layer in zip(infer_shapes(workload), self._model.layers, strict=True)
+            for name, variable in zip(shape.parameters | shape.state, layer.weights, strict=True)
+        }
+        self._model.compile(
+            optimizer=build_optimizer(workload.optimizer),
+            loss=build_loss(workload),
+            jit_compile=self._job.compiled,  # Keras's "auto" depends on the engine and on whether it sees a GPU
+            steps_per_execution=self.steps_per_execution,
+        )
+
+
+class _Dropout(keras.layers.Dropout):
+    """The framework's dropout, or in the proof the injected masks of one epoch, batch after batch."""
+
+    masks: keras.Variable | None = None
+
+    seen: keras.Variable
+
+    def inject(self, masks: np.ndarray) -> bool:
+        """Take the masks of the next epoch; whether the variables are new, which a compiled loop does not know."""
+        values = masks.astype(np.float32)
+        if self.masks is not None and tuple(self.masks.shape) == values.shape:
+            self.masks.assign(values)
+            self.seen.assign(0)
+            return False
+        self._tracker.unlock()  # as Keras's own layers do that gain variables late; all engines' loops then carry them
+        self.masks = keras.Variable(values, trainable=False, name="masks")
+        self.seen = keras.Variable(0, trainable=False, dtype="int32", name="seen")
+        self._tracker.lock()
+        return True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 - Keras's signature
+        if self.masks is None or not training:
+            return super().call(inputs, training=training)
+        count = ops.shape(inputs)[0]
+        rows = self.seen.value + ops.arange(count, dtype="int32")
+        self.seen.assign(self.seen.value + count)
+        return inputs * ops.take(self.masks.value, rows, axis=0) / (1.0 - self.rate)
+
+
+def _layer(layer: Layer) -> keras.layers.Layer:
+    match layer:
+        case Dense(units=units, activation=activation):
+            return keras.layers.Dense(units, activation=_activation(activation))
+        case Conv2d():
+            return keras.layers.Conv2D(
+                layer.filters,
+                layer.kernel_size,
+                strides=layer.strides,
+                padding=layer.padding,
+                activation=_activation(layer.activation),
+            )
+        case MaxPool2d(pool_size=pool_size):
+            return keras.layers.MaxPooling2D(pool_size)
+        case AvgPool2d(pool_size=pool_size):
+            return keras.layers.AveragePooling2D(pool_size)
+        case BatchNorm(momentum=momentum, epsilon=epsilon):
+            return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+        case Flatten():
+            return keras.layers.Flatten()
+        case Dropout(rate=rate):
+            return _Dropout(rate)
+
+
+def _activation(name: str) -> Any:
+    if name == "leaky_relu":  # Keras's own slope is 0.2
+        return partial(keras.activations.leaky_relu, negative_slope=LEAKY_SLOPE)
+    return keras.activations.get(name)
+
+
+def build_loss(workload: Workload) -> Any:
+    """The workload's loss of labels (n,) and logits (n, classes), as `compile` takes it."""
+    if workload.loss == "softmax_cross_entropy":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def quadratic(labels: Any, logits: Any) -> Any:
+        """Per example (n,): the mean over the classes of (softmax - one-hot)^2; Keras takes the mean over the batch."""
+        classes = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), workload.input.classes)
+        return keras.losses.mean_squared_error(classes, ops.softmax(logits))
+
+    return quadratic

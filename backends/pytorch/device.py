@@ -1,0 +1,61 @@
+"""PyTorch's device and settings, the same for every adapter that runs on it."""
+
+from __future__ import annotations
+
+import torch
+
+from backends.contract import DeviceMemory, Job, Unsupported
+
+
+def require_device(job: Job) -> torch.device:
+    """The job's device; raises `Unsupported` where this PyTorch does not report it."""
+    kind = job.device.partition(":")[0]
+    if kind == "cpu":
+        return torch.device("cpu")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if found is None or found.type != kind:
+        raise Unsupported(
+            f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no driver"
+        )
+    return torch.device(
+        "cuda" if kind == "cuda" else job.device
+    )  # the worker sees one NVIDIA GPU only
+
+
+def configure(job: Job) -> None:
+    """Set what the job says, whatever PyTorch's defaults are."""
+    tf32 = job.precision == "tf32"
+    torch.manual_seed(job.seed)  # for dropout: nothing else here is random
+    torch.set_num_threads(job.threads)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = (
+        not job.deterministic
+    )  # autotuning on, as TensorFlow and XLA have it
+    torch.use_deterministic_algorithms(job.deterministic)
+
+
+def sync(device: torch.device) -> None:
+    """Return only when all queued work of the device is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def device_memory(device: torch.device) -> DeviceMemory | None:
+    """The allocator's peak, reset; None where PyTorch's is not known to be comparable."""
+    if device.type != "cuda":
+        return None
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return DeviceMemory(allocator_peak_bytes=peak, began_anew=True)
+
+
+def torch_settings() -> dict[str, str | int | bool | None]:
+    """What PyTorch itself says of how it is set."""
+    return {
+        "threads": torch.get_num_threads(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }

@@ -1,0 +1,99 @@
+"""PyTorch, eager: the data on the device, one gather per batch, the framework's own layers and autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from backends import contract
+from backends.contract import Job, Unsupported
+from backends.pytorch import device as pytorch_device
+from backends.pytorch.device import configure, require_device, torch_settings
+from backends.pytorch.layers import Model, build_loss
+from backends.pytorch.layout import from_torch, to_torch
+from backends.pytorch.updates import build_optimizer
+
+
+class PyTorch:
+    """`nn.Sequential`, `functional.cross_entropy`, `loss.backward()`, `optimizer.step()`."""
+
+    compiles = False
+
+    def __init__(self, job: Job) -> None:
+        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+            how = "compiled" if self.compiles else "eagerly"
+            raise Unsupported(f"this adapter trains {how}, in float32 or TF32, in matched mode")
+        self._device = require_device(job)
+        configure(job)
+        self._job = job
+        self._model = Model(job.workload).to(self._device)
+        self._loss = build_loss(job.workload)
+        self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
+        self._update = self._optimizer.step
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        # PyTorch's own layout is (n, channels, height, width); with one channel a CPU copies
+        # nothing.
+        self._images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(self._device)
+        self._labels = torch.from_numpy(labels).to(self._device)
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        with torch.no_grad():
+            for name, tensor, image in self._model.tensors():
+                tensor.copy_(torch.from_numpy(to_torch(weights[name], image)))
+
+    def get_weights(self) -> contract.Weights:
+        return {
+            name: from_torch(tensor.detach().cpu().numpy(), image)
+            for name, tensor, image in self._model.tensors()
+        }
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        self._model.train()
+        wide = (
+            torch.float32 if self._device.type == "mps" else torch.float64
+        )  # Apple's GPUs have no float64
+        total = torch.zeros((), dtype=wide, device=self._device)
+        batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
+        for step, batch in enumerate(batches):
+            if masks is not None:
+                self._inject(masks, step)
+            logits = self._model(self._images.index_select(0, batch))
+            loss = self._loss(logits, self._labels.index_select(0, batch))
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._update()
+            total.add_(
+                loss.detach(), alpha=len(batch)
+            )  # on the device: `.item()` would wait for every step
+        return total.item() / len(order)
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        self._model.eval()
+        with torch.inference_mode():
+            batches = torch.from_numpy(images).split(contract.PREDICTION_BATCH)
+            logits = [self._model(batch.to(self._device).permute(0, 3, 1, 2)) for batch in batches]
+            return torch.cat(logits).cpu().numpy()  # (n, classes)
+
+    def sync(self) -> None:
+        pytorch_device.sync(self._device)
+
+    def device_memory(self) -> contract.DeviceMemory | None:
+        return pytorch_device.device_memory(self._device)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        device = str(next(self._model.parameters()).device)
+        compiled = self._model._compiled_call_impl is not None
+        return {**torch_settings(), "compiled": compiled, "device": device}
+
+    def _inject(self, masks: contract.Masks, step: int) -> None:
+        size = self._job.batch_size
+        for dropout, whole in zip(self._model.dropouts, masks, strict=True):
+            mask = whole[step * size : (step + 1) * size]
+            shape = dropout.image or mask.shape[1:]
+            moved = np.moveaxis(
+                mask.reshape(-1, *shape), -1, 1
+            )  # channels first; a vector stays as it is
+            dropout.mask = torch.from_numpy(
+                moved.reshape(len(mask), -1) if dropout.image else moved
+            ).to(self._device)

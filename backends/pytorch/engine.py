@@ -1,0 +1,53 @@
+"""PyTorch's own product, convolution and memory, in the layout in which its adapters train."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from backends.contract import Job
+from backends.engine import Step
+from backends.pytorch import device
+from backends.pytorch.layout import to_torch
+
+_IMAGES = 4  # dimensions
+
+
+class PyTorchEngine:
+    """`@`, `functional.conv2d` and `add_`, without autograd."""
+
+    value_bytes = 4
+
+    def __init__(self, job: Job) -> None:
+        self._device = device.require_device(job)
+        device.configure(job)
+
+    def put(self, values: np.ndarray) -> torch.Tensor:
+        moved = values.transpose(0, 3, 1, 2) if values.ndim == _IMAGES else values
+        return torch.tensor(np.ascontiguousarray(moved, np.float32), device=self._device)
+
+    def read(self, there: torch.Tensor) -> np.ndarray:
+        values = np.array(there.cpu().numpy())
+        return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGES else values
+
+    def matmul(self, kernel: np.ndarray) -> Step:
+        right = self.put(kernel)
+        return lambda x: x @ right
+
+    def convolution(self, kernel: np.ndarray) -> Step:
+        weight = torch.tensor(
+            np.ascontiguousarray(to_torch(kernel, None), np.float32), device=self._device
+        )
+        return lambda x: functional.conv2d(x, weight, padding="same")
+
+    def accumulate(self, term: np.ndarray) -> Step:
+        addend = self.put(term)
+        return lambda x: x.add_(addend)
+
+    def wait(self, there: torch.Tensor) -> None:
+        del there
+        device.sync(self._device)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        return {**device.torch_settings(), "device": str(self._device)}

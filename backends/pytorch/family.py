@@ -1,0 +1,39 @@
+"""PyTorch's backends and their environment."""
+
+from __future__ import annotations
+
+from backends.family import BFLOAT16, Entry, Environment, Family
+
+FAMILY = Family(
+    environments={
+        "torch": Environment(
+            engine="backends.pytorch.engine:PyTorchEngine",
+            requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
+            versions=("torch", "torchvision", "keras", "numpy"),
+            say_size=True,
+        )
+    },
+    backends={
+        "pytorch": Entry(
+            title="PyTorch, eager",
+            adapter="backends.pytorch.eager:PyTorch",
+            native="backends.pytorch.native:PyTorchNative",
+            environment="torch",
+            needs=("torch",),
+        ),
+        "pytorch-compiled": Entry(
+            title="PyTorch, torch.compile",
+            adapter="backends.pytorch.compiled:PyTorchCompiled",
+            environment="torch",
+            needs=("torch",),
+            # Else a second job would find the first one's kernels, and its start would look cheap.
+            variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            compiled=True,
+            variant_of="pytorch",
+            changes="`torch.compile` of model and optimizer; on CUDA, untested, in CUDA graphs and"
+            " channels last",
+        ),
+    },
+    gaps={"pytorch": {"bfloat16": BFLOAT16}},
+    terms="backends.pytorch.terms:BACKENDS",
+)

@@ -1,0 +1,174 @@
+"""A workload as PyTorch modules, and where each of its weights lies in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from specs.model import (
+    LEAKY_SLOPE,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2d,
+    Workload,
+)
+from specs.shapes import LayerShape, Shape, infer_shapes, same_padding
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+class Model(nn.Sequential):
+    """The workload's layers; `places` maps canonical names to where tensors lie, and the image flattened before them.
+
+    PyTorch flattens an image channel first, so the first weights after that stand in another order
+    (`pytorch_layout`).
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__()
+        self.places: dict[str, tuple[nn.Module, str, Shape | None]] = {}
+        self.dropouts: list[MaskableDropout] = []
+        image: Shape | None = None
+        for shape in infer_shapes(workload):
+            image = shape.input if isinstance(shape.layer, Flatten) else image
+            self.extend(self._build(shape, image if len(shape.input) == 1 else None))
+            image = None if isinstance(shape.layer, Dense) else image
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its parent's, written here: `torch.compile` takes no graph from a `forward` of PyTorch's own containers."""
+        for layer in self:
+            x = layer(x)
+        return x
+
+    def tensors(self) -> Iterator[tuple[str, Tensor, Shape | None]]:
+        """Name, tensor and image of every weight, as they are now: moving a model replaces some of its tensors."""
+        for name, (module, attribute, image) in self.places.items():
+            yield name, getattr(module, attribute), image
+
+    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
+        match shape.layer:
+            case Dense(units=units, activation=activation):
+                yield self._keep(shape, nn.Linear(shape.input[0], units), kernel=image)
+                yield from _activation(activation)
+            case Conv2d(activation=activation):
+                padding, convolution = _convolution(shape, shape.layer)
+                yield from padding
+                yield self._keep(shape, convolution, kernel=None)
+                yield from _activation(activation)
+            case MaxPool2d(pool_size=pool_size):
+                yield nn.MaxPool2d(pool_size)
+            case AvgPool2d(pool_size=pool_size):
+                yield nn.AvgPool2d(pool_size)
+            case BatchNorm():
+                module = BiasedBatchNorm(shape.output[-1], shape.layer)
+                attributes = ("weight", "bias", "running_mean", "running_var")
+                for name, attribute in zip(shape.parameters | shape.state, attributes, strict=True):
+                    self.places[name] = module, attribute, image
+                yield module
+            case Flatten():
+                yield nn.Flatten()
+            case Dropout(rate=rate):
+                self.dropouts.append(MaskableDropout(rate, image))
+                yield self.dropouts[-1]
+
+    def _keep(self, shape: LayerShape, module: nn.Module, *, kernel: Shape | None) -> nn.Module:
+        name, bias = shape.parameters
+        self.places |= {name: (module, "weight", kernel), bias: (module, "bias", None)}
+        return module
+
+
+class MaskableDropout(nn.Dropout):
+    """The framework's dropout, or in the proof the injected mask by the same formula."""
+
+    mask: Tensor | None = None
+
+    def __init__(self, rate: float, image: Shape | None) -> None:
+        super().__init__(rate)
+        self.image = image
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.mask is not None:
+            return x * self.mask / (1.0 - self.p)
+        return super().forward(x)
+
+
+class BiasedBatchNorm(nn.Module):
+    """PyTorch's batch norm with the language's running variance: its own averages the unbiased one."""
+
+    def __init__(self, channels: int, spec: BatchNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(torch.ones(channels)),
+            nn.Parameter(torch.zeros(channels)),
+        )
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.epsilon, self.share = spec.epsilon, 1.0 - spec.momentum
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            mean, variance = self.running_mean, self.running_var
+            return functional.batch_norm(
+                x, mean, variance, self.weight, self.bias, training=False, eps=self.epsilon
+            )
+        # A momentum of 1 leaves in these what PyTorch computes of the batch: its mean and its
+        # unbiased variance.
+        mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        y = functional.batch_norm(
+            x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.epsilon
+        )
+        count = x.numel() // x.shape[1]
+        self.running_mean.lerp_(mean, self.share)
+        self.running_var.lerp_(variance * ((count - 1) / count), self.share)
+        return y
+
+
+def build_loss(workload: Workload) -> Callable[[Tensor, Tensor], Tensor]:
+    """The workload's loss of logits (n, classes) and labels (n,), mean over the batch."""
+    if workload.loss == "softmax_cross_entropy":
+        return functional.cross_entropy
+
+    def quadratic(logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.mse_loss(
+            logits.softmax(1), functional.one_hot(labels, workload.input.classes).float()
+        )
+
+    return quadratic
+
+
+def _activation(name: str) -> Iterator[nn.Module]:
+    if name != "linear":
+        yield _ACTIVATIONS[name]()
+
+
+def _convolution(shape: LayerShape, spec: Conv2d) -> tuple[list[nn.Module], nn.Module]:
+    """The convolution, and a layer of zeros before it where they are not the same on both sides."""
+    sizes = zip(shape.input[:2], spec.kernel_size, spec.strides, strict=True)
+    (top, bottom), (left, right) = (
+        same_padding(*size) if spec.padding == "same" else (0, 0) for size in sizes
+    )
+    own = top == bottom and left == right
+    return (
+        [] if own else [nn.ZeroPad2d((left, right, top, bottom))],
+        nn.Conv2d(
+            shape.input[2],
+            spec.filters,
+            spec.kernel_size,
+            stride=spec.strides,
+            padding=(top, left) if own else 0,
+        ),
+    )

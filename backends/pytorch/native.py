@@ -1,0 +1,186 @@
+"""PyTorch as its tutorials write it: torchvision's data set, a DataLoader, `torch.optim` with its own constants."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from backends import contract
+from backends.contract import Job, Unsupported
+from backends.pytorch.device import configure, require_device
+from backends.pytorch.eager import PyTorch
+from backends.pytorch.layers import Model, build_loss
+from specs.model import Adadelta, Adagrad, Adam, AdamW, BatchNorm, Dropout, RmsProp, Sgd
+from specs.shapes import LayerShape, Shape
+
+_OPTIMIZERS = {
+    Sgd: torch.optim.SGD,
+    RmsProp: torch.optim.RMSprop,
+    Adagrad: torch.optim.Adagrad,
+    Adam: torch.optim.Adam,
+    AdamW: torch.optim.AdamW,
+    Adadelta: torch.optim.Adadelta,
+}
+
+
+class PyTorchNative(PyTorch):
+    """`for images, labels in DataLoader(...)`, a PIL image per example; the matched adapter's weights and device."""
+
+    def __init__(
+        self, job: Job
+    ) -> None:  # not the matched adapter's, which builds another model and optimizer
+        if job.compiled or job.precision == "bfloat16" or job.mode != "native":
+            raise Unsupported("this adapter trains eagerly, in float32 or TF32, in native mode")
+        if job.workload.input.shape[2] not in {1, 3}:
+            raise Unsupported(
+                f"PIL has images of 1 or 3 channels, and these have {job.workload.input.shape[2]}"
+            )
+        if _TORCHVISION is None:
+            raise Unsupported(f"torchvision cannot be imported: {_WHY_NOT}")
+        self._device = require_device(job)
+        configure(job)  # here its seed is for the initial weights and the shuffle too
+        self._job = job
+        self._model = NativeModel(job.workload).to(self._device)
+        self._loss = build_loss(job.workload)
+        spec = (
+            job.workload.optimizer
+        )  # of its constants only SGD's momentum counts, as it names the method
+        method = (
+            {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
+        )
+        self._optimizer: torch.optim.Optimizer = _OPTIMIZERS[type(spec)](
+            self._model.parameters(), **method
+        )
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        drop = self._job.workload.recipe.last_partial_batch == "drop"
+        examples = _data_set(images, labels)
+        self._loader = DataLoader(
+            examples, batch_size=self._job.batch_size, shuffle=True, drop_last=drop
+        )
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:  # noqa: ARG002 - see below
+        """Train on all loaded examples: shuffle and dropout are PyTorch's own, so neither argument is read.
+
+        Returns the mean of the steps' losses, as tutorials do: a partial batch counts as much as a
+        whole one.
+        """
+        self._model.train()
+        running = 0.0
+        for images, labels in self._batches():
+            loss = self._loss(self._model(images), labels)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            running += loss.item()
+        return running / len(self._loader)
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        self._model.eval()
+        loader = DataLoader(
+            _data_set(images, np.zeros(len(images), np.int64)), batch_size=self._job.batch_size
+        )
+        with torch.no_grad():
+            return (
+                torch.cat([self._model(batch.to(self._device)) for batch, _ in loader])
+                .cpu()
+                .numpy()
+            )
+
+    def read_inputs(self) -> int:
+        """One epoch of the DataLoader alone, every batch brought to the device; returns the number of examples."""
+        return sum(len(labels) for _, labels in self._batches())
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        values = [
+            (name, value)
+            for name, value in self._optimizer.param_groups[0].items()
+            if name != "params"
+        ]
+        said = [
+            f"{name}={value}" for name, value in values if value is not None and value is not False
+        ]
+        return {
+            **super().settings(),
+            "optimizer": " ".join([type(self._optimizer).__name__, *said]),
+        }
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for images, labels in self._loader:
+            yield images.to(self._device), labels.to(self._device)
+
+
+class NativeModel(Model):
+    """The workload's layers with PyTorch's own batch norm, constants included, and its own dropout."""
+
+    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
+        match shape.layer:
+            case BatchNorm():
+                kind = nn.BatchNorm1d if len(shape.output) == 1 else nn.BatchNorm2d
+                module = kind(shape.output[-1])
+                places = [
+                    (module, name, image)
+                    for name in ("weight", "bias", "running_mean", "running_var")
+                ]
+                self.places |= zip(shape.parameters | shape.state, places, strict=True)
+                yield module
+            case Dropout(rate=rate):
+                yield nn.Dropout(rate)
+            case _:
+                yield from super()._build(shape, image)
+
+
+def _data_set(images: contract.Images, labels: contract.Labels) -> Dataset:
+    """Torchvision's MNIST, or for RGB its CIFAR10, over arrays: each example becomes a PIL image, then a tensor.
+
+    The values are 255ths, as in all our data sets; so they become the bytes again that they were.
+    """
+    v2, datasets, grey = _TORCHVISION.transforms.v2, _TORCHVISION.datasets, images.shape[3] == 1
+    parent: Any = datasets.MNIST if grey else datasets.CIFAR10
+
+    class InMemory(parent):
+        def __init__(self) -> None:  # its parent's looks for files
+            transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+            datasets.VisionDataset.__init__(self, transform=transform)
+            pixels = np.rint(images * 255).astype(np.uint8)
+            self.data = torch.from_numpy(pixels[..., 0]) if grey else pixels
+            self.targets = torch.from_numpy(labels) if grey else labels.tolist()
+
+    return InMemory()
+
+
+def _import_torchvision() -> tuple[Any, str]:
+    """Torchvision, or None and why; imported with this module, as that is no part of building a model.
+
+    Where its compiled operators do not fit this PyTorch it stops at two that are not declared;
+    nothing here calls them.
+    """
+    try:
+        importlib.import_module("torchvision.transforms.v2")
+    except ImportError as error:
+        return None, str(error)
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]  # half imported
+        try:
+            for name in ("nms", "qnms"):
+                _OPERATORS.define(
+                    f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+            importlib.import_module("torchvision.transforms.v2")
+        except (ImportError, RuntimeError) as error:
+            return None, str(error)
+    return sys.modules["torchvision"], ""
+
+
+_OPERATORS = torch.library.Library(
+    "torchvision", "FRAGMENT"
+)  # PyTorch forgets a schema when its library is gone
+_TORCHVISION, _WHY_NOT = _import_torchvision()

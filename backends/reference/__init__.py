@@ -1,0 +1,1 @@
+"""NumPy in float64: the reference that every other backend is held to."""

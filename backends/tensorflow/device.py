@@ -1,0 +1,50 @@
+"""How the adapters on TensorFlow find their device and set it up alike."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from backends.contract import DeviceMemory, Job, Unsupported
+
+_KINDS = {
+    "cuda": "GPU",
+    "mps": "GPU",
+    "xpu": "XPU",
+}  # how TensorFlow, and its plug-ins, call a kind of device
+
+
+def configure(job: Job) -> None:
+    """Threads, precision and determinism, before anything is computed.
+
+    Raises:
+        Unsupported: TensorFlow has no such device here.
+    """
+    kind, _, index = job.device.partition(":")
+    if kind == "xpu" and index != "0":
+        raise Unsupported("this adapter trains on the first of Intel's GPUs only")
+    if kind != "cpu" and not tf.config.list_physical_devices(_KINDS[kind]):
+        raise Unsupported(
+            f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver"
+        )
+    tf.config.threading.set_intra_op_parallelism_threads(job.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(job.threads)
+    tf.config.experimental.enable_tensor_float_32_execution(job.precision == "tf32")
+    if job.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def device_memory(job: Job) -> DeviceMemory | None:
+    """The allocator's peak, reset; TensorFlow has none for a CPU."""
+    if not job.device.startswith("cuda"):
+        return None
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    return DeviceMemory(allocator_peak_bytes=peak, began_anew=True)
+
+
+def tensorflow_settings() -> dict[str, str | int | bool | None]:
+    """What TensorFlow says of itself."""
+    return {
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),
+    }

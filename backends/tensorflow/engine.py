@@ -1,0 +1,49 @@
+"""TensorFlow's own product, convolution and memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from backends.contract import Job
+from backends.engine import Step
+from backends.tensorflow import device
+
+
+class TensorFlowEngine:
+    """`tf.matmul`, `tf.nn.conv2d` and `Variable.assign_add`, called one by one."""
+
+    value_bytes = 4
+
+    def __init__(self, job: Job) -> None:
+        device.configure(job)
+
+    def put(self, values: np.ndarray) -> tf.Variable:
+        return tf.Variable(values.astype(np.float32), trainable=False)
+
+    def read(self, there: tf.Tensor | tf.Variable) -> np.ndarray:
+        return np.array(there.numpy())
+
+    def matmul(self, kernel: np.ndarray) -> Step:
+        right = tf.constant(kernel, tf.float32)
+        return lambda x: tf.matmul(x, right)
+
+    def convolution(self, kernel: np.ndarray) -> Step:
+        weight = tf.constant(kernel, tf.float32)
+        return lambda x: tf.nn.conv2d(x, weight, strides=1, padding="SAME")
+
+    def accumulate(self, term: np.ndarray) -> Step:
+        addend = tf.constant(term, tf.float32)
+
+        def step(x: tf.Variable) -> tf.Variable:
+            x.assign_add(addend, read_value=False)
+            return x
+
+        return step
+
+    def wait(self, there: tf.Tensor | tf.Variable) -> None:
+        del there
+        tf.test.experimental.sync_devices()
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        return {**device.tensorflow_settings(), "device": tf.zeros(1).device}

@@ -1,0 +1,102 @@
+"""A workload as one function of TensorFlow: weights and images in, logits and the new state of batch norm out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import tensorflow as tf
+
+from specs.model import (
+    LEAKY_SLOPE,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2d,
+    Workload,
+)
+from specs.shapes import infer_shapes
+
+Values = Mapping[str, tf.Tensor]
+_ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "linear": lambda x: x,
+    "relu": tf.nn.relu,
+    "leaky_relu": partial(tf.nn.leaky_relu, alpha=LEAKY_SLOPE),
+    "elu": tf.nn.elu,
+    "softplus": tf.nn.softplus,
+    "sigmoid": tf.sigmoid,
+    "tanh": tf.tanh,
+}
+
+
+def forward(
+    workload: Workload, values: Values, x: tf.Tensor, kept: list[tf.Tensor], *, training: bool
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Logits (n, classes) of images (n, height, width, channels), and what replaces the state.
+
+    Args:
+        workload: the model.
+        values: weights and state by canonical name, in canonical layout, which is TensorFlow's own.
+        x: the images.
+        kept: what each dropout layer keeps, (n, *shape) booleans, in layer order; none: the
+            framework's own dropout.
+        training: whether this is a training step.
+    """
+    state: dict[str, tf.Tensor] = {}
+    masks = iter(kept)
+    for shape in infer_shapes(workload):
+        match shape.layer:
+            case Dense(activation=activation):
+                kernel, bias = (values[name] for name in shape.parameters)
+                x = _ACTIVATIONS[activation](x @ kernel + bias)
+            case Conv2d(strides=strides, padding=padding, activation=activation):
+                kernel, bias = (values[name] for name in shape.parameters)
+                x = _ACTIVATIONS[activation](
+                    tf.nn.conv2d(x, kernel, strides, padding.upper()) + bias
+                )
+            case MaxPool2d(pool_size=window):
+                x = tf.nn.max_pool2d(x, window, window, "VALID")
+            case AvgPool2d(pool_size=window):
+                x = tf.nn.avg_pool2d(x, window, window, "VALID")
+            case BatchNorm() as spec:
+                names = (*shape.parameters, *shape.state)
+                x, averages = _normalise(
+                    x, [values[name] for name in names], spec, training=training
+                )
+                state |= dict(zip(shape.state, averages, strict=False))
+            case Flatten():
+                x = tf.reshape(x, (-1, shape.output[0]))
+            case Dropout(rate=rate) if training:
+                x = (
+                    x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
+                    if kept
+                    else tf.nn.dropout(x, rate)
+                )
+    return x, state
+
+
+def loss_of(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The workload's loss, mean over the batch, of logits (n, classes) and labels (n,)."""
+    if workload.loss == "softmax_cross_entropy":
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    classes = tf.one_hot(labels, workload.input.classes)
+    return tf.reduce_mean(tf.math.squared_difference(tf.nn.softmax(logits), classes))
+
+
+def _normalise(
+    x: tf.Tensor, values: list[tf.Tensor], spec: BatchNorm, *, training: bool
+) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """Batch norm: while training by the batch, with its new averages (of the biased variance); else by the averages."""
+    scale, shift, mean, variance = values
+    averages: tuple[tf.Tensor, ...] = ()
+    if training:
+        old = mean, variance
+        mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+        averages = tuple(
+            spec.momentum * kept + (1.0 - spec.momentum) * now
+            for kept, now in zip(old, (mean, variance), strict=True)
+        )
+    return tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon), averages

@@ -1,0 +1,119 @@
+"""TensorFlow without Keras: the data in memory, the whole epoch one `tf.function` with a loop over its batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from backends import contract
+from backends.contract import Job, Unsupported
+from backends.formulas import Updates
+from backends.tensorflow import device as tensorflow_device
+from backends.tensorflow.layers import forward, loss_of
+from specs.shapes import infer_shapes
+
+
+class TensorFlow:
+    """`tf.Variable`, `tf.nn`, `tf.GradientTape`; the optimizers are written out, as TensorFlow has them in Keras."""
+
+    compiles = False
+
+    def __init__(self, job: Job) -> None:
+        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+            how = "with" if self.compiles else "without"
+            raise Unsupported(f"this adapter trains {how} XLA, in float32 or TF32, in matched mode")
+        tensorflow_device.configure(job)
+        tf.random.set_seed(job.seed)  # for dropout: nothing else here is random
+        self._job = job
+        shapes = infer_shapes(job.workload)
+        self._weights = {
+            n: tf.Variable(tf.zeros(size))
+            for shape in shapes
+            for n, size in shape.parameters.items()
+        }
+        self._state = {
+            n: tf.Variable(tf.zeros(size)) for shape in shapes for n, size in shape.state.items()
+        }
+        self._names = [name for shape in shapes for name in shape.parameters | shape.state]
+        self._update = Updates(spec=job.workload.optimizer, sqrt=tf.sqrt, expm1=tf.math.expm1)
+        self._slots = {
+            name: [tf.Variable(tf.fill(w.shape, value)) for value in self._update.initial_slots()]
+            for name, w in self._weights.items()
+        }
+        self._step = tf.Variable(0.0)
+        self._logits = tf.function(self._predict, jit_compile=self.compiles)
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        # Variables: a constant that a function uses is copied into it.
+        self._images = tf.Variable(images, trainable=False)
+        self._labels = tf.Variable(labels, trainable=False)
+        self._epoch = tf.function(self._train, reduce_retracing=True)  # of these variables
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        for name, variable in (self._weights | self._state).items():
+            variable.assign(weights[name])
+
+    def get_weights(self) -> contract.Weights:
+        values = self._weights | self._state
+        return {name: np.array(values[name].numpy()) for name in self._names}
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        total = self._epoch(tf.constant(order), [tf.constant(mask) for mask in masks or ()])
+        return float(total) / len(order)
+
+    def predict(self, images: contract.Images) -> contract.Logits:
+        size = contract.PREDICTION_BATCH
+        batches = [
+            tf.constant(images[start : start + size]) for start in range(0, len(images), size)
+        ]
+        return np.concatenate([self._logits(batch).numpy() for batch in batches])  # (n, classes)
+
+    def sync(self) -> None:
+        tf.test.experimental.sync_devices()
+
+    def device_memory(self) -> contract.DeviceMemory | None:
+        return tensorflow_device.device_memory(self._job)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        device = next(iter(self._weights.values())).device
+        return {
+            **tensorflow_device.tensorflow_settings(),
+            "compiled": bool(
+                tf.config.optimizer.get_jit() or self._logits.function_spec.jit_compile
+            ),
+            "device": device,
+        }
+
+    def _predict(self, images: tf.Tensor) -> tf.Tensor:
+        return forward(self._job.workload, self._weights | self._state, images, [], training=False)[
+            0
+        ]
+
+    def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
+        """An epoch; the sum over its examples of their losses, in float64."""
+        size, total = self._job.batch_size, tf.constant(0.0, tf.float64)
+        for start in tf.range(0, tf.size(order), size):  # AutoGraph makes this a loop in the graph
+            rows = order[start : start + size]
+            loss = self._train_step(rows, [mask[start : start + size] for mask in masks])
+            total += tf.cast(loss, tf.float64) * tf.cast(tf.size(rows), tf.float64)
+        return total
+
+    def _train_step(self, rows: tf.Tensor, kept: list[tf.Tensor]) -> tf.Tensor:
+        workload = self._job.workload
+        images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
+        with tf.GradientTape() as tape:
+            logits, state = forward(
+                workload, self._weights | self._state, images, kept, training=True
+            )
+            loss = loss_of(workload, logits, labels)
+        gradients = tape.gradient(loss, self._weights)
+        step = self._step.assign_add(1.0, read_value=True)
+        for name, weight in self._weights.items():
+            slots = self._slots[name]
+            new, values = self._update.apply(step, weight, gradients[name], tuple(slots))
+            weight.assign(new)
+            for slot, value in zip(slots, values, strict=True):
+                slot.assign(value)
+        for name, value in state.items():
+            self._state[name].assign(value)
+        return loss

@@ -1,0 +1,37 @@
+"""`bench check`: accuracy against a baseline, and backends against each other."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.command.report import warn_damaged
+from bench.records.files import write_atomically
+
+
+def check(options: argparse.Namespace) -> int:
+    """`bench check`: accuracy against a baseline, and backends against each other.
+
+    1 if a cell fell, failed, is missing or cannot be checked, or if backends disagree.
+    """
+    from rich.console import Console  # see write_run_report
+
+    from bench.report.export import junit
+    from bench.report.frame.epochs import records_of
+    from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
+    from bench.statistics import gate
+
+    (run, damaged), (baseline, more) = (
+        records_of(folder) for folder in (options.run, options.against)
+    )
+    warn_damaged([*damaged, *more])
+    agreements = gate.check_agreement(run, options.backend)
+    cells = gate.check(run, baseline, level=options.level, backends=options.backend)
+    checked = gate.Checked(
+        cells=tuple(cells), agreements=tuple(agreements), allow_new=options.allow_new
+    )
+    print_verdicts(checked, Console())
+    title = f"{options.run} against {options.against}"
+    summary = verdicts_markdown(checked, title, options.level)
+    write_atomically(options.junit or options.run / "check.xml", junit.junit(checked, title))
+    write_atomically(options.markdown or options.run / "check.md", summary.encode())
+    return 0 if checked.passed else 1

@@ -1,0 +1,25 @@
+"""`bench compare`: runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.command.report import warn_damaged
+
+
+def compare(options: argparse.Namespace) -> int:
+    """`bench compare`: runs side by side. 1 if a result disagrees with those of the other backends of its run."""
+    from rich.console import Console  # see write_run_report
+
+    from bench.report.compare import Comparison
+    from bench.report.terminal.agreement import print_alarm
+
+    comparison = Comparison(options.runs)
+    warn_damaged(comparison.damaged)
+    comparison.print_table(Console())
+    if options.output:
+        comparison.write(options.output)
+        print(
+            f"\n{options.output / 'report.html'}, with report.md, plots/ and comparison.csv beside it"
+        )
+    return 0 if print_alarm(comparison.frame, Console()) else 1

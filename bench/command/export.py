@@ -1,0 +1,25 @@
+"""`bench export`: a run in another form."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bench.command.report import warn_damaged
+from bench.records.files import write_atomically
+
+
+def export(options: argparse.Namespace) -> int:
+    """`bench export`: a run in another form, to standard output or a file."""
+    from bench.report.export.run import export  # see write_run_report
+
+    content, damaged, disagreement = export(options.run, options.format)
+    warn_damaged(damaged)
+    if disagreement:
+        print(f"bench: {disagreement}", file=sys.stderr)
+    if options.output:
+        write_atomically(options.output, content)
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    return 0

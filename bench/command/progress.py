@@ -1,0 +1,206 @@
+"""What a user sees while a run is under way: a line per finished job, and a bar with epochs, accuracy and time left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from backends.contract import Job
+from bench.machine import disturbance
+from bench.records.job import Record, contestant
+from bench.runner.task import DataTask
+from bench.statistics.agreement import Result, group_of, judge, result_of
+from bench.worker.lines import Epoch
+from specs.shapes import infer_shapes
+
+# Rough costs for the first guess of the time left, replaced by what is measured as soon as there is
+# something: a framework's start, and a step's overhead and arithmetic on two CPU cores.
+_START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
+
+
+class ProgressDisplay:
+    """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
+
+    def __init__(self, console: Console, earlier: Sequence[Record] = ()) -> None:
+        """`earlier`: records of this machine with which what ends is compared."""
+        self._console = console
+        self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
+        self._lines: dict[
+            str, tuple[str, str]
+        ] = {}  # what was shown of each job that ended, and why it disagrees
+        for record in sorted(earlier, key=lambda record: record.started):
+            self._keep(record)
+        self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
+        self._widths = [0, 0, 0]
+        self._guesses: list[float] = []
+        self._measured: list[
+            tuple[float, float]
+        ] = []  # guessed and real seconds of what this run has finished
+        self._number = 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            refresh_per_second=2,  # the parent stays idle while a job measures
+        )
+        self._row = self._bar.add_task("", total=1, accuracy="", left="", visible=False)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def planned(self, tasks: Sequence[DataTask]) -> None:
+        for task in tasks:
+            self._numbers[task.key] = len(self._numbers) + 1
+            # Known again when it ends: an earlier record of this job may be of other versions, or
+            # of another adapter.
+            self._groups[group_of(task.job, task.data.checksum)].pop(
+                (task.job.backend, task.job.round), None
+            )
+            self._guesses.append(_guess(task))
+            self._widths = [
+                max(pair) for pair in zip(self._widths, map(len, _cell(task)), strict=True)
+            ]
+
+    def started(self, task: DataTask) -> None:
+        self._number = self._numbers[task.key]
+        job = task.job
+        self._bar.reset(
+            self._row,
+            total=job.epochs,
+            description=escape(self._title(task)),
+            accuracy="starting",
+            left=self._left(0.0),
+            visible=True,
+        )
+
+    def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None:
+        done, why = len(epochs), self._disagreement(task, epochs)
+        self._bar.update(
+            self._row,
+            completed=done,
+            description=f"[bold red]{escape(self._title(task))} DISAGREES[/]"
+            if why
+            else escape(self._title(task)),
+            accuracy=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "training",
+            left=self._left(done / task.job.epochs),
+        )
+
+    def ended(self, task: DataTask, record: Record, *, old: bool) -> None:
+        number, of = self._numbers[task.key], len(self._numbers)
+        if not old:
+            self._measured.append((self._guesses[number - 1], record.wall_seconds))
+        cell = " ".join(
+            f"{text:<{width}}" for text, width in zip(_cell(task), self._widths, strict=True)
+        )
+        self._lines[record.key] = (
+            f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}",
+            "",
+        )
+        why = judge(list(self._keep(record).values()))
+        if not why.get(record.key):
+            self._say(record.key, "")
+        for (
+            key,
+            reason,
+        ) in why.items():  # what ended earlier may be shown to be wrong, or right, only now
+            if key in self._lines and bool(reason) != bool(self._lines[key][1]):
+                self._say(key, reason)
+
+    def _say(self, key: str, reason: str) -> None:
+        """A job's line, in red where it disagrees; and again, if it was said to disagree and does not."""
+        line, before = self._lines[key]
+        self._lines[key] = line, reason
+        end, style = (
+            (f"  DISAGREES: {reason}", "bold red")
+            if reason
+            else ("  agrees after all" if before else "", None)
+        )
+        self._console.print(
+            f"{line}{end}", style=style, markup=False, highlight=not reason, soft_wrap=True
+        )
+
+    def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
+        """Keep a job that ended, if it can be compared with others; its group."""
+        job = record.job
+        if record.status != "ok" or job.mode != "matched":
+            return {}
+        group = self._groups[group_of(job, record.data.checksum)]
+        group[job.backend, job.round] = result_of(record)
+        return group
+
+    def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
+        """Why a job that has trained its first epoch disagrees; "" if it does not, or nothing is known yet."""
+        job, found = task.job, dict[tuple[str, int], Result]()
+        if epochs and job.mode == "matched":
+            found |= self._groups[group_of(job, task.data.checksum)]
+            loss = epochs[0].running_loss
+            found[job.backend, job.round] = Result(
+                task.key, job.backend, loss, None, task.data.test_examples
+            )
+        return judge(list(found.values())).get(task.key, "")
+
+    def _title(self, task: DataTask) -> str:
+        return f"{self._number}/{len(self._numbers)} {_name(task.job)} {contestant(task.job)}"
+
+    def _left(self, share_done: float) -> str:
+        """The time left, from the guesses scaled by how right they have been."""
+        ahead = self._guesses[self._number - 1 :]
+        seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
+        scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
+        minutes = seconds * scale / 60
+        return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
+
+
+def _cell(task: DataTask) -> tuple[str, str, str]:
+    return _name(task.job), contestant(task.job), task.job.device
+
+
+def _name(job: Job) -> str:
+    """The workload, with its batch size where that is not the recipe's."""
+    usual = job.batch_size == job.workload.recipe.batch_size
+    return job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"
+
+
+def _guess(task: DataTask) -> float:
+    job, layers = task.job, infer_shapes(task.job.workload)
+    steps = task.data.train_examples / job.batch_size
+    flops = sum(layer.training_flops for layer in layers) * task.data.train_examples
+    return _START_SECONDS + job.epochs * (steps * _STEP_SECONDS + flops / _FLOPS)
+
+
+def _result(record: Record, *, old: bool) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
+    again = (
+        "  (kept from before)"
+        if old
+        else "  (disturbed)"
+        if disturbance.say(record.disturbance)
+        else ""
+    )
+    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{again}"

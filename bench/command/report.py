@@ -1,0 +1,65 @@
+"""The commands that read runs: report, compare, check, export; what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.report.form.words import first_of
+from specs.errors import UserError
+from specs.loading import find_suite
+
+
+def report(options: argparse.Namespace) -> int:
+    """`bench report`: the report of a run, anew; with `--into`, its accuracy table into a Markdown file instead.
+
+    1 if a result disagrees with those of the other backends.
+    """
+    if options.into is None:
+        if options.suite:
+            raise UserError(
+                "--suite without --into",
+                expected="--into FILE, whose table then lists the suite's workloads",
+            )
+        return 0 if write_run_report(options.run) else 1
+    from rich.console import Console  # see write_run_report
+
+    from bench.report.readme import fill_table
+    from bench.report.terminal.agreement import print_alarm
+
+    suite = find_suite(options.suite) if options.suite else None
+    frame = fill_table(
+        options.into, options.run, [part.workload for part in suite.workloads] if suite else ()
+    )
+    print(f"{options.into}: table of {options.run}")
+    return 0 if print_alarm(frame, Console()) else 1
+
+
+def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
+    """Write a run's report and print its table, then what else is told; whether all results agree, the last lines."""
+    from rich.console import Console  # with them come pandas and matplotlib, 1 s
+
+    from bench.report.page import write_report
+    from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.results import print_table
+
+    made = write_report(folder)
+    warn_damaged(made.damaged)
+    console = Console()
+    print_table(made.summary, made.frame, made.noise, console)
+    console.print(made.proven, highlight=False, markup=False, soft_wrap=True)
+    print(
+        f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
+    )
+    for line in told:
+        print(line)
+    return print_alarm(made.frame, console)
+
+
+def warn_damaged(damaged: Sequence[Path]) -> None:
+    for line in first_of(
+        [f"{path}: damaged, left out; the next run makes it again" for path in damaged]
+    ):
+        print(f"bench: {line}", file=sys.stderr)

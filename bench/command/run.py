@@ -1,0 +1,143 @@
+"""`bench run` and `bench data`: small pipelines over the modules below; what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.command.choices import (
+    choose_backends,
+    choose_devices,
+    choose_threads,
+    say_without_native,
+)
+from bench.command.contests import contests
+from bench.command.report import write_run_report
+from bench.machine.host import Machine, this_machine
+from bench.records.limits import EngineLimits
+from bench.records.run import claim_run
+from bench.runner import plan
+from bench.runner.environments import Environments
+from bench.runner.limits import measure_limits
+from bench.runner.task import DataTask, Task
+from specs.errors import UserError
+
+# All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a
+# training epoch.
+_EVALUATED = {"sample": 10_000, "full": sys.maxsize}
+
+
+def run(options: argparse.Namespace) -> int:
+    """`bench run`: plan, run what has no record, report. 1 if a job did not end ok, or results disagree."""
+    from rich.console import Console  # takes 0.1 s, and lists need none
+
+    from bench.command.progress import ProgressDisplay
+    from bench.runner.jobs import make_tasks, run_tasks
+    from bench.runner.limits import limit_tasks
+    from bench.runner.rounds import Goal, run_rounds
+    from bench.runner.task import Limits
+
+    suite = plan.find_suite_or_workload(options.what)
+    environments = Environments(dict(options.python))
+    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    chosen = _chosen(options, environments, machine)
+    folder = options.results / (options.run or suite.name)
+    goal = Goal(
+        rounds=options.rounds or suite.rounds,
+        precision=options.until_precise,
+        seconds=options.budget,
+    )
+    if goal.precision is not None and len(chosen.backends) == 1:
+        raise UserError(
+            f"--until-precise compares backends, and {chosen.backends[0]} is alone",
+            hint="--backend A,B",
+        )
+    limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
+    with claim_run(folder, machine.name) as earlier:
+        cells, console = (
+            plan.make_cells(contests(options, suite, folder, earlier), chosen),
+            Console(stderr=True),
+        )
+
+        def tasks_of(some: Sequence[plan.Cell], turn: int) -> list[DataTask]:
+            return make_tasks(
+                plan.make_round(some, chosen, suite, turn), environments, machine, limits
+            )
+
+        show_limits(
+            limit_tasks(tasks_of(cells, 0), folder, machine, retry=options.retry),
+            folder,
+            machine,
+            console,
+        )
+        here = [record for record in earlier if record.machine.name == machine.name]
+        with ProgressDisplay(console, here) as display:
+            records, ends = run_rounds(
+                cells,
+                tasks_of,
+                lambda tasks: run_tasks(
+                    tasks, folder, machine, limits, display, retry=options.retry
+                ),
+                goal,
+                display,
+            )
+        agree = write_run_report(folder, _said_ends(cells, ends))
+    return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
+
+
+def _chosen(
+    options: argparse.Namespace, environments: Environments, machine: Machine
+) -> plan.Options:
+    """What the user chose of backends, devices, threads, seeds, rounds and modes, or the defaults here.
+
+    Raises:
+        UserError: something is not known, not installed or not there.
+    """
+    chosen = plan.Options(
+        backends=choose_backends(options.backend, environments, tuned=options.tuned),
+        devices=choose_devices(options.device, machine),
+        threads=choose_threads(options.threads),
+        seeds=options.seeds,
+        rounds=options.rounds,
+        modes=options.mode,
+    )
+    say_without_native(chosen.backends, chosen.modes)
+    return chosen
+
+
+def _said_ends(cells: Sequence[plan.Cell], ends: Sequence[str]) -> list[str]:
+    """A line per cell that says why it had no more rounds; none for a cell that had its only round."""
+    told = []
+    for (contest, device), why in zip(cells, ends, strict=True):
+        if why != "1 round":
+            size = f" batch {contest.batch_size}" if contest.batch_size else ""
+            told.append(f"{contest.workload.name}{size} {device}: {why}")
+    return told
+
+
+def show_limits(tasks: Sequence[Task], folder: Path, machine: Machine, console: Console) -> None:
+    """Measure the limits of every engine, see `bench.runner.limits`; a line for each."""
+    for task in tasks:
+        engine = f"{task.entry.environment} {task.job.device}"
+        with console.status(f"what {engine} can reach"):
+            made = measure_limits(task, folder, machine)
+        console.print(f"limits of {engine}: {_say_limits(made)}", markup=False, soft_wrap=True)
+
+
+def _say_limits(made: EngineLimits) -> str:
+    if made.status != "ok":
+        return f"{made.status}: {made.reason}"
+    product, convolution, memory = (
+        made.best(operation) for operation in ("matmul", "convolution", "memory")
+    )
+    return (
+        f"product {product.per_second / 1e9:.3g} GFLOP/s, convolution"
+        f" {convolution.per_second / 1e9:.3g} GFLOP/s, memory {memory.per_second / 1e9:.3g} GB/s"
+        if product and convolution and memory
+        else "not all measured"
+    )

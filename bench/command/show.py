@@ -1,0 +1,104 @@
+"""The commands that only look: they import no NumPy, so that they answer at once."""
+
+from __future__ import annotations
+
+import argparse
+
+from backends.family import OWN_ENVIRONMENT
+from backends.registry import BACKENDS, entry
+from bench.data.dataset import DATASETS
+from bench.machine.nvml import gpus
+from bench.runner.environments import Environments
+from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.shapes import infer_shapes
+
+
+def listing(_: argparse.Namespace) -> int:
+    """`bench list`: what can be run."""
+    environments = Environments()
+    print("suites")
+    for name in names(SUITES):
+        print(f"  {name:<22} {find_suite(name).title}")
+    print("workloads")
+    for name in names(WORKLOADS):
+        print(f"  {name:<22} {find_workload(name).title}")
+    print("backends")
+    for name, backend in BACKENDS.items():
+        there = environments.python(backend.environment) is not None
+        note = "" if there else f"  (not installed: bench environment create {backend.environment})"
+        print(f"  {name:<22} {backend.title}{note}")
+    print(f"data sets\n  {', '.join(DATASETS)}")
+    devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
+    print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """`bench show`: one workload, layer by layer."""
+    workload = find_workload(options.workload)
+    layers = infer_shapes(workload)
+    print(f"{workload.name}: {workload.title}\n")
+    print(
+        f"{'layer':<14}{'output':<18}{'parameters':>12}{'forward FLOPs':>16}{'training FLOPs':>16}"
+    )
+    for layer in layers:
+        kind, shape = str(layer.layer.__struct_config__.tag), " x ".join(map(str, layer.output))
+        counts = (
+            f"{layer.parameter_count:>12,}{layer.forward_flops:>16,}{layer.training_flops:>16,}"
+        )
+        print(f"{kind:<14}{shape:<18}{counts}")
+    totals = [
+        sum(getattr(n, key) for n in layers)
+        for key in ("parameter_count", "forward_flops", "training_flops")
+    ]
+    print(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
+    optimizer = ", ".join(
+        f"{key} {getattr(workload.optimizer, key)}" for key in workload.optimizer.__struct_fields__
+    )
+    print(f"optimizer  {workload.optimizer.__struct_config__.tag}: {optimizer}")
+    recipe = workload.recipe
+    print(
+        f"recipe     {recipe.dataset}, batch {recipe.batch_size}, {recipe.epochs} epochs,"
+        f" {recipe.initializer}"
+    )
+    for reference in workload.references:
+        print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
+    return 0
+
+
+def contract(options: argparse.Namespace) -> int:
+    """`bench contract`: per backend and term the framework's default, what the spec says, what was enforced."""
+    from rich import box  # takes 0.1 s, and the other lists need none
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from backends.registry import GAPS, UNTUNED
+    from backends.stands import terms_of
+    from backends.terms import TERMS
+
+    console = Console()
+    for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
+        if entry(backend).environment == OWN_ENVIRONMENT:
+            console.print(f"{backend} defines what the spec says; it has no defaults.\n")
+            continue
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
+            title=backend,
+            title_justify="left",
+        )
+        for title in ("term", "default", "the spec says", "enforced"):
+            table.add_column(title, overflow="fold")
+        for term, stand in zip(TERMS, terms_of(backend), strict=True):
+            table.add_row(*map(escape, (term.name, stand.text, term.spec, stand.enforced)))
+        console.print(table)
+        for feature, gap in GAPS.get(backend, {}).items():
+            console.print(
+                f"gap: {feature} ({gap.kind}): {gap.reason}", markup=False, highlight=False
+            )
+        if backend in UNTUNED:
+            console.print(f"no tuned variant: {UNTUNED[backend]}", markup=False, highlight=False)
+        console.print()
+    return 0

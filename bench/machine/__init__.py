@@ -1,0 +1,1 @@
+"""What the machine is and what else it does meanwhile, as the idle parent sees it."""

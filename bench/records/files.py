@@ -1,0 +1,56 @@
+"""Files that are written whole or not at all, so that no reader ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from specs.errors import UserError
+
+PROJECT = Path(__file__).resolve().parents[2]
+_PIECE = 1 << 16  # bytes read at once: more than a record has, mostly
+
+
+class RunError(UserError):
+    """A run's folder that cannot be read or written."""
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """A regular file's content, without the layers of `open`: of 100,000 small ones they take longer than the kernel.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # O_BINARY: Windows
+    try:
+        pieces = [os.read(file, _PIECE)]
+        while len(pieces[-1]) == _PIECE:  # only its end gives less
+            pieces.append(os.read(file, _PIECE))
+        return b"".join(pieces)
+    finally:
+        os.close(file)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under another name first, then rename it; its folder is made.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    temporary = path.with_name(
+        f".{path.name}.{uuid.uuid4().hex}.tmp"
+    )  # several nodes may write the same folder
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path.parent}: cannot be written: {error.strerror}",
+            expected="a folder that can be written",
+            hint="name another with --results or --output",
+        ) from error

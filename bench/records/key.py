@@ -1,0 +1,144 @@
+"""The key of a record: a hash of all that decides it, the code that a worker runs among it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from backends.contract import Job
+from backends.registry import package_of
+from bench.records.files import PROJECT
+
+# The name of a record's file, without its ending. It may come from a file that somebody else wrote,
+# and decides where a copy is written: so no folder, no absolute path, nothing hidden; and shorter
+# than the 255 bytes of a file's name.
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+_DIGITS, _KEY_DIGITS = 16, 12
+_OURS = ("backends", "bench", "specs")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def checksum_of(*names: str) -> str:
+    """The checksum of the code of some modules and of all that they import of ours and of their own package.
+
+    It is taken of the syntax trees. Comments, layout, docstrings and the text of errors that are
+    raised are no part of it; everything else is.
+
+    Args:
+        names: modules, each as "package.module" or "package.module:Class".
+
+    Raises:
+        UnknownBackendError: there is no package of that name.
+    """
+    found: dict[str, str] = {}
+    roots = {*_OURS, *(name.partition(".")[0] for name in names)}
+    ahead = [name.partition(":")[0] for name in names]
+    while ahead:
+        module = ahead.pop()
+        if module in found or module.partition(".")[0] not in roots:
+            continue
+        path = _file_of(module)
+        if path is None:  # `from package import name`, where the name is no module
+            continue
+        code, imported = _read(path.read_text(encoding="utf-8"))
+        found[module] = code
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        ahead += [_absolute(name, package) for name in imported]
+        if parent := module.rpartition(".")[0]:  # Python runs the packages above a module first
+            ahead.append(parent)
+    return _digest(*(part for module in sorted(found) for part in (module, found[module])))[
+        :_DIGITS
+    ]
+
+
+def job_key(job: Job, *decisive: object) -> str:
+    """The name of a job's record: another one whenever anything is that decides the record.
+
+    Args:
+        job: see there.
+        decisive: the data's checksum, the versions, the code, the machine, what is evaluated.
+    """
+    names = (job.workload.name, job.backend, job.device, f"s{job.seed}", f"r{job.round}")
+    return make_key(names, (msgspec.json.encode(job, order="sorted"), *decisive))
+
+
+def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
+    """The name of a record's file, without its ending: names, and a digest of what decides the record.
+
+    Args:
+        names: what a reader should see, a device ("cuda:0") among them; colons are left out.
+        decisive: values whose `repr` changes whenever the record would be another one.
+    """
+    digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:_KEY_DIGITS]
+    return ".".join([*names, digest]).replace(":", "")
+
+
+def _file_of(module: str) -> Path | None:
+    package, _, rest = module.partition(".")
+    folder = Path(package_of(package) or PROJECT / package)
+    path = folder.joinpath(*rest.split(".")) if rest else folder
+    files = (path.with_suffix(".py"), path / "__init__.py") if rest else (path / "__init__.py",)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _absolute(name: str, package: str) -> str:
+    """A module's full name, of one that may be relative to a package (".device", "..contract")."""
+    level = len(name) - len(name.lstrip("."))
+    if not level:
+        return name
+    above = package.split(".")[: len(package.split(".")) + 1 - level]
+    return ".".join([*above, *filter(None, [name.lstrip(".")])])
+
+
+@cache
+def _read(text: str) -> tuple[str, tuple[str, ...]]:
+    """The code of a module as a digest, and the modules that it may import, in whatever form it does."""
+    tree = ast.parse(text)
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            joint = "" if origin.endswith(".") else "."
+            imported += [origin, *(f"{origin}{joint}{alias.name}" for alias in node.names)]
+    return _digest(*_parts(_without_words(tree))), tuple(imported)
+
+
+def _without_words(tree: ast.Module) -> ast.Module:
+    """A module without its docstrings and without the text of the errors that it raises."""
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+        if isinstance(node, ast.Raise):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    part.value = ""
+    return tree
+
+
+def _parts(node: object) -> Iterator[str]:
+    """A syntax tree as words. Empty fields are left out: Python's next version may add some."""
+    if isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            if value is not None and value != []:
+                yield name
+                yield from _parts(value)
+    elif isinstance(node, list):
+        yield str(len(node))
+        for one in node:
+            yield from _parts(one)
+    else:
+        yield repr(node)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""A run or a check in other programs' formats."""

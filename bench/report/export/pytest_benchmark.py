@@ -1,0 +1,141 @@
+"""A run in the JSON format of pytest-benchmark, for its `compare` and whatever else reads that.
+
+Format: pytest-benchmark 5.3.1, `Metadata.as_dict` and `Stats.fields` of its `stats.py`; quartiles
+are by its methods.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from statistics import fmean, median, stdev
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from bench.machine.host import Machine
+from bench.records.job import Record
+from bench.report.frame.epochs import CELL, CONTESTANT, epochs_frame, steady_of_each
+
+_VERSION = "5.3.1"
+# Records know the adapters' text by its checksum, and no commit.
+_COMMIT = {
+    "id": "unknown",
+    "time": None,
+    "author_time": None,
+    "dirty": None,
+    "project": "framework-bench",
+    "branch": "(unknown)",
+}
+_WHAT = "wall seconds of training epochs, of all jobs that ended ok but each one's first"
+
+
+def pytest_benchmark(records: Sequence[Record]) -> bytes:
+    """A benchmark per contestant, its steady epochs as rounds; what has none is left out, as there what failed is."""
+    frame, by_key = epochs_frame(records), {record.key: record for record in records}
+    ok = steady_of_each(frame[frame["status"] == "ok"], ["key"])
+    machines = list(dict.fromkeys(record.machine for record in records))
+    found = {
+        "machine_info": _machine_info(machines),
+        "commit_info": _COMMIT,
+        "benchmarks": [
+            _benchmark(rows, by_key[rows["key"].iloc[0]], several=len(machines) > 1)
+            for _, rows in ok.groupby(CONTESTANT, sort=False)
+        ],
+        "datetime": max(record.started for record in records).replace("Z", "+00:00"),
+        "version": _VERSION,
+    }
+    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+
+
+def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str, Any]:
+    """Of one contestant; its name is the same in every run of one machine, so that runs can be compared."""
+    cell = {name: rows[name].iloc[0] for name in CELL}
+    backend, workload = rows["backend"].iloc[0], cell["workload"]
+    place = (
+        f"{cell['dataset']} {cell['data_checksum'][:8]}, {cell['device']}, {cell['threads']}"
+        " threads" + (f", {cell['machine']}" if several else "")
+    )
+    way = f"{cell['epochs']} epochs, batch {cell['batch_size']}, spec {cell['spec']}"
+    extra = {
+        **{name: value.item() if hasattr(value, "item") else value for name, value in cell.items()},
+        "backend": backend,
+        "mode": record.job.mode,
+        "device_name": rows["device_name"].iloc[0],
+        "seeds": sorted(set(rows["seed"].tolist())),
+        "rounds": sorted(set(rows["round"].tolist())),
+        "jobs": rows["key"].nunique(),
+        "versions": record.versions,
+        "what": _WHAT,
+    }
+    return {
+        "group": f"{workload}, {place}",
+        "name": f"{workload}[{backend}]",
+        "fullname": f"{place}/{way}/{workload}[{backend}]",
+        "params": {"backend": backend},
+        "param": backend,
+        "extra_info": extra,
+        "options": {"timer": "perf_counter"},
+        "stats": _stats(rows["train_wall_seconds"].tolist()),
+    }
+
+
+def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:
+    """As pytest-benchmark names things, where it has a name; of several machines all names, and each whole."""
+    if len(machines) > 1:
+        return {"node": ", ".join(machine.name for machine in machines), "machines": machines}
+    [one] = machines
+    system, _, release = one.system.partition(" ")
+    return {
+        "node": one.name,
+        "system": system,
+        "release": release,
+        "cpu": {"brand_raw": one.cpu, "count": one.logical_cpus},
+        "allowed_cpus": one.allowed_cpus,
+        "memory_bytes": one.memory_bytes,
+        "gpus": one.gpus,
+    }
+
+
+def _stats(seconds: list[float]) -> dict[str, Any]:
+    data, mean = sorted(seconds), fmean(seconds)
+    spread = stdev(data) if len(data) > 1 else 0
+    q1, q3 = _quartile(data), _quartile(data[::-1])
+    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)  # Tukey's fences
+    beyond = (
+        sum(abs(value - mean) > spread for value in data),
+        sum(not low <= value <= high for value in data),
+    )
+    return {
+        "min": data[0],
+        "max": data[-1],
+        "mean": mean,
+        "stddev": spread,
+        "median": median(data),
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "stddev_outliers": beyond[0],
+        "iqr_outliers": beyond[1],
+        "outliers": f"{beyond[0]};{beyond[1]}",
+        "ld15iqr": data[bisect_left(data, low)],
+        "hd15iqr": data[bisect_right(data, high) - 1],
+        "rounds": len(data),
+        "ops": len(data) / sum(data),
+        "total": sum(data),
+        "iterations": 1,
+        "data": seconds,
+    }
+
+
+def _quartile(data: Sequence[float]) -> float:
+    """The one near the beginning: of an even number the median of that half, else weighted by how the halves fall."""
+    place, rest = divmod(len(data), 4)
+    if len(data) == 1:
+        return data[0]
+    if rest == 1:
+        return 0.25 * data[place - 1] + 0.75 * data[place]
+    if rest == 3:  # noqa: PLR2004 - the last of what four leaves
+        return 0.75 * data[place] + 0.25 * data[place + 1]
+    return median(data[: len(data) // 2])

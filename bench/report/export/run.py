@@ -1,0 +1,33 @@
+"""A run for other programs: JSON Lines, a record per line; CSV, a row per epoch; or pytest-benchmark's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bench.report.export.pytest_benchmark import pytest_benchmark
+from bench.report.form.csv import comma_separated
+from bench.report.frame.agreement import headline
+from bench.report.frame.epochs import epochs_frame, records_of
+
+
+def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
+    """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
+
+    Beside it the damaged files, which are left out, and which results disagree, in a sentence; ""
+    if none does. JSON Lines hold records as they were made, those too; CSV marks them;
+    pytest-benchmark's format leaves them out.
+
+    Raises:
+        RunError: there is no run or no record in it.
+    """
+    records, damaged = records_of(folder)
+    frame = epochs_frame(records)
+    forms: dict[str, Callable[[], bytes]] = {
+        "csv": lambda: comma_separated(frame),
+        "pytest-benchmark": lambda: pytest_benchmark(records),
+        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in records),
+    }
+    return forms[form](), damaged, headline(frame)

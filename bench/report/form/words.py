@@ -1,0 +1,121 @@
+"""Numbers as people read them: the only place where units are converted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, isnan, log10
+
+ABSENT = "-"
+MOST_LINES = 20  # of what a page lists one by one
+_GIGA = 1e9
+_THOUSAND = 1000
+_ROUNDS_TO_THOUSAND = 999.5
+_TEN = 10
+_BEYOND = 1e6
+_PREFIXES = ("", "k", "M", "G", "T", "P")
+_TINY = 1e-4
+
+
+def percent(share: float | None) -> str:
+    """0.98074 -> "98.07 %"."""
+    return ABSENT if share is None or isnan(share) else f"{100 * share:.2f} %"
+
+
+def share(value: float | None) -> str:
+    """A share known to two digits: 0.0312 -> "3.1 %", 1.34 -> "134 %"."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{100 * value:.0f} %" if value >= 1 / _TEN else f"{100 * value:.2g} %"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, signed: -0.0042 -> "-0.42"."""
+    if difference is None or isnan(difference):
+        return ABSENT
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never "-0.00"
+
+
+def seconds(value: float | None) -> str:
+    """Three digits, in ms below a second, in µs below a tenth of a millisecond."""
+    if value is None or isnan(value):
+        return ABSENT
+    if value >= _THOUSAND:
+        return f"{value:,.0f} s"
+    if value < _TINY:
+        return f"{1e6 * value:.3g} µs"
+    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+
+
+def gigabytes(value: float | None) -> str:
+    """Bytes as MB or GB (decimal)."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"{value / _GIGA:.2f} GB" if value >= _GIGA else f"{value / 1e6:.0f} MB"
+
+
+def per_second(value: float | None) -> str:
+    """A rate to three digits: "83,400"."""
+    if value is None or isnan(value) or value <= 0:
+        return ABSENT
+    digits = 2 - floor(log10(value))
+    return f"{round(value, digits):,.0f}"
+
+
+def three_digits(value: float | None) -> str:
+    """Any amount to three digits: "1,230", "4.57", "0.0213"."""
+    if value is None or isnan(value):
+        return ABSENT
+    return (
+        f"{round(value, 2 - floor(log10(value))):,.0f}"
+        if value >= _ROUNDS_TO_THOUSAND
+        else f"{value:.3g}"
+    )
+
+
+def joules(value: float | None) -> str:
+    """Three digits, in kJ from a thousand on."""
+    if value is None or isnan(value):
+        return ABSENT
+    return (
+        f"{three_digits(value / _THOUSAND)} kJ"
+        if value >= _ROUNDS_TO_THOUSAND
+        else f"{three_digits(value)} J"
+    )
+
+
+def watts(value: float | None) -> str:
+    """Three digits."""
+    return ABSENT if value is None or isnan(value) else f"{three_digits(value)} W"
+
+
+def times(value: float | None) -> str:
+    """A ratio: "1.93x"."""
+    return ABSENT if value is None or isnan(value) else f"{value:.2f}x"
+
+
+def tolerances(value: float | None) -> str:
+    """How many tolerances a deviation is: "0.12", "35", or "failed" where it is beyond counting."""
+    if value is None:
+        return ABSENT
+    if value >= _BEYOND:
+        return "failed"
+    return f"{value:.2f}" if value < _TEN else f"{value:.0f}"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """Three digits with a prefix: (48.3e9, "FLOP/s") -> "48.3 GFLOP/s"."""
+    if value is None or isnan(value) or value <= 0:
+        return ABSENT
+    power = min(max(floor(log10(float(f"{value:.3g}")) / 3), 0), len(_PREFIXES) - 1)
+    return f"{value / _THOUSAND**power:.3g} {_PREFIXES[power]}{unit}"
+
+
+def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+    """The first so many, and how many more there are: a run may have 100,000 jobs, and nobody reads that far."""
+    more = len(lines) - most
+    return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
+
+
+def threads(number: int) -> str:
+    """As in "with 2 threads"."""
+    return "1 thread" if number == 1 else f"{number} threads"

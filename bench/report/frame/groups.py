@@ -1,0 +1,50 @@
+"""What a table is about: rows that can be compared with each other, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from bench.report.form import words
+
+Row = dict[str, Any]
+Place = tuple[str, str, int]  # machine, device, threads
+GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "threads"]
+
+
+def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What may stand in one table, with its heading: one data set, one machine, one device."""
+    summary = summary.assign(label=label(summary))
+    for _, group in summary.groupby(GROUP, sort=False, dropna=False):
+        dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
+        device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
+        where = f"on {device} with {words.threads(threads)}: {device_name}, {machine}"
+        yield f"{dataset} ({checksum[:8]}) {where}", group
+
+
+def place_of(group: pd.DataFrame) -> Place:
+    """Where the rows of one of `groups.groups` were made."""
+    machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
+    return str(machine), str(device), int(threads)
+
+
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column `label`: see `label`; as it is where it has one already."""
+    return frame if "label" in frame else frame.assign(label=label(frame))
+
+
+def label(summary: pd.DataFrame) -> pd.Series:
+    """A row's workload by name, and what tells it apart where one name was run in several ways."""
+    names = summary["workload"].astype(str)
+    for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
+        ways = summary.groupby("workload", observed=True)[column].transform("nunique")
+        if (ways > 1).any():
+            names += summary[column].astype(str).map(text.format).where(ways > 1, "")
+    return names
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """A dictionary per row."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -1,0 +1,118 @@
+"""The roofline plot: a panel per engine, its roofs, and a point per training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from bench.records.limits import EngineLimits
+from bench.report.form import words
+from bench.report.plot.style import STYLE, colours_of, save
+from bench.statistics.roofline import Standing
+
+_MARKERS = "os^Dv*XPp<>h"  # by workload
+_PANELS_PER_ROW = 2
+_ROOFS: dict[str, dict[str, Any]] = {
+    "product": {"color": "black", "label": "matrix product, memory"},
+    "largest": {"color": "black", "linestyle": ":", "label": "memory, largest arrays"},
+    "convolution": {"color": "black", "linestyle": "--", "linewidth": 1, "label": "convolution"},
+}
+_MARGIN = 4.0  # times, to both sides of the points, so that a ridge near them is seen
+
+
+class Point(NamedTuple):
+    """A training's place: the workload's label, the contestant, the engine it ran on."""
+
+    workload: str
+    backend: str
+    environment: str
+    standing: Standing
+
+
+def write_roofs(points: Sequence[Point], engines: Mapping[str, EngineLimits], path: Path) -> None:
+    """Write a roofline as `path`.png and .svg; engines without a point have no panel."""
+    with mpl.rc_context(STYLE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(_figure(points, engines), path)
+
+
+def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Figure:
+    names = list(dict.fromkeys(point.environment for point in points))
+    columns = min(len(names), _PANELS_PER_ROW)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(1.0 + 5.0 * columns, 0.9 + 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
+    for unused in axes[len(names) :]:
+        unused.set_axis_off()
+    every = [point.standing.intensity for point in points]
+    span = min(every) / _MARGIN, max(every) * _MARGIN
+    for axis, name in zip(axes, names, strict=False):
+        _draw_roofs(axis, engines[name], span)
+        for point in points:
+            if point.environment == name:
+                _draw_point(axis, point, points)
+        axis.set_title(f"engine {name}", loc="left", fontweight="bold")
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.rate(y, "FLOP/s")))
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel("FLOP per byte moved, at most")
+    figure.legend(handles=_legend(points), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _draw_roofs(axis: Axes, limits: EngineLimits, span: tuple[float, float]) -> None:
+    product, memory, convolution = (
+        limits.best(name) for name in ("matmul", "memory", "convolution")
+    )
+    if product is None or memory is None:
+        return
+    sizes = [found.per_second for found in limits.reached if found.operation == "memory"]
+    for bandwidth, roof in ((memory.per_second, "product"), (sizes[-1], "largest")):
+        # Two straight lines on these axes, which meet where both are the limit.
+        x = sorted({*span, min(max(product.per_second / bandwidth, span[0]), span[1])})
+        axis.plot(x, [min(product.per_second, one * bandwidth) for one in x], **_ROOFS[roof])
+    if convolution:
+        axis.axhline(convolution.per_second, **_ROOFS["convolution"])
+
+
+def _legend(points: Sequence[Point]) -> list[Line2D]:
+    """The roofs, a marker per workload, a colour per backend."""
+    roofs = [Line2D([], [], **style) for style in _ROOFS.values()]
+    black: dict[str, Any] = {"linestyle": "", "color": "black", "markerfacecolor": "white"}
+    workloads = [
+        Line2D([], [], marker=mark, label=name, **black) for name, mark in _markers(points).items()
+    ]
+    backends = [
+        Line2D([], [], linestyle="", marker="o", color=colour, label=name)
+        for name, colour in _colours(points).items()
+    ]
+    return [*roofs, *workloads, *backends]
+
+
+def _markers(points: Sequence[Point]) -> dict[str, str]:
+    names = dict.fromkeys(point.workload for point in points)
+    return {name: _MARKERS[number % len(_MARKERS)] for number, name in enumerate(names)}
+
+
+def _colours(points: Sequence[Point]) -> dict[str, str]:
+    return colours_of(pd.DataFrame({"contestant": [point.backend for point in points]}))
+
+
+def _draw_point(axis: Axes, point: Point, points: Sequence[Point]) -> None:
+    axis.plot(
+        [point.standing.intensity],
+        [point.standing.flops_per_second],
+        linestyle="",
+        marker=_markers(points)[point.workload],
+        color=_colours(points)[point.backend],
+    )

@@ -1,0 +1,47 @@
+"""How all plots look: style, colours, and how they are saved."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.records.files import write_atomically
+
+# Okabe and Ito's colours, told apart also by readers who do not tell red from green.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "font.size": 9,
+    "svg.hashsalt": "framework-bench",  # the same records give the same file
+}
+
+
+def colours_of(frame: pd.DataFrame) -> dict[str, str]:
+    """A colour per contestant, in all plots of a frame the same."""
+    names = sorted(frame["contestant"].unique())
+    return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Whole files only: several nodes may write one run's report."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(
+            None
+        )  # what it found serves for both, as finding it takes as long as drawing
+    options: dict[str, dict[str, Any]] = {
+        "png": {"dpi": 150, "pil_kwargs": {"compress_level": 3}},
+        "svg": {"metadata": {"Date": None}},
+    }
+    for ending, chosen in options.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=ending, **chosen)
+        write_atomically(path.with_suffix(f".{ending}"), content.getvalue())

@@ -1,0 +1,55 @@
+"""A run's accuracy table in a Markdown file of one's own, between two marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.records.files import RunError, write_atomically
+from bench.report.form.document import markdown_table
+from bench.report.frame.epochs import epochs_frame, records_of
+from bench.report.frame.summary import summarise
+from bench.report.section import glance
+
+_BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
+
+
+def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    """Replace what stands between two marks in a Markdown file by the run's accuracy table; the frame it is made of.
+
+    Args:
+        path: the file; the marks are two comments, `_BEGIN` and `_END`.
+        folder: the run's.
+        wanted: workloads to list even where there is no record of them.
+
+    Raises:
+        RunError: no such run, or one of several data sets or machines; the file cannot be read or
+            written, or has not the two marks.
+    """
+    records, _ = records_of(folder)
+    frame = epochs_frame(records)
+    summary = summarise(frame)
+    places = summary[["dataset", "machine", "device"]].drop_duplicates()
+    if len(places) > 1:
+        found = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
+        raise RunError(
+            f"{folder}: holds several data sets, machines or devices: {found}",
+            expected="one of each",
+        )
+    table = markdown_table(glance.accuracy_overview(summary, wanted))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{path}: cannot be read: {error}", expected="a Markdown file in UTF-8"
+        ) from error
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise RunError(
+            f"{path}: has no place for the table", expected=f"two lines, {_BEGIN} and {_END}"
+        )
+    write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
+    return frame

@@ -1,0 +1,246 @@
+"""Why the comparison is fair: what every contestant of a run did alike, by the records, and what was proven of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from backends.registry import BACKENDS, GAPS
+from backends.stands import terms_of
+from backends.terms import TERMS
+from bench.records.job import Record, meaning
+from bench.records.proof import Proof, deviation_of, one_of_each, proof_of, say
+from bench.report.form import words
+from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.frame.agreement import Wrong
+from bench.worker.proof.checks import CHECKS
+
+_ALIKE = (
+    "In matched mode every backend is given the same initial weights (drawn once in NumPy), the"
+    " same batches in the same order, and the same update formulas with the same constants. The"
+    " table says how far that was so: by checksums that the workers read back in this run, and by a"
+    " proof. Accuracy and loss were computed by the bench from the logits, of the last epoch, never"
+    " of the best. What differs is dropout: timed runs use each framework's own generator, whose"
+    " share, scale and freshness the proof checks."
+)
+_PROOF = (
+    "The proof (`bench prove`) holds a backend to a reference in float64, through the very calls"
+    " that are timed: its logits, and the loss and every weight after each of the first steps, for"
+    " every layer, activation, loss, optimizer and initializer of the language; an epoch over a"
+    " whole data set; that one call is as many steps, that exactly the ordered images are used,"
+    " that the same seed repeats, that `sync` waits, and its own dropout. Figures are the largest"
+    " deviation in units of the tolerance, each derived from float32's rounding: above 1 is a"
+    " failure."
+)
+_CONTRACT = (
+    "What each framework does unless told, what the workload or its language says, and what the"
+    " adapter does about it. The tests ask the installed frameworks for these defaults."
+)
+
+
+class _Contestant(NamedTuple):
+    """Who is proven or not: a backend on a device of a machine."""
+
+    backend: str
+    device: str
+    machine: str
+
+
+class _Race(NamedTuple):
+    """What the jobs of one workload, data set, seed and batch size that began had: by the epoch's number the orders."""
+
+    who: set[_Contestant]
+    weights: set[str]
+    orders: dict[int, set[str]]
+
+
+def fairness_blocks(
+    records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong
+) -> list[Block]:
+    """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps.
+
+    Args:
+        records: the run's.
+        proofs: all that may speak of them.
+        wrong: see `agreement.disagreeing`: whatever was proven, what was observed is said beside
+            it.
+    """
+    matched = [record for record in records if record.job.mode == "matched"]
+    applied = _applied(matched, proofs)
+    if not applied:
+        return []
+    names, races = _names(list(applied)), _races(matched)
+    columns = ("backend", "races", "same initial weights", "same batches", "equal to the reference")
+    rows = [
+        (names[who], *_row(who, races, proof, wrong.get(who, []))) for who, proof in applied.items()
+    ]
+    blocks: list[Block] = [
+        Heading("Why the comparison is fair", 2),
+        Text(_ALIKE),
+        Table(columns, tuple(rows)),
+        Text(_PROOF),
+    ]
+    found = [
+        (names[who], *(words.tolerances(deviation_of(proof, check)) for check in CHECKS))
+        for who, proof in applied.items()
+        if proof is not None
+    ]
+    if found:
+        blocks.append(Table(("largest deviation", *CHECKS), tuple(found)))
+    known = list(dict.fromkeys(who.backend for who in applied if who.backend in BACKENDS))
+    return [
+        *blocks,
+        Folded(
+            "The contract: what each framework would have done, and what it was made to do",
+            _contract(known),
+        ),
+        Folded("Gaps: what a backend does not do, or was not proven to", _gaps(known)),
+    ]
+
+
+def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> str:
+    """One line for a terminal: which of a run's backends are proven here, what to type for the rest, who disagrees."""
+    line, but = (
+        _proof_line(records, proofs),
+        "; ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items()),
+    )
+    if not but:
+        return line
+    return (
+        f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
+    )  # what is to be typed stays at the end
+
+
+def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
+    applied = _applied([record for record in records if record.job.mode == "matched"], proofs)
+    wrong = [
+        who.backend
+        for who, proof in applied.items()
+        if proof is not None and proof.verdict == "not equal"
+    ]
+    if wrong:
+        return f"NOT EQUAL to the reference on this machine: {', '.join(dict.fromkeys(wrong))}. See the report."
+    left = [
+        who.backend
+        for who, proof in applied.items()
+        if (proof is None or proof.verdict != "proven") and who.backend != "reference"
+    ]
+    left = list(dict.fromkeys(left))
+    if left:
+        some = (
+            f" --backend {','.join(left)}"
+            if len(left) < len({who.backend for who in applied})
+            else ""
+        )
+        return f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove{some}"
+    return "Proven equal to the float64 reference on this machine: all backends." if applied else ""
+
+
+_WORST_FIRST = ("not equal", None, "not proven", "proven")
+
+
+def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contestant, Proof | None]:
+    """By contestant the worst of the proofs that speak of its records; None where one of them has none."""
+    found: dict[_Contestant, list[Proof | None]] = defaultdict(list)
+    for record in one_of_each(records):
+        if record.status != "unsupported":
+            found[_who(record)].append(proof_of(record, proofs))
+    return {
+        who: min(own, key=lambda proof: _WORST_FIRST.index(proof and proof.verdict))
+        for who, own in found.items()
+    }
+
+
+def _names(contestants: Sequence[_Contestant]) -> dict[_Contestant, str]:
+    """The backend, with device and machine where there are several."""
+    devices, machines = ({who[part] for who in contestants} for part in (1, 2))
+    return {
+        who: " ".join(
+            [who.backend, *[who.device] * (len(devices) > 1), *[who.machine] * (len(machines) > 1)]
+        )
+        for who in contestants
+    }
+
+
+def _races(records: Iterable[Record]) -> list[_Race]:
+    races: dict[object, _Race] = defaultdict(lambda: _Race(set(), set(), defaultdict(set)))
+    what = cache(meaning)  # of many records there are few workloads
+    for record in records:
+        job, startup = record.job, record.startup
+        if startup is not None:
+            race = races[what(job.workload), record.data.checksum, job.seed, job.batch_size]
+            race.who.add(_who(record))
+            race.weights.add(startup.weights_checksum)
+            for epoch in record.epochs:
+                race.orders[epoch.number].add(epoch.order_checksum)
+    return list(races.values())
+
+
+def _row(
+    who: _Contestant, races: Iterable[_Race], proof: Proof | None, wrong_on: Sequence[str]
+) -> tuple[str, ...]:
+    """Races, how many began and went alike, and the proof's verdict, of one contestant."""
+    own = [race for race in races if who in race.who]
+    contested = [race for race in own if len(race.who) > 1]
+    weights, orders = (
+        sum(len(race.weights) == 1 for race in contested),
+        sum(map(_same_order, contested)),
+    )
+    of = f" of {len(contested)}"
+    alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
+    but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
+    return (str(len(own)), *alike, f"{_verdict(proof, who.backend)}{but}")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _same_order(race: _Race) -> bool:
+    """Whether all saw the same images in the same order, in every epoch that two of them came to."""
+    return all(len(orders) == 1 for orders in race.orders.values())
+
+
+def _who(record: Record) -> _Contestant:
+    return _Contestant(record.job.backend, record.job.device, record.machine.name)
+
+
+def _verdict(proof: Proof | None, backend: str) -> str:
+    if backend == "reference":
+        return "it is the reference"
+    if backend not in BACKENDS:
+        return "not a backend of this version of the bench"
+    if proof is None:
+        return f"not proven for this machine, these versions and this adapter: `bench prove --backend {backend}`"
+    if proof.verdict != "proven" or proof.worst is None:
+        return say(proof)
+    share = words.tolerances(proof.worst[1].deviation)
+    return f"proven on this machine on {proof.started[:10]}, to {share} of the tolerance"
+
+
+def _contract(backends: Sequence[str]) -> list[Block]:
+    """A row per term and per way to stand on it, with the backends that stand so."""
+    stands = {b: terms_of(b) for b in backends if b != "reference"}
+    rows: list[tuple[str, ...]] = []
+    for number, term in enumerate(TERMS):
+        ways: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for backend, own in stands.items():
+            ways[own[number].text, own[number].enforced].append(backend)
+        for place, ((default, enforced), who) in enumerate(ways.items()):
+            first = (term.name, term.spec) if place == 0 else ("", "")
+            rows.append((*first, ", ".join(who), default, enforced))
+    return [
+        Text(_CONTRACT),
+        Table(("term", "the spec says", "backends", "default", "enforced"), tuple(rows)),
+    ]
+
+
+def _gaps(backends: Sequence[str]) -> list[Block]:
+    rows = [
+        (backend, feature, gap.kind, gap.reason)
+        for backend in backends
+        for feature, gap in GAPS.get(backend, {}).items()
+    ]
+    return [Table(("backend", "feature", "gap", "why"), tuple(rows))]

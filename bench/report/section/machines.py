@@ -1,0 +1,56 @@
+"""Where and with what the records of a report were made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.machine.host import Machine
+from bench.records.job import Record, contestant
+from bench.report.form import words
+from bench.report.form.document import Block, Heading, Table, Text
+
+MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
+
+
+def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
+    """Where and with what the records were made."""
+    blocks: list[Block] = [
+        Heading("Where and with what", 2),
+        Table(
+            MACHINE_COLUMNS,
+            tuple(dict.fromkeys(machine_cells(record.machine) for record in records)),
+        ),
+        _versions(records),
+    ]
+    if damaged:
+        names = words.first_of([path.name for path in damaged])
+        blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
+    return blocks
+
+
+def machine_cells(machine: Machine) -> tuple[str, ...]:
+    """A machine under `MACHINE_COLUMNS`."""
+    return (
+        machine.name,
+        machine.system,
+        machine.cpu,
+        f"{machine.allowed_cpus} of {machine.logical_cpus}",
+        f"{machine.memory_bytes / 1e9:.0f} GB",
+        ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
+        or "none",
+    )
+
+
+def _versions(records: Sequence[Record]) -> Table:
+    seen = {}
+    for record in records:
+        versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+        settings = (
+            ", ".join(f"{k} {v}" for k, v in record.startup.settings.items())
+            if record.startup
+            else "-"
+        )
+        who = contestant(record.job)
+        seen[who, record.job.device, versions] = (who, versions, settings)
+    return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))

@@ -1,0 +1,58 @@
+"""What the memory table says of a device, and what its figures are of: every one is named for its instrument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from bench.report.form import words
+from bench.report.form.document import Items
+
+_PROCESS = (
+    "Peaks loading, training and predicting: of the process, the kernel's high-water mark"
+    " (`VmHWM`), reset before each phase."
+)
+_ALLOCATOR = (
+    "Device, allocator: the framework's own peak, of an epoch's training alone (the largest)."
+)
+_FROM_START = (
+    "`from the start`: this framework's peak cannot be reset. It is read before the first"
+    " prediction, and holds the loading and the first epoch's training."
+)
+_DRIVER = "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of a look every 0.5 s."
+_WHOLE = (
+    "`whole GPU`: the driver does not say whose memory is whose, as in a container. It is how much"
+    " more of the GPU was in use than when the job began, by whomever."
+)
+
+
+def allocator_peak(row: dict[str, Any]) -> str:
+    """The allocator's figure of a row of the summary."""
+    text = words.gigabytes(row["allocator_peak_bytes"])
+    return (
+        text if text == words.ABSENT or row["allocator_began_anew"] else f"{text}, from the start"
+    )
+
+
+def device_peak(row: dict[str, Any]) -> str:
+    """The driver's figure of a row of the summary."""
+    text = words.gigabytes(row["device_peak_bytes"])
+    return (
+        text if text == words.ABSENT or row["device_peak_by"] == "process" else f"{text}, whole GPU"
+    )
+
+
+def memory_notes(summary: pd.DataFrame) -> Items:
+    """What the figures that are there are of."""
+    allocator = summary["allocator_peak_bytes"].notna()
+    driver = summary["device_peak_bytes"].notna()
+    whole = driver & (summary["device_peak_by"] == "device")
+    notes = (
+        (summary["train_peak_rss_bytes"].notna().any(), _PROCESS),
+        (allocator.any(), _ALLOCATOR),
+        ((allocator & ~summary["allocator_began_anew"].astype(bool)).any(), _FROM_START),
+        ((driver & ~whole).any(), _DRIVER),
+        (whole.any(), _WHOLE),
+    )
+    return Items(tuple(text for there, text in notes if there))

@@ -1,0 +1,16 @@
+"""The alarm on a terminal: results that disagree with those of the other backends."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Console
+
+from bench.report.frame.agreement import headline, lines_of
+
+
+def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
+    """The same on a terminal, in red, the sentence last; whether all agree, and so nothing was printed."""
+    text = headline(frame)
+    for line in (*lines_of(frame), text) if text else ():
+        console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
+    return not text

@@ -1,0 +1,129 @@
+"""The gate's verdicts, for the terminal and as a Markdown summary for CI."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from bench.report.form import words
+from bench.report.form.document import Heading, Items, Table, Text, to_markdown
+from bench.statistics.gate import Agreement, Checked, Verdict
+
+_COLUMNS = (
+    "workload",
+    "backend",
+    "device",
+    "seeds",
+    "baseline",
+    "now",
+    "change",
+    "fails below",
+    "verdict",
+)
+_LEFT = {"workload", "backend", "device", "verdict"}
+_MARKS = {
+    "ok": "ok",
+    "not checked": "NOT CHECKED",
+    "fell": "FELL",
+    "missing": "MISSING",
+    "failed": "FAILED",
+}
+
+
+def print_verdicts(checked: Checked, console: Console) -> None:
+    """A row per cell, a line per workload on which backends are compared, then a line per cell that did not pass."""
+    verdicts = checked.cells
+    table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    left_out = {"device"} if len({verdict.cell[2] for verdict in verdicts}) == 1 else set()
+    left_out |= {"seeds"} if all(verdict.baseline_seeds <= 1 for verdict in verdicts) else set()
+    shown = [number for number, title in enumerate(_COLUMNS) if title not in left_out]
+    for number in shown:
+        table.add_column(
+            _COLUMNS[number], justify="left" if _COLUMNS[number] in _LEFT else "right", no_wrap=True
+        )
+    for verdict in verdicts:
+        row, right = (
+            _row(verdict, checked),
+            checked.lets_pass(verdict) and not checked.disagrees(verdict),
+        )
+        table.add_row(*(escape(row[number]) for number in shown), style="" if right else "bold red")
+    console.print(table)
+    for one in checked.agreements:
+        style = None if one.passed else "bold red"
+        console.print(_agreement(one), style=style, highlight=False, markup=False, soft_wrap=True)
+    for line in _failures(checked):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        _conclusion(checked), style=None if checked.passed else "bold red", highlight=False
+    )
+
+
+def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
+    """The same as Markdown."""
+    return to_markdown(
+        [
+            Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
+            Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.cells)),
+            Items(tuple(map(_agreement, checked.agreements))),
+            *map(Text, _failures(checked)),
+            Text(
+                "Last epoch's test accuracy, mean over the paired seeds. `fails below`: a lower"
+                f" accuracy would fail. By chance, with nothing changed, at most {100 * level:g} of"
+                " 100 checks have such a result in any row."
+            ),
+        ]
+    )
+
+
+def _row(verdict: Verdict, checked: Checked) -> list[str]:
+    change = (
+        None
+        if verdict.found is None or verdict.baseline is None
+        else verdict.found - verdict.baseline
+    )
+    return [
+        *verdict.cell,
+        f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
+        words.percent(verdict.baseline),
+        words.percent(verdict.found),
+        words.points(change),
+        words.percent(verdict.fails_below),
+        _MARKS[verdict.status] + (", DISAGREES" if checked.disagrees(verdict) else ""),
+    ]
+
+
+def _agreement(one: Agreement) -> str:
+    """Whether backends agree on a workload, in a line."""
+    what = f"agreement on {one.workload} {one.device}"
+    return (
+        f"{what}: ok, {', '.join(one.backends)}"
+        if one.passed
+        else f"{what}: DISAGREES, {'; '.join(one.reasons)}"
+    )
+
+
+def _failures(checked: Checked) -> list[str]:
+    return [
+        f"{' '.join(verdict.cell)}: {_MARKS[verdict.status]}, {verdict.reason}"
+        for verdict in checked.cells
+        if not checked.lets_pass(verdict)
+    ]
+
+
+def _conclusion(checked: Checked) -> str:
+    """How many rows and workloads passed, in words."""
+    bad = sum(not checked.lets_pass(verdict) for verdict in checked.cells)
+    disagree = sum(not one.passed for one in checked.agreements)
+    compared = sum(verdict.status != "not checked" for verdict in checked.cells)
+    if checked.passed:
+        new = len(checked.cells) - compared
+        return f"all {compared} cells pass{f', {new} not checked' if new else ''}"
+    wrong = [f"{bad} of {len(checked.cells)} cells did not pass"] if bad else []
+    wrong += (
+        [f"backends disagree on {disagree} of {len(checked.agreements)} workloads"]
+        if disagree
+        else []
+    )
+    return "; ".join(wrong)

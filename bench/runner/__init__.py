@@ -1,0 +1,1 @@
+"""The parent: plan, environments, one child process at a time. The only package that starts processes."""

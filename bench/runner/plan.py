@@ -1,0 +1,200 @@
+"""What a run does: suite, backends, devices, seeds and rounds as jobs, ordered so that drift hits all alike.
+
+Of every two repetitions the second has the contestants in the opposite order, and those orders are
+drawn by lot: what comes first in one comes last in the other, and no rhythm of the machine can
+favour anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, product
+
+import numpy as np
+from msgspec import Struct
+
+from backends.contract import Job, Mode
+from backends.registry import entry
+from bench.data.dataset import DataSet
+from specs.errors import UserError
+from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.model import BatchNorm, Suite, SuiteEntry, Workload
+from specs.shapes import infer_shapes
+
+
+class PlanError(UserError):
+    """A combination that cannot be run, found before anything is."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What the user chose; None leaves the choice to the suite or the recipe."""
+
+    backends: tuple[str, ...]
+    devices: tuple[str, ...]
+    threads: int
+    seeds: tuple[int, ...] | None = None
+    rounds: int | None = None
+    modes: tuple[Mode, ...] = ("matched",)
+
+
+class Contest(Struct, frozen=True, kw_only=True):
+    """One workload of a run, its data set found, for how many epochs, and its batch size (the recipe's, if None)."""
+
+    workload: Workload
+    data: DataSet
+    epochs: int
+    batch_size: int | None = None
+
+
+Cell = tuple[Contest, str]  # and the device
+
+
+def find_suite_or_workload(name: str) -> Suite:
+    """The suite of that name; or the workload of that name, or in that JSON file, as a suite of its own."""
+    if name in names(SUITES):
+        return find_suite(name)
+    if name in names(WORKLOADS) or name.endswith(".json"):
+        workload = find_workload(name)
+        return Suite(
+            name=workload.name,
+            title=workload.title,
+            workloads=(SuiteEntry(workload=workload.name),),
+            seeds=(0,),
+            rounds=1,
+        )
+    known = [*names(SUITES), *names(WORKLOADS)]
+    raise PlanError(
+        f"no suite or workload is named '{name}'",
+        expected=f"one of {', '.join(known)}, or a path that ends in .json",
+        hint="bench list",
+    )
+
+
+def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
+    """Every contest on every device.
+
+    Raises:
+        PlanError: a workload and its data do not fit, or there is no contestant.
+    """
+    for contest in contests:
+        _check(contest)
+    if not _contestants(options):
+        raise PlanError(
+            f"none of {', '.join(options.backends)} has a native mode",
+            expected="one that has",
+            hint="--mode matched",
+        )
+    return list(product(contests, options.devices))
+
+
+def make_round(
+    cells: Sequence[Cell], options: Options, suite: Suite, turn: int
+) -> list[tuple[Job, DataSet]]:
+    """The jobs of a round of some cells, every seed once, in order: the contestants of a cell next to each other."""
+    seeds, contestants = options.seeds or suite.seeds, _contestants(options)
+    jobs = []
+    for number, seed in enumerate(seeds, start=turn * len(seeds)):
+        order = _order(contestants, number)
+        for (contest, device), (backend, mode) in product(cells, order):
+            job = _job(
+                contest, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn
+            )
+            jobs.append((job, contest.data))
+    return jobs
+
+
+def make_jobs(
+    contests: Sequence[Contest], options: Options, suite: Suite
+) -> list[tuple[Job, DataSet]]:
+    """Every job of a run of so many rounds as were chosen, in order.
+
+    Raises:
+        PlanError: see `make_cells`.
+    """
+    cells, rounds = make_cells(contests, options), range(options.rounds or suite.rounds)
+    return list(chain.from_iterable(make_round(cells, options, suite, turn) for turn in rounds))
+
+
+def _contestants(options: Options) -> list[tuple[str, Mode]]:
+    pairs = product(options.backends, options.modes)
+    return [
+        (backend, mode) for backend, mode in pairs if mode == "matched" or entry(backend).native
+    ]
+
+
+def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[str, Mode]]:
+    """The order of a repetition: of the first two as given and reversed, later by lot and reversed."""
+    order = list(contestants)
+    if number > 1:  # the same again when a run is taken up again
+        order = [
+            contestants[place]
+            for place in np.random.default_rng(number // 2).permutation(len(contestants))
+        ]
+    return order if number % 2 == 0 else order[::-1]
+
+
+def _check(contest: Contest) -> None:
+    workload, data = contest.workload, contest.data
+    if data.shape != workload.input.shape:
+        raise PlanError(
+            f"{workload.name}: its input is {workload.input.shape}, but the images of {data.name}"
+            f" are {data.shape}",
+            expected="the same shape",
+            hint="use --dataset synthetic, which takes any shape",
+        )
+    if data.classes > workload.input.classes:
+        raise PlanError(
+            f"{workload.name}: it tells {workload.input.classes} classes apart, but {data.name} has"
+            f" {data.classes}",
+            expected=f'"classes": {data.classes}',
+        )
+    batch_size = contest.batch_size or workload.recipe.batch_size
+    if batch_size > data.train_examples:
+        raise PlanError(
+            f"{workload.name}: batch size {batch_size:,} is larger than {data.name},"
+            f" {data.train_examples:,} examples",
+            expected=f"at most {data.train_examples:,}",
+            hint="a smaller --batch-size",
+        )
+    _check_batch_norm(workload, batch_size, data)
+
+
+def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> None:
+    """Batch norm on a vector cannot normalise a batch of one; on an image it has every pixel."""
+    left = data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0
+    vectors = any(
+        isinstance(s.layer, BatchNorm) and len(s.input) == 1 for s in infer_shapes(workload)
+    )
+    if vectors and 1 in (left, batch_size):
+        raise PlanError(
+            f"{workload.name}: with batch size {batch_size} a batch of {data.name} has one example,"
+            " which batch norm on a vector cannot normalise",
+            expected='another batch size, or "last_partial_batch": "drop"',
+        )
+
+
+def _job(
+    contest: Contest,
+    options: Options,
+    *,
+    backend: str,
+    mode: Mode,
+    device: str,
+    seed: int,
+    turn: int,
+) -> Job:
+    return Job(
+        workload=contest.workload,
+        dataset=contest.data.name,
+        mode=mode,
+        backend=backend,
+        device=device,
+        threads=options.threads,
+        seed=seed,
+        precision="float32",
+        compiled=entry(backend).compiled and mode == "matched",
+        deterministic=False,
+        epochs=contest.epochs,
+        batch_size=contest.batch_size or contest.workload.recipe.batch_size,
+        round=turn,
+    )

@@ -1,0 +1,247 @@
+"""One worker as a process: its environment, its CPUs and GPU, the wait for its end, and the end of its whole group.
+
+A worker is a module of `bench` that reads an assignment and tells what it does in lines, the last
+of them its `End`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from msgspec import Struct
+
+from bench.machine import device
+from bench.machine.host import Machine, allowed_cpus, gpu_of
+from bench.machine.watch import Watch
+from bench.records import files as records_files
+from bench.records.files import RunError, write_atomically
+from bench.runner import environments
+from bench.runner.task import Ended, Files, Task
+from bench.worker.clock import monotonic_seconds, pause
+from bench.worker.lines import End, Status, Told
+
+# How often the parent looks: a look costs about 0.2 ms, so this is far under 1 % of a core, and
+# still feels alive.
+_LOOK_SECONDS = 0.5
+# A job that is over in less than this would otherwise wait for half a look.
+_FIRST_LOOK_SECONDS = 0.05
+# How long a worker that has told its end may take to end.
+_LAST_SECONDS = 10.0
+_LOG_TAIL_LINES = 20
+# Every library that brings its own pool of threads takes its size from one of these.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def run_worker(
+    module: str,
+    task: Task,
+    assignment: Struct,
+    files: Files,
+    machine: Machine,
+    timeout: float,
+    kind: Any,
+    advanced: Callable[[list[Any]], None] = lambda _: None,
+) -> Ended:
+    """Run `python -m MODULE` on an assignment to its end, whatever that is.
+
+    Args:
+        module: the worker's.
+        task: where and on what it runs.
+        assignment: what it reads.
+        files: see `files_of`; those of lines and log stay.
+        machine: whose GPU it may see.
+        timeout: seconds without a new line after which it is killed.
+        kind: of its lines, an `End` among them.
+        advanced: called with all lines so far when there are new ones.
+    """
+    start = uuid.uuid4().hex  # which lines are this worker's
+    write_atomically(files.assignment, msgspec.json.encode(assignment))
+    write_atomically(files.lines, b"")
+    gpu = gpu_of(machine, task.job.device)
+    held = (
+        device.DeviceWatch(gpu.uuid) if gpu else None
+    )  # before there is a worker: what is in use now is not its
+    disturbance = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
+    with files.log.open("wb") as output:
+        worker = _start(
+            (module, str(files.assignment), str(files.lines), start), task, machine, output
+        )
+
+        def look() -> bool:
+            lines = read_lines(files.lines, kind, start)
+            advanced(lines)
+            return _told_end(lines) is not None
+
+        try:
+            timed_out = _watch(
+                worker, partial(_sample, disturbance, held, worker.pid), files.lines, timeout, look
+            )
+        finally:
+            _kill(worker)
+            files.assignment.unlink(missing_ok=True)
+    lines = read_lines(files.lines, kind, start)
+    return Ended(
+        lines=lines,
+        end=_told_end(lines)
+        or _end_unseen(worker.returncode, timeout if timed_out else None, files.log),
+        peak=held.peak if held else None,
+        disturbance=disturbance.end(),
+    )
+
+
+def _sample(disturbance: Watch, held: device.DeviceWatch | None, pid: int) -> None:
+    """Look once at what disturbs a worker, and at the memory that it holds on its GPU, if it has one."""
+    disturbance.look()
+    if held is not None:
+        held.look(pid)
+
+
+def _told_end(lines: Sequence[Any]) -> End | None:
+    """The end that a worker told; None where it told none, or has not yet."""
+    return next((line for line in lines if isinstance(line, End)), None)
+
+
+def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
+    """The end of a worker that could not tell it: what is known from outside, and the log's last lines."""
+    status: Status
+    if timed_out_after is not None:
+        status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
+    elif code < 0:
+        name = signal.Signals(-code).name
+        status, reason = "killed", f"signal {name}"
+        if -code == signal.SIGKILL:
+            reason += ": by a person, a scheduler, or the kernel for lack of memory"
+    else:
+        status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
+    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    return End(
+        status=status,
+        reason=reason,
+        traceback="\n".join(tail),
+        cpu_seconds=None,
+        device_memory=None,
+    )
+
+
+def _start(
+    module: Sequence[str], task: Task, machine: Machine, output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """A module with its arguments, as a process group of its own, on the first `threads` CPUs, with one GPU or none."""
+    command = [task.python, "-m", *module]
+    allowed = allowed_cpus()
+    _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=records_files.PROJECT,  # `python -m` looks there first, so a stray `bench/` of the user's is not found
+            env=_variables(task, machine),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RunError(
+            f"{task.python}: cannot be started: {error.strerror}", expected="a Python interpreter"
+        ) from error
+    finally:
+        _set_affinity(allowed)
+
+
+def _variables(task: Task, machine: Machine) -> dict[str, str]:
+    """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
+    threads = str(task.job.threads)
+    gpu = gpu_of(machine, task.job.device)
+    # A cluster's modules put their packages on the path; an environment that we made needs none of
+    # them.
+    ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
+    inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
+    return {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHONHOME", "PYTHONSTARTUP")
+        },
+        "PYTHONPATH": str(records_files.PROJECT) + inherited,
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        **dict.fromkeys(_THREAD_VARIABLES, threads),
+        **task.entry.variables,
+    }
+
+
+def _watch(
+    worker: subprocess.Popen[bytes],
+    sample: Callable[[], None],
+    lines: Path,
+    timeout: float,
+    advanced: Callable[[], bool],
+) -> bool:
+    """Wait for the end, or for too long without a sign of progress; whether it was too long.
+
+    A worker that has told its end may still hang in its framework's threads: it gets a few seconds
+    more.
+    """
+    size, seen, look = 0, monotonic_seconds(), _FIRST_LOOK_SECONDS
+    while worker.poll() is None:
+        pause(look)
+        look = min(2 * look, _LOOK_SECONDS)
+        sample()
+        if lines.stat().st_size != size:
+            size, seen = lines.stat().st_size, monotonic_seconds()
+            if advanced():
+                timeout = _LAST_SECONDS
+        if monotonic_seconds() - seen > timeout:
+            return True
+    return False
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """End the whole process group: a worker may have started helpers of its own, and may be in a system call."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+    else:
+        worker.kill()
+    worker.wait()
+
+
+def _set_affinity(cpus: Sequence[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def read_lines(path: Path, kind: Any, start: str) -> list[Any]:
+    """What one start of a worker has told so far, as lines of a kind.
+
+    A last line that is not finished is left for the next look. Lines of another start are left out:
+    a worker whose parent was killed may still tell some, into the file of the next one. So is what
+    is no line at all.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    found = []
+    for text in content.split(b"\n")[:-1]:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            told = msgspec.json.decode(text, type=Told)
+            if told.start == start:
+                found.append(msgspec.json.decode(told.line, type=kind))
+    return found

@@ -1,0 +1,179 @@
+"""How many rounds a run makes: a number of undisturbed ones, or as many as a wanted precision takes.
+
+Both may be stopped and taken up again at any time: what is said of them holds at every look, see
+`bench.statistics.stopping`. A cell (a workload on a device) that has enough is not run again while
+others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations, count
+from math import isfinite, nan
+
+from msgspec import Struct
+
+from bench.machine import disturbance
+from bench.records.job import Record, contestant
+from bench.runner.plan import Cell
+from bench.runner.task import DataTask, Observer
+from bench.statistics.agreement import agreement
+from bench.statistics.stopping import EVERY_ROUND
+from bench.statistics.timing import compare, precision, process_seconds
+from bench.worker.clock import monotonic_seconds
+
+# How often the number of rounds that was asked for is made, at most, for the sake of undisturbed
+# ones.
+_PATIENCE = 2
+
+
+class Goal(Struct, frozen=True, kw_only=True):
+    """When a run has rounds enough.
+
+    Attributes:
+        rounds: so many undisturbed ones, or ...
+        precision: ... every ratio's interval is this narrow, as a share to either side; None: the
+            number counts.
+        seconds: no round begins later than this after the first; None: whenever.
+    """
+
+    rounds: int
+    precision: float | None = None
+    seconds: float | None = None
+
+    @property
+    def certain(self) -> int:
+        """How many rounds are made whatever they show."""
+        return self.rounds if self.precision is None else 1
+
+    def enough(self, records: Sequence[Record]) -> str:
+        """Why a cell needs no other round, in words; "" if it does.
+
+        Args:
+            records: all of the cell's, of at least one round.
+        """
+        made, seeds = (
+            len({getattr(record.job, what) for record in records}) for what in ("round", "seed")
+        )
+        if self.precision is None:
+            counted = sum(_counted(records).values()) // seeds
+            if made >= self.rounds == 1 or counted >= self.rounds:
+                return f"{said_rounds(made)}{'' if counted == made else f', of which {made - counted} disturbed'}"
+            if made >= _PATIENCE * self.rounds:
+                return (
+                    f"{said_rounds(made)}, of which {made - counted} disturbed: no more were tried"
+                )
+            return ""
+        found = widest(records)
+        if found is None:
+            return f"{said_rounds(made)}: no two contestants ended ok and agree, so there is nothing to compare"
+        if found <= self.precision:
+            return f"{said(found)} after {said_rounds(made)}"
+        if made * seeds >= EVERY_ROUND.last:
+            return f"{said(found)} after {said_rounds(made)}, the most that count"
+        return ""
+
+
+def said(found: float | None) -> str:
+    """How precise a cell's ratios are, in words."""
+    return (
+        f"precise to {100 * found:.2g} %"
+        if found is not None and isfinite(found)
+        else "too few rounds to say"
+    )
+
+
+def widest(records: Sequence[Record]) -> float | None:
+    """How precise the least precise ratio of a cell is, as a share; None where no two contestants ended ok."""
+    times = [processes for processes in _times(records).values() if any(map(isfinite, processes))]
+    pairs = [compare(ours, theirs) for ours, theirs in combinations(times, 2)]
+    return max(
+        (precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None
+    )  # as tables show them
+
+
+def _times(records: Sequence[Record]) -> dict[str, list[float]]:
+    """Per matched contestant the process of every round and seed that counts, see `timing.process_seconds`.
+
+    The first epoch, which pays for warming up, counts where it is alone. A job that disagrees has
+    no time.
+    """
+    agrees = agreement(records)
+    counted = [one for one, counts in _counted(records).items() if counts]
+    matched = [record for record in records if record.job.mode == "matched"]
+    found = {contestant(record.job): dict.fromkeys(counted, nan) for record in matched}
+    for record in matched:
+        one = (record.job.round, record.job.seed)
+        if (
+            record.status == "ok"
+            and not agrees.get(record.key)
+            and one in found[contestant(record.job)]
+        ):
+            epochs = [epoch.training.wall_seconds for epoch in record.epochs]
+            found[contestant(record.job)][one] = process_seconds(epochs[1:] or epochs)
+    return {name: list(processes.values()) for name, processes in found.items()}
+
+
+def _counted(records: Sequence[Record]) -> dict[tuple[int, int], bool]:
+    """Every repetition (round, seed) in order, and whether it counts."""
+    every = sorted({(record.job.round, record.job.seed) for record in records})
+    those = {
+        (record.job.round, record.job.seed)
+        for record in records
+        if disturbance.say(record.disturbance)
+    }
+    return dict(zip(every, disturbance.which_count([one in those for one in every]), strict=True))
+
+
+def said_rounds(number: int) -> str:
+    """A number of rounds, in words."""
+    return "1 round" if number == 1 else f"{number} rounds"
+
+
+def run_rounds(
+    cells: Sequence[Cell],
+    tasks_of: Callable[[Sequence[Cell], int], list[DataTask]],
+    run: Callable[[list[DataTask]], list[Record]],
+    goal: Goal,
+    observer: Observer,
+) -> tuple[list[Record], list[str]]:
+    """Rounds of all cells until each has enough, or time is up; every record, and per cell why there are no more.
+
+    Args:
+        cells: see `plan.make_cells`.
+        tasks_of: the tasks of a round, given the cells that are still open and its number.
+        run: runs tasks, see `run_tasks`.
+        goal: what is enough.
+        observer: told what will be run, as soon as it is known.
+
+    Raises:
+        what `tasks_of` and `run` do; what was run has its records.
+    """
+    began, open_cells, ends = monotonic_seconds(), list(cells), dict[int, str]()
+    ahead = [tasks_of(cells, turn) for turn in range(goal.certain)]
+    observer.planned([task for tasks in ahead for task in tasks])
+    records: list[Record] = []
+    for turn in count():
+        if turn >= len(ahead):
+            ahead.append(tasks_of(open_cells, turn))
+            observer.planned(ahead[turn])
+        records += run(ahead[turn])
+        up = goal.seconds is not None and monotonic_seconds() - began >= goal.seconds
+        for cell in list(open_cells):
+            own = [record for record in records if _is_of(record, cell)]
+            why = goal.enough(own) if turn + 1 >= goal.certain else ""
+            if up and not why:
+                why = f"time is up after {said_rounds(turn + 1)}, {said(widest(own))}"
+            if why:
+                open_cells.remove(cell)
+                ends[cells.index(cell)] = why
+        if not open_cells:
+            return records, [ends[number] for number in range(len(cells))]
+    raise AssertionError("rounds end")
+
+
+def _is_of(record: Record, cell: Cell) -> bool:
+    contest, device = cell
+    size = contest.batch_size or contest.workload.recipe.batch_size
+    job = record.job
+    return (job.workload, job.batch_size, job.device) == (contest.workload, size, device)

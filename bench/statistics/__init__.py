@@ -1,0 +1,1 @@
+"""Numbers to verdicts: ratios, intervals, when to stop, the gate. No files, no processes."""

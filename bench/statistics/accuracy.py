@@ -1,0 +1,205 @@
+"""Accuracy over several seeds: its interval, and whether a difference is shown to be small, or real, or neither.
+
+Equality is never concluded from a test that failed to find a difference: it has to be shown, by two
+one-sided tests (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680). What varies is
+the seed, with it weights, batches and dropout masks; the test images stay. Differences are taken to
+scatter about one mean: a backend that fails in one seed of ten is found by no test of five.
+
+How sure a mean is follows from the scatter over the seeds, and Student's t knows how little few
+seeds tell of it. It is too small only where accuracies, which are counts of images, agree by
+chance: two seeds with the same difference would show it without any error. So it is taken to be no
+less than what the images that differ must give: `least_deviation`. The binomial error of two
+independent runs is not used in its place, as `bench.statistics.gate` does: runs of one seed start
+from the same weights and see the same batches and images. Softmax then agrees to the last image
+where independent runs would differ by 37 of 10,000, and what agrees so well would be called
+undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite, nan, sqrt
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+Outcome = Literal["equal", "different", "undecided"]
+# Of 100 differences as large as the margin at most 5 are called equal: the usual level since
+# Schuirmann.
+LEVEL = 0.05
+# 0.5 percentage points: half of the step from the course's best dense network to its CNN (98.2 to
+# 99.2 %), so that equal backends teach the same lesson; and 2.5 standard errors of a difference of
+# two single runs at 98 %, so that five seeds can show it.
+MARGIN = 0.005
+_FEWEST_SEEDS = 2  # one has no scatter
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What is said of a difference in accuracy.
+
+    Attributes:
+        outcome: "equal": shown to be smaller than the margin, be it zero or not; "different": not
+            so, and more than chance; "undecided": neither, always with a single seed.
+        seeds: how many have a difference.
+        difference: their mean, as a share (0.001 is 0.1 points); not a number without a seed.
+        standard_error: of that mean; None with fewer than two seeds, as all that follows.
+        low, high: the interval that lies within the margin exactly where the outcome is "equal": of
+            90 % at level 0.05.
+        p_equal: how probable a mean so far within the margin is, if the true one lies on it.
+        p_different: how probable a mean so far from zero is, if the true one is zero.
+    """
+
+    outcome: Outcome
+    seeds: int
+    difference: float
+    standard_error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_equal: float | None = None
+    p_different: float | None = None
+
+
+def interval(
+    values: Sequence[float], images: int, level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Student's confidence interval of the mean over seeds.
+
+    Args:
+        values: accuracies (0..1), one per seed; what is not a number is left out.
+        images: how many test images each is of; the seeds' scatter is taken to be at least one of
+            them.
+        level: 0.05 for an interval of 95 %.
+
+    Returns:
+        (low, high), or None with fewer than two seeds.
+
+    Raises:
+        ValueError: no image, or a level that is none.
+    """
+    _require(images=images, level=level)
+    numbers = _numbers(values)
+    if len(numbers) < _FEWEST_SEEDS:
+        return None
+    mean, error = _mean_and_error(numbers, least=1 / images)
+    room = _quantile(1 - level / 2, len(numbers) - 1) * error
+    return mean - room, mean + room
+
+
+def binomial_error(accuracy: float, images: int) -> float:
+    """The standard error of one accuracy (0..1) by the number of its test images alone: 0.001 for 0.99 of 10,000.
+
+    It is sqrt(p (1 - p) / n), never below one image, which is what is left of it at 0 and 1.
+    """
+    _require(images=images)
+    return sqrt(max(accuracy * (1 - accuracy), 1 / images) / images)
+
+
+def equivalence(
+    differences: Sequence[float], images: int, margin: float = MARGIN, level: float = LEVEL
+) -> Verdict:
+    """Whether the mean of paired differences lies within a margin of zero, by two one-sided t-tests.
+
+    Args:
+        differences: in accuracy (-1..1), one per seed of both; what is not a number (a failed seed)
+            is left out.
+        images: how many test images an accuracy is of.
+        margin: the smallest difference that matters, as a share.
+        level: of each test; "different" takes the two-sided t-test at the same.
+
+    Raises:
+        ValueError: no image, a margin that is not positive, or a level that is none.
+    """
+    _require(images=images, level=level, margin=margin)
+    numbers = _numbers(differences)
+    seeds = len(numbers)
+    if seeds < _FEWEST_SEEDS:
+        return Verdict(
+            outcome="undecided", seeds=seeds, difference=float(numbers[0]) if seeds else nan
+        )
+    mean, error = _mean_and_error(numbers, least=least_deviation(numbers.tolist(), images))
+    room = _quantile(1 - level, seeds - 1) * error
+    p_equal = _below((abs(mean) - margin) / error, seeds - 1)
+    p_different = 2 * _below(-abs(mean) / error, seeds - 1)
+    outcome: Outcome = (
+        "equal" if p_equal <= level else "different" if p_different <= level else "undecided"
+    )
+    return Verdict(
+        outcome=outcome,
+        seeds=seeds,
+        difference=mean,
+        standard_error=error,
+        low=mean - room,
+        high=mean + room,
+        p_equal=p_equal,
+        p_different=p_different,
+    )
+
+
+def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
+    """The same verdicts, with "different" only where it holds among all of them (Holm, Scand. J. Stat. 6, 1979).
+
+    Among a hundred true zeros five would be called different. "Equal" stays as it is: each such
+    verdict is wrong in at most `level` of the cases, and so is "all are equal", as each of them
+    must have passed (R. L. Berger, Technometrics 24, 1982: intersection-union). Holm's correction
+    needs no independence, and a backend stands in the others' mean.
+    """
+    _require(level=level)
+    tested = [number for number, verdict in enumerate(verdicts) if verdict.p_different is not None]
+    tested.sort(key=lambda number: verdicts[number].p_different or 0.0)
+    judged, largest = list(verdicts), 0.0
+    for rank, number in enumerate(tested):
+        verdict = verdicts[number]
+        largest = max(largest, min((verdict.p_different or 0.0) * (len(tested) - rank), 1.0))
+        chance = verdict.outcome == "different" and largest > level
+        judged[number] = replace(
+            verdict, p_different=largest, outcome="undecided" if chance else verdict.outcome
+        )
+    return judged
+
+
+def least_deviation(differences: Sequence[float], images: int) -> float:
+    """The least standard deviation of differences in accuracy that the images they rest on allow.
+
+    Two runs that differ by k of n images answer at least k of them differently. Each of those might
+    as well have fallen to the other side (Q. McNemar, Psychometrika 12, 1947), which scatters the
+    count by sqrt(k) at least, the difference by sqrt(k) / n. k is the mean over the seeds, and
+    never below one image.
+    """
+    mean = float(np.mean(np.abs(differences)))
+    return sqrt(max(mean, 1 / images) / images)
+
+
+def _numbers(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.array([value for value in values if isfinite(value)], dtype=np.float64)  # (seeds)
+
+
+def _mean_and_error(values: NDArray[np.float64], least: float) -> tuple[float, float]:
+    """The mean, and its standard error from a standard deviation of at least so much."""
+    return float(np.mean(values)), max(float(np.std(values, ddof=1)), least) / sqrt(len(values))
+
+
+def _require(*, images: int = 1, level: float = LEVEL, margin: float = MARGIN) -> None:
+    if images < 1:
+        raise ValueError(f"{images} test images; expected at least one")
+    if not 0 < 2 * level < 1:  # from a half on, "equal" would need no evidence
+        raise ValueError(f"level {level}; expected more than 0 and less than 0.5")
+    if not margin > 0:
+        raise ValueError(
+            f"margin {margin}; expected more than 0: two accuracies are never equal to the last"
+            " digit"
+        )
+
+
+def _below(t: float, degrees: int) -> float:
+    from scipy.special import stdtr  # takes 0.1 s
+
+    return float(stdtr(degrees, t))
+
+
+def _quantile(probability: float, degrees: int) -> float:
+    from scipy.special import stdtrit  # see _below
+
+    return float(stdtrit(degrees, probability))

@@ -1,0 +1,194 @@
+"""Do the backends of a run agree? A job whose figures are far from those of the other backends has a wrong result.
+
+In matched mode all backends of a group (one workload, data set, device, batch size and seed) start
+from the same weights and see the same batches, so one seed is enough to see a gross error. Nothing
+of this is stored in records: it is judged whenever they are read. The bounds are for gross errors;
+whether backends are equal is asked by `bench.statistics.accuracy`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import hypot
+from statistics import median_high, median_low
+from typing import NamedTuple
+
+from backends.contract import Job
+from bench.records.job import Record, meaning
+from bench.statistics.accuracy import binomial_error
+from specs.model import Workload
+
+# Of the median of the others. The largest deviation of a correct backend was 2.7 % in 81 recorded
+# results, 3.1 % in the runs kept in `results/`; a backend whose convolutions had no gradients was
+# 93.5 % off.
+LOSS_MARGIN = 0.10
+# Both together, as one correct pair on 1,000 images after one epoch was 4.5 standard errors and 8.0
+# points apart, and on 10,000 images 6 standard errors are less than a point.
+STANDARD_ERRORS, ACCURACY_MARGIN = 6.0, 0.01
+
+
+class Result(NamedTuple):
+    """What a job is judged by.
+
+    Attributes:
+        key: of its record.
+        loss: the running loss of the first epoch.
+        accuracy: the test accuracy of the last epoch (0..1); None while the job is running.
+        images: how many test images that is of.
+    """
+
+    key: str
+    backend: str
+    loss: float
+    accuracy: float | None
+    images: int
+
+
+def agreement(records: Iterable[Record]) -> dict[str, str]:
+    """By key, of every job that can be compared with another backend: why it disagrees, "" if it agrees.
+
+    Args:
+        records: of any runs and machines; those that did not end ok, and native mode, are left out.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    trained: dict[
+        int, Workload
+    ] = {}  # by identity: a workload is compared once, not for each of 100,000 records
+    for record in (records := list(records)):  # which keeps them, so that no identity is used twice
+        if record.status == "ok" and record.job.mode == "matched":
+            workload = record.job.workload
+            if id(workload) not in trained:
+                what = meaning(workload)
+                trained[id(workload)] = next(
+                    (known for known in trained.values() if known == what), what
+                )
+            place = (
+                id(trained[id(workload)]),
+                record.machine.name,
+                *_conditions(record.job, record.data.checksum),
+            )
+            groups[place].append(result_of(record))
+    return {key: why for group in groups.values() for key, why in judge(group).items()}
+
+
+def group_of(job: Job, data_checksum: str) -> tuple[object, ...]:
+    """What jobs on one machine must have in common to be compared."""
+    return meaning(job.workload), *_conditions(job, data_checksum)
+
+
+def result_of(record: Record) -> Result:
+    """What a record that ended ok is judged by."""
+    first, last = record.epochs[0], record.epochs[-1]
+    return Result(
+        record.key,
+        record.job.backend,
+        first.running_loss,
+        last.test_accuracy,
+        record.data.test_examples,
+    )
+
+
+def judge(group: Sequence[Result]) -> dict[str, str]:
+    """By key why each result of a group disagrees, "" if it agrees; nothing where there is one backend only.
+
+    A result is compared with the median of the other backends, never with their mean, which a wrong
+    one moves. Of an even number of others, and of their rounds, it must be far from both in the
+    middle: a value halfway between a right and a wrong one says nothing. Of two backends nobody can
+    say which is wrong, so both disagree.
+    """
+    by_backend: dict[str, list[Result]] = defaultdict(list)
+    for result in group:
+        by_backend[result.backend].append(result)
+    if len(by_backend) < 2:  # noqa: PLR2004 - a comparison takes two
+        return {}
+    losses = {name: _middle([result.loss for result in own]) for name, own in by_backend.items()}
+    known = {
+        name: [one.accuracy for one in own if one.accuracy is not None]
+        for name, own in by_backend.items()
+    }
+    accuracies = {name: _middle(values) for name, values in known.items() if values}
+    found: dict[str, str] = {}
+    for backend, own in by_backend.items():
+        others = (
+            next(name for name in by_backend if name != backend) if len(by_backend) == 2 else ""
+        )  # noqa: PLR2004 - then they are named
+        loss, accuracy = (_middle_of_others(values, backend) for values in (losses, accuracies))
+        found |= {result.key: _why(result, loss, accuracy, others) for result in own}
+    return found
+
+
+class _Middle(NamedTuple):
+    """The two values in the middle, which are one of an odd number."""
+
+    low: float
+    high: float
+
+    def say(self, form: Callable[[float], str], *, of_two: bool) -> str:
+        """As a range where it is of one backend's rounds, else as the median."""
+        low, high = form(self.low), form(self.high)
+        return f"{low} to {high}" if of_two and low != high else form((self.low + self.high) / 2)
+
+
+def _middle(values: Sequence[float]) -> _Middle:
+    return _Middle(median_low(values), median_high(values))
+
+
+def _middle_of_others(values: Mapping[str, _Middle], backend: str) -> _Middle | None:
+    others = [value for name, value in values.items() if name != backend]
+    return (
+        _Middle(median_low(o.low for o in others), median_high(o.high for o in others))
+        if others
+        else None
+    )
+
+
+def _why(result: Result, loss: _Middle | None, accuracy: _Middle | None, other: str) -> str:
+    """Why a result disagrees with the middle of the others; `other` names the only one, if it is one."""
+    of_two, found = bool(other), []
+    theirs = f"{other} has" if of_two else "the median of the others is"
+    if loss is not None and all(_far(result.loss, middle, both_ways=of_two) for middle in loss):
+        found.append(
+            f"loss {_loss(result.loss)} after epoch 1, {theirs} {loss.say(_loss, of_two=of_two)}"
+        )
+    if result.accuracy is not None and accuracy is not None and result.images > 0:
+        ours, images = result.accuracy, result.images
+        if _below(ours, accuracy.low, images) or (of_two and _below(accuracy.high, ours, images)):
+            found.append(
+                f"accuracy {_percent(ours)}, {theirs} {accuracy.say(_percent, of_two=of_two)}"
+            )
+    return "; ".join(
+        [*found, "these two disagree, and one is wrong"] if found and of_two else found
+    )
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _far(loss: float, middle: float, *, both_ways: bool) -> bool:
+    """Whether a loss is off by more than the margin; of two, by more than that of the smaller."""
+    return abs(loss - middle) > LOSS_MARGIN * (
+        min(abs(loss), abs(middle)) if both_ways else abs(middle)
+    )
+
+
+def _below(accuracy: float, other: float, images: int) -> bool:
+    error = hypot(binomial_error(accuracy, images), binomial_error(other, images))
+    return other - accuracy > max(STANDARD_ERRORS * error, ACCURACY_MARGIN)
+
+
+def _conditions(job: Job, data_checksum: str) -> tuple[object, ...]:
+    return (
+        data_checksum,
+        job.device,
+        job.threads,
+        job.precision,
+        job.batch_size,
+        job.seed,
+        job.epochs,
+    )

@@ -1,0 +1,84 @@
+"""When epochs are steady, and when compiling has paid for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.statistics.timing import process_seconds
+
+# With fewer epochs the first alone is left out: a warm-up of several would leave too few to see
+# that they are steady.
+FEWEST_EPOCHS = 20
+_FEWEST_PROCESSES = 2
+# Alarms in 1 of 100 without a warm-up; 2,000 draws know such a chance to a quarter of itself.
+_WARM_UP_LEVEL = 0.01
+_DRAWS = 2000
+
+
+def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP_LEVEL) -> int:
+    """How many epochs at the start of every process are not yet steady: one, or more if several are shown to be slower.
+
+    The first never counts as steady, and as it is slow nearly always, it says nothing of the next.
+    These are ranked within their process, ranks averaged over processes, and the first k of them
+    held against the rest, k from 1 to half, each difference by its standard deviation; the largest
+    counts. It is a warm-up if the same processes, each begun at an epoch drawn by lot and continued
+    in a circle, would seldom look like it: that keeps slowdowns of several epochs as they are,
+    which shuffled epochs would take for a warm-up in up to one of six cases.
+
+    Args:
+        processes: all epochs of each, in seconds; what is not a number is a process that failed,
+            and left out.
+        level: the chance of more than one without a warm-up; simulated: 1 to 2 of 100 at 1 of 100,
+            and up to 4 where slowdowns last several epochs.
+
+    Returns:
+        1 with fewer than 20 epochs or two processes; 0 with one epoch, which is all there is.
+    """
+    ran = [
+        np.asarray(epochs, dtype=np.float64)
+        for epochs in processes
+        if isfinite(process_seconds(epochs))
+    ]
+    epochs = min((len(times) for times in ran), default=0)
+    if epochs < FEWEST_EPOCHS or len(ran) < _FEWEST_PROCESSES:
+        return min(1, max(epochs - 1, 0))
+    later = epochs - 1
+    ranks = (
+        np.array([times[1:epochs] for times in ran]).argsort(axis=1).argsort(axis=1)
+    )  # (processes, later)
+    lots = np.random.default_rng(0).integers(0, later, (len(ran), _DRAWS, 1))
+    drawn = np.zeros((_DRAWS, later))  # process by process, as all at once may not fit
+    for own, lot in zip(ranks, lots, strict=True):
+        drawn += own[(np.arange(later) + lot) % later] / len(ran)
+    found = _excess(ranks.mean(axis=0))
+    as_large = np.count_nonzero(_excess(drawn).max(axis=1) >= found.max() * (1 - 1e-9))
+    return int(found.argmax()) + 2 if (1 + as_large) / (1 + _DRAWS) <= level else 1
+
+
+def break_even(
+    compile_seconds: float, first_epoch: float, compiled_epoch: float, eager_epoch: float
+) -> int | None:
+    """The first number of epochs after which the compiled variant has taken no longer than the eager one; None: never.
+
+    Args: in seconds: what compiling takes outside epochs, the compiled variant's first epoch, each
+    later one, and each
+        of the eager variant.
+    """
+    extra = compile_seconds + first_epoch - eager_epoch  # after one epoch
+    if extra <= 0:
+        return 1
+    saved = eager_epoch - compiled_epoch
+    return 1 + ceil(extra / saved) if saved > 0 and isfinite(extra) else None
+
+
+def _excess(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much the first 1, 2, ... n/2 ranks (..., n) lie above the mean, by a standard deviation up to a constant."""
+    n = ranks.shape[-1]
+    heads = np.arange(1, n // 2 + 1)
+    sums = np.cumsum(ranks - (n - 1) / 2, axis=-1)[..., : n // 2]
+    found: NDArray[np.float64] = sums / np.sqrt(heads * (n - heads))
+    return found

@@ -1,0 +1,104 @@
+"""The only clock. A phase is `sync; start; work; sync; stop`; raw values are kept, nothing is averaged here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bench.worker import energy, memory
+
+_T = TypeVar("_T")
+
+
+class Phase(Struct, frozen=True, kw_only=True, gc=False):
+    """One measured piece of work.
+
+    Attributes:
+        name: "import", "build", "load", "train", "predict", or "inputs"; of an engine's limits its
+            operation.
+        wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
+        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where
+            unavailable.
+        energy_joules: of the job's device between the two syncs; None with the reason in
+            `no_energy`, or in `Startup.energy` where there is no counter at all.
+        host_energy_joules: of a GPU job, what the CPUs beside it took; None where unavailable.
+    """
+
+    name: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int | None
+    energy_joules: float | None = None
+    no_energy: str = ""
+    host_energy_joules: float | None = None
+
+
+class Clock(Struct, frozen=True, kw_only=True):
+    """Two functions that return seconds, and what counts the energy meanwhile; the tests pass their own."""
+
+    wall: Callable[[], float] = time.perf_counter
+    cpu: Callable[[], float] = time.process_time
+    meter: energy.Meter = energy.NOTHING
+    host_meter: energy.Meter = energy.NOTHING
+
+
+def measure(
+    name: str, work: Callable[[], _T], sync: Callable[[], None], clock: Clock
+) -> tuple[Phase, _T]:
+    """Run `work` once as a phase; what it took and what it returned.
+
+    Args:
+        name: the phase's.
+        work: what is measured.
+        sync: returns when the device has finished; called before the clocks start and before they
+            stop.
+        clock: see `Clock`.
+    """
+    sync()
+    reset = memory.reset_peak()
+    before, host_before = clock.meter.read(), clock.host_meter.read()
+    cpu, wall = clock.cpu(), clock.wall()
+    result = work()
+    sync()
+    wall, cpu = clock.wall() - wall, clock.cpu() - cpu
+    joules, no_energy = clock.meter.used(before, clock.meter.read(), wall)
+    host_joules, _ = clock.host_meter.used(host_before, clock.host_meter.read(), wall)
+    phase = Phase(
+        name=name,
+        wall_seconds=wall,
+        cpu_seconds=cpu,
+        peak_rss_bytes=memory.peak_rss_bytes()
+        if reset
+        else None,  # else it would be another phase's
+        energy_joules=joules,
+        no_energy=no_energy,
+        host_energy_joules=host_joules,
+    )
+    return phase, result
+
+
+def no_wait() -> None:
+    """The `sync` of a phase that has no device to wait for, or whose work waits for it."""
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process so far, all threads, the interpreter's start included."""
+    return time.process_time()
+
+
+def monotonic_seconds() -> float:
+    """A clock for time limits, the same for all processes of a machine."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Wait without using the CPU."""
+    time.sleep(seconds)
+
+
+def utc() -> str:
+    """Now, as 2026-11-22T19:51:40Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

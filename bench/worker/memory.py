@@ -1,0 +1,34 @@
+"""The only reader of process and driver memory. What cannot be read is None, never 0.
+
+Process memory is the kernel's `VmHWM`, reset per phase through `clear_refs` (proc(5)); `ru_maxrss`
+would carry the parent's peak into the child and cannot be reset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # proc(5): "reset the peak resident set size"
+
+
+def reset_peak() -> bool:
+    """Let the high-water mark start again from what is resident now; False where the kernel does not allow it."""
+    try:
+        _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def peak_rss_bytes() -> int | None:
+    """The high-water mark of resident memory since the last reset."""
+    try:
+        status = _STATUS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024  # the kernel says kB and means KiB
+    return None

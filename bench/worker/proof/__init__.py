@@ -1,0 +1,1 @@
+"""The checks that hold a backend to the float64 reference."""

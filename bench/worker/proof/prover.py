@@ -1,0 +1,159 @@
+"""One proof in one process: `python -m bench.worker.proof.prover assignment.json lines.jsonl START`, in its backend's environment.
+
+Like a worker it tells what it found in lines, each as it is found, so that a proof that dies has
+told all it knew.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backends.contract import Backend, Images, Job, Labels, Unsupported
+from bench.worker import examples
+from bench.worker.adapter import load_class
+from bench.worker.lines import End, Finding, Proven, Setting
+from bench.worker.proof.cases import MakeBackend, has_kinks, make_case
+from bench.worker.proof.checks import BEHAVES, COMPUTES, NATIVE, Check, check_long, check_sync
+from bench.worker.proof.dropout import check_dropout
+from bench.worker.proof.models import DROPOUT_PROBE, LONG, MODELS
+from bench.worker.tell import Tell, one_line, tell_all
+from specs.model import Workload
+
+_SEEDS = 8
+_MAY_FLIP = frozenset({"steps", "epoch"})  # a flip shows in training alone
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What a proof is told: a job whose workload is replaced by each model's, the adapter, the models, their data.
+
+    Attributes:
+        job, adapter, package: see `bench.worker.training.Assignment`.
+        models: of `bench.worker.proof.models.MODELS`, those whose computing is proven.
+        behaviour, long: of `bench.worker.proof.models.BEHAVIOUR` and `LONG`, those on which the
+            other checks run.
+        native: of `bench.worker.proof.models.MODELS`, those on which native mode is checked.
+        folders: model -> the folder of its data set.
+    """
+
+    job: Job
+    adapter: str
+    package: str = ""
+    models: tuple[str, ...] = ()
+    behaviour: tuple[str, ...] = ()
+    long: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
+    folders: dict[str, str]
+
+    @property
+    def pieces(self) -> int:
+        """How many `Proven` there will be."""
+        matched = self.job.mode == "matched"
+        return (
+            len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
+        )
+
+
+class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
+    """What the framework says of how it is set, read back once."""
+
+    settings: dict[str, Setting]
+
+
+Line = Settled | Proven | End
+
+
+class Prover:
+    """Runs every check on one backend; also tells, once, how the framework is set."""
+
+    def __init__(
+        self, assignment: Assignment, make: MakeBackend, tell: Callable[[Line], None]
+    ) -> None:
+        self._assignment, self._adapter, self._tell = assignment, make, tell
+        self._settled = False
+        self._parts: dict[str, tuple[Images, Labels]] = {}
+
+    def pieces(self) -> Iterator[Proven]:
+        """The findings, model by model."""
+        plan = self._assignment
+        for name in plan.models:
+            yield self._piece(name, MODELS[name], lambda job, *part: prove(self._make, job, *part))
+        for name in plan.behaviour:
+            yield self._piece(name, MODELS[name], self._checked(BEHAVES))
+        for name in plan.long:
+            yield self._piece(name, LONG[name], self._checked({"long": check_long}))
+        for name in plan.native:
+            yield self._piece(name, MODELS[name], self._checked(NATIVE))
+        if plan.job.mode == "native":
+            return
+        yield self._piece("mlp-relu", MODELS["mlp-relu"], self._checked({"sync": check_sync}))
+        yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
+
+    def _make(self, job: Job) -> Backend:
+        backend = self._adapter(job)
+        if not self._settled:
+            self._tell(Settled(settings=dict(backend.settings())))
+            self._settled = True
+        return backend
+
+    def _piece(self, name: str, workload: Workload, find: Callable[..., Proven]) -> Proven:
+        job = replace(self._assignment.job, workload=workload)
+        try:
+            return replace(find(job, *self._examples(name)), model=name)
+        except Unsupported as error:
+            return Proven(model=name, seed=job.seed, findings=(), unsupported=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the other models are proven all the same
+            details = traceback.format_exc()
+            return Proven(
+                model=name, seed=job.seed, findings=(), failed=one_line(error), details=details
+            )
+
+    def _examples(self, name: str) -> tuple[Images, Labels]:
+        folder = self._assignment.folders[name]
+        if folder not in self._parts:
+            self._parts[folder] = examples.read_part(Path(folder), "train")
+        return self._parts[folder]
+
+    def _checked(self, checks: Mapping[str, Check]) -> Callable[[Job, Images, Labels], Proven]:
+        def find(job: Job, images: Images, labels: Labels) -> Proven:
+            case = make_case(job, images, labels)
+            findings = tuple(check(self._make, case) for check in checks.values())
+            return Proven(model="", seed=job.seed, findings=findings)
+
+        return find
+
+    def _check_dropout(self, job: Job, *_: object) -> Proven:
+        return Proven(model="", seed=job.seed, findings=(check_dropout(self._make, job),))
+
+
+def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Proven:
+    """What a backend computes of a job's model: on the job's seed or, with kinks, the first after it without a flip."""
+    findings: tuple[Finding, ...] = ()
+    for seed in range(job.seed, job.seed + (_SEEDS if has_kinks(job) else 1)):
+        case = make_case(replace(job, seed=seed), images, labels)
+        findings = tuple(check(make, case) for check in COMPUTES.values())
+        failed = {finding.check for finding in findings if not finding.passed}
+        if not failed or failed - _MAY_FLIP:
+            break
+    return Proven(model=job.workload.name, seed=seed, findings=findings)
+
+
+def main(assignment_path: str, lines_path: str, start: str) -> None:
+    """Do the assignment; what cannot be done is told too."""
+    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
+
+    def work(tell: Tell) -> Iterator[Proven]:
+        adapter = load_class(assignment.adapter, assignment.package)
+        return Prover(assignment, adapter, tell).pieces()
+
+    tell_all(lines_path, start, work)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

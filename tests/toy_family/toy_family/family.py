@@ -1,0 +1,32 @@
+"""The rows: the environment, the backend, what it does not do. Data only; imports no framework."""
+
+from __future__ import annotations
+
+from backends.family import BFLOAT16, Entry, Environment, Family, Gap
+
+FAMILY = Family(
+    environments={
+        "toy": Environment(
+            engine="toy_family.engine:ToyEngine",
+            requirements=("numpy==2.4.6",),
+            versions=("numpy",),
+        )
+    },
+    backends={
+        "toy": Entry(
+            title="A toy on NumPy",
+            adapter="toy_family.eager:Toy",
+            environment="toy",
+            needs=("numpy",),
+            default=False,
+        )
+    },
+    gaps={
+        "toy": {
+            "bfloat16": BFLOAT16,
+            "native mode": Gap(kind="never", reason="a toy has no tutorial to train like"),
+        }
+    },
+    untuned={"toy": "a toy is not made to be fast"},
+    terms="toy_family.terms:BACKENDS",
+)
