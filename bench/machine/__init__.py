@@ -1,1 +1,1 @@
-"""What the machine is and what else it does meanwhile, as the idle parent sees it."""
+"""What the machine is, and what else it does during a job; read by the parent, which is idle."""

@@ -1,4 +1,4 @@
-"""The memory of a GPU while a job runs, as the driver tells it to the idle parent."""
+"""The memory of a GPU during a job, read from the driver by the parent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.machine.nvml import open_gpu
 
 
 class DevicePeak(Struct, frozen=True, kw_only=True):
-    """The driver's highest figure of a job on its GPU.
+    """The driver's highest figure of the GPU memory of a job.
 
     Attributes:
-        by: "process", what the driver says that the worker's processes hold; "device", where it
-            does not say so (a container hides who they are): how much more of the GPU is in use
-            than when the job began, whosever it is.
+        by: "process": the memory that the worker's processes hold. "device": how much more memory
+            of the GPU is in use than when the job began, whoever uses it; this is taken if the
+            driver does not tell the memory of processes (as in a container, which hides them).
     """
 
     peak_bytes: int
@@ -25,10 +25,10 @@ class DevicePeak(Struct, frozen=True, kw_only=True):
 
 
 class DeviceWatch:
-    """The parent's eye on one GPU during one job, by NVML: made before the worker starts, then asked to look.
+    """Samples the memory of one GPU during one job, by NVML.
 
-    A peak between two looks is not seen; frameworks keep what they have taken, so that little hides
-    there.
+    It must be made before the worker starts. A peak between two samples is missed; this is rare, as
+    frameworks keep the memory that they have once taken.
     """
 
     def __init__(self, uuid: str) -> None:
@@ -38,7 +38,11 @@ class DeviceWatch:
         self._of_device: int | None = None
 
     def look(self, session: int) -> None:
-        """Read what the worker holds: the process of that number, and all of the session that it leads."""
+        """Take a sample of the memory that the worker holds.
+
+        Args:
+            session: the number of the worker's process, and of the session that it leads.
+        """
         self._of_process = _larger(self._of_process, self._held(session))
         used = self._used()
         if used is not None and self._used_before is not None:
@@ -46,7 +50,7 @@ class DeviceWatch:
 
     @property
     def peak(self) -> DevicePeak | None:
-        """The highest of all looks; None without NVML, and where nothing was seen to be taken."""
+        """The highest of all samples; None without NVML, or if no sample showed memory in use."""
         if self._of_process:
             return DevicePeak(peak_bytes=self._of_process, by="process")
         if self._of_device is not None and self._of_device > 0:
@@ -54,7 +58,10 @@ class DeviceWatch:
         return None
 
     def _held(self, session: int) -> int | None:
-        """Of the worker's processes on this GPU, together; None if one's memory is not told, or none is listed."""
+        """The bytes that the worker's processes hold together on this GPU.
+
+        None if NVML lists none of them, or does not tell the memory of one.
+        """
         if self._nvml is None:
             return None
         try:
@@ -74,12 +81,14 @@ class DeviceWatch:
 
 
 def _is_of(pid: int, session: int) -> bool:
-    """Whether a process is the worker or a helper that it started, which is in the worker's session unless it left."""
+    """Whether a process is the worker or a helper that it started.
+
+    A helper is in the worker's session, unless it has left it.
+    """
     if pid == session:
         return True
-    with contextlib.suppress(
-        OSError, AttributeError
-    ):  # it has ended, or is another user's; Windows has no sessions
+    # OSError: it has ended, or is another user's. AttributeError: Windows has no sessions.
+    with contextlib.suppress(OSError, AttributeError):
         return os.getsid(pid) == session
     return False
 

@@ -1,14 +1,14 @@
-"""What else the machine did while a job ran, as the idle parent sees it; and when that is too much.
+"""What else the machine did during a job, and when a job counts as disturbed.
 
-The rule was fixed without looking at anyone's times, and reads none: leaving out what came out slow
-would only make everybody look fast. It cannot see all. A neighbour on the same host who takes
-memory bandwidth or the other half of a core shows nowhere; that is noise, and what `bench
-calibrate` measures.
+The rule does not use the times of jobs, and was fixed before any were seen: to leave out slow jobs
+would only make all backends look fast. The rule does not see everything. Another virtual machine on
+the same host may use memory bandwidth or the other half of a core, and no counter shows it; that is
+noise, which `bench calibrate` measures.
 
-A repetition (a round's processes of one seed) in which any job was disturbed does not count, and is
-repeated; but where most of the first ten are disturbed, that is how this machine is, and all count.
-Which it is does not change afterwards, so that no interval is looked at in two ways, and before ten
-there is no verdict.
+A repetition (the processes of one seed in one round) in which any job was disturbed does not count,
+and is repeated. If most of the first ten are disturbed, the machine is always so, and all
+repetitions count. This is decided once, after the first ten, so that an interval is never computed
+in two ways; before that there is no verdict.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-# Shares of the job's CPUs; an idle system's own services take less than one hundredth.
+# Shares of the job's CPUs; the services of an idle system use less than one hundredth.
 _MOST_OTHERS = 0.10
 _MOST_STEAL = 0.03
-# Clocks rise and fall by some percent all the time; below this they were throttled, by heat or a
-# governor.
+# A share of the highest clock. Clocks always vary by some percent; below this value they were
+# throttled, by heat or a governor.
 _LEAST_FREQUENCY = 0.75
 _FIRST = 10  # repetitions; no verdict takes fewer than eleven
 
 
 class Disturbance(Struct, frozen=True, kw_only=True):
-    """What a job shared its machine with. None: it was not seen, or cannot be on this machine.
+    """What a job shared its machine with; None if it was not seen, or cannot be on this machine.
 
     Attributes:
         other_cpu: share of the job's CPUs (0..1) that other processes used, from the worker's start
             to its end.
-        steal: the same share that a virtual machine's host gave to others.
-        frequency: the clock of the job's fastest CPU, the median of its samples by the highest.
-        gpu_processes: the most processes at once on the job's GPU besides its own.
+        steal: share of the job's CPUs (0..1) that the host of a virtual machine gave to others.
+        frequency: the clock of the job's fastest CPU: the median of its samples, divided by the
+            highest.
+        gpu_processes: the largest number of processes at once on the job's GPU, besides its own.
         gpu_throttled: whether that GPU was slowed down by heat or for lack of power.
     """
 
@@ -62,7 +63,11 @@ def say(found: Disturbance) -> str:
 
 
 def which_count(disturbed: Sequence[bool]) -> list[bool]:
-    """Which repetitions count, of those made so far in their order, given which were disturbed."""
+    """Which repetitions count.
+
+    Args:
+        disturbed: of every repetition so far, in their order, whether it was disturbed.
+    """
     first = disturbed[:_FIRST]
     usual = 2 * sum(first) > len(first)
     return [usual or not one for one in disturbed]

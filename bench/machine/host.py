@@ -1,4 +1,4 @@
-"""What a record needs to be comparable: the machine, its CPU and GPUs, and how busy it was."""
+"""Describes the machine: its CPU, memory and GPUs, and how busy it was."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from bench.machine.nvml import Gpu, gpus
 
 
 class Machine(Struct, frozen=True, kw_only=True, gc=False):
-    """A machine: its name, system, processor, the CPUs that the scheduler allows this process, memory and GPUs."""
+    """A machine, as a record describes it.
+
+    Attributes:
+        system: the operating system and its release.
+        cpu: the name of the processor.
+        allowed_cpus: how many CPUs the scheduler allows this process.
+    """
 
     name: str
     system: str
@@ -25,7 +31,7 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
 
 def this_machine(visible_gpus: str | None = None) -> Machine:
     """Describe the machine that this process runs on; for `visible_gpus` see `gpus`."""
-    import psutil  # a worker's environment has no psutil, and imports this file for its records
+    import psutil  # here, so that `bench --help` stays fast
 
     return Machine(
         name=platform.node() or "unnamed",
@@ -50,16 +56,27 @@ def gpu_of(machine: Machine, device: str) -> Gpu | None:
     return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)
 
 
+def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:
+    """What distinguishes a GPU from others: model, memory, driver, partition; () for other devices.
+
+    The index is not part of it: a scheduler gives a job whichever of several equal GPUs is free.
+    """
+    gpu = gpu_of(machine, device)
+    return (gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition) if gpu else ()
+
+
 def load_average() -> float | None:
-    """How many processes ran or waited, over the last minute; None where the system does not count it."""
+    """How many processes ran or waited, on average over the last minute.
+
+    None if the system does not count it.
+    """
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _cpu_name() -> str:
     try:
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""NVIDIA's management library: which GPUs there are, and one of them opened for the parent's looks."""
+"""NVML, NVIDIA's management library: lists the GPUs, and opens one for the parent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from msgspec import Struct
 
 
 class Gpu(Struct, frozen=True, kw_only=True, gc=False):
-    """One NVIDIA GPU as the driver numbers it; `partition` names its MIG profiles, "" if it is whole."""
+    """One NVIDIA GPU.
+
+    Attributes:
+        index: the driver's number of it.
+        memory_bytes: None if the driver does not tell it.
+        partition: the names of its MIG profiles; "" if it is not divided.
+    """
 
     index: int
     uuid: str
@@ -21,15 +27,15 @@ class Gpu(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def gpus(visible: str | None) -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU that we may use, as the driver's own library lists them; none without a driver.
+    """Every NVIDIA GPU that we may use, as NVML lists them; none without a driver.
 
     Args:
-        visible: the value of CUDA_VISIBLE_DEVICES, by which a scheduler or a user keeps us off
-            other GPUs: indices or (beginnings of) UUIDs; None allows all. Partitions of a GPU (MIG)
-            are not known here.
+        visible: the value of CUDA_VISIBLE_DEVICES, by which a scheduler or a user allows only some
+            GPUs: indices, or UUIDs or their beginnings. None allows all. Partitions of a GPU (MIG)
+            are not supported in it.
     """
     try:
-        import pynvml  # only the parent has it
+        import pynvml  # here, so that `bench --help` stays fast
     except ImportError:
         return ()
     try:
@@ -41,23 +47,26 @@ def gpus(visible: str | None) -> tuple[Gpu, ...]:
     for index in range(count):
         try:
             gpu = _gpu(pynvml, index)
-        except pynvml.NVMLError:  # counted, and not ours to use
+        except pynvml.NVMLError:  # NVML counts it, but we may not use it
             continue
-        words = (
-            None
-            if visible is None
-            else [word.strip() for word in visible.split(",") if word.strip()]
-        )
-        if words is None or any(word == str(index) or gpu.uuid.startswith(word) for word in words):
+        if _is_visible(gpu, visible):
             found.append(gpu)
     return tuple(found)
+
+
+def _is_visible(gpu: Gpu, visible: str | None) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES, as `gpus` takes it, names this GPU."""
+    if visible is None:
+        return True
+    words = [word.strip() for word in visible.split(",") if word.strip()]
+    return any(word == str(gpu.index) or gpu.uuid.startswith(word) for word in words)
 
 
 def _gpu(pynvml: ModuleType, index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:
         memory_bytes = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-    except pynvml.NVMLError:  # as where CPU and GPU share their memory
+    except pynvml.NVMLError:  # for example if CPU and GPU share their memory
         memory_bytes = None
     return Gpu(
         index=index,
@@ -70,13 +79,13 @@ def _gpu(pynvml: ModuleType, index: int) -> Gpu:
 
 
 def _partition(pynvml: ModuleType, handle: Any) -> str:
-    """The profiles that a GPU is divided into ("1g.5gb, 2g.10gb"); "" where it is whole."""
+    """The MIG profiles that a GPU is divided into ("1g.5gb, 2g.10gb"); "" if it is not divided."""
     try:
         if pynvml.nvmlDeviceGetMigMode(handle)[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
             return ""
         names = []
         for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-            with contextlib.suppress(pynvml.NVMLError):  # there may be fewer than its most
+            with contextlib.suppress(pynvml.NVMLError):  # there may be fewer
                 part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
                 names.append(str(pynvml.nvmlDeviceGetName(part)).rpartition(" ")[2])
         return ", ".join(names) or "divided, no instance"
@@ -85,7 +94,10 @@ def _partition(pynvml: ModuleType, handle: Any) -> str:
 
 
 def open_gpu(uuid: str) -> tuple[Any, Any]:
-    """The library and a GPU's handle; twice None without library or driver, or where it is not ours to see."""
+    """The module `pynvml` and the handle of a GPU.
+
+    Both are None without the module or the driver, or if we may not use this GPU.
+    """
     try:
         import pynvml  # the parent has it, and only GPU jobs need it
     except ImportError:

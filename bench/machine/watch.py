@@ -1,4 +1,4 @@
-"""Looks at the machine while a job runs: what other processes, the host and the GPU do."""
+"""Watches the machine during a job: what other processes, the host and the GPU do."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]  # there the CPU time of others is not counted
-# NVML's reasons: hardware slowdown, software thermal slowdown, hardware thermal slowdown, power
-# brake.
+# Bits of NVML's throttle reasons: hardware slowdown, software thermal slowdown, hardware thermal
+# slowdown, power brake.
 _THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
 
 
 class Watch:
-    """Looks at the machine from a job's start to its end.
+    """Watches the machine from a job's start to its end.
 
     Args:
-        cpus: the job's, by number.
+        cpus: the numbers of the job's CPUs.
         gpu: the UUID of its NVIDIA GPU, or None.
     """
 
@@ -41,7 +41,7 @@ class Watch:
         self._throttled: bool | None = None
 
     def look(self) -> None:
-        """Sample what has no counter: clocks, and who is on the GPU."""
+        """Take a sample of what has no counter: CPU clocks, GPU processes and GPU throttling."""
         clock = _clock(self._cpus)
         if clock:
             self._clocks.append(clock)
@@ -55,7 +55,11 @@ class Watch:
             self._throttled = bool(self._throttled or reasons & _THROTTLING)
 
     def end(self) -> Disturbance:
-        """To be called once the job's processes have ended, so that their CPU time is known to be ours."""
+        """Return what was seen.
+
+        It must be called after the job's processes have ended: only then their CPU time counts as
+        ours, and not as that of other processes.
+        """
         available = (monotonic_seconds() - self._began) * len(self._cpus)
         busy, steal = _busy_seconds(self._cpus)
         own = _own_seconds()
@@ -72,9 +76,8 @@ class Watch:
             other_cpu=others,
             steal=taken,
             frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
-            gpu_processes=None
-            if self._processes is None
-            else max(0, self._processes - 1),  # one is the job's own
+            # One of the processes is the job's own.
+            gpu_processes=None if self._processes is None else max(0, self._processes - 1),
             gpu_throttled=self._throttled,
         )
 
@@ -88,14 +91,17 @@ def _own_seconds() -> float | None:
 
 
 def _busy_seconds(cpus: Sequence[int]) -> tuple[float | None, float | None]:
-    """Since boot, of these CPUs: seconds that any process used them, and seconds that the host gave to others."""
-    import psutil  # see machine.this_machine
+    """Seconds since boot that processes used these CPUs, and that the host gave them to others.
+
+    Both are None if the CPUs cannot be told apart; the second also if the system does not count it.
+    """
+    import psutil  # here, so that `bench --help` stays fast
 
     times = psutil.cpu_times(percpu=True)
     if not hasattr(os, "sched_getaffinity") or max(cpus) >= len(times):  # they cannot be told apart
         return None, None
     chosen = [times[number] for number in cpus]
-    # Guests' time is counted in user's already.
+    # "user" includes "guest".
     used = sum(
         getattr(one, name, 0.0)
         for one in chosen
@@ -106,21 +112,25 @@ def _busy_seconds(cpus: Sequence[int]) -> tuple[float | None, float | None]:
 
 
 def _clock(cpus: Sequence[int]) -> float | None:
-    """The highest clock of these CPUs, in MHz: those that idle are slow on purpose."""
-    import psutil  # see machine.this_machine
+    """The highest clock of these CPUs in MHz; None if unknown.
 
-    with contextlib.suppress(
-        OSError, AttributeError, NotImplementedError
-    ):  # not every system tells
+    The highest, as idle CPUs run slowly on purpose.
+    """
+    import psutil  # here, so that `bench --help` stays fast
+
+    # Not every system tells the clocks.
+    with contextlib.suppress(OSError, AttributeError, NotImplementedError):
         clocks = psutil.cpu_freq(percpu=True)
-        return max(
-            (clocks[number].current for number in cpus if number < len(clocks)), default=None
-        )
+        known = (clocks[number].current for number in cpus if number < len(clocks))
+        return max(known, default=None)
     return None
 
 
 def _ask(nvml: Any, gpu: Any, name: str) -> Any:
-    """What NVML says of a GPU; None where it does not, as in a container, or knows no such question."""
+    """What a function of NVML says of a GPU.
+
+    None if NVML gives no answer, as in a container, or has no function of that name.
+    """
     try:
         return getattr(nvml, name)(gpu)
     except (nvml.NVMLError, AttributeError):

@@ -1,1 +1,1 @@
-"""What is kept on disk, its key and its format: written whole, read back."""
+"""The records on disk: their formats and their keys, and how they are written and read."""

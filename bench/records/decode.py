@@ -1,8 +1,7 @@
-"""Many records from their files: parts that they have alike are decoded once, and kept once.
+"""Decodes many records of a run; equal parts are decoded and kept in memory only once.
 
-Of a record's text half says what its workload is, and what machine, versions and settings it was
-run with; a run has few of each. Reading 100,000 records takes half the time and a third of the
-memory for it.
+Half of a record's text is its workload, machine, versions and settings, and a run has only a few
+different ones of each. So 100,000 records are read in half the time and with a third of the memory.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class _Stored(Record, frozen=True):
 
 
 class Decoder:
-    """Decodes records of a run; parts that many have alike are decoded once, and kept once."""
+    """Decodes the records of a run; equal parts are decoded and kept only once."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[Any, bytes], Any] = {}
@@ -49,7 +48,7 @@ class Decoder:
         """The record in a file's content.
 
         Raises:
-            msgspec.DecodeError, UnicodeDecodeError: it is none.
+            msgspec.DecodeError, UnicodeDecodeError: the content is not a record.
         """
         stored = msgspec.json.decode(content, type=_Stored)
         job, startup = stored.job, stored.startup
@@ -71,5 +70,5 @@ class Decoder:
 
 
 def _as(kind: type[_Kind], stored: Any, **parts: Any) -> _Kind:
-    """A struct of the kind, with all that is stored but these parts."""
+    """A struct of the kind: its fields are those of `stored`, except for these parts."""
     return kind(**(asdict(stored) | parts))

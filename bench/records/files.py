@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, so that no reader ever sees half of one."""
+"""Reads files fast, and writes files whole or not at all, so that no reader sees half of one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from pathlib import Path
 from specs.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
-_PIECE = 1 << 16  # bytes read at once: more than a record has, mostly
+_PIECE = 1 << 16  # bytes read at once: most records are shorter
 
 
 class RunError(UserError):
-    """A run's folder that cannot be read or written."""
+    """A folder or a file of a run cannot be read or written."""
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """A regular file's content, without the layers of `open`: of 100,000 small ones they take longer than the kernel.
+    """The content of a regular file.
+
+    It does not use `open`: for 100,000 small files `open` takes longer than the kernel does.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # O_BINARY: Windows
     try:
         pieces = [os.read(file, _PIECE)]
-        while len(pieces[-1]) == _PIECE:  # only its end gives less
+        while len(pieces[-1]) == _PIECE:  # a shorter piece is the last one
             pieces.append(os.read(file, _PIECE))
         return b"".join(pieces)
     finally:
@@ -33,14 +35,13 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name first, then rename it; its folder is made.
+    """Write a file under another name first, then rename it; its folder is made if needed.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    temporary = path.with_name(
-        f".{path.name}.{uuid.uuid4().hex}.tmp"
-    )  # several nodes may write the same folder
+    # A name that nobody else uses: several machines may write to the same folder.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

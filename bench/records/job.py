@@ -26,7 +26,7 @@ FORMAT = 5
 
 
 class DataUsed(Struct, frozen=True, kw_only=True, gc=False):
-    """The data set of a record: nothing is ever compared across different checksums."""
+    """The data set of a record; records with different checksums are never compared."""
 
     name: str
     checksum: str
@@ -38,19 +38,20 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     """Everything about one job, however it ended.
 
     Attributes:
-        reason: one line that says why, unless the status is ok; `details` a traceback or the log's
-            last lines.
+        reason: one line that says why the status is not "ok"; else "".
+        details: a traceback, or the last lines of the log.
         versions: installed package -> version, of the worker's environment, and "python".
-        adapter_checksum: of the adapter's text and all of ours that it imports; "" where it was not
-            taken.
-        wall_seconds, cpu_seconds: of the whole worker process, from its start to its end.
-        load_average: of one minute, as the system counts it when the job has ended; None where it
-            does not.
-        disturbance: what else the machine did meanwhile.
-        inputs: of native mode, an epoch of the input pipeline alone, after the training; else None.
-        device_memory: by the framework's allocator; see `DeviceMemory`.
-        device_peak_bytes: the driver's figure, its highest sample; None where there is none.
-        device_peak_by: what that figure is of, see `device.DevicePeak`.
+        adapter_checksum: checksum of the adapter's code and of all our code that it imports; "" if
+            it was not taken.
+        started: the time in UTC, see `bench.worker.clock.utc`.
+        wall_seconds, cpu_seconds: times of the whole worker process, from its start to its end.
+        load_average: how many processes ran or waited in the minute before the job's end; None if
+            the system does not count it.
+        disturbance: what else the machine did during the job.
+        inputs: in native mode, an epoch of the input pipeline alone, after the training; else None.
+        device_memory: from the framework's allocator; see `DeviceMemory`.
+        device_peak_bytes: the highest sample of the driver's figure; None if there is none.
+        device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
     """
 
     format: int
@@ -84,24 +85,24 @@ class _HasBackend(Protocol):
 
 
 def contestant(job: _HasBackend) -> str:
-    """Who trained a job, or was proven, as tables name it: the backend, and its mode if that is not the usual one."""
+    """The name of a job's or a proof's backend in tables; it includes any mode but "matched"."""
     return job.backend if job.mode == "matched" else native_name(job.backend)
 
 
 def native_name(backend: str) -> str:
-    """How tables name a backend in native mode."""
+    """The name of a backend of native mode in tables."""
     return f"{backend}, native"
 
 
 def meaning(workload: Workload) -> Workload:
-    """A workload without what changes nothing in its training: its words, its published figures, its target."""
+    """A workload without what does not affect training: title, references and target accuracy."""
     return replace(
         workload, title="", references=(), recipe=replace(workload.recipe, target_accuracy=None)
     )
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write `folder/KEY.json`: under another name first, then renamed, so that no reader ever sees half of it.
+    """Write `folder/KEY.json`, whole or not at all.
 
     Raises:
         RunError: the folder cannot be written.
@@ -116,7 +117,11 @@ def _decode(content: bytes) -> Record:
 
 
 def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -> Record | None:
-    """The record in a file, see `checked`; None where the file is damaged: half-written by another program, or cut off.
+    """The record in a file, see `checked`; None if the file is damaged, for example cut off.
+
+    Args:
+        path: the file.
+        decode: returns the record in a file's content.
 
     Raises:
         RunError: the record was written by another version of this program, or the file cannot be
@@ -146,12 +151,18 @@ def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -
 
 
 def checked(record: Record) -> Record:
-    """The record; as one that failed, where its epochs are not 1 to n, each once (n: the job's, if it ended ok)."""
+    """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
+
+    If the job ended ok, n is the job's number of epochs.
+    """
     numbers = [epoch.number for epoch in record.epochs]
     last = record.job.epochs if record.status == "ok" else len(numbers)
     if record.status == "failed" or numbers == list(range(1, last + 1)):
         return record
-    found = f"{len(numbers)} epochs were told, {len(set(numbers))} different ones; expected 1 to {last}, each once"
+    found = (
+        f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"
+        f" expected 1 to {last}, each once"
+    )
     return replace(
         record, status="failed", reason=f"{found}; {record.reason}" if record.reason else found
     )

@@ -1,4 +1,4 @@
-"""The key of a record: a hash of all that decides it, the code that a worker runs among it."""
+"""The key of a record: a hash of everything that decides it, including the code that runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backends.registry import package_of
 from bench.records.files import PROJECT
 
 # The name of a record's file, without its ending. It may come from a file that somebody else wrote,
-# and decides where a copy is written: so no folder, no absolute path, nothing hidden; and shorter
-# than the 255 bytes of a file's name.
+# and decides where a copy is written. So it must not be a path or the name of a hidden file, and it
+# must be shorter than 255 bytes, the limit of a file's name.
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
 _DIGITS, _KEY_DIGITS = 16, 12
 _OURS = ("backends", "bench", "specs")
@@ -26,10 +26,11 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def checksum_of(*names: str) -> str:
-    """The checksum of the code of some modules and of all that they import of ours and of their own package.
+    """The checksum of the code of some modules, and of what they import.
 
-    It is taken of the syntax trees. Comments, layout, docstrings and the text of errors that are
-    raised are no part of it; everything else is.
+    It includes all modules of this project and of their own package that they import, directly or
+    through others. It is computed from the syntax trees, so comments, layout, docstrings and the
+    texts of errors that are raised do not change it; everything else does.
 
     Args:
         names: modules, each as "package.module" or "package.module:Class".
@@ -47,22 +48,21 @@ def checksum_of(*names: str) -> str:
         path = _file_of(module)
         if path is None:  # `from package import name`, where the name is no module
             continue
-        code, imported = _read(path.read_text(encoding="utf-8"))
+        code, imported = _read(path.read_text(encoding="utf-8-sig"))
         found[module] = code
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         ahead += [_absolute(name, package) for name in imported]
-        if parent := module.rpartition(".")[0]:  # Python runs the packages above a module first
+        if parent := module.rpartition(".")[0]:  # Python imports the packages above a module first
             ahead.append(parent)
-    return _digest(*(part for module in sorted(found) for part in (module, found[module])))[
-        :_DIGITS
-    ]
+    digest = _digest(*(part for module in sorted(found) for part in (module, found[module])))
+    return digest[:_DIGITS]
 
 
 def job_key(job: Job, *decisive: object) -> str:
-    """The name of a job's record: another one whenever anything is that decides the record.
+    """The key of a job's record; it changes with everything that decides the record.
 
     Args:
-        job: see there.
+        job: the job.
         decisive: the data's checksum, the versions, the code, the machine, what is evaluated.
     """
     names = (job.workload.name, job.backend, job.device, f"s{job.seed}", f"r{job.round}")
@@ -70,11 +70,11 @@ def job_key(job: Job, *decisive: object) -> str:
 
 
 def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
-    """The name of a record's file, without its ending: names, and a digest of what decides the record.
+    """The key of a record: names, and a digest of what decides the record.
 
     Args:
-        names: what a reader should see, a device ("cuda:0") among them; colons are left out.
-        decisive: values whose `repr` changes whenever the record would be another one.
+        names: what a reader should see; colons, as of a device "cuda:0", are left out.
+        decisive: values whose `repr` differs if the record would differ.
     """
     digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:_KEY_DIGITS]
     return ".".join([*names, digest]).replace(":", "")
@@ -82,14 +82,14 @@ def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
 
 def _file_of(module: str) -> Path | None:
     package, _, rest = module.partition(".")
-    folder = Path(package_of(package) or PROJECT / package)
+    folder = Path(package_of(module) or PROJECT / package)
     path = folder.joinpath(*rest.split(".")) if rest else folder
     files = (path.with_suffix(".py"), path / "__init__.py") if rest else (path / "__init__.py",)
     return next((file for file in files if file.is_file()), None)
 
 
 def _absolute(name: str, package: str) -> str:
-    """A module's full name, of one that may be relative to a package (".device", "..contract")."""
+    """The full name of a module; `name` may be relative to `package`: ".device", "..contract"."""
     level = len(name) - len(name.lstrip("."))
     if not level:
         return name
@@ -99,7 +99,7 @@ def _absolute(name: str, package: str) -> str:
 
 @cache
 def _read(text: str) -> tuple[str, tuple[str, ...]]:
-    """The code of a module as a digest, and the modules that it may import, in whatever form it does."""
+    """A digest of a module's code, and the modules that it may import, in any form of import."""
     tree = ast.parse(text)
     imported: list[str] = []
     for node in ast.walk(tree):
@@ -125,13 +125,14 @@ def _without_words(tree: ast.Module) -> ast.Module:
 
 
 def _parts(node: object) -> Iterator[str]:
-    """A syntax tree as words. Empty fields are left out: Python's next version may add some."""
+    """Yield a syntax tree as words; empty fields are left out, as a new Python may add some."""
     if isinstance(node, ast.AST):
         yield type(node).__name__
         for name, value in ast.iter_fields(node):
             if value is not None and value != []:
                 yield name
                 yield from _parts(value)
+        yield ")"  # else an `else` would belong to either of two `if`s
     elif isinstance(node, list):
         yield str(len(node))
         for one in node:

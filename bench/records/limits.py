@@ -1,4 +1,4 @@
-"""The record of what an engine reaches by itself on a device of a machine."""
+"""The record of an engine's limits: the rates that it reaches on a device of a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from backends.contract import Job
 from backends.registry import BACKENDS
-from bench.machine.host import Machine
+from bench.machine.host import Machine, gpu_kind
 from bench.records.files import RunError
 from bench.records.key import Key
 from bench.worker.lines import OperationName, Reached, Setting, Status
@@ -20,12 +20,14 @@ FOLDER = "limits"
 
 
 class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an engine reached, however its process ended: what is in `reached` was checked.
+    """The limits of an engine, however its process ended.
 
     Attributes:
         status, reason, details: see `bench.records.job.Record`.
-        environment: the engine's, a key of `backends.registry.ENGINES`.
-        value_bytes: of a number that it computes with; None where it did not come so far.
+        environment: the engine's environment, a key of `backends.registry.ENGINES`.
+        value_bytes: the bytes of a number that it computes with; None if the process ended before
+            it told them.
+        reached: the rates; the result of each was checked.
     """
 
     format: int
@@ -46,11 +48,14 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reached: tuple[Reached, ...]
 
     def best(self, operation: OperationName, least: int = 0) -> Reached | None:
-        """The highest rate of an operation's sizes with at least that much work, or of the largest; None: not measured.
+        """The highest rate of an operation, of its sizes with at least this much work.
+
+        If no size has so much work, it is the rate of the largest size. None if the operation was
+        not measured.
 
         Args:
             operation: see `bench.worker.operations`.
-            least: FLOP, or bytes read and written.
+            least: FLOP; for "memory" bytes read and written.
         """
         sizes = [found for found in self.reached if found.operation == operation]
         enough = [found for found in sizes if found.work >= least]
@@ -58,14 +63,21 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def call_seconds(self) -> float | None:
-        """What calling an operation costs, whatever it does: the smallest sum's time; None: not measured."""
+        """The seconds that a call of any operation costs; None if they were not measured.
+
+        This is the time of the smallest "memory" operation.
+        """
         return min(
             (found.seconds for found in self.reached if found.operation == "memory"), default=None
         )
 
 
 def read_limits(folder: Path) -> list[EngineLimits]:
-    """The limits of a run, oldest first; what is not a record of them, or not whole, is left out."""
+    """The limits of a run, oldest first; files that are no whole record of limits are left out.
+
+    Raises:
+        RunError: a file cannot be read.
+    """
     found = [
         record
         for path in sorted((folder / FOLDER).glob("[!.]*.json"))
@@ -74,19 +86,29 @@ def read_limits(folder: Path) -> list[EngineLimits]:
     return sorted(found, key=lambda record: record.started)
 
 
-def limits_of(job: Job, machine: str, limits: Iterable[EngineLimits]) -> EngineLimits | None:
-    """The newest limits of the engine that a job ran on."""
+def limits_of(job: Job, machine: Machine, limits: Iterable[EngineLimits]) -> EngineLimits | None:
+    """The newest limits of a job's engine; None if there are none.
+
+    They are of the same machine, device, threads and precision, and of the same kind of GPU.
+    """
     entry = BACKENDS.get(job.backend)
-    own = (entry and entry.environment, job.device, job.threads, job.precision, machine)
+    own = (entry and entry.environment, job.device, job.threads, job.precision)
+    place = (machine.name, gpu_kind(machine, job.device))
     of = [
         one
         for one in limits
-        if own == (one.environment, one.device, one.threads, one.precision, one.machine.name)
+        if own == (one.environment, one.device, one.threads, one.precision)
+        and place == (one.machine.name, gpu_kind(one.machine, one.device))
     ]
     return of[-1] if of else None
 
 
 def read_engine(path: Path) -> EngineLimits | None:
+    """The limits in a file; None if there is no file, or no whole record of limits in it.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=EngineLimits)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The record of a machine's noise: a backend raced against itself."""
+"""The record of a machine's timing noise: a backend compared with itself."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FOLDER = "noise"
 
 
 class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A backend against itself on one device of one machine.
+    """A backend compared with itself on one device of one machine.
 
     Attributes:
-        key: of the file, as of a job's record, whichever round.
-        wall, cpu: logarithms of the first one's steady epoch by the second's, a round each, by wall
-            and by CPU time.
-        disturbed: rounds in which a job was disturbed; they count here, and `wall` has no mark of
-            them.
+        key: the name of the file; it is made as a job's key, and does not depend on the round.
+        wall, cpu: of every round, the logarithm of the ratio of the steady epochs of its two jobs
+            (the first job's divided by the second's), in wall time and in CPU time.
+        disturbed: the number of rounds in which a job was disturbed; they are part of `wall` and
+            `cpu`, too.
         ended: when the last job began.
     """
 
@@ -48,7 +48,7 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def scatter(self) -> float:
-        """What half of the rounds differ by more than, as a share; not a number without a round."""
+        """The median difference of a round, as a share; NaN without a round."""
         return float(np.expm1(median(map(abs, self.wall)))) if self.wall else float("nan")
 
 
@@ -64,7 +64,10 @@ def write_calibration(found: Calibration, folder: Path) -> None:
 
 
 def read_calibrations(folders: Iterable[Path]) -> list[Calibration]:
-    """The calibrations in these folders; what is not one, or not whole, is left out."""
+    """The calibrations in these folders; files that are no whole calibration are left out.
+
+    Of several with the same key the one with the most rounds is returned.
+    """
     found: dict[str, Calibration] = {}
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:

@@ -1,7 +1,7 @@
-"""The proof of a backend on a machine: its record, its verdict, and what it speaks of.
+"""The proof of a backend on a machine: its record, its verdict, and the jobs it is valid for.
 
-A proof speaks of one backend, device and machine, of the versions and of the text of the adapter
-that it was made with; for a record of anything else it proves nothing.
+A proof is valid for one backend, device and machine, and for the versions and the adapter's code
+that it was made with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from backends.contract import Mode
-from bench.machine.host import Machine, gpu_of
+from bench.machine.host import Machine, gpu_kind
 from bench.records.files import write_atomically
 from bench.records.job import Record
 from bench.records.key import Key, checksum_of
@@ -27,15 +27,16 @@ Verdict = Literal["proven", "not equal", "not proven"]
 
 
 class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the checks found of one backend on one device of one machine.
+    """The findings of the checks of one backend on one device of one machine.
 
     Attributes:
-        status, reason, details: how the process ended, see `bench.records.job.Record`; "ok" says
+        status, reason, details: how the process ended, see `bench.records.job.Record`; "ok" means
             only that all checks ran.
-        adapter_checksum, checks_checksum: of the adapter's text, and of the checks', with all of
-            ours that they import.
-        settings: what the framework itself said of threads, precision and compiler.
-        pieces: the findings by model; `planned` is how many there should be.
+        adapter_checksum, checks_checksum: checksums of the adapter's and the checks' code, each
+            with all our code that it imports.
+        settings: what the framework itself reports of threads, precision and compiler.
+        pieces: the findings by model.
+        planned: how many pieces a complete proof has.
     """
 
     format: int
@@ -59,17 +60,17 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def findings(self) -> list[tuple[str, Finding]]:
-        """All findings, each with its model."""
+        """All findings, each as (model, finding)."""
         return [(piece.model, finding) for piece in self.pieces for finding in piece.findings]
 
     @property
     def worst(self) -> tuple[str, Finding] | None:
-        """The finding with the largest deviation, and its model."""
+        """The finding with the largest deviation, as (model, finding); None without findings."""
         return max(self.findings, key=lambda found: found[1].deviation, default=None)
 
     @property
     def verdict(self) -> Verdict:
-        """Not equal, if a check failed; proven, if every one was run to its end and passed."""
+        """Not equal if a check failed; proven if all checks ran to their end and passed."""
         if any(not finding.passed for _, finding in self.findings):
             return "not equal"
         gone = any(piece.unsupported or piece.failed for piece in self.pieces)
@@ -89,7 +90,7 @@ def write_proof(proof: Proof, folder: Path) -> None:
 
 
 def read_proofs(folders: Iterable[Path]) -> list[Proof]:
-    """The proofs in these folders, oldest first; what is not one, or not whole, is left out."""
+    """The proofs in these folders, oldest first; files that are no whole proof are left out."""
     found = {}
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:
@@ -102,50 +103,56 @@ def read_proofs(folders: Iterable[Path]) -> list[Proof]:
 
 @cache
 def checks_checksum() -> str:
-    """Of the checks' text, as it is now: a proof by others is of no account."""
+    """The checksum of the present code of the checks.
+
+    A proof by other checks is not valid.
+    """
     return checksum_of("bench.worker.proof.prover")
 
 
 def one_of_each(records: Iterable[Record]) -> list[Record]:
-    """Of records that no proof tells apart only the last: of 100,000 there are perhaps eight that do differ."""
+    """Records of which each needs another proof.
+
+    Of several records for which the same proof is valid only the last is returned: 100,000 records
+    may leave eight.
+    """
     return list({_made_with(record): record for record in records}.values())
 
 
 def proof_of(record: Record, proofs: Sequence[Proof]) -> Proof | None:
-    """The newest proof that speaks of what made a record."""
+    """The newest proof that is valid for a record; None if there is none."""
     return next((proof for proof in reversed(proofs) if _applies(proof, record)), None)
 
 
 def deviation_of(proof: Proof, check: str) -> float | None:
-    """The largest of a check's deviations over the models, in tolerances; None where it was not run."""
+    """The largest deviation of a check over all models, in tolerances; None if it was not run."""
     return max(
         (finding.deviation for _, finding in proof.findings if finding.check == check), default=None
     )
 
 
 def say(proof: Proof) -> str:
-    """The verdict in words: what is proven, what failed first and where, or how the proof ended."""
+    """The verdict in words: what was checked, which checks failed and where, or how it ended."""
     if proof.verdict == "proven":
         models = len({piece.model for piece in proof.pieces})
-        return f"proven, {len(proof.findings)} findings on {models} models in {proof.wall_seconds:.0f} s"
+        return (
+            f"proven, {len(proof.findings)} findings on {models} models"
+            f" in {proof.wall_seconds:.0f} s"
+        )
     if proof.verdict == "not equal" and proof.worst is not None:
         model, worst = proof.worst
         failed = ", ".join(
             dict.fromkeys(finding.check for _, finding in proof.findings if not finding.passed)
         )
-        times = (
-            "" if worst.deviation >= INFINITE else f", {worst.deviation:.3g} times its tolerance"
+        finite = worst.deviation < INFINITE
+        times = f", {worst.deviation:.3g} times its tolerance" if finite else ""
+        return (
+            f"NOT EQUAL: {failed} failed; the worst is {worst.check} of '{model}',"
+            f" {worst.where}{times}"
         )
-        return f"NOT EQUAL: {failed} failed; the worst is {worst.check} of '{model}', {worst.where}{times}"
-    whys = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in proof.pieces]
-    why = next(
-        (
-            why
-            for why, piece in zip(whys, proof.pieces, strict=True)
-            if piece.unsupported or piece.failed
-        ),
-        "",
-    )
+    missing = [piece for piece in proof.pieces if piece.unsupported or piece.failed]
+    whys = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in missing]
+    why = next(iter(whys), "")
     ended = "" if proof.status == "ok" else f"{proof.status}, "
     return f"NOT PROVEN: {ended}{proof.reason or why or 'some checks were not run'}"
 
@@ -159,12 +166,12 @@ def _applies(proof: Proof, record: Record) -> bool:
         == (record.machine.name, record.adapter_checksum)
         and proof.versions == record.versions
         and proof.checks_checksum == checks_checksum()
-        and gpu_of(proof.machine, job.device) == gpu_of(record.machine, job.device)
+        and gpu_kind(proof.machine, job.device) == gpu_kind(record.machine, job.device)
     )
 
 
 def _made_with(record: Record) -> tuple[object, ...]:
-    """All that `_applies` looks at, and whether there was anything to prove."""
+    """Everything of a record that `_applies` reads, and whether its job was unsupported."""
     job, unsupported = record.job, record.status == "unsupported"
     made = (
         job.precision,

@@ -1,4 +1,4 @@
-"""Runs on disk: a folder with a record per job, which one process of a machine holds while it writes."""
+"""A run's folder: it has a record per job, and one process of each machine may write to it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bench.records.job import Record, read_record
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # there is no lock there, and nobody is refused
+    fcntl = None  # type: ignore[assignment]  # there are no locks, and no process is refused
 
 
 @contextlib.contextmanager
 def claim_run(folder: Path, machine: str) -> Iterator[list[Record]]:
-    """Hold a run's folder for this process, see `claim`; the records that it holds already.
+    """Lock a run's folder for this process, see `claim`; yield the records that are in it.
 
     Raises:
-        RunError: the folder cannot be written, holds records of another version, or another process
-            holds it.
+        RunError: the folder cannot be written or has records of another version, or another process
+            has locked it.
     """
     with claim(folder / "jobs", machine):
         records, _ = read_run(folder)
@@ -32,12 +32,13 @@ def claim_run(folder: Path, machine: str) -> Iterator[list[Record]]:
 
 @contextlib.contextmanager
 def claim(folder: Path, machine: str) -> Iterator[None]:
-    """Hold a folder for this process: two on one machine would do each job twice, and mix what they tell.
+    """Lock a folder for this process.
 
-    Other machines may write to the same folder: the machine is part of a record's key.
+    Two processes on one machine would do each job twice, and mix their lines. Other machines may
+    write to the same folder, as the machine is part of a record's key.
 
     Raises:
-        RunError: the folder cannot be written, or another process holds it.
+        RunError: the folder cannot be written, or another process has locked it.
     """
     path = folder / f".{machine}.lock"
     write_atomically(path.with_suffix(".probe"), b"")
@@ -51,13 +52,13 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
             raise RunError(
                 problem, expected="one at a time", hint="wait for it; a run may take another --run"
             ) from None
-        except OSError:  # a file system without locks: nobody is refused there
+        except OSError:  # a file system without locks: no process is refused
             pass
         yield
 
 
 def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
-    """All records of a run (its `jobs` folder), sorted by key, and the files that were damaged and left out.
+    """The records of a run (its `jobs` folder), sorted by key, and the damaged files.
 
     Raises:
         RunError: there is no such run; a record is from another version.
@@ -77,5 +78,5 @@ def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
 
 
 def _named(name: str, record: Record | None) -> Record | None:
-    """A record whose key is its file's name: two of one key would be taken for one job."""
+    """The record, if its key is its file's name: two files of one key would count as one job."""
     return record if record is not None and f"{record.key}.json" == name else None

@@ -1,1 +1,4 @@
-"""The parent: plan, environments, one child process at a time. The only package that starts processes."""
+"""The parent process: plans a run, finds its environments, and starts one worker at a time.
+
+No other package starts processes.
+"""

@@ -1,4 +1,4 @@
-"""Which interpreter a backend runs under: one virtual environment per framework family, made and checked here."""
+"""Makes and checks the virtual environments in which backends run, one per framework family."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from specs.errors import UserError, closest
 
 ENVIRONMENTS_FOLDER = PROJECT / ".environments"
 _READY = "framework-bench.txt"  # written last: an environment without it was never finished
-_CUDA = (
-    "-cuda"  # builds for GPUs lie beside those for CPUs: login and compute nodes may share a clone
-)
-_HEAD_SECONDS = 5.0  # to ask one file's size; unknown sizes are said to be unknown
+# Builds for GPUs lie beside those for CPUs: login and compute nodes may share a clone.
+_CUDA = "-cuda"
+_HEAD_SECONDS = 5.0  # how long to wait for one file's size; after it the size is unknown
 # What runs inside an environment to learn its versions, without importing a framework.
 _ASK_VERSIONS = """
 import importlib.metadata, json, platform, sys
@@ -35,18 +34,20 @@ print(json.dumps(found))
 
 
 class InstallError(UserError):
-    """An environment that is not there, cannot be made, or is not what its name says."""
+    """An environment that does not exist, cannot be made, or lacks what its backends need."""
 
 
 class Environments:
-    """The interpreters of one command: those in `folder`, unless the user named another by `--python NAME=PATH`."""
+    """The interpreters of one command.
+
+    They lie in `folder`, unless the user named others by `--python NAME=PATH`.
+    """
 
     def __init__(
         self, overrides: Mapping[str, Path] | None = None, folder: Path = ENVIRONMENTS_FOLDER
     ) -> None:
-        if not (
-            PROJECT / "pyproject.toml"
-        ).is_file():  # workers take our packages, and nothing else, from a clone
+        # Workers take our packages, and nothing else, from a clone.
+        if not (PROJECT / "pyproject.toml").is_file():
             raise InstallError(
                 f"{PROJECT}: not a clone of framework-bench", hint="in a clone: pip install -e ."
             )
@@ -75,7 +76,8 @@ class Environments:
         """The interpreter that a backend runs under.
 
         Raises:
-            InstallError: it has not been made, or lacks what its name promises; says what to type.
+            InstallError: it has not been made, or lacks a package that the backend needs; the
+                message says what to type.
         """
         chosen = entry(backend)
         name, versions = chosen.environment, self.versions(chosen.environment)
@@ -100,7 +102,13 @@ class Environments:
         return python
 
     def versions(self, name: str) -> dict[str, str]:
-        """What is installed of the packages that decide a measurement, and "python"; asked once per command."""
+        """The versions of "python" and of those installed packages that decide a measurement.
+
+        Empty where the environment has not been made. An interpreter is asked once per command.
+
+        Raises:
+            InstallError: the interpreter does not run.
+        """
         if name not in self._versions:
             python = self.python(name)
             self._versions[name] = (
@@ -109,7 +117,7 @@ class Environments:
         return self._versions[name]
 
     def create(self, name: str, *, cuda: bool, say: Callable[[str], None]) -> bool:
-        """Make an environment, or bring it to the registry's versions; False where it already was there.
+        """Make an environment with the registry's versions; False if it was there already.
 
         Args:
             name: a key of `backends.registry.ENVIRONMENTS`.
@@ -125,7 +133,7 @@ class Environments:
         stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
         if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
             return False
-        changed = (folder / _READY).is_file()  # made for other versions: begin anew
+        changed = (folder / _READY).is_file()  # for other versions: make it again
         (folder / _READY).unlink(missing_ok=True)
         say(f"{name}: making {folder} with {', '.join(requirements)}")
         if changed or not _interpreter(folder).is_file():
@@ -135,10 +143,8 @@ class Environments:
             )
         pip = [str(_interpreter(folder)), "-m", "pip", "--disable-pip-version-check"]
         if spec.say_size or cuda:
-            say(
-                f"{name}:"
-                f" {_download_size([*pip, 'install', '--dry-run', '--quiet', '--report', '-', *requirements])}"
-            )
+            dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *requirements]
+            say(f"{name}: {_download_size(dry_run)}")
         _checked([*pip, "install", "--quiet", *requirements], f"{name}: pip install failed")
         write_atomically(folder / _READY, stamp.encode())
         return True
@@ -149,11 +155,9 @@ class Environments:
         return f"{python} -m pip install {' '.join(ENVIRONMENTS[name].packages(cuda=False))}"
 
     def _packages(self, name: str) -> tuple[str, ...]:
-        return (
-            ("numpy", "msgspec")
-            if name == OWN_ENVIRONMENT
-            else (*ENVIRONMENTS[name].versions, "msgspec")
-        )
+        if name == OWN_ENVIRONMENT:
+            return ("numpy", "msgspec")
+        return (*ENVIRONMENTS[name].versions, "msgspec")
 
     @staticmethod
     def _check_name(name: str) -> None:
@@ -194,7 +198,10 @@ def _checked(command: list[str], problem: str) -> None:
 
 
 def _download_size(command: list[str]) -> str:
-    """What pip would fetch, in words: some indexes have only GPU builds of several GB, and a user should know first."""
+    """The size of what pip would download, in words.
+
+    Some indexes have only GPU builds of several GB, and a user should know that beforehand.
+    """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return "the size of the download is unknown"
@@ -216,9 +223,10 @@ def _download_size(command: list[str]) -> str:
 def _size_bytes(url: str) -> int | None:
     import urllib.request  # takes 20 ms, which `bench list` need not wait for
 
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - an address that pip would open next
+    # Both lines are safe: pip would open the same address next.
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310
             return int(answer.headers.get("Content-Length") or 0) or None
     except (OSError, ValueError):
         return None

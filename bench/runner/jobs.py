@@ -1,4 +1,7 @@
-"""Jobs to processes to records. One job at a time; the parent sleeps while it measures, and every end is a record."""
+"""Turns jobs into tasks, runs them one at a time, and writes a record of each.
+
+The parent sleeps while a job measures. Every outcome of a job has a record.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from backends import registry
 from backends.contract import Job
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
-from bench.machine.host import Machine, gpu_of, load_average
+from bench.machine.host import Machine, gpu_kind, gpu_of, load_average
 from bench.records.job import FORMAT, DataUsed, Record, checked, read_record, write_record
 from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
@@ -23,7 +26,7 @@ from bench.worker.training import Assignment
 def make_tasks(
     jobs: Sequence[tuple[Job, DataSet]], found: Environments, machine: Machine, limits: Limits
 ) -> list[DataTask]:
-    """Each job with its interpreter, versions and key.
+    """A task per job: the job with its interpreter, versions and key.
 
     Raises:
         InstallError: a backend is unknown, or not installed; or this is not a clone.
@@ -35,12 +38,13 @@ def make_tasks(
         evaluated = min(limits.train_evaluated, data.train_examples)
         adapter = adapter_of(job.backend, job.mode)
         source = checksum_of("bench.worker.training", adapter)
+        place = (machine.name, gpu_kind(machine, job.device))
         tasks.append(
             DataTask(
                 job=job,
                 data=data,
                 key=job_key(
-                    job, data.checksum, sorted(versions.items()), source, machine.name, evaluated
+                    job, data.checksum, sorted(versions.items()), source, *place, evaluated
                 ),
                 entry=entry,
                 python=str(python),
@@ -61,7 +65,7 @@ def run_tasks(
     *,
     retry: bool,
 ) -> list[Record]:
-    """Run what has no record yet (with `retry`, also what did not end ok), in order; every record, old and new.
+    """Run the tasks that have no record yet, in order; returns every record, old and new.
 
     Args:
         tasks: from `make_tasks`.
@@ -69,11 +73,11 @@ def run_tasks(
         machine: where this runs; it becomes part of every record.
         limits: see `Limits`.
         observer: told of every start, epoch and end.
-        retry: run again what has a record that is not ok.
+        retry: also run what has a record that is not ok.
 
     Raises:
         RunError: the folder cannot be written, or holds records of another version.
-        KeyboardInterrupt: passed on after the worker was stopped; the job it was at has no record.
+        KeyboardInterrupt: passed on after the worker was stopped; its job has no record.
     """
     records = []
     jobs = folder / "jobs"
@@ -94,7 +98,7 @@ def run_tasks(
 def _run_task(
     task: DataTask, jobs: Path, machine: Machine, limits: Limits, observer: Observer
 ) -> Record:
-    """Run one worker to its end, whatever that is."""
+    """Run one worker until it ends; returns its record, whatever the outcome."""
     gpu = gpu_of(machine, task.job.device)
     assignment = Assignment(
         job=task.job,
@@ -109,16 +113,9 @@ def _run_task(
     def advanced(lines: list[Line]) -> None:
         observer.advanced(task, [line for line in lines if isinstance(line, Epoch)])
 
-    started, began = utc(), monotonic_seconds()
+    started, began, timeout = utc(), monotonic_seconds(), limits.timeout_seconds
     ended = run_worker(
-        "bench.worker.training",
-        task,
-        assignment,
-        files,
-        machine,
-        limits.timeout_seconds,
-        Line,
-        advanced,
+        "bench.worker.training", task, assignment, files, machine, timeout, Line, advanced
     )
     record = checked(_record(task, machine, ended, started, monotonic_seconds() - began))
     if record.status == "ok":

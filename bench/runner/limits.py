@@ -1,7 +1,7 @@
-"""What each engine of a run reaches by itself, measured in the run, in a process of its own; and its record.
+"""Measures what each engine of a run reaches by itself, in a process of its own.
 
 An engine is an environment's framework on a device, with its threads and precision. Its record lies
-in `RUN/limits/`; that it could not be measured is a record too, and stops nothing.
+in `RUN/limits/`. If an engine could not be measured, its record says so, and the run goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from backends.registry import ENGINES, package_of
-from bench.machine.host import Machine
+from bench.machine.host import Machine, gpu_kind
 from bench.records.files import write_atomically
 from bench.records.key import checksum_of, make_key
 from bench.records.limits import FOLDER, FORMAT, EngineLimits, read_engine
@@ -23,14 +23,14 @@ from bench.worker.clock import monotonic_seconds, utc
 from bench.worker.limits import Assignment, Line, Settled
 from bench.worker.lines import Reached
 
-# Of one size, with what a framework needs to start; seen: 10 s at most.
+# For one size, with what a framework needs to start; the longest seen was 10 s.
 _TIMEOUT_SECONDS = 180.0
 
 
 def limit_tasks(
     tasks: Sequence[DataTask], folder: Path, machine: Machine, *, retry: bool
 ) -> list[Task]:
-    """A task per engine whose limits are still to be measured, of those that have a job still to be run.
+    """A task per engine that has a job without a record, and whose limits are not measured yet.
 
     Args:
         tasks: the run's, see `bench.runner.jobs.make_tasks`.
@@ -41,7 +41,7 @@ def limit_tasks(
     found: dict[str, Task] = {}
     for task in tasks:
         if (folder / "jobs" / f"{task.key}.json").exists():
-            continue  # limits of another day say nothing of it
+            continue  # it ran earlier, and limits of today say nothing about it
         made = _limit_task(task, machine)
         record = read_engine(folder / FOLDER / f"{made.key}.json")
         if record is None or (retry and record.status != "ok"):
@@ -50,14 +50,13 @@ def limit_tasks(
 
 
 def measure_limits(task: Task, folder: Path, machine: Machine) -> EngineLimits:
-    """Measure one engine, in some seconds, and write its record to `folder/limits`.
+    """Measure one engine and write its record to `folder/limits`; takes some seconds.
 
     Raises:
         RunError: the folder cannot be written.
     """
     place = folder / FOLDER
     files, started, began = files_of(task, place), utc(), monotonic_seconds()
-
     assignment = Assignment(job=task.job, engine=task.adapter, package=package_of(task.adapter))
     try:
         ended = run_worker(
@@ -97,7 +96,8 @@ def _limit_task(task: DataTask, machine: Machine) -> Task:
     job, engine = task.job, ENGINES[task.entry.environment]
     source = checksum_of("bench.worker.limits", engine)
     how = (engine, job.device, job.threads, job.precision, job.deterministic)
-    decisive = (*how, sorted(task.versions.items()), source, machine.name)
+    place = (machine.name, gpu_kind(machine, job.device))
+    decisive = (*how, sorted(task.versions.items()), source, *place)
     return Task(
         job=replace(job, mode="matched"),
         key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),

@@ -1,8 +1,8 @@
-"""What a run does: suite, backends, devices, seeds and rounds as jobs, ordered so that drift hits all alike.
+"""Plans a run: makes the jobs of a suite, in an order in which drift affects all backends alike.
 
-Of every two repetitions the second has the contestants in the opposite order, and those orders are
-drawn by lot: what comes first in one comes last in the other, and no rhythm of the machine can
-favour anyone.
+Of every two repetitions the second has the contestants in the opposite order: what comes first in
+one comes last in the other. From the third repetition on the orders are random, so that no rhythm
+of the machine can favour a contestant.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from specs.shapes import infer_shapes
 
 
 class PlanError(UserError):
-    """A combination that cannot be run, found before anything is."""
+    """A combination that cannot be run; found before any job is run."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,12 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """One workload of a run, its data set found, for how many epochs, and its batch size (the recipe's, if None)."""
+    """One workload of a run with its data set.
+
+    Attributes:
+        epochs: how many a job trains.
+        batch_size: None for the recipe's.
+    """
 
     workload: Workload
     data: DataSet
@@ -46,11 +51,15 @@ class Contest(Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
 
 
-Cell = tuple[Contest, str]  # and the device
+Cell = tuple[Contest, str]  # a contest and the name of a device
 
 
 def find_suite_or_workload(name: str) -> Suite:
-    """The suite of that name; or the workload of that name, or in that JSON file, as a suite of its own."""
+    """The suite of that name; or the workload of that name or JSON file, as a suite of its own.
+
+    Raises:
+        PlanError: there is neither.
+    """
     if name in names(SUITES):
         return find_suite(name)
     if name in names(WORKLOADS) or name.endswith(".json"):
@@ -74,7 +83,7 @@ def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
     """Every contest on every device.
 
     Raises:
-        PlanError: a workload and its data do not fit, or there is no contestant.
+        PlanError: a workload does not fit its data, or there is no contestant.
     """
     for contest in contests:
         _check(contest)
@@ -90,7 +99,10 @@ def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
 def make_round(
     cells: Sequence[Cell], options: Options, suite: Suite, turn: int
 ) -> list[tuple[Job, DataSet]]:
-    """The jobs of a round of some cells, every seed once, in order: the contestants of a cell next to each other."""
+    """The jobs of one round of some cells, in order, each with its data set.
+
+    Every seed is used once. The contestants of a cell come next to each other.
+    """
     seeds, contestants = options.seeds or suite.seeds, _contestants(options)
     jobs = []
     for number, seed in enumerate(seeds, start=turn * len(seeds)):
@@ -106,7 +118,7 @@ def make_round(
 def make_jobs(
     contests: Sequence[Contest], options: Options, suite: Suite
 ) -> list[tuple[Job, DataSet]]:
-    """Every job of a run of so many rounds as were chosen, in order.
+    """Every job of a run with the chosen number of rounds, in order, each with its data set.
 
     Raises:
         PlanError: see `make_cells`.
@@ -123,13 +135,15 @@ def _contestants(options: Options) -> list[tuple[str, Mode]]:
 
 
 def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[str, Mode]]:
-    """The order of a repetition: of the first two as given and reversed, later by lot and reversed."""
+    """The order of the contestants in a repetition.
+
+    The first two repetitions have it as given and reversed; later pairs have a random one and its
+    reverse.
+    """
     order = list(contestants)
-    if number > 1:  # the same again when a run is taken up again
-        order = [
-            contestants[place]
-            for place in np.random.default_rng(number // 2).permutation(len(contestants))
-        ]
+    if number > 1:
+        lot = np.random.default_rng(number // 2)  # so a resumed run has the same orders
+        order = [contestants[place] for place in lot.permutation(len(contestants))]
     return order if number % 2 == 0 else order[::-1]
 
 
@@ -160,7 +174,10 @@ def _check(contest: Contest) -> None:
 
 
 def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> None:
-    """Batch norm on a vector cannot normalise a batch of one; on an image it has every pixel."""
+    """Refuse batch norm on a vector for a batch of one example, which it cannot normalise.
+
+    On an image it normalises over the pixels, too.
+    """
     left = data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0
     vectors = any(
         isinstance(s.layer, BatchNorm) and len(s.input) == 1 for s in infer_shapes(workload)

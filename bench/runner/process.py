@@ -1,12 +1,11 @@
-"""One worker as a process: its environment, its CPUs and GPU, the wait for its end, and the end of its whole group.
+"""Runs one worker as a process: sets its variables, CPUs and GPU, and ends its whole group.
 
-A worker is a module of `bench` that reads an assignment and tells what it does in lines, the last
-of them its `End`.
+A worker is a module of `bench` that reads an assignment and tells what it does in lines; the last
+of them is its `End`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -30,8 +29,8 @@ from bench.runner.task import Ended, Files, Task
 from bench.worker.clock import monotonic_seconds, pause
 from bench.worker.lines import End, Status, Told
 
-# How often the parent looks: a look costs about 0.2 ms, so this is far under 1 % of a core, and
-# still feels alive.
+# The time between two looks of the parent. A look costs about 0.2 ms, so this is far under 1 % of a
+# core; and the display still changes often enough.
 _LOOK_SECONDS = 0.5
 # A job that is over in less than this would otherwise wait for half a look.
 _FIRST_LOOK_SECONDS = 0.05
@@ -57,55 +56,53 @@ def run_worker(
     kind: Any,
     advanced: Callable[[list[Any]], None] = lambda _: None,
 ) -> Ended:
-    """Run `python -m MODULE` on an assignment to its end, whatever that is.
+    """Run `python -m MODULE` on an assignment until it ends, whatever the outcome.
 
     Args:
         module: the worker's.
         task: where and on what it runs.
         assignment: what it reads.
-        files: see `files_of`; those of lines and log stay.
+        files: see `files_of`; those of lines and log are not removed.
         machine: whose GPU it may see.
         timeout: seconds without a new line after which it is killed.
-        kind: of its lines, an `End` among them.
+        kind: the type of its lines; `End` is one of them.
         advanced: called with all lines so far when there are new ones.
+
+    Raises:
+        RunError: a file cannot be written, or the interpreter cannot be started.
     """
-    start = uuid.uuid4().hex  # which lines are this worker's
+    start = uuid.uuid4().hex  # marks the lines of this worker
     write_atomically(files.assignment, msgspec.json.encode(assignment))
     write_atomically(files.lines, b"")
     gpu = gpu_of(machine, task.job.device)
-    held = (
-        device.DeviceWatch(gpu.uuid) if gpu else None
-    )  # before there is a worker: what is in use now is not its
+    # Made before the worker starts: the memory that is in use now is not the worker's.
+    held = device.DeviceWatch(gpu.uuid) if gpu else None
     disturbance = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
+    command = (module, str(files.assignment), str(files.lines), start)
+
+    def look() -> bool:
+        lines = read_lines(files.lines, kind, start)
+        advanced(lines)
+        return _told_end(lines) is not None
+
     with files.log.open("wb") as output:
-        worker = _start(
-            (module, str(files.assignment), str(files.lines), start), task, machine, output
-        )
-
-        def look() -> bool:
-            lines = read_lines(files.lines, kind, start)
-            advanced(lines)
-            return _told_end(lines) is not None
-
+        worker = _start(command, task, machine, output)
         try:
-            timed_out = _watch(
-                worker, partial(_sample, disturbance, held, worker.pid), files.lines, timeout, look
-            )
+            sample = partial(_sample, disturbance, held, worker.pid)
+            timed_out = _watch(worker, sample, files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
     lines = read_lines(files.lines, kind, start)
-    return Ended(
-        lines=lines,
-        end=_told_end(lines)
-        or _end_unseen(worker.returncode, timeout if timed_out else None, files.log),
-        peak=held.peak if held else None,
-        disturbance=disturbance.end(),
-    )
+    end = _told_end(lines)
+    if end is None:
+        end = _end_unseen(worker.returncode, timeout if timed_out else None, files.log)
+    peak = held.peak if held else None
+    return Ended(lines=lines, end=end, peak=peak, disturbance=disturbance.end())
 
 
 def _sample(disturbance: Watch, held: device.DeviceWatch | None, pid: int) -> None:
-    """Look once at what disturbs a worker, and at the memory that it holds on its GPU, if it has one."""
+    """Look once at what disturbs a worker, and at its memory on its GPU if it has one."""
     disturbance.look()
     if held is not None:
         held.look(pid)
@@ -117,7 +114,7 @@ def _told_end(lines: Sequence[Any]) -> End | None:
 
 
 def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
-    """The end of a worker that could not tell it: what is known from outside, and the log's last lines."""
+    """The end of a worker that told none: what its parent knows, and the log's last lines."""
     status: Status
     if timed_out_after is not None:
         status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
@@ -141,7 +138,10 @@ def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
 def _start(
     module: Sequence[str], task: Task, machine: Machine, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """A module with its arguments, as a process group of its own, on the first `threads` CPUs, with one GPU or none."""
+    """Start a module with its arguments, in a process group of its own.
+
+    It gets the first `threads` of the allowed CPUs, and one GPU or none.
+    """
     command = [task.python, "-m", *module]
     allowed = allowed_cpus()
     _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
@@ -151,7 +151,8 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=records_files.PROJECT,  # `python -m` looks there first, so a stray `bench/` of the user's is not found
+            # `python -m` looks there first, and so does not find another `bench/` of the user's.
+            cwd=records_files.PROJECT,
             env=_variables(task, machine),
             start_new_session=True,
         )
@@ -164,7 +165,10 @@ def _start(
 
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
-    """The worker's environment: ours, our packages on its path, the threads, the GPU, the backend's own."""
+    """The worker's environment variables.
+
+    They are ours, our packages on its path, the number of threads, the GPU, and the backend's own.
+    """
     threads = str(task.job.threads)
     gpu = gpu_of(machine, task.job.device)
     # A cluster's modules put their packages on the path; an environment that we made needs none of
@@ -193,7 +197,7 @@ def _watch(
     timeout: float,
     advanced: Callable[[], bool],
 ) -> bool:
-    """Wait for the end, or for too long without a sign of progress; whether it was too long.
+    """Wait until a worker ends, or makes no progress for too long; True if it was too long.
 
     A worker that has told its end may still hang in its framework's threads: it gets a few seconds
     more.
@@ -213,9 +217,12 @@ def _watch(
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """End the whole process group: a worker may have started helpers of its own, and may be in a system call."""
+    """Kill a worker's whole process group, and wait for the worker's end.
+
+    It may have started helpers of its own, and may be in a system call.
+    """
     if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
     else:
         worker.kill()
@@ -228,11 +235,11 @@ def _set_affinity(cpus: Sequence[int]) -> None:
 
 
 def read_lines(path: Path, kind: Any, start: str) -> list[Any]:
-    """What one start of a worker has told so far, as lines of a kind.
+    """The lines that one start of a worker has told so far, decoded as `kind`.
 
     A last line that is not finished is left for the next look. Lines of another start are left out:
-    a worker whose parent was killed may still tell some, into the file of the next one. So is what
-    is no line at all.
+    a worker whose parent was killed may still write some into the file of the next worker. Text
+    that cannot be decoded is left out, too.
     """
     try:
         content = path.read_bytes()

@@ -1,33 +1,33 @@
-"""The proof of a backend: planned, run in a process of its own, and kept."""
+"""Plans the proof of a backend, runs it in a process of its own, and writes its record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from backends.contract import Job, Mode
 from backends.registry import adapter_of, entry, package_of
-from bench.data import cache
+from bench.data.cache import materialise
 from bench.data.dataset import Places
-from bench.machine.host import Machine
+from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key
 from bench.records.proof import FORMAT, Proof, checks_checksum, write_proof
 from bench.runner.environments import Environments
 from bench.runner.process import run_worker
-from bench.runner.task import Task, files_of
+from bench.runner.task import Ended, Task, files_of
 from bench.worker.clock import monotonic_seconds, utc
 from bench.worker.lines import Proven
 from bench.worker.proof.models import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
 from bench.worker.proof.prover import Assignment, Line, Settled
 from specs.loading import find_workload
-from specs.model import Workload
+from specs.model import Input, Workload
 
 _BATCH_SIZE = 16  # small, as the reference takes its time
-_IMAGES = (
-    "mnist-5k"  # what every machine has, for models of its shape; others take synthetic images
-)
+# Every machine has these images. Models with another input shape take synthetic ones.
+_IMAGES = "mnist-5k"
 
 
 def make_task(
@@ -38,28 +38,14 @@ def make_task(
     environments: Environments,
     machine: Machine,
 ) -> Task:
-    """A backend on a device as a task; its key changes with everything that a proof speaks of.
+    """The task of proving a backend on a device; its key changes with all that decides the proof.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
     """
     chosen = entry(backend)
     python, versions = environments.require(backend), environments.versions(chosen.environment)
-    job = Job(
-        workload=find_workload("softmax"),
-        dataset=_IMAGES,
-        mode=mode,
-        backend=backend,
-        device=device,
-        threads=threads,
-        seed=0,
-        precision="float32",
-        compiled=chosen.compiled and mode == "matched",
-        deterministic=False,
-        epochs=1,
-        batch_size=_BATCH_SIZE,
-        round=0,
-    )
+    job = _job(backend, mode, device, threads)
     adapter = adapter_of(backend, mode)
     checksum = checksum_of(adapter)
     decisive = (
@@ -68,6 +54,7 @@ def make_task(
         checksum,
         checks_checksum(),
         machine.name,
+        gpu_kind(machine, device),
     )
     return Task(
         job=job,
@@ -80,8 +67,27 @@ def make_task(
     )
 
 
+def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
+    """The job whose conditions hold for the whole proof; the checks replace its workload."""
+    return Job(
+        workload=find_workload("softmax"),
+        dataset=_IMAGES,
+        mode=mode,
+        backend=backend,
+        device=device,
+        threads=threads,
+        seed=0,
+        precision="float32",
+        compiled=entry(backend).compiled and mode == "matched",
+        deterministic=False,
+        epochs=1,
+        batch_size=_BATCH_SIZE,
+        round=0,
+    )
+
+
 def plan(task: Task, places: Places) -> Assignment:
-    """Every model and check."""
+    """What a proof's worker is to do: every model and check of the task's mode."""
     if task.job.mode == "native":
         return Assignment(
             job=task.job,
@@ -104,7 +110,12 @@ def plan(task: Task, places: Places) -> Assignment:
 
 def _folder(workload: Workload, places: Places) -> str:
     own = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
-    return cache.materialise(own, workload.input, places).folder
+    return _folder_of(own, workload.input, places)
+
+
+@cache  # twenty models of a proof take the same few data sets
+def _folder_of(name: str, shape: Input, places: Places) -> str:
+    return materialise(name, shape, places).folder
 
 
 def run_proof(
@@ -123,7 +134,7 @@ def run_proof(
         folder: where proofs lie.
         machine: this one.
         timeout: seconds that one model may take.
-        told: called with how many pieces are done.
+        told: called with the number of pieces (models and checks) that are done.
 
     Raises:
         RunError: the folder cannot be written.
@@ -140,8 +151,17 @@ def run_proof(
     finally:
         for path in (files.lines, files.log):
             path.unlink(missing_ok=True)
+    proof = _proof(task, assignment, machine, ended, started, monotonic_seconds() - began)
+    write_proof(proof, folder)
+    return proof
+
+
+def _proof(
+    task: Task, assignment: Assignment, machine: Machine, ended: Ended, started: str, seconds: float
+) -> Proof:
+    """The record of a proof whose worker has ended, `seconds` after it was started."""
     lines, end = ended.lines, ended.end
-    proof = Proof(
+    return Proof(
         format=FORMAT,
         key=task.key,
         status=end.status,
@@ -156,10 +176,8 @@ def run_proof(
         adapter_checksum=task.adapter_checksum,
         checks_checksum=checks_checksum(),
         started=started,
-        wall_seconds=monotonic_seconds() - began,
+        wall_seconds=seconds,
         settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
         pieces=tuple(line for line in lines if isinstance(line, Proven)),
         planned=assignment.pieces,
     )
-    write_proof(proof, folder)
-    return proof

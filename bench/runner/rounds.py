@@ -1,8 +1,8 @@
-"""How many rounds a run makes: a number of undisturbed ones, or as many as a wanted precision takes.
+"""Runs rounds until there are enough: so many undisturbed ones, or as many as a precision takes.
 
-Both may be stopped and taken up again at any time: what is said of them holds at every look, see
-`bench.statistics.stopping`. A cell (a workload on a device) that has enough is not run again while
-others go on.
+Both may be stopped and resumed at any time: what is said of the rounds holds at every look, see
+`bench.statistics.sequential`. A cell (a workload on a device) that has enough is not run again
+while others go on.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from bench.records.job import Record, contestant
 from bench.runner.plan import Cell
 from bench.runner.task import DataTask, Observer
 from bench.statistics.agreement import agreement
-from bench.statistics.stopping import EVERY_ROUND
+from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.timing import compare, precision, process_seconds
 from bench.worker.clock import monotonic_seconds
 
-# How often the number of rounds that was asked for is made, at most, for the sake of undisturbed
-# ones.
+# To get as many undisturbed rounds as were asked for, at most this many times that number are made.
 _PATIENCE = 2
 
 
 class Goal(Struct, frozen=True, kw_only=True):
-    """When a run has rounds enough.
+    """When a run has enough rounds.
 
     Attributes:
-        rounds: so many undisturbed ones, or ...
-        precision: ... every ratio's interval is this narrow, as a share to either side; None: the
-            number counts.
-        seconds: no round begins later than this after the first; None: whenever.
+        rounds: it has so many undisturbed ones, where `precision` is None.
+        precision: every ratio's interval is this narrow, as a share to either side; None: the
+            number of rounds counts.
+        seconds: no round begins later than this after the first; None: no limit.
     """
 
     rounds: int
@@ -43,11 +42,11 @@ class Goal(Struct, frozen=True, kw_only=True):
 
     @property
     def certain(self) -> int:
-        """How many rounds are made whatever they show."""
+        """The number of rounds that are made whatever they show."""
         return self.rounds if self.precision is None else 1
 
     def enough(self, records: Sequence[Record]) -> str:
-        """Why a cell needs no other round, in words; "" if it does.
+        """Why a cell needs no other round, in words; "" if it needs one.
 
         Args:
             records: all of the cell's, of at least one round.
@@ -58,7 +57,8 @@ class Goal(Struct, frozen=True, kw_only=True):
         if self.precision is None:
             counted = sum(_counted(records).values()) // seeds
             if made >= self.rounds == 1 or counted >= self.rounds:
-                return f"{said_rounds(made)}{'' if counted == made else f', of which {made - counted} disturbed'}"
+                lost = "" if counted == made else f", of which {made - counted} disturbed"
+                return f"{said_rounds(made)}{lost}"
             if made >= _PATIENCE * self.rounds:
                 return (
                     f"{said_rounds(made)}, of which {made - counted} disturbed: no more were tried"
@@ -66,7 +66,10 @@ class Goal(Struct, frozen=True, kw_only=True):
             return ""
         found = widest(records)
         if found is None:
-            return f"{said_rounds(made)}: no two contestants ended ok and agree, so there is nothing to compare"
+            return (
+                f"{said_rounds(made)}: no two contestants ended ok and agree, so there is nothing"
+                " to compare"
+            )
         if found <= self.precision:
             return f"{said(found)} after {said_rounds(made)}"
         if made * seeds >= EVERY_ROUND.last:
@@ -76,27 +79,27 @@ class Goal(Struct, frozen=True, kw_only=True):
 
 def said(found: float | None) -> str:
     """How precise a cell's ratios are, in words."""
-    return (
-        f"precise to {100 * found:.2g} %"
-        if found is not None and isfinite(found)
-        else "too few rounds to say"
-    )
+    if found is None or not isfinite(found):
+        return "too few rounds to say"
+    return f"precise to {100 * found:.2g} %"
 
 
 def widest(records: Sequence[Record]) -> float | None:
-    """How precise the least precise ratio of a cell is, as a share; None where no two contestants ended ok."""
+    """The precision of a cell's least precise ratio, as a share; None without two to compare.
+
+    It is None where no two contestants ended ok and agree, and infinite with too few rounds.
+    """
     times = [processes for processes in _times(records).values() if any(map(isfinite, processes))]
     pairs = [compare(ours, theirs) for ours, theirs in combinations(times, 2)]
-    return max(
-        (precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None
-    )  # as tables show them
+    # Tables show the same intervals.
+    return max((precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None)
 
 
 def _times(records: Sequence[Record]) -> dict[str, list[float]]:
-    """Per matched contestant the process of every round and seed that counts, see `timing.process_seconds`.
+    """The times of every matched contestant in seconds, one per round and seed that counts.
 
-    The first epoch, which pays for warming up, counts where it is alone. A job that disagrees has
-    no time.
+    For a time see `timing.process_seconds`. The first epoch, which pays for warming up, counts only
+    where it is alone. A job that failed or disagrees has no time: it is not a number.
     """
     agrees = agreement(records)
     counted = [one for one, counts in _counted(records).items() if counts]
@@ -137,17 +140,20 @@ def run_rounds(
     goal: Goal,
     observer: Observer,
 ) -> tuple[list[Record], list[str]]:
-    """Rounds of all cells until each has enough, or time is up; every record, and per cell why there are no more.
+    """Run rounds of all cells until each has enough, or time is up.
 
     Args:
         cells: see `plan.make_cells`.
         tasks_of: the tasks of a round, given the cells that are still open and its number.
-        run: runs tasks, see `run_tasks`.
+        run: runs tasks, see `bench.runner.jobs.run_tasks`.
         goal: what is enough.
         observer: told what will be run, as soon as it is known.
 
+    Returns:
+        every record, and per cell why it has no more rounds, in words.
+
     Raises:
-        what `tasks_of` and `run` do; what was run has its records.
+        what `tasks_of` and `run` raise; the jobs that ended before have their records.
     """
     began, open_cells, ends = monotonic_seconds(), list(cells), dict[int, str]()
     ahead = [tasks_of(cells, turn) for turn in range(goal.certain)]

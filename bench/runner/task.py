@@ -1,4 +1,4 @@
-"""A task: a job with all that running it takes; who is told of it; the files of its worker."""
+"""What running a job takes: its task, limits and files, who is told of it, and how it ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.worker.lines import End, Epoch
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A job with all that running it in a worker needs; for `adapter_checksum` see `Record`."""
+    """A job with all that a worker needs to run it; for `adapter_checksum` see `Record`."""
 
     job: Job
     key: str
@@ -36,7 +36,7 @@ class DataTask(Task, frozen=True, kw_only=True):
 
 
 class Observer(Protocol):
-    """Who is told what happens, to show it."""
+    """An object that is told what happens in a run, in order to show it."""
 
     def planned(self, tasks: Sequence[DataTask]) -> None: ...
     def started(self, task: DataTask) -> None: ...
@@ -45,14 +45,19 @@ class Observer(Protocol):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How a run treats its jobs: seconds without a sign of progress, and how much of the training set is evaluated."""
+    """How a run treats its jobs.
+
+    Attributes:
+        timeout_seconds: without a sign of progress for so long, a job is killed.
+        train_evaluated: how many training examples are evaluated, at most.
+    """
 
     timeout_seconds: float
     train_evaluated: int
 
 
 class Files(Struct, frozen=True, kw_only=True):
-    """Where a worker reads its assignment, tells its lines, and leaves what frameworks print."""
+    """The files of a worker: its assignment, the lines that it tells, and what frameworks print."""
 
     assignment: Path
     lines: Path
@@ -60,7 +65,14 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """A worker after its end: the lines that it told; its end, if need be as seen from outside; what the parent saw."""
+    """A worker after its end.
+
+    Attributes:
+        lines: those that it told.
+        end: as it told it; or what its parent knows, if it told none.
+        peak: the most memory on its GPU that its parent saw; None if none was seen.
+        disturbance: what its parent saw of other work on the machine.
+    """
 
     lines: list[Any]
     end: End

@@ -1,1 +1,4 @@
-"""Numbers to verdicts: ratios, intervals, when to stop, the gate. No files, no processes."""
+"""Turns numbers into verdicts: ratios, intervals, agreement, when to stop, the accuracy gate.
+
+It reads and writes no files, and starts no processes.
+"""

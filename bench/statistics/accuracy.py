@@ -1,18 +1,20 @@
-"""Accuracy over several seeds: its interval, and whether a difference is shown to be small, or real, or neither.
+"""Accuracy over several seeds: its interval, and whether a difference in it is small or real.
 
-Equality is never concluded from a test that failed to find a difference: it has to be shown, by two
-one-sided tests (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680). What varies is
-the seed, with it weights, batches and dropout masks; the test images stay. Differences are taken to
-scatter about one mean: a backend that fails in one seed of ten is found by no test of five.
+A difference is shown to be small ("equal"), shown to be real ("different"), or neither
+("undecided"). Equality is never concluded from a test that failed to find a difference: it has to
+be shown, by two one-sided tests (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680).
+The seed varies, and with it weights, batches and dropout masks; the test images stay the same.
+Differences are assumed to scatter about one mean: if a backend fails in one seed of ten, no test of
+five seeds finds it.
 
-How sure a mean is follows from the scatter over the seeds, and Student's t knows how little few
-seeds tell of it. It is too small only where accuracies, which are counts of images, agree by
-chance: two seeds with the same difference would show it without any error. So it is taken to be no
-less than what the images that differ must give: `least_deviation`. The binomial error of two
-independent runs is not used in its place, as `bench.statistics.gate` does: runs of one seed start
-from the same weights and see the same batches and images. Softmax then agrees to the last image
-where independent runs would differ by 37 of 10,000, and what agrees so well would be called
-undecided.
+The standard error of a mean follows from the scatter over the seeds; Student's t allows for how
+little a few seeds tell about that scatter. The scatter is too small only where accuracies, which
+are counts of images, agree by chance: two seeds with the same difference would have no error at
+all. So it is taken to be no less than what the images that differ must give: `least_deviation`.
+The binomial error of two independent runs is not used for this, although `bench.statistics.gate`
+uses it: runs of one seed start from the same weights and see the same batches and images. Softmax
+then agrees to the last image where independent runs would differ by 37 of 10,000; with the binomial
+error such a good agreement would be called undecided.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What is said of a difference in accuracy.
 
     Attributes:
-        outcome: "equal": shown to be smaller than the margin, be it zero or not; "different": not
-            so, and more than chance; "undecided": neither, always with a single seed.
+        outcome: "equal": shown to be smaller than the margin, whether it is zero or not;
+            "different": not "equal", and more than chance; "undecided": neither, and always with a
+            single seed.
         seeds: how many have a difference.
         difference: their mean, as a share (0.001 is 0.1 points); not a number without a seed.
         standard_error: of that mean; None with fewer than two seeds, as all that follows.
@@ -89,9 +92,13 @@ def interval(
 
 
 def binomial_error(accuracy: float, images: int) -> float:
-    """The standard error of one accuracy (0..1) by the number of its test images alone: 0.001 for 0.99 of 10,000.
+    """The standard error of one accuracy (0..1) that follows from the number of test images alone.
 
-    It is sqrt(p (1 - p) / n), never below one image, which is what is left of it at 0 and 1.
+    It is sqrt(p (1 - p) / n): 0.001 for an accuracy of 0.99 of 10,000 images. It is never below one
+    image, 1 / n, which is its value for the accuracies 0 and 1.
+
+    Raises:
+        ValueError: no image.
     """
     _require(images=images)
     return sqrt(max(accuracy * (1 - accuracy), 1 / images) / images)
@@ -100,7 +107,7 @@ def binomial_error(accuracy: float, images: int) -> float:
 def equivalence(
     differences: Sequence[float], images: int, margin: float = MARGIN, level: float = LEVEL
 ) -> Verdict:
-    """Whether the mean of paired differences lies within a margin of zero, by two one-sided t-tests.
+    """Whether the mean of paired differences is within a margin of zero, by two one-sided t-tests.
 
     Args:
         differences: in accuracy (-1..1), one per seed of both; what is not a number (a failed seed)
@@ -139,12 +146,17 @@ def equivalence(
 
 
 def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
-    """The same verdicts, with "different" only where it holds among all of them (Holm, Scand. J. Stat. 6, 1979).
+    """The same verdicts, with "different" only where it holds among all of them.
 
-    Among a hundred true zeros five would be called different. "Equal" stays as it is: each such
+    This is Holm's correction (Holm, Scand. J. Stat. 6, 1979). Without it, five of a hundred
+    differences that are truly zero would be called different. "Equal" stays as it is: each such
     verdict is wrong in at most `level` of the cases, and so is "all are equal", as each of them
     must have passed (R. L. Berger, Technometrics 24, 1982: intersection-union). Holm's correction
-    needs no independence, and a backend stands in the others' mean.
+    needs no independence; verdicts have none, as each backend is part of the mean that others are
+    compared with.
+
+    Raises:
+        ValueError: a level that is none.
     """
     _require(level=level)
     tested = [number for number, verdict in enumerate(verdicts) if verdict.p_different is not None]
@@ -161,12 +173,12 @@ def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[
 
 
 def least_deviation(differences: Sequence[float], images: int) -> float:
-    """The least standard deviation of differences in accuracy that the images they rest on allow.
+    """The least standard deviation that differences in accuracy can have, given their images.
 
-    Two runs that differ by k of n images answer at least k of them differently. Each of those might
-    as well have fallen to the other side (Q. McNemar, Psychometrika 12, 1947), which scatters the
-    count by sqrt(k) at least, the difference by sqrt(k) / n. k is the mean over the seeds, and
-    never below one image.
+    Two runs whose accuracies differ by k of n images answer at least k of them differently. Each of
+    those could as well have been right in the other run (Q. McNemar, Psychometrika 12, 1947). So
+    the count scatters by at least sqrt(k), and the difference by sqrt(k) / n. k is the mean over
+    the seeds, and at least one image.
     """
     mean = float(np.mean(np.abs(differences)))
     return sqrt(max(mean, 1 / images) / images)
@@ -177,7 +189,7 @@ def _numbers(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _mean_and_error(values: NDArray[np.float64], least: float) -> tuple[float, float]:
-    """The mean, and its standard error from a standard deviation of at least so much."""
+    """The mean and its standard error; the standard deviation is taken to be at least `least`."""
     return float(np.mean(values)), max(float(np.std(values, ddof=1)), least) / sqrt(len(values))
 
 

@@ -1,9 +1,9 @@
-"""Do the backends of a run agree? A job whose figures are far from those of the other backends has a wrong result.
+"""Whether the backends of a run agree: a job far from the other backends has a wrong result.
 
 In matched mode all backends of a group (one workload, data set, device, batch size and seed) start
 from the same weights and see the same batches, so one seed is enough to see a gross error. Nothing
 of this is stored in records: it is judged whenever they are read. The bounds are for gross errors;
-whether backends are equal is asked by `bench.statistics.accuracy`.
+`bench.statistics.accuracy` tests whether backends are equal.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from bench.records.job import Record, meaning
 from bench.statistics.accuracy import binomial_error
 from specs.model import Workload
 
-# Of the median of the others. The largest deviation of a correct backend was 2.7 % in 81 recorded
-# results, 3.1 % in the runs kept in `results/`; a backend whose convolutions had no gradients was
-# 93.5 % off.
+# As a share of the median of the others. The largest deviation of a correct backend was 2.7 % in 81
+# recorded results, 3.1 % in the runs kept in `results/`; a backend whose convolutions had no
+# gradients was 93.5 % off.
 LOSS_MARGIN = 0.10
-# Both together, as one correct pair on 1,000 images after one epoch was 4.5 standard errors and 8.0
-# points apart, and on 10,000 images 6 standard errors are less than a point.
+# An accuracy disagrees if it is lower by both. One correct pair on 1,000 images after one epoch was
+# 4.5 standard errors and 8.0 points apart, and on 10,000 images 6 standard errors are less than a
+# point.
 STANDARD_ERRORS, ACCURACY_MARGIN = 6.0, 0.01
 
 
@@ -46,23 +47,24 @@ class Result(NamedTuple):
 
 
 def agreement(records: Iterable[Record]) -> dict[str, str]:
-    """By key, of every job that can be compared with another backend: why it disagrees, "" if it agrees.
+    """Why each job disagrees with the other backends, by the key of its record; "" if it agrees.
+
+    It holds every job that can be compared with another backend.
 
     Args:
         records: of any runs and machines; those that did not end ok, and native mode, are left out.
     """
     groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
-    trained: dict[
-        int, Workload
-    ] = {}  # by identity: a workload is compared once, not for each of 100,000 records
-    for record in (records := list(records)):  # which keeps them, so that no identity is used twice
+    # By identity: a workload is compared once, not for each of 100,000 records. The list keeps the
+    # records, so that no identity is used twice.
+    trained: dict[int, Workload] = {}
+    for record in (records := list(records)):
         if record.status == "ok" and record.job.mode == "matched":
             workload = record.job.workload
             if id(workload) not in trained:
                 what = meaning(workload)
-                trained[id(workload)] = next(
-                    (known for known in trained.values() if known == what), what
-                )
+                same = (known for known in trained.values() if known == what)
+                trained[id(workload)] = next(same, what)
             place = (
                 id(trained[id(workload)]),
                 record.machine.name,
@@ -73,7 +75,7 @@ def agreement(records: Iterable[Record]) -> dict[str, str]:
 
 
 def group_of(job: Job, data_checksum: str) -> tuple[object, ...]:
-    """What jobs on one machine must have in common to be compared."""
+    """The values that jobs on one machine must have in common to be compared."""
     return meaning(job.workload), *_conditions(job, data_checksum)
 
 
@@ -90,12 +92,12 @@ def result_of(record: Record) -> Result:
 
 
 def judge(group: Sequence[Result]) -> dict[str, str]:
-    """By key why each result of a group disagrees, "" if it agrees; nothing where there is one backend only.
+    """Why each result of a group disagrees, by key, "" if it agrees; empty with a single backend.
 
     A result is compared with the median of the other backends, never with their mean, which a wrong
-    one moves. Of an even number of others, and of their rounds, it must be far from both in the
-    middle: a value halfway between a right and a wrong one says nothing. Of two backends nobody can
-    say which is wrong, so both disagree.
+    one moves. An even number of others, or of their rounds, has two values in the middle, and a
+    result must be far from both to disagree: a value halfway between a right and a wrong one says
+    nothing. With two backends nobody can say which is wrong, so both disagree.
     """
     by_backend: dict[str, list[Result]] = defaultdict(list)
     for result in group:
@@ -108,24 +110,23 @@ def judge(group: Sequence[Result]) -> dict[str, str]:
         for name, own in by_backend.items()
     }
     accuracies = {name: _middle(values) for name, values in known.items() if values}
+    of_two = len(by_backend) == 2  # noqa: PLR2004 - then the other one is named
     found: dict[str, str] = {}
     for backend, own in by_backend.items():
-        others = (
-            next(name for name in by_backend if name != backend) if len(by_backend) == 2 else ""
-        )  # noqa: PLR2004 - then they are named
+        other = next(name for name in by_backend if name != backend) if of_two else ""
         loss, accuracy = (_middle_of_others(values, backend) for values in (losses, accuracies))
-        found |= {result.key: _why(result, loss, accuracy, others) for result in own}
+        found |= {result.key: _why(result, loss, accuracy, other) for result in own}
     return found
 
 
 class _Middle(NamedTuple):
-    """The two values in the middle, which are one of an odd number."""
+    """The two values in the middle; with an odd number of values they are the same one."""
 
     low: float
     high: float
 
     def say(self, form: Callable[[float], str], *, of_two: bool) -> str:
-        """As a range where it is of one backend's rounds, else as the median."""
+        """In words: as a range if it is of one backend's rounds (`of_two`), else as the median."""
         low, high = form(self.low), form(self.high)
         return f"{low} to {high}" if of_two and low != high else form((self.low + self.high) / 2)
 
@@ -136,15 +137,13 @@ def _middle(values: Sequence[float]) -> _Middle:
 
 def _middle_of_others(values: Mapping[str, _Middle], backend: str) -> _Middle | None:
     others = [value for name, value in values.items() if name != backend]
-    return (
-        _Middle(median_low(o.low for o in others), median_high(o.high for o in others))
-        if others
-        else None
-    )
+    if not others:
+        return None
+    return _Middle(median_low(o.low for o in others), median_high(o.high for o in others))
 
 
 def _why(result: Result, loss: _Middle | None, accuracy: _Middle | None, other: str) -> str:
-    """Why a result disagrees with the middle of the others; `other` names the only one, if it is one."""
+    """Why a result disagrees with the middle of the others; `other` is the name of a single one."""
     of_two, found = bool(other), []
     theirs = f"{other} has" if of_two else "the median of the others is"
     if loss is not None and all(_far(result.loss, middle, both_ways=of_two) for middle in loss):
@@ -157,9 +156,9 @@ def _why(result: Result, loss: _Middle | None, accuracy: _Middle | None, other: 
             found.append(
                 f"accuracy {_percent(ours)}, {theirs} {accuracy.say(_percent, of_two=of_two)}"
             )
-    return "; ".join(
-        [*found, "these two disagree, and one is wrong"] if found and of_two else found
-    )
+    if found and of_two:
+        found.append("these two disagree, and one is wrong")
+    return "; ".join(found)
 
 
 def _loss(value: float) -> str:
@@ -171,10 +170,9 @@ def _percent(share: float) -> str:
 
 
 def _far(loss: float, middle: float, *, both_ways: bool) -> bool:
-    """Whether a loss is off by more than the margin; of two, by more than that of the smaller."""
-    return abs(loss - middle) > LOSS_MARGIN * (
-        min(abs(loss), abs(middle)) if both_ways else abs(middle)
-    )
+    """Whether a loss is off by more than the margin, a share of `middle`; or of the smaller one."""
+    whole = min(abs(loss), abs(middle)) if both_ways else abs(middle)
+    return abs(loss - middle) > LOSS_MARGIN * whole
 
 
 def _below(accuracy: float, other: float, images: int) -> bool:

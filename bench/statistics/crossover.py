@@ -1,4 +1,7 @@
-"""Where a step stops being bound by overhead: a fixed cost and one per example, fitted to a sweep over sizes."""
+"""The size from which a step is no longer bound by overhead, found by a sweep over sizes.
+
+A fixed cost of a step and a cost per example are fitted to the sweep.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from statistics import median
 import numpy as np
 from msgspec import Struct
 
-# Two points are on a line whatever they are; a third can contradict it.
+# Two points always lie on a line; a third can contradict it.
 FEWEST_SIZES = 3
-# A line that misses a point by more is no description of the step: its cost per example changes
-# within the sweep, as where a batch outgrows a cache.
+# If a line misses a point by a larger share, it does not describe the step: the cost per example
+# changes within the sweep, as where a batch outgrows a cache.
 LARGEST_MISS = 0.25
 
 
@@ -21,9 +24,9 @@ class Line(Struct, frozen=True, kw_only=True):
     """A step of size x takes `fixed + per_size * x` seconds; neither is negative.
 
     Attributes:
-        fixed: of every step, whatever its size.
-        per_size: of an example, or of whatever x counts.
-        largest_miss: of the points it was fitted to, by how much it misses the worst, as a share of
+        fixed: seconds of every step, whatever its size.
+        per_size: seconds of an example, or of whatever x counts.
+        largest_miss: how far it misses the worst of the points that it was fitted to, as a share of
             that point's time.
     """
 
@@ -38,10 +41,10 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Crossover(Struct, frozen=True, kw_only=True):
-    """What the rounds of a sweep say together: medians over rounds, each of which was fitted by itself.
+    """The result of all rounds of a sweep: medians over rounds, each of which was fitted alone.
 
     Attributes:
-        rounds: how many had enough sizes; with one it is an observation.
+        rounds: how many had enough sizes; with a single one the result is an observation only.
         size: at which a step takes twice its fixed cost; `low` and `high` are the rounds' least and
             greatest.
         largest: the largest size of the sweep; `smallest` the smallest.
@@ -65,17 +68,18 @@ class Crossover(Struct, frozen=True, kw_only=True):
 
     @property
     def reached(self) -> bool:
-        """Whether the sweep goes as far; beyond it nothing was seen."""
+        """Whether the sweep goes as far as `size`; beyond its largest nothing was measured."""
         return self.size <= self.largest
 
 
 def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
     """The line with the least sum of relative misses.
 
-    Least absolute deviations: of four points or more, one that others' work has lengthened does not
-    move it. Relative, because a step of 2,000 examples scatters by more than one of 32 takes. Such
-    a line goes through two of the points, or through one and zero (W. Bloomfield, W. L. Steiger,
-    Least Absolute Deviations, 1983), so that all are tried.
+    Absolute deviations are minimised: with four points or more, one point that other processes
+    have lengthened does not move the line. They are relative, because a step of 2,000 examples
+    scatters by more than a whole step of 32 takes. Such a line goes through two of the points, or
+    through one and zero (W. Bloomfield, W. L. Steiger, Least Absolute Deviations, 1983), so all
+    lines of that kind are tried.
 
     Args:
         sizes: mean examples per step, each once; above 0.
@@ -101,7 +105,11 @@ def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
 
 
 def crossover(rounds: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Crossover | None:
-    """Each round's sizes and seconds, see `fit`; None where no round has enough."""
+    """The result of a sweep; None where no round has enough sizes.
+
+    Args:
+        rounds: each round's sizes and seconds, see `fit`.
+    """
     lines = [line for sizes, seconds in rounds if (line := fit(sizes, seconds)) is not None]
     if not lines:
         return None

@@ -1,12 +1,12 @@
-"""The gate: did accuracy fall against a baseline by more than chance allows? Cell by cell, over all cells together.
+"""The accuracy gate: tests whether accuracy fell against a baseline by more than chance allows.
 
-A cell is a workload in a backend on a kind of device. Chance is the binomial error of an accuracy
-measured on n images; where several paired seeds scatter by more than that, Student's t on their
-differences takes its place, but never so that a fall passes which even twice the binomial error
-could not explain: with two or three seeds the t-test alone lets pass what any reader would call a
-fall. False alarms in 100 checks at a level of 1 % (simulated in the tests): at most 1 where seeds
-scatter by no more than the binomial error, as MNIST's do; some 10 with seeds that scatter by three
-times as much, where a single seed would give 20.
+Every cell is tested, and the level holds for all cells together. A cell is a workload in a backend
+on a kind of device. Chance is the binomial error of an accuracy measured on n images. Where several
+paired seeds scatter by more than that, Student's t on their differences is used instead; but a fall
+that even twice the binomial error could not explain never passes: with two or three seeds the
+t-test alone lets pass what any reader would call a fall. False alarms in 100 checks at a level of
+1 % (simulated in the tests): at most 1 where seeds scatter by no more than the binomial error, as
+MNIST's do; some 10 where seeds scatter by three times as much, where a single seed would give 20.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from specs.errors import UserError
 
 CellName = tuple[str, str, str]  # workload, backend, kind of device
 Status = Literal["ok", "fell", "missing", "failed", "not checked"]
-# One false alarm in a hundred checks in which nothing changed: a gate that cries wolf is switched
-# off.
+# One false alarm in a hundred checks in which nothing changed: people switch off a gate that has
+# many.
 LEVEL = 0.01
 # How far seeds may scatter, in binomial errors, before we call it a fall and not scatter.
 _MOST_SCATTER = 2.0
@@ -64,7 +64,13 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """Whether the backends of a run agree on a workload on a kind of device; `wrong` do not, for these reasons."""
+    """Whether the backends of a run agree on a workload on a kind of device.
+
+    Attributes:
+        backends: those that were compared with others.
+        wrong: those of them that disagree.
+        reasons: why, one for each job that disagrees.
+    """
 
     workload: str
     device: str
@@ -79,7 +85,11 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """All that a check found; `allow_new`: what the baseline has no job for lets it pass all the same."""
+    """All that a check found.
+
+    Attributes:
+        allow_new: whether a run passes with cells that the baseline has no job for.
+    """
 
     cells: tuple[Verdict, ...]
     agreements: tuple[Agreement, ...] = ()
@@ -95,7 +105,7 @@ class Checked(Struct, frozen=True, kw_only=True):
         )
 
     def lets_pass(self, verdict: Verdict) -> bool:
-        """Whether a cell of it lets it pass."""
+        """Whether the run may pass as far as this cell is concerned."""
         return verdict.passed or (self.allow_new and verdict.status == "not checked")
 
     @property
@@ -111,7 +121,7 @@ def check(
     level: float = LEVEL,
     backends: Container[str] | None = None,
 ) -> list[Verdict]:
-    """A verdict per cell of the baseline, then the run's own new cells, which nobody can check.
+    """A verdict per cell of the baseline, then one per new cell of the run, which is not checked.
 
     Args:
         run: its records.
@@ -159,7 +169,9 @@ def check(
 def check_agreement(
     run: Sequence[Record], backends: Container[str] | None = None
 ) -> list[Agreement]:
-    """Whether the backends of a run agree with each other, see `bench.statistics.agreement`; it takes no baseline.
+    """Whether the backends of a run agree with each other, see `bench.statistics.agreement`.
+
+    It needs no baseline.
 
     Args:
         run: all its records.
@@ -192,14 +204,14 @@ def check_agreement(
 
 
 def _which(job: Job) -> str:
-    """Which of a workload's jobs on a kind of device it is, in words."""
+    """What tells a job from the others of its workload and kind of device, in words."""
     usual = job.batch_size == job.workload.recipe.batch_size
     batch = "" if usual else f", batch size {job.batch_size}"
     return f"{job.backend}{batch}, seed {job.seed}{f', round {job.round}' if job.round else ''}"
 
 
 def _kind(job: Job) -> str:
-    """Of a device: "cuda" of "cuda:1"."""
+    """The kind of a job's device: "cuda" for "cuda:1"."""
     return job.device.partition(":")[0]
 
 
@@ -212,15 +224,12 @@ def _cells(records: Iterable[Record]) -> dict[CellName, list[Record]]:
 
 
 def _new(cell: CellName, records: Sequence[Record]) -> Verdict:
-    """Of a cell that the baseline has no job for; what failed failed, whatever the baseline has."""
+    """The verdict on a cell that the baseline has no job for: "failed" if a job failed."""
     for record in records:
         if record.status not in ("ok", "unsupported"):
             return _failed(cell, record)
-    found = (
-        mean(_by_seed(records).values())
-        if all(record.status == "ok" for record in records)
-        else None
-    )
+    ok = all(record.status == "ok" for record in records)
+    found = mean(_by_seed(records).values()) if ok else None
     reason = "the baseline has no such job (--allow-new lets it pass)"
     return Verdict(cell=cell, status="not checked", reason=reason, found=found)
 
@@ -232,10 +241,12 @@ def _failed(cell: CellName, bad: Record) -> Verdict:
 
 
 def _matching(cell: CellName, found: Sequence[Record], expected: Sequence[Record]) -> list[Record]:
-    """The run's records of the baseline's training; a folder may also hold others, of fewer epochs, say.
+    """The run's records of the same training as the baseline's.
+
+    The run's folder may also hold others, for example with fewer epochs.
 
     Raises:
-        CheckError: the baseline holds several trainings, or the run has none like its.
+        CheckError: the baseline holds several trainings, or the run only has others.
     """
     trainings = {_training(record) for record in expected}
     if len(trainings) > 1:
@@ -266,7 +277,14 @@ def _training(record: Record) -> tuple[object, ...]:
 
 
 class _Fall(NamedTuple):
-    """What the chance of a fall depends on, beside the accuracy found: for `spread` see the module."""
+    """What the chance of a fall depends on, besides the accuracy found.
+
+    Attributes:
+        baseline: mean accuracy over the paired seeds (0..1).
+        images: the number of test images.
+        spread: the standard deviation of the paired seeds' differences; 0 with a single seed.
+        seeds: how many are paired.
+    """
 
     baseline: float
     images: int
@@ -274,7 +292,7 @@ class _Fall(NamedTuple):
     seeds: int
 
     def chance(self, accuracy: float) -> float:
-        """How probable a mean change over seeds as low as this accuracy's is by chance (0..1)."""
+        """The probability (0..1) that chance alone gives a mean accuracy as low as this one."""
         change = accuracy - self.baseline
         binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
         if self.spread <= binomial:
@@ -283,18 +301,18 @@ class _Fall(NamedTuple):
         return min(_student(change / error, self.seeds - 1), _normal(change / most))
 
     def accuracy_at(self, level: float) -> float | None:
-        """The accuracy whose fall is so probable by chance; None where even 0 is more probable."""
+        """The accuracy whose `chance` is `level`; None where even that of 0 is not smaller."""
         from scipy.optimize import brentq  # takes 0.2 s
 
         if self.baseline <= 0 or self.chance(0.0) >= level:
             return None
-        if self.chance(self.baseline) <= level:  # not even no change is more probable
+        if self.chance(self.baseline) <= level:  # even no change is no more probable
             return self.baseline
         return float(brentq(lambda accuracy: self.chance(accuracy) - level, 0.0, self.baseline))
 
 
 class _Compared(NamedTuple):
-    """A cell that has both accuracies, still without its verdict."""
+    """A cell with both accuracies; the status of its verdict is not decided yet."""
 
     verdict: Verdict
     fall: _Fall
@@ -302,7 +320,11 @@ class _Compared(NamedTuple):
 
 
 def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Compared:
-    """The cell's figures; `_judge` gives it its status."""
+    """The cell's figures; `_judge` decides its status.
+
+    Raises:
+        CheckError: no seed is in both.
+    """
     now, then = _by_seed(found), _by_seed(expected)
     seeds = sorted(now.keys() & then.keys())
     if not seeds:
@@ -329,7 +351,10 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Co
 
 
 def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
-    """Holm's correction: with many cells a single one must fall further before it is more than chance."""
+    """The verdicts with their status, by Holm's correction.
+
+    With many cells a single one must fall further before its fall is more than chance.
+    """
     judged, chances = [], sorted(one.chance for one in compared)
     for verdict, fall, chance in compared:
         others = [*chances]
@@ -348,7 +373,9 @@ def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
 
 
 def _candidates(others: Sequence[float], level: float) -> int:
-    """Among how many cells one is judged, itself included: all but those that fall whatever it does.
+    """The number of cells among which one is judged, itself included.
+
+    Those that fall whatever this one does are not among them.
 
     Args:
         others: the chances of all other cells, the smallest first.
@@ -361,7 +388,7 @@ def _candidates(others: Sequence[float], level: float) -> int:
 
 
 def _by_seed(records: Iterable[Record]) -> dict[int, float]:
-    """Accuracy of the last epoch, mean over rounds."""
+    """The accuracy of the last epoch by seed, as the mean over rounds."""
     seeds: dict[int, list[float]] = {}
     for record in records:
         seeds.setdefault(record.job.seed, []).append(record.epochs[-1].test_accuracy)

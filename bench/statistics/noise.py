@@ -1,7 +1,7 @@
-"""The noise of a machine: how far apart two identical contestants are on it, and what can be told apart in spite of it.
+"""The timing noise of a machine: how far identical contestants differ, and what is still visible.
 
-A calibration is a backend raced against itself: of every two jobs in a row one plays the first
-contestant and one the second, and they change sides from round to round, as contestants do.
+A calibration runs a backend against itself: of every two jobs in a row one plays the first
+contestant and one the second, and they change places from round to round, as contestants do.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 
 from bench.machine import disturbance
+from bench.machine.host import gpu_kind
 from bench.records.job import Record
 from bench.records.key import job_key
 from bench.records.noise import FORMAT, Calibration
-from bench.statistics.stopping import (
+from bench.statistics.sequential import (
     EVERY_ROUND,
     rounds_needed,
     share_interval,
@@ -30,36 +31,42 @@ DIFFERENCES = (0.02, 0.05, 0.1, 0.2)
 
 
 def calibrate(records: Iterable[Record]) -> list[Calibration]:
-    """A calibration per contestant and place, of records whose rounds 0 and 1, 2 and 3 ... are pairs.
+    """A calibration per contestant and place (machine and device).
 
-    A round of which a job did not end ok is left out; one adapter's text is another contestant than
-    its next.
+    The jobs of rounds 0 and 1, 2 and 3 ... are pairs, and a pair is a round of the calibration. A
+    pair of which a job did not end ok is left out. When the text of an adapter changes, it is
+    another contestant.
     """
     groups: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in records:
         job = msgspec.structs.replace(record.job, round=0)
-        group = groups.setdefault(
-            (job, record.data.checksum, record.machine.name, record.adapter_checksum), {}
-        )
+        place = (record.machine.name, gpu_kind(record.machine, job.device))
+        group = groups.setdefault((job, record.data.checksum, place, record.adapter_checksum), {})
         group[record.job.round] = record
     return [found for group in groups.values() if (found := _calibration(group)) is not None]
 
 
 def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
-    """Cut a series into comparisons of so many rounds: how many named a faster one at any look, and how many there are.
+    """Cut a series into comparisons of so many rounds, and count those that are false alarms.
 
     Args:
         ratios: logarithms, in order.
         rounds: of a comparison.
+
+    Returns:
+        (how many comparisons named a faster contestant at any look, how many there are)
     """
     whole = range(0, len(ratios) - rounds + 1, rounds)
     return sum(_alarms(ratios[start : start + rounds]) for start in whole), len(whole)
 
 
 def say(found: Calibration, rounds: int) -> str:
-    """What it means for a table of so many rounds, in a sentence or two."""
+    """What a calibration means for a table of so many rounds, in a sentence or two."""
     alarms, trials = false_alarms(found.wall, SHORT)
-    who = f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on {found.machine.name}"
+    who = (
+        f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on"
+        f" {found.machine.name}"
+    )
     text = f"Noise ({who}): half of the rounds differ by more than {_percent(found.scatter)}"
     if trials:
         low, high = (_percent(share) for share in share_interval(alarms, trials))
@@ -68,7 +75,7 @@ def say(found: Calibration, rounds: int) -> str:
 
 
 def say_visible(found: Calibration, rounds: int) -> str:
-    """What difference so many rounds show, in a sentence."""
+    """The difference that so many rounds show, in a sentence."""
     if rounds < SHORT:
         return f"No difference is sure in fewer than {SHORT} rounds."
     visible = smallest_visible_difference(found.wall, min(rounds, EVERY_ROUND.last), VERDICT_LEVEL)
@@ -78,7 +85,11 @@ def say_visible(found: Calibration, rounds: int) -> str:
 
 
 def needed(found: Calibration) -> list[tuple[float, int | None, int | None]]:
-    """Per difference, as a share, the rounds that find it in 19 of 20 runs, by wall and by CPU time; None: too many."""
+    """The number of rounds that find each of `DIFFERENCES` in 19 of 20 runs.
+
+    Returns:
+        per difference (its share, rounds by wall time, rounds by CPU time); None: too many rounds.
+    """
     return [
         (
             difference,
@@ -90,13 +101,17 @@ def needed(found: Calibration) -> list[tuple[float, int | None, int | None]]:
 
 
 def noise_of(record: Record, found: Sequence[Calibration]) -> Calibration | None:
-    """The calibration that speaks of a record's place: its machine, device and threads; the one with most rounds."""
+    """The calibration of a record's place (machine, device, threads); None if there is none.
+
+    Of several it is the one with most rounds.
+    """
     job, machine = record.job, record.machine
     there = [
         one
         for one in found
         if (one.machine.name, one.device, one.threads) == (machine.name, job.device, job.threads)
-        and (one.machine.cpu, one.machine.gpus) == (machine.cpu, machine.gpus)
+        and one.machine.cpu == machine.cpu
+        and gpu_kind(one.machine, one.device) == gpu_kind(machine, job.device)
     ]
     return max(there, key=lambda one: len(one.wall), default=None)
 
@@ -104,6 +119,7 @@ def noise_of(record: Record, found: Sequence[Calibration]) -> Calibration | None
 def _calibration(group: dict[int, Record]) -> Calibration | None:
     first = next(iter(group.values()))
     job = msgspec.structs.replace(first.job, round=0)
+    place = (first.machine.name, gpu_kind(first.machine, job.device))
     pairs = [
         (group[turn], group[turn + 1])
         for turn in sorted(group)
@@ -122,7 +138,7 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
     )
     return Calibration(
         format=FORMAT,
-        key=job_key(job, first.data.checksum, first.adapter_checksum, first.machine.name),
+        key=job_key(job, first.data.checksum, first.adapter_checksum, *place),
         machine=first.machine,
         device=job.device,
         threads=job.threads,
@@ -156,10 +172,6 @@ def _alarms(ratios: Sequence[float]) -> bool:
 
 
 def _percent(share: float) -> str:
-    return (
-        "?"
-        if not isfinite(share)
-        else f"{100 * share:.2g} %"
-        if share < 1
-        else f"{100 * share:,.0f} %"
-    )
+    if not isfinite(share):
+        return "?"
+    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:,.0f} %"

@@ -1,8 +1,8 @@
-"""How far a training is from what its engine reaches by itself: the roofline, and what it says in one word.
+"""How far a training is from what its engine reaches by itself, by the roofline model.
 
 The roofline (Williams, Waterman, Patterson 2009): with I floating point operations per byte moved,
 no more than min(peak, I x bandwidth) of them are done in a second. Peak and bandwidth are measured
-(`bench.runner.limits`), not a manufacturer's.
+(`bench.runner.limits`), not a manufacturer's. `Bound` says in a few words what limits a training.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ Bound = Literal[
     "memory",
     "arithmetic",
 ]
-# Of the ceiling. Under a quarter, at least three quarters of the time are neither arithmetic nor
-# memory at the rates that this engine reaches; from a half on, at least half of it is.
+# As shares of the ceiling. Under a quarter, at least three quarters of the time are neither
+# arithmetic nor memory at the rates that this engine reaches; from a half on, at least half of the
+# time is.
 NEITHER_BELOW = 0.25
 BOUND_FROM = 0.5
-# That rest is overhead if it is no longer than so many calls of the engine's smallest operation: a
-# step of the models here makes some hundreds at most, and the loop around it costs some hundreds
-# more. Else operations take longer than calling them can explain.
+# The rest of the time is overhead if it is no longer than so many calls of the engine's smallest
+# operation: a step of the models here makes some hundreds at most, and the loop around it costs
+# some hundreds more. Otherwise operations take longer than calling them can explain.
 MOST_CALLS = 1000
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """One training against its engine's limits, in seconds, FLOP, bytes.
+    """One training compared with its engine's limits, in seconds, FLOP, bytes.
 
     Attributes:
-        step_seconds: of a training step, on the average of a median epoch.
-        flops_per_second: of the model, by `specs.shapes`; bytes_per_second: at least, by
-            `specs.traffic`.
+        step_seconds: of a training step, as the mean of a median epoch.
+        flops_per_second: of the model, by `specs.shapes`.
+        bytes_per_second: what the model moves at least, by `specs.traffic`.
         intensity: FLOP per byte.
-        product, convolution: the engine's best rates of either; None without convolutions, or where
-            not measured.
-        peak: their mean over the model's own FLOP, each done at its rate.
+        product: the engine's best rate of matrix products, in FLOP/s.
+        convolution: the same of convolutions; None for a model without them.
+        peak: the rate of the model's own FLOP if each kind is done at its best rate.
         bandwidth: of the engine's memory, for what moves at least as much as a step.
         call_seconds: of an operation with nothing to do.
     """
@@ -62,7 +63,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     @property
     def ceiling(self) -> float:
-        """The roof over this intensity, in FLOP/s."""
+        """The most that the roofline allows at this intensity, in FLOP/s."""
         return min(self.peak, self.intensity * self.bandwidth)
 
     @property
@@ -72,24 +73,21 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     @property
     def of_convolution(self) -> float | None:
-        """The same of its convolution."""
+        """The share of what the engine's convolution reaches; None without convolutions."""
         return self.flops_per_second / self.convolution if self.convolution else None
 
     @property
     def of_ceiling(self) -> float:
-        """The share of the ceiling: of a step's time, how much it would take there."""
+        """The share of the ceiling; also the share of its time that a step would take there."""
         return self.flops_per_second / self.ceiling
 
     @property
     def bound(self) -> Bound:
-        """What keeps it from going faster, see the thresholds."""
+        """What limits the speed, by the thresholds of this module."""
         if self.of_ceiling < NEITHER_BELOW:
             rest = self.step_seconds * (1 - self.of_ceiling)
-            return (
-                "per-step overhead"
-                if rest <= MOST_CALLS * self.call_seconds
-                else "slow kernels or waiting"
-            )
+            calls = rest <= MOST_CALLS * self.call_seconds
+            return "per-step overhead" if calls else "slow kernels or waiting"
         if self.intensity * self.bandwidth < self.peak:
             return "memory" if self.of_ceiling >= BOUND_FROM else "partly memory"
         return "arithmetic" if self.of_ceiling >= BOUND_FROM else "partly arithmetic"
@@ -103,12 +101,17 @@ def stand(
     epoch_seconds: float,
     limits: EngineLimits,
 ) -> Standing | None:
-    """A training of `examples` in `epoch_seconds` against its engine's limits; None where those were not measured."""
-    product, convolution, call = (
-        limits.best("matmul"),
-        limits.best("convolution"),
-        limits.call_seconds,
-    )
+    """A training compared with its engine's limits; None where those were not measured.
+
+    Args:
+        workload: what is trained.
+        examples: of an epoch.
+        batch_size: of a step.
+        epoch_seconds: of a median epoch.
+        limits: the engine's.
+    """
+    product, convolution = limits.best("matmul"), limits.best("convolution")
+    call = limits.call_seconds
     shapes = infer_shapes(workload)
     flops = sum(shape.training_flops for shape in shapes)
     convolved = sum(shape.training_flops for shape in shapes if isinstance(shape.layer, Conv2d))

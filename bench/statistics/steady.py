@@ -1,4 +1,4 @@
-"""When epochs are steady, and when compiling has paid for itself."""
+"""From which epoch on epochs are steady, and after how many epochs compiling breaks even."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from bench.statistics.timing import process_seconds
 # that they are steady.
 FEWEST_EPOCHS = 20
 _FEWEST_PROCESSES = 2
-# Alarms in 1 of 100 without a warm-up; 2,000 draws know such a chance to a quarter of itself.
+# False alarms in 1 of 100 without a warm-up; 2,000 draws give such a chance to a quarter of itself.
 _WARM_UP_LEVEL = 0.01
 _DRAWS = 2000
 
 
 def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP_LEVEL) -> int:
-    """How many epochs at the start of every process are not yet steady: one, or more if several are shown to be slower.
+    """How many epochs at the start of every process are not yet steady.
 
-    The first never counts as steady, and as it is slow nearly always, it says nothing of the next.
-    These are ranked within their process, ranks averaged over processes, and the first k of them
-    held against the rest, k from 1 to half, each difference by its standard deviation; the largest
-    counts. It is a warm-up if the same processes, each begun at an epoch drawn by lot and continued
-    in a circle, would seldom look like it: that keeps slowdowns of several epochs as they are,
-    which shuffled epochs would take for a warm-up in up to one of six cases.
+    It is one, or more if several are shown to be slower. The first epoch never counts as steady,
+    and as it is nearly always slow, it says nothing about the next ones. These are ranked within
+    their process, and the ranks are averaged over processes. The first k of them are compared with
+    the rest, for every k from 1 to half of them; each difference is divided by its standard
+    deviation, and the largest counts. It is a warm-up if it would seldom be as large in the same
+    processes, each begun at a random epoch and continued in a circle. That keeps slowdowns of
+    several epochs together; shuffled epochs would take them for a warm-up in up to one of six
+    cases.
 
     Args:
         processes: all epochs of each, in seconds; what is not a number is a process that failed,
             and left out.
-        level: the chance of more than one without a warm-up; simulated: 1 to 2 of 100 at 1 of 100,
-            and up to 4 where slowdowns last several epochs.
+        level: the chance of a result above 1 without a warm-up; simulated at 1 of 100: 1 to 2 of
+            100, and up to 4 where slowdowns last several epochs.
 
     Returns:
         1 with fewer than 20 epochs or two processes; 0 with one epoch, which is all there is.
@@ -47,9 +49,8 @@ def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP
     if epochs < FEWEST_EPOCHS or len(ran) < _FEWEST_PROCESSES:
         return min(1, max(epochs - 1, 0))
     later = epochs - 1
-    ranks = (
-        np.array([times[1:epochs] for times in ran]).argsort(axis=1).argsort(axis=1)
-    )  # (processes, later)
+    seconds = np.array([times[1:epochs] for times in ran])  # (processes, later)
+    ranks = seconds.argsort(axis=1).argsort(axis=1)  # (processes, later)
     lots = np.random.default_rng(0).integers(0, later, (len(ran), _DRAWS, 1))
     drawn = np.zeros((_DRAWS, later))  # process by process, as all at once may not fit
     for own, lot in zip(ranks, lots, strict=True):
@@ -62,11 +63,15 @@ def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP
 def break_even(
     compile_seconds: float, first_epoch: float, compiled_epoch: float, eager_epoch: float
 ) -> int | None:
-    """The first number of epochs after which the compiled variant has taken no longer than the eager one; None: never.
+    """The number of epochs after which the compiled variant has taken no longer than the eager one.
 
-    Args: in seconds: what compiling takes outside epochs, the compiled variant's first epoch, each
-    later one, and each
-        of the eager variant.
+    None if it always takes longer.
+
+    Args:
+        compile_seconds: what compiling takes outside epochs.
+        first_epoch: the compiled variant's first epoch, in seconds.
+        compiled_epoch: each later epoch of it, in seconds.
+        eager_epoch: each epoch of the eager variant, in seconds.
     """
     extra = compile_seconds + first_epoch - eager_epoch  # after one epoch
     if extra <= 0:
@@ -76,7 +81,14 @@ def break_even(
 
 
 def _excess(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much the first 1, 2, ... n/2 ranks (..., n) lie above the mean, by a standard deviation up to a constant."""
+    """How far the first 1, 2, ... n/2 ranks lie above the mean, in standard deviations.
+
+    Args:
+        ranks: (..., n), from 0 to n - 1.
+
+    Returns:
+        (..., n/2), up to a constant factor.
+    """
     n = ranks.shape[-1]
     heads = np.arange(1, n // 2 + 1)
     sums = np.cumsum(ranks - (n - 1) / 2, axis=-1)[..., : n // 2]

@@ -1,17 +1,18 @@
 """How long contestants take, which of two is the faster, and how sure that is.
 
 A round holds one fresh process of every contestant, run next to each other: what the machine does
-in those minutes hits both, so times are only ever divided within a round. A process counts once,
-with the median of its steady epochs, as its epochs share its luck (where its memory lies, who else
-was running). What is said of several rounds is the median of their ratios, with an interval between
-two of the ratios themselves, such as the third smallest and the third largest of 20: it needs no
-symmetry and no normal noise, and a round that is five times off moves it no more than one a little
-off.
+in those minutes affects both, so times are only ever divided within a round. A process counts once,
+with the median of its steady epochs, as its epochs share their conditions (where its memory lies,
+what else is running). Several rounds are described by the median of their ratios, with an interval
+between two of the ratios themselves, such as the third smallest and the third largest of 20: it
+needs no symmetry and no normal noise, and a round that is wrong by a factor of five moves it no
+more than one that is a little wrong.
 
-Other intervals were tried on noise as recorded here (`tests/test_timing.py`): a bootstrap's of 95 %
-misses in 6 to 31 % of cases; Student's hardly ever misses, but finds 5 % in none of ten runs where
-rounds are sometimes disturbed, be it with 80 rounds; Wilcoxon's signed ranks need symmetry, and
-find less than this one there, more in Gaussian noise.
+Other intervals were tried on noise as recorded here (`tests/statistics/test_timing.py`). A
+bootstrap interval of 95 % misses in 6 to 31 % of cases. Student's interval hardly ever misses, but
+where rounds are sometimes disturbed it finds a difference of 5 % in none of ten runs, even with 80
+rounds. Wilcoxon's signed ranks need symmetry; they find less than this interval there, and more in
+Gaussian noise.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from bench.statistics.stopping import EVERY_ROUND, ONCE, Looks
+from bench.statistics.sequential import EVERY_ROUND, ONCE, Looks
 
 Outcome = Literal["faster", "slower", "same", "undecided"]
 Interval = tuple[float, float] | None
 Seconds = Sequence[float] | NDArray[np.float64]
-# Of 100 intervals 5 miss.
+# Of 100 intervals 5 miss the true value.
 LEVEL = 0.05
 # Of 100 comparisons of identical contestants one ends with a verdict, at most; of 20 tables one
 # holds such a verdict.
 VERDICT_LEVEL = 0.01
 TABLE_LEVEL = 0.05
-# What nobody would change the framework for.
+# A difference that nobody would change the framework for.
 MARGIN = 0.02
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Our time by theirs, over rounds: below 1 we are faster.
+    """Our time divided by theirs, over rounds: below 1 we are faster.
 
     Attributes:
         rounds: how many have both.
@@ -51,7 +52,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
         sure_low, sure_high: the one at `VERDICT_LEVEL`, from which the outcome is read; None with
             too few rounds.
         outcome: "same": that interval lies within the margin to both sides; "faster", "slower": not
-            so, and it lies on one side of 1; "undecided": neither, and always with too few rounds.
+            "same", and it lies on one side of 1; "undecided": none of these, and always with too
+            few rounds.
         chance: how probable rounds so unevenly split are if nothing differs, all looks counted.
     """
 
@@ -66,7 +68,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 class OwnTime(Struct, frozen=True, kw_only=True):
-    """One contestant's steady epoch: the median over processes, in seconds; None for the interval of too few."""
+    """The time of one contestant's steady epoch.
+
+    Attributes:
+        processes: how many there are.
+        seconds: the median over them; not a number without one.
+        low, high: its interval, in seconds; None with too few processes.
+    """
 
     processes: int
     seconds: float
@@ -75,16 +83,16 @@ class OwnTime(Struct, frozen=True, kw_only=True):
 
 
 def process_seconds(epochs: Sequence[float]) -> float:
-    """The median of one process's steady epochs, in seconds; not a number without one, or if any is no time at all."""
-    return (
-        float(median(epochs))
-        if len(epochs) and all(0 < seconds < inf for seconds in epochs)
-        else nan
-    )
+    """The median of one process's steady epochs, in seconds.
+
+    It is not a number without an epoch, or if one is not a positive, finite time.
+    """
+    whole = len(epochs) > 0 and all(0 < seconds < inf for seconds in epochs)
+    return float(median(epochs)) if whole else nan
 
 
 def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
-    """The logarithm of our time by theirs, within each round that has both.
+    """The logarithm of our time divided by theirs, within each round that has both.
 
     Args:
         ours: our process of every round, in the order of rounds: see `process_seconds`; not a
@@ -110,7 +118,9 @@ def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
 def median_interval(
     values: Sequence[float] | NDArray[np.float64], level: float, looks: Looks
 ) -> Interval:
-    """An interval of the median of independent values, between two of them (W. R. Thompson, Ann. Math. Stat. 7, 1936).
+    """An interval of the median of independent values, between two of them.
+
+    Its source is W. R. Thompson, Ann. Math. Stat. 7, 1936.
 
     Args:
         values: numbers, in the order of rounds; beyond `looks.last` they do not count.
@@ -131,14 +141,13 @@ def compare(
     looks: Looks = EVERY_ROUND,
     margin: float = MARGIN,
 ) -> Comparison:
-    """Two contestants of the same rounds: see `log_ratios`.
+    """Compare two contestants of the same rounds.
 
     Args:
-        ours: our process of every round, see there.
+        ours: our process of every round, see `log_ratios`.
         theirs: the same of the other.
         looks: `EVERY_ROUND` whenever rounds may be added or seen before the last
-            (`--until-precise`, a run that is taken up again); `ONCE` if their number was fixed
-            beforehand.
+            (`--until-precise`, a run that is resumed); `ONCE` if their number was fixed beforehand.
         margin: the smallest difference that matters, as a share.
 
     Raises:
@@ -165,7 +174,10 @@ def compare(
 
 
 def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
-    """What an interval of a ratio shows, see `Comparison.outcome`; the margin is 1 / (1 + margin) to 1 + margin."""
+    """The outcome that an interval of a ratio shows, see `Comparison.outcome`.
+
+    The margin reaches from 1 / (1 + margin) to 1 + margin.
+    """
     if interval is None:
         return "undecided"
     low, high = interval
@@ -177,11 +189,12 @@ def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
 def correct_for_many(
     comparisons: Sequence[Comparison], level: float = TABLE_LEVEL
 ) -> list[Comparison]:
-    """The same, "faster" and "slower" only where they hold among all of a table (Holm, Scand. J. Stat. 6, 1979).
+    """The same comparisons, with "faster" and "slower" only where they hold among all of a table.
 
-    To be given every comparison that a reader may pick from: all pairs, if anybody may look for the
-    fastest. It needs no independence, and holds at any time a run is stopped, as each chance does.
-    "same" stays: "all are the same" is wrong no more often than one of them.
+    This is Holm's correction (Holm, Scand. J. Stat. 6, 1979). It has to be given every comparison
+    that a reader may pick: all pairs, if anybody may look for the fastest. It needs no
+    independence, and holds whenever a run is stopped, as each chance does. "same" stays as it is:
+    "all are the same" is wrong no more often than one of them.
     """
     order = sorted(range(len(comparisons)), key=lambda number: comparisons[number].chance)
     judged, largest = list(comparisons), 0.0
@@ -198,18 +211,21 @@ def correct_for_many(
 
 
 def precision(low: float | None, high: float | None) -> float:
-    """How far a ratio may be off to either side, as a share: 0.02 for 0.98 to 1.02; infinite for no interval."""
+    """How far a ratio may be off to either side, as a share: 0.02 for 0.98 to 1.02.
+
+    It is infinite without an interval.
+    """
     return inf if low is None or high is None else float(np.sqrt(high / low)) - 1
 
 
 def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
-    """One contestant's epoch on one machine, over its processes (`process_seconds`); those that failed are left out.
+    """The time of one contestant's steady epoch on one machine, over its processes.
 
-    Machine, process, epoch: machines are never mixed, and epochs count through their process's
-    median, whose scatter holds theirs. It is no better than processes are independent: where
-    slowdowns last for several jobs, intervals of 95 % miss in 5 to 14 % of cases (those of a
-    bootstrap over processes and then epochs in 16 to 23 %). Ratios within rounds do not have that
-    weakness, and decide.
+    `processes` are times by `process_seconds`; those that failed are left out. Machines are never
+    mixed, and epochs count through the median of their process, whose scatter includes theirs. The
+    interval assumes that processes are independent: where slowdowns last for several jobs,
+    intervals of 95 % miss in 5 to 14 % of cases (those of a bootstrap over processes and then
+    epochs in 16 to 23 %). Ratios within rounds do not have that weakness, and verdicts use them.
     """
     times = [float(seconds) for seconds in processes if 0 < seconds < inf]
     low, high = median_interval(times, level, looks) or (None, None)

@@ -1,4 +1,4 @@
-"""The driver's figures of a device's memory: on a stand-in, and on a GPU."""
+"""The driver's figures of a device's memory, with a fake NVML and on a GPU."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ def test_instruments_that_are_not_there_say_so(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none" / "either")
     assert memory.reset_peak() is False
     assert memory.peak_rss_bytes() is None
-    for module in (
-        None,
-        fake_nvml(monkeypatch, gone=True),
-    ):  # pynvml that is not installed; no driver
+    # pynvml is not installed; there is no driver.
+    for module in (None, fake_nvml(monkeypatch, gone=True)):
         monkeypatch.setitem(sys.modules, "pynvml", module)
         watch = DeviceWatch("GPU-a")
         watch.look(1)
@@ -37,7 +35,10 @@ def test_instruments_that_are_not_there_say_so(monkeypatch, tmp_path):
 
 
 def fake_nvml(monkeypatch, *, gone=False):
-    """NVML's calls on a GPU; the tests say what is in use (`used`) and who holds what (`held`), None: not told."""
+    """A fake of NVML's calls on a GPU.
+
+    Tests set the memory in use (`used`) and that of each process (`held`); None: not known.
+    """
     module = types.ModuleType("pynvml")
     module.NVMLError = type("NVMLError", (Exception,), {})
     module.used, module.held, module.lists = 0, {}, True
@@ -74,8 +75,14 @@ def nvml(monkeypatch):
 
 @pytest.fixture
 def family():
-    """A worker with a helper, both in the worker's session, as the bench starts it; their process ids."""
-    code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    """The process ids of a worker and its helper.
+
+    Both are in the worker's session, as the bench starts it.
+    """
+    code = (
+        "import subprocess, sys; p = subprocess.Popen(['sleep', '60']);"
+        " print(p.pid, flush=True); p.wait()"
+    )
     worker = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -135,7 +142,7 @@ def test_a_gpu_that_nobody_took_anything_of_has_no_figure(later, nvml):
 
 
 def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_path):
-    """The worker is no framework but a pause; what the driver says changes when it has started."""
+    """The worker only waits; the driver's figure changes after it has started."""
     gpu = Gpu(index=0, uuid="GPU-a", name="G", memory_bytes=1, driver="1")
     machine = Machine(
         name="m", system="s", cpu="c", logical_cpus=1, allowed_cpus=1, memory_bytes=1, gpus=(gpu,)

@@ -1,4 +1,4 @@
-"""What disturbs a job is seen, said in words, and left out where it is the exception."""
+"""Disturbances of a job are seen and named; its times are left out if disturbance is unusual."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.machine import disturbance
 from bench.machine import watch as machine_watch
 from bench.machine.disturbance import say, which_count
 from bench.machine.host import allowed_cpus
@@ -50,7 +49,8 @@ def test_others_work_on_the_jobs_cpus_is_seen():
     watch = Watch([cpu], None)
     code = f"taskset -c {cpu} {sys.executable} -c '{BURN}'; echo; exec sleep 60"
     with subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE) as shell:
-        shell.stdout.readline()  # the work is done, and its process was the shell's, which has not ended
+        # The work is done; its process was a child of the shell, which has not ended.
+        shell.stdout.readline()
         found = watch.end()
         shell.kill()
     assert found.other_cpu > 0.2
@@ -59,8 +59,11 @@ def test_others_work_on_the_jobs_cpus_is_seen():
 
 
 def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
-    """Two CPUs, 5 s: of 6 s of work 4.5 were ours, so that others had 1.5 of 10; the host took 0.2."""
-    monkeypatch.setattr(disturbance, "monotonic_seconds", iter([100.0, 105.0]).__next__)
+    """Two CPUs for 5 s are 10 s of CPU time.
+
+    Of 6 s of work 4.5 were the job's own, so others had 1.5 of 10; the host took 0.2.
+    """
+    monkeypatch.setattr(machine_watch, "monotonic_seconds", iter([100.0, 105.0]).__next__)
     monkeypatch.setattr(machine_watch, "_own_seconds", iter([1.0, 5.5]).__next__)
     counters = iter([(10.0, 1.0), (16.0, 1.2)])
     monkeypatch.setattr(machine_watch, "_busy_seconds", lambda _: next(counters))

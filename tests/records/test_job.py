@@ -1,4 +1,4 @@
-"""A job's record: lines of its worker, damage, other formats, and a run that another process writes."""
+"""A job's record: its worker's lines, damage, other formats, and a run that is being written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def test_a_line_cut_off_in_the_middle_is_left_out(tmp_path):
 
 def test_lines_of_another_start_and_what_is_no_line_are_left_out(tmp_path):
     path = tmp_path / "lines.jsonl"
-    older = b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,"device_memory":null}\n'
+    older = (
+        b'{"type":"end","status":"ok","reason":"","traceback":"","cpu_seconds":1.0,'
+        b'"device_memory":null}\n'
+    )
     no_line = b'{"start":"a","line":{"type":"end"}}\n'
     path.write_bytes(
         line_of("b", END)

@@ -1,4 +1,7 @@
-"""A key that comes from a file is a plain name: no folder that somebody sends decides where anything is written."""
+"""A key that is read from a file must be a plain name.
+
+So a folder from somebody else cannot decide where files are written.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,7 @@ def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, b
 
 
 def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
-    """Else the test above would pass for want of anything to write."""
+    """Otherwise the test above would also pass if nothing were ever written."""
     run = tmp_path / "r"
     write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
     made = replace(

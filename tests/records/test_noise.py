@@ -1,4 +1,4 @@
-"""A calibration as a record, and the place that it speaks of."""
+"""A calibration as a record, and the place that it applies to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proof as a record: its verdict, and what it speaks of."""
+"""A proof as a record: its verdict, and the records that it applies to."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_a_proof_speaks_of_one_backend_device_machine_versions_and_adapter_only(
     assert proof_of(record(), [*proofs, newer]) == newer
 
 
-def test_a_proof_by_other_checks_or_of_another_gpu_is_of_no_account():
-    gpus = [
-        Gpu(index=0, uuid=uuid, name="G", memory_bytes=1, driver="1") for uuid in ("GPU-a", "GPU-b")
-    ]
-    here, there = (replace(this_machine(), name="m", gpus=(gpu,)) for gpu in gpus)
+def test_a_proof_by_other_checks_or_of_another_kind_of_gpu_is_of_no_account():
+    gpu = Gpu(index=0, uuid="GPU-a", name="G", memory_bytes=1, driver="1")
+    kinds = (gpu, replace(gpu, uuid="GPU-b"), replace(gpu, driver="2"))
+    here, alike, other = (replace(this_machine(), name="m", gpus=(kind,)) for kind in kinds)
     on_gpu = made_proof(device="cuda:0", machine=here)
     assert proof_of(record(job={"device": "cuda:0"}, machine=here), [on_gpu]) == on_gpu
-    assert proof_of(record(job={"device": "cuda:0"}, machine=there), [on_gpu]) is None
+    assert proof_of(record(job={"device": "cuda:0"}, machine=alike), [on_gpu]) == on_gpu
+    assert proof_of(record(job={"device": "cuda:0"}, machine=other), [on_gpu]) is None
     assert proof_of(record(), [made_proof(checks_checksum="old")]) is None
 
 

@@ -1,4 +1,7 @@
-"""How far from the limit: each training against what its engine's product, convolution and memory reached."""
+"""Makes the section that compares each training with the limits of its engine.
+
+The limits are the rates that the engine's matrix product, convolution and memory reached.
+"""
 
 from __future__ import annotations
 
@@ -52,15 +55,22 @@ _COLUMNS = (
     *("workload", "backend", "step", "arithmetic", "of product", "of convolution"),
     *("memory", "FLOP/byte", "ceiling", "of ceiling", "bound by"),
 )
-_OPERATIONS: dict[OperationName, tuple[str, str, str]] = {  # title, unit, what a size is
+# Operation -> title, unit, how its size is written.
+_OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
     "matmul": ("matrix product", "FLOP/s", "{} x {}"),
     "convolution": ("convolution", "FLOP/s", "{} channels"),
     "memory": ("memory", "B/s", "arrays of {}"),
 }
+_CAPTION = (
+    "Rooflines: each engine's limits, and where the trainings stand under them. Solid: the matrix"
+    " product, and the memory at its fastest (in a cache, mostly); dotted: the memory with its"
+    " largest arrays; dashed: the convolution. How far a point is below the lines is what overhead,"
+    " and kernels far from the best, cost."
+)
 
 
 class _Placed(NamedTuple):
-    """A row of the summary with its standing."""
+    """A row of the summary, the environment of its engine, and how it stands to the limits."""
 
     row: Row
     environment: str
@@ -74,27 +84,21 @@ def limit_blocks(
     limits: Sequence[EngineLimits],
     plots: Path,
 ) -> list[Block]:
-    """Every engine's limits, a row per workload and backend, the roofline, and the findings; nothing without limits.
+    """Every engine's limits, a row per workload and backend, the roofline, and the findings.
+
+    Nothing is returned or written if no limits apply.
 
     Args:
         group: see `summary.summarise`; the rows of one of `groups.groups`.
-        frame: see `epochs.epochs_frame`; the rows of the same.
-        records: the run's.
-        limits: the run's.
+        frame: see `epochs.epochs_frame`; the rows of the same group.
+        records: the run's records.
+        limits: the limits that were measured in the run.
         plots: the folder that the roofline is written to.
+
+    Raises:
+        RunError: the folder cannot be written.
     """
-    keys = frame.drop_duplicates(CONTESTANT).set_index(CONTESTANT)["key"].to_dict()
-    by_key = {record.key: record for record in records}
-    engines: dict[str, EngineLimits] = {}
-    placed: list[_Placed] = []
-    for row in rows_of(group):
-        record = by_key[keys[tuple(row[column] for column in CONTESTANT)]]
-        own = limits_of(record.job, record.machine.name, limits)
-        if own is None:
-            continue
-        engines[own.environment] = own
-        if row["status"] == "ok" and (standing := _standing(row, record, own)) is not None:
-            placed.append(_Placed(row, own.environment, standing))
+    engines, placed = _place(group, frame, records, limits)
     if not engines:
         return []
     blocks: list[Block] = [
@@ -107,27 +111,44 @@ def limit_blocks(
     name = _plot_name(group)
     points = [Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed]
     write_roofs(points, engines, plots / name)
+    return [*blocks, *_placed_blocks(placed), Plot(name, _CAPTION)]
+
+
+def _place(
+    group: pd.DataFrame,
+    frame: pd.DataFrame,
+    records: Sequence[Record],
+    limits: Sequence[EngineLimits],
+) -> tuple[dict[str, EngineLimits], list[_Placed]]:
+    """The limits that apply, by environment, and the rows that ended ok with their standing."""
+    keys = frame.drop_duplicates(CONTESTANT).set_index(CONTESTANT)["key"].to_dict()
+    by_key = {record.key: record for record in records}
+    engines: dict[str, EngineLimits] = {}
+    placed: list[_Placed] = []
+    for row in rows_of(group):
+        record = by_key[keys[tuple(row[column] for column in CONTESTANT)]]
+        own = limits_of(record.job, record.machine, limits)
+        if own is None:
+            continue
+        engines[own.environment] = own
+        if row["status"] == "ok" and (standing := _standing(row, record, own)) is not None:
+            placed.append(_Placed(row, own.environment, standing))
+    return engines, placed
+
+
+def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
+    """The findings, the table of trainings, and how both were made."""
     above = [
         f"{one.row['label']} {one.row['backend']}"
         for one in placed
         if _highest_share(one.standing) > 1
     ]
     return [
-        *blocks,
         Items(tuple(_findings(placed))),
         Table(_COLUMNS, tuple(_cells(one) for one in placed)),
         *([Text(_ABOVE.format(", ".join(above)))] if above else []),
         Folded("What is counted, and the rule of the last column", [Text(_RULE), Text(_COUNTED)]),
-        Plot(name, _CAPTION),
     ]
-
-
-_CAPTION = (
-    "Rooflines: each engine's limits, and where the trainings stand under them. Solid: the matrix"
-    " product, and the memory at its fastest (in a cache, mostly); dotted: the memory with its"
-    " largest arrays; dashed: the convolution. How far a point is below the lines is what overhead,"
-    " and kernels far from the best, cost."
-)
 
 
 def _standing(row: Row, record: Record, limits: EngineLimits) -> Standing | None:
@@ -158,7 +179,10 @@ def _cells(one: _Placed) -> tuple[str, ...]:
 
 
 def _findings(placed: Sequence[_Placed]) -> list[str]:
-    """Per workload what bounds it, and in which backends, with how much of the ceiling and how long a step."""
+    """A line per workload: what bounds it, and in which backends.
+
+    A backend has its share of the ceiling and the time of a step.
+    """
     lines = []
     for workload in dict.fromkeys(one.row["label"] for one in placed):
         own = [one for one in placed if one.row["label"] == workload]

@@ -1,12 +1,12 @@
-"""When rounds may be looked at, what a look may conclude, and how many rounds the noise of a machine asks for.
+"""When rounds may be looked at, what a look may conclude, and how many rounds a machine needs.
 
-It rests on signs alone. If two contestants take the same time, either is the slower one of a round
-with the same chance, however noise is spread, so that the number of rounds in which the first was
-slower is a random walk. How often such a walk ever strays beyond a boundary is no matter of
-simulation: it is computed here, for a boundary that is watched after every round. A run may then
-stop when its result is precise, when time is up or when somebody loses patience, and may be taken
-up again: it errs no more often than was promised (a confidence sequence; H. Robbins, Ann. Math.
-Stat. 41, 1970, 1397-1409). That costs little: of 40 rounds 9 instead of 11 may disagree.
+Only signs are used. If two contestants take the same time, either is the slower one of a round with
+the same chance, whatever the distribution of the noise. So the number of rounds in which the first
+was slower is a random walk. The chance that such a walk ever crosses a boundary is computed here,
+not simulated, for a boundary that is checked after every round. A run may therefore stop when its
+result is precise, when time is up or when somebody loses patience, and may be resumed: it errs no
+more often than was promised (a confidence sequence; H. Robbins, Ann. Math. Stat. 41, 1970,
+1397-1409). The price is small: of 40 rounds 9 instead of 11 may disagree.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from numpy.typing import NDArray
 
 # A difference that is there has to be found in 19 of 20 runs.
 POWER = 0.95
-# Of ten calibrations nine ask for enough rounds: what they saw of the noise is luck, too.
+# Nine of ten calibrations ask for enough rounds: each has seen only a sample of the noise.
 _CAUTION = 0.1
-_ROUNDING = 1e-9  # a chance computed twice is the same
+_ROUNDING = 1e-9  # chances that differ by less than this share are the same
 
 
 class Looks(Struct, frozen=True, kw_only=True):
-    """When the rounds so far may be looked at; what is asked for by `level` is the chance of any error in all looks.
+    """When the rounds so far may be looked at.
+
+    A `level` is the chance of any error in all looks together.
 
     Attributes:
         often: after every round, whatever the rounds before have shown. Else once: the number of
             rounds was fixed beforehand, and nobody acts on what is seen earlier.
-        last: the most rounds that count; more looks make each a little stricter. 200 fresh
-            processes of every contestant are more than anyone waits for.
+        last: the most rounds that count; with more looks each is a little stricter. Nobody waits
+            for more than 200 fresh processes of every contestant.
     """
 
     often: bool = True
@@ -44,30 +46,36 @@ class Looks(Struct, frozen=True, kw_only=True):
         return 1 <= rounds <= self.last
 
     def level_at(self, rounds: int, level: float) -> float:
-        """The level of the look at so many rounds, for a level of all together; 0 where there is none."""
+        """The level of the look at so many rounds, for a level of all looks; 0 without a look.
+
+        Raises:
+            ValueError: a level that is none.
+        """
         _require(level=level)
         if not self.may_look(rounds):
             return 0.0
         return _level_of_each(self.last, level) if self.often else level
 
     def next_look(self, rounds: int, level: float) -> int | None:
-        """The next number of rounds, after so many, at which anything can be concluded; None if none is left."""
+        """The next number of rounds, after so many, that allows a conclusion; None if none does."""
         later = (
             n for n in range(rounds + 1, self.last + 1) if self.exceptions(n, level) is not None
         )
         return next(later, None)
 
     def exceptions(self, rounds: int, level: float) -> int | None:
-        """In how many rounds the faster may have been slower, for it still to be the faster; None: too few rounds.
+        """The most rounds in which the faster contestant may be slower; None with too few rounds.
 
-        Also how many values an interval of the median leaves out at each end.
+        An interval of the median leaves out as many values at each end.
         """
         allowed = self.level_at(rounds, level)
         found = _most_exceptions(rounds, allowed)
         return None if found < 0 else found
 
     def chance(self, rounds: int, exceptions: int) -> float:
-        """The chance of a split so uneven in any look if nothing differs: at most `level` where `exceptions` allows it.
+        """The chance of a split so uneven in any look, if the contestants do not differ.
+
+        It is at most `level` where `exceptions` allows the split at that level.
 
         Args:
             rounds: how many there are.
@@ -90,12 +98,12 @@ def rounds_needed(
     looks: Looks = EVERY_ROUND,
     power: float = POWER,
 ) -> int | None:
-    """From how many rounds on a difference is found with at least this power; None if `looks.last` do not do.
+    """The number of rounds from which on a difference is found with at least this power.
 
-    Exact where a simulation would estimate: whether a difference is found depends only on how many
-    rounds point the other way, and each does so with the chance that noise exceeds it. That chance
-    is taken from the measured scatter, at the upper end of what the number of measurements leaves
-    open.
+    None if `looks.last` rounds are too few. The number is computed, not simulated: whether a
+    difference is found depends only on how many rounds point the other way, and each does so with
+    the chance that noise exceeds the difference. That chance is taken from the measured scatter, at
+    the upper end of what the number of measurements leaves open.
 
     Args:
         scatter: logarithms of ratios of identical contestants, one per round; what is not a number
@@ -126,10 +134,10 @@ def smallest_visible_difference(
     looks: Looks = EVERY_ROUND,
     power: float = POWER,
 ) -> float | None:
-    """The smallest difference (a share) that so many rounds find with at least this power; None if the noise hides all.
+    """The smallest difference (a share) that so many rounds find with at least this power.
 
-    Args: and errors as for `rounds_needed`; no difference beyond the largest measured ratio is ever
-    promised.
+    None if the noise hides all differences up to the largest measured ratio; larger ones are never
+    promised. Arguments and errors are those of `rounds_needed`.
     """
     _require(level=level, power=power)
     sizes = _sizes(scatter)
@@ -140,7 +148,9 @@ def smallest_visible_difference(
 
 
 def share_interval(hits: int, trials: int, level: float = 0.05) -> tuple[float, float]:
-    """The exact interval of a share, such as a rate of false alarms (Clopper and Pearson, Biometrika 26, 1934).
+    """The exact interval (low, high) of a share, such as a rate of false alarms.
+
+    Its source is Clopper and Pearson, Biometrika 26, 1934.
 
     Raises:
         ValueError: more hits than trials, or no trial.
@@ -155,16 +165,17 @@ def share_interval(hits: int, trials: int, level: float = 0.05) -> tuple[float, 
 
 
 def _power(rounds: int, wrong: float, level: float, looks: Looks) -> float:
-    """How often so many rounds decide rightly, if each points the wrong way with this chance."""
+    """The chance that so many rounds decide rightly, if each points the wrong way with `wrong`."""
     allowed = looks.exceptions(rounds, level)
     return 0.0 if allowed is None else float(_at_most(rounds, wrong)[allowed])
 
 
 def _chance_of_exception(within: int, measured: int) -> float:
-    """The chance that noise turns a round round, if `within` of the measured ratios are smaller than the difference.
+    """The chance that noise reverses a round, if `within` measured ratios are below the difference.
 
-    Noise is as often for as against: half of what is larger does it. (The two contestants are the
-    same, so the sign of a measured ratio tells nothing, and its size is used for both.)
+    Noise helps either contestant equally often, so half of the larger ratios reverse a round. (The
+    two contestants are the same, so the sign of a measured ratio says nothing, and its size is used
+    for both.)
     """
     return 0.5 if measured == 0 else (1 - share_interval(within, measured, 2 * _CAUTION)[0]) / 2
 
@@ -174,11 +185,10 @@ def _sizes(scatter: Sequence[float]) -> NDArray[np.float64]:
     return np.sort(found[np.isfinite(found)])
 
 
-@lru_cache(
-    maxsize=1000
-)  # a report of 126 pairs asks 25,000 times, of at most 200 numbers of rounds
+# A report of 126 pairs asks 25,000 times, of at most 200 numbers of rounds.
+@lru_cache(maxsize=1000)
 def _at_most(rounds: int, chance: float = 0.5) -> NDArray[np.float64]:
-    """The chance of at most 0, 1, ... `rounds` heads.  # (rounds + 1)."""
+    """The chances of at most 0, 1, ... `rounds` heads in so many throws: (rounds + 1)."""
     from scipy.special import bdtr  # takes 0.1 s
 
     found: NDArray[np.float64] = bdtr(np.arange(rounds + 1.0), rounds, chance)
@@ -186,14 +196,20 @@ def _at_most(rounds: int, chance: float = 0.5) -> NDArray[np.float64]:
 
 
 def _most_exceptions(rounds: int, level: float) -> int:
-    """The most heads of a fair coin that are so few, on either side, that the chance is at most the level; -1: none."""
+    """The most heads of a fair coin that are unlikely to be so few; -1: no number is.
+
+    Unlikely is a chance of at most the level, for so few heads or so few tails.
+    """
     return int(np.searchsorted(2 * _at_most(rounds), level * (1 + _ROUNDING), side="right")) - 1
 
 
 @cache  # a few milliseconds, for few different arguments, in every comparison of a report
 def _chance_in_all(last: int, each: float) -> float:
-    """The chance that a fair walk ever strays beyond what a look allows, looking after each of `last` rounds."""
-    inside, strayed = np.ones(1), 0.0  # the chance of 0, 1, ... heads without having strayed
+    """The chance that a fair walk crosses the boundary after any of `last` rounds.
+
+    The boundary is that of a look at the level `each`.
+    """
+    inside, strayed = np.ones(1), 0.0  # the chances of 0, 1, ... heads without having crossed it
     for rounds in range(1, last + 1):
         inside = (np.append(inside, 0.0) + np.append(0.0, inside)) / 2
         most = _most_exceptions(rounds, each)
@@ -205,11 +221,9 @@ def _chance_in_all(last: int, each: float) -> float:
 
 @cache
 def _level_of_each(last: int, level: float) -> float:
-    """The largest level of each of `last` looks with which all together keep to `level`."""
-    low, high = (
-        level / last,
-        level,
-    )  # what is certainly allowed, and what is certainly not, or just so
+    """The largest level of a single look with which all `last` looks together keep to `level`."""
+    # The first is certainly allowed, the second certainly not, or only just.
+    low, high = level / last, level
     while high / low > 1 + _ROUNDING:
         middle = (low * high) ** 0.5
         low, high = (middle, high) if _chance_in_all(last, middle) <= level else (low, middle)
