@@ -1,1 +1,1 @@
-"""How each framework trains a workload: one small class per framework, behind one contract."""
+"""How each framework trains a workload: one small class per framework, behind one interface."""

@@ -1,7 +1,8 @@
-"""The whole interface between a framework and the bench: a `Job` says what to do, a `Backend` does it.
+"""The interface between a framework and the bench: a `Job` says what to do, a `Backend` does it.
 
-An adapter never grades, times, prints, logs or opens a file, and seeds nothing but its own dropout,
-from the job's seed: it translates, trains and predicts.
+An adapter translates the workload, trains and predicts. It never grades, times, prints, logs or
+opens a file. It seeds only its own dropout, from the job's seed (in native mode it may seed more,
+see `NativeBackend`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ Order = npt.NDArray[np.int64]  # (n,)
 Weights = Mapping[str, npt.NDArray[np.float32]]
 Masks = Sequence[npt.NDArray[np.bool_]]
 
-# Examples per call when predicting: one number for all, large enough that the call itself costs
-# nothing, small enough that the activations of a convolution (1,000 x 26 x 26 x 32 floats, 87 MB)
-# fit any device.
+# Examples per call when predicting, the same for all backends: large enough that the overhead of a
+# call does not count, small enough that the activations of a convolution (1,000 x 26 x 26 x 32
+# floats, 87 MB) fit any device.
 PREDICTION_BATCH = 1000
-
 
 Mode = Literal["matched", "native"]
 
@@ -35,16 +35,16 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     """Everything that decides a measurement, and therefore the record's key.
 
     Attributes:
-        dataset: the data set really used; the recipe's, unless the user chose or the recipe's could
-            not be had.
-        mode: matched, all alike; native, as the framework's own tutorial trains (see
-            `NativeBackend`).
-        device: "cpu"; "cuda:INDEX" counting all NVIDIA GPUs of the machine, of which the worker
-            sees only that one; or, untested, Apple's "mps" or Intel's "xpu:INDEX".
+        dataset: the data set that is used: the recipe's, unless the user chose another or the
+            recipe's is not available.
+        mode: matched: every backend does the same work; native: it trains as the framework's own
+            tutorial does (see `NativeBackend`).
+        device: "cpu"; "cuda:INDEX", where INDEX counts all NVIDIA GPUs of the machine, although the
+            worker sees only that one; or, untested, Apple's "mps" or Intel's "xpu:INDEX".
         threads: CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
-        epochs, batch_size: the recipe's, unless the user chose.
-        round: which repetition this is, counted from 0.
+        epochs, batch_size: the recipe's, unless the user chose others.
+        round: number of the repetition, counted from 0.
     """
 
     workload: Workload
@@ -63,45 +63,61 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
-    """What the framework's own allocator says of the device's memory.
+    """What the framework's own allocator reports about the device's memory.
 
     Attributes:
-        began_anew: whether the peak is that since it was last asked for: in a record, of an epoch's
-            training alone, the largest. Else since the process began: in a record, until the first
-            epoch's training ended (in records before format 4, until the job ended), as the
-            framework's peak cannot be reset.
+        began_anew: whether the framework can reset its peak. True: the peak counts from the last
+            time that it was read; a record has the largest peak of any epoch's training. False: the
+            peak counts from the start of the process; a record has the peak at the end of the first
+            epoch's training (in records before format 4, at the end of the job).
     """
 
     allocator_peak_bytes: int
     began_anew: bool = False
 
 
-class Unsupported(Exception):  # noqa: N818 - not an error: a row of the report that says what a framework cannot do
-    """Raised by a backend's constructor: the framework, or the device, cannot do this job; the text says why."""
+# Not named an error: it becomes a row of the report that says what a framework cannot do.
+class Unsupported(Exception):  # noqa: N818 - see above
+    """A backend's constructor raises it: the framework or the device cannot do this job.
+
+    The exception's text says why.
+    """
 
 
 class Backend(Protocol):
-    """One framework training one job. Created once per process; every method is called from one thread."""
+    """One framework that trains one job.
+
+    It is created once per process. All methods are called from the same thread.
+    """
 
     def __init__(self, job: Job) -> None:
-        """Build the model and its optimizer on the job's device; raise `Unsupported` for what cannot be done."""
+        """Build the model and its optimizer on the job's device.
+
+        Raises:
+            Unsupported: the framework or the device cannot do this job.
+        """
 
     def load(self, images: Images, labels: Labels) -> None:
-        """Bring the training examples to where training reads them. The arrays must not be changed."""
+        """Bring the training examples to where training reads them.
+
+        The adapter must not change the arrays.
+        """
 
     def set_weights(self, weights: Weights) -> None:
-        """Take these weights: canonical names and layouts, see `specs.shapes.LayerShape`."""
+        """Set the weights, with the canonical names and layouts of `specs.shapes.LayerShape`."""
 
     def get_weights(self) -> Weights:
-        """The weights as they are now, as `set_weights` takes them."""
+        """The current weights, with the names and layouts of `set_weights`."""
 
     def train_epoch(self, order: Order, masks: Masks | None = None) -> float:
-        """Train on the examples that `order` names, in that order, in batches of the job's size, the rest as the last.
+        """Train on the examples that `order` names, in that order, in batches of the job's size.
+
+        The last batch has the remaining examples.
 
         Args:
             order: (n,) indices into the loaded examples.
-            masks: for the proof only, what dropout keeps: one boolean array (n, *layer shape) per
-                dropout layer.
+            masks: which values dropout keeps; only for `bench prove`. One boolean array (n, *layer
+                shape) per dropout layer.
 
         Returns:
             The mean over the n examples of the loss that each had in its own training step.
@@ -114,21 +130,29 @@ class Backend(Protocol):
         """Return only when all queued work of the device is done."""
 
     def device_memory(self) -> DeviceMemory | None:
-        """The allocator's peak, which then begins anew where the framework can do that (see `DeviceMemory`).
+        """The allocator's peak, which is then reset if the framework can do that.
 
-        None where there is no such figure (as on the CPU).
+        See `DeviceMemory`. None where there is no such figure (e.g. on the CPU).
         """
 
     def settings(self) -> Mapping[str, str | int | bool | None]:
-        """What the framework itself says of how it is set: threads, TF32, compiler; read back, never repeated."""
+        """The framework's settings, for example threads, TF32, compiler.
+
+        They are read back from the framework, not copied from the job.
+        """
 
 
 class NativeBackend(Backend, Protocol):
-    """One framework training one job as its own tutorial does: own weights, shuffle, constants and input pipeline.
+    """One framework that trains one job as its own tutorial does.
 
-    It may seed all that is random from the job's seed. `train_epoch` trains on all examples, in its
-    own order.
+    Initial weights, shuffle, constants and input pipeline are the framework's own. The adapter may
+    seed everything random from the job's seed. `train_epoch` trains on all examples, in its own
+    order.
     """
 
     def read_inputs(self) -> int:
-        """Read an epoch's examples through the input pipeline as training does, without training; how many."""
+        """Read an epoch's examples through the input pipeline as training does, but do not train.
+
+        Returns:
+            The number of examples.
+        """

@@ -1,7 +1,7 @@
-"""What a family of backends tells the registry: its environments, its backends, and what they do not do.
+"""The records by which a family of backends describes itself to the registry.
 
-A family is a package with the adapters of one framework; its `family.py` holds a `FAMILY`. Imports
-no framework.
+A family is a package with the adapters of one framework. Its `family.py` defines `FAMILY`: its
+environments, its backends, and what they do not support. This module imports no framework.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-# The environment that the bench itself runs in; nothing to install.
+# The environment in which the bench itself runs; nothing is installed there.
 OWN_ENVIRONMENT = "bench"
-# What our own code needs inside a worker, whatever the framework.
+# What our own code needs inside a worker, whatever the framework is.
 WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
-# On a machine with an NVIDIA GPU also what its energy is read with; without it a worker says so,
-# and has no figure.
+# On a machine with an NVIDIA GPU also the package that reads the GPU's energy. Without it a worker
+# reports that it is missing, and records no energy.
 WORKER_CUDA_REQUIREMENTS = ("nvidia-ml-py==13.615.71",)
 
 
 class Environment(Struct, frozen=True, kw_only=True):
-    """One virtual environment, whose packages can live together.
+    """One virtual environment, with packages that can be installed together.
 
     Attributes:
-        engine: what measures the limits of its framework, as "module:Class", see `backends.engine`.
-        requirements: pip requirements, pinned; the only place where a framework's version stands.
-        cuda_requirements: the same where the machine has an NVIDIA GPU; None: the same ones.
+        engine: the class with which the limits of its framework are measured, as "module:Class",
+            see `backends.engine`.
+        requirements: pip requirements, pinned. No other place names a framework's version.
+        cuda_requirements: those for a machine with an NVIDIA GPU; None: `requirements`.
         versions: packages whose versions decide a measurement, the framework's own first.
         variables: environment variables of every worker that runs in it.
-        say_size: pip may fetch GPU builds of several GB here, so the size is asked for and said
-            before.
+        say_size: whether to print the download size before the installation, as pip may download
+            GPU builds of several GB.
     """
 
     engine: str
@@ -42,7 +43,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     say_size: bool = False
 
     def packages(self, *, cuda: bool) -> tuple[str, ...]:
-        """All pip requirements, those of our own code among them; of the builds for NVIDIA GPUs, if `cuda`."""
+        """All pip requirements, with those of our own code; those for NVIDIA GPUs if `cuda`."""
         if not cuda:
             return (*self.requirements, *WORKER_REQUIREMENTS)
         own = self.requirements if self.cuda_requirements is None else self.cuda_requirements
@@ -53,17 +54,17 @@ class Entry(Struct, frozen=True, kw_only=True):
     """One backend.
 
     Attributes:
-        title: what it is, in some words.
-        adapter, native: "module:Class" of the adapter, and of the one of its native mode, None
-            where it has none.
-        environment: the name of the one that it runs in.
+        title: a short description.
+        adapter, native: "module:Class" of the adapter for matched mode and of the one for native
+            mode; None where there is no native mode.
+        environment: the name of the environment in which it runs.
         needs: packages without which it cannot start, alternatives joined by "|".
         variables: environment variables of its workers, besides those of its environment.
         compiled: whether the framework's compiler is on.
-        default: whether a run that names no backends takes it.
-        variant_of: the plain backend whose framework it shows at its best; a run takes it with
-            `--tuned`.
-        changes: how it does so, in Markdown.
+        default: whether a run includes it if the user names no backends.
+        variant_of: the plain backend of which this is the tuned variant; a run includes variants
+            with `--tuned`.
+        changes: how the variant differs from the plain backend, in Markdown.
     """
 
     title: str
@@ -79,13 +80,16 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """Why a backend lacks a feature: the framework never will have it, or this adapter does not yet."""
+    """Why a backend lacks a feature.
+
+    never: it does not fit the framework; not yet: this adapter does not implement it yet.
+    """
 
     kind: Literal["never", "not yet"]
     reason: str
 
 
-# Feature -> what it changes in a job. A gap that is listed and works all the same is an error, too.
+# Feature -> the fields of a job that ask for it. A listed gap that works nevertheless is an error.
 FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "TF32": {"precision": "tf32"},
@@ -101,16 +105,17 @@ BFLOAT16 = Gap(
 
 
 class Family(Struct, frozen=True, kw_only=True):
-    """A family of backends; every mapping is by the name of an environment or of a backend.
+    """A family of backends; the keys of its mappings are names of environments or backends.
 
     Attributes:
-        environments: those that it brings; its backends may run in another family's.
+        environments: the environments that it adds; its backends may also run in another family's.
         backends: see `Entry`.
-        gaps: of a backend, by feature. A variant has its plain backend's, and no native mode.
-        untuned: why a backend has no tuned variant; what does not gain is told, so that nobody need
-            try again.
-        terms: "module:NAME" of a mapping backend -> its stands, see `backends.terms`; "" where
-            there is no framework.
+        gaps: the features that a backend lacks. A variant has its plain backend's gaps, and no
+            native mode.
+        untuned: why a backend has no tuned variant. It says which options gained nothing, so that
+            nobody has to try them again.
+        terms: "module:NAME" of a mapping from backends to their defaults and settings, see
+            `backends.terms`; "" where there is no framework.
     """
 
     backends: Mapping[str, Entry]

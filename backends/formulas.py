@@ -1,4 +1,7 @@
-"""The specs' optimizers as formulas over one weight, for plain JAX and plain TensorFlow, which bring none."""
+"""The optimizers of `specs.model` as formulas for one weight array.
+
+Plain JAX and plain TensorFlow use them, as they have no optimizers of their own.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,22 @@ Slots = tuple[Any, ...]
 
 
 class Updates(Struct, frozen=True, kw_only=True):
-    """An optimizer's formulas in a framework's arrays, whose operators they use besides these two functions."""
+    """An optimizer's formulas, computed with a framework's arrays.
+
+    Attributes:
+        spec: the optimizer.
+        sqrt, expm1: the framework's functions; all else are operators of its arrays.
+    """
 
     spec: Optimizer
     sqrt: Callable[[Any], Any]
     expm1: Callable[[Any], Any]
 
     def initial_slots(self) -> tuple[float, ...]:
-        """What is kept beside each weight: the value that each array of the weight's shape begins with."""
+        """The start values of the arrays that the optimizer keeps for each weight.
+
+        One value per array; each array has the weight's shape.
+        """
         match self.spec:
             case Sgd(momentum=momentum):
                 return (0.0,) if momentum else ()
@@ -36,10 +47,10 @@ class Updates(Struct, frozen=True, kw_only=True):
         """A weight and its slots after a step, by the formulas of `specs.model`.
 
         Args:
-            step: which step this is, from 1, as a float scalar.
+            step: the number of the step, counted from 1, as a float scalar.
             weight: an array; `gradient` and each of `slots` have its shape.
-            gradient: of the loss.
-            slots: what the last step left, see `initial_slots`.
+            gradient: the gradient of the loss with respect to the weight.
+            slots: the arrays kept for this weight, see `initial_slots`.
         """
         spec = self.spec
         match spec:
@@ -59,39 +70,33 @@ class Updates(Struct, frozen=True, kw_only=True):
             case Adadelta():
                 v = spec.rho * slots[0] + (1.0 - spec.rho) * gradient * gradient
                 d = self.sqrt(slots[1] + spec.epsilon) / self.sqrt(v + spec.epsilon) * gradient
-                return weight - spec.learning_rate * d, (
-                    v,
-                    spec.rho * slots[1] + (1.0 - spec.rho) * d * d,
-                )
+                u = spec.rho * slots[1] + (1.0 - spec.rho) * d * d
+                return weight - spec.learning_rate * d, (v, u)
 
     @staticmethod
     def _sgd(spec: Sgd, weight: Any, gradient: Any, slots: Slots) -> tuple[Any, Slots]:
         if not slots:
             return weight - spec.learning_rate * gradient, ()
         v = spec.momentum * slots[0] - spec.learning_rate * gradient
-        return weight + (
-            spec.momentum * v - spec.learning_rate * gradient if spec.nesterov else v
-        ), (v,)
+        change = spec.momentum * v - spec.learning_rate * gradient if spec.nesterov else v
+        return weight + change, (v,)
 
     def _root(self, spec: RmsProp | Adagrad, v: Any) -> Any:
-        return (
-            self.sqrt(v + spec.epsilon)
-            if spec.epsilon_form == "inside_root"
-            else self.sqrt(v) + spec.epsilon
-        )
+        if spec.epsilon_form == "inside_root":
+            return self.sqrt(v + spec.epsilon)
+        return self.sqrt(v) + spec.epsilon
 
     def _adam(
         self, spec: Adam | AdamW, step: Any, weight: Any, gradient: Any, slots: Slots
     ) -> tuple[Any, Slots]:
         m = spec.beta_1 * slots[0] + (1.0 - spec.beta_1) * gradient
         v = spec.beta_2 * slots[1] + (1.0 - spec.beta_2) * gradient * gradient
-        # 1 - beta^t; taken apart in float32, 1 - 0.999 would have lost five of its digits.
+        # 1 - beta^t by expm1: of the difference 1 - 0.999 in float32 only five digits are right.
         first, second = (
             -self.expm1(step * log(b)) if b else 1.0 for b in (spec.beta_1, spec.beta_2)
         )
         if spec.epsilon_form == "after_correction":
-            return weight - spec.learning_rate * (m / first) / (
-                self.sqrt(v / second) + spec.epsilon
-            ), (m, v)
+            root = self.sqrt(v / second) + spec.epsilon
+            return weight - spec.learning_rate * (m / first) / root, (m, v)
         rate = spec.learning_rate * second**0.5 / first
         return weight - rate * m / (self.sqrt(v) + spec.epsilon), (m, v)

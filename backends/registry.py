@@ -1,7 +1,7 @@
-"""All backends and their environments: our families' rows, and those of packages that are installed beside us.
+"""All backends and their environments: those of our families and those of installed packages.
 
 A package outside this clone registers its family by an entry point of the group
-`framework_bench.families`, as "module:FAMILY". Imports no framework.
+`framework_bench.families`, as "module:FAMILY". This module imports no framework.
 """
 
 from __future__ import annotations
@@ -22,22 +22,44 @@ from specs.errors import UserError, closest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# A family is a folder, and its name here; backends are listed in this order.
+# The folders of our families; backends are listed in this order.
 _OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
 _GROUP = "framework_bench.families"
 _OUR_PACKAGES = ("backends", "bench", "specs")  # every worker finds them
 
 
 class UnknownBackendError(UserError):
-    """A name that no backend has, or a mode that a backend does not have."""
+    """No backend has this name, or the backend does not have this mode."""
 
 
 class FamilyError(UserError):
-    """A family of another package that does not fit to ours."""
+    """A family of another package is not valid, or conflicts with other families."""
+
+
+def package_of(name: str) -> str:
+    """The folder of the package in which "module:Class" is; "" for our own packages.
+
+    Every worker finds our own packages by itself.
+
+    Raises:
+        UnknownBackendError: there is no such package.
+    """
+    package = name.partition(":")[0].partition(".")[0]
+    if package in _OUR_PACKAGES:
+        return ""
+    spec = importlib.util.find_spec(package)  # imports nothing, as the name has no parent package
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        raise UnknownBackendError(
+            f"{name}: '{package}' is no package", expected="an installed package with __init__.py"
+        )
+    return str(Path(next(iter(spec.submodule_search_locations))))
 
 
 def _load() -> tuple[list[Family], list[str]]:
-    """All families, ours first; and in a sentence each those of other packages that were left out, and why."""
+    """All families, ours first, and messages about families of other packages.
+
+    One message, with the reason, for each family that is left out.
+    """
     families: list[Family] = [
         importlib.import_module(f"backends.{name}.family").FAMILY for name in _OUR_FAMILIES
     ]
@@ -47,7 +69,8 @@ def _load() -> tuple[list[Family], list[str]]:
             found = point.load()
             _check(found, families)
             families.append(found)
-        except Exception as error:  # noqa: BLE001 - whatever another package raises, our own backends work
+        # Whatever another package raises, our own backends must work.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - see above
             left_out.append(
                 f"the family '{point.name}' ({point.value}) is left out: {type(error).__name__}:"
                 f" {error}"
@@ -56,7 +79,10 @@ def _load() -> tuple[list[Family], list[str]]:
 
 
 def _registered() -> list[EntryPoint]:
-    """The entry points of our group. Python's own reader takes 0.1 s: where no file names the group, it is left alone."""
+    """The entry points of our group.
+
+    Python's own reader takes 0.1 s, so it is called only if some package's file names the group.
+    """
     folders = [Path(folder) for folder in sys.path if folder]
     files = [file for folder in folders for file in folder.glob("*.*-info/entry_points.txt")]
     if not any(_GROUP in file.read_text(encoding="utf-8", errors="replace") for file in files):
@@ -67,7 +93,13 @@ def _registered() -> list[EntryPoint]:
 
 
 def _check(found: Any, families: list[Family]) -> None:
-    """Raise `FamilyError` where a family of another package is none, or takes or lacks a name."""
+    """Check the family of another package.
+
+    Raises:
+        FamilyError: it is not a `Family`, uses a name that is already taken, or refers to a name
+            that does not exist.
+        UnknownBackendError: an adapter or an engine is in no installed package.
+    """
     if not isinstance(found, Family):
         raise FamilyError(f"it is a {type(found).__name__}", expected="a backends.family.Family")
     environments, backends = _merged(families, "environments"), _merged(families, "backends")
@@ -79,19 +111,19 @@ def _check(found: Any, families: list[Family]) -> None:
         raise FamilyError(
             f"names that are taken: {', '.join(sorted(taken))}", expected="names of its own"
         )
+    strange = {*_merged([found], "gaps"), *_merged([found], "untuned")} - found.backends.keys()
+    if strange:
+        raise FamilyError(f"gaps of backends that it does not have: {', '.join(sorted(strange))}")
+    for row in found.environments.values():
+        package_of(row.engine)
     for name, entry in found.backends.items():
-        if entry.environment not in environments and entry.environment not in found.environments:
-            raise FamilyError(
-                f"the backend '{name}' names an unknown environment, '{entry.environment}'"
-            )
-        if (
-            entry.variant_of
-            and entry.variant_of not in backends
-            and entry.variant_of not in found.backends
-        ):
-            raise FamilyError(
-                f"the backend '{name}' is a variant of an unknown one, '{entry.variant_of}'"
-            )
+        for adapter in filter(None, (entry.adapter, entry.native)):
+            package_of(adapter)
+        environment, plain = entry.environment, entry.variant_of
+        if environment not in environments and environment not in found.environments:
+            raise FamilyError(f"the backend '{name}' names an unknown environment, '{environment}'")
+        if plain and plain not in backends and plain not in found.backends:
+            raise FamilyError(f"the backend '{name}' is a variant of an unknown one, '{plain}'")
 
 
 def _merged(families: list[Family], what: str) -> dict[str, Any]:
@@ -99,7 +131,7 @@ def _merged(families: list[Family], what: str) -> dict[str, Any]:
 
 
 def _entries(families: list[Family]) -> Mapping[str, Entry]:
-    """Every backend, its environment's variables among its own."""
+    """All backends by name; the variables of its environment are added to each."""
     environments = _merged(families, "environments")
     return MappingProxyType(
         {
@@ -112,7 +144,7 @@ def _entries(families: list[Family]) -> Mapping[str, Entry]:
 
 
 def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
-    """The gaps of every backend; a variant has its plain backend's, and no native mode."""
+    """The gaps of every backend; a variant has its plain backend's gaps, and no native mode."""
     known: dict[str, Mapping[str, Gap]] = _merged(families, "gaps")
     for name, entry in _merged(families, "backends").items():
         if plain := entry.variant_of:
@@ -127,22 +159,24 @@ def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
 
 _ALL, LEFT_OUT = _load()
 BACKENDS: Mapping[str, Entry] = _entries(_ALL)
-# Those that can be made; the bench's own is there.
+# The environments that can be created: all but the bench's own.
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT}
 )
-# What the engine of each environment reaches by itself, as "module:Class", see `backends.engine`.
+# The engine of each environment, as "module:Class", see `backends.engine`.
 ENGINES: Mapping[str, str] = MappingProxyType(
     {name: row.engine for name, row in _merged(_ALL, "environments").items()}
 )
 GAPS = _gaps(_ALL)
 UNTUNED: Mapping[str, str] = MappingProxyType(_merged(_ALL, "untuned"))
-# Where backends stand on the terms, see `backends.stands`, as "module:NAME".
-TERMS_FILES = tuple(family.terms for family in _ALL if family.terms)
+# Backend -> where its family tells its stands, as "module:NAME", or ""; `backends.stands` reads it.
+TERMS_OF: Mapping[str, str] = MappingProxyType(
+    {name: family.terms for family in _ALL for name in family.backends}
+)
 
 
 def entry(backend: str) -> Entry:
-    """The row of a backend.
+    """The entry of a backend.
 
     Raises:
         UnknownBackendError: there is no such backend.
@@ -172,18 +206,3 @@ def adapter_of(backend: str, mode: str) -> str:
             f"the backend '{backend}' has no native mode", expected=f"one of {others}"
         )
     return chosen.native
-
-
-def package_of(name: str) -> str:
-    """The folder of the package of "module:Class"; "" of ours, which every worker finds by itself.
-
-    Raises:
-        UnknownBackendError: there is no such package.
-    """
-    package = name.partition(":")[0].partition(".")[0]
-    if package in _OUR_PACKAGES:
-        return ""
-    spec = importlib.util.find_spec(package)  # imports nothing, as it is no part of another package
-    if spec is None or not spec.submodule_search_locations:
-        raise UnknownBackendError(f"there is no package '{package}', which {name} is of")
-    return str(Path(next(iter(spec.submodule_search_locations))))

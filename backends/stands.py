@@ -1,4 +1,4 @@
-"""Where every backend of the registry stands on the terms of `backends.terms`."""
+"""The defaults and settings of every backend of the registry, in the order of `TERMS`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from backends.registry import BACKENDS, TERMS_FILES
+from backends.registry import BACKENDS, TERMS_OF, FamilyError
 from backends.terms import TERMS, Stand
 
 
 def terms_of(backend: str) -> tuple[Stand, ...]:
-    """Where a backend stands, in the order of `TERMS`, on those that its family tells of.
+    """A backend's stands in the order of `TERMS`; empty if its family has none for it.
 
-    A variant stands where its plain backend does, but for the compiler, which its row knows.
+    A variant has the stands of its plain backend, except for the compiler: its own entry says
+    whether that is on.
 
     Raises:
-        KeyError: no family tells where it stands (as of the reference), or one names another term.
+        FamilyError: its family has a stand on a term that is not in `TERMS`.
     """
     variant = BACKENDS[backend]
     plain = variant.variant_of or backend
-    known: Mapping[str, tuple[Stand, ...]] = next(
-        (stands for stands in map(_stands_in, TERMS_FILES) if plain in stands), {}
-    )
     places = {term.name: place for place, term in enumerate(TERMS)}
-    stands = sorted(known[plain], key=lambda stand: places[stand.term])
+    own = _stands_in(TERMS_OF[plain]).get(plain, ()) if TERMS_OF[plain] else ()
+    if unknown := [stand.term for stand in own if stand.term not in places]:
+        raise FamilyError(f"'{plain}' stands on no term of ours: {', '.join(unknown)}")
+    stands = sorted(own, key=lambda stand: places[stand.term])
     if variant.variant_of:
         tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
         stands = [replace(s, enforced=tuned) if s.term == "compiler" else s for s in stands]

@@ -1,8 +1,8 @@
-"""The terms on which frameworks disagree: what the language says of each, and where every backend stands.
+"""The terms: what frameworks do differently, and what a workload says about each.
 
-The data stand beside the adapters, in `*_terms.py`. `tests/test_terms.py` compares each default
-with what the installed framework does. What is enforced is so in matched mode; native mode keeps
-most defaults. Imports no framework.
+The file `terms.py` of each family has its framework's defaults and what its adapters set.
+`tests/test_terms.py` compares each default with what the installed framework does. The adapters set
+them in matched mode; native mode keeps most defaults. This module imports no framework.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ class Term(Struct, frozen=True):
     """One thing that frameworks do differently.
 
     Attributes:
-        subject: heading under which it stands.
-        name: the word for it.
-        spec: what a workload says, or what the language fixes (see `specs.model`).
+        subject: the heading of its group.
+        name: its name in tables.
+        spec: the workload's value, or the value that is the same for all workloads (see
+            `specs.model`).
     """
 
     subject: str
@@ -29,12 +30,12 @@ class Term(Struct, frozen=True):
 
 
 class Stand(Struct, frozen=True):
-    """Where one backend stands on one term; a row of a table, hence positional.
+    """The default of one backend for one term, and what its adapter sets; a row of a table.
 
     Attributes:
         term: a `Term`'s name.
-        default: what the framework does unless told; None where it has nothing of the kind.
-        enforced: what the adapter does about it.
+        default: what the framework does by default; None where it has no such feature.
+        enforced: what the adapter does, so that the backend does what the workload says.
     """
 
     term: str
@@ -43,7 +44,7 @@ class Stand(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The default as a reader sees it."""
+        """The default as text for tables."""
         if self.default is None:
             return "none of its own"
         if isinstance(self.default, bool):
@@ -51,8 +52,8 @@ class Stand(Struct, frozen=True):
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
-# What adapters do, in words that return; the first, where the framework's way is the spec's or
-# leads to the same.
+# What adapters do, in words that many rows use. KEPT: the framework's default is what the workload
+# says, or has the same result.
 KEPT = "left as it is"
 GIVEN = "given in the call"
 SET = "set at the start"

@@ -1,4 +1,4 @@
-"""`python -m specs` writes the schema file anew from the records."""
+"""`python -m specs` writes `specs/schema.json` from the records of `specs.model`."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The one exception a user sees: what is wrong with the value in it, what was expected, and what to do."""
+"""The exceptions that a user sees, as one message without a traceback."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import difflib
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the command line prints it without a traceback and exits with 2.
+    """A mistake that the user can correct.
+
+    The command line prints it without a traceback and exits with 2.
 
     Args:
         problem: one sentence that names the value and says what is wrong with it.
         expected: what would have been right.
-        hint: what to do or type, where there is something.
+        hint: what to do or type, if there is something.
     """
 
     def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
@@ -28,10 +30,10 @@ class UserError(Exception):
 
 
 class SpecError(UserError):
-    """A workload or suite that says something impossible; the problem begins with the file and the JSON path."""
+    """A workload or suite is not valid; the problem begins with the file and the JSON path."""
 
 
 def closest(name: str, among: list[str]) -> str:
-    """A hint that names what was probably meant, or nothing."""
+    """A hint with the most similar name, or "" if no name is similar."""
     near = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else ""

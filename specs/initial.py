@@ -1,7 +1,7 @@
-"""Everything random, drawn once in NumPy from a seed and handed to every backend alike.
+"""Everything random, drawn once in NumPy from a seed; every backend gets the same values.
 
-`RandomState` is used because its streams are frozen for good (NEP 19), while `Generator` may change
-them between NumPy versions, and workers of different frameworks run different NumPy versions.
+`RandomState` is used because its streams never change (NEP 19). Those of `Generator` may change
+between NumPy versions, and workers of different frameworks run different NumPy versions.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from specs.shapes import Shape, infer_shapes
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
-# One stream per purpose, so that asking for one thing more never changes another.
+# One stream per purpose, so that numbers drawn for one never change those of another.
 _WEIGHTS, _ORDER, _MASKS, _SYNTHETIC = range(4)
 
 
 def initial_weights(workload: Workload, seed: int) -> Weights:
-    """Name -> float32 array in canonical layout, in layer order, a layer's parameters before its state.
+    """Name -> float32 array in canonical layout.
 
-    Kernels by the recipe's initializer; batch norm's scale and running variance 1; all else 0.
+    In layer order, and a layer's parameters before its state. Kernels are drawn by the recipe's
+    initializer; batch norm's scale and running variance are 1; all others are 0.
     """
     random = _stream(seed, _WEIGHTS)
     weights: Weights = {}
@@ -40,7 +41,10 @@ def initial_weights(workload: Workload, seed: int) -> Weights:
 def epoch_order(
     workload: Workload, seed: int, epoch: int, examples: int, batch_size: int
 ) -> npt.NDArray[np.int64]:
-    """Which examples an epoch (counted from 0) visits, in order: a permutation, cut to whole batches if so said."""
+    """The indices of the examples that an epoch (counted from 0) visits, in order.
+
+    A permutation (examples,); if the recipe drops the last partial batch, cut to whole batches.
+    """
     order = _stream(seed, _ORDER, epoch).permutation(examples).astype(np.int64)  # (examples,)
     if workload.recipe.last_partial_batch == "drop":
         order = order[: examples // batch_size * batch_size]
@@ -50,7 +54,10 @@ def epoch_order(
 def dropout_masks(
     workload: Workload, seed: int, epoch: int, examples: int
 ) -> list[npt.NDArray[np.bool_]]:
-    """What to keep: one boolean array (examples, *layer shape) per dropout layer, in layer order; for the proof."""
+    """Which values dropout keeps; only for `bench prove`.
+
+    One boolean array (examples, *layer shape) per dropout layer, in layer order.
+    """
     random = _stream(seed, _MASKS, epoch)
     return [
         random.random_sample((examples, *layer.output)) >= layer.layer.rate
@@ -60,7 +67,7 @@ def dropout_masks(
 
 
 def synthetic_stream(seed: int) -> np.random.RandomState:
-    """The stream that the synthetic data set is drawn from."""
+    """The random stream of the synthetic data set."""
     return _stream(seed, _SYNTHETIC)
 
 
@@ -71,7 +78,11 @@ def _stream(*key: int) -> np.random.RandomState:
 def _draw(
     random: np.random.RandomState, initializer: Initializer, shape: Shape
 ) -> npt.NDArray[np.float32]:
-    """A kernel. Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; a convolution's fans count its window."""
+    """A kernel, drawn by an initializer.
+
+    Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998. The fans of a convolution count its
+    window.
+    """
     window = int(np.prod(shape[:-2]))
     fan_in, fan_out = window * shape[-2], window * shape[-1]
     match initializer:

@@ -1,4 +1,8 @@
-"""Files to workloads and suites: a value, or a `SpecError` with file, JSON path, what was found, what was expected."""
+"""Reads workloads and suites from JSON files.
+
+A wrong file raises a `SpecError` with the file, the JSON path, the value found and the values
+expected.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ _PARTS: dict[str, type] = {
     "references": model.Reference,
     "workloads": model.SuiteEntry,
 }
-# The decoder's words for kinds of values, and people's.
+# The decoder's words for kinds of values -> plain words.
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -42,11 +46,11 @@ _LONGEST_VALUE = 60  # characters of a wrong value that an error shows: it must 
 
 
 def load_workload(path: Path) -> model.Workload:
-    """The workload in a JSON file, its shapes checked.
+    """The workload in a JSON file; its shapes are checked.
 
     Raises:
-        SpecError: the file cannot be read, is not the language, or its layers do not fit each
-            other.
+        SpecError: the file cannot be read or does not describe a workload, or its layers do not fit
+            each other.
     """
     workload = _load(path, model.Workload)
     try:
@@ -79,7 +83,7 @@ def names(folder: Path) -> list[str]:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a workload file, from the same records that decode it."""
+    """The JSON Schema of a workload file, made from the records that decode the file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(model.Workload),
@@ -115,16 +119,14 @@ def _load(path: Path, kind: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         raise _explain(path, text, kind, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        what = (
-            "the file is empty" if not text.strip() else f"not JSON: {_position(text, str(error))}"
-        )
+        what = f"not JSON: {_position(text, str(error))}" if text.strip() else "the file is empty"
         raise SpecError(
             f"{path}: {what}", expected=f"one JSON object that describes a {kind.__name__.lower()}"
         ) from None
 
 
 def _position(text: str, message: str) -> str:
-    """The decoder's message with its byte offset turned into line and column."""
+    """The decoder's message, with line and column instead of the byte offset."""
     found = re.search(r" \(byte (\d+)\)", message)
     if not found:
         return message
@@ -134,12 +136,12 @@ def _position(text: str, message: str) -> str:
 
 
 def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
-    """The decoder's one-line message as an error with the value found, the values possible and a guess."""
+    """The error for a decoder's message: the value found, the possible values and a guess."""
     what, _, where = message.partition(" - at `$")
     where = where.rstrip("`").removeprefix(".")
     try:
         whole = json.loads(text)
-    except (ValueError, RecursionError):  # also broken further on, or too deep or too long to show
+    except (ValueError, RecursionError):  # a second mistake, or too deep or too long to show
         return SpecError(f"{path}: {where or 'the file'}: {what}", expected="JSON that is whole")
     found = _value_at(whole, where)
     place = f"{path}: {where}: " if where else f"{path}: "
@@ -165,7 +167,10 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
     expected = re.sub(r", got .*", "", what).removeprefix("Expected ")
     expected = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), expected)
     if "matching regex" in expected:
-        expected = "a name: up to 64 lower-case letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        expected = (
+            "a name: up to 64 lower-case letters, digits, '.', '_' and '-', beginning with a letter"
+            " or digit"
+        )
     return SpecError(f"{place}found {_shown(found)}", expected=expected)
 
 
@@ -183,7 +188,7 @@ def _fields(kind: type, where: str, found: Any) -> dict[str, Any]:
 
 
 def _choices(kind: type, where: str, found: Any, key: str) -> str:
-    """The values that a key may have, where there are only a few."""
+    """The values that a key may have, joined by ", "; "" if they are not a short list."""
     if key == "type":
         union = model.Optimizer if where.startswith("optimizer") else model.Layer
         return ", ".join(str(record.__struct_config__.tag) for record in typing.get_args(union))

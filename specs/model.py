@@ -1,26 +1,27 @@
-"""The language: records for a workload and a suite. What frameworks disagree on is a required key or fixed here.
+"""The language of workloads and suites, as records that decode their JSON files.
 
-Fixed for every workload, because a choice would only be a way to differ:
+What frameworks do differently is either a required key or fixed here. Fixed for every workload,
+because a choice would only make backends differ:
 
 - images are pixels / 255, float32, channels last, and `flatten` keeps that order (height, width,
   channel);
 - every epoch visits the training examples in a fresh permutation drawn from the seed;
 - convolutions are cross-correlations; with padding "same" an axis of n pixels gives ceil(n /
-  stride), and of the zeros that this takes the odd one stands at the end (TensorFlow's rule;
-  PyTorch has none for strides);
-- pools do not overlap and drop what does not fill one; the first maximum of a window takes the
-  gradient;
+  stride) values; if this needs an odd number of zeros, the extra one is at the end (TensorFlow's
+  rule; PyTorch has none for strides);
+- pooling windows do not overlap, and a partial window at the edge is dropped; the first maximum of
+  a window gets the gradient;
 - the derivative of relu at 0 is 0; leaky_relu has the slope 0.01 below 0 (Maas 2013), elu the limit
   -1 (Clevert 2016);
-- batch norm normalises by the biased variance and averages that one too; its scale starts at 1, its
-  shift at 0, its running mean at 0 and its running variance at 1;
-- biases start at 0; every loss is the mean over the batch; `dropout` scales what it keeps by 1 / (1
-  - rate);
-- normal initializers are not truncated, a convolution's fans count its window, `uniform` is
+- batch norm normalises by the biased variance, and its running variance averages the biased one;
+  its scale starts at 1, its shift at 0, its running mean at 0 and its running variance at 1;
+- biases start at 0; every loss is the mean over the batch; `dropout` scales the values that it
+  keeps by 1 / (1 - rate);
+- normal initializers are not truncated, the fans of a convolution count its window, `uniform` is
   U(-0.05, 0.05);
 - `adadelta` has its epsilon inside both roots and accumulates the update before the learning rate
-  (Zeiler 2012);
-- `adamw` decays every weight, biases and batch norm's too.
+  is applied (Zeiler 2012);
+- `adamw` decays every weight, also biases and the weights of batch norm.
 """
 
 from __future__ import annotations
@@ -29,13 +30,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-# No layer of a MNIST-like model is wider than this; a larger number is a typing error, and would
-# only fail later.
+# No layer of a MNIST-like model is wider than this. A larger number is a typing error, which would
+# otherwise fail only later.
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 Pair = tuple[Size, Size]
-Name = Annotated[
-    str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
-]  # also a file name, on every system
+# Also a valid file name on every system.
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Accuracy = Annotated[float, Meta(ge=0, le=1)]
@@ -48,11 +48,11 @@ LEAKY_SLOPE = 0.01
 
 
 class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every record of the language is: immutable, keywords only, strict about its keys."""
+    """The base of all records: immutable, keywords only, unknown keys are refused."""
 
 
 class _Tagged(_Record, frozen=True, tag_field="type"):
-    """A record that is told from its siblings by its "type" key."""
+    """A record with a "type" key that says which kind of layer or optimizer it is."""
 
 
 class Dense(_Tagged, frozen=True, tag="dense"):
@@ -65,7 +65,8 @@ class Dense(_Tagged, frozen=True, tag="dense"):
 class Conv2d(_Tagged, frozen=True, tag="conv2d"):
     """A convolution over images; kernel (height, width, channels, filters).
 
-    valid: only where the whole kernel lies on the image; same: zeros around it, see above.
+    valid: only where the whole kernel lies on the image; same: zeros are added around the image, so
+    that an axis of n pixels gives ceil(n / stride) values.
     """
 
     filters: Size
@@ -88,11 +89,12 @@ class AvgPool2d(_Tagged, frozen=True, tag="avg_pool2d"):
 
 
 class BatchNorm(_Tagged, frozen=True, tag="batch_norm"):
-    """`scale * (x - mean) / sqrt(variance + epsilon) + shift`, per channel of an image, per value of a vector.
+    """`scale * (x - mean) / sqrt(variance + epsilon) + shift`.
 
-    In training, mean and variance are the batch's, and `running = momentum * running + (1 -
-    momentum) * batch's`; in prediction they are the running ones. `momentum` is the share kept
-    (Keras's meaning; PyTorch's is the other share).
+    Computed per channel of an image, or per value of a vector. In training, mean and variance are
+    the batch's, and `running = momentum * running + (1 - momentum) * batch's`; in prediction they
+    are the running ones. `momentum` is the weight of the old value (as in Keras; in PyTorch it is
+    the weight of the new value).
     """
 
     momentum: Fraction
@@ -104,7 +106,7 @@ class Flatten(_Tagged, frozen=True, tag="flatten"):
 
 
 class Dropout(_Tagged, frozen=True, tag="dropout"):
-    """In training, sets a share `rate` of the values to 0; in prediction, does nothing."""
+    """In training, sets a fraction `rate` of the values to 0; in prediction, does nothing."""
 
     rate: Fraction
 
@@ -113,7 +115,10 @@ Layer = Dense | Conv2d | MaxPool2d | AvgPool2d | BatchNorm | Flatten | Dropout
 
 
 class Sgd(_Tagged, frozen=True, tag="sgd"):
-    """`v = momentum * v - learning_rate * g; w = w + v`; nesterov: `w = w + momentum * v - learning_rate * g`."""
+    """`v = momentum * v - learning_rate * g; w = w + v`.
+
+    With nesterov: `w = w + momentum * v - learning_rate * g`.
+    """
 
     learning_rate: Positive
     momentum: Fraction
@@ -121,11 +126,11 @@ class Sgd(_Tagged, frozen=True, tag="sgd"):
 
 
 class RmsProp(_Tagged, frozen=True, tag="rmsprop"):
-    """`v = rho * v + (1 - rho) * g**2`, then, by the form of epsilon, one of two steps.
+    """`v = rho * v + (1 - rho) * g**2`, then one of two steps, which `epsilon_form` selects.
 
-    inside_root: `w = w - learning_rate * g / sqrt(v + epsilon)` (Keras); outside_root: `... /
-    (sqrt(v) + epsilon)` (PyTorch). With small gradients the same epsilon gives steps a hundred
-    times apart.
+    inside_root: `w = w - learning_rate * g / sqrt(v + epsilon)` (Keras); outside_root: `w = w -
+    learning_rate * g / (sqrt(v) + epsilon)` (PyTorch). With small gradients the two steps differ by
+    a factor of a hundred for the same epsilon.
     """
 
     learning_rate: Positive
@@ -135,7 +140,10 @@ class RmsProp(_Tagged, frozen=True, tag="rmsprop"):
 
 
 class Adagrad(_Tagged, frozen=True, tag="adagrad"):
-    """`v = v + g**2`, v from `initial_accumulator`; then as `rmsprop`, by the form of epsilon (Duchi 2011)."""
+    """`v = v + g**2`, then the step of `rmsprop` that `epsilon_form` selects (Duchi 2011).
+
+    v starts at `initial_accumulator`.
+    """
 
     learning_rate: Positive
     initial_accumulator: Annotated[float, Meta(ge=0)]
@@ -144,12 +152,12 @@ class Adagrad(_Tagged, frozen=True, tag="adagrad"):
 
 
 class Adam(_Tagged, frozen=True, tag="adam"):
-    """`m` and `v` average g and g**2 by beta_1 and beta_2; step t = 1, 2, ... by the form of epsilon (Kingma, Ba 2015).
+    """`m` and `v` average g and g**2 by beta_1 and beta_2 (Kingma and Ba 2015).
 
-    With `first = 1 - beta_1**t` and `second = 1 - beta_2**t`:
-    after_correction: `w = w - learning_rate * (m / first) / (sqrt(v / second) + epsilon)`
-    (PyTorch); before_correction: `w = w - learning_rate * sqrt(second) / first * m / (sqrt(v) +
-    epsilon)` (Keras; the paper's epsilon hat). No constant epsilon makes one the other.
+    `epsilon_form` selects the step t = 1, 2, ..., with `first = 1 - beta_1**t` and `second = 1 -
+    beta_2**t`. after_correction: `w = w - learning_rate * (m / first) / (sqrt(v / second) +
+    epsilon)` (PyTorch); before_correction: `w = w - learning_rate * sqrt(second) / first * m /
+    (sqrt(v) + epsilon)` (Keras; the paper's epsilon hat). No constant epsilon makes the two equal.
     """
 
     learning_rate: Positive
@@ -160,7 +168,7 @@ class Adam(_Tagged, frozen=True, tag="adam"):
 
 
 class AdamW(_Tagged, frozen=True, tag="adamw"):
-    """`w = w - learning_rate * weight_decay * w`, then as `adam` (Loshchilov and Hutter 2019)."""
+    """`w = w - learning_rate * weight_decay * w`, then `adam` (Loshchilov and Hutter 2019)."""
 
     learning_rate: Positive
     beta_1: Fraction
@@ -171,7 +179,10 @@ class AdamW(_Tagged, frozen=True, tag="adamw"):
 
 
 class Adadelta(_Tagged, frozen=True, tag="adadelta"):
-    """`d = sqrt(u + epsilon) / sqrt(v + epsilon) * g; w = w - learning_rate * d`; v and u average g**2 and d**2."""
+    """`d = sqrt(u + epsilon) / sqrt(v + epsilon) * g; w = w - learning_rate * d`.
+
+    v averages g**2 by rho, before d is computed; u averages d**2 by rho, after that.
+    """
 
     learning_rate: Positive
     rho: Fraction
@@ -189,7 +200,7 @@ class Input(_Record, frozen=True):
 
 
 class Recipe(_Record, frozen=True):
-    """How to train: everything about a training that is neither the model nor its optimizer."""
+    """How to train: everything about a training except the model, its loss and its optimizer."""
 
     dataset: Name
     batch_size: Size
@@ -200,14 +211,14 @@ class Recipe(_Record, frozen=True):
 
 
 class Reference(_Record, frozen=True):
-    """A test accuracy somebody published for this workload at full length, and where."""
+    """A test accuracy published for this workload, trained for all its epochs, and its source."""
 
     accuracy: Accuracy
     source: str
 
 
 class Workload(_Record, frozen=True):
-    """One model and how to train it: the unit that every framework trains alike.
+    """One model and how to train it; every framework trains it in the same way.
 
     Losses: softmax_cross_entropy of the logits; mean_squared_error, over batch and classes, between
     the softmax of the logits and the one-hot label.
@@ -224,14 +235,14 @@ class Workload(_Record, frozen=True):
 
 
 class SuiteEntry(_Record, frozen=True):
-    """A workload in a suite, and for how many epochs (the recipe's, if not said)."""
+    """A workload in a suite, and its number of epochs (default: the recipe's)."""
 
     workload: Name
     epochs: Size | None = None
 
 
 class Suite(_Record, frozen=True):
-    """Which workloads a run covers. `dataset` replaces the recipes' own."""
+    """The workloads that a run covers; `dataset` replaces the recipes' data sets."""
 
     name: Name
     title: str

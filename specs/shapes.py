@@ -1,4 +1,4 @@
-"""What follows from a workload without running it: shapes, parameters, arithmetic and memory traffic."""
+"""What is computed from a workload without running it: shapes, parameters, FLOP and bytes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ Shape = tuple[int, ...]
 FLOAT_BYTES = 4
 IMAGE_DIMENSIONS = 3
 _STATE = ("mean", "variance")
-MOST_PARAMETERS = (
-    10**9
-)  # 4 GB of weights, 8 to 16 GB with an optimizer's state: past that it is a typing error
+# 4 GB of weights, 8 to 16 GB with an optimizer's state. A larger number is a typing error.
+MOST_PARAMETERS = 10**9
 
 
 class LayerShape(Struct, frozen=True, kw_only=True):
-    """One layer of a workload, per example.
+    """One layer of a workload; all numbers are per example.
 
     Attributes:
         position: index in `layers`; the layer's weights are named "POSITION.kernel",
@@ -37,13 +36,14 @@ class LayerShape(Struct, frozen=True, kw_only=True):
         input, output: shapes without the batch.
         parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out);
             batch norm's are "scale" and "shift".
-        state: the same of what a layer keeps and the optimizer does not touch: batch norm's "mean"
-            and "variance".
+        state: name -> shape of the values that a layer keeps and the optimizer does not change:
+            batch norm's "mean" and "variance".
         forward_flops: additions and multiplications of the matrix products; elementwise work is not
             counted.
-        training_flops: forward, and backward for the weights and, but for the first layer with
-            weights, the input.
-        forward_bytes: float32 values read and written, weights left out as a batch shares them.
+        training_flops: those of the forward pass and of the gradients of weights and input; the
+            first layer with weights needs no gradient of its input.
+        forward_bytes: bytes read and written as float32; weights do not count, as a batch shares
+            them.
     """
 
     position: int
@@ -66,8 +66,9 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
     """Every layer with its shapes and costs.
 
     Raises:
-        SpecError: a layer does not fit what comes before it; the problem names the layer by its
-            JSON path.
+        SpecError: a layer does not fit its input, the last layer is not a linear dense one with a
+            unit per class, there are too many parameters, or the optimizer has nesterov without
+            momentum. The problem begins with the JSON path.
     """
     shapes: list[LayerShape] = []
     shape: Shape = workload.input.shape
@@ -97,11 +98,8 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
         )
         shape = output
     _check_end(workload, shapes)
-    if (
-        isinstance(workload.optimizer, Sgd)
-        and workload.optimizer.nesterov
-        and not workload.optimizer.momentum
-    ):
+    optimizer = workload.optimizer
+    if isinstance(optimizer, Sgd) and optimizer.nesterov and not optimizer.momentum:
         raise SpecError(
             "optimizer.nesterov: true with momentum 0",
             expected="a momentum above 0, or nesterov false",
@@ -127,11 +125,8 @@ def _apply(where: str, layer: Layer, shape: Shape) -> tuple[Shape, dict[str, Sha
                 "bias": (layer.filters,),
             }
             if layer.padding == "same":
-                return (
-                    -(-image[0] // layer.strides[0]),
-                    -(-image[1] // layer.strides[1]),
-                    layer.filters,
-                ), parameters
+                height, width = -(-image[0] // layer.strides[0]), -(-image[1] // layer.strides[1])
+                return (height, width, layer.filters), parameters
             _check_window(where, "kernel", layer.kernel_size, image)
             sizes = zip(image[:2], layer.kernel_size, layer.strides, strict=True)
             return (*((n - k) // stride + 1 for n, k, stride in sizes), layer.filters), parameters
@@ -148,7 +143,10 @@ def _apply(where: str, layer: Layer, shape: Shape) -> tuple[Shape, dict[str, Sha
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """How many zeros "same" puts before and after an axis of `size`: the odd one after (see `specs.model`)."""
+    """How many zeros the padding "same" adds before and after an axis of `size` values.
+
+    If their number is odd, the extra zero is after the axis (see `specs.model`).
+    """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -165,7 +163,10 @@ def _image(where: str, layer: Layer, shape: Shape) -> Shape:
 
 def _check_window(where: str, what: str, window: Shape, image: Shape) -> None:
     if window[0] > image[0] or window[1] > image[1]:
-        problem = f"{where}: the {what} {window[0]}x{window[1]} is larger than its input {image[0]}x{image[1]}"
+        problem = (
+            f"{where}: the {what} {window[0]}x{window[1]} is larger than its input"
+            f" {image[0]}x{image[1]}"
+        )
         raise SpecError(problem, expected=f"a {what} of at most {image[0]}x{image[1]}")
 
 

@@ -1,4 +1,4 @@
-"""How many numbers a training step must move to and from memory at least, whatever the framework."""
+"""A lower bound of the numbers that a training step reads and writes, for any framework."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ from specs.shapes import LayerShape, infer_shapes
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
-    """Numbers read and written in training: for every example, and besides for every step, however large its batch."""
+    """How many numbers training reads and writes: per example, and per step of any batch size."""
 
     per_example: int
     per_step: int
 
 
 def training_traffic(workload: Workload) -> Traffic:
-    """A lower bound: every layer reads its input and writes its output once, and what can stay in registers does.
+    """A lower bound of the numbers that training reads and writes.
+
+    It assumes that every layer reads its input and writes its output once, and that everything
+    which can stay in registers stays there.
 
     Per example and layer: forward, input + output. Backward, the output's gradient and the input
-    once more, and the input's gradient written unless nothing before the layer learns; a layer
-    before all that learn has no backward. Dropout and flatten cost nothing, as they can be part of
-    their neighbours; nor do activations, losses, batch norm's second look at its input, or
-    gathering the batch.
+    are read, and the input's gradient is written, unless no layer before this one has parameters. A
+    layer before the first one with parameters has no backward pass. Dropout and flatten cost
+    nothing, as they can be part of their neighbours; nor do activations, losses, batch norm's
+    second pass over its input, or gathering the batch.
 
-    Per step, with P parameters and S numbers kept by the optimizer beside each: P read forward; the
-    kernels read backward but for the first layer's; P gradients written, then read; P weights read
-    and written; S P read and written. In all (5 + 2 S) P and those kernels.
+    Per step, with P parameters and S numbers that the optimizer keeps for each: P read forward; the
+    kernels, except the first layer's, read backward; P gradients written, then read; P weights read
+    and written; S P read and written. The sum is (5 + 2 S) P and those kernels.
     """
     shapes = infer_shapes(workload)
-    first = next(
-        shape.position for shape in shapes if shape.parameters
-    )  # the last layer is dense, so there is one
+    # There is one, as the last layer is dense.
+    first = next(shape.position for shape in shapes if shape.parameters)
     parameters = sum(shape.parameter_count for shape in shapes)
     again = sum(
         prod(size)
@@ -60,7 +62,7 @@ def training_traffic(workload: Workload) -> Traffic:
 
 
 def slots(optimizer: Optimizer) -> int:
-    """How many numbers an optimizer keeps beside each weight."""
+    """How many numbers an optimizer keeps for each weight."""
     match optimizer:
         case Sgd(momentum=momentum):
             return 1 if momentum else 0

@@ -1,4 +1,7 @@
-"""A workload made wider, and what it was before: the axis of a sweep over a model's size."""
+"""Makes a workload wider, and finds the workload that was made wider.
+
+With it a sweep varies the size of a model.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,16 @@ from specs.shapes import infer_shapes
 
 
 def widened(workload: Workload, width: int) -> Workload:
-    """The workload with `width` times the units of every hidden dense layer and the filters of every convolution.
+    """The workload with `width` times as many hidden units and filters.
 
-    A width other than 1 makes a workload of its own, NAME-xWIDTH, without the published figures and
-    the target, which are not of that model. The last layer keeps its units, one per class.
+    That is, the units of every dense layer except the last and the filters of every convolution.
+    The last layer keeps its units, one per class. With a width other than 1 the name becomes
+    NAME-xWIDTH, and the published figures and the target are left out, as they belong to another
+    model.
 
     Raises:
-        SpecError: nothing can be widened, or the result is not of the language: too many units or
-            parameters.
+        SpecError: there is nothing to widen, or the result is not valid: too many units or
+            parameters, or too long a name.
     """
     if width == 1:
         return workload
@@ -43,9 +48,8 @@ def widened(workload: Workload, width: int) -> Workload:
     )
     try:
         infer_shapes(made)
-        msgspec.convert(
-            msgspec.to_builtins(made), Workload
-        )  # the language's limits on a name and on a layer's size
+        # Checks the limits on a name and on a layer's size.
+        msgspec.convert(msgspec.to_builtins(made), Workload)
     except SpecError as error:
         raise SpecError(
             f"{made.name}: {error.problem}", expected=error.expected, hint="a smaller --width"
@@ -56,9 +60,11 @@ def widened(workload: Workload, width: int) -> Workload:
 
 
 def narrowed(workload: Workload) -> tuple[Workload, int]:
-    """What a workload was widened from, without words, figures and target, and its width; itself and 1 if it was not.
+    """The workload from which `widened` made this one, and the width.
 
-    Told by the name, and only where every hidden size is a multiple of the width.
+    A workload counts as widened if its name ends in -xWIDTH and every hidden size is a multiple of
+    the width; otherwise the result is the workload itself and 1. Title, published figures and
+    target are not restored.
     """
     found = re.fullmatch(r"(.+)-x([1-9][0-9]*)", workload.name)
     if found is None:

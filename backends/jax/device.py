@@ -1,4 +1,4 @@
-"""How the two adapters on JAX find their device and set it up alike."""
+"""JAX's device and settings, the same for every adapter that runs on it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import jax
 
 from backends.contract import DeviceMemory, Job, Unsupported
 
-_KINDS = {
-    "cpu": "cpu",
-    "cuda": "cuda",
-    "mps": "METAL",
-    "xpu": "xpu",
-}  # how JAX, and its plug-ins, call a platform
+# The kind of device in a job -> the platform's name in JAX and its plug-ins.
+_KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
 
 
 def require_device(job: Job) -> jax.Device:
-    """The job's device, made JAX's default, and its precision.
+    """The job's device; also sets JAX's default device and the precision of its matrix products.
 
     Raises:
         Unsupported: JAX has no such device here, or cannot be deterministic on it.
@@ -41,18 +37,17 @@ def require_device(job: Job) -> jax.Device:
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:
-    """The allocator's peak since the process began, as JAX cannot reset it; it has none for a CPU."""
+    """The allocator's peak since the process began, as JAX cannot reset it; None for a CPU."""
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
-    return (
-        None
-        if peak is None or device.platform == "cpu"
-        else DeviceMemory(allocator_peak_bytes=peak)
-    )
+    if peak is None or device.platform == "cpu":
+        return None
+    return DeviceMemory(allocator_peak_bytes=peak)
 
 
 def jax_settings() -> dict[str, str | int | bool | None]:
-    """What JAX says of itself."""
+    """JAX's settings, as it reports them."""
     return {
-        "threads": None,  # XLA's pool has a thread per CPU that the scheduler allows, and cannot be asked
+        # XLA has a thread per CPU that the scheduler allows, and no call that returns their number.
+        "threads": None,
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
     }

@@ -1,4 +1,4 @@
-"""JAX's own product, convolution and memory, each a compiled function of what it works on."""
+"""JAX's own matrix product, convolution and memory, each compiled, for measuring their speed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from backends.jax import device
 
 
 class JaxEngine:
-    """`jnp.matmul`, `lax.conv_general_dilated` and a sum, under `jit`; kernels are arguments, never constants."""
+    """`jnp.matmul`, `lax.conv_general_dilated` and a sum, under `jit`.
+
+    Kernels are arguments of the compiled functions, not constants in them.
+    """
 
     value_bytes = 4
 
@@ -21,9 +24,8 @@ class JaxEngine:
         self._device = device.require_device(job)
 
     def put(self, values: np.ndarray) -> Array:
-        return jnp.array(
-            values, jnp.float32, copy=True
-        )  # a CPU's arrays may share NumPy's memory, which `add` gives up
+        # A copy: a CPU's arrays may share NumPy's memory, and `accumulate` overwrites it.
+        return jnp.array(values, jnp.float32, copy=True)
 
     def read(self, there: Array) -> np.ndarray:
         return np.array(there)
@@ -40,10 +42,8 @@ class JaxEngine:
         return lambda x: convolve(x, weight)
 
     def accumulate(self, term: np.ndarray) -> Step:
-        addend, add = (
-            self.put(term),
-            jax.jit(jnp.add, donate_argnums=0),
-        )  # the sum takes the memory of what it was
+        # The sum takes the memory of its first argument.
+        addend, add = self.put(term), jax.jit(jnp.add, donate_argnums=0)
         return lambda x: add(x, addend)
 
     def wait(self, there: Array) -> None:

@@ -1,4 +1,4 @@
-"""A workload as one pure function of JAX: weights and images in, logits and the new state of batch norm out."""
+"""A workload's model, loss and dropout as pure functions of JAX arrays."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 def forward(
     workload: Workload, values: Values, x: Array, kept: list[Array], *, training: bool
 ) -> tuple[Array, dict[str, Array]]:
-    """Logits (n, classes) of images (n, height, width, channels), and what replaces the state.
+    """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 
     Args:
         workload: the model.
         values: weights and state by canonical name, in canonical layout, which is JAX's own.
         x: the images.
-        kept: what each dropout layer keeps, (n, *shape) booleans, in layer order; empty in
-            prediction.
+        kept: which values each dropout layer keeps, (n, *shape) booleans, in layer order; empty
+            in prediction.
         training: whether this is a training step.
     """
     state: dict[str, Array] = {}
@@ -53,26 +53,19 @@ def forward(
         match shape.layer:
             case Dense(activation=activation) | Conv2d(activation=activation):
                 kernel, bias = (values[name] for name in shape.parameters)
-                product = (
-                    x @ kernel
-                    if isinstance(shape.layer, Dense)
-                    else _convolve(x, kernel, shape.layer)
-                )
+                layer = shape.layer
+                product = x @ kernel if isinstance(layer, Dense) else _convolve(x, kernel, layer)
                 x = _ACTIVATIONS[activation](product + bias)
             case MaxPool2d(pool_size=window):
-                x = lax.reduce_window(
-                    x, -jnp.inf, lax.max, (1, *window, 1), (1, *window, 1), "VALID"
-                )
+                size = (1, *window, 1)
+                x = lax.reduce_window(x, -jnp.inf, lax.max, size, size, "VALID")
             case AvgPool2d(pool_size=window):
-                total = lax.reduce_window(
-                    x, 0.0, lax.add, (1, *window, 1), (1, *window, 1), "VALID"
-                )
+                size = (1, *window, 1)
+                total = lax.reduce_window(x, 0.0, lax.add, size, size, "VALID")
                 x = total / (window[0] * window[1])
             case BatchNorm() as spec:
-                names = (*shape.parameters, *shape.state)
-                x, averages = _normalise(
-                    x, [values[name] for name in names], spec, training=training
-                )
+                own = [values[name] for name in (*shape.parameters, *shape.state)]
+                x, averages = _normalise(x, own, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = x.reshape(len(x), -1)
@@ -90,7 +83,10 @@ def loss_of(workload: Workload, logits: Array, labels: Array) -> Array:
 
 
 def draw_masks(workload: Workload, key: Array, examples: int) -> list[Array]:
-    """What the dropout layers of one step keep, by JAX's own generator."""
+    """Which values the dropout layers of one step keep, drawn by JAX's own generator.
+
+    One boolean array (examples, *layer shape) per dropout layer, in layer order.
+    """
     dropouts = [
         (s.layer.rate, s.output) for s in infer_shapes(workload) if isinstance(s.layer, Dropout)
     ]
@@ -111,7 +107,11 @@ def _convolve(x: Array, kernel: Array, spec: Conv2d) -> Array:
 def _normalise(
     x: Array, values: list[Array], spec: BatchNorm, *, training: bool
 ) -> tuple[Array, tuple[Array, ...]]:
-    """Batch norm: while training by the batch, with its new averages (of the biased variance); else by the averages."""
+    """The output of batch norm, and in training the new running mean and running variance.
+
+    In training, x is normalised by the batch's mean and biased variance; in prediction, by the
+    running ones, and the second result is empty.
+    """
     scale, shift, mean, variance = values
     averages: tuple[Array, ...] = ()
     if training:

@@ -1,7 +1,7 @@
-"""Plain JAX: the data on the device, the whole epoch one compiled scan over its batches.
+"""Plain JAX: the data are on the device, and an epoch is one compiled scan over its batches.
 
-On a CPU a model with convolutions is trained by a call per step instead: XLA's are some 10 times as
-slow inside a loop there (seen with JAX 0.10.2; jax-ml/jax issue 12868).
+On a CPU a model with convolutions is trained by a call per step instead: there XLA's convolutions
+are some 10 times as slow inside a loop (seen with JAX 0.10.2; jax-ml/jax issue 12868).
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from specs.shapes import infer_shapes
 
 
 class _Training(NamedTuple):
-    """All that a step changes: weights and their slots by name, state by name, the step's number, dropout's key."""
+    """All that a step changes; weights, slots and batch norm's state are by name.
+
+    `slots` are the arrays that the optimizer keeps for a weight, `step` counts the finished steps,
+    `key` is dropout's random key.
+    """
 
     weights: dict[str, Array]
     slots: dict[str, tuple[Array, ...]]
@@ -34,7 +38,7 @@ class _Training(NamedTuple):
 
 
 class Jax:
-    """`value_and_grad`, `lax.scan`, `jit`; the optimizers are written out, as JAX has none."""
+    """`value_and_grad`, `lax.scan`, `jit`; the optimizers are our own, as JAX has none."""
 
     def __init__(self, job: Job) -> None:
         if not job.compiled or job.precision == "bfloat16" or job.mode != "matched":
@@ -56,7 +60,7 @@ class Jax:
             key=jax.random.key(job.seed),
         )
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
-        # The old values' memory takes the new ones.
+        # The new values take the memory of the old ones.
         self._train = jax.jit(partial(_train, job.workload, update), donate_argnums=0)
         self._loops = job.device != "cpu" or not any(
             isinstance(layer, Conv2d) for layer in job.workload.layers
@@ -69,7 +73,8 @@ class Jax:
         self._data = jax.device_put((images, labels.astype(np.int32)))  # on the default device
 
     def set_weights(self, weights: contract.Weights) -> None:
-        # Copies: a CPU's arrays may share NumPy's memory, and these are given up at every step.
+        # Copies: a CPU's arrays may share NumPy's memory, and every step overwrites that of its
+        # arguments.
         new = {name: jnp.array(weights[name], copy=True) for name in self._names}
         kinds = (
             {name: new[name] for name in kind} for kind in (self._now.weights, self._now.state)
@@ -83,25 +88,20 @@ class Jax:
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, examples = self._job.batch_size, len(order)
         whole = examples // size * size
-        calls = (
-            [(0, whole)]
-            if self._loops
-            else [(start, start + size) for start in range(0, whole, size)]
-        )
+        calls = [(start, start + size) for start in range(0, whole, size)]
+        if self._loops:
+            calls = [(0, whole)]
         losses = []  # an array (steps,) per call, left on the device until all are queued
         for start, stop in (*calls, (whole, examples)):
             if start < stop:
                 rows = min(size, stop - start)
-                batches = _stack(
-                    order[start:stop].astype(np.int32), rows
-                )  # JAX has no 64-bit integers unless asked
+                # JAX has no 64-bit integers by default.
+                batches = _stack(order[start:stop].astype(np.int32), rows)
                 given = masks and [_stack(mask[start:stop], rows) for mask in masks]
                 self._now, found = self._train(self._now, self._data, batches, given)
                 losses.append((found, rows))
-        return (
-            sum(float(np.asarray(found, np.float64).sum()) * rows for found, rows in losses)
-            / examples
-        )
+        totals = (float(np.asarray(found, np.float64).sum()) * rows for found, rows in losses)
+        return sum(totals) / examples
 
     def predict(self, images: contract.Images) -> contract.Logits:
         values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
@@ -134,7 +134,13 @@ def _train(
     batches: Array,
     given: list[Array] | None,
 ) -> tuple[_Training, Array]:
-    """Train on batches (steps, size) of indices; what it leads to, and each step's loss (steps,)."""
+    """Train on batches (steps, size) of indices.
+
+    `data` are all images and labels; `given` are dropout's masks for `bench prove`, otherwise None.
+
+    Returns:
+        All that the steps changed, and each step's loss (steps,).
+    """
 
     def step(now: _Training, batch: tuple[Array, list[Array] | None]) -> tuple[_Training, Array]:
         rows, masks = batch
@@ -163,5 +169,5 @@ def _train(
 
 
 def _stack(values: np.ndarray, size: int) -> np.ndarray:
-    """(n, ...) as (n / size, size, ...)."""
+    """The values (n, ...) in the shape (n / size, size, ...)."""
     return values.reshape(-1, size, *values.shape[1:])

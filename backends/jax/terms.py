@@ -1,4 +1,7 @@
-"""Where JAX stands on the terms of `backends.terms`: plainly, and under Keras."""
+"""JAX's defaults, and what its adapter sets, for the terms of `backends.terms`.
+
+Keras on JAX has `DEVICE` in common with plain JAX.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Keras on its three engines, and what trains with Keras's layers."""
+"""Keras on its three engines, and native TensorFlow, which trains with Keras's layers."""

@@ -1,4 +1,7 @@
-"""Keras's backends, `model.fit` on three engines; each runs in the environment of its engine's family."""
+"""Keras's backends: `model.fit` on three engines.
+
+Each runs in the environment of its engine's family.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keras on JAX as its tutorials write it; the matched adapter's device and settings."""
+"""Keras on JAX in native mode, with the matched adapter's device and settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backends.keras.native import KerasNative
 
 
 class KerasJaxNative(KerasNative, KerasJax):
-    """`fit` gathers each batch with NumPy, and the compiled step takes it to the device."""
+    """`fit` gathers each batch with NumPy, and the compiled step brings it to the device."""
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**super().settings(), "optimizer": self._optimizer_text()}

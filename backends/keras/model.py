@@ -1,4 +1,7 @@
-"""What Keras does alike on every engine: the model, its loss, `model.fit` over a given order, the weights."""
+"""The part of the Keras adapters that is the same on every engine, in matched mode.
+
+It builds the model and its loss, sets and reads weights, and calls `model.fit` with a given order.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,13 @@ from specs.shapes import infer_shapes
 
 
 class KerasModel:
-    """`keras.Sequential`, `model.compile`, `model.fit`; an engine adds its data path, prediction and settings."""
+    """`keras.Sequential`, `model.compile`, `model.fit`.
+
+    A subclass for an engine adds loading of data, prediction and settings.
+    """
 
     mode = "matched"
-    steps_per_execution = 1  # how many steps the engine takes between two looks of `fit`
+    steps_per_execution = 1  # how many training steps the engine does between two returns to `fit`
 
     def __init__(self, job: Job) -> None:
         if job.precision == "bfloat16" or job.mode != self.mode:
@@ -58,10 +64,8 @@ class KerasModel:
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         with self._scope():
             if masks is not None:
-                new = [
-                    dropout.inject(mask)
-                    for dropout, mask in zip(self._dropouts, masks, strict=True)
-                ]
+                pairs = zip(self._dropouts, masks, strict=True)
+                new = [dropout.inject(mask) for dropout, mask in pairs]
                 if any(new):
                     self._model.make_train_function(force=True)
             steps = -(-len(order) // self._job.batch_size)
@@ -79,15 +83,18 @@ class KerasModel:
             return np.concatenate([ops.convert_to_numpy(part) for part in logits])  # (n, classes)
 
     def _scope(self) -> AbstractContextManager[Any]:
-        """Where the engine is told its device, if it must be."""
+        """The context in which Keras is called: sets the engine's device, where that is needed."""
         return nullcontext()
 
     def _batches(self, order: contract.Order) -> Iterable[tuple[Any, Any]]:
-        """The batches that an order names, as `fit` takes them."""
+        """The batches of examples in the given order, in a form that `fit` takes."""
         raise NotImplementedError
 
     def _logits(self, images: contract.Images) -> Any:
-        """Logits of one batch by the engine's fastest call: `model.predict` takes ten times as long on TensorFlow."""
+        """Logits of one batch, by the engine's fastest call.
+
+        `model.predict` takes ten times as long on TensorFlow.
+        """
         raise NotImplementedError
 
     def _build(self, workload: Workload) -> None:
@@ -103,32 +110,43 @@ class KerasModel:
         self._model.compile(
             optimizer=build_optimizer(workload.optimizer),
             loss=build_loss(workload),
-            jit_compile=self._job.compiled,  # Keras's "auto" depends on the engine and on whether it sees a GPU
+            # Keras's "auto" depends on the engine and on whether it sees a GPU.
+            jit_compile=self._job.compiled,
             steps_per_execution=self.steps_per_execution,
         )
 
 
 class _Dropout(keras.layers.Dropout):
-    """The framework's dropout, or in the proof the injected masks of one epoch, batch after batch."""
+    """Keras's dropout, or in `bench prove` the injected masks of one epoch, batch after batch.
+
+    `masks` are those of all examples of the epoch; `seen` counts the examples trained so far.
+    """
 
     masks: keras.Variable | None = None
-
     seen: keras.Variable
 
     def inject(self, masks: np.ndarray) -> bool:
-        """Take the masks of the next epoch; whether the variables are new, which a compiled loop does not know."""
+        """Set the masks of the next epoch, (examples, *layer shape).
+
+        Returns:
+            Whether the variables are new. The training function must then be made again, as a
+            compiled one does not have them.
+        """
         values = masks.astype(np.float32)
         if self.masks is not None and tuple(self.masks.shape) == values.shape:
             self.masks.assign(values)
             self.seen.assign(0)
             return False
-        self._tracker.unlock()  # as Keras's own layers do that gain variables late; all engines' loops then carry them
+        # As in Keras's own layers that get variables late. The loops of all engines then update
+        # these variables.
+        self._tracker.unlock()
         self.masks = keras.Variable(values, trainable=False, name="masks")
         self.seen = keras.Variable(0, trainable=False, dtype="int32", name="seen")
         self._tracker.lock()
         return True
 
-    def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 - Keras's signature
+    # The signature is Keras's.
+    def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 - see above
         if self.masks is None or not training:
             return super().call(inputs, training=training)
         count = ops.shape(inputs)[0]
@@ -168,12 +186,15 @@ def _activation(name: str) -> Any:
 
 
 def build_loss(workload: Workload) -> Any:
-    """The workload's loss of labels (n,) and logits (n, classes), as `compile` takes it."""
+    """The workload's loss of labels (n,) and logits (n, classes), as an argument of `compile`."""
     if workload.loss == "softmax_cross_entropy":
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def quadratic(labels: Any, logits: Any) -> Any:
-        """Per example (n,): the mean over the classes of (softmax - one-hot)^2; Keras takes the mean over the batch."""
+        """The mean over the classes of (softmax - one-hot)^2, per example (n,).
+
+        Keras computes the mean over the batch.
+        """
         classes = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), workload.input.classes)
         return keras.losses.mean_squared_error(classes, ops.softmax(logits))
 

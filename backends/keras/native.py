@@ -1,8 +1,9 @@
-"""Keras as its tutorials write it, alike on every engine: `compile`, `fit` on arrays, `predict`, its own constants.
+"""The part of the Keras adapters that is the same on every engine, in native mode.
 
-Initial weights, shuffle, input pipeline, batch norm's and the optimizer's constants, an
-activation's slope and whether to compile are left to Keras; the workload decides on the structure
-alone.
+They train as Keras's tutorials do: `compile`, `fit` on arrays, `predict`. Initial weights, shuffle,
+input pipeline, the constants of batch norm and the optimizer, the slope of leaky_relu and whether
+to compile are Keras's defaults. Only the structure is the workload's: layers, loss, optimizer,
+batch size.
 """
 
 from __future__ import annotations
@@ -44,32 +45,42 @@ _OPTIMIZERS = {
 
 
 class KerasNative(KerasModel):
-    """`fit(images, labels, shuffle=True)` on NumPy arrays; an engine adds its device and settings, and `_take`."""
+    """`fit(images, labels, shuffle=True)` on NumPy arrays.
+
+    A subclass for an engine adds its device, its settings and `_take`.
+    """
 
     mode = "native"
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        self._images, self._labels = (
-            images,
-            labels,
-        )  # what an engine needs of them it makes in every `fit`
+        # Every `fit` converts them to what the engine needs.
+        self._images, self._labels = images, labels
 
-    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:  # noqa: ARG002 - see below
-        """Train on all loaded examples: shuffle and dropout are Keras's own, so neither argument is read."""
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        """Train on all loaded examples.
+
+        Shuffle and dropout are Keras's own, so neither argument is used.
+
+        Returns:
+            The mean of the loss over the examples, as `fit` reports it.
+        """
+        del order, masks
         return float(self._fit().history["loss"][0])
 
     def predict(self, images: contract.Images) -> contract.Logits:
         with self._scope():
-            return self._model.predict(
-                images, verbose=0
-            )  # (n, classes), in Keras's own batches of 32
+            # (n, classes); in batches of 32, Keras's default.
+            return self._model.predict(images, verbose=0)
 
     def read_inputs(self) -> int:
-        """One epoch of the input pipeline, every batch brought to the device; returns the number of examples.
+        """Read one epoch of the input pipeline and bring every batch to the device; do not train.
 
-        Nothing public leads to the pipeline that `fit` makes of arrays. So `fit` itself runs, with
-        a step that trains nothing: it takes what it is given, the whole pipeline at once where that
-        is what `fit` gives to a step.
+        Keras has no public access to the pipeline that `fit` makes of arrays. So `fit` itself runs,
+        with `_take` as its training step, which only reads its argument: one batch or several, or
+        the whole pipeline, depending on the engine.
+
+        Returns:
+            The number of examples.
         """
         self._read = 0
         trained, self._model.train_function = self._model.train_function, self._take
@@ -80,7 +91,10 @@ class KerasNative(KerasModel):
         return self._read
 
     def _take(self, *args: Any, **kwargs: Any) -> Any:
-        """A step for the engine's `fit`: bring what it is given to the device, count it in `_read`, train nothing."""
+        """A step for the engine's `fit` that brings its batches to the device and does not train.
+
+        It adds the number of their examples to `_read`.
+        """
         raise NotImplementedError
 
     def _fit(self) -> keras.callbacks.History:
@@ -91,7 +105,7 @@ class KerasNative(KerasModel):
                 batch_size=self._job.batch_size,
                 epochs=1,
                 shuffle=True,
-                steps_per_epoch=self._steps(),  # the only way that `fit` has to drop a partial batch
+                steps_per_epoch=self._steps(),  # the only way in which `fit` drops a partial batch
                 verbose=0,
             )
 
@@ -114,19 +128,21 @@ class KerasNative(KerasModel):
         )
 
     def _optimizer_text(self) -> str:
-        """The optimizer and its constants, as Keras says them."""
+        """The optimizer's name and its constants, as Keras reports them."""
+        left_out = {"name", "ema_momentum"}  # the latter is not used
         said = [
             f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self._model.optimizer.get_config().items()
-            if value is not None
-            and value is not False
-            and name not in {"name", "ema_momentum"}  # the latter is unused
+            if value is not None and value is not False and name not in left_out
         ]
         return " ".join([type(self._model.optimizer).__name__, *said])
 
 
 def build_optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that the spec names with Keras's constants; SGD's momentum is the spec's: it names the method."""
+    """The optimizer that the workload names, with Keras's constants.
+
+    Only SGD's momentum and nesterov are the workload's, as they decide which method it is.
+    """
     extra = {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
     return _OPTIMIZERS[type(spec)](**extra)
 

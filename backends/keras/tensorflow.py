@@ -1,4 +1,4 @@
-"""Keras on TensorFlow, trained by `model.fit` as its users train it, over a `tf.data` pipeline with a given order."""
+"""Keras on TensorFlow, trained by `model.fit` on a `tf.data` pipeline with a given order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AHEAD = 2  # batches that are gathered while one is trained on
 
 
 class KerasTensorFlow(KerasModel):
-    """`fit` over `tf.data`; prediction is a `tf.function`."""
+    """`fit` on a `tf.data` pipeline; prediction is a `tf.function`."""
 
     def __init__(self, job: Job) -> None:
         device.configure(job)
@@ -25,12 +25,10 @@ class KerasTensorFlow(KerasModel):
         )
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        with tf.device("CPU"):  # where a tf.data pipeline gathers
-            # Variables, as a pipeline takes a copy of every constant that it uses.
-            self._images, self._labels = (
-                tf.Variable(images, trainable=False),
-                tf.Variable(labels, trainable=False),
-            )
+        with tf.device("CPU"):  # a `tf.data` pipeline runs there
+            # Variables, as a pipeline copies every constant that it uses.
+            self._images = tf.Variable(images, trainable=False)
+            self._labels = tf.Variable(labels, trainable=False)
             self._order = tf.Variable(np.zeros(0, np.int64), shape=[None])
         self._pipeline = self._make_pipeline()
 
@@ -56,7 +54,10 @@ class KerasTensorFlow(KerasModel):
         return self._compiled_call(tf.constant(images))
 
     def _make_pipeline(self) -> tf.data.Dataset:
-        """The batches that the order variable names; built once, it reads the order anew in every epoch."""
+        """The pipeline of the batches that the variable `_order` names.
+
+        It is built once, and reads the variable again in every epoch.
+        """
         size = self._job.batch_size
 
         def starts(_: tf.Tensor) -> tf.data.Dataset:
@@ -68,19 +69,20 @@ class KerasTensorFlow(KerasModel):
 
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._job.threads
-        # At an epoch's end its iterator waits for the tuner to wake, whose sleeps double: up to as
-        # long as the epoch.
+        # The autotuner's thread sleeps twice as long each time. At the end of an epoch the iterator
+        # waits until it wakes, which may take as long as the epoch.
         options.autotune.enabled = False
         batches = tf.data.Dataset.range(1).flat_map(starts).map(gather)
         return batches.prefetch(_AHEAD).with_options(options)
 
 
 class KerasTensorFlowTuned(KerasTensorFlow):
-    """Sixteen steps in one call of a `tf.function`, which Keras documents for small models.
+    """Keras on TensorFlow with 16 training steps in one call of a `tf.function`.
 
-    An epoch of mnist-5k on a CPU core took 0.46 of the CPU time with softmax, 0.65 with the MLP and
-    0.91 with the CNN; more steps than 16 gained nothing. XLA (`jit_compile=True`) with it took
-    0.56, 0.68 and 5.3: slower everywhere.
+    Keras's documentation recommends this for small models. On a CPU core an epoch of mnist-5k took
+    0.46 times the CPU time of `KerasTensorFlow` with softmax, 0.65 times with the MLP and 0.91
+    times with the CNN; more than 16 steps gained nothing. With XLA (`jit_compile=True`) besides it
+    took 0.56, 0.68 and 5.3 times: slower in all three.
     """
 
     steps_per_execution = 16

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow as its tutorials write it; the matched adapter's device and settings."""
+"""Keras on TensorFlow in native mode, with the matched adapter's device and settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.keras.tensorflow import KerasTensorFlow
 
 
 class KerasTensorFlowNative(KerasNative, KerasTensorFlow):
-    """`fit` makes a `tf.data` pipeline of the arrays, anew in every call."""
+    """`fit` makes a new `tf.data` pipeline of the arrays in every call."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -26,9 +26,9 @@ class KerasTensorFlowNative(KerasNative, KerasTensorFlow):
         return {**super().settings(), "optimizer": self._optimizer_text()}
 
     def _fit(self) -> keras.callbacks.History:
-        # Where a seed is set, `tf.data` shuffles alike in every epoch of every `fit`; tutorials set
-        # none, and get a new order each time (tensorflow/tensorflow issue 35682). A seed per epoch
-        # gives that, and repeats.
+        # With one seed, `tf.data` shuffles in the same order in every `fit`. Tutorials set no seed
+        # and get a new order each time (tensorflow/tensorflow issue 35682). A new seed per epoch
+        # also gives new orders, and they can be reproduced.
         tf.random.set_seed(int(self._seeds.integers(2**31)))
         return super()._fit()
 
@@ -38,7 +38,7 @@ class KerasTensorFlowNative(KerasNative, KerasTensorFlow):
         return {}
 
     def _bring(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> int:
-        """Bring batches to where the model lies; returns how many examples they hold."""
+        """Bring batches to the model's device; returns how many examples they have."""
         count, device = 0, self._model.trainable_variables[0].value.device
         for images, labels in batches:
             with tf.device(device):  # not around the loop: a pipeline stays on the CPU

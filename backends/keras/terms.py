@@ -1,8 +1,11 @@
-"""Where Keras stands on the terms of `backends.terms`, alike on every engine, and what each engine adds."""
+"""Keras's defaults, and what its adapters set, for the terms of `backends.terms`.
+
+`STANDS` is the same on every engine; compiler and device differ between the engines.
+"""
 
 from __future__ import annotations
 
-from backends.jax import terms
+from backends.jax import terms as jax_terms
 from backends.pytorch import terms as pytorch_terms
 from backends.tensorflow import terms as tensorflow_terms
 from backends.terms import FORMS, GIVEN, KEPT, NUMPY, OFF, ON, ORDER, SET, Stand
@@ -64,7 +67,7 @@ _COMPILERS = {
 }
 _DEVICES = {
     "keras-tensorflow": tensorflow_terms.DEVICE,
-    "keras-jax": terms.DEVICE,
+    "keras-jax": jax_terms.DEVICE,
     "keras-torch": pytorch_terms.DEVICE,
 }
 BACKENDS = {name: (*STANDS, _COMPILERS[name], *device) for name, device in _DEVICES.items()}

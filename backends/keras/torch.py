@@ -1,4 +1,7 @@
-"""Keras on PyTorch, trained by `model.fit`: the data on the device, one gather per batch."""
+"""Keras on PyTorch, trained by `model.fit`.
+
+The data are on the device, and one gather makes each batch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from backends.pytorch.device import configure, require_device, torch_settings
 
 
 class KerasTorch(KerasModel):
-    """`fit` over a generator; prediction is the model's own call without gradients."""
+    """`fit` over a generator of batches; prediction calls the model without gradients."""
 
     def __init__(self, job: Job) -> None:
         self._device = require_device(job)
@@ -24,10 +27,9 @@ class KerasTorch(KerasModel):
         super().__init__(job)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # A copy: the arrays must not be changed, and are not ours.
-        self._images, self._labels = (
-            torch.tensor(part, device=self._device) for part in (images, labels)
-        )
+        # Copies, as the arrays are not ours and must not be changed.
+        self._images = torch.tensor(images, device=self._device)
+        self._labels = torch.tensor(labels, device=self._device)
 
     def sync(self) -> None:
         device.sync(self._device)
@@ -44,7 +46,7 @@ class KerasTorch(KerasModel):
         }
 
     def _scope(self) -> AbstractContextManager[None]:
-        return keras.device(str(self._device))  # else Keras takes a GPU whenever PyTorch has one
+        return keras.device(str(self._device))  # otherwise Keras takes a GPU if PyTorch has one
 
     def _batches(self, order: contract.Order) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for rows in torch.from_numpy(order).to(self._device).split(self._job.batch_size):

@@ -1,4 +1,4 @@
-"""Keras on PyTorch as its tutorials write it; the matched adapter's device and settings."""
+"""Keras on PyTorch in native mode, with the matched adapter's device and settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backends.keras.torch import KerasTorch
 
 
 class KerasTorchNative(KerasNative, KerasTorch):
-    """`fit` makes a DataLoader of the arrays, whose batches come on the device."""
+    """`fit` makes a DataLoader of the arrays, and brings its batches to the device."""
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**super().settings(), "optimizer": self._optimizer_text()}

@@ -1,4 +1,7 @@
-"""The specs' optimizers in Keras: its own where the formula is the spec's, written out where it is not."""
+"""The optimizers of `specs.model` in Keras.
+
+Keras's own where it has the same formula; the others are implemented here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 
 
 class RmsPropOutsideRoot(keras.optimizers.RMSprop):
-    """`v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) + epsilon)`; Keras's own has epsilon inside the root."""
+    """`v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) + epsilon)`.
+
+    Keras's own has epsilon inside the root.
+    """
 
     def update_step(
         self,
@@ -25,7 +31,10 @@ class RmsPropOutsideRoot(keras.optimizers.RMSprop):
 
 
 class AdagradOutsideRoot(keras.optimizers.Adagrad):
-    """`v = v + g^2; w = w - lr g / (sqrt(v) + epsilon)`; Keras's own has epsilon inside the root."""
+    """`v = v + g^2; w = w - lr g / (sqrt(v) + epsilon)`.
+
+    Keras's own has epsilon inside the root.
+    """
 
     def update_step(
         self,
@@ -41,7 +50,10 @@ class AdagradOutsideRoot(keras.optimizers.Adagrad):
 
 
 class AdamAfterCorrection(keras.optimizers.Adam):
-    """`w = w - lr M / (sqrt(V) + epsilon)` of the corrected averages; Keras's own corrects after adding epsilon."""
+    """`w = w - lr M / (sqrt(V) + epsilon)`, with the corrected averages `M` and `V` of g and g^2.
+
+    Keras's own corrects after it adds epsilon.
+    """
 
     def update_step(
         self,
@@ -63,47 +75,49 @@ class AdamAfterCorrection(keras.optimizers.Adam):
 
 
 def build_optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that the spec names, every constant given, none left to Keras's defaults."""
+    """The optimizer that the workload names; every constant is passed explicitly."""
     match spec:
         case Sgd():
             return keras.optimizers.SGD(
                 spec.learning_rate, momentum=spec.momentum, nesterov=spec.nesterov
             )
         case RmsProp():
-            kind = (
-                keras.optimizers.RMSprop
-                if spec.epsilon_form == "inside_root"
-                else RmsPropOutsideRoot
-            )
-            return kind(
-                spec.learning_rate, rho=spec.rho, epsilon=spec.epsilon, momentum=0.0, centered=False
-            )
+            return _rmsprop(spec)
         case Adagrad():
-            kind = (
-                keras.optimizers.Adagrad
-                if spec.epsilon_form == "inside_root"
-                else AdagradOutsideRoot
-            )
-            return kind(
-                spec.learning_rate,
-                initial_accumulator_value=spec.initial_accumulator,
-                epsilon=spec.epsilon,
-            )
+            return _adagrad(spec)
         case Adam() | AdamW():
-            kind = (
-                keras.optimizers.Adam
-                if spec.epsilon_form == "before_correction"
-                else AdamAfterCorrection
-            )
-            return kind(
-                spec.learning_rate,
-                beta_1=spec.beta_1,
-                beta_2=spec.beta_2,
-                epsilon=spec.epsilon,
-                amsgrad=False,
-                weight_decay=spec.weight_decay
-                if isinstance(spec, AdamW)
-                else None,  # decoupled, in every optimizer
-            )
+            return _adam(spec)
         case Adadelta():
             return keras.optimizers.Adadelta(spec.learning_rate, rho=spec.rho, epsilon=spec.epsilon)
+
+
+def _rmsprop(spec: RmsProp) -> keras.optimizers.Optimizer:
+    inside = spec.epsilon_form == "inside_root"
+    kind = keras.optimizers.RMSprop if inside else RmsPropOutsideRoot
+    return kind(
+        spec.learning_rate, rho=spec.rho, epsilon=spec.epsilon, momentum=0.0, centered=False
+    )
+
+
+def _adagrad(spec: Adagrad) -> keras.optimizers.Optimizer:
+    inside = spec.epsilon_form == "inside_root"
+    kind = keras.optimizers.Adagrad if inside else AdagradOutsideRoot
+    return kind(
+        spec.learning_rate,
+        initial_accumulator_value=spec.initial_accumulator,
+        epsilon=spec.epsilon,
+    )
+
+
+def _adam(spec: Adam | AdamW) -> keras.optimizers.Optimizer:
+    before = spec.epsilon_form == "before_correction"
+    kind = keras.optimizers.Adam if before else AdamAfterCorrection
+    return kind(
+        spec.learning_rate,
+        beta_1=spec.beta_1,
+        beta_2=spec.beta_2,
+        epsilon=spec.epsilon,
+        amsgrad=False,
+        # Apart from the gradient, in every optimizer of Keras.
+        weight_decay=spec.weight_decay if isinstance(spec, AdamW) else None,
+    )

@@ -1,10 +1,13 @@
-"""PyTorch through `torch.compile`: model and optimizer, each as PyTorch's tutorials do it; on CUDA also CUDA graphs.
+"""PyTorch with `torch.compile` of the model and of the optimizer's step, as its tutorials do it.
 
-On CPUs it gained nothing here. Epochs of mnist-5k took 1.48 times the eager form's CPU time with
-softmax (1.38 to 1.53), 1.00 times with the MLP (0.95 to 1.02), 1.28 times with the CNN (1.25 to
-1.37): median and range of 8 processes, with one or two threads on two shared cores with AVX2, in
-which the two trained by turns. With the layout optimization the CNN took 1.11 times, to wrong
-results. What is for CUDA alone is untested: no such device was at hand.
+On CUDA it also uses CUDA graphs and channels last; both are untested, as no such device was
+available.
+
+On CPUs it gained nothing here. Epochs of mnist-5k took 1.48 times the CPU time of eager PyTorch
+with softmax (1.38 to 1.53), 1.00 times with the MLP (0.95 to 1.02), 1.28 times with the CNN (1.25
+to 1.37): median and range of 8 processes, each of which trained the two alternately, with one or
+two threads on two shared cores with AVX2. With the layout optimization the CNN took 1.11 times, and
+its results were wrong.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from backends.pytorch.updates import AdamBeforeCorrection
 # PyTorch 2.13.0 computes wrong gradients on CPUs without this: its layout optimization moves
 # convolutions to channels last, and in front of a max-pool every gradient is exactly 0 at batch
 # sizes from 64 to 128 (at 8, 32 and 256 they are right). Seen on AVX2 and AVX-512, with one thread
-# and two; `tests/test_frameworks.py` fails without it.
+# and two; `tests/backends/test_frameworks.py` fails without it.
 _RIGHT_ON_CPUS = {"layout_optimization": False}
-_MOST_GRAPHS = 1000  # one per size of batch and mode; in a proof, which builds many models in one process, hundreds
+# There is one graph per size of batch and mode, but hundreds in `bench prove`, which builds many
+# models in one process.
+_MOST_GRAPHS = 1000
 
 
 class PyTorchCompiled(PyTorch):
-    """`model.compile()`, once for each size of batch, and `torch.compile(optimizer.step)`."""
+    """`model.compile()`, compiled once per size of batch, and `torch.compile(optimizer.step)`."""
 
     compiles = True
 
@@ -34,17 +39,19 @@ class PyTorchCompiled(PyTorch):
         super().__init__(job)
         require_compiler(self._device)
         on_cuda = self._device.type == "cuda"
-        if on_cuda:  # how its convolutions are fastest; on a CPU it gained nothing
+        if on_cuda:  # convolutions are fastest in this format there; on a CPU it gained nothing
             self._model.to(memory_format=torch.channels_last)
         how = {"mode": "reduce-overhead"} if on_cuda else {"options": _RIGHT_ON_CPUS}
         self._model.compile(dynamic=False, fullgraph=True, **how)
-        if not isinstance(
-            self._optimizer, AdamBeforeCorrection
-        ):  # its rate is Python's, another in every step
+        # The rate of AdamBeforeCorrection is a Python number that changes in every step.
+        if not isinstance(self._optimizer, AdamBeforeCorrection):
             self._update = torch.compile(self._update, dynamic=False)
 
     def predict(self, images: contract.Images) -> contract.Logits:
-        """A call per batch: a CUDA graph's logits lie in the same memory every time, so that each is read at once."""
+        """Logits (n, classes), with one call per batch, whose result is read before the next call.
+
+        A CUDA graph writes its logits to the same memory every time.
+        """
         starts, size = range(0, len(images), contract.PREDICTION_BATCH), contract.PREDICTION_BATCH
         return np.concatenate(
             [super(PyTorchCompiled, self).predict(images[at : at + size]) for at in starts]
@@ -52,18 +59,18 @@ class PyTorchCompiled(PyTorch):
 
 
 def require_compiler(device: torch.device) -> None:
-    """Let no graph silently stay eager, and compile next to nothing; raises `Unsupported` where that fails.
+    """Check that `torch.compile` works, and set that it fails rather than silently stays eager.
 
-    On a CPU it takes a C++ compiler, on a GPU Triton and a C compiler.
+    On a CPU it needs a C++ compiler, on a GPU Triton and a C compiler.
+
+    Raises:
+        Unsupported: a trivial function cannot be compiled.
     """
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = (
-        _MOST_GRAPHS
-    )
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    config = torch._dynamo.config
+    config.recompile_limit = config.accumulated_recompile_limit = _MOST_GRAPHS
+    config.fail_on_recompile_limit_hit = True
     try:
         torch.compile(torch.exp)(torch.ones(2, device=device))
     except (RuntimeError, OSError) as error:  # PyTorch's own errors are RuntimeErrors
-        why = str(error).strip().partition("\n")[0]
-        raise Unsupported(
-            f"torch.compile does not work here: {type(error).__name__}: {why}"
-        ) from error
+        kind, why = type(error).__name__, str(error).strip().partition("\n")[0]
+        raise Unsupported(f"torch.compile does not work here: {kind}: {why}") from error

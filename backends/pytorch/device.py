@@ -8,7 +8,11 @@ from backends.contract import DeviceMemory, Job, Unsupported
 
 
 def require_device(job: Job) -> torch.device:
-    """The job's device; raises `Unsupported` where this PyTorch does not report it."""
+    """The job's device.
+
+    Raises:
+        Unsupported: this PyTorch does not report the device.
+    """
     kind = job.device.partition(":")[0]
     if kind == "cpu":
         return torch.device("cpu")
@@ -17,21 +21,18 @@ def require_device(job: Job) -> torch.device:
         raise Unsupported(
             f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no driver"
         )
-    return torch.device(
-        "cuda" if kind == "cuda" else job.device
-    )  # the worker sees one NVIDIA GPU only
+    return torch.device("cuda" if kind == "cuda" else job.device)  # a worker sees one NVIDIA GPU
 
 
 def configure(job: Job) -> None:
-    """Set what the job says, whatever PyTorch's defaults are."""
+    """Set seed, threads, precision and determinism as the job says."""
     tf32 = job.precision == "tf32"
     torch.manual_seed(job.seed)  # for dropout: nothing else here is random
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = (
-        not job.deterministic
-    )  # autotuning on, as TensorFlow and XLA have it
+    # Autotuning is on, as in TensorFlow and XLA.
+    torch.backends.cudnn.benchmark = not job.deterministic
     torch.use_deterministic_algorithms(job.deterministic)
 
 
@@ -42,7 +43,10 @@ def sync(device: torch.device) -> None:
 
 
 def device_memory(device: torch.device) -> DeviceMemory | None:
-    """The allocator's peak, reset; None where PyTorch's is not known to be comparable."""
+    """The allocator's peak on CUDA, which is then reset.
+
+    None on other devices, where PyTorch's peak is not known to be comparable.
+    """
     if device.type != "cuda":
         return None
     peak = torch.cuda.max_memory_allocated()
@@ -51,7 +55,7 @@ def device_memory(device: torch.device) -> DeviceMemory | None:
 
 
 def torch_settings() -> dict[str, str | int | bool | None]:
-    """What PyTorch itself says of how it is set."""
+    """PyTorch's settings, as it reports them."""
     return {
         "threads": torch.get_num_threads(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),

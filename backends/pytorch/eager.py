@@ -1,4 +1,7 @@
-"""PyTorch, eager: the data on the device, one gather per batch, the framework's own layers and autograd."""
+"""PyTorch, eager: the data are on the device, and one gather makes each batch.
+
+Layers, autograd and most optimizers are PyTorch's own.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ class PyTorch:
         self._update = self._optimizer.step
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # PyTorch's own layout is (n, channels, height, width); with one channel a CPU copies
-        # nothing.
+        # PyTorch's own layout is (n, channels, height, width). A CPU copies nothing if there is one
+        # channel.
         self._images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(self._device)
         self._labels = torch.from_numpy(labels).to(self._device)
 
@@ -50,9 +53,8 @@ class PyTorch:
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         self._model.train()
-        wide = (
-            torch.float32 if self._device.type == "mps" else torch.float64
-        )  # Apple's GPUs have no float64
+        # Apple's GPUs have no float64.
+        wide = torch.float32 if self._device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=wide, device=self._device)
         batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
         for step, batch in enumerate(batches):
@@ -63,9 +65,8 @@ class PyTorch:
             self._optimizer.zero_grad()
             loss.backward()
             self._update()
-            total.add_(
-                loss.detach(), alpha=len(batch)
-            )  # on the device: `.item()` would wait for every step
+            # On the device: `.item()` would wait for every step.
+            total.add_(loss.detach(), alpha=len(batch))
         return total.item() / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
@@ -91,9 +92,7 @@ class PyTorch:
         for dropout, whole in zip(self._model.dropouts, masks, strict=True):
             mask = whole[step * size : (step + 1) * size]
             shape = dropout.image or mask.shape[1:]
-            moved = np.moveaxis(
-                mask.reshape(-1, *shape), -1, 1
-            )  # channels first; a vector stays as it is
-            dropout.mask = torch.from_numpy(
-                moved.reshape(len(mask), -1) if dropout.image else moved
-            ).to(self._device)
+            # Channels first; a vector stays as it is.
+            moved = np.moveaxis(mask.reshape(-1, *shape), -1, 1)
+            moved = moved.reshape(len(mask), -1) if dropout.image else moved
+            dropout.mask = torch.from_numpy(moved).to(self._device)

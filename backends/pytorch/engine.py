@@ -1,4 +1,7 @@
-"""PyTorch's own product, convolution and memory, in the layout in which its adapters train."""
+"""PyTorch's own matrix product, convolution and memory, for measuring their speed.
+
+Images have the layout in which the eager adapter trains.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,8 @@ class PyTorchEngine:
         return lambda x: x @ right
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        weight = torch.tensor(
-            np.ascontiguousarray(to_torch(kernel, None), np.float32), device=self._device
-        )
+        moved = np.ascontiguousarray(to_torch(kernel, None), np.float32)
+        weight = torch.tensor(moved, device=self._device)
         return lambda x: functional.conv2d(x, weight, padding="same")
 
     def accumulate(self, term: np.ndarray) -> Step:

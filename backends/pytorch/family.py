@@ -26,7 +26,7 @@ FAMILY = Family(
             adapter="backends.pytorch.compiled:PyTorchCompiled",
             environment="torch",
             needs=("torch",),
-            # Else a second job would find the first one's kernels, and its start would look cheap.
+            # Otherwise a second job would find the first one's kernels, and would start faster.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
             variant_of="pytorch",

@@ -1,4 +1,4 @@
-"""A workload as PyTorch modules, and where each of its weights lies in them."""
+"""A workload as PyTorch modules, with the place of each weight in them, and its loss."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Model(nn.Sequential):
-    """The workload's layers; `places` maps canonical names to where tensors lie, and the image flattened before them.
+    """The workload's layers.
 
-    PyTorch flattens an image channel first, so the first weights after that stand in another order
-    (`pytorch_layout`).
+    `places` maps canonical names to a module, the name of its tensor, and the shape of the image
+    that was flattened before the weights, if any. PyTorch flattens an image channel first, so the
+    weights that follow have another order (see `backends.pytorch.layout`).
     """
 
     def __init__(self, workload: Workload) -> None:
@@ -49,13 +50,20 @@ class Model(nn.Sequential):
             image = None if isinstance(shape.layer, Dense) else image
 
     def forward(self, x: Tensor) -> Tensor:
-        """Its parent's, written here: `torch.compile` takes no graph from a `forward` of PyTorch's own containers."""
+        """The same as the parent's.
+
+        It is repeated here because `torch.compile` makes no graph of a `forward` of PyTorch's own
+        containers.
+        """
         for layer in self:
             x = layer(x)
         return x
 
     def tensors(self) -> Iterator[tuple[str, Tensor, Shape | None]]:
-        """Name, tensor and image of every weight, as they are now: moving a model replaces some of its tensors."""
+        """Name, current tensor and flattened image (see `places`) of every weight and of the state.
+
+        The tensors are looked up in each call, as moving a model to a device replaces some of them.
+        """
         for name, (module, attribute, image) in self.places.items():
             yield name, getattr(module, attribute), image
 
@@ -92,7 +100,7 @@ class Model(nn.Sequential):
 
 
 class MaskableDropout(nn.Dropout):
-    """The framework's dropout, or in the proof the injected mask by the same formula."""
+    """The framework's dropout, or in `bench prove` the injected mask, by the same formula."""
 
     mask: Tensor | None = None
 
@@ -107,14 +115,15 @@ class MaskableDropout(nn.Dropout):
 
 
 class BiasedBatchNorm(nn.Module):
-    """PyTorch's batch norm with the language's running variance: its own averages the unbiased one."""
+    """PyTorch's batch norm, but its running variance averages the biased variance.
+
+    PyTorch's own averages the unbiased one.
+    """
 
     def __init__(self, channels: int, spec: BatchNorm) -> None:
         super().__init__()
-        self.weight, self.bias = (
-            nn.Parameter(torch.ones(channels)),
-            nn.Parameter(torch.zeros(channels)),
-        )
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.epsilon, self.share = spec.epsilon, 1.0 - spec.momentum
@@ -125,8 +134,7 @@ class BiasedBatchNorm(nn.Module):
             return functional.batch_norm(
                 x, mean, variance, self.weight, self.bias, training=False, eps=self.epsilon
             )
-        # A momentum of 1 leaves in these what PyTorch computes of the batch: its mean and its
-        # unbiased variance.
+        # With a momentum of 1 PyTorch stores in these the batch's mean and unbiased variance.
         mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = functional.batch_norm(
             x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.epsilon
@@ -143,9 +151,8 @@ def build_loss(workload: Workload) -> Callable[[Tensor, Tensor], Tensor]:
         return functional.cross_entropy
 
     def quadratic(logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.mse_loss(
-            logits.softmax(1), functional.one_hot(labels, workload.input.classes).float()
-        )
+        classes = functional.one_hot(labels, workload.input.classes).float()
+        return functional.mse_loss(logits.softmax(1), classes)
 
     return quadratic
 
@@ -156,7 +163,10 @@ def _activation(name: str) -> Iterator[nn.Module]:
 
 
 def _convolution(shape: LayerShape, spec: Conv2d) -> tuple[list[nn.Module], nn.Module]:
-    """The convolution, and a layer of zeros before it where they are not the same on both sides."""
+    """The modules before a convolution, and the convolution.
+
+    A layer of zeros comes before it if the padding differs between two opposite sides.
+    """
     sizes = zip(shape.input[:2], spec.kernel_size, spec.strides, strict=True)
     (top, bottom), (left, right) = (
         same_padding(*size) if spec.padding == "same" else (0, 0) for size in sizes

@@ -1,7 +1,8 @@
-"""Weights between the specs' layout and PyTorch's: the axes' order, and the order in which an image is flattened.
+"""Converts weights between the canonical layout and PyTorch's.
 
-`image` is the shape that a flatten just before had, None where there was none: PyTorch flattens
-channel first.
+The axes of kernels have another order. So have the values of a flattened image, which PyTorch
+flattens channel first: `image` is the shape (height, width, channels) of the image that was
+flattened just before these weights, or None if there was none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ _CONVOLUTION = 4  # dimensions of its kernel; a dense layer's has two, all else 
 
 
 def to_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
-    """(height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors keep their shape."""
+    """A weight in PyTorch's layout.
+
+    (height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors keep their
+    shape.
+    """
     if weight.ndim == _CONVOLUTION:
         return weight.transpose(3, 2, 0, 1)
     if image is not None:

@@ -1,4 +1,7 @@
-"""PyTorch as its tutorials write it: torchvision's data set, a DataLoader, `torch.optim` with its own constants."""
+"""PyTorch in native mode: it trains as PyTorch's tutorials do.
+
+It uses torchvision's data set, a DataLoader, and `torch.optim` with its own constants.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,17 @@ from backends.contract import Job, Unsupported
 from backends.pytorch.device import configure, require_device
 from backends.pytorch.eager import PyTorch
 from backends.pytorch.layers import Model, build_loss
-from specs.model import Adadelta, Adagrad, Adam, AdamW, BatchNorm, Dropout, RmsProp, Sgd
+from specs.model import (
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    BatchNorm,
+    Dropout,
+    RmsProp,
+    Sgd,
+    Workload,
+)
 from specs.shapes import LayerShape, Shape
 
 _OPTIMIZERS = {
@@ -31,17 +44,18 @@ _OPTIMIZERS = {
 
 
 class PyTorchNative(PyTorch):
-    """`for images, labels in DataLoader(...)`, a PIL image per example; the matched adapter's weights and device."""
+    """`for images, labels in DataLoader(...)`, with a PIL image per example.
 
-    def __init__(
-        self, job: Job
-    ) -> None:  # not the matched adapter's, which builds another model and optimizer
+    Setting and reading weights, and the device, are the matched adapter's.
+    """
+
+    # The matched adapter's is not called, as it builds another model and optimizer.
+    def __init__(self, job: Job) -> None:
         if job.compiled or job.precision == "bfloat16" or job.mode != "native":
             raise Unsupported("this adapter trains eagerly, in float32 or TF32, in native mode")
-        if job.workload.input.shape[2] not in {1, 3}:
-            raise Unsupported(
-                f"PIL has images of 1 or 3 channels, and these have {job.workload.input.shape[2]}"
-            )
+        channels = job.workload.input.shape[2]
+        if channels not in {1, 3}:
+            raise Unsupported(f"PIL has images of 1 or 3 channels, and these have {channels}")
         if _TORCHVISION is None:
             raise Unsupported(f"torchvision cannot be imported: {_WHY_NOT}")
         self._device = require_device(job)
@@ -49,29 +63,23 @@ class PyTorchNative(PyTorch):
         self._job = job
         self._model = NativeModel(job.workload).to(self._device)
         self._loss = build_loss(job.workload)
-        spec = (
-            job.workload.optimizer
-        )  # of its constants only SGD's momentum counts, as it names the method
-        method = (
-            {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
-        )
-        self._optimizer: torch.optim.Optimizer = _OPTIMIZERS[type(spec)](
-            self._model.parameters(), **method
-        )
+        self._optimizer: torch.optim.Optimizer = _build_optimizer(job.workload, self._model)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         drop = self._job.workload.recipe.last_partial_batch == "drop"
-        examples = _data_set(images, labels)
-        self._loader = DataLoader(
-            examples, batch_size=self._job.batch_size, shuffle=True, drop_last=drop
-        )
+        examples, size = _data_set(images, labels), self._job.batch_size
+        self._loader = DataLoader(examples, batch_size=size, shuffle=True, drop_last=drop)
 
-    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:  # noqa: ARG002 - see below
-        """Train on all loaded examples: shuffle and dropout are PyTorch's own, so neither argument is read.
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        """Train on all loaded examples.
 
-        Returns the mean of the steps' losses, as tutorials do: a partial batch counts as much as a
-        whole one.
+        Shuffle and dropout are PyTorch's own, so neither argument is used.
+
+        Returns:
+            The mean of the steps' losses, as tutorials compute it: a partial batch counts as much
+            as a whole one.
         """
+        del order, masks
         self._model.train()
         running = 0.0
         for images, labels in self._batches():
@@ -84,33 +92,28 @@ class PyTorchNative(PyTorch):
 
     def predict(self, images: contract.Images) -> contract.Logits:
         self._model.eval()
-        loader = DataLoader(
-            _data_set(images, np.zeros(len(images), np.int64)), batch_size=self._job.batch_size
-        )
+        examples = _data_set(images, np.zeros(len(images), np.int64))
+        loader = DataLoader(examples, batch_size=self._job.batch_size)
         with torch.no_grad():
-            return (
-                torch.cat([self._model(batch.to(self._device)) for batch, _ in loader])
-                .cpu()
-                .numpy()
-            )
+            logits = torch.cat([self._model(batch.to(self._device)) for batch, _ in loader])
+            return logits.cpu().numpy()
 
     def read_inputs(self) -> int:
-        """One epoch of the DataLoader alone, every batch brought to the device; returns the number of examples."""
+        """Read one epoch of the DataLoader and bring every batch to the device; do not train.
+
+        Returns:
+            The number of examples.
+        """
         return sum(len(labels) for _, labels in self._batches())
 
     def settings(self) -> dict[str, str | int | bool | None]:
-        values = [
-            (name, value)
-            for name, value in self._optimizer.param_groups[0].items()
-            if name != "params"
-        ]
         said = [
-            f"{name}={value}" for name, value in values if value is not None and value is not False
+            f"{name}={value}"
+            for name, value in self._optimizer.param_groups[0].items()
+            if name != "params" and value is not None and value is not False
         ]
-        return {
-            **super().settings(),
-            "optimizer": " ".join([type(self._optimizer).__name__, *said]),
-        }
+        optimizer = " ".join([type(self._optimizer).__name__, *said])
+        return {**super().settings(), "optimizer": optimizer}
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for images, labels in self._loader:
@@ -118,17 +121,15 @@ class PyTorchNative(PyTorch):
 
 
 class NativeModel(Model):
-    """The workload's layers with PyTorch's own batch norm, constants included, and its own dropout."""
+    """The workload's layers with PyTorch's own dropout and batch norm, with its own constants."""
 
     def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
         match shape.layer:
             case BatchNorm():
                 kind = nn.BatchNorm1d if len(shape.output) == 1 else nn.BatchNorm2d
                 module = kind(shape.output[-1])
-                places = [
-                    (module, name, image)
-                    for name in ("weight", "bias", "running_mean", "running_var")
-                ]
+                attributes = ("weight", "bias", "running_mean", "running_var")
+                places = [(module, attribute, image) for attribute in attributes]
                 self.places |= zip(shape.parameters | shape.state, places, strict=True)
                 yield module
             case Dropout(rate=rate):
@@ -137,10 +138,21 @@ class NativeModel(Model):
                 yield from super()._build(shape, image)
 
 
-def _data_set(images: contract.Images, labels: contract.Labels) -> Dataset:
-    """Torchvision's MNIST, or for RGB its CIFAR10, over arrays: each example becomes a PIL image, then a tensor.
+def _build_optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that the workload names, with PyTorch's constants.
 
-    The values are 255ths, as in all our data sets; so they become the bytes again that they were.
+    Only SGD's momentum and nesterov are the workload's, as they decide which method it is.
+    """
+    spec = workload.optimizer
+    method = {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
+    return _OPTIMIZERS[type(spec)](model.parameters(), **method)
+
+
+def _data_set(images: contract.Images, labels: contract.Labels) -> Dataset:
+    """Torchvision's MNIST, or CIFAR10 if the images are RGB, that reads the arrays.
+
+    Each example becomes a PIL image, then a tensor. All our data sets have pixels that are a byte /
+    255; here they become these bytes again.
     """
     v2, datasets, grey = _TORCHVISION.transforms.v2, _TORCHVISION.datasets, images.shape[3] == 1
     parent: Any = datasets.MNIST if grey else datasets.CIFAR10
@@ -157,10 +169,11 @@ def _data_set(images: contract.Images, labels: contract.Labels) -> Dataset:
 
 
 def _import_torchvision() -> tuple[Any, str]:
-    """Torchvision, or None and why; imported with this module, as that is no part of building a model.
+    """Torchvision and "", or None and why it cannot be imported.
 
-    Where its compiled operators do not fit this PyTorch it stops at two that are not declared;
-    nothing here calls them.
+    It is imported with this module, as the time of building a model must not include that. If its
+    compiled operators do not fit this PyTorch, its import fails as two operators are not declared.
+    They are declared here, and nothing calls them.
     """
     try:
         importlib.import_module("torchvision.transforms.v2")
@@ -180,7 +193,6 @@ def _import_torchvision() -> tuple[Any, str]:
     return sys.modules["torchvision"], ""
 
 
-_OPERATORS = torch.library.Library(
-    "torchvision", "FRAGMENT"
-)  # PyTorch forgets a schema when its library is gone
+# A global, as PyTorch forgets a declaration when its `Library` is deleted.
+_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 _TORCHVISION, _WHY_NOT = _import_torchvision()

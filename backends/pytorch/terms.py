@@ -1,4 +1,7 @@
-"""Where PyTorch stands on the terms of `backends.terms`."""
+"""PyTorch's defaults, and what its adapter sets, for the terms of `backends.terms`.
+
+Keras on PyTorch has `DEVICE` in common with plain PyTorch.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""NumPy in float64: the reference that every other backend is held to."""
+"""NumPy in float64: the reference against which every other backend is checked."""

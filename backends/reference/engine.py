@@ -1,4 +1,7 @@
-"""NumPy's own product, convolution and memory, in the reference's float64 and by its way to convolve."""
+"""NumPy's own matrix product, convolution and memory, for measuring their speed.
+
+They use the reference's float64 and its way to compute a convolution.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from backends.engine import Step
 
 
 class ReferenceEngine:
-    """`@`, a product over windows, and a sum in place."""
+    """`@`, `np.tensordot` over windows, and a sum in place."""
 
     value_bytes = 8
 
@@ -35,9 +38,8 @@ class ReferenceEngine:
             windows = np.lib.stride_tricks.sliding_window_view(
                 padded, weight.shape[:2], axis=(1, 2)
             )
-            return np.tensordot(
-                windows, weight, axes=((4, 5, 3), (0, 1, 2))
-            )  # (n, height, width, channels)
+            # The result's axes are n, height, width, channels.
+            return np.tensordot(windows, weight, axes=((4, 5, 3), (0, 1, 2)))
 
         return step
 
@@ -46,7 +48,7 @@ class ReferenceEngine:
         return lambda x: np.add(x, addend, out=x)
 
     def wait(self, there: np.ndarray) -> None:
-        """NumPy has finished when it returns."""
+        """Do nothing: NumPy has finished a call when it returns."""
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {"dtype": "float64", "device": "cpu"}

@@ -1,4 +1,4 @@
-"""The reference: NumPy in float64, in the bench's own environment; what every other backend is held to."""
+"""The reference's entry in the registry; it runs in the bench's own environment."""
 
 from __future__ import annotations
 

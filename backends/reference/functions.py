@@ -29,7 +29,7 @@ def activate(activation: Activation, z: Array) -> Array:
 
 
 def slope(activation: Activation, y: Array) -> Array:
-    """The activation's derivative, from its value y; relu's is 0 at 0."""
+    """The activation's derivative, computed from its value y; that of relu at 0 is 0."""
     match activation:
         case "relu":
             return (y > 0.0).astype(np.float64)
@@ -59,7 +59,6 @@ def loss_and_gradient(loss: Loss, logits: Array, labels: Array) -> tuple[float, 
         case "softmax_cross_entropy":
             return float(-log_probabilities[rows, labels].mean()), errors / len(labels)
         case "mean_squared_error":
-            weighted = probabilities * (
-                errors - (errors * probabilities).sum(axis=1, keepdims=True)
-            )
+            mean_error = (errors * probabilities).sum(axis=1, keepdims=True)
+            weighted = probabilities * (errors - mean_error)
             return float((errors**2).mean()), 2.0 * weighted / errors.size

@@ -1,4 +1,4 @@
-"""The reference's layers and loss: each forward pass with its derivative, in float64."""
+"""The reference's layers: the forward pass and the derivatives of each, in float64."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Array = np.ndarray
 
 
 class ReferenceLayer:
-    """A layer without weights that passes its input on; the others replace what they need.
+    """The base of all layers: it has no weights and returns its input.
 
-    `forward` takes what the dropout of a training step keeps (None in prediction, and for other
-    layers); `backward` takes d loss / d output, keeps d loss / d weight in `gradients`, and returns
-    d loss / d input.
+    `forward` has the argument `mask`, which says which values a dropout layer keeps in a training
+    step (None in prediction, and for other layers). `backward` takes d loss / d output, stores d
+    loss / d weight in `gradients`, and returns d loss / d input.
     """
 
     drops = False
@@ -82,7 +82,7 @@ class DenseLayer(ReferenceLayer):
 
 
 class ConvolutionLayer(DenseLayer):
-    """The same with a cross-correlation of the padded image for the product.
+    """A dense layer whose product is the cross-correlation of the padded image with the kernel.
 
     y[i, j] = sum over a, b of x[i stride + a, j stride + b] @ kernel[a, b].
     """
@@ -98,9 +98,8 @@ class ConvolutionLayer(DenseLayer):
     def product(self, x: Array) -> Array:
         self.x = np.pad(x, self.padding)
         kernel = self.weights["kernel"]  # (height, width, in, out)
-        return np.tensordot(
-            self._windows(kernel), kernel, axes=((4, 5, 3), (0, 1, 2))
-        )  # (n, i, j, out)
+        # The result's axes are n, i, j, out.
+        return np.tensordot(self._windows(kernel), kernel, axes=((4, 5, 3), (0, 1, 2)))
 
     def kernel_gradient(self, gradient: Array) -> Array:
         windows = self._windows(self.weights["kernel"])
@@ -116,13 +115,17 @@ class ConvolutionLayer(DenseLayer):
         return out[:, top : top + self.height, left : left + self.width]
 
     def _windows(self, kernel: Array) -> Array:
-        """(n, i, j, in, a, b)."""
+        """The windows of the padded image, (n, i, j, in, a, b)."""
         windows = np.lib.stride_tricks.sliding_window_view(self.x, kernel.shape[:2], axis=(1, 2))
         return windows[:, :: self.strides[0], :: self.strides[1]]
 
 
 class PoolLayer(ReferenceLayer):
-    """Windows that do not overlap, as rows (n, height, width, channels, window); what does not fill one is cut."""
+    """The base of the pooling layers, whose windows do not overlap.
+
+    `windows` returns them as rows (n, height, width, channels, window), without partial windows at
+    the edge; `images` is its inverse, with zeros at that edge.
+    """
 
     def __init__(self, shape: LayerShape, pool_size: tuple[int, int]) -> None:
         super().__init__(shape)
@@ -143,7 +146,7 @@ class PoolLayer(ReferenceLayer):
 
 
 class MaxPoolLayer(PoolLayer):
-    """The largest of each window; the first of equals takes the gradient."""
+    """The maximum of each window; the first maximum of a window gets the gradient."""
 
     def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
         del mask, training
@@ -158,7 +161,7 @@ class MaxPoolLayer(PoolLayer):
 
 
 class AveragePoolLayer(PoolLayer):
-    """The mean of each window; all share the gradient."""
+    """The mean of each window; each value gets an equal part of the gradient."""
 
     def forward(self, x: Array, mask: Array | None, *, training: bool) -> Array:
         del mask, training
@@ -170,7 +173,10 @@ class AveragePoolLayer(PoolLayer):
 
 
 class BatchNormLayer(ReferenceLayer):
-    """scale (x - mean) / sqrt(variance + epsilon) + shift over all axes but the last (Ioffe and Szegedy 2015)."""
+    """scale (x - mean) / sqrt(variance + epsilon) + shift (Ioffe and Szegedy 2015).
+
+    Mean and variance are taken over all axes except the last.
+    """
 
     def __init__(self, shape: LayerShape, spec: BatchNorm) -> None:
         super().__init__(shape)
@@ -229,7 +235,7 @@ class DropoutLayer(ReferenceLayer):
 
 
 def build_layers(workload: Workload) -> list[ReferenceLayer]:
-    """The workload's layers, weights at 0."""
+    """The workload's layers, with all weights 0."""
     return [_build(shape) for shape in infer_shapes(workload)]
 
 

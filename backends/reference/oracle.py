@@ -1,4 +1,7 @@
-"""The oracle: every workload in plain NumPy, float64. Slow, and meant to be read beside the formulas it follows."""
+"""The oracle: trains every workload in plain NumPy, in float64.
+
+It is slow. It is written so that it can be compared with the formulas in `specs.model`.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +65,11 @@ class Reference:
             images[start : start + PREDICTION_BATCH]
             for start in range(0, len(images), PREDICTION_BATCH)
         ]
-        return np.concatenate([self._forward(chunk, None) for chunk in chunks]).astype(
-            np.float32
-        )  # (n, classes)
+        logits = np.concatenate([self._forward(chunk, None) for chunk in chunks])  # (n, classes)
+        return logits.astype(np.float32)
 
     def sync(self) -> None:
-        """NumPy has finished when it returns."""
+        """Do nothing: NumPy has finished a call when it returns."""
 
     def device_memory(self) -> None:
         return None
@@ -92,7 +94,10 @@ class Reference:
         return loss_and_gradient(self._job.workload.loss, logits, labels)
 
     def _forward(self, images: Images, masks: list[np.ndarray] | None) -> np.ndarray:
-        """Logits (n, classes); masks are a training step's, one per dropout layer, and None is prediction."""
+        """Logits (n, classes) of images.
+
+        In a training step there is one mask per dropout layer; in prediction `masks` is None.
+        """
         x, remaining = images.astype(np.float64), iter(masks or ())
         for layer in self._layers:
             x = layer.forward(

@@ -1,4 +1,4 @@
-"""The reference's optimizers, as `specs.model` defines them: one class each, state per weight."""
+"""The reference's optimizers, as `specs.model` defines them, one class per optimizer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ Array = np.ndarray
 
 
 class Update(Protocol):
-    """One step of one weight: its name, its value and its gradient in, its new value out."""
+    """An optimizer: computes a weight's new value from its name, its value w and its gradient g.
+
+    It keeps its state per name.
+    """
 
     def __call__(self, name: str, w: Array, g: Array) -> Array: ...
 
 
 class SgdUpdate:
-    """v = momentum v - learning_rate g; w = w + v, or with Nesterov's momentum w + momentum v - learning_rate g."""
+    """v = momentum v - learning_rate g; w = w + v.
+
+    With Nesterov's momentum: w = w + momentum v - learning_rate g.
+    """
 
     def __init__(self, spec: Sgd) -> None:
         self._spec, self._v = spec, defaultdict[str, Array | float](float)
@@ -31,7 +37,7 @@ class SgdUpdate:
 
 
 class RmsPropUpdate:
-    """v = rho v + (1 - rho) g^2; w = w - learning_rate g / root, root by the form of epsilon."""
+    """v = rho v + (1 - rho) g^2; w = w - learning_rate g / root, where root is `_root` of v."""
 
     def __init__(self, spec: RmsProp) -> None:
         self._spec, self._v = spec, defaultdict[str, Array | float](float)
@@ -43,7 +49,7 @@ class RmsPropUpdate:
 
 
 class AdagradUpdate:
-    """v = v + g^2; w = w - learning_rate g / root, root by the form of epsilon."""
+    """v = v + g^2; w = w - learning_rate g / root, where root is `_root` of v."""
 
     def __init__(self, spec: Adagrad) -> None:
         self._spec = spec
@@ -55,17 +61,17 @@ class AdagradUpdate:
 
 
 class AdamUpdate:
-    """m and v average g and g^2; w = w - learning_rate M / (root of V + epsilon) by the form of epsilon.
+    """m and v average g and g^2; w = w - learning_rate step, by the formula of `epsilon_form`.
 
-    AdamW first takes learning_rate weight_decay w off w.
+    With first = 1 - beta_1^t and second = 1 - beta_2^t: after_correction: step = (m / first) /
+    (sqrt(v / second) + epsilon); before_correction: step = sqrt(second) / first m / (sqrt(v) +
+    epsilon). AdamW also subtracts learning_rate weight_decay w from the old w.
     """
 
     def __init__(self, spec: Adam | AdamW) -> None:
         self._spec, self._t = spec, defaultdict[str, int](int)
-        self._m, self._v = (
-            defaultdict[str, Array | float](float),
-            defaultdict[str, Array | float](float),
-        )
+        self._m = defaultdict[str, Array | float](float)
+        self._v = defaultdict[str, Array | float](float)
 
     def __call__(self, name: str, w: Array, g: Array) -> Array:
         spec = self._spec
@@ -82,14 +88,15 @@ class AdamUpdate:
 
 
 class AdadeltaUpdate:
-    """v averages g^2, d = sqrt(u + epsilon) / sqrt(v + epsilon) g, u averages d^2; w = w - learning_rate d."""
+    """d = sqrt(u + epsilon) / sqrt(v + epsilon) g; w = w - learning_rate d.
+
+    v averages g^2 by rho, before d is computed; u averages d^2 by rho, after that.
+    """
 
     def __init__(self, spec: Adadelta) -> None:
         self._spec = spec
-        self._v, self._u = (
-            defaultdict[str, Array | float](float),
-            defaultdict[str, Array | float](float),
-        )
+        self._v = defaultdict[str, Array | float](float)
+        self._u = defaultdict[str, Array | float](float)
 
     def __call__(self, name: str, w: Array, g: Array) -> Array:
         rho, epsilon = self._spec.rho, self._spec.epsilon
@@ -100,7 +107,7 @@ class AdadeltaUpdate:
 
 
 def build_update(spec: Optimizer) -> Update:
-    """The update that the spec names, its state at 0."""
+    """The optimizer that the workload names, in its initial state."""
     match spec:
         case Sgd():
             return SgdUpdate(spec)
@@ -115,8 +122,6 @@ def build_update(spec: Optimizer) -> Update:
 
 
 def _root(v: Array | float, spec: RmsProp | Adagrad) -> Array:
-    return (
-        np.sqrt(v + spec.epsilon)
-        if spec.epsilon_form == "inside_root"
-        else np.sqrt(v) + spec.epsilon
-    )
+    if spec.epsilon_form == "inside_root":
+        return np.sqrt(v + spec.epsilon)
+    return np.sqrt(v) + spec.epsilon

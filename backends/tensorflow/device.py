@@ -1,4 +1,4 @@
-"""How the adapters on TensorFlow find their device and set it up alike."""
+"""TensorFlow's device and settings, the same for every adapter that runs on it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import tensorflow as tf
 
 from backends.contract import DeviceMemory, Job, Unsupported
 
-_KINDS = {
-    "cuda": "GPU",
-    "mps": "GPU",
-    "xpu": "XPU",
-}  # how TensorFlow, and its plug-ins, call a kind of device
+# The kind of device in a job -> its name in TensorFlow and its plug-ins.
+_KINDS = {"cuda": "GPU", "mps": "GPU", "xpu": "XPU"}
 
 
 def configure(job: Job) -> None:
-    """Threads, precision and determinism, before anything is computed.
+    """Set threads, precision and determinism; call it before anything is computed.
 
     Raises:
         Unsupported: TensorFlow has no such device here.
@@ -34,7 +31,7 @@ def configure(job: Job) -> None:
 
 
 def device_memory(job: Job) -> DeviceMemory | None:
-    """The allocator's peak, reset; TensorFlow has none for a CPU."""
+    """The allocator's peak, which is then reset; None where TensorFlow has none, as for a CPU."""
     if not job.device.startswith("cuda"):
         return None
     peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
@@ -43,7 +40,7 @@ def device_memory(job: Job) -> DeviceMemory | None:
 
 
 def tensorflow_settings() -> dict[str, str | int | bool | None]:
-    """What TensorFlow says of itself."""
+    """TensorFlow's settings, as it reports them."""
     return {
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),

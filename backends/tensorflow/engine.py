@@ -1,4 +1,4 @@
-"""TensorFlow's own product, convolution and memory."""
+"""TensorFlow's own matrix product, convolution and memory, for measuring their speed."""
 
 from __future__ import annotations
 

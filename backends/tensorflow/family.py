@@ -1,4 +1,4 @@
-"""TensorFlow's backends without Keras, and the environment that Keras on TensorFlow shares with them."""
+"""TensorFlow's backends without Keras, and their environment, in which Keras on it runs too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workload as one function of TensorFlow: weights and images in, logits and the new state of batch norm out."""
+"""A workload's model and loss as functions of TensorFlow tensors."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
 def forward(
     workload: Workload, values: Values, x: tf.Tensor, kept: list[tf.Tensor], *, training: bool
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Logits (n, classes) of images (n, height, width, channels), and what replaces the state.
+    """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 
     Args:
         workload: the model.
         values: weights and state by canonical name, in canonical layout, which is TensorFlow's own.
         x: the images.
-        kept: what each dropout layer keeps, (n, *shape) booleans, in layer order; none: the
-            framework's own dropout.
+        kept: which values each dropout layer keeps, (n, *shape) booleans, in layer order; if empty,
+            the framework's own dropout is used.
         training: whether this is a training step.
     """
     state: dict[str, tf.Tensor] = {}
@@ -54,27 +54,22 @@ def forward(
                 x = _ACTIVATIONS[activation](x @ kernel + bias)
             case Conv2d(strides=strides, padding=padding, activation=activation):
                 kernel, bias = (values[name] for name in shape.parameters)
-                x = _ACTIVATIONS[activation](
-                    tf.nn.conv2d(x, kernel, strides, padding.upper()) + bias
-                )
+                product = tf.nn.conv2d(x, kernel, strides, padding.upper())
+                x = _ACTIVATIONS[activation](product + bias)
             case MaxPool2d(pool_size=window):
                 x = tf.nn.max_pool2d(x, window, window, "VALID")
             case AvgPool2d(pool_size=window):
                 x = tf.nn.avg_pool2d(x, window, window, "VALID")
             case BatchNorm() as spec:
-                names = (*shape.parameters, *shape.state)
-                x, averages = _normalise(
-                    x, [values[name] for name in names], spec, training=training
-                )
+                own = [values[name] for name in (*shape.parameters, *shape.state)]
+                x, averages = _normalise(x, own, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = tf.reshape(x, (-1, shape.output[0]))
+            case Dropout(rate=rate) if training and kept:
+                x = x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
             case Dropout(rate=rate) if training:
-                x = (
-                    x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
-                    if kept
-                    else tf.nn.dropout(x, rate)
-                )
+                x = tf.nn.dropout(x, rate)
     return x, state
 
 
@@ -89,7 +84,11 @@ def loss_of(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tens
 def _normalise(
     x: tf.Tensor, values: list[tf.Tensor], spec: BatchNorm, *, training: bool
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-    """Batch norm: while training by the batch, with its new averages (of the biased variance); else by the averages."""
+    """The output of batch norm, and in training the new running mean and running variance.
+
+    In training, x is normalised by the batch's mean and biased variance; in prediction, by the
+    running ones, and the second result is empty.
+    """
     scale, shift, mean, variance = values
     averages: tuple[tf.Tensor, ...] = ()
     if training:

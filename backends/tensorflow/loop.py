@@ -1,4 +1,7 @@
-"""TensorFlow without Keras: the data in memory, the whole epoch one `tf.function` with a loop over its batches."""
+"""TensorFlow without Keras: an epoch is one `tf.function` with a loop over its batches.
+
+The data are in memory, in variables.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from specs.shapes import infer_shapes
 
 
 class TensorFlow:
-    """`tf.Variable`, `tf.nn`, `tf.GradientTape`; the optimizers are written out, as TensorFlow has them in Keras."""
+    """`tf.Variable`, `tf.nn`, `tf.GradientTape`.
+
+    The optimizers are our own, as TensorFlow has them only in Keras.
+    """
 
     compiles = False
 
@@ -44,10 +50,10 @@ class TensorFlow:
         self._logits = tf.function(self._predict, jit_compile=self.compiles)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # Variables: a constant that a function uses is copied into it.
+        # Variables, as a constant that a `tf.function` uses is copied into it.
         self._images = tf.Variable(images, trainable=False)
         self._labels = tf.Variable(labels, trainable=False)
-        self._epoch = tf.function(self._train, reduce_retracing=True)  # of these variables
+        self._epoch = tf.function(self._train, reduce_retracing=True)  # it uses these variables
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, variable in (self._weights | self._state).items():
@@ -76,21 +82,19 @@ class TensorFlow:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         device = next(iter(self._weights.values())).device
+        compiled = tf.config.optimizer.get_jit() or self._logits.function_spec.jit_compile
         return {
             **tensorflow_device.tensorflow_settings(),
-            "compiled": bool(
-                tf.config.optimizer.get_jit() or self._logits.function_spec.jit_compile
-            ),
+            "compiled": bool(compiled),
             "device": device,
         }
 
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
-        return forward(self._job.workload, self._weights | self._state, images, [], training=False)[
-            0
-        ]
+        values = self._weights | self._state
+        return forward(self._job.workload, values, images, [], training=False)[0]
 
     def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
-        """An epoch; the sum over its examples of their losses, in float64."""
+        """Train one epoch; the sum of the losses of its examples, in float64."""
         size, total = self._job.batch_size, tf.constant(0.0, tf.float64)
         for start in tf.range(0, tf.size(order), size):  # AutoGraph makes this a loop in the graph
             rows = order[start : start + size]
@@ -99,12 +103,10 @@ class TensorFlow:
         return total
 
     def _train_step(self, rows: tf.Tensor, kept: list[tf.Tensor]) -> tf.Tensor:
-        workload = self._job.workload
+        workload, current = self._job.workload, self._weights | self._state
         images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
-            logits, state = forward(
-                workload, self._weights | self._state, images, kept, training=True
-            )
+            logits, state = forward(workload, current, images, kept, training=True)
             loss = loss_of(workload, logits, labels)
         gradients = tape.gradient(loss, self._weights)
         step = self._step.assign_add(1.0, read_value=True)

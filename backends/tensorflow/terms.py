@@ -1,11 +1,11 @@
-"""Where TensorFlow stands on the terms of `backends.terms`: without Keras, and under it."""
+"""TensorFlow's defaults, and what its adapter sets, for the terms of `backends.terms`.
+
+Keras on TensorFlow has `DEVICE` in common with plain TensorFlow.
+"""
 
 from __future__ import annotations
 
 from backends.terms import GIVEN, KEPT, NUMPY, OFF, ON, OPTIMIZERS, ORDER, SET, WRITTEN, Stand
-
-# `tf.optimizers` and `tf.initializers` are Keras's. Those of TensorFlow 1, in tf.compat.v1, do not
-# count here.
 
 DEVICE = (
     Stand("TF32 in matrix products", ON, SET),
@@ -16,6 +16,8 @@ DEVICE = (
     Stand("CPU threads", "as TensorFlow sees fit", SET),
 )
 
+# `tf.optimizers` and `tf.initializers` are Keras's. Those of TensorFlow 1, in tf.compat.v1, do not
+# count here.
 STANDS = (
     *(
         Stand(name, "none but Keras's", NUMPY)

@@ -1,9 +1,10 @@
-"""TensorFlow without Keras through XLA: an epoch's full batches are one compiled program, a partial one another.
+"""TensorFlow without Keras, compiled by XLA: one program trains all full batches of an epoch.
 
-On a CPU a model with convolutions is trained by a program per step: XLA's are some 10 times as slow
-inside a loop there (jax-ml/jax issue 12868), and even so slower than TensorFlow's own. An epoch of
-mnist-5k on a CPU core took 1.25 of the CPU time with softmax, 0.75 with the MLP and 1.9 with the
-CNN.
+A partial batch is trained by a second program. On a CPU a model with convolutions is trained by a
+program per step: there XLA's convolutions are some 10 times as slow inside a loop (jax-ml/jax issue
+12868), and outside a loop still slower than TensorFlow's own. On a CPU core an epoch of mnist-5k
+took 1.25 times the CPU time of plain TensorFlow with softmax, 0.75 times with the MLP and 1.9 times
+with the CNN.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from specs.shapes import infer_shapes
 
 
 class TensorFlowXla(TensorFlow):
-    """`tf.function(jit_compile=True)`, in which all sizes are fixed: each number of batches is compiled once."""
+    """`tf.function(jit_compile=True)`, compiled once for each number and size of batches."""
 
     compiles = True
 
@@ -38,11 +39,9 @@ class TensorFlowXla(TensorFlow):
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, examples = self._job.batch_size, len(order)
         whole = examples // size * size
-        calls = (
-            [(0, whole)]
-            if self._loops
-            else [(start, start + size) for start in range(0, whole, size)]
-        )
+        calls = [(start, start + size) for start in range(0, whole, size)]
+        if self._loops:
+            calls = [(0, whole)]
         totals = []
         for start, stop in (*calls, (whole, examples)):
             if start < stop:
@@ -52,25 +51,30 @@ class TensorFlowXla(TensorFlow):
         return sum(map(float, totals)) / examples
 
     def _train(self, batches: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
-        """Batches (steps, size) of indices; the sum over their examples of their losses, in float64."""
+        """Train on batches (steps, size) of indices.
+
+        Returns:
+            The sum of the losses of their examples, in float64.
+        """
         steps, size = batches.shape
         if steps == 1:  # no loop, not even in the compiled program
-            return (
-                tf.cast(self._train_step(batches[0], [mask[0] for mask in masks]), tf.float64)
-                * size
-            )
+            loss = self._train_step(batches[0], [mask[0] for mask in masks])
+            return tf.cast(loss, tf.float64) * size
         total = tf.constant(0.0, tf.float64)
         for step in tf.range(steps):  # AutoGraph makes this a loop in the program
-            total += tf.cast(
-                self._train_step(batches[step], [mask[step] for mask in masks]), tf.float64
-            )
+            loss = self._train_step(batches[step], [mask[step] for mask in masks])
+            total += tf.cast(loss, tf.float64)
         return total * size
 
     def _train_step(self, rows: tf.Tensor, kept: list[tf.Tensor]) -> tf.Tensor:
         return super()._train_step(rows, kept or self._draw_masks(rows.shape[0]))
 
     def _draw_masks(self, examples: int) -> list[tf.Tensor]:
-        """What dropout keeps in a step, from its number: XLA ignores the seed of `tf.nn.dropout`'s generator."""
+        """Which values dropout keeps in a step, drawn from the seed and the step's number.
+
+        XLA ignores the seed of `tf.nn.dropout`. One boolean array (examples, *layer shape) per
+        dropout layer.
+        """
         first = tf.cast(self._step, tf.int64) * len(self._dropouts)
         seeds = (
             tf.stack([tf.constant(self._job.seed, tf.int64), first + n])
@@ -83,5 +87,5 @@ class TensorFlowXla(TensorFlow):
 
 
 def _stack(values: np.ndarray, size: int) -> tf.Tensor:
-    """(n, ...) as (n / size, size, ...)."""
+    """The values (n, ...) in the shape (n / size, size, ...)."""
     return tf.constant(values.reshape(-1, size, *values.shape[1:]))

@@ -1,1 +1,4 @@
-"""One file per command: what the user asks, and what is printed. The only package that prints."""
+"""The commands, one file each: they read the user's options and print what was found.
+
+No other package prints.
+"""

@@ -1,4 +1,4 @@
-"""What the words of a command line mean: counts, durations, seeds, names."""
+"""Reads the values of command-line options: counts, durations, seeds, names."""
 
 from __future__ import annotations
 

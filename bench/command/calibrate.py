@@ -1,4 +1,4 @@
-"""`bench calibrate`: a backend raced against itself, which says what this machine can tell apart."""
+"""`bench calibrate`: runs a backend against itself, to learn how noisy this machine is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.table import Table
 from bench.command.choices import choose_backends, choose_devices, choose_threads, places_of
 from bench.command.progress import ProgressDisplay
 from bench.data import cache, dataset
-from bench.machine.host import this_machine
+from bench.machine.host import Machine, this_machine
+from bench.records.job import Record
 from bench.records.noise import FOLDER, Calibration, write_calibration
 from bench.records.run import claim_run, read_run
 from bench.runner import plan
@@ -22,45 +23,21 @@ from bench.runner.task import Limits
 from bench.statistics.noise import calibrate, needed, say, say_visible
 from specs.loading import find_workload
 
-_PREFERRED = "pytorch"  # starts fast, and has no compiler of its own whims
-_ROUNDS = (11, 20, 40, 80)  # for which is said what they can see
+_PREFERRED = "pytorch"  # starts fast, and no compiler changes its times
+_ROUNDS = (11, 20, 40, 80)  # for each of them the smallest visible difference is printed
 
 
 def command(options: argparse.Namespace) -> int:
-    """`bench calibrate`: run the rounds that have no records yet, and show what all say. 1 if a job did not end ok."""
-    environments, machine = (
-        Environments(dict(options.python)),
-        this_machine(os.environ.get("CUDA_VISIBLE_DEVICES")),
-    )
-    backends = choose_backends(options.backend, environments)
-    if options.backend is None:
-        backends = (_PREFERRED if _PREFERRED in backends else backends[0],)
-    workload = find_workload(options.workload)
-    images = cache.materialise(
-        options.dataset or dataset.FALLBACK, workload.input, places_of(options)
-    )
-    chosen = plan.Options(
-        backends=backends,
-        devices=choose_devices(options.device, machine),
-        threads=choose_threads(options.threads),
-        seeds=(0,),
-        rounds=2 * options.rounds,  # of a single contestant: two in a row are a round of two
-        modes=options.mode,
-    )
-    contest = plan.Contest(workload=workload, data=images, epochs=options.epochs)
-    limits = Limits(
-        timeout_seconds=options.timeout, train_evaluated=1
-    )  # accuracy is no matter here
+    """`bench calibrate`: run the rounds that have no records yet, and show what all rounds say.
+
+    1 if a job did not end ok.
+    """
+    environments = Environments(dict(options.python))
+    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    contest, chosen = _chosen(options, environments, machine)
     folder = options.results / FOLDER
     with claim_run(folder, machine.name):
-        jobs = plan.make_jobs([contest], chosen, plan.find_suite_or_workload(workload.name))
-        jobs.sort(
-            key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode)
-        )
-        tasks = make_tasks(jobs, environments, machine, limits)
-        with ProgressDisplay(Console(stderr=True)) as display:
-            display.planned(tasks)
-            records = run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
+        records = _run(options, contest, chosen, environments, machine)
         found = calibrate(read_run(folder)[0])
         for made in found:
             write_calibration(made, folder)
@@ -69,6 +46,47 @@ def command(options: argparse.Namespace) -> int:
         if made.key in asked:
             _show(made, Console())
     return 0 if all(record.status == "ok" for record in records) else 1
+
+
+def _chosen(
+    options: argparse.Namespace, environments: Environments, machine: Machine
+) -> tuple[plan.Contest, plan.Options]:
+    """The workload with its data set, and where it is run; with one backend if none was chosen."""
+    backends = choose_backends(options.backend, environments)
+    if options.backend is None:
+        backends = (_PREFERRED if _PREFERRED in backends else backends[0],)
+    workload = find_workload(options.workload)
+    name = options.dataset or dataset.FALLBACK
+    images = cache.materialise(name, workload.input, places_of(options))
+    chosen = plan.Options(
+        backends=backends,
+        devices=choose_devices(options.device, machine),
+        threads=choose_threads(options.threads),
+        seeds=(0,),
+        rounds=2 * options.rounds,  # of a single contestant: two in a row are a round of two
+        modes=options.mode,
+    )
+    return plan.Contest(workload=workload, data=images, epochs=options.epochs), chosen
+
+
+def _run(
+    options: argparse.Namespace,
+    contest: plan.Contest,
+    chosen: plan.Options,
+    environments: Environments,
+    machine: Machine,
+) -> list[Record]:
+    """Run the jobs that have no record yet, pair by pair; every record, old and new."""
+    suite = plan.find_suite_or_workload(contest.workload.name)
+    jobs = plan.make_jobs([contest], chosen, suite)
+    jobs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
+    # Accuracy does not matter here, so a single training example is evaluated.
+    limits = Limits(timeout_seconds=options.timeout, train_evaluated=1)
+    tasks = make_tasks(jobs, environments, machine, limits)
+    folder = options.results / FOLDER
+    with ProgressDisplay(Console(stderr=True)) as display:
+        display.planned(tasks)
+        return run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
 
 
 def _show(found: Calibration, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`bench check`: accuracy against a baseline, and backends against each other."""
+"""`bench check`: compares accuracy with a baseline, and backends with each other."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bench.records.files import write_atomically
 
 
 def check(options: argparse.Namespace) -> int:
-    """`bench check`: accuracy against a baseline, and backends against each other.
+    """`bench check`: compare accuracy with a baseline, and backends with each other.
 
     1 if a cell fell, failed, is missing or cannot be checked, or if backends disagree.
     """
-    from rich.console import Console  # see write_run_report
+    from rich.console import Console  # see bench.command.report.write_run_report
 
     from bench.report.export import junit
     from bench.report.frame.epochs import records_of

@@ -1,4 +1,4 @@
-"""What the user chose to run on: backends, devices, threads; and what is taken where nothing was chosen."""
+"""The backends, devices, threads and folders of data that the user chose, or their defaults."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments)
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
     """The devices to run on; all that the machine has, if the user did not choose.
 
-    Apple's and Intel's are taken on trust, as only a framework can tell whether they are there:
-    where it does not report one, the job ends as unsupported.
+    Apple's and Intel's are not checked here, as only a framework can tell whether they are there:
+    if it does not report one, the job ends as unsupported.
 
     Raises:
         UserError: the machine has no such device.

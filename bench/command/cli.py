@@ -1,4 +1,7 @@
-"""The command line. Help and lists import no framework, no pandas and no plots, so that they answer at once."""
+"""The command line: its commands and their options.
+
+Help and lists import no framework, no pandas and no plots, so that they answer at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from backends.registry import BACKENDS, ENVIRONMENTS
+from backends.registry import BACKENDS, ENVIRONMENTS, LEFT_OUT
 from bench.command.arguments import (
     _count,
     _counts,
@@ -38,15 +41,31 @@ examples:
   bench calibrate                  what can this machine tell apart?
   bench environment create torch   install a framework
 """
+_RUN = (
+    "Runs what has no record yet, so that the same command again goes on where it stopped; then"
+    " writes the report."
+)
+_PROVE = (
+    "Holds every backend to the float64 reference on small models. Reports show the proofs that"
+    " apply to them."
+)
+_CALIBRATE = (
+    "Races a backend (default: pytorch) against itself. Reports say beside their tables what it"
+    " found of the machine."
+)
+_RUN_COMMAND = "bench.command.run:run"
+_RESUMED = (_RUN_COMMAND, "bench.command.calibrate:command")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code.
+    """Run one command; returns its exit code.
 
     0 fine, 1 a job failed, results disagree or a check did not hold, 2 usage, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
     options = _parser().parse_args(arguments)
+    for sentence in LEFT_OUT:
+        print(f"bench: {sentence}", file=sys.stderr)
     try:
         module, _, name = options.command.partition(":")
         return int(getattr(importlib.import_module(module), name)(options))
@@ -54,17 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = (
-            "the same command goes on where it stopped"
-            if options.command in _RESUMED
-            else "what had ended is kept"
-        )
+        resumed = options.command in _RESUMED
+        kept = "the same command goes on where it stopped" if resumed else "what had ended is kept"
         print(f"\nbench: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # what no command foresaw: a full disk, a folder removed while a run was writing to it
+    except OSError as error:
+        # What no command foresaw: a full disk, a folder removed while a run was writing to it.
         print(
             f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr
         )
@@ -104,6 +121,24 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_place(run)
     run.add_argument("--dataset", metavar="NAME", help="instead of the workload's own")
     _add_data_directory(run)
+    _add_repetitions(run)
+    _add_sizes(run)
+    run.add_argument(
+        "--run", type=_name, metavar="NAME", help="the run's folder there (default: as what is run)"
+    )
+    run.add_argument("--retry", action="store_true", help="run again what did not end well")
+    run.add_argument(
+        "--timeout",
+        type=_count,
+        default=1800,
+        metavar="S",
+        help="seconds a job may go on without an epoch's end",
+    )
+    run.set_defaults(command=_RUN_COMMAND)
+
+
+def _add_repetitions(run: argparse.ArgumentParser) -> None:
+    """How often everything is run: seeds, rounds, and the time for them."""
     run.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of the suite's")
     rounds = run.add_mutually_exclusive_group()
     rounds.add_argument(
@@ -121,6 +156,10 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="30m",
         help="begin no round after so long (90s, 30m, 2h)",
     )
+
+
+def _add_sizes(run: argparse.ArgumentParser) -> None:
+    """How much a job trains and evaluates: epochs, batch sizes, widths, examples."""
     run.add_argument("--epochs", type=_count, metavar="N", help="instead of the suite's")
     run.add_argument(
         "--batch-size",
@@ -141,18 +180,6 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="sample",
         help="training examples to evaluate",
     )
-    run.add_argument(
-        "--run", type=_name, metavar="NAME", help="the run's folder there (default: as what is run)"
-    )
-    run.add_argument("--retry", action="store_true", help="run again what did not end well")
-    run.add_argument(
-        "--timeout",
-        type=_count,
-        default=1800,
-        metavar="S",
-        help="seconds a job may go on without an epoch's end",
-    )
-    run.set_defaults(command=_RUN_COMMAND)
 
 
 def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -201,7 +228,7 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """What there is: `list`, `show` and `contract` run nothing."""
+    """The commands that run nothing: `list`, `show` and `contract`."""
     subparsers.add_parser("list", help="suites, workloads, backends, data sets").set_defaults(
         command="bench.command.show:listing"
     )
@@ -293,7 +320,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """On what to run, and where the results go: alike for `run` and `prove`."""
+    """On what to run, and where the results go: alike for `run`, `prove` and `calibrate`."""
     parser.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
     parser.add_argument("--tuned", action="store_true", help="also each backend's tuned variants")
     parser.add_argument(
@@ -360,13 +387,6 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)"
     )
     check.set_defaults(command="bench.command.check:check")
-
-
-_PROVE = "Holds every backend to the float64 reference on small models. Reports show the proofs that apply to them."
-_CALIBRATE = "Races a backend (default: pytorch) against itself. Reports say beside their tables what it found of the machine."
-_RUN_COMMAND = "bench.command.run:run"
-_RESUMED = (_RUN_COMMAND, "bench.command.calibrate:command")
-_RUN = "Runs what has no record yet, so that the same command again goes on where it stopped; then writes the report."
 
 
 def _add_data_directory(parser: argparse.ArgumentParser) -> None:

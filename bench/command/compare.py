@@ -1,4 +1,4 @@
-"""`bench compare`: runs side by side."""
+"""`bench compare`: shows runs side by side."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from bench.command.report import warn_damaged
 
 
 def compare(options: argparse.Namespace) -> int:
-    """`bench compare`: runs side by side. 1 if a result disagrees with those of the other backends of its run."""
-    from rich.console import Console  # see write_run_report
+    """`bench compare`: show runs side by side.
+
+    1 if a result disagrees with those of the other backends of its run.
+    """
+    from rich.console import Console  # see bench.command.report.write_run_report
 
     from bench.report.compare import Comparison
     from bench.report.terminal.agreement import print_alarm
@@ -19,7 +22,6 @@ def compare(options: argparse.Namespace) -> int:
     comparison.print_table(Console())
     if options.output:
         comparison.write(options.output)
-        print(
-            f"\n{options.output / 'report.html'}, with report.md, plots/ and comparison.csv beside it"
-        )
+        page = options.output / "report.html"
+        print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
     return 0 if print_alarm(comparison.frame, Console()) else 1

@@ -1,4 +1,4 @@
-"""The workloads of a run with their data sets: a run goes on with those that it began with."""
+"""The workloads of a run with their data sets: a resumed run keeps those that it began with."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from specs.loading import find_workload
 from specs.model import Input, Suite, Workload
 from specs.width import widened
 
-# The data sets that `datasets.FALLBACK` may replace in a new run.
+# The data sets that the stand-in, `dataset.FALLBACK`, may replace in a new run.
 _REPLACEABLE = ("mnist", "mnist-expanded")
 
 
 def contests(
     options: argparse.Namespace, suite: Suite, folder: Path, earlier: Sequence[Record]
 ) -> list[plan.Contest]:
-    """The suite's workloads with their data, see `_data_of`. Of a sweep, in every width and at every batch size.
+    """The suite's workloads with their data sets, see `_data_of`.
+
+    A sweep has each of them in every width and at every batch size.
 
     Args:
         options: the command's.
         suite: to run.
         folder: the run's.
-        earlier: its records: a run goes on with the data sets that it began with.
+        earlier: its records; a run keeps the data sets that it began with.
 
     Raises:
         DataError: a data set is not available, or is not the one that the run began with.
@@ -48,9 +50,8 @@ def contests(
                     name, workload, places, began, asked_for=options.dataset is not None
                 )
             except DataError as error:
-                raise _explained(
-                    error, folder, began.instead_of(workload) or began.whole(workload)
-                ) from error
+                used = began.instead_of(workload) or began.whole(workload)
+                raise _explained(error, folder, used) from error
             began.add(workload, found[wanted])
         epochs = options.epochs or part.epochs or workload.recipe.epochs
         found_contests += [
@@ -66,9 +67,9 @@ def contests(
 
 
 class _Began:
-    """The data sets that a run began with, by what its workloads' recipes name and the images' shape.
+    """The data sets that a run began with, by the recipe's data set and the images' shape.
 
-    The stand-in is taken in place of all data sets that it may replace, or of none.
+    The stand-in is used instead of all data sets that it may replace, or of none.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -77,15 +78,18 @@ class _Began:
             self.add(record.job.workload, record.data)
 
     def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
-        """Take into account what a workload is trained on; what was there before stays."""
+        """Take into account what a workload is trained on; an earlier data set stays."""
         self._used.setdefault((workload.recipe.dataset, workload.input), used)
 
     def whole(self, workload: Workload) -> DataUsed | DataSet | None:
-        """The data set that forbids the stand-in for a workload: one that could have been replaced, and was not."""
+        """The data set that forbids the stand-in for a workload; None if there is none.
+
+        It is one that the stand-in could have replaced, and did not.
+        """
         return self._first_for(workload, _REPLACEABLE)
 
     def instead_of(self, workload: Workload) -> DataUsed | DataSet | None:
-        """What was taken for the data set that a workload names; None where nothing was yet."""
+        """The data set used for the one that a workload names; None if none was used yet."""
         own = self._used.get((workload.recipe.dataset, workload.input))
         return own or self._first_for(workload, (dataset.FALLBACK,))
 
@@ -99,17 +103,19 @@ class _Began:
 def _data_of(
     name: str, workload: Workload, places: Places, began: _Began, *, asked_for: bool
 ) -> DataSet:
-    """A data set. A new run takes the stand-in for MNIST where that is not available, and goes on with it.
+    """The data set of that name, or the stand-in for it.
+
+    If MNIST is not available, a new run takes the stand-in, and keeps it when it is resumed.
 
     Args:
         name: of the data set.
         workload: for which it is.
         places: see `Places`.
         began: what the run began with.
-        asked_for: by the user, who gets this one or none.
+        asked_for: whether the user named the data set, and so gets this one or none.
 
     Raises:
-        DataError: it is not available, or is another than the run began with.
+        DataError: it is not available, or is not the one that the run began with.
     """
     before, whole = began.instead_of(workload), began.whole(workload)
     replaceable = name in _REPLACEABLE and not asked_for and whole is None
@@ -127,10 +133,11 @@ def _data_of(
         if before is not None or not replaceable or places.directory is not None:
             raise
         print(
-            f"bench: {error.problem}\nbench: MNIST is not available, so this run uses {dataset.FALLBACK}: 4,000"
-            " training and 1,000 test images.\n       Its accuracies are lower, and are never compared with full"
-            " MNIST's."
-            f"\n       hint: {error.hint}",
+            f"bench: {error.problem}\n"
+            f"bench: MNIST is not available, so this run uses {dataset.FALLBACK}: 4,000 training"
+            " and 1,000 test images.\n"
+            "       Its accuracies are lower, and are never compared with full MNIST's.\n"
+            f"       hint: {error.hint}",
             file=sys.stderr,
         )
         found = cache.materialise(dataset.FALLBACK, workload.input, places)
@@ -140,7 +147,7 @@ def _data_of(
 
 
 def _explained(error: DataError, folder: Path, began: DataUsed | DataSet | None) -> DataError:
-    """What is wrong with a data set; of a run that began with one, also that it cannot go on with another."""
+    """The error; if the run began with a data set, also that it cannot go on with another."""
     if began is None:
         return error
     return DataError(

@@ -1,4 +1,4 @@
-"""`bench data`: where the data sets are; fetches and verifies them."""
+"""`bench data`: lists, fetches and verifies the data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from specs.loading import find_workload
 
 
 def data(options: argparse.Namespace) -> int:
-    """`bench data`: where the data sets are; `fetch` gets them, `verify` reads what is there. 1 if one is not right."""
+    """`bench data`: list where the data sets are; `fetch` gets them, `verify` checks their files.
+
+    1 if one could not be had, or is damaged.
+
+    Raises:
+        DataError: a name is not that of a data set, or for `verify` of one with files of its own.
+    """
     places = places_of(options)
     for name in options.names:
         dataset.check_name(name)
@@ -63,7 +69,7 @@ def _fetch(names: Sequence[str], places: Places) -> int:
 
 
 def _verify(names: Sequence[str], places: Places) -> int:
-    """Every file of the archives that are there (or were named), and every materialised data set in the cache."""
+    """Check every file of the archives that are there (or named), and all arrays in the cache."""
     wrong = 0
     for name in names:
         if name not in archives.ARCHIVES:

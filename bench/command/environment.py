@@ -1,4 +1,4 @@
-"""`bench environment`: what is installed, and installs it."""
+"""`bench environment`: lists the environments of the frameworks, and makes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from bench.runner.environments import Environments
 
 
 def environment(options: argparse.Namespace) -> int:
-    """`bench environment`: what is installed; with `create`, installs."""
+    """`bench environment`: list what is installed; with `create`, install it.
+
+    Raises:
+        InstallError: see `Environments.create`.
+    """
     environments = Environments()
     if options.action == "create":
         cuda = bool(gpus(None)) and not options.cpu

@@ -1,4 +1,4 @@
-"""`bench export`: a run in another form."""
+"""`bench export`: writes a run in another format."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bench.records.files import write_atomically
 
 
 def export(options: argparse.Namespace) -> int:
-    """`bench export`: a run in another form, to standard output or a file."""
-    from bench.report.export.run import export  # see write_run_report
+    """`bench export`: write a run in another format, to standard output or a file."""
+    from bench.report.export.run import export  # see bench.command.report.write_run_report
 
     content, damaged, disagreement = export(options.run, options.format)
     warn_damaged(damaged)

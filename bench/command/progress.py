@@ -1,4 +1,7 @@
-"""What a user sees while a run is under way: a line per finished job, and a bar with epochs, accuracy and time left."""
+"""What a user sees during a run: a line per finished job, and a bar.
+
+The bar shows the job's epochs and accuracy, and the time left.
+"""
 
 from __future__ import annotations
 
@@ -26,29 +29,27 @@ from bench.statistics.agreement import Result, group_of, judge, result_of
 from bench.worker.lines import Epoch
 from specs.shapes import infer_shapes
 
-# Rough costs for the first guess of the time left, replaced by what is measured as soon as there is
-# something: a framework's start, and a step's overhead and arithmetic on two CPU cores.
+# Rough costs for the first guess of the time left, corrected as soon as a job was measured: a
+# framework's start, and a step's overhead and arithmetic on two CPU cores.
 _START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
 
 
 class ProgressDisplay:
-    """Shows a run on a terminal; where there is none (a batch job's log), only the line per finished job."""
+    """Shows a run on a terminal; without one (a batch job's log), only a line per finished job."""
 
     def __init__(self, console: Console, earlier: Sequence[Record] = ()) -> None:
-        """`earlier`: records of this machine with which what ends is compared."""
+        """`earlier`: records of this machine, with which those of this run are compared."""
         self._console = console
         self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
-        self._lines: dict[
-            str, tuple[str, str]
-        ] = {}  # what was shown of each job that ended, and why it disagrees
+        # What was shown of each job that ended, and why it disagrees.
+        self._lines: dict[str, tuple[str, str]] = {}
         for record in sorted(earlier, key=lambda record: record.started):
             self._keep(record)
         self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
         self._widths = [0, 0, 0]
         self._guesses: list[float] = []
-        self._measured: list[
-            tuple[float, float]
-        ] = []  # guessed and real seconds of what this run has finished
+        # Guessed and real seconds of each job that this run has finished.
+        self._measured: list[tuple[float, float]] = []
         self._number = 0
         self._bar = Progress(
             SpinnerColumn(),
@@ -75,8 +76,8 @@ class ProgressDisplay:
     def planned(self, tasks: Sequence[DataTask]) -> None:
         for task in tasks:
             self._numbers[task.key] = len(self._numbers) + 1
-            # Known again when it ends: an earlier record of this job may be of other versions, or
-            # of another adapter.
+            # An earlier record of this job may be of other versions, or of another adapter. The job
+            # is added again when it ends.
             self._groups[group_of(task.job, task.data.checksum)].pop(
                 (task.job.backend, task.job.round), None
             )
@@ -99,12 +100,11 @@ class ProgressDisplay:
 
     def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None:
         done, why = len(epochs), self._disagreement(task, epochs)
+        title = escape(self._title(task))
         self._bar.update(
             self._row,
             completed=done,
-            description=f"[bold red]{escape(self._title(task))} DISAGREES[/]"
-            if why
-            else escape(self._title(task)),
+            description=f"[bold red]{title} DISAGREES[/]" if why else title,
             accuracy=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "training",
             left=self._left(done / task.job.epochs),
         )
@@ -123,28 +123,24 @@ class ProgressDisplay:
         why = judge(list(self._keep(record).values()))
         if not why.get(record.key):
             self._say(record.key, "")
-        for (
-            key,
-            reason,
-        ) in why.items():  # what ended earlier may be shown to be wrong, or right, only now
+        # What ended earlier may be shown to be wrong, or right, only now.
+        for key, reason in why.items():
             if key in self._lines and bool(reason) != bool(self._lines[key][1]):
                 self._say(key, reason)
 
     def _say(self, key: str, reason: str) -> None:
-        """A job's line, in red where it disagrees; and again, if it was said to disagree and does not."""
+        """Print a job's line: in red if it disagrees, with a note if it no longer does."""
         line, before = self._lines[key]
         self._lines[key] = line, reason
-        end, style = (
-            (f"  DISAGREES: {reason}", "bold red")
-            if reason
-            else ("  agrees after all" if before else "", None)
-        )
-        self._console.print(
-            f"{line}{end}", style=style, markup=False, highlight=not reason, soft_wrap=True
-        )
+        style = "bold red" if reason else None
+        if reason:
+            line = f"{line}  DISAGREES: {reason}"
+        elif before:
+            line = f"{line}  agrees after all"
+        self._console.print(line, style=style, markup=False, highlight=not reason, soft_wrap=True)
 
     def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
-        """Keep a job that ended, if it can be compared with others; its group."""
+        """Keep the result of a job, if it can be compared with others; returns its group."""
         job = record.job
         if record.status != "ok" or job.mode != "matched":
             return {}
@@ -153,7 +149,7 @@ class ProgressDisplay:
         return group
 
     def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
-        """Why a job that has trained its first epoch disagrees; "" if it does not, or nothing is known yet."""
+        """Why a job disagrees after its first epoch; "" if it does not, or that is not over."""
         job, found = task.job, dict[tuple[str, int], Result]()
         if epochs and job.mode == "matched":
             found |= self._groups[group_of(job, task.data.checksum)]
@@ -167,7 +163,7 @@ class ProgressDisplay:
         return f"{self._number}/{len(self._numbers)} {_name(task.job)} {contestant(task.job)}"
 
     def _left(self, share_done: float) -> str:
-        """The time left, from the guesses scaled by how right they have been."""
+        """The time left: the guesses, scaled by the median of real to guessed seconds."""
         ahead = self._guesses[self._number - 1 :]
         seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
         scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
@@ -196,11 +192,9 @@ def _result(record: Record, *, old: bool) -> str:
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
     seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
-    again = (
-        "  (kept from before)"
-        if old
-        else "  (disturbed)"
-        if disturbance.say(record.disturbance)
-        else ""
-    )
-    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{again}"
+    note = ""
+    if old:
+        note = "  (kept from before)"
+    elif disturbance.say(record.disturbance):
+        note = "  (disturbed)"
+    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{note}"

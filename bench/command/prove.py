@@ -1,4 +1,4 @@
-"""`bench prove`: every backend's proof, each in a process of its own, kept as a record and shown."""
+"""`bench prove`: runs every backend's proof in a process of its own, records and shows it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ from specs.errors import UserError
 
 
 def prove(options: argparse.Namespace) -> int:
-    """`bench prove`: run the proof of every backend on every device, and keep it. 1 if one is not proven."""
+    """`bench prove`: run the proof of every backend on every device, and keep its record.
+
+    1 if one is not proven.
+    """
     environments, places = Environments(dict(options.python)), places_of(options)
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     threads, console = choose_threads(options.threads), Console(stderr=True)

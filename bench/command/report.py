@@ -1,4 +1,4 @@
-"""The commands that read runs: report, compare, check, export; what is heavy is imported where it is used."""
+"""`bench report`, and what other commands need of it; pandas and matplotlib are imported late."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from specs.loading import find_suite
 
 
 def report(options: argparse.Namespace) -> int:
-    """`bench report`: the report of a run, anew; with `--into`, its accuracy table into a Markdown file instead.
+    """`bench report`: write the report of a run again.
+
+    With `--into`, put its accuracy table into a Markdown file instead.
 
     1 if a result disagrees with those of the other backends.
     """
@@ -38,7 +40,10 @@ def report(options: argparse.Namespace) -> int:
 
 
 def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
-    """Write a run's report and print its table, then what else is told; whether all results agree, the last lines."""
+    """Write a run's report, and print its table and the lines `told`; returns if all results agree.
+
+    The last lines that are printed say which results disagree.
+    """
     from rich.console import Console  # with them come pandas and matplotlib, 1 s
 
     from bench.report.page import write_report
@@ -59,6 +64,7 @@ def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
 
 
 def warn_damaged(damaged: Sequence[Path]) -> None:
+    """Name the damaged files of a run on standard error; they are left out everywhere."""
     for line in first_of(
         [f"{path}: damaged, left out; the next run makes it again" for path in damaged]
     ):

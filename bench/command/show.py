@@ -1,4 +1,4 @@
-"""The commands that only look: they import no NumPy, so that they answer at once."""
+"""`bench list`, `show` and `contract`: they run nothing, and import no NumPy, to answer at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from specs.shapes import infer_shapes
 
 
 def listing(_: argparse.Namespace) -> int:
-    """`bench list`: what can be run."""
+    """`bench list`: show what can be run."""
     environments = Environments()
     print("suites")
     for name in names(SUITES):
@@ -34,7 +34,7 @@ def listing(_: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """`bench show`: one workload, layer by layer."""
+    """`bench show`: show one workload, layer by layer."""
     workload = find_workload(options.workload)
     layers = infer_shapes(workload)
     print(f"{workload.name}: {workload.title}\n")
@@ -67,8 +67,8 @@ def show(options: argparse.Namespace) -> int:
 
 
 def contract(options: argparse.Namespace) -> int:
-    """`bench contract`: per backend and term the framework's default, what the spec says, what was enforced."""
-    from rich import box  # takes 0.1 s, and the other lists need none
+    """`bench contract`: show each backend's defaults, what the spec says and what is enforced."""
+    from rich import box  # takes 0.1 s, and the other commands here need none of it
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -91,8 +91,9 @@ def contract(options: argparse.Namespace) -> int:
         )
         for title in ("term", "default", "the spec says", "enforced"):
             table.add_column(title, overflow="fold")
-        for term, stand in zip(TERMS, terms_of(backend), strict=True):
-            table.add_row(*map(escape, (term.name, stand.text, term.spec, stand.enforced)))
+        specs = {term.name: term.spec for term in TERMS}
+        for stand in terms_of(backend):
+            table.add_row(*map(escape, (stand.term, stand.text, specs[stand.term], stand.enforced)))
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(

@@ -1,1 +1,1 @@
-"""What runs inside a framework's environment: NumPy, the JSON decoder, the standard library."""
+"""What runs inside a framework's environment; it needs NumPy, msgspec and the standard library."""

@@ -1,4 +1,4 @@
-"""An adapter, an engine: the class of that name, imported where a worker runs."""
+"""Loads the class of an adapter or an engine in the process of a worker."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 
 def load_class(name: str, package: str = "") -> Any:
-    """The class that is named "module:Class".
+    """Import and return a class.
 
     Args:
-        name: see above.
-        package: the folder of its package, where Python does not find it by itself: it is installed
-            beside the bench, and not in the environment that this process runs in.
+        name: "module:Class".
+        package: the folder of the class's package, if Python does not find the package by itself:
+            it may be installed in the bench's environment and not in the worker's. "" if Python
+            finds it.
 
     Raises:
-        whatever importing it raises.
+        Exception: whatever the import raises.
     """
     module, _, kind = name.partition(":")
     if package:
@@ -27,7 +28,10 @@ def load_class(name: str, package: str = "") -> Any:
 
 
 def _import_package(name: str, folder: Path) -> None:
-    """Import this package, and nothing else that lies beside it: that is made for another Python."""
+    """Import one package from its folder.
+
+    The folder above is not put on the path: the other packages there are for another Python.
+    """
     spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
     if name in sys.modules or spec is None or spec.loader is None:
         return

@@ -1,4 +1,8 @@
-"""The only clock. A phase is `sync; start; work; sync; stop`; raw values are kept, nothing is averaged here."""
+"""The only module that reads a clock.
+
+A phase is measured as `sync; start; work; sync; stop`. Raw values are kept, nothing is averaged
+here.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,16 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """One measured piece of work.
 
     Attributes:
-        name: "import", "build", "load", "train", "predict", or "inputs"; of an engine's limits its
-            operation.
-        wall_seconds: elapsed; cpu_seconds: of all threads of the process, user and system.
-        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None where
+        name: "import", "build", "load", "train", "predict" or "inputs"; for an engine's limits the
+            name of the operation.
+        wall_seconds: elapsed time.
+        cpu_seconds: CPU time of all threads of the process, user and system.
+        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None if
             unavailable.
-        energy_joules: of the job's device between the two syncs; None with the reason in
-            `no_energy`, or in `Startup.energy` where there is no counter at all.
-        host_energy_joules: of a GPU job, what the CPUs beside it took; None where unavailable.
+        energy_joules: energy of the job's device between the two syncs. If it is None, the reason
+            is in `no_energy`, or in `Startup.energy` if there is no counter at all.
+        host_energy_joules: for a GPU job, the energy of the CPUs of its machine; None if
+            unavailable.
     """
 
     name: str
@@ -37,7 +43,10 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Clock(Struct, frozen=True, kw_only=True):
-    """Two functions that return seconds, and what counts the energy meanwhile; the tests pass their own."""
+    """Two clocks in seconds and two energy meters: of the job's device, and of its host's CPUs.
+
+    The tests pass their own.
+    """
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
@@ -48,11 +57,11 @@ class Clock(Struct, frozen=True, kw_only=True):
 def measure(
     name: str, work: Callable[[], _T], sync: Callable[[], None], clock: Clock
 ) -> tuple[Phase, _T]:
-    """Run `work` once as a phase; what it took and what it returned.
+    """Run `work` once as a phase; return the phase and the result of `work`.
 
     Args:
-        name: the phase's.
-        work: what is measured.
+        name: the phase's name.
+        work: the function that is measured.
         sync: returns when the device has finished; called before the clocks start and before they
             stop.
         clock: see `Clock`.
@@ -70,9 +79,8 @@ def measure(
         name=name,
         wall_seconds=wall,
         cpu_seconds=cpu,
-        peak_rss_bytes=memory.peak_rss_bytes()
-        if reset
-        else None,  # else it would be another phase's
+        # Without a reset it may be the peak of an earlier phase.
+        peak_rss_bytes=memory.peak_rss_bytes() if reset else None,
         energy_joules=joules,
         no_energy=no_energy,
         host_energy_joules=host_joules,
@@ -81,11 +89,11 @@ def measure(
 
 
 def no_wait() -> None:
-    """The `sync` of a phase that has no device to wait for, or whose work waits for it."""
+    """The `sync` of a phase that uses no device, or whose work itself waits for the device."""
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far, all threads, the interpreter's start included."""
+    """CPU time of this process so far: all threads, and the interpreter's start included."""
     return time.process_time()
 
 
@@ -100,5 +108,5 @@ def pause(seconds: float) -> None:
 
 
 def utc() -> str:
-    """Now, as 2026-11-22T19:51:40Z."""
+    """The time now in UTC, for example "2026-11-22T19:51:40Z"."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,11 +1,15 @@
-"""The only reader of energy counters: what a phase took in joules between its two syncs, or why there is no figure.
+"""The only module that reads energy counters: joules of a phase, or why there is no figure.
 
-Counters that the hardware sums up itself are read, and only at a phase's two ends: never samples of
-power, and nothing outside the window. CPUs: RAPL, all packages of the machine, so that whatever
-else runs on it counts too; memory (DRAM) is not in it. NVIDIA GPUs: NVML's total of the whole
-board. The worker reads both, where its clocks are read; for NVML it needs `pynvml` (nvidia-ml-py,
-one plain Python file), which our environments for CUDA have. Reading in the parent would save that,
-but put the time that its message takes into every window.
+It reads counters that the hardware itself sums up, once at each of the two syncs of a phase. It
+takes no samples of power, and measures nothing outside the phase.
+
+- CPUs: RAPL, all packages of the machine, so everything else that runs on it counts too. The memory
+  (DRAM) is not included.
+- NVIDIA GPUs: NVML's total of the whole board.
+
+The worker reads both, at the place where it reads its clocks. For NVML it needs `pynvml`
+(nvidia-ml-py, one plain Python file), which our environments for CUDA have. The parent could read
+the counters without that, but then every phase would include the time of a message to the parent.
 """
 
 from __future__ import annotations
@@ -17,29 +21,35 @@ from pathlib import Path
 from msgspec import Struct
 
 _POWERCAP = Path("/sys/class/powercap")
-# A package of Intel's or AMD's. "intel-rapl:0:1" is a part of package 0, "intel-rapl-mmio:0" is
-# package 0 once more.
+# A package of an Intel or AMD CPU. "intel-rapl:0:1" is a part of package 0, and "intel-rapl-mmio:0"
+# is package 0 a second time.
 _TOP_ZONE = re.compile(r"intel-rapl:\d+")
-_PACKAGE = "package-"  # how a package's zone is named, or a die's; "psys" is the whole platform, packages included
-# A counter is a staircase: either end of a window may miss what was used since the last step, at
-# most one step's worth in all. Of a window of 50 steps that is 2 %.
+# The beginning of the name of a zone that is a package or a die. The zone "psys" is the whole
+# platform, packages included.
+_PACKAGE = "package-"
+# A counter grows in steps: each end of a window may miss the energy since the last step. The error
+# of a window is at most the energy of one step, which is 2 % of a window of 50 steps.
 _STEPS = 50
-_RAPL_STEP_SECONDS = (
-    0.001  # "approximately every millisecond" (Intel, Software Developer's Manual, vol. 3B, RAPL)
-)
-# Between about 20 and 100 ms, as GPUs differ and NVIDIA does not say: the longest.
+# "approximately every millisecond" (Intel, Software Developer's Manual, vol. 3B, RAPL)
+_RAPL_STEP_SECONDS = 0.001
+# The longest known: GPUs differ between about 20 and 100 ms, and NVIDIA does not say.
 _NVML_STEP_SECONDS = 0.1
-# What no package keeps up: the largest of today are specified for 500 W.
+# More than any package uses for long: the largest of today are specified for 500 W.
 _MOST_WATTS = 600.0
-_ALLOW = f"an administrator can allow it until the next start: `chmod a+r {_POWERCAP}/intel-rapl:*/energy_uj`"
+_ALLOW = (
+    "an administrator can allow it until the next start:"
+    f" `chmod a+r {_POWERCAP}/intel-rapl:*/energy_uj`"
+)
 
 
 class Counter(Struct, frozen=True, kw_only=True):
-    """Which counter measured a job's energy: `name`, or "" and the reason why none did.
+    """Which counter measured a job's energy.
 
     Attributes:
-        window_seconds: of a shorter window the counter's error may exceed 2 %, and it has no
-            figure.
+        name: the counter's name; "" if no counter measured it.
+        reason: why no counter measured it; "" if one did.
+        window_seconds: the shortest window that gets a figure: in a shorter one the counter's error
+            may exceed 2 %.
     """
 
     name: str = ""
@@ -51,9 +61,9 @@ class Zone(Struct, frozen=True, kw_only=True):
     """One register of a counter.
 
     Attributes:
-        joules: reads it; may raise OSError or ValueError.
-        range_joules: after so many it begins again at 0; None where it does not, or nobody knows
-            where.
+        joules: reads the register; may raise OSError or ValueError.
+        range_joules: the register restarts at 0 after this many joules; None if it never does, or
+            if the range is unknown.
     """
 
     joules: Callable[[], float]
@@ -61,13 +71,16 @@ class Zone(Struct, frozen=True, kw_only=True):
 
 
 class Meter(Struct, frozen=True, kw_only=True):
-    """A counter with its zones, which are added; without a zone it measures nothing."""
+    """A counter and its zones, whose energies are added; a meter without zones measures nothing."""
 
     counter: Counter
     zones: tuple[Zone, ...] = ()
 
     def read(self) -> tuple[float, ...] | None:
-        """Every zone as it is now, in joules; None where one cannot be read, as a part would pass for the whole."""
+        """The present value of every zone in joules, or None if one of them cannot be read.
+
+        The sum of the other zones would look like the energy of all.
+        """
         try:
             return tuple(zone.joules() for zone in self.zones)
         except (OSError, ValueError):
@@ -76,38 +89,41 @@ class Meter(Struct, frozen=True, kw_only=True):
     def used(
         self, before: tuple[float, ...] | None, after: tuple[float, ...] | None, seconds: float
     ) -> tuple[float | None, str]:
-        """What was used between two readings so many seconds apart: joules and "", or None and why.
+        """The energy between two readings: joules and "", or None and the reason.
 
-        Where there is no counter at all the reason is "": the counter itself has it.
+        If there is no counter at all, the reason is "": `Counter.reason` says it.
+
+        Args:
+            before: what `read` returned at the beginning.
+            after: what `read` returned at the end.
+            seconds: the time between the two readings.
         """
         if not self.zones:
             return None, ""
-        if seconds < self.counter.window_seconds:
-            return (
-                None,
-                f"too short for this counter, which needs {self.counter.window_seconds:g} s",
-            )
+        least = self.counter.window_seconds
+        if seconds < least:
+            return None, f"too short for this counter, which needs {least:g} s"
         if before is None or after is None:
             return None, "the counter could not be read"
         parts = [_used(*ends, seconds) for ends in zip(self.zones, before, after, strict=True)]
         reason = next((part for part in parts if isinstance(part, str)), "")
-        return (
-            (None, reason)
-            if reason
-            else (sum(part for part in parts if not isinstance(part, str)), "")
-        )
+        if reason:
+            return None, reason
+        return sum(part for part in parts if not isinstance(part, str)), ""
 
 
 NOTHING = Meter(counter=Counter(reason="nobody asked"))
 
 
 def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Meter]:
-    """What measures a job's device, and beside it the CPUs that feed the device; for a CPU job the second is `NOTHING`.
+    """Two meters: of a job's device, and of the CPUs that feed the device.
+
+    For a CPU job the second is `NOTHING`.
 
     Args:
         device: see `backends.contract.Job`.
         gpu: the UUID of the job's NVIDIA GPU.
-        powercap: where Linux shows RAPL.
+        powercap: the folder where Linux shows RAPL.
     """
     cpus = _rapl(powercap)
     if device == "cpu":
@@ -118,7 +134,7 @@ def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Me
 
 
 def _used(zone: Zone, before: float, after: float, seconds: float) -> float | str:
-    """What one zone counted, or why that cannot be known."""
+    """The joules that one zone counted, or the reason why they are unknown."""
     joules = after - before
     if zone.range_joules is not None and seconds * _MOST_WATTS >= zone.range_joules:
         longest = zone.range_joules / _MOST_WATTS
@@ -129,15 +145,14 @@ def _used(zone: Zone, before: float, after: float, seconds: float) -> float | st
         joules += zone.range_joules
     if joules <= 0:
         return "the counter did not move"
-    if (
-        zone.range_joules is not None and joules > seconds * _MOST_WATTS
-    ):  # it was set back, and did not come round
+    # The counter did not restart after its range: somebody reset it.
+    if zone.range_joules is not None and joules > seconds * _MOST_WATTS:
         return f"the counter jumped: more than {_MOST_WATTS:g} W"
     return joules
 
 
 def _rapl(powercap: Path) -> Meter:
-    """The packages of this machine: all of them readable, or none is counted."""
+    """The meter of this machine's packages; if one cannot be read, none is measured."""
     try:
         zones = sorted(path for path in powercap.glob("*") if _TOP_ZONE.fullmatch(path.name))
         names = {path: (path / "name").read_text(encoding="ascii").strip() for path in zones}
@@ -172,7 +187,10 @@ def _microjoules(path: Path) -> float:
 
 
 def _nvml(uuid: str) -> Meter:
-    """One GPU's board, since the driver was loaded; GPUs from Volta on count it (NVML API reference)."""
+    """The meter of one GPU's board.
+
+    NVML counts since the driver was loaded, on GPUs from Volta on (NVML API reference).
+    """
     try:
         import pynvml  # only environments for CUDA have it
     except ImportError:
@@ -181,9 +199,8 @@ def _nvml(uuid: str) -> Meter:
 
     def joules() -> float:
         try:
-            return (
-                float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
-            )  # it says millijoules
+            # NVML returns millijoules.
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
 

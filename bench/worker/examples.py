@@ -1,4 +1,4 @@
-"""The examples of a data set, as a worker reads them from the arrays on disk."""
+"""Reads the examples of a data set from the arrays on disk, in a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import numpy.typing as npt
 
 
 def read_part(folder: Path, part: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (n, height, width, channels) in 0..1 and labels (n,) of "train" or "test", from a materialised folder."""
+    """The images (n, height, width, channels), in 0..1, and the labels (n,) of one part.
+
+    Args:
+        folder: the folder of a data set that `bench.data.cache.materialise` has written.
+        part: "train" or "test".
+    """
     pixels = np.load(folder / f"{part}_images.npy")
     labels = np.load(folder / f"{part}_labels.npy")
     return np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int64)

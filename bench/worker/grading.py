@@ -9,7 +9,16 @@ from specs.model import Loss
 
 
 def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:
-    """Mean of the loss and accuracy (0..1) of logits (n, classes) against labels (n,), in float64."""
+    """The mean loss and the accuracy (0..1), computed in float64.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,).
+        loss: which loss.
+
+    Raises:
+        ValueError: there are more logits than labels, or fewer.
+    """
     if logits.shape[0] != labels.shape[0]:
         raise ValueError(f"{len(logits)} rows of logits for {len(labels)} examples")
     wide, rows = logits.astype(np.float64), np.arange(len(labels))

@@ -1,8 +1,10 @@
-"""The limits of an engine, in its environment: `python -m bench.worker.limits assignment.json lines.jsonl START`.
+"""Measures the limits of an engine, in one process of the engine's environment.
 
-An operation is run in chains, each result the next one's argument, so that none can be left out, by
-us or a compiler, without a wrong result; the last timed chain of every size is computed again, in
-part, by NumPy.
+It is started as `python -m bench.worker.limits assignment.json lines.jsonl START`.
+
+An operation is run in chains: each result is the argument of the next call. So no call can be left
+out, by us or by a compiler, without a wrong result. NumPy computes a part of the last timed chain
+of every size again.
 """
 
 from __future__ import annotations
@@ -23,23 +25,30 @@ from bench.worker.lines import End, OperationName, Reached, Setting
 from bench.worker.operations import OPERATIONS, Trial
 from bench.worker.tell import Tell, tell_all
 
-# A size is tried if one operation should take no longer, and for about this long; rates grow no
-# more by then.
+# A size is tried if one operation is expected to take at most `_LONGEST_SECONDS`. It is measured
+# for about `_SIZE_SECONDS`. Rates do not grow any more at sizes beyond that.
 _LONGEST_SECONDS = 0.3
 _SIZE_SECONDS = 0.15
-# A chain is long enough for the clock and the wait at its end to be nothing, and no longer than can
-# be checked.
+# A chain is so long that the clock and the wait at its end cost nothing in comparison, and at most
+# as long as can be checked.
 _CHAIN_SECONDS, LONGEST_CHAIN = 0.02, 8
-# Repeats: some, as the best is taken; no more, as numbers grow with every step (to 1e14; float32
-# ends at 1e38).
+# Repeats: at least a few, as the best one is taken; at most 20, as the numbers grow with every step
+# (to 1e14; the largest float32 is 1e38).
 _FEWEST, MOST_REPEATS = 3, 20
-# How far off a result may be, in units of its rows' root mean squares (of a sum: of one term): far
-# above what rounding leaves (TF32: 0.001), far below a step left out (1 and more).
+# The largest allowed error of a result, in units of the root mean square of its row (of a sum: in
+# units of one term). It is far above rounding (TF32: 0.001) and far below a step that was left out
+# (1 and more).
 _TOLERANCE = 0.05
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """What the process is told: a job whose device, threads and precision count, the engine "module:Class", its package."""
+    """What the process is told to do.
+
+    Attributes:
+        job: only its device, threads and precision count.
+        engine: "module:Class".
+        package: see `bench.worker.adapter.load_class`.
+    """
 
     job: Job
     engine: str
@@ -47,7 +56,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
-    """What the framework says of how it is set, and the bytes of a number that it computes with."""
+    """The settings that the framework reports, and the bytes of a number that it computes with."""
 
     settings: dict[str, Setting]
     value_bytes: int
@@ -57,14 +66,14 @@ Line = Settled | Reached | End
 
 
 class Wrong(Exception):  # noqa: N818 - not an error of the program: what was timed was not the work
-    """An operation's result is not what it should be."""
+    """The result of an operation is not correct."""
 
 
 def reach(engine: Engine, clock: measure.Clock) -> Iterator[Reached]:
-    """Every operation in growing sizes, until one would take too long.
+    """Measure every operation in growing sizes, until one would take too long.
 
     Raises:
-        Wrong: a result is not what it should be.
+        Wrong: a result is not correct.
     """
     for name, operation in OPERATIONS.items():
         for size in operation.sizes:
@@ -88,7 +97,7 @@ def _time(
         phase, there = measure.measure(operation, work, measure.no_wait, clock)
         return phase.wall_seconds, there
 
-    _, x = chain(engine.put(trial.start), 1)  # what is built at a first call is built
+    _, x = chain(engine.put(trial.start), 1)  # a first call may compile
     once, x = chain(x, 1)
     steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), LONGEST_CHAIN))
     repeats = int(min(max(_SIZE_SECONDS / max(once * steps, 1e-9), _FEWEST), MOST_REPEATS))
@@ -99,7 +108,7 @@ def _time(
     before = engine.read(x)
     took, x = chain(x, steps)
     off = trial.off(before, engine.read(x), steps)
-    if not off <= _TOLERANCE:  # also what is not a number
+    if not off <= _TOLERANCE:  # true for NaN, too
         raise Wrong(
             f"{operation} of size {size}: the result is off by {off:.2g}, so what was timed was not"
             " the work"
@@ -111,7 +120,13 @@ def _time(
 
 
 def main(assignment_path: str, lines_path: str, start: str) -> None:
-    """Do the assignment; what cannot be done is told too."""
+    """Do the assignment and write its lines; a failure is written as an `End`.
+
+    Args:
+        assignment_path: the file of an `Assignment`, in JSON.
+        lines_path: see `bench.worker.tell.tell_all`.
+        start: see there.
+    """
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
 
     def work(_tell: Tell) -> Iterator[Settled | Reached]:

@@ -1,4 +1,7 @@
-"""What a worker tells its parent, a line each as it happens; and what of it is kept in records."""
+"""The lines that a worker writes for its parent, each as soon as something has happened.
+
+Records keep most of these structs as they are.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,19 @@ from bench.worker.clock import Phase
 from bench.worker.energy import Counter
 
 INFINITE = 1e9  # JSON has no infinity
+Setting = str | int | bool | None
+Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
+OperationName = Literal["matmul", "convolution", "memory"]
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What a check found: the largest deviation in units of its tolerance (over 1 is a failure), and where."""
+    """What a check found.
+
+    Attributes:
+        check: the name of the check.
+        deviation: the largest deviation, in units of its tolerance: more than 1 is a failure.
+        where: the value that deviates most.
+    """
 
     check: str
     deviation: float
@@ -23,17 +35,19 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Within the tolerance."""
+        """Whether the deviation is within the tolerance."""
         return self.deviation <= 1
 
 
 class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
-    """What one operation of a size took at best.
+    """The best time of one operation of one size.
 
     Attributes:
         size: rows of the matrices, channels of the convolution, or bytes of the array.
-        work: of one operation: floating point operations; of "memory", bytes read and written.
-        seconds: of one operation, in the fastest of `repeats` chains of `chain` operations each.
+        work: floating point operations of one operation; for "memory" the bytes that it reads and
+            writes.
+        seconds: time of one operation in the fastest of `repeats` chains of `chain` operations
+            each.
     """
 
     operation: OperationName
@@ -45,14 +59,17 @@ class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
 
     @property
     def per_second(self) -> float:
-        """FLOP/s, or bytes/s."""
+        """The rate in FLOP/s; for "memory" in bytes/s."""
         return self.work / self.seconds
 
 
 class Proven(Struct, frozen=True, kw_only=True, tag="proven"):
-    """The findings on one model, and the seed they are of; `unsupported` or `failed` says why there are none.
+    """The findings on one model.
 
-    `details` is a traceback of what failed.
+    Attributes:
+        seed: the seed of the job that was checked.
+        unsupported, failed: why there are no findings; "" if there are.
+        details: the traceback of a failure.
     """
 
     model: str
@@ -63,22 +80,19 @@ class Proven(Struct, frozen=True, kw_only=True, tag="proven"):
     details: str = ""
 
 
-Setting = str | int | bool | None
-Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
-
-
 class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
-    """One epoch: its training and its prediction of the test set, measured; and what the model then knew.
+    """The measurements of one epoch, and the loss and accuracy of the model after it.
 
     Attributes:
         number: counted from 1.
-        running_loss: mean over the epoch's examples of the loss each had in its own step, dropout
-            on.
-        test_loss, test_accuracy: by the workload's own loss, on the whole test set after the epoch,
-            dropout off.
+        training, prediction: the phases of the training and of predicting the test set.
+        running_loss: the mean, over the epoch's examples, of the loss that each had in its own
+            training step, dropout on.
+        test_loss, test_accuracy: the workload's own loss and the accuracy on the whole test set
+            after the epoch, dropout off.
         train_loss, train_accuracy: the same on a fixed part of the training set, see
             `Startup.train_evaluated`.
-        order_checksum: of the indices that were trained on, in order.
+        order_checksum: the checksum of the trained indices in their order; "own" in native mode.
     """
 
     number: int
@@ -93,13 +107,16 @@ class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
 
 
 class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
-    """What a worker did before the first epoch: phases "import", "build", "load"; and what it started from.
+    """What a worker did before the first epoch, and what it started from.
 
     Attributes:
-        weights_checksum: of the initial weights, read back from the backend.
-        train_evaluated: how many training examples are evaluated after every epoch, the first ones.
-        energy: what counts the energy of the job's device, or why nothing does.
-        host_energy: the same of the CPUs beside a GPU; None for a job that runs on the CPUs.
+        phases: "import", "build" and "load".
+        weights_checksum: the checksum of the initial weights, read back from the backend.
+        settings: what the framework reports, see `backends.contract.Backend.settings`.
+        train_evaluated: this many training examples, the first ones, are evaluated after every
+            epoch.
+        energy: the counter that measures the energy of the job's device, or why there is none.
+        host_energy: the same for the CPUs of a GPU job's machine; None for a job on the CPUs.
     """
 
     phases: tuple[Phase, ...]
@@ -111,7 +128,13 @@ class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
 
 
 class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
-    """How a worker ended; `cpu_seconds` is the whole process's, None where unknown; for `inputs` see `Record`."""
+    """How a worker ended.
+
+    Attributes:
+        reason, inputs: see `bench.records.job.Record`.
+        traceback: the traceback of a failure; else "".
+        cpu_seconds: CPU time of the whole process; None if unknown.
+    """
 
     status: Status
     reason: str
@@ -125,15 +148,17 @@ Line = Startup | Epoch | End
 
 
 class Told(Struct, frozen=True):
-    """A line as it stands in a file: which start of a worker told it, and what."""
+    """A line in a file: which start of a worker wrote it, and what it says."""
 
     start: str = ""
     line: msgspec.Raw = msgspec.Raw()
 
 
 def line_of(start: str, line: Struct) -> bytes:
-    """A line as a worker tells it; `start` is the one that `run_worker` gave it."""
+    """A line as a worker writes it.
+
+    Args:
+        start: the text by which `bench.runner.process.run_worker` knows this start of a worker.
+        line: what the worker says.
+    """
     return msgspec.json.encode(Told(start, msgspec.Raw(msgspec.json.encode(line)))) + b"\n"
-
-
-OperationName = Literal["matmul", "convolution", "memory"]

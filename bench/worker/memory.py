@@ -1,4 +1,6 @@
-"""The only reader of process and driver memory. What cannot be read is None, never 0.
+"""The only module that reads the memory of a worker's process.
+
+A value that cannot be read is None, never 0.
 
 Process memory is the kernel's `VmHWM`, reset per phase through `clear_refs` (proc(5)); `ru_maxrss`
 would carry the parent's peak into the child and cannot be reset.
@@ -14,7 +16,11 @@ _RESET_PEAK = "5"  # proc(5): "reset the peak resident set size"
 
 
 def reset_peak() -> bool:
-    """Let the high-water mark start again from what is resident now; False where the kernel does not allow it."""
+    """Set the high-water mark back to the memory that is resident now.
+
+    Returns:
+        False if the kernel does not allow it.
+    """
     try:
         _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
     except OSError:
@@ -23,7 +29,7 @@ def reset_peak() -> bool:
 
 
 def peak_rss_bytes() -> int | None:
-    """The high-water mark of resident memory since the last reset."""
+    """The high-water mark of resident memory since the last reset; None if it cannot be read."""
     try:
         status = _STATUS.read_text(encoding="ascii", errors="replace")
     except OSError:

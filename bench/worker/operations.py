@@ -1,4 +1,4 @@
-"""The operations whose rates are an engine's limits: where each starts, what it costs, and how a result is checked."""
+"""The operations whose rates are an engine's limits: their input, their cost, and their check."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ _IMAGES, _SIDE, _KERNEL = 32, 32, 3  # of every convolution; its channels vary
 
 
 class Trial(NamedTuple):
-    """An operation of a size: where its chains start, one step, its work, and how far off a result is.
+    """One operation of one size.
 
-    `off` takes what a chain began with, what it ended with, and its number of steps; in units of
-    the result's root mean square, row by row (of a sum: of one term), so that a step left out is 1
-    or more.
+    Attributes:
+        start: the argument of the first step of the first chain.
+        step: one call of the operation.
+        work: floating point operations of one step; for "memory" the bytes that it reads and
+            writes.
+        off: returns the error of a chain's result, from the values before the chain, those after
+            it, and its number of steps. The unit is the root mean square of the result, row by row
+            (of a sum: one term), so that a step that was left out gives 1 or more.
     """
 
     start: Values
@@ -29,7 +34,13 @@ class Trial(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """How an operation is made of a size, in which sizes, and by how much its work grows from one to the next."""
+    """An operation of every size.
+
+    Attributes:
+        make: returns the operation of one size.
+        sizes: the sizes, in growing order.
+        growth: the factor by which the work grows from one size to the next.
+    """
 
     make: Callable[[Engine, int], Trial]
     sizes: tuple[int, ...]
@@ -39,9 +50,8 @@ class Operation(NamedTuple):
 def _matmul(engine: Engine, size: int) -> Trial:
     random, rows = np.random.default_rng(0), [0, size // 2, size - 1]
     start = random.standard_normal((size, size), np.float32)
-    kernel = random.standard_normal((size, size), np.float32) / np.float32(
-        np.sqrt(size)
-    )  # keeps the result's size
+    scale = np.float32(np.sqrt(size))  # so that the result's numbers are as large as the argument's
+    kernel = random.standard_normal((size, size), np.float32) / scale
 
     def off(before: Values, after: Values, steps: int) -> float:
         return _relative(after[rows], _repeated(before[rows], lambda x: x @ kernel, steps))
@@ -50,14 +60,16 @@ def _matmul(engine: Engine, size: int) -> Trial:
 
 
 def _convolution(engine: Engine, channels: int) -> Trial:
-    """The middle pixel of two images is checked; it depends on one more pixel to each side with every step."""
+    """Check the middle pixel of two images.
+
+    With every step it depends on one more pixel to each side.
+    """
     random, images, middle = np.random.default_rng(0), [0, _IMAGES - 1], _SIDE // 2
     start = random.standard_normal((_IMAGES, _SIDE, _SIDE, channels), np.float32)
     size = (_KERNEL, _KERNEL, channels, channels)
     kernel = random.standard_normal(size, np.float32) / np.float32(_KERNEL * np.sqrt(channels))
-    work = (
-        2 * _IMAGES * _SIDE**2 * _KERNEL**2 * channels**2
-    )  # as `specs.shapes` counts: the border's zeros included
+    # Counted as in `specs.shapes`: with the zeros of the border.
+    work = 2 * _IMAGES * _SIDE**2 * _KERNEL**2 * channels**2
 
     def inner(x: Values) -> Values:
         windows = np.lib.stride_tricks.sliding_window_view(x, (_KERNEL, _KERNEL), axis=(1, 2))
@@ -72,7 +84,7 @@ def _convolution(engine: Engine, channels: int) -> Trial:
 
 
 def _memory(engine: Engine, size: int) -> Trial:
-    """Ones are added: whole numbers, exact in every precision."""
+    """Add ones, as whole numbers are exact in every precision."""
     values = size // engine.value_bytes
     step = engine.accumulate(np.ones(values, np.float32))
 
@@ -83,7 +95,7 @@ def _memory(engine: Engine, size: int) -> Trial:
 
 
 def _relative(found: Values, expected: Values) -> float:
-    """The largest difference of rows (n, values), each in units of what it should be."""
+    """The largest difference of rows (n, values), in units of the expected root mean square."""
     size = np.sqrt(np.mean(np.square(expected, dtype=np.float64), axis=1, keepdims=True))
     return float((np.abs(found - expected) / size).max())
 
@@ -96,11 +108,11 @@ def _repeated(x: Values, step: Callable[[Values], Values], steps: int) -> Values
 
 OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
     {
-        "matmul": Operation(
-            _matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8
-        ),  # rows and columns
-        "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),  # channels
-        # Bytes of an array: so few that the call is all it costs, then 64 KiB to 64 MiB.
+        # Rows, which are as many as columns.
+        "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8),
+        # Channels.
+        "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),
+        # Bytes of an array: first so few that only the call costs time, then 64 KiB to 64 MiB.
         "memory": Operation(_memory, (32, *(2**power for power in range(16, 27, 2))), 4),
     }
 )

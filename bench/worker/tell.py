@@ -1,4 +1,4 @@
-"""A worker's work as lines: each told as it is found, and at the last how the work ended."""
+"""Writes a worker's lines to its file as they come, and at last how the work ended."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from bench.worker import clock
 from bench.worker.lines import End, Status, line_of
 
 Tell = Callable[[Any], None]
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
+_LONGEST_REASON = 300  # characters; the traceback has the rest
 
 
 def tell_all(lines_path: str, start: str, work: Callable[[Tell], Iterator[Any]]) -> None:
-    """Do the work and tell its lines; what cannot be done is told too.
+    """Do the work and write its lines; an error is written as an `End`.
 
     Args:
-        lines_path: where to.
+        lines_path: the file to write to.
         start: see `bench.worker.lines.line_of`.
-        work: yields its lines; what does not fit there it may tell itself.
+        work: yields its lines; it gets a function by which it can write others in between.
     """
     with Path(lines_path).open("ab", buffering=0) as file:
 
@@ -36,7 +38,7 @@ def tell_all(lines_path: str, start: str, work: Callable[[Tell], Iterator[Any]])
             for line in work(tell):
                 tell(line)
                 if os.getppid() != parent:
-                    return  # nobody is left to read what we tell
+                    return  # the parent has ended: nobody reads our lines
         except Unsupported as error:
             status, reason = "unsupported", str(error)
         except Exception as error:  # noqa: BLE001 - whatever a framework raises, the end is a record
@@ -49,11 +51,7 @@ def tell_all(lines_path: str, start: str, work: Callable[[Tell], Iterator[Any]])
         )
 
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
-_LONGEST_REASON = 300  # characters; the traceback has the rest
-
-
 def one_line(error: Exception) -> str:
-    """What an error says, for a record's reason: its type, its first line, without colours."""
+    """An error in one line, for a record's reason: its type and its first line, without colours."""
     text = _ESCAPES.sub("", str(error)).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"

@@ -1,7 +1,8 @@
-"""One job in one process: `python -m bench.worker.training assignment.json lines.jsonl START`.
+"""Runs one job in one process.
 
-It tells what it did in lines, each written as it happens, so that a worker that dies has told all
-it knew. The parent makes the record from them.
+It is started as `python -m bench.worker.training assignment.json lines.jsonl START`. It writes a
+line as soon as a step is done, so that the lines of a worker that dies are not lost. The parent
+makes the record from them.
 """
 
 from __future__ import annotations
@@ -39,19 +40,25 @@ from bench.worker.tell import one_line
 from specs.initial import epoch_order, initial_weights
 from specs.shapes import infer_shapes
 
-# How frameworks name running out of memory; PyTorch's CPU allocator raises a plain RuntimeError
-# with this text.
+# The types of frameworks' errors when memory runs out. PyTorch's CPU allocator raises a plain
+# RuntimeError with the text below.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
 _OUT_OF_MEMORY_TEXT = "can't allocate memory"
-# What a layer may read and write in one call to predict. 1,000 images, a backend's own batch, stay
-# below it in every model of MNIST's size; of 224x224 through 64 filters they take 26 GB.
+# The most bytes that a layer may read and write in one call to predict. 1,000 images, the batch of
+# the backends, take fewer in every model for images of MNIST's size; 1,000 images of 224x224 take
+# 26 GB in a layer of 64 filters.
 _PREDICTION_BYTES = 10**9
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """What a worker is told: the job, the adapter "module:Class", the data's folder, how many examples to evaluate.
+    """What a worker is told to do.
 
-    `gpu` is the UUID of the job's NVIDIA GPU; for `package` see `adapter.load_class`.
+    Attributes:
+        adapter: "module:Class".
+        data: the folder of the data set's arrays.
+        train_evaluated: how many training examples are evaluated after every epoch.
+        gpu: the UUID of the job's NVIDIA GPU; "" if it has none.
+        package: see `bench.worker.adapter.load_class`.
     """
 
     job: Job
@@ -67,7 +74,7 @@ class Diverged(Exception):  # noqa: N818 - not an error of the program: one of t
 
 
 class Run:
-    """One job under way: the backend, the data it learns and the data it is tested on."""
+    """A job that is running: its backend, its training data and its test data."""
 
     def __init__(self, assignment: Assignment, tell: Callable[[Line], None]) -> None:
         self._job, self._tell = assignment.job, tell
@@ -83,7 +90,7 @@ class Run:
         self.device_memory: DeviceMemory | None = None
 
     def start(self) -> Backend:
-        """Import, build and load, each a phase of its own."""
+        """Import, build and load the backend, each as a phase of its own; return the backend."""
         imported, adapter = clock.measure(
             "import", lambda: load_class(self._adapter, self._package), clock.no_wait, self._clock
         )
@@ -115,11 +122,11 @@ class Run:
         """Train one epoch and predict the test set, both measured; then grade.
 
         Raises:
-            Diverged: a loss or a logit is not finite; the epoch is not told then, as it has no
-                numbers to tell.
+            Diverged: a loss or a logit is not finite. No line is written for such an epoch, as it
+                has no numbers.
         """
         order = self._order(number - 1)
-        backend.device_memory()  # its peak begins anew, where it can
+        backend.device_memory()  # resets its peak, if the framework can
         trained, loss = clock.measure(
             "train", lambda: backend.train_epoch(order), backend.sync, self._clock
         )
@@ -133,6 +140,8 @@ class Run:
         train_loss, train_accuracy = grade(seen, self._labels[: self._evaluated], loss_name)
         if not all(map(math.isfinite, (loss, test_loss, train_loss))):
             raise Diverged(f"epoch {number}: running loss {loss}, test loss {test_loss}")
+        matched = self._job.mode == "matched"
+        order_checksum = hashlib.sha256(order.tobytes()).hexdigest()[:16] if matched else "own"
         self._tell(
             Epoch(
                 number=number,
@@ -143,14 +152,12 @@ class Run:
                 test_accuracy=test_accuracy,
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
-                order_checksum=hashlib.sha256(order.tobytes()).hexdigest()[:16]
-                if self._job.mode == "matched"
-                else "own",
+                order_checksum=order_checksum,
             )
         )
 
     def _predict(self, backend: Backend, images: Images) -> Logits:
-        """All logits: in one call, or in parts of as many images as fit `_PREDICTION_BYTES`."""
+        """The logits (n, classes), predicted in calls that need at most `_PREDICTION_BYTES`."""
         size = self._predicted_at_once
         if size >= PREDICTION_BATCH:
             return backend.predict(images)
@@ -159,7 +166,14 @@ class Run:
         )
 
     def read_inputs(self, backend: Backend) -> clock.Phase | None:
-        """What an epoch of a native backend's own input pipeline takes, without the training."""
+        """Measure an epoch of a native backend's own input pipeline, without training.
+
+        Returns:
+            The phase; None in matched mode.
+
+        Raises:
+            ValueError: the pipeline did not read as many examples as an epoch has.
+        """
         if self._job.mode == "matched":
             return None
         native, expected = cast("NativeBackend", backend), len(self._order(0))
@@ -175,7 +189,13 @@ class Run:
 
 
 def main(assignment_path: str, lines_path: str, start: str) -> None:
-    """Do the assignment; every end that Python sees is told as an `End`. `start`: see `bench.worker.lines.line_of`."""
+    """Do the assignment and write its lines; the last one is an `End`, unless the process dies.
+
+    Args:
+        assignment_path: the file of an `Assignment`, in JSON.
+        lines_path: the file that the lines are written to.
+        start: see `bench.worker.lines.line_of`.
+    """
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
     with Path(lines_path).open("ab", buffering=0) as file:
 
@@ -194,7 +214,7 @@ def _attempt(assignment: Assignment, tell: Callable[[Line], None]) -> None:
         backend = run.start()
         for number in range(1, assignment.job.epochs + 1):
             if os.getppid() != parent:
-                return  # nobody is left to read what we tell
+                return  # the parent has ended: nobody reads our lines
             run.epoch(backend, number)
         inputs = run.read_inputs(backend)
     except Unsupported as error:
@@ -222,14 +242,15 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> DeviceMemory | None:
-    """The larger of two epochs' peaks; of a peak that cannot begin anew the first, as the next holds a prediction."""
+    """The larger of two epochs' peaks; the first one if the framework cannot reset its peak.
+
+    A peak that was not reset includes the prediction after the first epoch.
+    """
     if before is None or now is None:
         return before or now
-    return (
-        max(before, now, key=lambda memory: memory.allocator_peak_bytes)
-        if now.began_anew
-        else before
-    )
+    if not now.began_anew:
+        return before
+    return max(before, now, key=lambda memory: memory.allocator_peak_bytes)
 
 
 def _checksum(weights: Weights) -> str:

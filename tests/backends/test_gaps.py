@@ -1,4 +1,4 @@
-"""What a backend cannot do is listed with its reason, and nothing that is listed works."""
+"""Every feature that a backend lacks is listed with a reason, and no listed feature works."""
 
 from __future__ import annotations
 

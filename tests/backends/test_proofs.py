@@ -1,4 +1,4 @@
-"""Every backend does the same work as the reference: what `bench prove` makes, in each framework's environment."""
+"""Every backend does the same work as the reference, by real proofs in its environment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from bench.worker.proof.models import MODELS
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
+pytestmark = pytest.mark.usefixtures("arrays_once")
+
 
 @pytest.fixture(scope="module")
 def proofs(tmp_path_factory, environments, places):
-    """Proofs made so far, by backend and device: what `bench prove` makes."""
+    """A function that makes a proof as `bench prove` does, once per backend and device."""
     made = {}
 
     def proven(backend, device="cpu", mode="matched", **changes):

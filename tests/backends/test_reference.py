@@ -1,4 +1,7 @@
-"""The oracle is itself proven: gradients by finite differences, optimizers by two steps worked by hand."""
+"""The oracle itself is tested.
+
+Gradients are compared with finite differences, optimizers with two steps computed by hand.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ def test_the_first_maximum_of_a_window_takes_the_gradient():
 
 
 def test_same_puts_the_odd_zero_at_the_end_and_strides_start_at_the_corner():
-    """TensorFlow's documented rule, worked by hand: 6 wide, kernel 3, stride 2 takes one zero, after the last pixel."""
+    """TensorFlow's documented rule, computed by hand.
+
+    An image 6 wide with kernel 3 and stride 2 gets one zero, after the last pixel.
+    """
     layer = build_layers(MODELS["strides, same, adam after"])[0]
     assert layer.padding == [(0, 0), (1, 1), (0, 1), (0, 0)]  # 7 high: (4 - 1) 2 + 3 - 7 = 2 zeros
     layer.weights["kernel"] = np.zeros((3, 3, 2, 4))
@@ -113,9 +119,8 @@ def test_batch_norm_keeps_a_biased_running_variance_and_predicts_with_it():
     normal = layer.forward(x, None, training=True)
     assert normal[:, 0] == pytest.approx([-1 / np.sqrt(1.003), 1 / np.sqrt(1.003)])
     assert layer.state["mean"][0] == pytest.approx(0.4)  # 0.8 of 0 and 0.2 of 2
-    assert layer.state["variance"][0] == pytest.approx(
-        1.0
-    )  # 0.8 of 1 and 0.2 of 1, where n - 1 would give 2
+    # 0.8 of 1 and 0.2 of 1; with n - 1 it would be 0.2 of 2.
+    assert layer.state["variance"][0] == pytest.approx(1.0)
     assert layer.forward(x, None, training=False)[0, 0] == pytest.approx(0.6 / np.sqrt(1.003))
 
 
@@ -126,7 +131,7 @@ def test_the_quadratic_cost_of_equal_logits_is_worked_by_hand():
     assert gradient[0].tolist() == pytest.approx([-0.5 * 0.25 * 2 / 3, 0.5 * 0.25 * 2 / 3])
 
 
-def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_classes_and_huge_logits_do_not_overflow():
+def test_cross_entropy_of_equal_logits_is_the_log_of_the_classes_and_huge_logits_do_not_overflow():
     assert loss_and_gradient(CE, np.zeros((2, 10)), np.array([3, 4]))[0] == pytest.approx(
         np.log(10)
     )
@@ -138,10 +143,8 @@ def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_classes_and_huge_
 # Two steps from w = 1 with gradients 2 and -1, worked by hand with a pocket calculator's square
 # roots.
 BY_HAND = {
-    "sgd": (
-        Sgd(learning_rate=0.1, momentum=0.5, nesterov=False),
-        [0.8, 0.8],
-    ),  # v: -0.2, then -0.1 + 0.1 = 0
+    # v: -0.2, then -0.1 + 0.1 = 0
+    "sgd": (Sgd(learning_rate=0.1, momentum=0.5, nesterov=False), [0.8, 0.8]),
     # v as above; w: 1 - 0.1 - 0.2, then 0.7 + 0 + 0.1
     "nesterov": (Sgd(learning_rate=0.1, momentum=0.5, nesterov=True), [0.7, 0.8]),
     # v: 0.4, then 0.36 + 0.1 = 0.46; roots of 0.5 and 0.56
@@ -214,9 +217,8 @@ def test_optimizer_agrees_with_two_steps_worked_by_hand(name):
     update = build_update(spec)
     first = update("w", np.array(1.0), np.array(2.0))
     second = update("w", first, np.array(-1.0))
-    assert [float(first), float(second)] == pytest.approx(
-        expected, abs=1e-7
-    )  # eight digits by hand
+    # Eight digits by hand.
+    assert [float(first), float(second)] == pytest.approx(expected, abs=1e-7)
 
 
 # Besides those: no average at all, which no logarithm of its share may trip over.
@@ -229,7 +231,7 @@ WITHOUT_AVERAGES = Adam(
     "spec", [*(spec for spec, _ in BY_HAND.values()), WITHOUT_AVERAGES], ids=repr
 )
 def test_optimizer_agrees_with_a_second_way_to_write_it(spec):
-    """The formulas that plain JAX and TensorFlow train by, here in NumPy, over 50 steps of an array."""
+    """The formulas of plain JAX and TensorFlow, in NumPy, give the same over 50 steps."""
     random, update = np.random.RandomState(0), build_update(spec)
     second = Updates(spec=spec, sqrt=np.sqrt, expm1=np.expm1)
     expected = found = random.normal(size=(3, 2))

@@ -1,4 +1,4 @@
-"""What is registered: variants of backends, and an engine for every environment."""
+"""The registry: variants belong to backends, and every environment has an engine."""
 
 from __future__ import annotations
 

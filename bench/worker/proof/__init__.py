@@ -1,1 +1,1 @@
-"""The checks that hold a backend to the float64 reference."""
+"""The checks that compare a backend with the float64 reference."""

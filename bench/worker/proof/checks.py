@@ -1,4 +1,7 @@
-"""The checks of the proof: each holds a backend to the float64 reference through the very calls that are timed."""
+"""The checks of the proof.
+
+They compare a backend with the float64 reference, and use the same calls that are timed.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,17 @@ from bench.worker.proof.cases import Case, MakeBackend, has_kinks, make_referenc
 from specs.initial import epoch_order, initial_weights
 
 _TRIES = 5
-_LEAST_PAUSE = 0.1  # seconds in which a step of any model here is over
-_DEVICE_WORDS = {
-    "cuda": ("cuda", "gpu"),
-    "mps": ("mps", "gpu", "metal"),
-}  # how frameworks call a kind of device
-_LOUD = np.float32(100.0)  # makes logits of size 1 to hundreds
+_LEAST_PAUSE = 0.1  # seconds: a step of any model here takes less
+# The words that frameworks use for a kind of device.
+_DEVICE_WORDS = {"cuda": ("cuda", "gpu"), "mps": ("mps", "gpu", "metal")}
+_LOUD = np.float32(100.0)  # makes logits of size 1 a hundred times as large
 
 
 def check_prediction(make: MakeBackend, case: Case) -> Finding:
-    """Logits from injected weights, before any training, in more examples than one batch of prediction."""
+    """Compare the logits before any training, from given weights.
+
+    The examples are more than one batch of prediction.
+    """
     logits = ready(make, case).predict(case.shown)
     return finding(
         "prediction",
@@ -34,7 +38,7 @@ def check_prediction(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_steps(make: MakeBackend, case: Case) -> Finding:
-    """The loss and every weight after each of the first steps, one `train_epoch` call per batch."""
+    """Compare the loss and every weight after each of the first steps, one call per batch."""
     backend, deviations = ready(make, case), {}
     for step, batch in enumerate(case.batches()):
         loss = abs(backend.train_epoch(*batch) - case.oracle.losses[step])
@@ -45,14 +49,17 @@ def check_steps(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_epoch(make: MakeBackend, case: Case) -> Finding:
-    """The timed path is the proven one: one call over all batches, the partial one too; and prediction after it."""
+    """Compare one call over all batches, as timed runs make it, and the prediction after it.
+
+    The last batch is a partial one.
+    """
     backend, steps = ready(make, case), len(case.oracle.losses)
     loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
     deviations = {"loss": loss / tolerances.loss(case.depth)}
     for name, value in weight_differences(backend.get_weights(), case.oracle.weights[-1]):
         deviations[name] = value / tolerances.weights(steps)
-    # The inputs of the last layer are of size 1, so that its logits are off by what its weights
-    # are, and their own.
+    # The inputs of the last layer are of size 1, so that the error of its weights adds to the
+    # logits' own.
     logits = difference(backend.predict(case.shown), case.oracle.after)
     deviations["logits after"] = logits / (
         tolerances.logits(case.depth) + 10 * tolerances.weights(steps)
@@ -61,10 +68,10 @@ def check_epoch(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_calls(make: MakeBackend, case: Case) -> Finding:
-    """One call over k full batches and a partial one is k + 1 calls of a batch each; and training goes on as it was.
+    """Check that one call over k full batches and a partial one equals k + 1 calls of a batch each.
 
-    Twice, with a prediction between in one of the two, as runs have: what training keeps must
-    survive both.
+    Both ways train twice, and only one of them predicts in between, as runs do: the state of the
+    training must not be lost by a new call or by a prediction.
     """
     whole, parts = ready(make, case), ready(make, case)
     for _ in range(2):
@@ -79,11 +86,13 @@ def check_calls(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_order(make: MakeBackend, case: Case) -> Finding:
-    """Exactly the ordered examples are consumed: one named twice counts twice, and one not named is never touched."""
+    """Check that exactly the examples in the order are used.
+
+    An example that is named twice must count twice, and one that is not named must have no effect.
+    """
     named = case.order[: case.job.batch_size]
-    poisoned = np.full_like(
-        case.images, np.nan
-    )  # one of these in a batch, and nothing is a number any more
+    # One image of NaN in a batch makes the loss and all weights NaN.
+    poisoned = np.full_like(case.images, np.nan)
     poisoned[named] = case.images[named]
     changed = msgspec.structs.replace(
         case, images=poisoned, order=np.concatenate([named, named[:1], named[1::-1]])
@@ -100,10 +109,11 @@ def check_order(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_extremes(make: MakeBackend, case: Case) -> Finding:
-    """Logits so large that most examples are wrong by far: the loss is of logits, and no probability is clipped.
+    """Check that the loss is computed from logits, without clipped probabilities.
 
-    A probability clipped at 1e-7 ends the loss at 16.1 and the gradient at 0 (Keras's, from
-    probabilities, does that).
+    The logits are so large that the probabilities of most labels are almost 0. If probabilities are
+    clipped at 1e-7, the loss is at most 16.1, and its gradient is 0 there (Keras's loss from
+    probabilities does that).
     """
     last = f"{len(case.job.workload.layers) - 1}.kernel"
     loud = initial_weights(case.job.workload, case.job.seed)
@@ -113,7 +123,8 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
         one.set_weights(loud)
     order, masks = next(case.batches())
     loss, expected = backend.train_epoch(order, masks), reference.train_epoch(order, masks)
-    # Logits, and the gradients behind them, are as many times as large, and so are their roundings.
+    # The logits, and the gradients that pass the last layer, are larger by this factor, and so are
+    # their roundings.
     deviations = {"loss": abs(loss - expected) / float(_LOUD * tolerances.logits(case.depth))}
     for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
         deviations[name] = value / float(_LOUD * tolerances.weights(1))
@@ -121,9 +132,10 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_repeat(make: MakeBackend, case: Case) -> Finding:
-    """The same seed gives the same training, to the last bit on a CPU; another changes dropout, and nothing else.
+    """Check that the same seed repeats the training, and that another seed changes dropout only.
 
-    In native mode it changes the shuffle, too.
+    On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode
+    another seed changes the shuffle, too.
     """
     results = []
     for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
@@ -140,8 +152,8 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
         f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)
     }
     if case.masks or case.job.mode == "native":
-        # Other masks, weights or another shuffle move the loss by a percent or so; rounding by a
-        # millionth.
+        # Other masks, other weights or another shuffle change the loss by about a percent, rounding
+        # by a millionth.
         unmoved = abs(loss - other) <= tolerances.loss(case.depth)
         deviations["the seed changes nothing"] = INFINITE if unmoved else 0.0
     else:
@@ -156,7 +168,11 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_purity(make: MakeBackend, case: Case) -> Finding:
-    """Arrays given are not changed, arrays returned are copies, predicting trains nothing; names, shapes and types."""
+    """Check that calls have no side effects, and the names, shapes and types of what they return.
+
+    Arrays that are given must not be changed, arrays that are returned must be copies, and
+    predicting must not train.
+    """
     backend, images, labels = ready(make, case), case.images.copy(), case.labels.copy()
     initial, given = backend.get_weights(), initial_weights(case.job.workload, case.job.seed)
     kept = {name: value.copy() for name, value in initial.items()}
@@ -164,9 +180,8 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
     before = {name: value.copy() for name, value in backend.get_weights().items()}
     logits, again = backend.predict(case.shown), backend.predict(case.shown)
     part = backend.predict(case.shown[:7])
-    alone = tolerances.logits(case.depth) * max(
-        1.0, float(np.abs(logits).max())
-    )  # trained, they may be large
+    largest = max(1.0, float(np.abs(logits).max()))  # after training they may be large
+    alone = tolerances.logits(case.depth) * largest
     settings, kind = backend.settings(), case.job.device.partition(":")[0]
     wrong = {
         "the images were changed": not np.array_equal(images, case.images),
@@ -189,7 +204,7 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_long(make: MakeBackend, case: Case) -> Finding:
-    """An epoch over a whole data set: its loss and, of a smooth model, every weight."""
+    """Compare an epoch over a whole data set: the loss and, without kinks, every weight."""
     order = epoch_order(case.job.workload, case.job.seed, 0, len(case.labels), case.job.batch_size)
     backend, reference = ready(make, case), make_reference(case)
     expected = reference.train_epoch(order)
@@ -203,9 +218,10 @@ def check_long(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_sync(make: MakeBackend, case: Case) -> Finding:
-    """`sync` returns when the work is done: reading the weights at once takes no longer than after a pause.
+    """Check that `sync` returns only when the work is done.
 
-    The least of several tries, so that only what is always late is found late.
+    Reading the weights at once after it must take no longer than after a pause. The smallest
+    difference of several tries counts, so that one slow reading is no failure.
     """
     size = len(case.labels) // 2
     job = msgspec.structs.replace(case.job, batch_size=size)  # a step long enough to be seen
@@ -229,7 +245,7 @@ def check_sync(make: MakeBackend, case: Case) -> Finding:
 
 
 Check = Callable[[MakeBackend, Case], Finding]
-# What is computed, on every model; and how a backend behaves, on a few.
+# The checks of what is computed run on every model, those of a backend's behaviour on a few.
 COMPUTES: Mapping[str, Check] = MappingProxyType(
     {"prediction": check_prediction, "steps": check_steps, "epoch": check_epoch}
 )
@@ -242,16 +258,16 @@ BEHAVES: Mapping[str, Check] = MappingProxyType(
         "purity": check_purity,
     }
 )
-# What can be asked of native mode, which has an order and constants of its own.
+# The checks that native mode allows: it has its own order and constants.
 NATIVE: Mapping[str, Check] = MappingProxyType(
     {"prediction": check_prediction, "repeat": check_repeat, "purity": check_purity}
 )
-# The names of all checks, in the order of a reader's questions.
+# The names of all checks, in the order in which reports show them.
 CHECKS = (*COMPUTES, "long", *BEHAVES, "sync", "dropout")
 
 
 def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
-    """The largest difference of each weight; infinite where names or shapes are not the same."""
+    """Yield the largest difference of each weight; `INFINITE` if names or shapes differ."""
     if list(found) != list(expected):
         yield "names of the weights", INFINITE
         return
@@ -260,7 +276,10 @@ def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str,
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest; infinite where shapes differ, or something is not a number, which no comparison would notice."""
+    """The largest difference of two arrays; `INFINITE` if shapes differ or a value is NaN.
+
+    A comparison with NaN would never fail.
+    """
     if found.shape != expected.shape:
         return INFINITE
     largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
@@ -268,12 +287,12 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def worst(differences: Iterator[tuple[str, float]]) -> float:
-    """The largest of several weights' differences."""
+    """The largest of several weights' differences, as `weight_differences` yields them."""
     return max(value for _, value in differences)
 
 
 def finding(check: str, deviations: Mapping[str, float]) -> Finding:
-    """The largest of several deviations, each in units of its tolerance; what is not a number is infinite."""
+    """The largest of several deviations, each in units of its tolerance; NaN becomes `INFINITE`."""
     numbers = {
         name: value if np.isfinite(value) else INFINITE for name, value in deviations.items()
     }

@@ -1,10 +1,12 @@
-"""The check of a framework's own dropout, which timed runs use: share kept, scale, and fresh for every value.
+"""The check of a framework's own dropout, which timed runs use.
 
-A model of one dense layer behind two dropouts (of images, and of the vector they become), its
-weights at 0, in which example e lights the pixels of channel e alone: then the weights of those
-pixels have moved after the epoch exactly where both dropouts kept them. So what they kept together
-is read off the weights; the reference, given that, must reach the same weights, which proves the
-scales.
+It checks the share that is kept, the scale, and that every value is drawn independently.
+
+The model is two dropouts (of the images, and of the vector that they are flattened to) and a dense
+layer whose weights are 0. In example e only the pixels of channel e are not 0. So after the epoch
+the weights of those pixels differ from 0 exactly where both dropouts kept the pixel, and the
+weights show what both kept together. The reference gets this as its masks and must reach the same
+weights: this checks the scales.
 """
 
 from __future__ import annotations
@@ -26,16 +28,15 @@ _KERNEL = "3.kernel"
 
 
 def check_dropout(make: MakeBackend, job: Job) -> Finding:
-    """What the framework's own dropout keeps in two epochs of 100 examples, as 20,000 throws of a coin, and its scale.
+    """Check what dropout keeps, and its scale, on 20,000 values: two epochs of 100 examples.
 
-    A share that is off by 3 points, or a correlation of 0.1 with the last epoch, batch, example or
-    unit, is found in 99 of 100 proofs; the counts are compared in standard deviations (see
-    `tolerances.DROPOUT_DEVIATIONS`).
+    A share that is wrong by 3 percentage points is found in 99 of 100 proofs, and so is a
+    correlation of 0.1 with the last epoch, batch, example or unit. Counts are compared in standard
+    deviations (see `tolerances.DROPOUT_DEVIATIONS`).
     """
     channels = np.eye(DROPOUT_EXAMPLES, dtype=np.float32)
-    images = np.broadcast_to(
-        channels[:, None, None, :], (DROPOUT_EXAMPLES, *DROPOUT_PROBE.input.shape)
-    ).copy()
+    shape = (DROPOUT_EXAMPLES, *DROPOUT_PROBE.input.shape)
+    images = np.broadcast_to(channels[:, None, None, :], shape).copy()
     labels = np.arange(DROPOUT_EXAMPLES) % DROPOUT_PROBE.input.classes
     job = msgspec.structs.replace(job, workload=DROPOUT_PROBE)
     case = Case(job=job, images=images, labels=labels, order=np.arange(DROPOUT_EXAMPLES))
@@ -47,17 +48,14 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
         kept.append(_read(found[_KERNEL]))
         mask = _as_mask(kept[-1])
         reference.train_epoch(case.order, [mask, mask.reshape(len(mask), -1)])
+        tolerance = tolerances.weights(len(case.order) // job.batch_size)
         for name, value in weight_differences(found, reference.get_weights()):
-            deviations[f"scale, epoch {epoch}, {name}"] = value / tolerances.weights(
-                len(case.order) // job.batch_size
-            )
+            deviations[f"scale, epoch {epoch}, {name}"] = value / tolerance
         logits = difference(backend.predict(images), reference.predict(images))
-        deviations["on in prediction"] = logits / (
-            tolerances.logits(1) + 10 * tolerances.weights(epoch + 1)
-        )
-    deviations["the same for a whole batch"] = (
-        _share_alike(make, job) / tolerances.DROPOUT_ALIKE_SHARE
-    )
+        tolerance = tolerances.logits(1) + 10 * tolerances.weights(epoch + 1)
+        deviations["on in prediction"] = logits / tolerance
+    alike = _share_alike(make, job)
+    deviations["the same for a whole batch"] = alike / tolerances.DROPOUT_ALIKE_SHARE
     counts = _counts(np.stack(kept), _share(), job.batch_size)
     deviations |= {
         name: abs(value) / tolerances.DROPOUT_DEVIATIONS for name, value in counts.items()
@@ -66,10 +64,11 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
 
 
 def _share_alike(make: MakeBackend, job: Job) -> float:
-    """The share of pixels that dropout kept, or dropped, for all examples of a batch: fair throws leave 1 in 1,000.
+    """The share of pixels that dropout kept for all examples of a batch, or dropped for all.
 
-    16 images all alike, one of each class: the weights of a pixel move by the same for every class,
-    that is by 0, only where it was kept for all examples, or for none.
+    A correct dropout does so for about 1 pixel in 1,000. The batch is 16 equal images, one of each
+    class. The weights of a pixel move by the same amount for every class only if the pixel was kept
+    for all examples or for none; this amount is 0.
     """
     size = DROPOUT_ALIKE.input.classes
     job = msgspec.structs.replace(job, workload=DROPOUT_ALIKE, batch_size=size)
@@ -78,28 +77,30 @@ def _share_alike(make: MakeBackend, job: Job) -> float:
         make, Case(job=job, images=images, labels=np.arange(size), order=np.arange(size))
     )
     backend.train_epoch(np.arange(size))
-    moved = np.ptp(
-        backend.get_weights()[_KERNEL], axis=1
-    )  # (pixels,); a multiple of the step of one example
+    # (pixels,): a multiple of the step of one example.
+    moved = np.ptp(backend.get_weights()[_KERNEL], axis=1)
     step = DROPOUT_ALIKE.optimizer.learning_rate / size
     return float((moved < 0.5 * step).mean())
 
 
 def _share() -> float:
-    """What both dropouts keep together."""
+    """The share of values that both dropouts together keep."""
     return float(
         np.prod([1.0 - layer.rate for layer in DROPOUT_PROBE.layers if isinstance(layer, Dropout)])
     )
 
 
 def _read(kernel: np.ndarray) -> np.ndarray:
-    """What was kept (examples, units), off the kernel (pixels x channels, classes): row p * 100 + e is example e's."""
+    """What was kept (examples, units), read from the kernel (pixels x channels, classes).
+
+    Row p * 100 + e of the kernel belongs to pixel p of example e.
+    """
     moved: np.ndarray = (kernel != 0.0).any(axis=1).reshape(_UNITS, DROPOUT_EXAMPLES)
     return moved.T
 
 
 def _as_mask(kept: np.ndarray) -> np.ndarray:
-    """(examples, 10, 10, channels): what dark pixels do changes nothing."""
+    """The mask (examples, 10, 10, channels) of the images; a pixel of value 0 may have any mask."""
     mask = np.ones((DROPOUT_EXAMPLES, *DROPOUT_PROBE.input.shape), np.bool_)
     rows = np.arange(DROPOUT_EXAMPLES)
     mask[rows, :, :, rows] = kept.reshape(DROPOUT_EXAMPLES, 10, 10)
@@ -107,10 +108,16 @@ def _as_mask(kept: np.ndarray) -> np.ndarray:
 
 
 def _counts(kept: np.ndarray, share: float, size: int) -> dict[str, float]:
-    """Of what was kept (epochs, examples, units), in standard deviations from fair throws.
+    """The counts by name, in standard deviations from what a correct dropout gives on average.
 
-    A correlation is the mean of products of deviations from the share expected; products of pairs
-    that overlap are uncorrelated, so that their sum has the variance of as many independent ones.
+    A correlation is the sum of products of deviations from the expected share. Products of pairs
+    that overlap are uncorrelated, so that their sum has the same variance as a sum of independent
+    products.
+
+    Args:
+        kept: (epochs, examples, units).
+        share: the expected share.
+        size: examples in a batch.
     """
     variance = share * (1.0 - share)
     away = kept - share

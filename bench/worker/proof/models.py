@@ -1,4 +1,7 @@
-"""The models of the proof: small ones that together hold all of the language, and the probes of its other checks."""
+"""The models of the proof.
+
+Small models that together use every word of the workload language, and models for the other checks.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,10 @@ from specs.model import (
     Workload,
 )
 
-# No constant is any framework's default, so that one which is left to the framework is noticed; a
-# test asks them. An epsilon of 1e-7 outside a root makes a first step the sign of its gradient,
-# however small, and rounding decides it.
+# No constant is the default of any framework, so that a constant that an adapter does not pass is
+# noticed; a test compares them with the frameworks' defaults. The epsilons are large: with 1e-7
+# outside the root, a first step is the sign of its gradient, and rounding decides the sign of a
+# small gradient.
 _INSIDE_ROOT = RmsProp(learning_rate=1.5e-3, rho=0.85, epsilon=1e-4, epsilon_form="inside_root")
 _OUTSIDE_ROOT = replace(_INSIDE_ROOT, epsilon=2e-3, epsilon_form="outside_root")
 _SGD = Sgd(learning_rate=0.015, momentum=0.0, nesterov=False)
@@ -65,7 +69,10 @@ def _convolution(
 def small(
     activation: Activation, *, initializer: Initializer = "glorot_uniform", **changes: Any
 ) -> Workload:
-    """A convolution, a pool, dropout and dense layers on 7x6 images of two channels, so that no two sizes are equal."""
+    """A convolution, a pool, dropout and dense layers, on 7x6 images of two channels.
+
+    The sizes of a layer all differ, so that an exchange of two of them is noticed.
+    """
     layers = (
         _convolution(3, (2, 3), activation),
         MaxPool2d(pool_size=(2, 3)),
@@ -85,8 +92,8 @@ def small(
     return replace(cnn, **{**usual, **changes})
 
 
-# Batch norm on an image with a stride, on a vector, and a "same" whose odd zero stands at the end
-# of one axis only.
+# Batch norm on an image after strides and on a vector, and a padding "same" that adds an extra row
+# at the end of one axis only.
 _NORMAL = BatchNorm(momentum=0.8, epsilon=3e-3)
 _NORMALISED = (
     _convolution(3, (3, 2), "linear", strides=(2, 1), padding="same"),
@@ -114,7 +121,10 @@ _AFTER_FLATTEN = (
 
 
 def _digits(activation: Activation) -> Workload:
-    """A convolution and a pool on images whose margins are exactly 0, where relu'(0) and ties in a pool decide."""
+    """A convolution and a pool on images whose margins are exactly 0.
+
+    There relu'(0) and equal values in a pool decide the gradient.
+    """
     layers = (
         _convolution(2, (3, 3), activation),
         MaxPool2d(pool_size=(4, 4)),
@@ -129,8 +139,8 @@ def _digits(activation: Activation) -> Workload:
     )
 
 
-# Sizes that tensor cores take, and numbers with all their digits: here TF32 would show, at hundreds
-# of tolerances.
+# Sizes that tensor cores accept, and numbers with all their digits: TF32 would show here as
+# hundreds of tolerances.
 _ALIGNED = (
     _convolution(16, (3, 3), "tanh", padding="same"),
     Flatten(),
@@ -138,7 +148,7 @@ _ALIGNED = (
     Dense(units=8, activation="linear"),
 )
 
-# Together: every layer, activation, loss, initializer, optimizer and form of epsilon.
+# Together these have every layer, activation, loss, initializer, optimizer and form of epsilon.
 MODELS: Mapping[str, Workload] = MappingProxyType(
     {
         "softmax": find_workload("softmax"),
@@ -160,8 +170,8 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         ),
         "adam before": small("tanh", optimizer=replace(_ADAM, epsilon_form="before_correction")),
         "adamw before": small("elu", optimizer=_ADAMW, initializer="glorot_normal"),
-        # Not with batch norm: a bias before it has no gradient but rounding, which AdamW makes into
-        # steps.
+        # Not with batch norm: the gradient of a bias before it is only rounding, and AdamW would
+        # turn that into steps.
         "adamw after": small(
             "leaky_relu", optimizer=replace(_ADAMW, epsilon_form="after_correction")
         ),
@@ -191,15 +201,15 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         ),
     }
 )
-# For the checks that ask how a backend behaves, whatever it computes: with and without dropout,
-# batch norm, momentum.
+# For the checks of a backend's behaviour, which do not depend on the model: with and without
+# dropout, batch norm and momentum.
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
-# For native mode, whose input pipelines take pictures.
+# For native mode: its input pipelines need images of MNIST's shape.
 NATIVE = ("softmax", "mlp-relu")
 
 
 def _mlp(activation: Activation) -> Workload:
-    """Wide enough to be a model, small enough for an epoch of the reference in seconds."""
+    """A multilayer perceptron so small that the reference trains an epoch in seconds."""
     mlp = replace(find_workload("mlp-relu"), optimizer=_INSIDE_ROOT)
     layers = (
         Flatten(),
@@ -210,15 +220,15 @@ def _mlp(activation: Activation) -> Workload:
     return replace(mlp, layers=layers)
 
 
-# For an epoch over a whole data set. Of a model with kinks only the loss can be held to the
-# reference so long.
+# For an epoch over a whole data set. After so many steps only the loss of a model with kinks can be
+# compared with the reference.
 LONG: Mapping[str, Workload] = MappingProxyType(
     {"softmax": find_workload("softmax"), "tanh mlp": _mlp("tanh"), "relu mlp": _mlp("relu")}
 )
 
-# Two dropouts, on the images and on the vector, so that what they keep together can be read off the
-# weights of the layer that follows: see `bench.worker.proof.dropout`. The example e lights the
-# pixels of one channel only, its own.
+# Two dropouts, on the images and on the vector. The weights of the layer that follows show what
+# both together kept, see `bench.worker.proof.dropout`. In example e only the pixels of channel e
+# are not 0.
 DROPOUT_EXAMPLES = 100
 _TWO_DROPOUTS = (Dropout(rate=0.25), Flatten(), Dropout(rate=0.5))
 DROPOUT_PROBE = small(
@@ -228,7 +238,7 @@ DROPOUT_PROBE = small(
     optimizer=_SGD,
     initializer="zeros",
 )
-# The same with images that are all alike, and as many classes as examples: see there.
+# The same with images that are all equal, and with as many classes as examples: see there.
 DROPOUT_ALIKE = replace(
     DROPOUT_PROBE,
     input=Input(shape=(10, 10, 1), classes=16),

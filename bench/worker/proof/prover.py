@@ -1,7 +1,8 @@
-"""One proof in one process: `python -m bench.worker.proof.prover assignment.json lines.jsonl START`, in its backend's environment.
+"""Runs the proof of one backend, in one process of the backend's environment.
 
-Like a worker it tells what it found in lines, each as it is found, so that a proof that dies has
-told all it knew.
+It is started as `python -m bench.worker.proof.prover assignment.json lines.jsonl START`. It writes
+a line for each finding as soon as it has it, so that the findings of a proof that dies are not
+lost.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ from bench.worker.tell import Tell, one_line, tell_all
 from specs.model import Workload
 
 _SEEDS = 8
-_MAY_FLIP = frozenset({"steps", "epoch"})  # a flip shows in training alone
+_MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show: those that train
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """What a proof is told: a job whose workload is replaced by each model's, the adapter, the models, their data.
+    """What a proof is told to do.
 
     Attributes:
-        job, adapter, package: see `bench.worker.training.Assignment`.
-        models: of `bench.worker.proof.models.MODELS`, those whose computing is proven.
-        behaviour, long: of `bench.worker.proof.models.BEHAVIOUR` and `LONG`, those on which the
-            other checks run.
-        native: of `bench.worker.proof.models.MODELS`, those on which native mode is checked.
+        job: its workload is replaced by that of each model.
+        adapter, package: see `bench.worker.training.Assignment`.
+        models: names of `bench.worker.proof.models.MODELS`, for the checks of what is computed.
+        behaviour: names of `bench.worker.proof.models.BEHAVIOUR`, for the checks of behaviour.
+        long: names of `bench.worker.proof.models.LONG`, for the check over a whole data set.
+        native: names of `bench.worker.proof.models.NATIVE`, for the checks of native mode.
         folders: model -> the folder of its data set.
     """
 
@@ -53,7 +55,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
     @property
     def pieces(self) -> int:
-        """How many `Proven` there will be."""
+        """How many `Proven` a complete proof has."""
         matched = self.job.mode == "matched"
         return (
             len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
@@ -61,7 +63,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
-    """What the framework says of how it is set, read back once."""
+    """The settings that the framework reports, read back once."""
 
     settings: dict[str, Setting]
 
@@ -70,7 +72,7 @@ Line = Settled | Proven | End
 
 
 class Prover:
-    """Runs every check on one backend; also tells, once, how the framework is set."""
+    """Runs every check on one backend, and writes once the settings that the framework reports."""
 
     def __init__(
         self, assignment: Assignment, make: MakeBackend, tell: Callable[[Line], None]
@@ -80,7 +82,7 @@ class Prover:
         self._parts: dict[str, tuple[Images, Labels]] = {}
 
     def pieces(self) -> Iterator[Proven]:
-        """The findings, model by model."""
+        """Yield the findings, model by model."""
         plan = self._assignment
         for name in plan.models:
             yield self._piece(name, MODELS[name], lambda job, *part: prove(self._make, job, *part))
@@ -133,7 +135,11 @@ class Prover:
 
 
 def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Proven:
-    """What a backend computes of a job's model: on the job's seed or, with kinks, the first after it without a flip."""
+    """Check what a backend computes of a job's model.
+
+    The seed is the job's. A model with kinks is tried on up to 8 seeds, from the job's on, until
+    one shows no flip (see `bench.worker.proof.cases`).
+    """
     findings: tuple[Finding, ...] = ()
     for seed in range(job.seed, job.seed + (_SEEDS if has_kinks(job) else 1)):
         case = make_case(replace(job, seed=seed), images, labels)
@@ -145,7 +151,13 @@ def prove(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Proven
 
 
 def main(assignment_path: str, lines_path: str, start: str) -> None:
-    """Do the assignment; what cannot be done is told too."""
+    """Do the assignment and write its lines; a failure is written as an `End`.
+
+    Args:
+        assignment_path: the file of an `Assignment`, in JSON.
+        lines_path: see `bench.worker.tell.tell_all`.
+        start: see there.
+    """
     assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
 
     def work(tell: Tell) -> Iterator[Proven]:

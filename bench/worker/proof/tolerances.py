@@ -1,8 +1,8 @@
-"""How far a float32 backend may be from the float64 reference: one table, each tolerance with its reason.
+"""The tolerances: how far a float32 backend may be from the float64 reference, and why.
 
 All follow from the type, the model's depth and the number of steps; none was widened to let a
-backend pass. The backends of this project reach three quarters of one at most (on a CPU), the
-mutants of the tests mostly hundreds.
+backend pass. The deviations of this project's backends are at most three quarters of a tolerance
+(on a CPU), those of the tests' mutants mostly hundreds of tolerances.
 """
 
 from __future__ import annotations
@@ -14,41 +14,48 @@ ROUNDING = 2.0**-24
 
 
 def logits(depth: int) -> float:
-    """Of an untrained model: values of size 1, each the sum of up to 4,608 products whose errors mostly cancel.
+    """The tolerance of an untrained model's logits, which have values of size 1.
 
-    32 roundings per layer with weights (`depth` of them), whose errors are independent and add up
-    as their root.
+    Each value is the sum of up to 4,608 products, whose errors mostly cancel. We allow 32 roundings
+    per layer with weights (there are `depth` of them); the errors of the layers are independent, so
+    they grow with the root of their number.
     """
     return 32 * sqrt(depth) * ROUNDING
 
 
 def loss(depth: int) -> float:
-    """Of a batch, or the mean over an epoch: about 2.3, by a logarithm, an exponential and a few sums of the logits."""
+    """The tolerance of the loss of a batch, or of its mean over an epoch.
+
+    The loss is about 2.3; it takes a logarithm, an exponential and a few sums of the logits.
+    """
     return 2.3 * 8 * sqrt(depth) * ROUNDING
 
 
 def weights(steps: int) -> float:
-    """After some steps, of weights of size 1 that move by up to 4e-3 a step on gradients right to about 1e-5.
+    """The tolerance of weights after some steps.
 
-    1e-5, as an Adam whose 1 - beta^t was taken in float32 is off by that in its first step (Keras's
-    is). Every step adds a rounding and such an error; they are independent, and random walks grow
-    with the root of their steps.
+    The weights are of size 1. A step changes them by up to 4e-3, with a relative error of about
+    1e-5: an Adam that computes 1 - beta^t in float32, as Keras's does, has this error in its first
+    step. Every step adds a rounding and such an error. The errors are independent, so their sum
+    grows with the root of the number of steps.
     """
     return 3 * sqrt(steps) * (ROUNDING + 4e-3 * 1e-5)
 
 
-# Of the mean loss over an epoch of a model with kinks, of which correct runs part: seen up to 2e-2
-# of it in one batch, a tenth of that in the mean over hundreds of them.
+# The share by which the mean loss over an epoch may differ for a model with kinks, as correct runs
+# of such a model diverge: by up to 2e-2 of the loss in one batch, as seen, and by a tenth of that
+# in the mean over hundreds of batches.
 KINKED_LOSS_SHARE = 2e-3
 
-# The share of a training step that may still be under way when `sync` has returned: none, but a
-# clock is read.
+# The share of a training step that may still be running when `sync` has returned. It should be 0,
+# but it is measured with a clock.
 UNSYNCED_SHARE = 0.1
 
-# Of the dropout counts, in standard deviations: by chance in one of 1e6 proofs, nearly all by the
-# two chi-squares. See `conformance_dropout` for how wrong a dropout is seen.
+# The tolerance of dropout's counts, in standard deviations. A correct dropout exceeds it by chance
+# in one of 1e6 proofs, nearly always in one of the two chi-squares. For how large an error of
+# dropout is found, see `bench.worker.proof.dropout.check_dropout`.
 DROPOUT_DEVIATIONS = 6.0
 
-# The share of pixels for which all 16 examples of a batch were kept or all dropped: 0.625^16 is
-# 0.0005, and of 100 pixels ten are beyond any chance.
+# The share of pixels that may be kept for all 16 examples of a batch, or dropped for all. The
+# probability of that is 0.625^16 = 0.0005 for a pixel, so ten of 100 pixels cannot be chance.
 DROPOUT_ALIKE_SHARE = 0.1

@@ -15,4 +15,4 @@ def require_device(job: Job) -> None:
 
 def settings() -> dict[str, str | int | bool | None]:
     """Read back from the framework, where it can tell; never repeated from the job."""
-    return {"dtype": "float64", "device": "cpu"}
+    return {"dtype": "float64", "compiled": False, "device": "cpu"}

@@ -27,6 +27,5 @@ FAMILY = Family(
             "native mode": Gap(kind="never", reason="a toy has no tutorial to train like"),
         }
     },
-    untuned={"toy": "a toy is not made to be fast"},
     terms="toy_family.terms:BACKENDS",
 )

@@ -1,4 +1,4 @@
-"""Where it stands on the terms of `backends.terms`: what it does unless told, and what the adapter does."""
+"""Where it stands on the terms of `backends.terms`: its default, and what the adapter does."""
 
 from __future__ import annotations
 
