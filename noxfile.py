@@ -1,4 +1,7 @@
-"""`nox -s bench` races, `nox -s tests` tests; each makes what it needs and can be run again at no cost."""
+"""The project's commands: `nox -s bench`, `check`, `tests`, `lint`, `types`, `perf`.
+
+Each makes what it needs, and costs nothing extra when it is run again.
+"""
 
 import nox
 
@@ -26,16 +29,14 @@ def bench(session: nox.Session) -> None:
     """Run a suite and write its report: nox -s bench -- smoke --seeds 0,1 (default: quick)."""
     install(session)
     install_frameworks(session)
-    if (
-        not session.posargs
-    ):  # the suite `quick` takes MNIST; without it the run says so and uses its stand-in
+    if not session.posargs:  # `quick` takes MNIST; without it the run says so and uses its stand-in
         session.run_install("bench", "data", "fetch", success_codes=[0, 1])
     session.run("bench", "run", *session.posargs)
 
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Did accuracy fall? Runs `quick`, holds it to results/baselines/quick: nox -s check -- pytorch (default: all)."""
+    """Did accuracy fall against results/baselines/quick? nox -s check -- pytorch (default: all)."""
     install(session)
     install_frameworks(session)
     backends = ["--backend", ",".join(session.posargs)] if session.posargs else []
@@ -50,10 +51,15 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests: nox -s tests -- -k worker."""
+    """Run the tests; the fast part, without frameworks: nox -s tests -- -m "not framework"."""
     install(session, "test")
-    install_frameworks(session)
-    session.run("pytest", *session.posargs)
+    session.install("--quiet", "./tests/toy_family")
+    if any("not framework" in argument for argument in session.posargs):
+        # No framework takes all CPUs here, so that two processes take half the time.
+        session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
+    else:
+        install_frameworks(session)
+        session.run("pytest", *session.posargs)
 
 
 @nox.session
@@ -73,7 +79,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Measure what the track itself costs, into results/speed/; on an idle machine, half an hour: -- -k 'not tax'."""
+    """Measure what the bench itself costs, into results/speed/; half an hour on an idle machine.
+
+    Without the comparison with loops written by hand: nox -s perf -- -k 'not tax'.
+    """
     install(session, "test")
     install_frameworks(session)
     session.run(

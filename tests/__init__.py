@@ -1,1 +1,5 @@
-"""Tests, as a package: tests, workers and `python -m tests.perf.tax` all know its modules by the same names."""
+"""Holds the tests.
+
+It is a package, so that tests, workers and `python -m tests.perf.tax` import its modules under the
+same names.
+"""

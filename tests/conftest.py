@@ -1,8 +1,9 @@
-"""Fixtures that tests share: data sets in a cache of their own, the frameworks' environments, and the command."""
+"""Fixtures that tests share: data sets in their own cache, the environments, and the command."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 # One thread for NumPy's products here: on matrices as small as those of tests, OpenBLAS's threads
@@ -16,15 +17,16 @@ del os.environ["OPENBLAS_NUM_THREADS"]
 import msgspec
 import pytest
 
-from bench.command import progress
+from bench.command import run
 from bench.command.cli import main
-from bench.data.dataset import DataSet
+from bench.data import cache as data_cache
 from bench.data.cache import materialise
-from bench.runner.environments import Environments
+from bench.data.dataset import DataSet, Places
+from bench.data.made import draw_synthetic, read_mnist_5k
 from bench.records.files import write_atomically
 from bench.records.limits import FOLDER, EngineLimits
+from bench.runner.environments import Environments
 from bench.runner.limits import measure_limits
-from bench.data.dataset import Places
 from specs.loading import find_workload
 from tests.support.jobs import FRAMEWORKS
 
@@ -32,6 +34,13 @@ from tests.support.jobs import FRAMEWORKS
 def pytest_benchmark_update_commit_info(config, commit_info) -> None:
     """Saved figures name the project, and not the folder that it lay in."""
     commit_info |= {"project": "framework-bench", "branch": "(unknown)"}
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """The fast part, `-m "not framework"`, leaves out what is slow, too."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("framework")
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +62,16 @@ def environments() -> Environments:
     return found
 
 
+read_once, draw_once = cache(read_mnist_5k), cache(draw_synthetic)
+
+
+@pytest.fixture
+def arrays_once(monkeypatch) -> None:
+    """Arrays of mnist-5k and synthetic ones are made once: a proof asks for them thirty times."""
+    monkeypatch.setattr(data_cache, "read_mnist_5k", lambda: dict(read_once()))
+    monkeypatch.setattr(data_cache, "draw_synthetic", lambda spec: dict(draw_once(spec)))
+
+
 @pytest.fixture(scope="session")
 def measured() -> dict[str, bytes]:
     """Limits that runs of this session have measured, by key."""
@@ -61,21 +80,22 @@ def measured() -> dict[str, bytes]:
 
 @pytest.fixture
 def whole() -> None:
-    """For a test of what `bench` below makes cheap: its runs measure their own limits and draw their own plots."""
+    """For a test of what `bench` makes cheap: its runs measure and draw all that users' do."""
 
 
 @pytest.fixture
 def bench(request, tmp_path, monkeypatch, capsys, measured):
     """The command, in an empty folder: returns its exit code, standard output and standard error.
 
-    An engine's limits are measured by the session's first run and taken by the others, and plots
-    are files with nothing drawn in them, as both take longer than all else that a small run does;
-    not so in tests that ask for `whole`.
+    What takes longer than all else that a small run does is made cheap: an engine's limits are
+    measured by the session's first run and taken by the others, arrays are made once, and plots
+    are files with nothing drawn in them. Not so in tests that ask for `whole`.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMEWORK_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FRAMEWORK_BENCH_DATA", raising=False)
     if "whole" not in request.fixturenames:
+        request.getfixturevalue("arrays_once")
         make_cheap(monkeypatch, measured)
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -109,6 +129,6 @@ def make_cheap(monkeypatch, measured: dict[str, bytes]) -> None:
         write_atomically(path, measured[task.key])
         return msgspec.json.decode(measured[task.key], type=EngineLimits)
 
-    monkeypatch.setattr(progress, "measure_limits", measure_once)
+    monkeypatch.setattr(run, "measure_limits", measure_once)
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"<svg/>"))

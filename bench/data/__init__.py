@@ -1,1 +1,1 @@
-"""Data sets: found, fetched, checked, and put where a worker reads them."""
+"""Finds, downloads and checks data sets, and writes them where a worker reads them."""

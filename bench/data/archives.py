@@ -1,4 +1,4 @@
-"""Where images come from: MNIST's and Fashion-MNIST's own files, the packaged 5,000, shifted and synthetic ones."""
+"""Finds, downloads, checks and reads the published files of MNIST and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
 
 
 class Archive(Struct, frozen=True, kw_only=True):
-    """A data set that is published as four files (name -> SHA-256, training first), and where."""
+    """A data set that is published as four files.
+
+    Attributes:
+        files: name -> SHA-256, the training files first.
+        mirrors: the URLs of folders with the files.
+    """
 
     title: str
     files: Mapping[str, str]
@@ -64,8 +69,8 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         ),
     }
 )
-# SHA-256 of the arrays that are made of them, see `cache._checksum`: what in the cache may stand
-# for the files.
+# SHA-256 of the arrays that are made of the files, see `bench.data.cache`: arrays in the cache with
+# this checksum may be used instead of the files.
 ARRAYS: Mapping[str, str] = MappingProxyType(
     {
         "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
@@ -73,15 +78,15 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
     }
 )
 _ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
-_TIMEOUT_SECONDS = (
-    3.0,
-    5.0,
-)  # to connect, and between two packets: a mirror that hangs costs seconds, not minutes
+# To connect, and between two packets: a mirror that does not answer costs seconds, not minutes.
+_TIMEOUT_SECONDS = (3.0, 5.0)
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Download what the cache lacks of an archive, each file checked, trying every mirror; the folder they lie in.
+    """Download the files of an archive that the cache lacks, and check each; return their folder.
+
+    Every mirror is tried.
 
     Raises:
         DataError: no mirror gave a file with the right checksum, or the cache cannot be written.
@@ -103,10 +108,8 @@ def fetch(name: str, cache: Path) -> Path:
                     downloader=downloader,
                 )
                 break
-            except (
-                OSError,
-                ValueError,
-            ) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
+            # The errors of `requests` are OSErrors; a wrong checksum is a ValueError.
+            except (OSError, ValueError) as error:
                 failures.append(f"{mirror} ({type(error).__name__})")
         else:
             raise DataError(
@@ -119,30 +122,34 @@ def fetch(name: str, cache: Path) -> Path:
 
 
 def place(name: str, places: Places) -> Path:
-    """Where an archive's files lie or would: a folder of its name in the user's, the user's own, or the cache.
+    """The folder in which an archive's files are, or would be.
 
-    All archives have the same four file names, so a folder that is not named after another one is
-    MNIST's.
+    In the folder that the user named it is a folder with the archive's name; else the user's folder
+    itself, if it belongs to this archive; else a folder of the cache. All archives have the same
+    four file names, so the user's folder belongs to MNIST, unless it has the name of another
+    archive.
     """
     if places.directory is None:
         return places.cache / name
     if (places.directory / name).is_dir():
         return places.directory / name
     other = places.directory.name in ARCHIVES and places.directory.name != name
-    return (
-        places.directory
-        if name in ("mnist", places.directory.name) and not other
-        else places.cache / name
-    )
+    if name in ("mnist", places.directory.name) and not other:
+        return places.directory
+    return places.cache / name
 
 
 def missing(name: str, folder: Path) -> list[str]:
-    """The files of an archive that a folder lacks; what is in them is checked when they are read."""
+    """The files of an archive that a folder lacks; their contents are not checked here."""
     return [file for file in ARCHIVES[name].files if not (folder / file).is_file()]
 
 
 def find(name: str, places: Places) -> Path:
-    """The folder with an archive's files: the one that the user named, or the cache, filled first if need be."""
+    """The folder with an archive's files: the user's, or the cache's, after a download if needed.
+
+    Raises:
+        DataError: files are missing in the user's folder, or the download failed (see `fetch`).
+    """
     folder = place(name, places)
     if folder == places.cache / name:
         return fetch(name, places.cache)
@@ -156,7 +163,11 @@ def find(name: str, places: Places) -> Path:
 
 
 def read(name: str, folder: Path) -> Arrays:
-    """All of an archive from its four files, each checked."""
+    """The arrays of an archive, read from its four files.
+
+    Raises:
+        DataError: a file cannot be read, or is not the published one.
+    """
     files = ARCHIVES[name].files
     train_images, train_labels, test_images, test_labels = (
         _read_idx(folder / file, files[file]) for file in files
@@ -170,12 +181,16 @@ def read(name: str, folder: Path) -> Arrays:
 
 
 def check_file(name: str, folder: Path, file: str) -> None:
-    """Read one file of an archive whole; raises `DataError` where it is not the published one."""
+    """Check one file of an archive.
+
+    Raises:
+        DataError: the file cannot be read, or is not the published one.
+    """
     _read_idx(folder / file, ARCHIVES[name].files[file])
 
 
 def _read_idx(path: Path, checksum: str) -> npt.NDArray[np.uint8]:
-    """One original file; its checksum stands for everything else that could be wrong with it."""
+    """The array of one original file; if its checksum is right, nothing else needs a check."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Data sets: where they lie, how they are fetched and checked, and the one set of arrays that every worker reads.
+"""The cache of data sets, from which every worker reads the same arrays.
 
-The parent materialises a data set once as uint8 `.npy` files; a worker reads them whole before any
+The parent writes a data set once, as `.npy` files of integers; a worker reads them whole before any
 phase starts.
 """
 
@@ -26,16 +26,18 @@ _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def materialise(name: str, spec: Input, places: Places) -> DataSet:
-    """The data set as arrays in the cache, fetched first if it is not there in any form, its checksum recomputed.
+    """Put a data set as arrays into the cache, and return where it is.
+
+    It is downloaded first if it is not there in any form. Its checksum is computed again each time.
 
     Args:
         name: one of `DATASETS`.
-        spec: the shape and classes that a synthetic data set takes.
+        spec: the shape and classes for a synthetic data set.
         places: see `Places`.
 
     Raises:
-        DataError: unknown name; files missing, corrupt or truncated; no mirror answers; the cache
-            is not writable.
+        DataError: the name is unknown; files are missing, corrupt or truncated; no mirror answers;
+            the cache is not writable.
     """
     check_name(name)
     arrays = _arrays(name, spec, places)
@@ -55,7 +57,10 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
 
 
 def kept_arrays(name: str, cache: Path) -> Path | None:
-    """The folder in the cache that holds the whole of a published data set as arrays; None where there is none."""
+    """The folder in the cache that holds a whole published data set as arrays.
+
+    None if there is none.
+    """
     checksum = archives.ARRAYS.get(name, "")
     folder = cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
     return folder if checksum and _holds(folder, checksum) else None
@@ -68,32 +73,27 @@ def _arrays(name: str, spec: Input, places: Places) -> Arrays:
         return draw_synthetic(spec)
     if (kept := _read_kept(name, places)) is not None:
         return kept
-    return (
-        expand(_arrays("mnist", spec, places))
-        if name == "mnist-expanded"
-        else read(name, find(name, places))
-    )
+    if name == "mnist-expanded":
+        return expand(_arrays("mnist", spec, places))
+    return read(name, find(name, places))
 
 
 def _read_kept(name: str, places: Places) -> Arrays | None:
-    """The arrays that an earlier run left in the cache; None where the original files are there, or should be.
+    """The arrays that an earlier run left in the cache, if they are to be used.
 
-    Only those that are known to be made of the original files, by their checksum. Fashion-MNIST's
-    is not known yet.
+    None if the original files are there, or should be. Only arrays with the checksum of those that
+    are made of the original files are used; Fashion-MNIST's checksum is not known yet.
     """
     archive = "mnist" if name == "mnist-expanded" else name
     folder = place(archive, places)
     if folder != places.cache / archive or not missing(archive, folder):
         return None
-    return (
-        {part: np.load(kept / f"{part}.npy") for part in _PARTS}
-        if (kept := kept_arrays(name, places.cache))
-        else None
-    )
+    kept = kept_arrays(name, places.cache)
+    return {part: np.load(kept / f"{part}.npy") for part in _PARTS} if kept else None
 
 
 def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:
-    """Every data set that was materialised in the cache, and which of them are not what they were."""
+    """The folders of all arrays in the cache, and those whose checksum is not as in their name."""
     folders = sorted((cache / "arrays").glob("[!.]*-" + "[0-9a-f]" * _DIGITS))
     return folders, [folder for folder in folders if not _holds(folder, folder.name[-_DIGITS:])]
 
@@ -108,25 +108,23 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
 
 def _holds(folder: Path, checksum: str) -> bool:
     try:
-        return (
-            _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})[:_DIGITS]
-            == checksum[:_DIGITS]
-        )
+        found = _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})
+        return found[:_DIGITS] == checksum[:_DIGITS]
     except (OSError, ValueError, EOFError):
         return False
 
 
 def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
-    """All parts or none: another run may be reading the cache."""
+    """Write all parts or none, as another run may read the cache at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
         for part in _PARTS:
             np.save(temporary / f"{part}.npy", arrays[part])
-        temporary.chmod(0o755)  # mkdtemp's own is for one user, and a cache may be shared
+        temporary.chmod(0o755)  # mkdtemp allows one user only, and a cache may be shared
         try:
             temporary.replace(folder)
-        except OSError:  # it is there: damaged, or another run has just written it
+        except OSError:  # the folder exists: it is damaged, or another run has just written it
             if _holds(folder, checksum):
                 shutil.rmtree(temporary)
                 return

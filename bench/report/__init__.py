@@ -1,1 +1,4 @@
-"""Records to a frame, and from it page, plots, terminal and exports. The only pandas and matplotlib."""
+"""Turns records into a frame, and the frame into a page, plots, terminal tables and exports.
+
+No other package uses pandas or matplotlib.
+"""

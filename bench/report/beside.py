@@ -1,6 +1,6 @@
-"""What lies beside a run's records and speaks of them: proofs, and the noise of where they were made.
+"""Reads the proofs and the noise measurements that lie beside a run and apply to its records.
 
-It is copied into the run's folder, so that the run can be sent as it is.
+They are copied into the run's folder, so that the folder can be sent as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from bench.statistics import noise as statistics_noise
 
 
 def keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
-    """The proofs that speak of a run's records, oldest first."""
+    """All proofs in a run's folder and beside it, oldest first.
+
+    Those that apply to the run's records are copied into its folder.
+    """
     own = folder / proof.FOLDER
     proofs = proof.read_proofs([own, folder.resolve().parent / proof.FOLDER])
     for one in {
@@ -27,14 +30,16 @@ def keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
 
 
 def noise_of_places(records: Sequence[Record], folder: Path) -> dict[Place, str]:
-    """Per place what is known of its noise, in words."""
+    """What is known of the timing noise of every place of a run, in words.
+
+    The calibrations that apply are copied into the run's folder.
+    """
     own, lines = folder / noise.FOLDER, dict[Place, str]()
     found = noise.read_calibrations([own, folder.resolve().parent / noise.FOLDER])
     places: dict[Place, list[Record]] = {}
     for record in records:
-        places.setdefault((record.machine.name, record.job.device, record.job.threads), []).append(
-            record
-        )
+        place = record.machine.name, record.job.device, record.job.threads
+        places.setdefault(place, []).append(record)
     for place, there in places.items():
         one, (machine, device, threads) = statistics_noise.noise_of(there[0], found), place
         if one is None:

@@ -1,4 +1,7 @@
-"""Runs side by side: the same workloads on different machines, devices or versions, as a centre compares its nodes."""
+"""Compares runs side by side: the same workloads on different machines, devices or versions.
+
+A computing centre compares its nodes in this way.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from bench.report.plot.results import CAPTIONS, write_plots
 from bench.report.section.agreement import alarm_blocks
 from bench.report.section.machines import MACHINE_COLUMNS, machine_cells
 
-# What must be equal for two sites to stand in one row.
+# Two sites stand in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
 _TOLD = (
     ("data_checksum", "data sets"),
@@ -44,13 +47,15 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 
 class Comparison:
-    """Several runs, or several machines, devices or thread counts in one, as columns of the same tables.
+    """Several sites as columns of the same tables.
+
+    A site is a run, or a machine, device or thread count within a run.
 
     Args:
-        folders: the runs'; the first site is what the others are divided by.
+        folders: the runs' folders; the other sites are divided by the first one.
 
     Raises:
-        RunError: a run is not there or empty, or all of it is one site.
+        RunError: a run is missing or empty, or there is only one site.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -82,12 +87,12 @@ class Comparison:
         self.summary["label"] = tables.label(self.summary) + _data_label(self.summary)
 
     def print_table(self, console: Console) -> None:
-        """A row per workload, backend and site, the sites one below the other."""
+        """Print a row per workload, backend and site, and below them the notes."""
         table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for title in ("workload", "backend", "site", "accuracy", "epoch", "ratio", "memory"):
-            table.add_column(
-                title, justify="left" if title in ("workload", "backend", "site") else "right"
-            )
+        for title in ("workload", "backend", "site"):
+            table.add_column(title, justify="left")
+        for title in ("accuracy", "epoch", "ratio", "memory"):
+            table.add_column(title, justify="right")
         previous = ""
         for (workload, backend), rows in self._trainings():
             for number, site in enumerate(site for site in self.sites if site in rows):
@@ -99,10 +104,12 @@ class Comparison:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def notes(self) -> list[str]:
-        """What a reader must know to read the tables rightly."""
+        """The lines that a reader needs to read the tables correctly."""
         found = [
-            f"Ratios are to the first site with that job, {self.sites[0]} where it can be: above 1,"
-            " slower."
+            (
+                f"Ratios are to the first site with that job, {self.sites[0]} where it can be:"
+                " above 1, slower."
+            )
         ]
         ok = self.summary[self.summary["status"] == "ok"]
         if not ok.empty and ok["rounds"].max() == 1:
@@ -128,7 +135,7 @@ class Comparison:
         return found
 
     def write(self, folder: Path) -> None:
-        """The comparison as `report.md`, `report.html`, `comparison.csv` and plots.
+        """Write the comparison as `report.md`, `report.html`, `comparison.csv` and plots.
 
         Raises:
             RunError: the folder cannot be written.
@@ -178,13 +185,12 @@ class Comparison:
         return found
 
     def _differing_versions(self) -> list[str]:
-        """Which versions differ between sites, package by package."""
+        """A line per backend and package whose version differs between sites."""
         found: dict[str, dict[str, set[str]]] = {}
         for site, record in self._records:
             for package, version in record.versions.items():
-                found.setdefault(f"{record.job.backend}: {package}", {}).setdefault(
-                    version, set()
-                ).add(site)
+                by_version = found.setdefault(f"{record.job.backend}: {package}", {})
+                by_version.setdefault(version, set()).add(site)
         return [
             f"{package} "
             + "; ".join(
@@ -208,7 +214,7 @@ class Comparison:
         return Table(("workload", "backend", *self.sites), tuple(lines))
 
     def _trainings(self) -> list[tuple[tuple[str, str], dict[str, dict[str, Any]]]]:
-        """(workload, backend) and its rows by site, only of what is the same training."""
+        """(workload, backend) and its rows by site, per training that is the same on all sites."""
         found = []
         for _, rows in self.summary.groupby(_TRAINING, sort=False):
             by_site = {
@@ -219,7 +225,7 @@ class Comparison:
         return found
 
     def _base(self, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The first site's row that ended ok, by which the others are divided."""
+        """The row that the others are divided by: of the first site where it ended ok, if any."""
         there = [rows[site] for site in self.sites if site in rows]
         return next((row for row in there if row["status"] == "ok"), there[0])
 
@@ -236,7 +242,7 @@ def _short(row: dict[str, Any], base: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Each run's shortest path end that tells it from the others."""
+    """The shortest end of each run's path that is different from those of the others."""
     parts = [folder.resolve().parts for folder in folders]
     if len(set(parts)) < len(parts):
         raise RunError("the same run is named twice", expected="different runs")
@@ -247,10 +253,10 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _sites(frame: pd.DataFrame) -> pd.Series:
-    """The run, with machine, device and threads where those are what differs."""
+    """The name of each row's site: those of run, machine, device and threads that differ."""
     texts = {"run": "{}", "machine": "{}", "device": "{}", "threads": "{} threads"}
     several = [column for column in _SITE if frame[column].nunique() > 1] or ["run"]
-    # A machine that has one run each is told by the run's name.
+    # Where every run has one machine, the name of the run also tells the machine.
     if "run" in several and frame.groupby("run")["machine"].nunique().max() == 1:
         several = [column for column in several if column != "machine"]
     parts = [[texts[column].format(value) for value in frame[column]] for column in several]
@@ -258,6 +264,6 @@ def _sites(frame: pd.DataFrame) -> pd.Series:
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:
-    """The data set, where one workload was run on several."""
+    """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
     ways = summary.groupby("workload")["data_checksum"].transform("nunique")
     return summary["dataset"].map(" on {}".format).where(ways > 1, "")

@@ -1,4 +1,7 @@
-"""A run's folder to its report: `report.html`, `report.md`, CSV and plots, a pure function of the records."""
+"""Writes the report of a run into its folder: `report.html`, `report.md`, CSV files and plots.
+
+Everything in it follows from what the folder holds and from the proofs and calibrations beside it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ _OVERVIEW = (
 
 
 class Report(NamedTuple):
-    """What a report was made of: its summary, its frame, damaged record files, which are left out, proofs and noise."""
+    """What a report was made of.
+
+    `damaged` lists the record files that cannot be read and are left out; `proven` is the line on
+    proofs; `noise` has the text on timing noise per place.
+    """
 
     summary: pd.DataFrame
     frame: pd.DataFrame
@@ -53,7 +60,11 @@ class Report(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is known beside the summary: of proofs, each table's epochs and pairs, each place's noise, the limits."""
+    """What a page shows besides the summary.
+
+    The line on proofs; the epochs and the compared pairs by the heading of their table; the text on
+    timing noise per place; and a function that makes the blocks on limits.
+    """
 
     proven: str
     epochs: Mapping[str, pd.DataFrame]
@@ -64,7 +75,11 @@ class _Known(NamedTuple):
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Of the millions of objects that are made few are left in a cycle: looking for such takes 3 % of the time."""
+    """Switch the garbage collector off for a while.
+
+    A report makes millions of objects, and few of them are left in a cycle; to look for cycles
+    takes 3 % of the time.
+    """
     gc.disable()
     try:
         yield
@@ -74,10 +89,12 @@ def _without_collector() -> Iterator[None]:
 
 @_without_collector()
 def write_report(folder: Path) -> Report:
-    """Write the report of the run in a folder, and beside its records the proofs that speak of them.
+    """Write the report of the run in a folder.
+
+    The proofs and calibrations that apply to its records are copied into the folder, too.
 
     Raises:
-        RunError: there is no run or no record in it, or the folder cannot be written.
+        RunError: there is no run or no record in the folder, or it cannot be written.
     """
     records, damaged = records_of(folder)
     frame = epochs_frame(records)
@@ -113,54 +130,62 @@ def write_report(folder: Path) -> Report:
 
 
 def _title(name: str, records: Sequence[Record]) -> str:
-    """The run's name, and which data sets it took instead of those that the workloads name."""
+    """The run's name, and the data sets that were used instead of the workloads' own."""
     pairs = {(record.data.name, record.job.workload.recipe.dataset) for record in records}
     used, named = ({pair[part] for pair in pairs if pair[0] != pair[1]} for part in (0, 1))
-    return (
-        f"{name}, on {', '.join(sorted(used))} instead of {', '.join(sorted(named))}"
-        if used
-        else name
-    )
+    if not used:
+        return name
+    return f"{name}, on {', '.join(sorted(used))} instead of {', '.join(sorted(named))}"
 
 
 def _blocks(
     title: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequence[str], known: _Known
 ) -> list[Block]:
+    """The page from its title to its plots."""
+    lines = (known.proven, *notes.notes(summary, frame))
     blocks: list[Block] = [
         Heading(title, 1),
         *alarm_blocks(frame),
-        Items(
-            tuple(
-                line.removeprefix("* ")
-                for line in (known.proven, *notes.notes(summary, frame))
-                if line
-            )
-        ),
+        Items(tuple(line.removeprefix("* ") for line in lines if line)),
     ]
-    epochs = known.epochs
     for heading, group in groups.groups(summary):
-        matched = group[group["mode"] == "matched"]
-        shown = group if matched.empty else matched  # what is native stands beside it, below
-        blocks += [
-            Heading(heading, 2),
-            Heading("At a glance", 3),
-            Text(_OVERVIEW),
-            glance.accuracy_overview(shown),
-        ]
-        if shown["backend"].nunique() > 1:
-            blocks += [
-                Text("Median training epoch, and how many times the fastest backend's it is."),
-                glance.speed_overview(shown),
-            ]
-        blocks.append(Text(known.noise[groups.place_of(group)]))
-        blocks += ratio_blocks(known.pairs[heading])
-        blocks += tuned_blocks(epochs[heading])
-        blocks += native_blocks(group)
-        blocks += equality_blocks(epochs[heading])
-        for name, columns in results.SECTIONS:
-            blocks += [Heading(name, 3), results.section(group, columns)]
-            if name == "Speed":
-                blocks += known.limits(group, epochs[heading])
-        blocks += [memory_notes(group), *energy_blocks(epochs[heading])]
+        blocks += _group_blocks(heading, group, known)
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
+
+
+def _group_blocks(heading: str, group: pd.DataFrame, known: _Known) -> list[Block]:
+    """All sections on one of `groups.groups`, whose rows can be compared with each other."""
+    epochs = known.epochs[heading]
+    blocks: list[Block] = [
+        Heading(heading, 2),
+        *_glance_blocks(group),
+        Text(known.noise[groups.place_of(group)]),
+        *ratio_blocks(known.pairs[heading]),
+        *tuned_blocks(epochs),
+        *native_blocks(group),
+        *equality_blocks(epochs),
+    ]
+    for name, columns in results.SECTIONS:
+        blocks += [Heading(name, 3), results.section(group, columns)]
+        if name == "Speed":
+            blocks += known.limits(group, epochs)
+    return [*blocks, memory_notes(group), *energy_blocks(epochs)]
+
+
+def _glance_blocks(group: pd.DataFrame) -> list[Block]:
+    """The overview of accuracy and, where there are several backends, of speed."""
+    matched = group[group["mode"] == "matched"]
+    # Native backends have a section of their own; they stand here only where nothing is matched.
+    shown = group if matched.empty else matched
+    blocks: list[Block] = [
+        Heading("At a glance", 3),
+        Text(_OVERVIEW),
+        glance.accuracy_overview(shown),
+    ]
+    if shown["backend"].nunique() > 1:
+        blocks += [
+            Text("Median training epoch, and how many times the fastest backend's it is."),
+            glance.speed_overview(shown),
+        ]
+    return blocks

@@ -1,4 +1,4 @@
-"""A run's accuracy table in a Markdown file of one's own, between two marks."""
+"""Writes a run's accuracy table into a Markdown file of the user, between two marks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
 def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    """Replace what stands between two marks in a Markdown file by the run's accuracy table; the frame it is made of.
+    """Write a run's accuracy table between the two marks of a Markdown file.
+
+    What stood between the marks is replaced. Returns the frame that the table was made of.
 
     Args:
         path: the file; the marks are two comments, `_BEGIN` and `_END`.
-        folder: the run's.
-        wanted: workloads to list even where there is no record of them.
+        folder: the run's folder.
+        wanted: workloads that the table lists even where the run has no record of them.
 
     Raises:
-        RunError: no such run, or one of several data sets or machines; the file cannot be read or
-            written, or has not the two marks.
+        RunError: there is no such run, or it has several data sets, machines or devices; or the
+            file cannot be read or written, or does not have the two marks.
     """
     records, _ = records_of(folder)
     frame = epochs_frame(records)

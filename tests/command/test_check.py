@@ -62,7 +62,7 @@ def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, 
 
 
 def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
-    """The wrong backend is no worse than in its baseline, which is as wrong."""
+    """The backend is wrong in the baseline, too, so its accuracy did not fall."""
     run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [
         result(0.95, backend="x")
     ]
@@ -87,7 +87,7 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
 
 
 def test_the_threshold_is_shown(bench, tmp_path):
-    """One seed, one cell: 2.33 standard errors of a difference of 0.21 points below 98 %."""
+    """One seed, one cell: 2.33 standard errors, of 0.21 points each, below 98 %."""
     write_record(tmp_path / "run" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "run")
     assert code == 0

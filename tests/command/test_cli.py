@@ -1,4 +1,4 @@
-"""Lists, pages of help, and readers that go away."""
+"""Lists, pages of help, and pipes whose reader has closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`bench data`, and the data sets that a run takes: MNIST, what stands in for it, and what is never taken for it."""
+"""Tests `bench data`, and which data sets a run uses.
+
+They are MNIST, the stand-ins for it, and data that is never used as MNIST.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,9 @@ def test_data_are_fetched_listed_and_verified_and_damage_is_named(bench, monkeyp
 
 def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch, tmp_path):
     no_mirror(monkeypatch)
-    code, _, errors = bench("run", "softmax", "--backend", "reference", "--epochs", "1")
+    code, _, errors = bench(
+        "run", "softmax", "--backend", "reference", "--epochs", "1", "--threads", "1"
+    )
     assert code == 0, errors
     assert "MNIST is not available, so this run uses mnist-5k" in errors
     assert set(pd.read_csv("results/softmax/epochs.csv")["dataset"]) == {"mnist-5k"}
@@ -75,11 +80,14 @@ def test_without_mnist_the_run_says_so_and_uses_its_stand_in(bench, monkeypatch,
     assert "could not be downloaded" in errors
 
 
-TINY = ("run", "softmax", "--backend", "reference", "--epochs", "1", "--batch-size", "500")
+TINY = (
+    *("run", "softmax", "--backend", "reference", "--threads", "1"),
+    *("--epochs", "1", "--batch-size", "500"),
+)
 
 
 def make_archive(monkeypatch, folder):
-    """An `mnist` of mnist-5k's images in four files of the original form; no mirror has them."""
+    """Make an `mnist` of mnist-5k's images, as four files that no mirror has."""
     arrays = data_made.read_mnist_5k()
     parts = ("train_images", "train_labels", "test_images", "test_labels")
     folder.mkdir(parents=True)
@@ -87,9 +95,10 @@ def make_archive(monkeypatch, folder):
     for name, part in zip(archives._NAMES, parts, strict=True):
         values = arrays[part][..., 0] if part.endswith("images") else arrays[part]
         header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+        # Reversed, so that it is not mnist-5k itself.
         content = gzip.compress(
-            header + np.flip(values, 0).astype(np.uint8).tobytes()
-        )  # not mnist-5k itself
+            header + np.flip(values, 0).astype(np.uint8).tobytes(), compresslevel=1
+        )
         (folder / name).write_bytes(content)
         checksums.append(hashlib.sha256(content).hexdigest())
     mnist = replace(
@@ -119,17 +128,15 @@ def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, mon
     assert code == 0, errors
     assert "not available" not in errors
     assert data_sets("softmax") == {"mnist"}
-    assert (
-        len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1
-    )  # the first was found again
+    # The first one was found again.
+    assert len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1
     code, output, _ = bench("data")
     assert re.search(r"mnist +60,000 .*\n.*\(there as arrays: \S+mnist-[0-9a-f]{16}\)", output)
     code, output, _ = bench("data", "fetch", "mnist")
     assert code == 0
     assert "mnist: 4,000 + 1,000 images" in output
-    code, _, errors = bench(
-        *TINY, "--dataset", "mnist-expanded", "--run", "expanded"
-    )  # made of those arrays
+    # They are made of those arrays.
+    code, _, errors = bench(*TINY, "--dataset", "mnist-expanded", "--run", "expanded")
     assert code == 0, errors
     # a folder that the user names must have the files, whatever lies in the cache
     (tmp_path / "empty").mkdir()
@@ -139,7 +146,7 @@ def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, mon
 
 
 def test_arrays_that_are_not_known_to_be_mnists_are_not_mnist(bench, monkeypatch, tmp_path):
-    """A folder that is named for its own content, as another user of a shared cache could make."""
+    """The folder's name fits its content, as another user of a shared cache could make it."""
     make_archive(monkeypatch, tmp_path / "files")
     assert bench("data", "fetch", "mnist", "--data-dir", "files")[0] == 0
     monkeypatch.setattr(archives, "ARRAYS", {"mnist": "0" * 64})
@@ -180,9 +187,8 @@ def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monk
         assert f"{Path('results/softmax')} began with mnist (" in errors
         assert "--run NAME" in errors
         assert "so this run uses" not in errors
-    code, _, errors = bench(
-        "run", "mlp-relu", *TINY[2:], "--run", "softmax"
-    )  # another workload of that run
+    # Another workload of that run.
+    code, _, errors = bench("run", "mlp-relu", *TINY[2:], "--run", "softmax")
     assert code == 2
     assert sorted(Path("results/softmax/jobs").iterdir()) == before
     code, _, errors = bench(*TINY, "--run", "other")
@@ -191,7 +197,7 @@ def test_a_run_that_began_with_mnist_never_goes_on_with_its_stand_in(bench, monk
 
 
 def expanded_too(folder):
-    """A suite's other workload: softmax by another name, on `mnist-expanded`."""
+    """A suite with a second workload: softmax under another name, on `mnist-expanded`."""
     spec = json.loads((WORKLOADS / "softmax.json").read_text())
     spec["recipe"]["dataset"] = "mnist-expanded"
     (folder / "expanded.json").write_text(json.dumps({**spec, "name": "expanded"}))
@@ -243,8 +249,12 @@ def test_mnist_that_was_pointed_to_and_is_damaged_is_never_replaced(bench, tmp_p
     assert "corrupt or truncated" in errors
 
 
+@pytest.mark.slow
 def test_a_prepared_machine_needs_no_network(tmp_path):
-    """A network namespace of its own has no way out, not even to itself: what is fetched once is enough."""
+    """What was fetched once is enough for a run.
+
+    The run is in a network namespace of its own, without any network, not even the loopback.
+    """
     if subprocess.run(
         ["unshare", "--net", "--map-root-user", "true"], capture_output=True, check=False
     ).returncode:

@@ -1,4 +1,7 @@
-"""What is shown while a run goes on: a job whose result disagrees is red as soon as that is known."""
+"""Tests what is shown during a run.
+
+A job whose result disagrees is red as soon as that is known.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.support.agreement import result, run_of_seven
 
 
 def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
-    """Counted, as times differ: each earlier record is kept, and none is judged."""
+    """Calls are counted, as times vary: each earlier record is kept, and none is judged."""
     earlier = [
         result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)
     ]
@@ -24,7 +27,7 @@ def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
 
 
 class Task:
-    """What the display asks of a task."""
+    """A task with all that the display reads."""
 
     def __init__(self, record):
         self.key, self.job, self.data = record.key, record.job, replace_data(record)
@@ -45,7 +48,7 @@ def replace_data(record):
 
 
 def shown(records, earlier=(), *, advance=False):
-    """The lines of a display, with their colours, to which jobs end one after the other."""
+    """The lines that a display shows, with their colours, while jobs end one after the other."""
     console = Console(
         file=io.StringIO(),
         width=200,
@@ -75,7 +78,7 @@ def test_a_jobs_own_line_is_red_as_soon_as_it_ends():
 
 
 def test_a_backend_is_judged_by_all_its_rounds():
-    """Of two backends one is wrong in its third round: its first two say which."""
+    """One of two backends is wrong in its third round; its first two rounds tell which one."""
     rounds = [result(name, key=f"{name}{turn}", round=turn) for turn in range(3) for name in "ab"]
     rounds[-1] = result("b", key="b2", loss=0.43, round=2)
     lines = shown(rounds)
@@ -91,7 +94,7 @@ def test_while_it_runs_it_is_red_after_its_first_epoch():
 
 
 def test_a_job_that_runs_again_is_not_compared_with_its_earlier_record():
-    """`x` was wrong in an older adapter, and is right now."""
+    """`x` was wrong with an older adapter, and is right now."""
     stale = [replace(result("x", key="old", loss=0.43), started="2025-01-01T00:00:00Z")]
     lines = shown([result("a"), result("x")], [*stale, result("b")])
     assert not any("DISAGREES" in line or "after all" in line for line in lines)

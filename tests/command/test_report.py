@@ -1,4 +1,4 @@
-"""`bench report`: from records alone, and into a page of one's own."""
+"""`bench report`: from records alone, and into a Markdown file of the user."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert (tmp_path / "page.md").read_text() == "no marks"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_a_report_is_a_pure_function_of_its_records(bench):
     bench("run", *QUICK, "--run", "mine")

@@ -1,4 +1,7 @@
-"""`bench run`: bad input is told before anything runs; tables, plots, limits and sweeps of real runs."""
+"""Tests `bench run`.
+
+Bad input is reported before anything runs; real runs make tables, plots, limits and sweeps.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,7 @@ BAD = {
     "no such contract": (("contract", "--backend", "pytroch"), ["mean 'pytorch'"]),
     "no such environment": (
         ("environment", "create", "pytorch"),
-        ["'pytorch'", "tensorflow, torch"],
+        ["'pytorch'", "torch, tensorflow, jax"],
     ),
 }
 
@@ -314,6 +317,7 @@ def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(be
     assert "DISAGREES" in errors  # the job's own line, though the other was run by another command
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     command = (
@@ -342,8 +346,9 @@ def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
-def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_backends_stay_next_to_each_other(
+def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_keeps_backends_together(
     bench,
 ):
     code, output, errors = bench(

@@ -1,4 +1,4 @@
-"""Files of MNIST's form: found, fetched from mirrors, checked, and never taken for another."""
+"""Files in MNIST's form: found, fetched from mirrors, checked, and never mistaken for others."""
 
 from __future__ import annotations
 
@@ -47,15 +47,13 @@ def test_damaged_files_are_named_with_both_checksums(damage, tmp_path):
 def test_mnist_has_its_known_sizes_and_first_labels(full_mnist, tmp_path):
     made = materialise("mnist", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
     assert made.checksum == sources.ARRAYS["mnist"]
-    assert (
-        materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
-    )  # from the cache alone
+    # From the cache alone.
+    assert materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
     images, labels = read_part(Path(made.folder), "train")
     assert (images.shape, made.test_examples) == ((60_000, 28, 28, 1), 10_000)
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert float(images.mean()) == pytest.approx(
-        0.1307, abs=1e-4
-    )  # the mean that PyTorch's examples subtract
+    # The mean that PyTorch's examples subtract.
+    assert float(images.mean()) == pytest.approx(0.1307, abs=1e-4)
 
 
 @pytest.mark.full_mnist
@@ -73,7 +71,7 @@ def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
 
 
 def make_archive(folder: Path, images: int = 3) -> dict[str, str]:
-    """Four files of the published form, small; their checksums."""
+    """Make four small files of the published form, and return their checksums."""
     random, checksums = np.random.RandomState(0), {}
     for name in sources._NAMES:
         shape = (images, 28, 28) if "idx3" in name else (images,)
@@ -188,7 +186,6 @@ def test_a_download_falls_back_to_the_next_mirror_and_is_kept(tmp_path, monkeypa
     )
     folder = sources.fetch("mnist", tmp_path / "cache")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    set_archive(
-        monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/",)
-    )  # what is in the cache is not fetched again
+    # What is in the cache is not fetched again.
+    set_archive(monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/",))
     assert sources.fetch("mnist", tmp_path / "cache") == folder

@@ -1,4 +1,4 @@
-"""Data sets that are made: the 5,000 images of MNIST, their shifts, and synthetic ones."""
+"""Data sets that are made here: 5,000 images of MNIST, shifted copies, and synthetic images."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def test_mnist_5k_is_split_evenly_and_always_the_same(mnist_5k):
     assert np.bincount(test_labels).tolist() == [100] * 10
     assert (images.min(), images.max()) == (0.0, 1.0)
     seen = {image.tobytes() for image in images}
-    assert (
-        sum(image.tobytes() in seen for image in test_images) == 0
-    )  # nothing is tested that was trained on
+    # No image is both in the training and in the test set.
+    assert sum(image.tobytes() in seen for image in test_images) == 0
     assert mnist_5k.checksum.startswith("3503d97b")
 
 
@@ -65,9 +64,10 @@ def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
 def test_expanded_mnist_has_five_times_the_training_images(full_mnist, tmp_path):
     made = materialise("mnist-expanded", MNIST_INPUT, Places(directory=full_mnist, cache=tmp_path))
     assert made.checksum == archives.ARRAYS["mnist-expanded"]
+    # From the cache alone.
     assert (
         materialise("mnist-expanded", MNIST_INPUT, Places(directory=None, cache=tmp_path)) == made
-    )  # from the cache alone
+    )
     assert (made.train_examples, made.test_examples) == (300_000, 10_000)
 
 

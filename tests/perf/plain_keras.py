@@ -1,4 +1,7 @@
-"""What a Keras user would write by hand: the same pipeline as the adapter's, and `model.fit` on arrays."""
+"""The loops that a Keras user would write by hand.
+
+One has the same pipeline as the adapter, the other is `model.fit` on arrays.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def cnn():
 
 
 def make(workload, weights):
-    """The compiled model, from given weights."""
+    """A compiled model with the given weights."""
     parts = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
     model = keras.Sequential([keras.Input((28, 28, 1)), *parts])
     model.compile(
@@ -51,7 +54,10 @@ def make(workload, weights):
 
 
 def plain_loop(workload, weights, images, labels, threads):
-    """An epoch as a function of its order: a pipeline built once that gathers what an order variable names."""
+    """An epoch as a function of its order.
+
+    The pipeline is built once and gathers the images that a variable names.
+    """
     model = make(workload, weights)
     with tf.device("CPU"):
         x, y = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)

@@ -1,4 +1,7 @@
-"""What a PyTorch user would write by hand: the same loop as the adapter's, and the tutorial's loop."""
+"""The loops that a PyTorch user would write by hand.
+
+One is the same loop as the adapter's, the other is the tutorial's.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def cnn():
 
 
 class RmsProp:
-    """Keras's formula, by hand."""
+    """RMSprop by Keras's formula, written by hand."""
 
     def __init__(self, parameters):
         self.parameters = list(parameters)
@@ -63,7 +66,7 @@ class RmsProp:
 
 
 def make(workload, weights):
-    """The model from given weights, and its optimizer."""
+    """A model with the given weights, and its optimizer."""
     model = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), weights.values(), strict=True):
@@ -78,7 +81,10 @@ def make(workload, weights):
 
 
 def plain_loop(workload, weights, images, labels, threads):
-    """An epoch as a function of its order: data as two tensors, one gather per batch, the loss kept."""
+    """An epoch as a function of its order.
+
+    The data are two tensors; each batch is one gather, and the loss is kept.
+    """
     torch.set_num_threads(threads)
     model, optimizer = make(workload, weights)
     x, y = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
@@ -100,7 +106,10 @@ def plain_loop(workload, weights, images, labels, threads):
 
 
 def tutorial_loop(workload, weights, images, labels, threads):
-    """An epoch as PyTorch's tutorials write it: a shuffling DataLoader over a TensorDataset, `.item()` per step."""
+    """An epoch as PyTorch's tutorials write it.
+
+    A DataLoader shuffles a TensorDataset, and each step calls `.item()`.
+    """
     torch.set_num_threads(threads)
     model, optimizer = make(workload, weights)
     dataset = TensorDataset(

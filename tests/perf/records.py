@@ -1,7 +1,7 @@
-"""Records as a run of many rounds leaves them, made up: the same structure and size as real ones, times with noise.
+"""Makes up the records of a run with many rounds.
 
-Nothing here was measured. `python -m tests.perf.records COUNT FOLDER` writes them as a run that
-`bench report` reads.
+They have the structure and size of real ones, and times with noise; nothing was measured. `python
+-m tests.perf.records COUNT FOLDER` writes them as a run that `bench report` reads.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ _VERSIONS = {"python": "3.11.7", "numpy": "2.4.6", "msgspec": "0.22.0"}
 
 
 def make_records(count: int) -> Iterator[Record]:
-    """So many records of one run: every workload in every backend, seed after seed, round after round."""
+    """The given number of records of one run.
+
+    Every workload in every backend, seed after seed, round after round.
+    """
     random = np.random.default_rng(0)
     workloads = [find_workload(name) for name in WORKLOADS]
     per_turn = [(workload, backend) for workload in workloads for backend in BACKENDS]
@@ -78,7 +81,10 @@ def make_records(count: int) -> Iterator[Record]:
 
 
 def write_records(folder: Path, count: int) -> None:
-    """The same as files of a run, as `bench.records.job.write_record` writes them, without waiting for the disk."""
+    """Write such records as a run's files, and do not wait for the disk.
+
+    The files are the same as those of `bench.records.job.write_record`.
+    """
     (folder / "jobs").mkdir(parents=True)
     for record in make_records(count):
         content = msgspec.json.format(msgspec.json.encode(record), indent=1)
@@ -161,7 +167,7 @@ def _phase(name: str, seconds: float, random: np.random.Generator) -> Phase:
 
 
 def _time(number: int) -> str:
-    """A second apart, from the first of January on."""
+    """Times that are a second apart, beginning on the first of January."""
     minutes, seconds = divmod(number, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,6 +1,7 @@
-"""One process of `test_tax.py`: the track's adapter, the same loop by hand and the tutorial's loop, taking turns.
+"""One process of `test_tax.py`, in which three contestants take turns.
 
-`python -m tests.perf.tax BACKEND WORKLOAD TURNS EXAMPLES SEED`, in the backend's own environment;
+They are the adapter, the same loop written by hand, and the tutorial's loop. `python -m
+tests.perf.tax BACKEND WORKLOAD TURNS EXAMPLES SEED` runs in the backend's own environment and
 prints JSON.
 """
 
@@ -28,16 +29,15 @@ CONTESTANTS = ("track", "by hand", "tutorial")
 
 
 def main(backend: str, workload: str, turns: str, examples: str, seed: str) -> None:
-    """Measure one backend on one workload and print what was measured, raw."""
+    """Measure one backend on one workload, and print the raw measurements."""
     # Speed does not depend on what the images show, so these need no data set.
     random = np.random.default_rng(int(seed))
     images = random.random((int(examples), 28, 28, 1), np.float32)
     labels = random.integers(0, 10, int(examples))
     threads = len(os.sched_getaffinity(0))
     spec = find_workload(workload)
-    weights = initial_weights(
-        spec, int(seed)
-    )  # the same for all: where units are dead, arithmetic is faster or slower
+    # The same weights for all, as dead units change the speed of arithmetic.
+    weights = initial_weights(spec, int(seed))
     plain = importlib.import_module(PLAIN[backend])
     contestants = {
         "track": track(backend, workload, weights, images, labels, threads),
@@ -69,7 +69,7 @@ def main(backend: str, workload: str, turns: str, examples: str, seed: str) -> N
 def track(
     backend: str, workload: str, weights, images: np.ndarray, labels: np.ndarray, threads: int
 ):
-    """The adapter's own `train_epoch`, made as the worker makes it."""
+    """The adapter's own `train_epoch`, called as the worker calls it."""
     job = Job(
         workload=find_workload(workload),
         dataset="mnist",
@@ -93,7 +93,7 @@ def track(
 
 
 def calls_per_step(epoch, order: np.ndarray, examples: int) -> float:
-    """Calls of Python and C functions per training step: free of noise."""
+    """The calls of Python and C functions per training step, a number without noise."""
     count = 0
 
     def profile(_frame, event, _argument):

@@ -1,4 +1,7 @@
-"""What the bench itself costs, in CPU time: `nox -s perf`. Among the other tests each case runs once, on little."""
+"""Measures the CPU time that the bench itself needs.
+
+`nox -s perf` measures. Among the other tests each case runs once, on few records.
+"""
 
 from __future__ import annotations
 
@@ -26,25 +29,25 @@ cpu_time = pytest.mark.benchmark(timer=time.process_time, group="cpu seconds")
 
 @pytest.fixture(autouse=True)
 def beside(benchmark):
-    """What else went on while it was measured stands beside the figures."""
+    """Notes beside the figures what else ran on the machine during the measurement."""
     benchmark.extra_info["load_average"] = os.getloadavg()[0]
 
 
 def children_cpu_seconds():
-    """CPU time of all processes that we started and that have ended."""
+    """CPU seconds of all processes that we started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
 def count(pytestconfig):
-    """How many records: as many as a large run has, if anything is measured at all."""
+    """The number of records: that of a large run if it is measured, else few."""
     return MANY if pytestconfig.getoption("benchmark_enable") else FEW
 
 
 @pytest.fixture(scope="module")
 def run(count, tmp_path_factory):
-    """A run of so many made-up records on disk."""
+    """A run on disk with `count` made-up records."""
     folder = tmp_path_factory.mktemp("runs") / "many"
     write_records(folder, count)
     return folder
@@ -94,7 +97,10 @@ def test_many_records_are_read_from_files(benchmark, run, count):
 
 
 def report_of(run):
-    """A report in a process of its own, as `bench report` makes it; its wall seconds and its peak memory in bytes."""
+    """Make a report in a process of its own, as `bench report` does.
+
+    Returns its wall seconds and its peak memory in bytes.
+    """
     code = (
         "import sys, time; began = time.perf_counter(); from pathlib import Path;from"
         " bench.worker.memory import peak_rss_bytes; from bench.report.page import"
@@ -108,6 +114,7 @@ def report_of(run):
     return float(wall), int(peak)
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")
 def test_many_records_become_a_whole_report(benchmark, run, count):
     wall, peak = benchmark.pedantic(report_of, (run,), rounds=3)
@@ -129,6 +136,7 @@ def test_the_command_answers(benchmark, command):
     assert done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(timer=CLOCK.now, group="cpu seconds of a job of 20 epochs beyond its phases")
 @pytest.mark.parametrize(
     "backend",
@@ -182,7 +190,10 @@ def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
 
 
 def beyond_phases(record):
-    """CPU seconds of a worker that are in none of its phases: what the bench adds to the framework's own work."""
+    """CPU seconds of a worker that are in none of its phases.
+
+    They are what the bench adds to the framework's own work.
+    """
     assert record.status == "ok", record.reason
     phases = [*record.startup.phases]
     for epoch in record.epochs:

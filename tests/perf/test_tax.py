@@ -1,9 +1,9 @@
-"""What the track costs on top of a loop written by hand in the same framework, and against the tutorial's loop.
+"""Compares the adapter with a loop written by hand in the same framework, and with the tutorial's.
 
 Ten fresh processes each hold all three contestants, which take turns of an epoch (see `tax.py`); a
-process is a round, and ratios are formed within it. CPU time decides, as it is one framework at one
-number of threads on one machine. The number of rounds was fixed beforehand, so that they are looked
-at once.
+process is a round, and ratios are formed within it. CPU time decides, as it is one framework with
+one number of threads on one machine. The number of rounds was fixed beforehand, so the statistics
+are for one look.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from backends.registry import BACKENDS
 from bench.records.files import PROJECT
 from bench.runner.environments import Environments
-from bench.statistics.stopping import ONCE
+from bench.statistics.sequential import ONCE
 from bench.statistics.timing import compare, precision, process_seconds
 from tests.perf.tax import CONTESTANTS, PLAIN, TURNS
 from tests.perf.told_clock import CLOCK
@@ -30,7 +30,10 @@ ALLOWED = 1.01
 
 @cache
 def measured(backend, workload, processes, turns, examples):
-    """What each process told: per contestant and clock the seconds of its epochs, and calls per step."""
+    """What each process measured.
+
+    Per contestant and clock the seconds of its epochs, and the calls per step.
+    """
     python = Environments().require(backend)
     environment = {**os.environ, **BACKENDS[backend].variables, "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(python), "-m", "tests.perf.tax", backend, workload, str(turns), str(examples)]
@@ -49,7 +52,7 @@ def measured(backend, workload, processes, turns, examples):
 
 
 def in_words(found):
-    """What an interval of the ratio says of what is allowed."""
+    """A sentence that compares the interval of a ratio with the allowed one."""
     interval = (
         f"{found.ratio:.3f} ({found.low:.3f} to {found.high:.3f})"
         if found.low
@@ -60,7 +63,8 @@ def in_words(found):
     if found.low is not None and found.low > ALLOWED:
         return f"{interval}: more than {ALLOWED}"
     precise = precision(found.low, found.high)
-    return f"{interval}: not resolved, {f'precise to {100 * precise:.1f} %' if isfinite(precise) else 'too few processes'}"
+    why = f"precise to {100 * precise:.1f} %" if isfinite(precise) else "too few processes"
+    return f"{interval}: not resolved, {why}"
 
 
 @pytest.mark.framework

@@ -1,10 +1,13 @@
-"""A clock for pytest-benchmark that shows what other processes measured, so that their figures stand in its tables."""
+"""A clock for pytest-benchmark that shows times measured by other processes.
+
+So their figures are in its tables.
+"""
 
 from __future__ import annotations
 
 
 class ToldClock:
-    """It stands still but when it is told."""
+    """A clock that moves only when it is told to."""
 
     def __init__(self):
         self._now = 0.0
@@ -14,7 +17,7 @@ class ToldClock:
         return self._now
 
     def tell(self, benchmark, seconds):
-        """Give a benchmark rounds that took so long, each measured elsewhere."""
+        """Give a benchmark rounds of these seconds, which were measured elsewhere."""
         waiting = iter(seconds)
 
         def one_round():

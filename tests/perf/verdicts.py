@@ -1,9 +1,11 @@
-"""How often verdicts are right: simulated on recorded noise, and with a real slowdown of 10 % on this machine.
+"""Measures how often verdicts are right.
+
+One part simulates on recorded noise, the other runs a real slowdown of 10 % on this machine.
 
 `python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts
-planted FOLDER OUTPUT` half an hour; it goes on where it stopped, and asks `results/noise` how many
-rounds that takes, so `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100`
-comes first.
+planted FOLDER OUTPUT` half an hour; the latter resumes where it stopped, and reads from
+`results/noise` how many rounds are needed. So run `bench calibrate --backend reference --threads 1
+--epochs 15 --rounds 100` first.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from bench.records.noise import FOLDER, read_calibrations
 from bench.runner.jobs import run_tasks
 from bench.runner.task import DataTask, Limits
 from bench.statistics.noise import needed
-from bench.statistics.stopping import rounds_needed, share_interval
+from bench.statistics.sequential import rounds_needed, share_interval
 from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
 from specs.loading import find_workload
 from tests.support.jobs import make_job
@@ -37,7 +39,7 @@ PLANTED, COMPARISONS, EPOCHS = 0.10, 20, 15
 
 
 class Nobody:
-    """Watches, and says nothing."""
+    """An observer of a run that prints nothing."""
 
     def planned(self, tasks):
         pass
@@ -46,7 +48,10 @@ class Nobody:
 
 
 def simulated(output):
-    """False verdicts among identical contestants, and how often a planted 5 % is found at the rounds asked for."""
+    """The rate of false verdicts among identical contestants, and that of a planted 5 % found.
+
+    The number of rounds is the one that the calibration asks for.
+    """
     found = {}
     for number, noise in enumerate(NOISE):
         logs = rounds_of(np.random.default_rng(100 + number), noise, TRIALS, PATIENCE, order="lot")
@@ -75,7 +80,11 @@ def simulated(output):
 
 
 def planted(folder, output):
-    """Comparisons of the reference with a slower one, each until there is a verdict or as many rounds as asked for."""
+    """Compare the reference with a slower one, several times.
+
+    Each comparison ends with a verdict, or after the number of rounds that the calibration asks
+    for.
+    """
     machine = this_machine()
     [noise] = [
         one
@@ -101,7 +110,7 @@ def planted(folder, output):
 
 
 def comparison(number, most, folder, machine):
-    """One comparison's rounds, until there is a verdict."""
+    """The rounds of one comparison, until there is a verdict."""
     ours, theirs = [], []
     for turn in range(most):
         lot = np.random.default_rng([number, turn // 2]).integers(2) ^ turn % 2
@@ -134,7 +143,7 @@ def comparison(number, most, folder, machine):
 
 @cache
 def images():
-    """4,000 images of 100 to a batch: a tenth more of them is exactly a tenth more steps."""
+    """4,000 images in batches of 100, so that a tenth more images is exactly a tenth more steps."""
     return materialise(FALLBACK, find_workload("softmax").input, places_of(argparse.Namespace()))
 
 

@@ -1,4 +1,7 @@
-"""What disagrees is said at the top, in red, in the files and by the exit code, and is compared with nothing."""
+"""A result that disagrees is reported everywhere and compared with nothing.
+
+It is named at the top, in red, in the files, and by the exit code.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def test_native_mode_is_not_the_fastest_of_a_cell_whose_matched_results_disagree
 
 
 def test_a_copy_under_another_name_does_not_hide_a_wrong_result(bench, tmp_path):
-    """Both have one key, and the second one is right."""
+    """Both results have the same key, and the second one is right."""
     written(tmp_path / "r", run_of_seven())
     copy = json.loads((tmp_path / "r" / "jobs" / "wrong.json").read_text())
     copy["epochs"] = [
@@ -214,7 +217,7 @@ def test_a_table_for_a_page_of_ones_own_has_no_accuracy_of_it(bench, tmp_path):
 def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_every_look(
     mnist_5k, tmp_path, bench
 ):
-    """Workers of their own, the command's own report."""
+    """Real workers, and the report of the command."""
     adapters = {
         "one": "backends.reference.oracle:Reference",
         "two": "backends.reference.oracle:Reference",

@@ -1,4 +1,4 @@
-"""Runs side by side: what stands in one row, what is told apart, what is refused."""
+"""Runs side by side: which results share a row, what is kept apart, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy in the report: joules by hand, and reasons where there is no figure."""
+"""Energy in the report: joules computed by hand, and the reasons for missing figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACHES = (0.5, 0.9, 0.92, 0.91)  # softmax's target is 91.7 %
 def measured(
     record, energies, *, counter=RAPL, why="too short for this counter, which needs 5 s", host=None
 ):
-    """The record with so many joules in its epochs' trainings, None: none and why."""
+    """The record with these joules in its epochs' trainings; None: no figure, and the reason."""
     epochs = tuple(
         replace(
             epoch,
@@ -43,7 +43,7 @@ def table_of(*records):
 
 
 def told(*records):
-    """All that is said without a table."""
+    """All texts and items of the section, if it has no table."""
     blocks = energy_blocks(epochs_frame(records))
     assert not any(isinstance(block, Table) for block in blocks)
     texts = [block.text for block in blocks if isinstance(block, Text)]
@@ -51,7 +51,10 @@ def told(*records):
 
 
 def test_joules_by_hand():
-    """1,000 images; epochs of 4, 1, 3 and 2 s at 40, 10, 36 and 30 J; the first is left out; the third reached it."""
+    """1,000 images; epochs of 4, 1, 3 and 2 s with 40, 10, 36 and 30 J.
+
+    The first epoch is left out; the third reached the target.
+    """
     [row] = table_of(measured(make_record(accuracies=REACHES), (40.0, 10.0, 36.0, 30.0)))
     assert row == {
         "workload": "softmax",
@@ -78,7 +81,10 @@ def test_a_target_counts_over_all_jobs_or_not_at_all():
 
 
 def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
-    """Else only the long ones would count. The first epoch counts for the target alone."""
+    """Otherwise only long epochs would count.
+
+    The first epoch counts only for the target.
+    """
     record = make_record(accuracies=REACHES)
     other = measured(make_record("o", backend="pytorch"), (1.0, 1.0, 1.0, 1.0))
     row = table_of(measured(record, (40.0, None, 36.0, 30.0)), other)[0]
@@ -91,12 +97,11 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     assert (row["energy per epoch, median"], row["energy to target"]) == ("30 J", "-")
     row = table_of(measured(record, (40.0, 10.0, 36.0, None)), other)[0]
     assert (row["energy per epoch, median"], row["energy to target"]) == ("-", "86 J")
-    lines = energy_blocks(epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other]))[
-        -1
-    ].lines
-    assert lines == (
+    frame = epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other])
+    [line] = energy_blocks(frame)[-1].lines
+    assert line == (
         "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this"
-        " counter, which needs 5 s.",
+        " counter, which needs 5 s."
     )
 
 

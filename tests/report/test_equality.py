@@ -16,7 +16,7 @@ IMAGES = 10_000
 
 
 def run(backend, accuracies, *, start=0, **job):
-    """Records of a backend, a seed each; None for one that diverged."""
+    """A backend's records, one per seed; an accuracy of None is a job that diverged."""
     status = job.pop("status", "ok")
     made = [
         make_record(
@@ -40,7 +40,7 @@ def frame_of(*runs):
 
 
 def table(*runs, **options):
-    """The rows as dictionaries, and the paragraph."""
+    """The rows of the table as dictionaries, and the paragraph above it."""
     heading, text, found = equality_blocks(frame_of(*runs), **options)
     assert isinstance(heading, Heading)
     assert isinstance(text, Text)
@@ -49,7 +49,7 @@ def table(*runs, **options):
 
 
 def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch():
-    """The differences of the example by hand, above."""
+    """The differences are those of the example computed by hand above."""
     rows, text = table(
         run("reference", (0.981, 0.983, 0.982)), run("pytorch", (0.980, 0.980, 0.980))
     )
@@ -94,7 +94,7 @@ def test_one_seed_has_the_error_of_its_images_and_no_verdict():
 
 
 def test_the_difference_is_to_the_mean_of_the_others_seed_by_seed():
-    """Seeds differ by points, backends by nothing: unpaired, nothing could be said."""
+    """Seeds differ by points, backends by nothing: without pairs, nothing could be decided."""
     seeds = (0.95, 0.96, 0.97, 0.98)
     rows, _ = table(
         run("reference", seeds), run("pytorch", seeds), run("keras-jax", [s - 0.01 for s in seeds])
@@ -106,7 +106,7 @@ def test_the_difference_is_to_the_mean_of_the_others_seed_by_seed():
 
 
 def test_a_difference_that_would_do_alone_does_not_among_many_tests():
-    """Alone p = 0.03; in a table it stands twice, once in each backend's row."""
+    """Alone, p = 0.03; a table has it twice, once in each backend's row."""
     differences = (0.0069, 0.0100, 0.0131)
     assert equivalence(differences, IMAGES).outcome == "different"
     rows, _ = table(

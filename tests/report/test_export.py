@@ -1,4 +1,4 @@
-"""Records in the forms of others: pytest-benchmark's JSON, CSV and JUnit's XML."""
+"""Records in the formats of other programs: pytest-benchmark's JSON, CSV and JUnit XML."""
 
 from __future__ import annotations
 

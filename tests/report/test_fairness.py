@@ -1,4 +1,4 @@
-"""The report's part on fairness: who raced alike, who was proven, and the contract."""
+"""The report's section on fairness: what was alike, which backends are proven, the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's part on limits: shares, findings, and reasons where there is no figure."""
+"""The report's section on limits: shares, findings, and the reasons for missing figures."""
 
 from __future__ import annotations
 

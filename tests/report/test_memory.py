@@ -1,4 +1,4 @@
-"""Memory in the report: every figure says what it is of."""
+"""Memory in the report: every figure says what it measures."""
 
 from __future__ import annotations
 

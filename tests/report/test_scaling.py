@@ -1,4 +1,4 @@
-"""The report's part on sweeps over batch size and width."""
+"""The report's section on sweeps over batch size and width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ MLP = find_workload("mlp-relu")
 
 
 def sweep(fixed, per_size, backend="reference", rounds=1, widths=(1,), sizes=(10, 50, 100, 500)):
-    """Records of 1,000 examples whose steps take what is said; wider models take proportionally longer per example."""
+    """Records of 1,000 examples with the given times per step.
+
+    Wider models take proportionally longer per example.
+    """
     records = []
     for turn in range(rounds):
         for width in widths:
@@ -84,12 +87,13 @@ def test_across_widths_the_sizes_are_the_operations_of_a_step(tmp_path):
         block for block in blocks if isinstance(block, Table) and "parameters" in block.columns
     )
     assert len(speeds.rows) == 12
+    # 1,000 examples in 100 x 6 ms + 1,000 x 0.1 ms.
     assert speeds.rows[0] == (
         "1",
         "10",
         "185,300",
         "1,430",
-    )  # 1,000 examples in 100 x 6 ms + 1,000 x 0.1 ms
+    )
 
 
 def test_without_a_sweep_the_report_says_nothing_of_it_and_with_two_sizes_what_to_type(tmp_path):

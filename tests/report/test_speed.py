@@ -1,4 +1,7 @@
-"""Who is faster, as a reader sees it: undecided until there are rounds enough, and the same both ways round."""
+"""The report's section on which backend is faster.
+
+Pairs are undecided until there are enough rounds; a pair gives the same verdict in both orders.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from tests.support.records import make_record
 
 
 def rounds(count, **factors):
-    """Records of some backends over rounds, each backend's epochs so many times as long, with 1 % of noise."""
+    """Records of some backends over rounds, with 1 % of noise.
+
+    Each backend's epochs are longer by its own factor.
+    """
     random = np.random.RandomState(0)
     records = []
     for turn in range(count):
@@ -87,6 +93,5 @@ def test_one_contestants_interval_is_over_processes_and_few_have_none():
         for turn in range(14)
     ]
     rows = summarise(epochs_frame(slow_first)).iloc[0]
-    assert (
-        rows["epoch_seconds_sure_low"] == rows["epoch_seconds_sure_high"] == 1.0
-    )  # of steady epochs only
+    # Only steady epochs count.
+    assert rows["epoch_seconds_sure_low"] == rows["epoch_seconds_sure_high"] == 1.0

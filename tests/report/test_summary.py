@@ -1,4 +1,4 @@
-"""What is averaged, what is kept apart, and what is left out."""
+"""The summary: what is averaged, what is kept apart, and what is left out."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_published_figure_stands_only_beside_the_published_training():
     assert epochs_frame([make_record(data="mnist")])["course_accuracy"].isna().all()
 
 
-def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_and_of_all_jobs_or_none():
+def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_if_all_jobs_did():
     """Epochs of 4, 1, 3 and 2 seconds; softmax's target is 91.7 %."""
     reached = make_record("a", accuracies=(0.5, 0.9, 0.92, 0.91))
     [row] = summary(reached).to_dict("records")

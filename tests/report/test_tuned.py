@@ -15,9 +15,10 @@ STEADY = (2.0,) * 3
 
 
 def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
-    """Records of PyTorch and of it compiled: seconds of epochs, CPU seconds per second of them, seconds of the build.
+    """Records of eager and of compiled PyTorch.
 
-    The eager one's CPU seconds are 1 per second, and its build takes 2.
+    Given are the seconds of epochs, their CPU seconds per second, and the seconds of the build. The
+    eager one takes 1 CPU second per second, and its build 2 s.
     """
     both = (("pytorch", plain, 1.0, 2.0), ("pytorch-compiled", variant, cpu, build))
     frame = epochs_frame(
@@ -38,7 +39,7 @@ def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
 
 
 def made_record(key, backend, times, cpu, build, slow, turn, job):
-    """A record of a round that is so many times as slow, as a busy machine makes it."""
+    """A record of a round that is slower by a factor, as on a busy machine."""
     times, build = tuple(slow * time for time in times), slow * build
     record = make_record(
         key, times=times, accuracies=(0.5,) * len(times), backend=backend, round=turn, **job
@@ -61,7 +62,11 @@ def row(frame):
 
 
 def test_gain_in_wall_and_cpu_time_and_break_even_are_told_of_each_variant():
-    """Built 7 s longer, its first epoch 3 s longer than its steady ones; 1 s saved per epoch: paid after 10."""
+    """The variant pays off after 10 epochs.
+
+    Its build takes 7 s longer, its first epoch 3 s longer than its steady ones, and it saves 1 s
+    per epoch.
+    """
     found = row(raced(12, variant=(4.0, 1.0, 1.0), cpu=3.0, build=9.0))
     assert (found["variant"], found["of"]) == ("pytorch-compiled", "pytorch")
     assert found["what it changes"].startswith("`torch.compile`")
@@ -107,7 +112,7 @@ def test_a_backend_without_a_variant_is_named_with_the_reason():
 
 
 def slow_starts(epochs, jobs, backend="jax"):
-    """Jobs whose first three epochs take 9, 3 and 2 s, the others 1 s, with a thousandth of noise."""
+    """Jobs whose first three epochs take 9, 3 and 2 s, the others 1 s, with 0.1 % of noise."""
     import numpy as np
 
     random = np.random.RandomState(0)
@@ -126,7 +131,7 @@ def slow_starts(epochs, jobs, backend="jax"):
     ]
 
 
-def test_a_warm_up_of_three_epochs_is_left_out_of_the_steady_ones_and_told_apart_where_it_can_be_found():
+def test_a_warm_up_of_three_epochs_is_left_out_of_the_steady_ones_where_it_can_be_found():
     frame = epochs_frame(slow_starts(24, 5))
     assert set(frame["warm_up_epochs"]) == {3}
     assert len(steady(frame)) == 5 * 21

@@ -1,4 +1,4 @@
-"""Every end of a job is a record, the others go on, and a run goes on where it stopped."""
+"""Every end of a job is a record, the other jobs run on, and a run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -66,9 +66,10 @@ def test_an_input_pipeline_that_reads_too_few_examples_is_a_failure(mnist_5k, tm
     record = run_one("tests.support.faulty:ReadsTooFew", mnist_5k, tmp_path, mode="native")
     assert record.status == "failed"
     assert "the input pipeline read 3900 examples instead of 4000" in record.reason
+    # In matched mode there is no pipeline of its own.
     assert (
         run_one("tests.support.faulty:ReadsTooFew", mnist_5k, tmp_path / "matched").status == "ok"
-    )  # none of its own there
+    )
 
 
 def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
@@ -78,16 +79,14 @@ def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
     assert "no sign of progress for 3 s" in record.reason
     helper = int(record.details.split()[1])
     state = Path(f"/proc/{helper}/stat")
-    assert (
-        not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
-    )  # nobody here reaps it
+    # It may be a zombie, as nobody here reaps it.
+    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
 
 
 def test_a_slow_job_is_not_a_hanging_one(mnist_5k, tmp_path):
     limits = replace(LIMITS, timeout_seconds=3)
-    record = run_one(
-        "tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8
-    )  # 4 s of sleep in all
+    # It sleeps for 4 s in all.
+    record = run_one("tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8)
     assert record.status == "ok"
 
 
@@ -130,7 +129,10 @@ def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
 def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_record(
     mnist_5k, tmp_path
 ):
-    """The first worker stalls before it opens its file, as on a slow file system, and goes on beside the second."""
+    """The first worker stalls before it opens its file, as on a slow file system.
+
+    It resumes while the second worker runs.
+    """
     jobs, task = tmp_path / "jobs", make_task("tests.support.faulty:Slow", mnist_5k)
     files, assignment = files_of(task, jobs), jobs / "its-own.assignment"
     jobs.mkdir()
@@ -171,7 +173,10 @@ def test_a_worker_that_tells_an_epoch_twice_or_none_has_failed(mnist_5k, tmp_pat
 
 def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist_5k, tmp_path):
     allowed = os.sched_getaffinity(0)
-    values = "len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'], repr(os.environ['CUDA_VISIBLE_DEVICES'])"
+    values = (
+        "len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'],"
+        " repr(os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
     code = f"import os; print({values})"
     (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
     (tmp_path / "python").chmod(0o755)

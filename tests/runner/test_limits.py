@@ -1,4 +1,4 @@
-"""Limits are measured by the real process: what is timed was done, and no failure stops a run."""
+"""Limits are measured by a real process: what is timed was done, and no failure stops a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.tasks import make_task
 
 
 def measure(folder, adapter=None, backend="reference"):
-    """The limits of a backend's engine, or of one of `faulty`'s, by the real process."""
+    """The limits of a backend's engine, or of one in `faulty`, measured by a real process."""
     chosen, found = entry(backend), Environments()
     task = Task(
         job=make_job(backend=backend),
@@ -85,9 +85,8 @@ def test_every_engines_limits_on_a_gpu_are_above_a_cpus(backend, tmp_path, envir
     )
     made = measure_limits(task, tmp_path, this_machine())
     assert made.status == "ok", made.details
-    assert (
-        made.best("matmul").per_second > 1e12
-    )  # no core does a TFLOP per second; every GPU of ten years does
+    # No CPU core reaches 1 TFLOP/s; every GPU of the last ten years does.
+    assert made.best("matmul").per_second > 1e12
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Real proofs of wrong backends, and of ones that do not come to their end."""
+"""Real proofs of wrong backends, and of backends that do not finish."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from bench.report.terminal.proofs import print_proofs
 from bench.runner.environments import Environments
 from bench.runner.proof import make_task, plan, run_proof
 
+pytestmark = pytest.mark.usefixtures("arrays_once")
+
 MODEL = "sigmoid, rmsprop outside"
 
 
 def proof_by(adapter, folder, places, timeout=600.0) -> Proof:
-    """A real proof of some adapter of the tests, on one model and no behaviour."""
+    """A real proof of an adapter of the tests, on one model, without the checks of behaviour."""
     machine = this_machine()
     task = replace(
         make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter

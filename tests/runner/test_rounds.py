@@ -1,4 +1,4 @@
-"""How many rounds are made, and which of them count."""
+"""The number of rounds that are made, and which of them count."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
         goal.enough(records(range(5), loud=[1], jax=1, pytorch=1))
         == "5 rounds, of which 1 disturbed"
     )
-    assert (
-        goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
-    )  # as it is, then
+    # Disturbance is usual here, so all rounds count.
+    assert goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
     late = records(range(20), loud=range(10, 20), jax=1, pytorch=1)
     assert Goal(rounds=11).enough(late) == ""
     assert Goal(rounds=10).enough(late) == "20 rounds, of which 10 disturbed"
@@ -71,7 +70,10 @@ CONTESTS = ("softmax", "mlp-relu")
 
 
 def play(goal, data, outcome, *, seconds=None):
-    """Rounds of two workloads whose records are made up; which cells ran in each round, and why each ended."""
+    """Make rounds of two workloads with made-up records.
+
+    Returns which cells ran in each round, and why each ended.
+    """
     options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
     contests = [Contest(workload=find_workload(name), data=data, epochs=3) for name in CONTESTS]
     cells = make_cells(contests, options)
@@ -147,14 +149,14 @@ def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
 
 def test_time_is_up_between_rounds_and_it_is_said_how_precise_it_is(mnist_5k, monkeypatch):
     clock = iter(range(0, 10_000, 60))
-    monkeypatch.setattr("bench.runner.jobs.monotonic_seconds", lambda: next(clock))
+    monkeypatch.setattr("bench.runner.rounds.monotonic_seconds", lambda: next(clock))
     _, ends, _, _ = play(
         Goal(rounds=1, precision=0.0001, seconds=720),
         mnist_5k,
         outcome(softmax=0.01, mlp_relu=0.01),
     )
     assert all(end.startswith("time is up after 12 rounds, precise to ") for end in ends)
-    monkeypatch.setattr("bench.runner.jobs.monotonic_seconds", iter([0, 100]).__next__)
+    monkeypatch.setattr("bench.runner.rounds.monotonic_seconds", iter([0, 100]).__next__)
     _, ends, _, _ = play(Goal(rounds=5, seconds=90), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
     assert ends == ["time is up after 1 round, too few rounds to say"] * 2
 

@@ -39,9 +39,8 @@ def test_initializer_draws_from_its_distribution(initializer):
     # 156,800 draws know a standard deviation to 0.2 %; five of them
     assert weights.std() == pytest.approx(DEVIATIONS[initializer], rel=0.01)
     assert abs(weights.mean()) <= 5 * DEVIATIONS[initializer] / np.sqrt(weights.size)
-    bounded = (
-        np.abs(weights).max() <= 1.75 * DEVIATIONS[initializer]
-    )  # sqrt(3), where a normal one reaches 4 or 5
+    # A uniform one ends at sqrt(3) deviations, a normal one reaches 4 or 5.
+    bounded = np.abs(weights).max() <= 1.75 * DEVIATIONS[initializer]
     assert bounded == ("normal" not in initializer)
 
 
@@ -77,7 +76,11 @@ def test_weights_are_glorot_uniform_with_zero_biases_and_the_same_for_the_same_s
 
 
 def test_random_draws_are_the_same_on_every_numpy():
-    """Pinned: workers of different frameworks run different NumPy versions and must start from the same numbers."""
+    """The numbers are pinned.
+
+    Workers of different frameworks have different NumPy versions and must start from the same
+    numbers.
+    """
     softmax = find_workload("softmax")
     assert epoch_order(softmax, 0, 0, 10, 4).tolist() == PINNED_ORDER
     assert np.allclose(

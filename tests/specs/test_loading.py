@@ -1,4 +1,4 @@
-"""The language: what it takes, and what it says of what it does not take."""
+"""The language of workloads: what it accepts, and its messages about what it does not."""
 
 from __future__ import annotations
 

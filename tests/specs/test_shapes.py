@@ -77,7 +77,7 @@ def test_batch_norm_learns_two_numbers_per_channel_and_keeps_two_more():
     ]
 
 
-def test_flops_are_two_per_multiplication_and_three_times_that_in_training_but_for_the_first_layer():
+def test_flops_are_two_per_multiplication_and_three_times_that_in_training_except_the_first_layer():
     layers = infer_shapes(find_workload("cnn"))
     assert layers[0].forward_flops == 2 * 26 * 26 * 32 * 9
     assert layers[0].training_flops == 2 * layers[0].forward_flops

@@ -23,7 +23,7 @@ def test_traffic_is_what_was_worked_by_hand():
     assert traffic.per_step == (5 + 2 * kept) * 7850  # one layer: no kernel is read backward
 
 
-def test_traffic_of_several_layers_counts_input_gradients_kernels_pools_and_state_but_no_flatten_or_dropout():
+def test_traffic_counts_input_gradients_kernels_pools_and_state_but_no_flatten_or_dropout():
     cnn = find_workload("cnn")
     traffic = training_traffic(cnn)
     first, second = 26 * 26 * 32, 24 * 24 * 32

@@ -1,4 +1,4 @@
-"""Wider models: what a width multiplies, and which cannot be."""
+"""Wider models: what a width multiplies, and which widths are not possible."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def test_a_width_multiplies_hidden_units_and_filters_and_nothing_else():
         find_workload("cnn").loss,
         find_workload("cnn").input,
     )
-    assert (
-        sum(layer.parameter_count for layer in infer_shapes(widened(MLP, 4))) == 1_074_770
-    )  # by hand: 784, 800, ...
+    # By hand: 784, 800, ...
+    assert sum(layer.parameter_count for layer in infer_shapes(widened(MLP, 4))) == 1_074_770
 
 
 @pytest.mark.parametrize("name", ["mlp-relu", "cnn", "lenet5", *BIG])

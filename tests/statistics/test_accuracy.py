@@ -1,4 +1,7 @@
-"""Equal, different or undecided: against formulas by hand, against SciPy, and how often each is said wrongly."""
+"""Verdicts on accuracy: equal, different or undecided.
+
+They are compared with formulas by hand and with SciPy, and counted where they are wrong.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ NEVER_EQUAL = (
 
 
 def outcomes(draw, *, trials=TRIALS, images=IMAGES, margin=MARGIN):
-    """The share of each outcome in many runs; `draw` gives accuracies (seeds, backends), the first is judged."""
+    """The share of each outcome in many runs.
+
+    `draw` gives accuracies (seeds, backends); the first backend is judged.
+    """
     counts = dict.fromkeys(("equal", "different", "undecided"), 0)
     for _ in range(trials):
         accuracies = draw()
@@ -41,7 +47,11 @@ def outcomes(draw, *, trials=TRIALS, images=IMAGES, margin=MARGIN):
 
 
 def scattered(random, seeds, backends, scatter, true=0.0, images=IMAGES):
-    """Accuracies in whole images: what a seed gives to all backends, what each adds, and what the first truly has."""
+    """Accuracies in whole images.
+
+    They are the sum of what a seed gives to all backends, what each backend adds, and the true
+    difference of the first.
+    """
     base = random.normal(0.98, 0.001, (seeds, 1))
     found = base + random.normal(0, scatter, (seeds, backends))  # (seeds, backends)
     found[:, 0] += true
@@ -49,7 +59,10 @@ def scattered(random, seeds, backends, scatter, true=0.0, images=IMAGES):
 
 
 def flipped(random, seeds, backends, flips, true=0.0, images=IMAGES):
-    """All runs of a seed answer alike but for a few images, either way; the first also wins some for good."""
+    """Runs of one seed that differ in a few images, in both directions.
+
+    The first backend also has some more right in every run.
+    """
     found = random.poisson(flips / 2, (seeds, backends)) - random.poisson(
         flips / 2, (seeds, backends)
     ).astype(float)
@@ -58,7 +71,10 @@ def flipped(random, seeds, backends, flips, true=0.0, images=IMAGES):
 
 
 def test_three_seeds_by_hand():
-    """Mean 0.2 points, standard error 0.1 / sqrt(3); with two degrees of freedom F(t) = 1/2 + t / (2 sqrt(2 + t^2))."""
+    """The mean is 0.2 points, the standard error 0.1 / sqrt(3).
+
+    With two degrees of freedom F(t) = 1/2 + t / (2 sqrt(2 + t^2)).
+    """
     verdict = equivalence([0.001, 0.002, 0.003], IMAGES, margin=0.005)
     error = 0.001 / sqrt(3)
     assert (verdict.outcome, verdict.seeds) == ("equal", 3)
@@ -79,9 +95,8 @@ def test_scipy_finds_the_same_p_values_and_intervals():
     for seeds in (2, 3, 5, 20):
         for _ in range(20):
             own, others = random.normal(0.98, 0.01, (2, seeds))
-            verdict = equivalence(
-                (own - others).tolist(), 10**9
-            )  # with so many images their rounding plays no part
+            # With so many images their rounding does not matter.
+            verdict = equivalence((own - others).tolist(), 10**9)
             one_sided = [
                 stats.ttest_1samp(own - others, limit, alternative=side).pvalue
                 for limit, side in ((-MARGIN, "greater"), (MARGIN, "less"))
@@ -131,7 +146,10 @@ def test_a_seed_without_a_number_is_left_out():
 
 
 def test_runs_that_agree_to_the_last_image_are_equal_with_an_error_of_an_image():
-    """The binomial error of independent runs would leave it undecided, and with 1,000 images for a dozen seeds."""
+    """The binomial error of independent runs would leave the verdict undecided.
+
+    With 1,000 images, it would do so up to a dozen seeds.
+    """
     for images, seeds in ((10_000, 2), (10_000, 3), (1_000, 3)):
         verdict = equivalence([0.0] * seeds, images)
         assert verdict.outcome == "equal"
@@ -140,7 +158,10 @@ def test_runs_that_agree_to_the_last_image_are_equal_with_an_error_of_an_image()
 
 
 def test_the_same_difference_twice_is_no_certainty():
-    """Without a least scatter its p-value is 0. 60 images: their own error is sqrt(60); twice t = 11, p = 0.058."""
+    """Without a least scatter the p-value would be 0.
+
+    The difference is 60 images, whose own error is sqrt(60); t = 11 from two seeds gives p = 0.058.
+    """
     twice = equivalence([0.006] * 2, IMAGES)
     assert twice.outcome == "undecided"
     assert twice.standard_error == pytest.approx(sqrt(60) / IMAGES / sqrt(2))
@@ -192,7 +213,10 @@ def test_what_does_not_differ_is_called_different_in_at_most_one_of_twenty(
 
 
 def test_without_a_least_deviation_chance_agreement_of_two_seeds_would_be_called_different():
-    """The mutant: a t-test that trusts two seeds with the same small difference; more than twice its level."""
+    """The mutant is a t-test that trusts two seeds with the same small difference.
+
+    It is wrong in more than twice the share that its level allows.
+    """
     random, certain = np.random.RandomState(4), 0
     for _ in range(TRIALS):
         accuracies = flipped(random, 2, 2, 2.0)
@@ -222,7 +246,10 @@ def test_how_often_two_equal_backends_are_called_equal(seeds, scatter, images, l
 
 
 def test_a_table_in_which_nothing_differs_holds_no_difference_in_19_of_20():
-    """Four workloads in three backends; uncorrected, the mutant, 46 % hold one (1 - 0.95^12)."""
+    """Four workloads in three backends; without correction (the mutant) 46 % hold one.
+
+    1 - 0.95^12 = 46 %.
+    """
     random, alarms, uncorrected = np.random.RandomState(6), 0, 0
     for _ in range(TRIALS):
         verdicts = []

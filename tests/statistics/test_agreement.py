@@ -1,4 +1,4 @@
-"""Which results disagree with the others: a recorded defect is found, and no other backend is named."""
+"""Results that disagree with the others: a recorded defect is found, and no other is named."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
 
 
 def judged(losses, accuracies=None, images=10_000):
-    """Who disagrees, and why."""
+    """The backends that disagree, and why."""
     accuracies = accuracies or dict.fromkeys(losses, 0.98)
     group = [Result(name, name, losses[name], accuracies[name], images) for name in losses]
     return {name: why for name, why in judge(group).items() if why}
 
 
-def test_the_recorded_defect_is_found_by_its_loss_and_by_its_accuracy_and_no_other_backend_is_named():
+def test_the_recorded_defect_is_found_by_loss_and_by_accuracy_and_no_other_backend_is_named():
     assert judged(LOSSES, ACCURACIES) == {
         "wrong": "loss 0.432 after epoch 1, the median of the others is 0.22;"
         " accuracy 95.98 %, the median of the others is 98.72 %"
@@ -35,7 +35,7 @@ def test_the_recorded_defect_is_found_by_its_loss_and_by_its_accuracy_and_no_oth
 
 @pytest.mark.parametrize("run", ["results/breadth", "results/baselines/quick", "results/reference"])
 def test_every_run_that_is_kept_agrees(run):
-    """Made on another day and machine, with one epoch of 4,000 images to 50 of MNIST."""
+    """The runs are of other days and machines, from one epoch of 4,000 images to 50 of MNIST."""
     records, _ = read_run(PROJECT / run)
     found = agreement(records)
     assert len(found) == len(records)
@@ -79,9 +79,8 @@ def test_an_accuracy_must_be_below_the_others_by_six_standard_errors_and_by_a_po
     assert found(0.9655) == ["x"]  # 6 standard errors of 0.23 points are 1.37
     assert found(0.9670) == []
     assert found(0.9850) == []
-    assert (
-        found(0.62, images=1000, others=0.70) == []
-    )  # a correct pair that was seen: 3.8 standard errors
+    # A correct pair that was measured: 3.8 standard errors.
+    assert found(0.62, images=1000, others=0.70) == []
     assert found(0.9750, images=10**6) == []  # 36 standard errors, half a point
     assert found(0.9690, images=10**6) == ["x"]
 
@@ -154,7 +153,7 @@ def test_another_title_is_the_same_work():
 
 
 def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
-    """The wrong backend's times scatter from round to round, the others' do not."""
+    """The wrong backend's times scatter over rounds, those of the others do not."""
     rounds = [
         replace(record, key=f"{record.key}{turn}")
         for turn in range(12)

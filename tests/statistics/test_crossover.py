@@ -29,7 +29,10 @@ def test_a_line_without_noise_is_found_as_it_is(fixed, per_size):
 
 
 def test_one_step_in_four_that_others_work_lengthened_does_not_move_the_line():
-    """Where two sizes lie on each side of the crossover; a disturbed first or last point of few is another matter."""
+    """Two sizes lie on each side of the crossover.
+
+    A disturbed first or last point among few is another case.
+    """
     for number in range(len(SIZES)):
         times = trace(5e-4, 2e-6)
         times[number] *= 2.5
@@ -39,8 +42,11 @@ def test_one_step_in_four_that_others_work_lengthened_does_not_move_the_line():
 
 
 def test_the_crossover_is_found_in_noise_and_better_by_several_rounds():
-    """5 % of noise in every step. Seen: 90 of 100 within 0.85 to 1.18 of the truth with one round, 0.92 to 1.09 with
-    five; and five rounds hold although one of them is disturbed."""
+    """Every step has 5 % of noise.
+
+    Measured: 90 of 100 results are within 0.85 to 1.18 of the truth with one round, 0.92 to 1.09
+    with five; and five rounds stay right if one of them is disturbed.
+    """
     one, five, disturbed = [], [], []
     for seed in range(200):
         rounds = [
@@ -64,9 +70,8 @@ def test_two_sizes_are_too_few_and_what_is_no_line_is_said_to_be_none():
     assert fit(SIZES[:2], (1.0, 2.0)) is None
     assert crossover([(SIZES[:2], (1.0, 2.0))]) is None
     assert crossover([]) is None
-    sudden = crossover(
-        [(SIZES, (1e-3, 1.1e-3, 1.2e-3, 50e-3))]
-    )  # what a batch that outgrows a cache looks like
+    # As if the largest batch did not fit a cache.
+    sudden = crossover([(SIZES, (1e-3, 1.1e-3, 1.2e-3, 50e-3))])
     assert sudden.largest_miss > LARGEST_MISS
     assert not sudden.is_line
     falling = fit(SIZES, (4.0, 3.0, 2.0, 1.0))

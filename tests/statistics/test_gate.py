@@ -1,4 +1,4 @@
-"""The gate on accuracy: a planted fall is found, and where nothing changed there is hardly ever an alarm."""
+"""The gate on accuracy finds a planted fall, and rarely raises an alarm if nothing changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def test_a_planted_fall_in_one_cell_is_found_and_named_and_the_others_pass():
 
 
 def test_one_seed_falls_by_more_than_the_binomial_error_or_not_at_all():
-    """At 98 % on 10,000 images a difference has the standard error 0.198 points; 1 % one-sided is 2.33 of them."""
+    """At 98 % on 10,000 images a difference has the standard error 0.198 points.
+
+    The one-sided level of 1 % is 2.33 standard errors.
+    """
     assert statuses([result(0.98 - 0.0044)], [result(0.98)]) == {("softmax", "pytorch"): "ok"}
     assert statuses([result(0.98 - 0.0050)], [result(0.98)]) == {("softmax", "pytorch"): "fell"}
     # among many cells one must fall further
@@ -68,7 +71,10 @@ def test_a_fall_that_any_reader_would_see_is_found_however_the_seeds_scatter(acc
 
 
 def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
-    """Mean falls of 0.35 points over four seeds: 3.5 standard errors by the binomial alone, 1.1 as they scatter."""
+    """The mean fall is 0.35 points over four seeds.
+
+    That is 3.5 standard errors by the binomial alone, and 1.1 by the scatter of the seeds.
+    """
     baseline = [result(0.98, seed=seed) for seed in range(4)]
     even = [result(0.9765, seed=seed) for seed in range(4)]
     scattered = [
@@ -80,7 +86,7 @@ def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_a_fall_of_two_points_is_found_among_fifteen_cells_in_19_of_20_runs(seeds):
-    """Seeds scatter by 0.3 points, twice what MNIST's do."""
+    """Seeds scatter by 0.3 points, twice as much as on MNIST."""
     random, found, trials = np.random.RandomState(1), 0, 200
     others = [result(0.98, backend=f"b{n}", seed=seed) for n in range(14) for seed in range(seeds)]
 
@@ -110,7 +116,7 @@ def test_a_fall_of_two_points_is_found_among_fifteen_cells_in_19_of_20_runs(seed
     ],
 )
 def test_where_nothing_changed_there_is_hardly_ever_an_alarm(seeds, scatter, most):
-    """Both runs drawn anew 2,000 times: binomial noise, and seeds that scatter by a normal one."""
+    """Both runs are drawn 2,000 times, with binomial noise and normal scatter of the seeds."""
     random, alarms, trials = np.random.RandomState(0), 0, 2000
     template = [result(0.98, seed=seed) for seed in range(seeds)]
 
@@ -236,7 +242,10 @@ def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
 
 
 def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
-    """Holm: at 97.49 % the chance is 0.8 %, too much among two cells, and little enough for the last one."""
+    """Holm's method: at 97.49 % the chance is 0.8 %.
+
+    That is too much among two cells, and little enough for the last one.
+    """
     baseline = [result(0.98, backend="a"), result(0.98, backend="b")]
     assert (
         statuses([result(0.98, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"]

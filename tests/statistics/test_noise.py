@@ -1,4 +1,4 @@
-"""What a machine can tell apart, from made-up noise with known answers."""
+"""The differences that a machine can resolve, from made-up noise with known answers."""
 
 from __future__ import annotations
 
@@ -49,10 +49,8 @@ def test_false_alarms_are_of_comparisons_that_do_not_share_rounds():
     assert false_alarms([0.1] * 33, 11) == (3, 3)
     assert false_alarms([0.1] * 32, 11) == (2, 2)
     assert false_alarms([0.1, -0.1] * 11, 11) == (0, 2)
-    assert false_alarms([0.1] * 11 + [-0.1] * 9, 20) == (
-        1,
-        1,
-    )  # at the first look, though not at the last
+    # There is one at the first look, but not at the last.
+    assert false_alarms([0.1] * 11 + [-0.1] * 9, 20) == (1, 1)
     assert false_alarms([0.1] * 10, 11) == (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""The roofline on figures whose answers are known."""
+"""The roofline, on figures with known results."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ def test_the_memory_is_that_of_sums_no_smaller_than_a_step():
     assert standing(1.0, memory=((10**7, 100e9), large), call=1e-9).bandwidth == pytest.approx(
         100e9
     )
-    assert standing(1.0, memory=(small,), call=1e-9).bandwidth == pytest.approx(
-        100e9
-    )  # the largest there is
+    # It is the largest bandwidth of all.
+    assert standing(1.0, memory=(small,), call=1e-9).bandwidth == pytest.approx(100e9)
 
 
 # The ceiling's time of an epoch of softmax: with plenty of memory FLOP / 100 GFLOP/s; with 1 GB/s,
@@ -68,11 +67,8 @@ FAST, SLOW = ((10**9, 1e13),), ((10**9, 1e9),)
         (ARITHMETIC / 0.9, FAST, "arithmetic"),
         (ARITHMETIC / 0.3, FAST, "partly arithmetic"),
         (ARITHMETIC / 0.1, FAST, "per-step overhead"),
-        (
-            ARITHMETIC / 0.1 + 10 * 1.1e-3,
-            FAST,
-            "slow kernels or waiting",
-        ),  # 10 steps, over 1,000 calls of 1 us each
+        # 10 steps, each over 1,000 calls of 1 us.
+        (ARITHMETIC / 0.1 + 10 * 1.1e-3, FAST, "slow kernels or waiting"),
         (MEMORY / 0.9, SLOW, "memory"),
         (MEMORY / 0.3, SLOW, "partly memory"),
         (MEMORY / 0.001, SLOW, "slow kernels or waiting"),

@@ -1,4 +1,4 @@
-"""Warm-up and break-even of epochs that are made up."""
+"""Warm-up and break-even, on made-up epochs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_compiling_pays_after_as_many_epochs_as_it_saves():
 
 
 def warmed(random, count, epochs, *, noise, warm_up=()):
-    """Seconds of the epochs of some processes, the first so many times slower."""
+    """Seconds of the epochs of some processes, the first ones slower by the given factors."""
     found = random.normal(0, 0.03, (count, epochs))
     if noise == "bursts":
         found += bursts(random, count, epochs, share=0.2, length=5.0)
@@ -46,7 +46,7 @@ def test_a_warm_up_of_four_epochs_is_found_where_several_processes_have_it():
 def test_without_a_warm_up_of_several_only_the_first_epoch_is_left_out_however_slow_it_is(
     noise, first
 ):
-    """At most 1 % alarms; 200 cases tell that from 5 %."""
+    """At most 1 % of the cases are alarms; 200 cases can tell that from 5 %."""
     random = np.random.default_rng(12)
     alarms = sum(
         warm_up_epochs(warmed(random, 6, 24, noise=noise, warm_up=(first,))) > 1 for _ in range(200)

@@ -1,4 +1,8 @@
-"""Which contestant is faster: by hand, against SciPy, and how often it is said wrongly in noise as machines have it."""
+"""Verdicts on which contestant is faster.
+
+They are compared with values by hand and with SciPy, and counted where they are wrong in the noise
+of real machines.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.statistics.stopping import (
+from bench.statistics.sequential import (
     EVERY_ROUND,
     ONCE,
     POWER,
@@ -56,17 +60,18 @@ def test_ratios_are_formed_within_rounds_and_rounds_without_both_are_left_out():
 
 
 def test_twelve_rounds_by_hand():
-    """Ratios 1.01 to 1.12: a fair coin falls 12 times alike in 2 of 4096 cases, and 11 times or more in 26."""
+    """The ratios are 1.01 to 1.12.
+
+    Of 4096 sequences of 12 coin throws, 2 have 12 equal throws, and 26 have at least 11.
+    """
     ours, theirs = [1 + n / 100 for n in range(1, 13)], [1.0] * 12
     found = compare(ours, theirs, looks=ONCE)
     assert found.rounds == 12
     assert found.ratio == pytest.approx((1.06 * 1.07) ** 0.5)
-    assert (found.low, found.high) == pytest.approx(
-        (1.03, 1.10)
-    )  # 2 * (1 + 12 + 66) / 4096 = 0.039
-    assert (found.sure_low, found.sure_high) == pytest.approx(
-        (1.02, 1.11)
-    )  # 2 * (1 + 12) / 4096 = 0.0063
+    # 2 * (1 + 12 + 66) / 4096 = 0.039
+    assert (found.low, found.high) == pytest.approx((1.03, 1.10))
+    # 2 * (1 + 12) / 4096 = 0.0063
+    assert (found.sure_low, found.sure_high) == pytest.approx((1.02, 1.11))
     assert found.chance == pytest.approx(2 / 4096)
     assert found.outcome == "slower"
     mirrored = compare(theirs, ours, looks=ONCE)
@@ -74,7 +79,7 @@ def test_twelve_rounds_by_hand():
 
 
 def test_however_they_are_looked_at_rounds_are_sure_later_than_if_their_number_was_fixed():
-    """Even if all point the same way."""
+    """This holds even if all rounds have the same direction."""
     for looks, first_interval, first_verdict in ((ONCE, 6, 8), (EVERY_ROUND, 9, 11)):
         assert looks.next_look(0, LEVEL) == first_interval
         assert looks.next_look(0, VERDICT_LEVEL) == first_verdict
@@ -119,11 +124,8 @@ def test_one_round_never_decides_nor_does_none(ratio):
         (0.99, 1.021, "undecided"),
         (1.001, 1.021, "slower"),
         (1 / 1.02, 1.02, "same"),
-        (
-            0.9802,
-            1.0,
-            "undecided",
-        ),  # who takes 2 % longer is to be as far off as who is held against it
+        # The margin is symmetric as a ratio: its lower end is 1 / 1.02 = 0.9804.
+        (0.9802, 1.0, "undecided"),
     ],
 )
 def test_a_verdict_is_where_the_interval_lies(low, high, outcome):
@@ -219,21 +221,20 @@ def test_scipy_finds_the_same_interval_of_a_share():
 
 @pytest.mark.parametrize("level", [0.01, 0.05, 0.2])
 def test_of_all_sequences_of_coins_as_many_stray_as_is_promised(level):
-    """All 2^14. What is left of the level is less than any further sequence of rounds would take."""
+    """All 2^14 sequences are counted.
+
+    The part of the level that is not used is less than any further sequence would need.
+    """
     looks = Looks(last=14)
-    heads = np.array(list(product([0, 1], repeat=14)), dtype=np.int8).cumsum(
-        axis=1
-    )  # (sequences, rounds)
+    # by sequence and round
+    heads = np.array(list(product([0, 1], repeat=14)), dtype=np.int8).cumsum(axis=1)
     fewer = np.minimum(heads, np.arange(1, 15) - heads)
     allowed = np.array(
         [-1 if (most := looks.exceptions(n, level)) is None else most for n in range(1, 15)]
     )
     assert (fewer <= allowed).any(axis=1).mean() <= level
-    for rounds, most in (
-        (8, 0),
-        (12, 1),
-        (14, 2),
-    ):  # the rule that would just allow this split, from its definition
+    # The rule that would just allow this split, from its definition.
+    for rounds, most in ((8, 0), (12, 1), (14, 2)):
         single = 2 * stats.binom.cdf(most, rounds, 0.5) * (1 + 1e-9)
         rule = [
             np.searchsorted(2 * stats.binom.cdf(np.arange(n + 1), n, 0.5), single) - 1
@@ -256,7 +257,10 @@ def test_a_chance_is_within_the_level_exactly_where_so_many_exceptions_are_allow
 
 @pytest.mark.parametrize("order", ["abba", "lot"])
 def test_identical_contestants_get_a_verdict_in_at_most_one_of_a_hundred_comparisons(order):
-    """Of 1,000 in each noise, by the worst of all rules: look after every round, and stop at the first verdict."""
+    """1,000 comparisons in each noise, by the worst of all rules.
+
+    The rule looks after every round, and stops at the first verdict.
+    """
     found = {}
     for number, noise in enumerate(NOISE):
         logs = rounds_of(np.random.default_rng(number), noise, TRIALS, PATIENCE, order=order)
@@ -266,7 +270,7 @@ def test_identical_contestants_get_a_verdict_in_at_most_one_of_a_hundred_compari
 
 
 def test_the_rule_that_is_right_for_one_look_would_not_do():
-    """The mutant: a verdict in several of a hundred comparisons of what is the same."""
+    """The mutant gives a verdict in several of a hundred comparisons of identical contestants."""
     logs = rounds_of(np.random.default_rng(0), "even", TRIALS, PATIENCE)
     found = sum(ever_decided(row, ONCE) for row in logs)
     print(found)
@@ -275,7 +279,10 @@ def test_the_rule_that_is_right_for_one_look_would_not_do():
 
 @pytest.mark.parametrize("noise", NOISE)
 def test_repeating_until_precise_decides_wrongly_in_at_most_one_of_a_hundred(noise):
-    """The rule of `--until-precise 2%`, or 40 rounds; and the interval that it stops with misses in at most 5 %."""
+    """The rule of `--until-precise 2%`, with at most 40 rounds.
+
+    The interval that it stops with misses the truth in at most 5 %.
+    """
     wrong = missed = rounds = 0
     for row in rounds_of(np.random.default_rng(7), noise, TRIALS // 2, PATIENCE):
         for n in range(9, PATIENCE + 1):
@@ -302,7 +309,10 @@ def bootstrapped(logs, level):
 
 
 def signed_ranks(logs, level):
-    """Hodges and Lehmann's: between two of the means of all pairs, by Wilcoxon's exact distribution."""
+    """The interval of Hodges and Lehmann, by Wilcoxon's exact distribution.
+
+    Its ends are two of the means of all pairs.
+    """
     rounds = logs.shape[1]
     ways = np.ones(1)
     for rank in range(1, rounds + 1):
@@ -319,7 +329,11 @@ def between(logs, level):
 
 
 def test_an_interval_misses_in_at_most_5_percent_and_a_bootstrap_in_more():
-    """At 3 to 30 rounds; 2,000 cases each know 5 % to 0.5 points: three of them, as there are many cases."""
+    """With 3 to 30 rounds.
+
+    2,000 cases each measure 5 % with a standard error of 0.5 points; three of them are allowed, as
+    there are many cases.
+    """
     slack, trials, worst = 0.015, 2000, {}
     for noise, rounds in product(NOISE, (3, 6, 8, 10, 12, 20, 30)):
         logs = rounds_of(np.random.default_rng(rounds), noise, trials, rounds, slower=0.05)
@@ -335,7 +349,10 @@ def test_an_interval_misses_in_at_most_5_percent_and_a_bootstrap_in_more():
 
 
 def test_in_disturbed_rounds_a_planted_difference_is_found_by_ranks_and_not_by_means():
-    """5 %, 80 rounds, a third of the jobs 2 to 5 times slower: Student's interval is never misled, and sees nothing."""
+    """The difference is 5 %, in 80 rounds; a third of the jobs is 2 to 5 times slower.
+
+    Student's interval is never wrong, but finds nothing.
+    """
     logs = rounds_of(np.random.default_rng(3), "bursts", 300, 80, slower=0.05)
     found = {
         method.__name__: float(np.mean(method(logs, VERDICT_LEVEL)[0] > 0))
@@ -348,7 +365,7 @@ def test_in_disturbed_rounds_a_planted_difference_is_found_by_ranks_and_not_by_m
 
 
 def test_rounds_that_are_five_times_off_in_a_third_of_the_cases_do_not_mislead():
-    """Whoever of the two it hits. Unaffected rounds scatter by 2 %."""
+    """Either contestant may be the slow one; the other rounds scatter by 2 %."""
     random, found = np.random.default_rng(4), []
     for slower in (0.0, 0.10):
         logs = random.normal(log(1 + slower), 0.02, (200, 60))
@@ -365,7 +382,7 @@ def test_rounds_that_are_five_times_off_in_a_third_of_the_cases_do_not_mislead()
 
 
 def test_a_table_of_six_identical_contestants_holds_a_verdict_in_at_most_one_of_20():
-    """15 pairs; uncorrected, the mutant, more than with the correction."""
+    """15 pairs; without correction (the mutant) there are more verdicts than with it."""
     random, trials, tables, uncorrected = np.random.default_rng(5), 300, 0, 0
     for _ in range(trials):
         times = np.exp(random.normal(0, 0.1, (6, 12)))  # (contestants, rounds)
@@ -395,7 +412,7 @@ def test_a_table_of_six_identical_contestants_holds_a_verdict_in_at_most_one_of_
 def test_a_planted_difference_is_found_in_95_percent_at_the_rounds_that_calibrating_asks_for(
     noise, planted
 ):
-    """20 calibrations of 60 rounds with identical contestants, 50 runs after each."""
+    """20 calibrations of 60 rounds with identical contestants, and 50 runs after each."""
     random, found, asked = np.random.default_rng(6), [], []
     for _ in range(20):
         rounds = rounds_needed(rounds_of(random, noise, 1, 60)[0], planted, VERDICT_LEVEL)
@@ -427,7 +444,10 @@ def test_the_smallest_visible_difference_is_visible(noise):
 
 
 def test_rounds_needed_by_hand():
-    """100 of 100 measured ratios are within 5 %: at the cautious end 0.9772 of all, so 1.1 % point the wrong way."""
+    """100 of 100 measured ratios are within 5 %.
+
+    The cautious estimate is 0.9772 of all ratios, so 1.1 % have the wrong direction.
+    """
     scatter = [0.01] * 99 + [nan, -0.04]
     wrong = (1 - 0.1 ** (1 / 100)) / 2
     rounds = rounds_needed(scatter, 0.05, VERDICT_LEVEL)
@@ -443,12 +463,10 @@ def test_rounds_needed_by_hand():
 def test_what_cannot_be_seen_is_told():
     assert rounds_needed([], 0.05, VERDICT_LEVEL) is None
     assert rounds_needed([0.5, -0.5] * 30, 0.05, VERDICT_LEVEL) is None
-    assert (
-        smallest_visible_difference([0.01] * 60, 10, VERDICT_LEVEL) is None
-    )  # no verdict with ten rounds
-    assert (
-        smallest_visible_difference([0.01] * 3, 40, VERDICT_LEVEL) is None
-    )  # three rounds tell too little of the noise
+    # Ten rounds never give a verdict.
+    assert smallest_visible_difference([0.01] * 60, 10, VERDICT_LEVEL) is None
+    # Three rounds say too little about the noise.
+    assert smallest_visible_difference([0.01] * 3, 40, VERDICT_LEVEL) is None
     assert smallest_visible_difference([nan], 40, VERDICT_LEVEL) is None
 
 
@@ -476,9 +494,8 @@ def test_an_own_time_is_the_median_over_processes_and_few_have_no_interval():
 def test_an_own_time_is_as_sure_as_processes_are_independent_however_much_epochs_scatter():
     random, missed = np.random.default_rng(10), 0
     for _ in range(TRIALS):
-        epochs = np.exp(
-            random.normal(0, 0.1, (10, 1)) + random.normal(0, 0.05, (10, 4))
-        )  # (processes, epochs)
+        # by process and epoch
+        epochs = np.exp(random.normal(0, 0.1, (10, 1)) + random.normal(0, 0.05, (10, 4)))
         found = own_time(np.median(epochs, axis=1))
         missed += not found.low <= 1.0 <= found.high
     print(missed / TRIALS)

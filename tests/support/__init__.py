@@ -1,1 +1,1 @@
-"""What tests share. Fixtures are in conftest.py; nothing here is a test."""
+"""Helpers that tests share; fixtures are in `conftest.py`."""

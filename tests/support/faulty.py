@@ -1,4 +1,4 @@
-"""Backends that end in every way a job can end; each is the reference but for its fault."""
+"""Backends for every way in which a job can end; each is the reference except for its fault."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Diverges(Reference):
 
 
 class DivergesUnseen(Reference):
-    """A finite running loss, and weights that are not."""
+    """Its running loss is finite, but its weights are not."""
 
     def train_epoch(self, order, masks=None):
         loss = super().train_epoch(order, masks)
@@ -74,7 +74,7 @@ class Exits(_InTheSecondEpoch):
 
 
 class Hangs(_InTheSecondEpoch):
-    """With a helper process that must not survive it; its number is in the log."""
+    """It has a helper process that must not survive it, and whose id is in the log."""
 
     def fault(self):
         helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -83,7 +83,7 @@ class Hangs(_InTheSecondEpoch):
 
 
 class Slow(Reference):
-    """Half a second an epoch: long enough to be interrupted."""
+    """An epoch takes half a second, long enough to be interrupted."""
 
     def train_epoch(self, order, masks=None):
         time.sleep(0.5)
@@ -91,7 +91,7 @@ class Slow(Reference):
 
 
 class ReadsTooFew(Reference):
-    """In native mode: an input pipeline that drops a batch."""
+    """Its input pipeline in native mode drops a batch."""
 
     def __init__(self, job):
         super().__init__(replace(job, mode="matched"))
@@ -101,21 +101,24 @@ class ReadsTooFew(Reference):
 
 
 class TakesATenthLonger(Reference):
-    """No fault: a planted slowdown that comparisons have to find. A tenth more steps; spinning would overshoot."""
+    """A planted slowdown that comparisons have to find; it has no fault.
+
+    It makes a tenth more steps; a busy loop would be inexact.
+    """
 
     def train_epoch(self, order, masks=None):
         return super().train_epoch(np.append(order, order[: len(order) // 10]))
 
 
 class SkipsTheProduct(ReferenceEngine):
-    """Engines that report more than was done: here nothing is multiplied."""
+    """An engine that reports more than it did: it multiplies nothing."""
 
     def matmul(self, kernel):
         return lambda x: x
 
 
 class RemembersTheProduct(ReferenceEngine):
-    """As a cache, or a compiler that took the argument for a constant."""
+    """It returns an earlier product, like a cache, or a compiler that takes data as constants."""
 
     def matmul(self, kernel):
         kept, product = [], super().matmul(kernel)
@@ -170,7 +173,10 @@ class EngineCannot(ReferenceEngine):
 
 
 class HasNoGradients(Reference):
-    """As a compiled backend once had in front of a max-pool: every step is made, and no weight moves."""
+    """It makes every step, but no weight changes.
+
+    A compiled backend once had this defect in front of a max-pool.
+    """
 
     def train_epoch(self, order, masks=None):
         weights, losses = self.get_weights(), []
@@ -181,7 +187,7 @@ class HasNoGradients(Reference):
 
 
 class _TellsWrongly(Reference):
-    """A worker whose code is wrong: `told` replaces what it tells of an epoch."""
+    """A worker whose code is wrong: `told` replaces what it reports of an epoch."""
 
     def load(self, images, labels):
         super().load(images, labels)

@@ -1,4 +1,4 @@
-"""Records with an accuracy, and what the gate says of them."""
+"""Records with a given accuracy, and the gate's verdicts on them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from backends.contract import Job
 from backends.registry import BACKENDS
 from specs.loading import find_workload
@@ -10,10 +12,13 @@ from specs.model import Workload
 FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
 VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
 
+# Read once each, as thousands of jobs are made.
+named = cache(find_workload)
+
 
 def make_job(workload: Workload | str = "softmax", **changes) -> Job:
     """A small CPU job; `changes` replaces any of its fields."""
-    spec = find_workload(workload) if isinstance(workload, str) else workload
+    spec = named(workload) if isinstance(workload, str) else workload
     fields = {
         "workload": spec,
         "dataset": "mnist-5k",

@@ -1,4 +1,7 @@
-"""Deliberately wrong backends: each breaks the reference in one way that was seen in a published harness or a port."""
+"""Backends that are wrong on purpose.
+
+Each changes the reference in one way that was found in a published benchmark or a port.
+"""
 
 from __future__ import annotations
 
@@ -181,7 +184,7 @@ class WrongDecay(_OtherOptimizer):
 
 
 class OwnInitialWeights(Reference):
-    """AlgoPerf's MNIST in PyTorch: the first layer's differ from JAX's."""
+    """From AlgoPerf's MNIST in PyTorch: the first layer's weights differ from those in JAX."""
 
     def set_weights(self, weights):
         first = next(iter(weights))
@@ -189,7 +192,7 @@ class OwnInitialWeights(Reference):
 
 
 class MisnamesAWeight(Reference):
-    """AlgoPerf's MNIST again: a typing error in the output layer's name."""
+    """From AlgoPerf's MNIST: a typing error in the name of the output layer."""
 
     def get_weights(self):
         return {
@@ -198,7 +201,7 @@ class MisnamesAWeight(Reference):
 
 
 class SwapsHeightAndWidth(Reference):
-    """A notebook of a comparison: pictures lie on their side."""
+    """From the notebook of a comparison: images are transposed."""
 
     def load(self, images, labels):
         super().load(images.swapaxes(1, 2), labels)
@@ -222,7 +225,7 @@ class DropsDuplicates(Reference):
 
 
 class ScalesByTheNominalBatch(Reference):
-    """Gluon's `Trainer.step(batch_size)`: a partial batch counts for less."""
+    """From Gluon's `Trainer.step(batch_size)`: a partial batch counts for less."""
 
     def _loss(self, logits, labels):
         loss, gradient = super()._loss(logits, labels)
@@ -239,7 +242,10 @@ class SoftmaxTwice(Reference):
 
 
 class ClipsProbabilities(Reference):
-    """Keras's cross-entropy of probabilities on JAX and PyTorch: ends at -ln 1e-7, and with it the gradient."""
+    """From Keras's cross-entropy of probabilities on JAX and PyTorch.
+
+    The loss is at most -ln 1e-7; beyond that the gradient is zero.
+    """
 
     def _loss(self, logits, labels):
         each = [
@@ -252,7 +258,7 @@ class ClipsProbabilities(Reference):
 
 
 class AnotherUpdate(Reference):
-    """The update of each weight by a function of the mutant's own."""
+    """A mutant that updates each weight by a function of its own."""
 
     def __init__(self, job):
         super().__init__(job)
@@ -264,7 +270,7 @@ class AnotherUpdate(Reference):
 
 
 class StartsItsAverageAtOne(AnotherUpdate):
-    """TensorFlow 1's RMSprop, and timm's replica of it."""
+    """From TensorFlow 1's RMSprop, and timm's replica of it."""
 
     def update(self, name, w, g):
         spec, [v] = self._job.workload.optimizer, self.slots(name, w, 1, start=1.0)
@@ -274,7 +280,7 @@ class StartsItsAverageAtOne(AnotherUpdate):
 
 
 class NesterovByTheNewVelocity(AnotherUpdate):
-    """Chainer's NesterovAG: v is updated, and then used as if it had not been."""
+    """From Chainer's NesterovAG: v is updated, and then used like its old value."""
 
     def update(self, name, w, g):
         spec, [v] = self._job.workload.optimizer, self.slots(name, w, 1)
@@ -284,7 +290,7 @@ class NesterovByTheNewVelocity(AnotherUpdate):
 
 
 class AdamWithOneBeta(AnotherUpdate):
-    """Deep500's reference Adam: the first beta for both averages."""
+    """From Deep500's reference Adam: both averages use the first beta."""
 
     def update(self, name, w, g):
         spec, (m, v, t) = self._job.workload.optimizer, self.slots(name, w, 3)
@@ -296,7 +302,7 @@ class AdamWithOneBeta(AnotherUpdate):
 
 
 class AdamWithEpsilonInside(AnotherUpdate):
-    """Deep500's again."""
+    """From Deep500's reference Adam: epsilon is added inside the root."""
 
     def update(self, name, w, g):
         spec, (m, v, t) = self._job.workload.optimizer, self.slots(name, w, 3)
@@ -309,7 +315,7 @@ class AdamWithEpsilonInside(AnotherUpdate):
 
 
 class AdagradOfTheNorm(AnotherUpdate):
-    """Deep500's Adagrad: one number per weight array."""
+    """From Deep500's Adagrad: it keeps one number per weight array."""
 
     def update(self, name, w, g):
         spec, [v] = (
@@ -321,7 +327,7 @@ class AdagradOfTheNorm(AnotherUpdate):
 
 
 class AddsTheDecayToTheGradient(Reference):
-    """L2 in place of AdamW's decoupled decay."""
+    """It has L2 regularization in place of AdamW's decoupled decay."""
 
     def __init__(self, job):
         super().__init__(job)
@@ -331,7 +337,7 @@ class AddsTheDecayToTheGradient(Reference):
 
 
 class SlowsDownLate(Reference):
-    """A schedule that nobody asked for, after what short checks see."""
+    """A learning-rate schedule that starts later than short checks look."""
 
     def __init__(self, job):
         super().__init__(job)
@@ -357,7 +363,7 @@ class TrainsInHalfPrecision(Reference):
 
 
 class MultipliesInTf32(Reference):
-    """NVIDIA's TensorFloat-32: ten bits of a factor's fraction are kept."""
+    """From NVIDIA's TensorFloat-32: ten bits of a factor's fraction are kept."""
 
     def _forward(self, images, masks):
         exact = [dict(layer.weights) for layer in self._layers]
@@ -375,7 +381,7 @@ class MultipliesInTf32(Reference):
 
 
 class _OtherLayers(Reference):
-    """Changes each of its layers."""
+    """A mutant that changes each of its layers."""
 
     def __init__(self, job):
         super().__init__(job)
@@ -390,7 +396,7 @@ class OtherEpsilonOfBatchNorm(_OtherLayers):
 
 
 class SwapsBatchNormsMomentum(_OtherLayers):
-    """PyTorch's momentum is the share of the new."""
+    """In PyTorch, momentum is the weight of the new value."""
 
     def change(self, layer):
         if layer.state:
@@ -415,7 +421,7 @@ class FlattensChannelsFirst(_OtherLayers):
 
 
 class SlopeAtZero(_OtherLayers):
-    """A plain maximum(x, 0) of the Theano family: relu'(0) is 1."""
+    """From a plain maximum(x, 0) in the Theano family: relu'(0) is 1."""
 
     def change(self, layer):
         if getattr(layer, "activation", "") == "relu":
@@ -433,7 +439,7 @@ class SlopeAtZero(_OtherLayers):
 
 
 class SharesTiesAmongAll(_OtherLayers):
-    """Theano's max-pool: every tied maximum gets the whole gradient."""
+    """From Theano's max-pool: every tied maximum gets the whole gradient."""
 
     def change(self, layer):
         if type(layer).__name__ == "MaxPoolLayer":
@@ -452,7 +458,7 @@ class SharesTiesAmongAll(_OtherLayers):
 
 
 class SharesItsWeights(Reference):
-    """Returns views, which move on with the training."""
+    """It returns views of its weights, which change with further training."""
 
     def get_weights(self):
         self._shared = getattr(self, "_shared", {})
@@ -476,7 +482,7 @@ class SeedsMoreThanDropout(Reference):
 
 
 class DependsOnTheCall(Reference):
-    """Trains the batches of a call from the last to the first; each alone is right."""
+    """It trains the batches of a call from the last to the first; each one alone is right."""
 
     def train_epoch(self, order, masks=None):
         size = self._job.batch_size
@@ -494,7 +500,7 @@ class DependsOnTheCall(Reference):
 
 
 class ReturnsBeforeItIsDone(Reference):
-    """The work goes on in a thread, as a device's queue does, and `sync` does not wait for it."""
+    """The work continues in a thread, as in a device's queue, and `sync` does not wait for it."""
 
     _work = None
 
@@ -511,7 +517,7 @@ class ReturnsBeforeItIsDone(Reference):
 
 
 class _OtherDropout(Reference):
-    """Draws what dropout keeps in its own way; with injected masks it is right."""
+    """A mutant with its own way of drawing dropout; with given masks it is right."""
 
     def _draw(self, examples):
         return [
@@ -606,7 +612,10 @@ class PredictionForgetsOptimizerState(Reference):
 
 
 class EvaluationModeSticks(Reference):
-    """`model.eval()` in prediction, and no `train()` after it: batch norm then trains on its averages."""
+    """It calls `model.eval()` to predict, and never `train()` after it.
+
+    Batch norm then trains on its averages.
+    """
 
     _evaluated = False
 
@@ -625,13 +634,13 @@ class EvaluationModeSticks(Reference):
 
 
 class KerasDefaults(_OtherOptimizer):
-    """A constant of the spec that was never given to the framework."""
+    """A constant of the spec was not given to the framework."""
 
     changes = {"learning_rate": 1e-3, "rho": 0.9, "beta_1": 0.9, "beta_2": 0.999}
 
 
 class SaysAnotherDevice(Reference):
-    """A build for GPUs that silently runs on the CPU."""
+    """A build for GPUs silently runs on the CPU."""
 
     def settings(self):
         return {**super().settings(), "device": "/device:GPU:0"}

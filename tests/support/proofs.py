@@ -1,4 +1,4 @@
-"""Records that a proof may speak of."""
+"""Records that a proof may apply to."""
 
 from __future__ import annotations
 

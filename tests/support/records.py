@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory
 from bench.machine.disturbance import Disturbance
-from bench.machine.host import this_machine
+from bench.machine.host import Machine, this_machine
 from bench.records import limits, proof
 from bench.records.job import FORMAT, DataUsed, Record
 from bench.records.limits import EngineLimits
@@ -23,8 +25,14 @@ UNSEEN = Disturbance(
 )
 
 
+@cache
+def a_machine() -> Machine:
+    """This one under another name; read once, as thousands of records are made."""
+    return replace(this_machine(), name="m")
+
+
 def series(times, **changes):
-    """A job per time, of one backend, as `bench calibrate` leaves them."""
+    """A job per given time, all of one backend, as `bench calibrate` writes them."""
     return [
         replace(
             make_record(f"k{turn}", times=(9.0, time, time), accuracies=(0.9,) * 3, round=turn),
@@ -53,7 +61,7 @@ def made_proof(**changes) -> Proof:
         "mode": "matched",
         "device": "cpu",
         "threads": 1,
-        "machine": replace(this_machine(), name="m"),
+        "machine": a_machine(),
         "versions": {},
         "adapter_checksum": "a",
         "checks_checksum": checks_checksum(),
@@ -83,7 +91,7 @@ def make_record(
     data="d",
     **job,
 ):
-    """A record of four epochs; the first is slow, the best is not the last."""
+    """A record of four epochs, of which the first is slow, and the best is not the last."""
     epochs = enumerate(zip(times, accuracies, strict=True), start=1)
     return Record(
         format=FORMAT,
@@ -93,7 +101,7 @@ def make_record(
         details="",
         job=make_job(**{"epochs": len(times), **job}),
         data=DataUsed(name=data, checksum=data, train_examples=1000, test_examples=100),
-        machine=replace(this_machine(), name="m"),
+        machine=a_machine(),
         versions={},
         adapter_checksum="",
         started="2026-01-01T00:00:00Z",
@@ -120,12 +128,12 @@ def make_record(
 
 
 def make_phase(name, value):
-    """A phase of so many seconds."""
+    """A phase that took the given seconds."""
     return Phase(name=name, wall_seconds=value, cpu_seconds=2 * value, peak_rss_bytes=100)
 
 
 def make_epoch(number, seconds, accuracy):
-    """An epoch that was trained for so long, with the same accuracy on both sets."""
+    """An epoch with the given seconds of training, and the same accuracy on both sets."""
     return Epoch(
         number=number,
         training=make_phase("train", seconds),
@@ -174,7 +182,7 @@ def made_limits(
         "device": "cpu",
         "threads": 1,
         "precision": "float32",
-        "machine": replace(this_machine(), name="m"),
+        "machine": a_machine(),
         "versions": {},
         "started": "2026-01-01T00:00:00Z",
         "wall_seconds": 1.0,

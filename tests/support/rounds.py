@@ -15,7 +15,10 @@ LOUD = replace(QUIET, other_cpu=0.5)
 
 
 def records(turns, *, loud=(), noise=0.01, seed=0, **factors):
-    """Rounds of some backends, each epoch so many times as long as the noise says; some rounds are disturbed."""
+    """Records of some backends over rounds, of which some are disturbed.
+
+    The noise multiplies each epoch's time.
+    """
     random = np.random.default_rng(seed)
     made = []
     for turn in turns:

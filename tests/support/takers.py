@@ -1,4 +1,7 @@
-"""Backends that take a known amount of memory, at a known time; each is the reference but for that."""
+"""Backends that take a known amount of memory at a known time.
+
+Each is otherwise the reference.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ MB = 1_000_000
 
 
 class TakesAndGivesBack(Reference):
-    """150 MB in the second epoch's training, 60 MB in every prediction."""
+    """It takes 150 MB in the second epoch's training and 60 MB in every prediction."""
 
     epochs = 0
 
@@ -29,7 +32,10 @@ def take(size):
 
 
 class Allocates(Reference):
-    """An allocator whose peak begins anew, or does not; 500 to load, 70 per training and 900 per prediction."""
+    """An allocator whose peak can be reset, or cannot.
+
+    It takes 500 bytes to load, 70 per training and 900 per prediction.
+    """
 
     anew, peak = True, 0
 

@@ -1,6 +1,6 @@
-"""What the questions of all frameworks share.
+"""Helpers for the files of this folder, each of which asks one framework for its defaults.
 
-Each other file of this folder asks one framework for the defaults that `backends/*_terms.py` state.
+These are the defaults that the `terms.py` of the framework's family in `backends/` states.
 It runs in the framework's environment, from the project's folder (`python -m tests.terms.jax`), and
 `answer` prints what it found.
 """

@@ -1,4 +1,4 @@
-"""The checks of a proof pass the reference, and every one is proven able to fail."""
+"""The checks of a proof: the reference passes all of them, and each one can fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def cases(mnist_5k, places):
-    """A case per workload, made once; small, as the reference takes its time."""
+    """A case per workload, made once; it is small, as the reference is slow."""
     made = {}
     for name, (workload, _) in CASES.items():
         own = (
@@ -37,9 +37,8 @@ def cases(mnist_5k, places):
             else materialise("synthetic", workload.input, places)
         )
         images, labels = read_part(Path(own.folder), "train")
-        spread = np.arange(
-            0, 4000, 3
-        )  # over one prediction batch, and all digits, which lie sorted
+        # More than one prediction batch, with all digits: the images are sorted by digit.
+        spread = np.arange(0, 4000, 3)
         made[name] = make_case(make_job(workload, batch_size=9), images[spread], labels[spread])
     return made
 
@@ -56,7 +55,7 @@ def test_the_reference_passes_its_own_checks(cases):
 
 
 def caught_by(mutant, cases):
-    """The checks that fail, on the mutant's workload."""
+    """The checks that fail on the mutant's workload."""
     name = MUTANTS[mutant]
     case = replace(cases[name], images=cases[name].images.copy())  # one of them edits its input
     found = []
@@ -68,7 +67,7 @@ def caught_by(mutant, cases):
 
 @pytest.fixture(scope="module")
 def catches(cases):
-    """Mutant -> what caught it."""
+    """Mutant -> the checks that caught it."""
     return {mutant: caught_by(mutant, cases) for mutant in MUTANTS}
 
 
@@ -87,7 +86,10 @@ def test_every_check_catches_a_mutant_and_this_is_which(catches, capsys):
 
 
 def test_no_other_seed_excuses_a_wrong_formula_or_a_fault_that_is_no_flip():
-    """A model with kinks is tried on several seeds; a mutant fails on all, and what is no flip is not tried again."""
+    """A model with ReLU is tried on several seeds.
+
+    A mutant fails on all of them, and a failure that is no flip is not tried again.
+    """
     seeds = []
 
     class Counted(WrongEpsilon):

@@ -1,4 +1,4 @@
-"""What a phase's clock measures."""
+"""The clock of a phase: what it measures."""
 
 from __future__ import annotations
 

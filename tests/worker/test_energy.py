@@ -1,4 +1,7 @@
-"""Energy: what counts, what counts once, what is refused; RAPL on a tree of files, NVML on a stand-in and a GPU."""
+"""Energy counters: what counts, what counts only once, and what is refused.
+
+RAPL is tested on a tree of files, NVML with a fake and on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ def zone(folder: Path, name: str, microjoules: int, *, full: int = RANGE) -> Pat
 
 @pytest.fixture
 def tree(tmp_path):
-    """As a machine of two packages shows it, with all that must not be added; returns the two files that count."""
+    """RAPL's files of a machine with two packages, with all that must not be added.
+
+    Returns the two files that count.
+    """
     (tmp_path / "intel-rapl").mkdir()  # the control type itself
     for name, folder in (
         ("core", "intel-rapl:0:0"),
@@ -55,7 +61,7 @@ def tree(tmp_path):
 
 
 def phase_of(meter, work, seconds=LONG):
-    """A phase that a clock says took so long."""
+    """A phase that took the given time by its clock."""
     now = iter([0.0, seconds])
     clock = Clock(wall=lambda: next(now), cpu=lambda: 0.0, meter=meter)
     return measure("train", work, lambda: None, clock)[0]
@@ -84,7 +90,7 @@ def test_both_packages_count_and_their_parts_the_platform_and_a_second_way_to_re
 
 
 def test_only_the_window_counts_and_not_the_life_of_the_process(tree):
-    """The defect of a published harness: power summed over the whole process, its start included."""
+    """A published benchmark sums power over the whole process, with its start."""
     folder, packages = tree
     meter, _ = meters("cpu", "", folder)
     phases = []
@@ -133,12 +139,8 @@ def test_a_counter_that_comes_round_goes_on(tree):
             "too long for this counter, which may begin anew more than once in 437 s",
         ),
         (LONG, 0, RANGE, "did not move"),
-        (
-            LONG,
-            -500_000,
-            RANGE,
-            "jumped: more than 600 W",
-        ),  # set back, as after a suspension: not round
+        # Set back, as after a suspension; it did not begin anew at its range.
+        (LONG, -500_000, RANGE, "jumped: more than 600 W"),
         (LONG, -500_000, None, "went backwards"),
         (LONG, 7_000_000_000, RANGE, "jumped: more than 600 W"),
         (LONG, None, RANGE, "could not be read"),
@@ -161,7 +163,10 @@ def test_a_bad_trace_has_no_figure_and_a_reason(seconds, change, full, reason, t
 
 @pytest.mark.parametrize("step", [0.001, 0.1])
 def test_the_shortest_window_keeps_a_staircases_error_at_two_percent(step):
-    """A true 100 W behind a counter that moves every `step` seconds, read at every phase of its steps."""
+    """True power is 100 W; the counter moves every `step` seconds.
+
+    It is read at every phase of its steps.
+    """
     window, watts = energy._STEPS * step, 100.0
 
     def counted(seconds):
@@ -216,7 +221,7 @@ def test_an_unreadable_number_is_a_reason_and_not_a_crash(tree):
 
 
 def fake_nvml(monkeypatch, millijoules, *, error=None):
-    """NVML's three calls; `millijoules` are what it says, one after another."""
+    """NVML's three calls; the counter gives `millijoules`, one after another."""
     module = types.ModuleType("pynvml")
     module.NVMLError = type("NVMLError", (Exception,), {})
     values = iter(millijoules)
@@ -280,7 +285,7 @@ def test_a_worker_reads_nvml_as_the_bench_does():
 
 
 class Counted(Reference):
-    """Uses 100 J to start, 6 J and 60 ms per epoch's training, 1 J in every prediction."""
+    """It uses 100 J to start, 6 J and 60 ms per epoch's training, and 1 J per prediction."""
 
     file: Path
 
@@ -344,8 +349,7 @@ def test_a_gpus_counter_moves_only_forwards_and_as_fast_as_power_says():
         f"{joules / seconds:.1f} W counted, {np.mean(watts):.1f} W sampled; {len(steps)} steps in"
         f" {seconds:.2f} s"
     )
-    assert joules / seconds == pytest.approx(
-        np.mean(watts), rel=0.2
-    )  # power is itself a mean over the last second
+    # The driver's power is a mean over the last second.
+    assert joules / seconds == pytest.approx(np.mean(watts), rel=0.2)
     longest = max(np.diff(steps)) * seconds / len(readings)
     assert longest <= 2 * energy._NVML_STEP_SECONDS  # a look may be late

@@ -1,4 +1,4 @@
-"""Peaks of memory, each proven by a probe that takes a known amount and gives it back."""
+"""Peaks of memory, each tested by a process that takes a known amount and gives it back."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ EXACT = 8 * MB
 _CHILD = """
 import json, resource, sys
 sys.path.insert(0, {project!r})
-from bench.measure import Clock, measure
+from bench.worker.clock import Clock, measure
 def peak(name, size):
-    return measure(name, lambda: bytearray(b"x") * size and None, lambda: None, Clock())[0].peak_rss_bytes
-peaks = [peak("load", 1), peak("train", 150_000_000), peak("predict", 1), peak("train", 60_000_000), peak("predict", 1)]
+    phase, _ = measure(name, lambda: bytearray(b"x") * size and None, lambda: None, Clock())
+    return phase.peak_rss_bytes
+peaks = [peak("load", 1), peak("train", 150_000_000), peak("predict", 1)]
+peaks += [peak("train", 60_000_000), peak("predict", 1)]
 print(json.dumps([peaks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
 """
 _FAT_PARENT = """
 import subprocess, sys
 ballast = bytearray(b"x") * 400_000_000
-print(subprocess.run([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, check=True, text=True).stdout)
+child = [sys.executable, "-c", {child!r}]
+print(subprocess.run(child, stdout=subprocess.PIPE, check=True, text=True).stdout)
 """
 
 
@@ -44,8 +47,8 @@ def test_a_phase_has_its_own_peak_whatever_came_before_it_and_whoever_started_th
     assert middle - load == pytest.approx(60 * MB, abs=EXACT)
     assert after - load == pytest.approx(0, abs=EXACT)
     assert last - load == pytest.approx(0, abs=EXACT)
-    # The instrument that is not used: 400 MB of a parent, in a process that never held more than
-    # 200.
+    # `ru_maxrss`, which is not used, counts the parent's 400 MB, though the child never held more
+    # than 200 MB.
     assert of_process >= 400 * MB
     assert large < 250 * MB
 
@@ -62,9 +65,8 @@ def test_a_jobs_record_has_the_memory_of_each_phase_though_its_parent_is_large(m
         pytest.skip("this system has no VmHWM")
     assert second[0] - first[0] == pytest.approx(150 * MB, abs=EXACT)
     assert third[0] - first[0] == pytest.approx(0, abs=EXACT)
-    assert (
-        first[1] - first[0] > 30 * MB
-    )  # the prediction needs more than the 60 MB, the training of 64 images less
+    # The prediction needs more than its 60 MB; the training of 64 images needs less.
+    assert first[1] - first[0] > 30 * MB
     assert second[1] - third[1] == pytest.approx(0, abs=EXACT)
 
 
@@ -97,7 +99,7 @@ def test_predictions_are_never_in_the_allocators_peak_and_what_came_before_only_
 _ALLOCATORS = {
     "torch": """
 import torch
-from backends.pytorch_device import device_memory
+from backends.pytorch.device import device_memory
 asked = lambda: device_memory(torch.device("cuda"))
 def take():
     array = torch.ones(128_000_000, device="cuda")
@@ -105,7 +107,7 @@ def take():
 """,
     "tensorflow": """
 import tensorflow as tf
-from backends.tensorflow_device import device_memory
+from backends.tensorflow.device import device_memory
 from types import SimpleNamespace
 for gpu in tf.config.list_physical_devices("GPU"):
     tf.config.experimental.set_memory_growth(gpu, True)
@@ -117,7 +119,7 @@ def take():
 """,
     "jax": """
 import jax
-from backends.jax_device import device_memory
+from backends.jax.device import device_memory
 asked = lambda: device_memory(jax.devices("cuda")[0])
 def take():
     jax.numpy.ones(128_000_000, "float32").block_until_ready()

@@ -1,4 +1,4 @@
-"""The models of the proof hold all of the language, and no framework's default."""
+"""The models of the proof use the whole language, and no constant that is a default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.jobs import FRAMEWORKS
 
 
 def test_no_constant_of_the_small_models_is_a_default_of_any_framework():
-    """Else one that an adapter forgot to give would not be noticed."""
+    """Otherwise a constant that an adapter forgot to pass would not be noticed."""
     words = {
         "learning_rate": "learning rate",
         "initial_accumulator": "first accumulator",
@@ -39,7 +39,7 @@ def test_no_constant_of_the_small_models_is_a_default_of_any_framework():
 
 
 def test_the_models_hold_all_of_the_language():
-    """Every kind of layer, activation, loss, initializer and optimizer, and both forms of each epsilon."""
+    """They have every layer, activation, loss, initializer and optimizer, and both epsilons."""
     import typing
 
     from specs import model

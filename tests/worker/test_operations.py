@@ -1,4 +1,4 @@
-"""The operations that limits are measured by: right results, and numbers that stay in range."""
+"""The operations that limits are measured with: right results, and numbers in range."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def test_a_right_result_is_off_by_rounding_alone_and_a_step_less_by_all(name):
         x = trial.step(x)
     assert trial.off(kept, engine.read(x), 3) < 1e-5
     assert trial.off(kept, engine.read(x), 4) > 0.9
-    assert (
-        trial.off(kept, np.full_like(kept, np.nan), 3) != 0
-    )  # not a number, which no tolerance lets pass
+    # The result is not a number, which passes no tolerance.
+    assert trial.off(kept, np.full_like(kept, np.nan), 3) != 0
 
 
 @pytest.mark.parametrize(
     ("name", "size"), [("matmul", 128), ("convolution", 8), ("convolution", 16)]
 )
 def test_numbers_stay_far_from_the_ends_of_float32_over_all_steps_of_a_size(name, size):
-    """Of the smallest sizes, which grow fastest, and which alone a fast device repeats so often."""
+    """The smallest sizes are tested: they grow fastest, and only they are repeated so often."""
     engine = ReferenceEngine(make_job())
     trial = operations.OPERATIONS[name].make(engine, size)
     x = engine.put(trial.start[:2] if name == "convolution" else trial.start)

@@ -1,4 +1,4 @@
-"""What a worker does with many or large images."""
+"""Training in a worker, with many or large images."""
 
 from __future__ import annotations
 

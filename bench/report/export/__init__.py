@@ -1,1 +1,1 @@
-"""A run or a check in other programs' formats."""
+"""Writes a run or a check in the formats of other programs."""

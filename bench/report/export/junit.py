@@ -1,4 +1,4 @@
-"""What a check found as JUnit's XML, which CI systems show."""
+"""Writes the result of a check as JUnit XML, which CI systems show."""
 
 from __future__ import annotations
 
@@ -7,35 +7,26 @@ from xml.etree import ElementTree as ET
 
 from bench.statistics.gate import Checked
 
-# What XML cannot hold; frameworks put escape sequences into their messages.
+# Characters that XML cannot hold; frameworks put escape sequences into their messages.
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def junit(checked: Checked, name: str) -> bytes:
-    """What a check found as JUnit XML, which CI systems read: a test case per cell, and per workload one for agreement.
+    """The result of a check as JUnit XML in UTF-8.
 
-    What is not checked is a failure, or skipped where that is allowed.
+    It has a test case per cell, and one per workload and device for agreement. A cell that was not
+    checked is a failure, or skipped where that is allowed.
     """
     suite = ET.Element("testsuite", name=_CONTROL.sub("", name))
     for verdict in checked.cells:
         workload, backend, device = verdict.cell
         end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
-        _add_case(
-            suite,
-            f"accuracy.{workload}",
-            f"{backend} {device}",
-            end,
-            f"{verdict.status}: {verdict.reason}",
-        )
+        message = f"{verdict.status}: {verdict.reason}"
+        _add_case(suite, f"accuracy.{workload}", f"{backend} {device}", end, message)
     for one in checked.agreements:
         end = "" if one.passed else "failure"
-        _add_case(
-            suite,
-            f"agreement.{one.workload}",
-            one.device,
-            end,
-            f"disagrees: {'; '.join(one.reasons)}",
-        )
+        message = f"disagrees: {'; '.join(one.reasons)}"
+        _add_case(suite, f"agreement.{one.workload}", one.device, end, message)
     failures, skipped = (str(len(suite.findall(f"*/{end}"))) for end in ("failure", "skipped"))
     suite.attrib.update(tests=str(len(suite)), failures=failures, skipped=skipped)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

@@ -1,7 +1,7 @@
-"""A run in the JSON format of pytest-benchmark, for its `compare` and whatever else reads that.
+"""Writes a run in the JSON format of pytest-benchmark, for its `compare` and for other readers.
 
 Format: pytest-benchmark 5.3.1, `Metadata.as_dict` and `Stats.fields` of its `stats.py`; quartiles
-are by its methods.
+are computed by its method.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.records.job import Record
 from bench.report.frame.epochs import CELL, CONTESTANT, epochs_frame, steady_of_each
 
 _VERSION = "5.3.1"
-# Records know the adapters' text by its checksum, and no commit.
+# Records hold the checksum of the adapters' text, but no commit.
 _COMMIT = {
     "id": "unknown",
     "time": None,
@@ -32,7 +32,10 @@ _WHAT = "wall seconds of training epochs, of all jobs that ended ok but each one
 
 
 def pytest_benchmark(records: Sequence[Record]) -> bytes:
-    """A benchmark per contestant, its steady epochs as rounds; what has none is left out, as there what failed is."""
+    """The run as JSON: a benchmark per contestant, whose rounds are its steady epochs.
+
+    A contestant without a steady epoch is left out, as pytest-benchmark leaves out what failed.
+    """
     frame, by_key = epochs_frame(records), {record.key: record for record in records}
     ok = steady_of_each(frame[frame["status"] == "ok"], ["key"])
     machines = list(dict.fromkeys(record.machine for record in records))
@@ -50,7 +53,10 @@ def pytest_benchmark(records: Sequence[Record]) -> bytes:
 
 
 def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str, Any]:
-    """Of one contestant; its name is the same in every run of one machine, so that runs can be compared."""
+    """One contestant's benchmark.
+
+    It has the same name in every run of one machine, so that runs can be compared.
+    """
     cell = {name: rows[name].iloc[0] for name in CELL}
     backend, workload = rows["backend"].iloc[0], cell["workload"]
     place = (
@@ -82,7 +88,10 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
 
 
 def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:
-    """As pytest-benchmark names things, where it has a name; of several machines all names, and each whole."""
+    """The machine, in pytest-benchmark's names where it has them.
+
+    For several machines: all their names, and all machines in full.
+    """
     if len(machines) > 1:
         return {"node": ", ".join(machine.name for machine in machines), "machines": machines}
     [one] = machines
@@ -130,7 +139,11 @@ def _stats(seconds: list[float]) -> dict[str, Any]:
 
 
 def _quartile(data: Sequence[float]) -> float:
-    """The one near the beginning: of an even number the median of that half, else weighted by how the halves fall."""
+    """The quartile near the beginning of sorted data.
+
+    For an even number of values it is the median of the first half; for an odd number a weighted
+    mean of two neighbours.
+    """
     place, rest = divmod(len(data), 4)
     if len(data) == 1:
         return data[0]

@@ -1,4 +1,7 @@
-"""A run for other programs: JSON Lines, a record per line; CSV, a row per epoch; or pytest-benchmark's JSON."""
+"""Exports a run for other programs.
+
+The formats are JSON Lines (a record per line), CSV (a row per epoch) and pytest-benchmark's JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from bench.report.frame.epochs import epochs_frame, records_of
 def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
     """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
 
-    Beside it the damaged files, which are left out, and which results disagree, in a sentence; ""
-    if none does. JSON Lines hold records as they were made, those too; CSV marks them;
+    Returns the content, the damaged files, which are left out, and a sentence that says which
+    results disagree ("" if none does). JSON Lines hold these results unchanged; CSV marks them;
     pytest-benchmark's format leaves them out.
 
     Raises:
-        RunError: there is no run or no record in it.
+        RunError: there is no run or no record in the folder.
     """
     records, damaged = records_of(folder)
     frame = epochs_frame(records)

@@ -1,1 +1,1 @@
-"""The forms that a report is written in: blocks to HTML and Markdown, words, CSV."""
+"""Writes what a report holds: blocks as HTML and Markdown, numbers as words, frames as CSV."""

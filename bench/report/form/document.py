@@ -1,4 +1,7 @@
-"""A report as a list of blocks, and the two forms it is written in: Markdown, and one HTML file with all in it."""
+"""Writes a report, which is a list of blocks, as Markdown and as one HTML file.
+
+The HTML file holds all that it shows: style and plots, too.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ class Heading(Struct, frozen=True):
 
 
 class Text(Struct, frozen=True):
-    """A paragraph; what stands between backquotes is code, a **word** strong, an *other* pale."""
+    """A paragraph; a word in backquotes is code, in ** is bold, in * is pale."""
 
     text: str
 
 
 class Alarm(Struct, frozen=True):
-    """A red box that nobody can miss: what is wrong, what that means, and a line per case."""
+    """A red box at the top: what is wrong, what that means, and a line per case."""
 
     title: str
     text: str
@@ -64,16 +67,20 @@ class Folded(Struct, frozen=True):
 Block = Heading | Text | Alarm | Items | Table | Plot | Folded
 
 _STYLE = """
-:root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2; --wrong: #b00020; }
+:root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072b2;
+  --wrong: #b00020; }
 * { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); background: #f6f7f9;
-  margin: 0; }
-main { max-width: 88rem; margin: 0 auto; padding: 2.5rem 2rem 4rem; background: #fff; min-height: 100vh; }
+body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+  color: var(--ink); background: #f6f7f9; margin: 0; }
+main { max-width: 88rem; margin: 0 auto; padding: 2.5rem 2rem 4rem; background: #fff;
+  min-height: 100vh; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1rem; }
-h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1.25rem; border-top: 3px solid var(--accent); }
+h2 { font-size: 1.35rem; margin: 3rem 0 .75rem; padding-top: 1.25rem;
+  border-top: 3px solid var(--accent); }
 h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
 p, li { max-width: 46rem; }
-code { white-space: nowrap; font-size: .92em; background: #eef1f4; padding: .1em .3em; border-radius: 3px; }
+code { white-space: nowrap; font-size: .92em; background: #eef1f4; padding: .1em .3em;
+  border-radius: 3px; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); }
@@ -86,8 +93,8 @@ tbody tr:hover { background: #f3f8fc; }
 details { margin: 1rem 0; }
 details td { white-space: normal; }
 summary { cursor: pointer; color: var(--accent); font-weight: 600; }
-.alarm { border: 2px solid var(--wrong); border-left-width: 10px; background: #fdecea; padding: .75rem 1.25rem;
-  margin: 1rem 0 1.5rem; }
+.alarm { border: 2px solid var(--wrong); border-left-width: 10px; background: #fdecea;
+  padding: .75rem 1.25rem; margin: 1rem 0 1.5rem; }
 .alarm strong { color: var(--wrong); font-size: 1.15rem; }
 figure { margin: 1.5rem 0 2.5rem; }
 img { max-width: 100%; height: auto; }
@@ -95,7 +102,7 @@ figcaption, footer { color: var(--soft); font-size: .9rem; }
 @media (max-width: 40rem) { main { padding: 1.25rem 1rem 3rem; } }
 @media print { body { background: #fff; } main { padding: 0; } h2, figure { break-inside: avoid; } }
 """
-_LONG_CELL = 45  # characters: from here on a cell is broken into lines
+_LONG_CELL = 45  # characters; a cell of at least so many is broken into lines
 _NUMBER = re.compile(
     r"[-+]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?( .*)?$|-$|not |reached|disagrees$"
 )
@@ -107,14 +114,18 @@ def to_markdown(blocks: Sequence[Block]) -> str:
 
 
 def to_html(blocks: Sequence[Block], folder: Path) -> str:
-    """The report as one file that needs nothing else: style and plots (`folder/plots/NAME.svg`) are in it."""
+    """The report as one HTML file that needs no other file.
+
+    Style and plots (`folder/plots/NAME.svg`) are in it.
+    """
     title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
     body = "\n".join(filter(None, (_html(block, folder) for block in blocks)))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n<footer>Made by framework-bench from the run's records.</footer>\n"
+        f"<body>\n<main>\n{body}\n"
+        "<footer>Made by framework-bench from the run's records.</footer>\n"
         "</main>\n</body>\n</html>\n"
     )
 
@@ -156,19 +167,20 @@ def _html(block: Block, folder: Path) -> str:
             return f"<p>{_inline(text)}</p>"
         case Alarm(title, text, lines):
             inner = _html(Text(text), folder) + _html(Items(lines), folder)
-            return f'<section class="alarm" role="alert"><strong>{_inline(title)}</strong>\n{inner}</section>'
-        case Items(lines):
             return (
-                "<ul>\n" + "\n".join(f"<li>{_inline(line)}</li>" for line in lines) + "\n</ul>"
-                if lines
-                else ""
+                f'<section class="alarm" role="alert"><strong>{_inline(title)}</strong>\n'
+                f"{inner}</section>"
             )
+        case Items(lines):
+            items = "\n".join(f"<li>{_inline(line)}</li>" for line in lines)
+            return f"<ul>\n{items}\n</ul>" if lines else ""
         case Table():
             return _html_table(block) if block.rows else ""
         case Plot(name, caption):
             image = base64.b64encode((folder / "plots" / f"{name}.svg").read_bytes()).decode()
             return (
-                f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
+                f'<figure><img alt="{html.escape(caption)}"'
+                f' src="data:image/svg+xml;base64,{image}">'
                 f"<figcaption>{_inline(caption)}</figcaption></figure>"
             )
         case Folded(title, blocks):
@@ -205,6 +217,6 @@ def _inline(text: str) -> str:
 
 
 def write_document(blocks: Sequence[Block], folder: Path) -> None:
-    """Write `report.md` and `report.html`; the plots they show lie in `folder/plots`."""
+    """Write `report.md` and `report.html`; their plots must lie in `folder/plots`."""
     write_atomically(folder / "report.md", to_markdown(blocks).encode())
     write_atomically(folder / "report.html", to_html(blocks, folder).encode())

@@ -1,4 +1,4 @@
-"""Numbers as people read them: the only place where units are converted."""
+"""Writes numbers as text for people; no other module converts units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import floor, isnan, log10
 
 ABSENT = "-"
-MOST_LINES = 20  # of what a page lists one by one
+MOST_LINES = 20  # of a list on a page
 _GIGA = 1e9
 _THOUSAND = 1000
 _ROUNDS_TO_THOUSAND = 999.5
@@ -17,7 +17,7 @@ _TINY = 1e-4
 
 
 def percent(share: float | None) -> str:
-    """0.98074 -> "98.07 %"."""
+    """A share in percent: 0.98074 -> "98.07 %"."""
     return ABSENT if share is None or isnan(share) else f"{100 * share:.2f} %"
 
 
@@ -36,7 +36,7 @@ def points(difference: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Three digits, in ms below a second, in µs below a tenth of a millisecond."""
+    """Seconds to three digits, in ms below 1 s, in µs below 0.1 ms."""
     if value is None or isnan(value):
         return ABSENT
     if value >= _THOUSAND:
@@ -73,7 +73,7 @@ def three_digits(value: float | None) -> str:
 
 
 def joules(value: float | None) -> str:
-    """Three digits, in kJ from a thousand on."""
+    """Joules to three digits, in kJ from 1000 J on."""
     if value is None or isnan(value):
         return ABSENT
     return (
@@ -84,7 +84,7 @@ def joules(value: float | None) -> str:
 
 
 def watts(value: float | None) -> str:
-    """Three digits."""
+    """Watts to three digits."""
     return ABSENT if value is None or isnan(value) else f"{three_digits(value)} W"
 
 
@@ -94,7 +94,7 @@ def times(value: float | None) -> str:
 
 
 def tolerances(value: float | None) -> str:
-    """How many tolerances a deviation is: "0.12", "35", or "failed" where it is beyond counting."""
+    """A deviation in units of its tolerance: "0.12", "35", or "failed" from a million on."""
     if value is None:
         return ABSENT
     if value >= _BEYOND:
@@ -103,7 +103,7 @@ def tolerances(value: float | None) -> str:
 
 
 def rate(value: float | None, unit: str) -> str:
-    """Three digits with a prefix: (48.3e9, "FLOP/s") -> "48.3 GFLOP/s"."""
+    """A rate to three digits, with a prefix: (48.3e9, "FLOP/s") -> "48.3 GFLOP/s"."""
     if value is None or isnan(value) or value <= 0:
         return ABSENT
     power = min(max(floor(log10(float(f"{value:.3g}")) / 3), 0), len(_PREFIXES) - 1)
@@ -111,11 +111,14 @@ def rate(value: float | None, unit: str) -> str:
 
 
 def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
-    """The first so many, and how many more there are: a run may have 100,000 jobs, and nobody reads that far."""
+    """The first lines, at most `most`, and a last one that says how many more there are.
+
+    A run may have 100,000 jobs.
+    """
     more = len(lines) - most
     return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
 
 
 def threads(number: int) -> str:
-    """As in "with 2 threads"."""
+    """A number of threads: "1 thread", "2 threads"."""
     return "1 thread" if number == 1 else f"{number} threads"

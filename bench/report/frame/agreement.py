@@ -1,7 +1,9 @@
-"""What a report says of jobs whose results disagree with those of the other backends, see `bench.statistics.agreement`.
+"""Says which jobs of a frame have results that disagree with those of the other backends.
 
-In a frame such a job has the status "disagrees", so that whatever takes jobs that ended ok leaves
-it out.
+`bench.statistics.agreement` decides which jobs these are.
+
+In a frame such a job has the status "disagrees", so that all code that takes jobs with the status
+"ok" leaves it out.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import pandas as pd
 from bench.report.form import words
 
 DISAGREES = "disagrees"
-Wrong = dict[tuple[str, str, str], list[str]]  # backend, device and machine: on which workloads
+# (backend, device, machine) -> the workloads on which it disagrees.
+Wrong = dict[tuple[str, str, str], list[str]]
 _WHO = ["backend", "device", "machine"]
 
 
 def disagreeing(frame: pd.DataFrame) -> Wrong:
-    """Who disagrees in a frame (see `epochs.epochs_frame`), and on which workloads."""
+    """The backends that disagree in a frame (see `epochs.epochs_frame`), and on which workloads."""
     found: Wrong = {}
     for backend, device, machine, workload in (
         _jobs(frame)[[*_WHO, "workload"]].drop_duplicates().itertuples(index=False)
@@ -26,7 +29,7 @@ def disagreeing(frame: pd.DataFrame) -> Wrong:
 
 
 def headline(frame: pd.DataFrame) -> str:
-    """How many results disagree, and which, in a sentence; "" where all agree."""
+    """A sentence that says how many results disagree, and which; "" where all agree."""
     wrong, jobs = _jobs(frame), len(frame.drop_duplicates(_job_of(frame)))
     if wrong.empty:
         return ""
@@ -34,10 +37,12 @@ def headline(frame: pd.DataFrame) -> str:
         f"{backend} on {workload}" for backend, workload in _unique(wrong[["backend", "workload"]])
     ]
     verb = "disagrees" if len(wrong) == 1 else "disagree"
-    return f"{len(wrong)} of {jobs} results {verb} with the other backends: {', '.join(words.first_of(pairs))}"
+    shown = ", ".join(words.first_of(pairs))
+    return f"{len(wrong)} of {jobs} results {verb} with the other backends: {shown}"
 
 
 def lines_of(frame: pd.DataFrame) -> list[str]:
+    """A line per job that disagrees: which job, and why."""
     told = {"workload": "{}", "backend": " {}", "device": " {}", "seed": ", seed {}"}
     several = {
         "round": ", round {}",
@@ -59,7 +64,7 @@ def _jobs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _job_of(frame: pd.DataFrame) -> list[str]:
-    """The columns that tell jobs apart: of several runs, as in a comparison, two may hold the same."""
+    """The columns that tell jobs apart; a frame of several runs also needs the run for that."""
     return [column for column in ("run", "key") if column in frame]
 
 

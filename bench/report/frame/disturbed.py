@@ -1,4 +1,8 @@
-"""Which rows of a frame count for times: those of repetitions in which nothing else disturbed the machine."""
+"""Finds the rows of a frame whose times count.
+
+A time counts if no other work disturbed the machine in its repetition (a round of one seed), or if
+such disturbance is usual in its cell.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,24 @@ _REPETITION = ["round", "seed"]
 
 
 def counted(frame: pd.DataFrame, cell: Sequence[str]) -> pd.Series:
-    """Per row, whether its repetition counts, see `bench.machine.disturbance.which_count`; all where nothing was looked at.
+    """Whether each row's repetition counts; see `bench.machine.disturbance.which_count`.
+
+    All rows count where no disturbance was recorded.
 
     Args:
         frame: see `epochs.epochs_frame`.
         cell: the columns that tell cells apart.
     """
     repetition = [*cell, *_REPETITION]
-    disturbed = (
-        frame.assign(disturbed=frame["disturbed"] != "").groupby(repetition)["disturbed"].any()
-    )
+    flagged = frame.assign(disturbed=frame["disturbed"] != "")
+    disturbed = flagged.groupby(repetition)["disturbed"].any()
     counts = disturbed.groupby(list(cell)).transform(lambda flags: which_count(flags.tolist()))
-    return pd.Series(
-        counts.reindex(pd.MultiIndex.from_frame(frame[repetition])).to_numpy(), frame.index
-    )
+    of_each_row = pd.MultiIndex.from_frame(frame[repetition])
+    return pd.Series(counts.reindex(of_each_row).to_numpy(), frame.index)
 
 
 def say_disturbed(frame: pd.DataFrame, cell: Sequence[str]) -> list[str]:
-    """A line per cell with disturbed repetitions: how many, as by what, and whether they count all the same."""
+    """A line per cell with disturbed repetitions: how many, an example, and whether they count."""
     lines = []
     for _, whole in frame.groupby(list(cell), sort=False):
         every = whole.drop_duplicates(_REPETITION).shape[0]

@@ -1,4 +1,4 @@
-"""Records to one tidy frame, a row per epoch."""
+"""Makes one frame of a run's records, a row per epoch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from specs.model import Workload
 from specs.shapes import infer_shapes
 from specs.width import narrowed
 
-# What must be equal for two contestants to be compared at all: nothing ever compares across data
-# sets or machines.
+# Two contestants are compared only if all of these are equal; so nothing compares across data sets
+# or machines.
 CELL = [
     "dataset",
     "data_checksum",
@@ -41,21 +41,13 @@ CELL = [
 _MEASURED = ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
 _ENERGY = ("energy_joules", "host_energy_joules")
 _STARTUP = [f"{name}_{what}" for name in ("import", "build", "load") for what in _MEASURED]
-# Of what has these in common a run has few kinds, whose columns are made once and repeated.
+# Records that are equal in these are of one kind. A run has few kinds: their columns are made once
+# and repeated.
 _kind = attrgetter(
-    *(
-        "data",
-        "machine",
-        "job.workload",
-        "job.backend",
-        "job.mode",
-        "job.device",
-        "job.threads",
-        "job.epochs",
-    ),
-    "job.batch_size",
+    *("data", "machine", "job.workload", "job.backend", "job.mode"),
+    *("job.device", "job.threads", "job.epochs", "job.batch_size"),
 )
-# What is in a record, or an epoch, as it is: the column, and where it is.
+# Columns that are copied from a record, or from an epoch: the column, and where its value is.
 _JOB = {
     "seed": "job.seed",
     "round": "job.round",
@@ -90,28 +82,16 @@ _JOB_COLUMNS = [
 ]
 _EPOCH_COLUMNS = [*_EPOCH, "no_energy"]
 _NUMBERS = [
-    *(
-        "running_loss",
-        "train_loss",
-        "train_accuracy",
-        "test_loss",
-        "test_accuracy",
-        "target_accuracy",
-    ),
-    *(
-        "course_accuracy",
-        "allocator_peak_bytes",
-        "device_peak_bytes",
-        "load_average",
-        "inputs_wall_seconds",
-    ),
+    *("running_loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
+    *("target_accuracy", "course_accuracy", "allocator_peak_bytes", "device_peak_bytes"),
+    *("load_average", "inputs_wall_seconds"),
     *_STARTUP,
     *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
     *(f"train_{what}" for what in _ENERGY),
 ]
 CONTESTANT = [*CELL, "backend"]
-# Of these a run has few; kept once and numbered, they are grouped, chosen and written at a fraction
-# of the cost.
+# Columns with few different values in a run. As categories they are grouped, selected and written
+# at a fraction of the cost.
 _NAMES = [
     "dataset",
     "data_checksum",
@@ -128,7 +108,10 @@ _JOB_NAMES = ["status", "reason", "disagreement"]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Of records of the same job, data and machine (other versions, or a changed adapter) only the newest."""
+    """The newest record of every job, data set and machine.
+
+    There are several where versions or the adapter changed in between.
+    """
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: r.started):
         latest[record.job, record.data.checksum, record.machine.name] = record
@@ -136,11 +119,12 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per epoch, the job's columns repeated; a job without an epoch has one row, its epoch missing.
+    """A frame with a row per epoch, in which the columns of its job are repeated.
 
-    `disturbed` says by what a job was, "" if by nothing; `counts` whether the times of its
-    repetition count. `agrees` is None where no other backend ran; a job that does not agree has the
-    status "disagrees", and why as its reason.
+    A job without an epoch has one row, with a missing epoch. `disturbed` says what disturbed a job,
+    "" if nothing did; `counts` says whether the times of its repetition count. `agrees` is None
+    where no other backend ran; a job that does not agree has the status "disagrees", and its reason
+    says why.
     """
     ordered = sorted(records, key=attrgetter("started", "key"))
     if not ordered:
@@ -177,21 +161,25 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def steady(group: pd.DataFrame) -> pd.DataFrame:
-    """The epochs that count for speed: of repetitions that count, all after the contestant's warm-up, or the first."""
+    """The epochs of one contestant that count for its speed.
+
+    These are all epochs after its warm-up, of the repetitions that count; if there is none, those
+    of the warm-up.
+    """
     ran = group["epoch"].notna() & group["counts"]
     later = ran & (group["epoch"] > group["warm_up_epochs"])
     return group[later if later.any() else ran]
 
 
 def steady_of_each(frame: pd.DataFrame, job: list[str]) -> pd.DataFrame:
-    """The same of every job by itself; `job` are the columns that tell jobs apart."""
+    """The same as `steady`, but for each job by itself; `job`: the columns that tell jobs apart."""
     ran = frame["epoch"].notna() & frame["counts"]
     later = ran & (frame["epoch"] > frame["warm_up_epochs"])
     return frame[later | ran & ~later.groupby([frame[name] for name in job]).transform("any")]
 
 
 def _alike(record: Record) -> dict[str, Any]:
-    """The columns that all records of a kind have alike."""
+    """The columns that are the same in all records of a kind."""
     job, data, workload = record.job, record.data, record.job.workload
     (family, width), shapes = narrowed(workload), infer_shapes(workload)
     dropped = workload.recipe.last_partial_batch == "drop"
@@ -250,7 +238,10 @@ def _no_energy(record: Record, epoch: Epoch) -> str:
 
 
 def _spec(workload: Workload) -> str:
-    """What tells two workloads of one name apart: a few digits of a hash of all that decides their training."""
+    """Six hexadecimal digits of a hash of all that decides a workload's training.
+
+    They tell two workloads of one name apart.
+    """
     return hashlib.sha256(msgspec.json.encode(meaning(workload), order="sorted")).hexdigest()[:6]
 
 
@@ -260,21 +251,21 @@ def _device_name(record: Record) -> str:
 
 
 def _course_accuracy(record: Record) -> float | None:
-    """The published figure, where the training was the published one: its data set, epochs and batch size."""
+    """The published accuracy (0..1), or None if the job was not the published training.
+
+    It was if data set, epochs and batch size are the workload's own.
+    """
     recipe, job = record.job.workload.recipe, record.job
-    whole = (recipe.dataset, recipe.epochs, recipe.batch_size) == (
-        record.data.name,
-        job.epochs,
-        job.batch_size,
-    )
+    published = recipe.dataset, recipe.epochs, recipe.batch_size
+    whole = published == (record.data.name, job.epochs, job.batch_size)
     return next((r.accuracy for r in job.workload.references), None) if whole else None
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
-    """The newest record of every job of a run, and damaged files.
+    """The newest record of every job of a run, and the damaged files.
 
     Raises:
-        RunError: there is no run or no record in it.
+        RunError: there is no run or no record in the folder.
     """
     records, damaged = read_run(folder)
     if not records:

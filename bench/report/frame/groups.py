@@ -1,4 +1,4 @@
-"""What a table is about: rows that can be compared with each other, and their labels."""
+"""Divides rows into tables, in which all rows can be compared, and labels them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUP = ["dataset", "data_checksum", "machine", "device", "device_name", "thread
 
 
 def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """What may stand in one table, with its heading: one data set, one machine, one device."""
+    """The rows of each table, with its heading: of one data set, machine, device and threads."""
     summary = summary.assign(label=label(summary))
     for _, group in summary.groupby(GROUP, sort=False, dropna=False):
         dataset, checksum, machine, device, device_name, threads = group[GROUP].iloc[0]
@@ -25,18 +25,21 @@ def groups(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def place_of(group: pd.DataFrame) -> Place:
-    """Where the rows of one of `groups.groups` were made."""
+    """The place where the rows of one of `groups.groups` were made."""
     machine, device, threads = group[["machine", "device", "threads"]].iloc[0]
     return str(machine), str(device), int(threads)
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a column `label`: see `label`; as it is where it has one already."""
+    """The frame with a column `label` (see `label`); unchanged if it has one already."""
     return frame if "label" in frame else frame.assign(label=label(frame))
 
 
 def label(summary: pd.DataFrame) -> pd.Series:
-    """A row's workload by name, and what tells it apart where one name was run in several ways."""
+    """Each row's workload by name.
+
+    Epochs, batch size and spec are added where the workload was run with several of them.
+    """
     names = summary["workload"].astype(str)
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
         ways = summary.groupby("workload", observed=True)[column].transform("nunique")

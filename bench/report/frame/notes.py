@@ -1,4 +1,4 @@
-"""What must be said before any table: jobs that ended badly, few rounds, disturbed ones."""
+"""Makes the notes above the tables: jobs that did not end ok, few rounds, disturbed rounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from bench.report.frame.groups import rows_of
 
 
 def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
-    """What a reader must know to read the table rightly: of the summary, and of every job that did not end ok."""
+    """The lines that a reader needs to read the tables correctly.
+
+    Among them is one per job of the frame that did not end ok.
+    """
     ok = summary[summary["status"] == "ok"]
     found = []
     if (summary["epochs"] == 1).any():
@@ -38,7 +41,10 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
 
 
 def _ended_badly(frame: pd.DataFrame) -> list[str]:
-    """A line per job that did not end ok; what disagrees is said elsewhere, see `bench.report.frame.agreement`."""
+    """A line per job that did not end ok.
+
+    Jobs that disagree are not among them: `bench.report.frame.agreement` names those.
+    """
     jobs = frame[~frame["status"].isin(["ok", DISAGREES])].drop_duplicates("key")
     return [
         f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']},"

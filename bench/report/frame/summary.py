@@ -1,4 +1,4 @@
-"""A run's frame to one row per contestant, from which tables are made."""
+"""Summarises a run's frame in one row per contestant, from which tables are made."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from bench.statistics.timing import own_time
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per contestant, over its jobs that ended ok and do not disagree (`ok_jobs` of `jobs`).
 
-    accuracy and loss are those of the last epoch, as a mean over jobs, never of the best;
-    epoch_seconds is the median over all steady epochs (all after the warm-up, see
-    `bench.statistics.steady`; the first where there is only one); epoch_seconds_sure_low and _high
-    are the interval of 95 % over processes, where there are enough of them; times_fastest divides
-    it by the fastest matched contestant's of the same cell. A workload's rows stand together.
+    Accuracy and loss are those of the last epoch, not of the best one, as a mean over jobs.
+    `epoch_seconds` is the median over all steady epochs (all after the warm-up, see
+    `bench.statistics.steady`; the first where there is only one). `epoch_seconds_sure_low` and
+    `_high` are the interval of 95 % over processes, where there are enough of them.
+    `times_fastest` is `epoch_seconds` divided by that of the fastest matched contestant of the same
+    cell. The rows of a workload are next to each other.
     """
     rows = [
         {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
@@ -30,7 +31,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summary.sort_values(
         "workload", key=lambda names: names.map(first), kind="stable", ignore_index=True
     )
-    # Of the matched contestants, where there are any: what is native stands beside them.
+    # The fastest of the matched contestants; of all, where none is matched.
     matched = summary["epoch_seconds"].where(summary["mode"] == "matched")
     fastest, any_fastest = (
         summary.assign(of=of).groupby(CELL)["of"].transform("min")
@@ -42,7 +43,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
-    """One contestant's figures; only jobs that ended ok count, and what has none is missing."""
+    """One contestant's figures, over its jobs that ended ok; missing values if none did."""
     ok = group[group["status"] == "ok"]
     jobs = group[["key", "status", "reason", "agrees", "disagreement"]].drop_duplicates("key")
     worst = jobs.iloc[(jobs["disagreement"] != "").to_numpy().argmax()]
@@ -59,7 +60,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def _counts(group: pd.DataFrame, ok: pd.DataFrame, jobs: pd.DataFrame) -> dict[str, Any]:
-    """How many jobs, seeds and rounds, whether they agree, and what is the same in all of them.
+    """The numbers of jobs, seeds and rounds, whether they agree, and what they have in common.
 
     Args:
         group: the contestant's rows.
@@ -88,7 +89,7 @@ def _counts(group: pd.DataFrame, ok: pd.DataFrame, jobs: pd.DataFrame) -> dict[s
 
 
 def _last_epoch(ok: pd.DataFrame) -> dict[str, Any]:
-    """Accuracies (0..1) and loss after the last epoch of every job."""
+    """Accuracies (0..1) and loss after the last epoch, over jobs."""
     last = ok.loc[ok["epoch"] == ok["epochs"], ["test_accuracy", "test_loss", "train_accuracy"]]
     return {
         "test_accuracy": last["test_accuracy"].mean(),
@@ -100,7 +101,7 @@ def _last_epoch(ok: pd.DataFrame) -> dict[str, Any]:
 
 
 def _speed(epochs: pd.DataFrame) -> dict[str, Any]:
-    """Seconds per epoch and images per second, of the epochs that count."""
+    """Seconds per epoch and images per second, over the epochs that count."""
     seconds = epochs["train_wall_seconds"]
     own = own_time(epochs.groupby("key")["train_wall_seconds"].median().to_numpy())
     return {
@@ -118,7 +119,7 @@ def _speed(epochs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _start(ok: pd.DataFrame) -> dict[str, Any]:
-    """Seconds before the first epoch, of the first epoch, and of the warm-up: medians over jobs."""
+    """Seconds before the first epoch, of the first epoch, and of the warm-up; medians over jobs."""
     first = ok.loc[ok["epoch"] == 1, [*PHASES, "train_wall_seconds"]]
     return {
         "startup_seconds": first[PHASES].sum(axis=1).median(),
@@ -132,23 +133,24 @@ def _start(ok: pd.DataFrame) -> dict[str, Any]:
 
 
 def _memory(ok: pd.DataFrame) -> dict[str, Any]:
-    """The highest peaks of all jobs, in bytes, and what those of the device are of."""
+    """The highest peaks of all jobs, in bytes, and what the figures of the device include."""
     return {
         "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
         "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
         "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
         "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
-        "allocator_began_anew": bool((ok["allocator_began_anew"] == True).all()),  # noqa: E712 - None is not True
+        # None is not True.
+        "allocator_began_anew": bool((ok["allocator_began_anew"] == True).all()),  # noqa: E712
         "device_peak_bytes": ok["device_peak_bytes"].max(),
         "device_peak_by": "device" if (ok["device_peak_by"] == "device").any() else "process",
     }
 
 
 def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
-    """Training seconds and epochs until the spec's target was first reached: medians, where every job reached it.
+    """Training seconds and epochs until a job first reached the target accuracy: medians over jobs.
 
-    With a job that never did, or did not end ok, a median of the others would flatter;
-    `target_jobs` says how many did.
+    They are missing if a job did not reach it or did not end ok, as a median of the others would
+    look too good. `target_jobs` is the number of jobs that reached it.
     """
     columns = ["key", "epoch", "train_wall_seconds", "test_accuracy", "target_accuracy"]
     epochs = ok[columns].sort_values(["key", "epoch"])

@@ -1,4 +1,7 @@
-"""What comes before a job's steady state: start-up, and the epochs in which caches fill and compilers work."""
+"""Measures what comes before a job's steady state: its start-up and its warm-up.
+
+The warm-up are the epochs in which caches fill and compilers work.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
 
 
 def warm_ups(frame: pd.DataFrame, contestant: Sequence[str]) -> pd.Series:
-    """How many epochs of each row's job are its warm-up: the first, or more where several long jobs show it.
+    """The number of warm-up epochs of each row's job.
+
+    It is 1, or more where several long jobs of the contestant show that more epochs are slow.
 
     Args:
         frame: a row per epoch.
-        contestant: the columns that tell whose jobs are looked at together.
+        contestant: the columns whose values tell contestants apart; a contestant's jobs are judged
+            together.
     """
     found = pd.Series(1, index=frame.index)
     long = frame[(frame["epochs"] >= FEWEST_EPOCHS) & (frame["status"] == "ok")]
@@ -27,14 +33,19 @@ def warm_ups(frame: pd.DataFrame, contestant: Sequence[str]) -> pd.Series:
 
 
 def warm_up_seconds(frame: pd.DataFrame) -> pd.Series:
-    """Per job (by `key`) what its warm-up took beyond as many steady epochs; not a number if none is known."""
+    """Per job (by `key`) the seconds that its warm-up took longer than as many steady epochs.
+
+    The value is not a number where a job has no steady epoch.
+    """
     early = frame["epoch"] <= frame["warm_up_epochs"]
     first = frame[early].groupby("key")["train_wall_seconds"].agg(["sum", "size"])
-    return (
-        first["sum"] - first["size"] * frame[~early].groupby("key")["train_wall_seconds"].median()
-    )
+    median = frame[~early].groupby("key")["train_wall_seconds"].median()
+    return first["sum"] - first["size"] * median
 
 
 def seconds_before_steady(frame: pd.DataFrame) -> pd.Series:
-    """Per job (by `key`) all that it took before its steady state, and beyond what so many steady epochs take."""
+    """Per job (by `key`) the seconds of its start-up, and those of `warm_up_seconds`.
+
+    The value is not a number where a part is not known.
+    """
     return frame.groupby("key")[PHASES].first().sum(axis=1, skipna=False) + warm_up_seconds(frame)

@@ -1,1 +1,1 @@
-"""The plots of a report."""
+"""Draws the plots of a report."""

@@ -1,4 +1,4 @@
-"""The plots: curves of accuracy and loss, epoch time, throughput, memory; each as PNG and SVG."""
+"""Draws the curves of accuracy and loss, epoch time, throughput and memory, as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -29,30 +29,22 @@ _LOSSES = {
     "softmax_cross_entropy": "loss, cross-entropy",
     "mean_squared_error": "loss, mean squared error",
 }
-_MOST_DOTS = 40  # of a bar; more are one smear, and 100,000 make a file that no browser shows
+# Per bar: more would be one black line, and 100,000 make a file that no browser shows.
+_MOST_DOTS = 40
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
 _DRAWN = [
     *(*_FACET, *_CURVES, "backend", "device", "threads", "machine", "loss"),
-    *(
-        "epoch",
-        "warm_up_epochs",
-        "counts",
-        "train_examples",
-        "train_wall_seconds",
-        "train_peak_rss_bytes",
-    ),
+    *("epoch", "warm_up_epochs", "counts", "train_examples"),
+    *("train_wall_seconds", "train_peak_rss_bytes"),
 ]
-_TITLE: dict[str, Any] = {
-    "loc": "left",
-    "fontweight": "bold",
-    "y": 1.0,
-}  # where it would be found to be, at a cost
-_IN_ONE_COLUMN = 4  # workloads; more make a picture longer than a page
+# `y` is where matplotlib would put the title, too, after a slow search.
+_TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "y": 1.0}
+_IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
 
 
 def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
-    """Write every plot that the frame has data for; their names without ending."""
-    # A selection of all columns takes longer than the drawing, in a run of 100,000 records.
+    """Write every plot that the frame has data for, and return their names without ending."""
+    # With all columns, this selection takes longer than the drawing in a run of 100,000 records.
     ok = frame.loc[frame["status"] == "ok", [*_DRAWN, *(["site"] if "site" in frame else [])]]
     if ok.empty:
         return []
@@ -80,7 +72,7 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
         counted = pd.concat(
             [steady(rows) for _, rows in ok.groupby([*_FACET, "contestant"], sort=False)]
         )
-        if counted.empty:  # every round was disturbed or failed in another backend
+        if counted.empty:  # every round was disturbed, or failed in another backend
             return ["curves"]
         for name, (title, values, text) in bars.items():
             save(_bars(counted, title, values, text), folder / name)
@@ -88,7 +80,7 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def _contestants(frame: pd.DataFrame) -> pd.Series:
-    """The backend, with device, threads and machine where there are several."""
+    """The name of each row's backend, with device, threads and machine where there are several."""
     names = frame["backend"].astype(str)
     texts: dict[str, Callable[[Any], str]] = {
         "device": str,
@@ -103,7 +95,10 @@ def _contestants(frame: pd.DataFrame) -> pd.Series:
 
 
 def _curves(frame: pd.DataFrame) -> Figure:
-    """Per workload accuracy and, beside it, loss; test solid, training dashed. Many stand two in a row."""
+    """Per workload a panel of accuracy and one of loss; test is solid, training dashed.
+
+    More than `_IN_ONE_COLUMN` workloads stand two in a row.
+    """
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
     rows = -(-len(facets) // per_row)
@@ -133,7 +128,10 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
 
 def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[str, str]) -> None:
-    """A line per contestant and part, the mean over its jobs; earlier ones thicker, or equal lines would hide them."""
+    """A line per contestant and part (test, training): the mean over its jobs.
+
+    Lines drawn earlier are thicker, so that an equal line does not hide them.
+    """
     means = {
         str(name): rows.groupby("epoch")[_CURVES].mean()
         for name, rows in facet.groupby("contestant", sort=False)
@@ -159,25 +157,22 @@ def _bars(
     values: Callable[[pd.DataFrame], pd.Series],
     text: Callable[[float], str],
 ) -> Figure:
-    """Per workload a panel, per contestant a bar at the median of its epochs, and epochs as dots: see `_dots`.
+    """Per workload a panel with a bar per contestant, as long as the median of its epochs.
+
+    Epochs are dots on it, see `_dots`.
 
     Args:
         frame: the epochs that count.
-        title: of what is shown, with its unit.
-        values: makes it from an epoch's row.
-        text: writes one.
+        title: what is shown, with its unit.
+        values: computes the values from a frame of epochs.
+        text: writes a value.
     """
     facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
     most = max(facet["contestant"].nunique() for facet in facets)
     # In inches. All texts are of one size, so their places are known; matplotlib's search takes as
     # long as the drawing.
-    left, right, top, bottom, between = (
-        0.15 + 0.085 * frame["contestant"].str.len().max(),
-        0.3,
-        0.3,
-        0.5,
-        0.55,
-    )
+    left = 0.15 + 0.085 * frame["contestant"].str.len().max()
+    right, top, bottom, between = 0.3, 0.3, 0.5, 0.55
     bars = 0.34 * most
     width, height = left + 7 + right, top + len(facets) * (bars + between) - between + bottom
     figure = Figure(figsize=(width, height))
@@ -205,9 +200,8 @@ def _panel(
     rows = {
         str(name): values(own).dropna() for name, own in facet.groupby("contestant", sort=False)
     }
-    middles = [
-        measured.median() for measured in rows.values()
-    ]  # of none it is not a number, and nothing is drawn
+    # The median of no values is not a number: no bar is drawn.
+    middles = [measured.median() for measured in rows.values()]
     dots = {position: _dots(measured) for position, measured in enumerate(rows.values())}
     axis.barh(range(len(rows)), middles, color=[colours[name] for name in rows], height=0.7)
     heights = [position for position, shown in dots.items() for _ in shown]
@@ -223,7 +217,10 @@ def _panel(
 
 
 def _dots(measured: pd.Series) -> pd.Series:
-    """All values; of more than fit, so many at even steps of rank, the lowest and the highest among them."""
+    """At most `_MOST_DOTS` of the values, at even steps of rank.
+
+    The lowest and the highest are among them.
+    """
     if len(measured) <= _MOST_DOTS:
         return measured
     step = (len(measured) - 1) / (_MOST_DOTS - 1)

@@ -1,4 +1,4 @@
-"""The roofline plot: a panel per engine, its roofs, and a point per training."""
+"""Draws the roofline plot: a panel per engine with its roofs, and a point per training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _ROOFS: dict[str, dict[str, Any]] = {
     "largest": {"color": "black", "linestyle": ":", "label": "memory, largest arrays"},
     "convolution": {"color": "black", "linestyle": "--", "linewidth": 1, "label": "convolution"},
 }
-_MARGIN = 4.0  # times, to both sides of the points, so that a ridge near them is seen
+# Roofs reach this factor beyond the points on both sides, so that a ridge near them is seen.
+_MARGIN = 4.0
 
 
 class Point(NamedTuple):
-    """A training's place: the workload's label, the contestant, the engine it ran on."""
+    """A training in the plot: the workload's label, the contestant, the engine, the standing."""
 
     workload: str
     backend: str

@@ -1,4 +1,4 @@
-"""The plot of a sweep: throughput and memory against size, a line per backend."""
+"""Draws a sweep: throughput and memory against size, a line per backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PANELS = (("images_per_second", "training images per second"), ("gigabytes", "p
 
 
 def write_scaling_plot(points: pd.DataFrame, path: Path) -> str:
-    """Write PATH.png and PATH.svg; the name.
+    """Write PATH.png and PATH.svg, and return the name without folder and ending.
 
     Args:
         points: a row per job: backend, width, batch_size, images_per_second, and memory in bytes.
@@ -51,7 +51,7 @@ def write_scaling_plot(points: pd.DataFrame, path: Path) -> str:
 def _draw(
     axis: Axes, facet: pd.DataFrame, along: str, column: str, colours: dict[str, str]
 ) -> None:
-    """A backend's jobs as dots and their medians as a line, sizes in steps of equal ratio."""
+    """Draw each backend's jobs as dots and their medians as a line; the axis of sizes is log2."""
     measured = facet.dropna(subset=column)
     for name in measured["backend"].unique():
         jobs = measured[measured["backend"] == name]

@@ -1,4 +1,4 @@
-"""How all plots look: style, colours, and how they are saved."""
+"""Holds what all plots share: style, colours, and saving."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.records.files import write_atomically
 
-# Okabe and Ito's colours, told apart also by readers who do not tell red from green.
+# Okabe and Ito's colours: readers who cannot tell red from green can tell these apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -24,19 +24,21 @@ STYLE: dict[Any, Any] = {
 
 
 def colours_of(frame: pd.DataFrame) -> dict[str, str]:
-    """A colour per contestant, in all plots of a frame the same."""
+    """A colour per contestant, the same in all plots of a frame."""
     names = sorted(frame["contestant"].unique())
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Whole files only: several nodes may write one run's report."""
+    """Save a figure as PNG and SVG.
+
+    Each file is written atomically, as several nodes may write one run's report.
+    """
     engine = figure.get_layout_engine()
     if engine is not None:
+        # The layout serves both files: to compute it takes as long as to draw.
         engine.execute(figure)
-        figure.set_layout_engine(
-            None
-        )  # what it found serves for both, as finding it takes as long as drawing
+        figure.set_layout_engine(None)
     options: dict[str, dict[str, Any]] = {
         "png": {"dpi": 150, "pil_kwargs": {"compress_level": 3}},
         "svg": {"metadata": {"Date": None}},

@@ -1,1 +1,1 @@
-"""The sections of a report's page, a file for each heading."""
+"""Makes the sections of a report's page, one file per section."""

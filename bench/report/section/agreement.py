@@ -1,4 +1,4 @@
-"""The alarm at the top of a report: results that disagree with those of the other backends."""
+"""Makes the alarm at the top of a report: results that disagree with the other backends."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _MEANING = (
 
 
 def alarm_blocks(frame: pd.DataFrame) -> list[Block]:
-    """A box with a line per job that disagrees; nothing where all agree."""
+    """A red box with a line per job that disagrees; nothing if all agree."""
     return [Alarm(headline(frame), _MEANING, tuple(lines_of(frame)))] if headline(frame) else []

@@ -1,4 +1,7 @@
-"""What training took in joules, per epoch and to the target, and by which counter; or why there is no figure."""
+"""Makes the section on energy: joules per epoch and to the target, and the counter used.
+
+Where there is no figure, it says why.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,8 @@ from bench.report.frame.epochs import CONTESTANT, steady
 from bench.report.frame.groups import labelled
 
 _COLUMNS = (
-    *(
-        "workload",
-        "backend",
-        "energy per epoch, median",
-        "epochs counted",
-        "mean power",
-        "images per joule",
-    ),
-    "energy to target",
+    *("workload", "backend", "energy per epoch, median", "epochs counted"),
+    *("mean power", "images per joule", "energy to target"),
 )
 _HOST = "CPUs beside it, per epoch"
 _TEXT = (
@@ -30,11 +26,14 @@ _TEXT = (
     " meanwhile.{cpus} A figure stands only where every epoch that counts for speed has one: a"
     " choice among them would not be fair."
 )
-_CPUS = " RAPL counts all processors of the machine, also those that the job did not use, and not its memory."
+_CPUS = (
+    " RAPL counts all processors of the machine, also those that the job did not use, and not its"
+    " memory."
+)
 
 
 class _Used(NamedTuple):
-    """One contestant's cells, and why there are none where there are none."""
+    """One contestant's cells; `why_none` says why there are no figures, "" if there are."""
 
     workload: str
     backend: str
@@ -48,7 +47,7 @@ class _Used(NamedTuple):
 
 
 def energy_blocks(frame: pd.DataFrame) -> list[Block]:
-    """A row per contestant; one line that says why not where no epoch of any has a figure.
+    """A table with a row per contestant; a line that says why if no epoch has a figure.
 
     Args:
         frame: see `epochs.epochs_frame`; the rows of one of `groups.groups`.
@@ -101,7 +100,7 @@ def _table(used: list[_Used]) -> Table:
 
 
 def _used(group: pd.DataFrame) -> _Used:
-    """One contestant's, over its jobs that ended ok; the target over all its jobs."""
+    """One contestant's cells, over its jobs that ended ok; to the target, over all its jobs."""
     epochs = steady(group[group["status"] == "ok"])
     joules, host = epochs["train_energy_joules"], epochs["train_host_energy_joules"]
     per_epoch = joules.median() if joules.notna().all() else nan
@@ -120,7 +119,7 @@ def _used(group: pd.DataFrame) -> _Used:
 
 
 def _why_none(epochs: pd.DataFrame) -> str:
-    """Of the epochs that count, those without a figure, how long they are and why."""
+    """How many of the epochs that count have no figure, how long they are, and why; "" if none."""
     missing = epochs[epochs["train_energy_joules"].isna()]
     if missing.empty:
         return ""
@@ -130,15 +129,14 @@ def _why_none(epochs: pd.DataFrame) -> str:
 
 
 def _to_target(group: pd.DataFrame) -> str:
-    """Joules of training until the target was first reached: the median, where every job reached it."""
+    """Median joules of training until a job reached the target, if every job reached it."""
     if group["target_accuracy"].isna().all():
         return words.ABSENT
     ran = group[group["status"] == "ok"].sort_values(["key", "epoch"])
-    # A missing epoch makes all later sums missing: what it took is not known.
+    # Without the figure of one epoch all later sums are unknown, too.
     sums = ran.groupby("key")["train_energy_joules"].cumsum(skipna=False)
-    reached = ran.assign(sums=sums)[ran["test_accuracy"] >= ran["target_accuracy"]].drop_duplicates(
-        "key"
-    )
+    reached = ran.assign(sums=sums)[ran["test_accuracy"] >= ran["target_accuracy"]]
+    reached = reached.drop_duplicates("key")
     jobs = group["key"].nunique()
     if len(reached) < jobs:
         return f"reached by {len(reached)} of {jobs}" if len(reached) else "not reached"

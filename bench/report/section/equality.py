@@ -1,4 +1,7 @@
-"""Equal in accuracy, said with statistics: every backend against the mean of the others, seed by seed."""
+"""Makes the section that tests whether backends are equal in accuracy.
+
+Every backend is compared with the mean of the others, seed by seed.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,8 @@ from bench.statistics.accuracy import (
 )
 
 _ACCURACY_INTERVAL = f"{1 - LEVEL:.0%}".replace("%", " %")
-_DIFFERENCE_INTERVAL = f"{1 - 2 * LEVEL:.0%}".replace(
-    "%", " %"
-)  # what two one-sided tests at LEVEL amount to
+# Two one-sided tests at LEVEL are the same as this interval.
+_DIFFERENCE_INTERVAL = f"{1 - 2 * LEVEL:.0%}".replace("%", " %")
 _COLUMNS = (
     *("workload", "backend", "seeds", "test accuracy", f"{_ACCURACY_INTERVAL} interval"),
     *("difference to the others, points", f"{_DIFFERENCE_INTERVAL} interval, points", "verdict"),
@@ -32,7 +34,10 @@ _COLUMNS = (
 
 
 class _Line(Struct, frozen=True, kw_only=True):
-    """A backend on a workload: its accuracies, one per seed, and what is said of them; None without another backend."""
+    """A backend on a workload: its accuracies, one per seed, and the verdict on them.
+
+    The verdict is None if no other backend ran.
+    """
 
     workload: str
     backend: str
@@ -42,15 +47,14 @@ class _Line(Struct, frozen=True, kw_only=True):
 
 
 def equality_blocks(frame: pd.DataFrame, margin: float = MARGIN) -> list[Block]:
-    """A table with a row per workload and backend, and what its verdicts mean; nothing where no job ended ok.
+    """A table with a row per workload and backend, and what its verdicts mean.
 
-    A backend is held against the mean of the others that ended ok with the same seed, within a cell
-    (`epochs.CELL`); rounds of a seed are averaged first. With a column `mode`, only "matched" rows
-    count: others differ on purpose.
+    A backend is compared with the mean of the others that ended ok with the same seed, within a
+    cell (`epochs.CELL`); rounds of a seed are averaged first. If there is a column `mode`, only
+    "matched" rows count, as the others differ on purpose. Nothing is returned if no job ended ok.
 
     Args:
-        frame: see `epochs.epochs_frame`; the rows of one of `groups.groups`, which may be taken of
-            it as of a summary.
+        frame: see `epochs.epochs_frame`; the rows of one of its `groups.groups`.
         margin: the smallest difference in accuracy that matters, as a share.
 
     Raises:
@@ -78,20 +82,16 @@ def _last_epochs(frame: pd.DataFrame) -> pd.DataFrame:
     """The last epoch of every job that ended ok, with its workload's label."""
     if frame.empty:
         return frame
-    wanted = (
-        (frame["status"] == "ok")
-        & (frame["epoch"] == frame["epochs"])
-        & frame["test_accuracy"].notna()
-    )
+    last = (frame["status"] == "ok") & (frame["epoch"] == frame["epochs"])
+    wanted = last & frame["test_accuracy"].notna()
     if "mode" in frame:
         wanted &= frame["mode"] == "matched"
-    rows = frame[wanted]
-    return labelled(rows)
+    return labelled(frame[wanted])
 
 
 def _lines(cell: pd.DataFrame, margin: float) -> list[_Line]:
     images, workload = int(cell["test_examples"].iloc[0]), str(cell["label"].iloc[0])
-    # A row per seed, a column per backend, nothing where that seed did not end ok.
+    # A row per seed, a column per backend; missing where the job of that seed did not end ok.
     accuracies = cell.pivot_table(
         values="test_accuracy", index="seed", columns="backend", aggfunc="mean"
     )
@@ -131,7 +131,7 @@ def _spread(accuracies: tuple[float, ...], images: int) -> str:
     if found is None:
         error = words.points(binomial_error(accuracies[0], images)).replace("+", "±")
         return f"one seed: {error} points by the number of images alone"
-    # A symmetric interval knows nothing of where accuracies end.
+    # The interval is symmetric, but accuracies end at 0 and 1.
     low, high = max(found[0], 0.0), min(found[1], 1.0)
     return f"{words.percent(low).removesuffix(' %')} to {words.percent(high)}"
 
@@ -147,7 +147,7 @@ def _said(verdict: Verdict) -> str:
 
 
 def _meaning(verdicts: Sequence[Verdict], margin: float) -> str:
-    """What the verdicts mean, in words."""
+    """A paragraph that says what the verdicts mean."""
     tests = sum(verdict.seeds > 1 for verdict in verdicts)
     held = (
         "Each backend's accuracy after the last epoch is held against the mean of the others with"

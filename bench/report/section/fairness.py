@@ -1,4 +1,7 @@
-"""Why the comparison is fair: what every contestant of a run did alike, by the records, and what was proven of it."""
+"""Makes the section that says why the comparison is fair.
+
+It says what was alike for all contestants of a run, by its records, and what was proven of each.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _CONTRACT = (
 
 
 class _Contestant(NamedTuple):
-    """Who is proven or not: a backend on a device of a machine."""
+    """A backend on a device of a machine, which is proven or not."""
 
     backend: str
     device: str
@@ -49,7 +52,11 @@ class _Contestant(NamedTuple):
 
 
 class _Race(NamedTuple):
-    """What the jobs of one workload, data set, seed and batch size that began had: by the epoch's number the orders."""
+    """The jobs of one workload, data set, seed and batch size that began.
+
+    Their contestants, the checksums of their initial weights, and by the number of the epoch the
+    checksums of the orders of their images.
+    """
 
     who: set[_Contestant]
     weights: set[str]
@@ -59,13 +66,12 @@ class _Race(NamedTuple):
 def fairness_blocks(
     records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong
 ) -> list[Block]:
-    """What was alike in this run, what was proven of each backend here, and, folded, the contract and the gaps.
+    """What was alike in this run, what was proven of each backend, and, folded, contract and gaps.
 
     Args:
-        records: the run's.
-        proofs: all that may speak of them.
-        wrong: see `agreement.disagreeing`: whatever was proven, what was observed is said beside
-            it.
+        records: the run's records.
+        proofs: all proofs that may apply to them.
+        wrong: see `agreement.disagreeing`; it is said beside the proof's verdict.
     """
     matched = [record for record in records if record.job.mode == "matched"]
     applied = _applied(matched, proofs)
@@ -101,16 +107,16 @@ def fairness_blocks(
 
 
 def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> str:
-    """One line for a terminal: which of a run's backends are proven here, what to type for the rest, who disagrees."""
-    line, but = (
-        _proof_line(records, proofs),
-        "; ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items()),
-    )
+    """One line for a terminal: which of a run's backends are proven on this machine.
+
+    It also says which backends disagree, and last what to type to prove the rest.
+    """
+    line = _proof_line(records, proofs)
+    but = "; ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items())
     if not but:
         return line
-    return (
-        f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
-    )  # what is to be typed stays at the end
+    # A line without a full stop ends with the command to type, which stays at the end.
+    return f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
 
 
 def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
@@ -121,7 +127,8 @@ def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
         if proof is not None and proof.verdict == "not equal"
     ]
     if wrong:
-        return f"NOT EQUAL to the reference on this machine: {', '.join(dict.fromkeys(wrong))}. See the report."
+        names = ", ".join(dict.fromkeys(wrong))
+        return f"NOT EQUAL to the reference on this machine: {names}. See the report."
     left = [
         who.backend
         for who, proof in applied.items()
@@ -129,11 +136,8 @@ def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
     ]
     left = list(dict.fromkeys(left))
     if left:
-        some = (
-            f" --backend {','.join(left)}"
-            if len(left) < len({who.backend for who in applied})
-            else ""
-        )
+        not_all = len(left) < len({who.backend for who in applied})
+        some = f" --backend {','.join(left)}" if not_all else ""
         return f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove{some}"
     return "Proven equal to the float64 reference on this machine: all backends." if applied else ""
 
@@ -142,7 +146,7 @@ _WORST_FIRST = ("not equal", None, "not proven", "proven")
 
 
 def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contestant, Proof | None]:
-    """By contestant the worst of the proofs that speak of its records; None where one of them has none."""
+    """Per contestant the worst proof of its records (see `_WORST_FIRST`); None: there is none."""
     found: dict[_Contestant, list[Proof | None]] = defaultdict(list)
     for record in one_of_each(records):
         if record.status != "unsupported":
@@ -154,7 +158,7 @@ def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contes
 
 
 def _names(contestants: Sequence[_Contestant]) -> dict[_Contestant, str]:
-    """The backend, with device and machine where there are several."""
+    """The name of each contestant: the backend, with device and machine where there are several."""
     devices, machines = ({who[part] for who in contestants} for part in (1, 2))
     return {
         who: " ".join(
@@ -166,7 +170,7 @@ def _names(contestants: Sequence[_Contestant]) -> dict[_Contestant, str]:
 
 def _races(records: Iterable[Record]) -> list[_Race]:
     races: dict[object, _Race] = defaultdict(lambda: _Race(set(), set(), defaultdict(set)))
-    what = cache(meaning)  # of many records there are few workloads
+    what = cache(meaning)  # many records have few workloads
     for record in records:
         job, startup = record.job, record.startup
         if startup is not None:
@@ -181,13 +185,11 @@ def _races(records: Iterable[Record]) -> list[_Race]:
 def _row(
     who: _Contestant, races: Iterable[_Race], proof: Proof | None, wrong_on: Sequence[str]
 ) -> tuple[str, ...]:
-    """Races, how many began and went alike, and the proof's verdict, of one contestant."""
+    """One contestant's races, how many had equal weights and equal batches, and its proof."""
     own = [race for race in races if who in race.who]
     contested = [race for race in own if len(race.who) > 1]
-    weights, orders = (
-        sum(len(race.weights) == 1 for race in contested),
-        sum(map(_same_order, contested)),
-    )
+    weights = sum(len(race.weights) == 1 for race in contested)
+    orders = sum(map(_same_order, contested))
     of = f" of {len(contested)}"
     alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
     but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
@@ -199,7 +201,7 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _same_order(race: _Race) -> bool:
-    """Whether all saw the same images in the same order, in every epoch that two of them came to."""
+    """Whether all that reached an epoch saw the same images in the same order in it."""
     return all(len(orders) == 1 for orders in race.orders.values())
 
 
@@ -213,7 +215,10 @@ def _verdict(proof: Proof | None, backend: str) -> str:
     if backend not in BACKENDS:
         return "not a backend of this version of the bench"
     if proof is None:
-        return f"not proven for this machine, these versions and this adapter: `bench prove --backend {backend}`"
+        return (
+            "not proven for this machine, these versions and this adapter:"
+            f" `bench prove --backend {backend}`"
+        )
     if proof.verdict != "proven" or proof.worst is None:
         return say(proof)
     share = words.tolerances(proof.worst[1].deviation)
@@ -221,13 +226,14 @@ def _verdict(proof: Proof | None, backend: str) -> str:
 
 
 def _contract(backends: Sequence[str]) -> list[Block]:
-    """A row per term and per way to stand on it, with the backends that stand so."""
-    stands = {b: terms_of(b) for b in backends if b != "reference"}
+    """A row per term and per way that backends deal with it, with the names of these backends."""
+    stands = {name: {stand.term: stand for stand in terms_of(name)} for name in backends}
     rows: list[tuple[str, ...]] = []
-    for number, term in enumerate(TERMS):
+    for term in TERMS:
         ways: dict[tuple[str, str], list[str]] = defaultdict(list)
         for backend, own in stands.items():
-            ways[own[number].text, own[number].enforced].append(backend)
+            if stand := own.get(term.name):
+                ways[stand.text, stand.enforced].append(backend)
         for place, ((default, enforced), who) in enumerate(ways.items()):
             first = (term.name, term.spec) if place == 0 else ("", "")
             rows.append((*first, ", ".join(who), default, enforced))

@@ -1,4 +1,4 @@
-"""A run at a glance: a row per workload, a column per backend."""
+"""Makes the overviews of a run: a row per workload, a column per backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from bench.report.frame.groups import Row, label, rows_of
 
 
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
-    """A row per workload, a column per backend: the last epoch's accuracy, mean over seeds and its range.
+    """A row per workload, a column per backend: the accuracy after the last epoch.
+
+    A cell has its mean over seeds and its range.
 
     Args:
         summary: see `summary.summarise`.
@@ -40,21 +42,23 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
 
 
 def speed_overview(summary: pd.DataFrame) -> Table:
-    """A row per workload, a column per backend: the median epoch, and how many times the fastest's it is."""
+    """A row per workload, a column per backend: the median epoch, and its ratio to the fastest.
+
+    A "?" says that it is not certain that this backend is slower than the fastest.
+    """
     ok = summary[summary["status"] == "ok"].assign(label=label(summary))
     backends = list(dict.fromkeys(summary["backend"]))
     lines = []
     for text, rows in ok.groupby("label", sort=False):
         by_backend = {row["backend"]: row for row in rows_of(rows)}
-        cells = [
-            f"{words.seconds(by_backend[b]['epoch_seconds'])}"
-            f" ({words.times(by_backend[b]['times_fastest'])}{'?' if by_backend[b].get('unsure') else ''})"
-            if b in by_backend
-            else words.ABSENT
-            for b in backends
-        ]
+        cells = [_speed(by_backend[b]) if b in by_backend else words.ABSENT for b in backends]
         lines.append((str(text), *cells))
     return Table(("workload", *backends), tuple(lines))
+
+
+def _speed(row: Row) -> str:
+    ratio = words.times(row["times_fastest"]) + ("?" if row.get("unsure") else "")
+    return f"{words.seconds(row['epoch_seconds'])} ({ratio})"
 
 
 def _spread(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Where and with what the records of a report were made."""
+"""Makes the section on machines, versions and settings with which records were made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 
 
 def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
-    """Where and with what the records were made."""
+    """A table of machines, one of versions and settings, and the names of damaged files."""
     blocks: list[Block] = [
         Heading("Where and with what", 2),
         Table(
@@ -30,7 +30,7 @@ def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block
 
 
 def machine_cells(machine: Machine) -> tuple[str, ...]:
-    """A machine under `MACHINE_COLUMNS`."""
+    """The cells of a machine, in the order of `MACHINE_COLUMNS`."""
     return (
         machine.name,
         machine.system,

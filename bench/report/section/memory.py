@@ -1,4 +1,7 @@
-"""What the memory table says of a device, and what its figures are of: every one is named for its instrument."""
+"""Writes the device's cells of the memory table, and the notes that explain its figures.
+
+Every figure is named for the instrument that measured it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ _FROM_START = (
     "`from the start`: this framework's peak cannot be reset. It is read before the first"
     " prediction, and holds the loading and the first epoch's training."
 )
-_DRIVER = "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of a look every 0.5 s."
+_DRIVER = (
+    "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of a"
+    " look every 0.5 s."
+)
 _WHOLE = (
     "`whole GPU`: the driver does not say whose memory is whose, as in a container. It is how much"
     " more of the GPU was in use than when the job began, by whomever."
@@ -28,23 +34,21 @@ _WHOLE = (
 
 
 def allocator_peak(row: dict[str, Any]) -> str:
-    """The allocator's figure of a row of the summary."""
+    """The cell with the allocator's peak, for a row of the summary."""
     text = words.gigabytes(row["allocator_peak_bytes"])
-    return (
-        text if text == words.ABSENT or row["allocator_began_anew"] else f"{text}, from the start"
-    )
+    plain = text == words.ABSENT or row["allocator_began_anew"]
+    return text if plain else f"{text}, from the start"
 
 
 def device_peak(row: dict[str, Any]) -> str:
-    """The driver's figure of a row of the summary."""
+    """The cell with the driver's peak, for a row of the summary."""
     text = words.gigabytes(row["device_peak_bytes"])
-    return (
-        text if text == words.ABSENT or row["device_peak_by"] == "process" else f"{text}, whole GPU"
-    )
+    plain = text == words.ABSENT or row["device_peak_by"] == "process"
+    return text if plain else f"{text}, whole GPU"
 
 
 def memory_notes(summary: pd.DataFrame) -> Items:
-    """What the figures that are there are of."""
+    """An explanation of each kind of figure that the table has."""
     allocator = summary["allocator_peak_bytes"].notna()
     driver = summary["device_peak_bytes"].notna()
     whole = driver & (summary["device_peak_by"] == "device")

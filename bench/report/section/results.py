@@ -1,4 +1,4 @@
-"""Results, speed, start-up and memory of a run as tables."""
+"""Makes the tables of a run's accuracy, speed, start-up and memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.report.section import memory
 
 
 def accuracy(row: Row) -> str:
+    """The test accuracy of a row of the summary, in words."""
     return words.percent(row.get("test_accuracy"))
 
 
@@ -92,7 +93,7 @@ SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up", _START), ("M
 
 
 def section(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> document.Table:
-    """The rows that ended ok."""
+    """A table of these columns, with the rows that ended ok."""
     return document.Table(
         tuple(columns),
         tuple(

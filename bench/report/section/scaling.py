@@ -1,4 +1,8 @@
-"""A sweep over batch size and width: throughput, time and memory against size, and where a step outgrows overhead."""
+"""Makes the section on a sweep over batch size and width.
+
+It shows throughput, time and memory against size, and the size from which on the work of a step
+outweighs its overhead.
+"""
 
 from __future__ import annotations
 
@@ -63,17 +67,19 @@ _ONE_ROUND = " One round was run: an observation; `--rounds 5` shows how far it 
 
 
 def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
-    """Per workload that was run in several sizes on one device: tables, a plot, and the finding; nothing without.
+    """Tables, a plot and the finding per workload that was run in several sizes on one device.
+
+    Nothing is returned or written if no workload was.
 
     Args:
         frame: see `epochs.epochs_frame`.
-        folder: where the plots go.
+        folder: the folder that the plots are written to.
 
     Raises:
         RunError: the folder cannot be written.
     """
     sizes = frame[[*_FAMILY, *_POINT]].drop_duplicates()
-    if not sizes.duplicated(_FAMILY).any():  # as in most runs
+    if not sizes.duplicated(_FAMILY).any():  # most runs have one size
         return []
     ok = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     blocks: list[Block] = []
@@ -94,15 +100,11 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
 
 
 def _points(epochs: pd.DataFrame) -> pd.DataFrame:
-    """A row per job: its size, and the time of its steps by the median of its steady epochs."""
+    """A row per job: its size, and its seconds per step, from the median of its steady epochs."""
     jobs = epochs.drop_duplicates("key").set_index("key")
     steps = -(-jobs["train_examples"] // jobs["batch_size"])
-    seconds = (
-        steady_of_each(epochs, ["key"])
-        .groupby("key")["train_wall_seconds"]
-        .median()
-        .reindex(jobs.index)
-    )
+    medians = steady_of_each(epochs, ["key"]).groupby("key")["train_wall_seconds"].median()
+    seconds = medians.reindex(jobs.index)
     examples = jobs["train_examples"] / steps
     flops = examples * jobs["training_flops"]
     return jobs[[*_POINT, "backend", "device", "round", "seed", "parameters"]].assign(
@@ -118,7 +120,7 @@ def _points(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables(points: pd.DataFrame) -> list[Block]:
-    """Per measure a row per size and a column per backend: the median of its jobs."""
+    """A table per measure: a row per size, a column per backend, the median of its jobs."""
     backends = list(dict.fromkeys(points["backend"]))
     blocks: list[Block] = []
     for title, column, text in _MEASURES:
@@ -139,7 +141,7 @@ def _tables(points: pd.DataFrame) -> list[Block]:
 
 
 def _findings(points: pd.DataFrame) -> list[Block]:
-    """Where each backend stops being bound by overhead: across batch sizes, and across widths."""
+    """The size from which on each backend is not bound by overhead, by batch size and by width."""
     blocks: list[Block] = []
     for along, across, size, text in (
         ("batch_size", "width", "examples", "Across batch sizes."),
@@ -156,10 +158,13 @@ def _findings(points: pd.DataFrame) -> list[Block]:
 
 
 def _finding(cell: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
-    """One backend along one axis: fixed cost, cost per size, crossover, the words for it, and how good the line is."""
+    """One backend's cells along one axis.
+
+    Fixed cost, cost per size, how far the line misses, the crossover, and the words for it.
+    """
     turns = cell.groupby(["round", "seed"], sort=True)
     found = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in turns])
-    sizes = cell.groupby(along)[size].first()  # what was typed -> what a step had
+    sizes = cell.groupby(along)[size].first()  # the size as typed -> that of a step
     if found is None:
         return (*[words.ABSENT] * 4, f"unknown: {len(sizes)} sizes, {FEWEST_SIZES} are needed")
     unit = 1.0 if size == "examples" else _GIGA
@@ -179,7 +184,7 @@ def _finding(cell: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
 
 
 def _crossover(found: Crossover, unit: float) -> str:
-    """The size, and the rounds' range."""
+    """The size of the crossover, with the range over rounds if there are several."""
     ends = [
         f"{end / unit:,.3g}" if unit > 1 else f"{end:,.0f}"
         for end in (found.size, found.low, found.high)
@@ -189,6 +194,9 @@ def _crossover(found: Crossover, unit: float) -> str:
 
 
 def _caption(points: pd.DataFrame) -> str:
-    """What the plot shows."""
+    """A sentence that says what the plot shows."""
     along = "batch size, a row per width" if points["batch_size"].nunique() > 1 else "width"
-    return f"Training images per second and peak memory against {along}. Dots: jobs; lines: their medians."
+    return (
+        f"Training images per second and peak memory against {along}. Dots: jobs; lines: their"
+        " medians."
+    )

@@ -1,4 +1,7 @@
-"""Who is faster: every two backends' ratio within rounds, its interval, and a verdict that says how sure it is."""
+"""Makes the section that says which backends are faster.
+
+For every two backends it has the ratio within rounds, its interval, and a verdict.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import pandas as pd
-from rich.table import Table
 
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
 from bench.report.frame.epochs import CELL, steady_of_each
 from bench.report.frame.groups import groups, labelled
-from bench.statistics.stopping import EVERY_ROUND
+from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.timing import (
     MARGIN,
     TABLE_LEVEL,
@@ -27,7 +29,7 @@ _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided"
 
 
 class Pair(NamedTuple):
-    """Two backends on a workload, by its label, and our time by theirs."""
+    """Two backends on a workload (its label); `found` compares our time with theirs."""
 
     workload: str
     ours: str
@@ -36,7 +38,9 @@ class Pair(NamedTuple):
 
 
 def pairs_of(frame: pd.DataFrame) -> list[Pair]:
-    """Every two matched backends of every cell, judged as what one table shows.
+    """Every two matched backends of every cell, compared.
+
+    The verdicts are corrected for the number of pairs, as one table shows them all.
 
     Args:
         frame: see `epochs.epochs_frame`; the rows of one of `groups.groups`.
@@ -52,14 +56,14 @@ def pairs_of(frame: pd.DataFrame) -> list[Pair]:
 
 
 def unsure(pairs: Sequence[Pair]) -> set[tuple[str, frozenset[str]]]:
-    """Of which two backends on which workload nobody can say who is the faster, nor that they are the same."""
+    """The pairs whose outcome is undecided: (workload's label, the two backends)."""
     return {
         (p.workload, frozenset((p.ours, p.theirs))) for p in pairs if p.found.outcome == "undecided"
     }
 
 
 def ratio_blocks(pairs: Sequence[Pair]) -> list[Block]:
-    """A row per workload and backend, a column per other backend; nothing where no two raced."""
+    """A table with a row per workload and backend, a column per backend; nothing without pairs."""
     if not pairs:
         return []
     heading, rounds = Heading("Who is faster?", 3), max(pair.found.rounds for pair in pairs)
@@ -77,11 +81,16 @@ def ratio_blocks(pairs: Sequence[Pair]) -> list[Block]:
 
 
 def _pairs(cell: pd.DataFrame) -> list[Pair]:
-    """Every two backends of a cell, over the rounds: a process each of both, of one round and seed."""
+    """Every two backends of a cell, compared over rounds.
+
+    A ratio is of two processes, one of each backend, of the same round and seed.
+    """
     job = ["round", "seed", "backend"]
     epochs = steady_of_each(cell, job).groupby(job, observed=True)["train_wall_seconds"]
-    seconds = epochs.median().where(epochs.min() > 0)  # as `timing.process_seconds`, of all at once
-    turns = seconds.unstack("backend").reindex(columns=list(cell["backend"].unique()))  # noqa: PD010 - nothing to pivot
+    # The same as `timing.process_seconds`, for all jobs at once.
+    seconds = epochs.median().where(epochs.min() > 0)
+    # `pivot` (PD010) would need columns; these are an index.
+    turns = seconds.unstack("backend").reindex(columns=list(cell["backend"].unique()))  # noqa: PD010
     times = {str(name): turn.to_numpy() for name, turn in turns.items()}
     workload = str(cell["label"].iloc[0])
     return [Pair(workload, a, b, compare(times[a], times[b])) for a, b in combinations(times, 2)]
@@ -114,7 +123,7 @@ def _table(pairs: Sequence[Pair]) -> Table:
 
 def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
     interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-    # A glance shows what is certain.
+    # Bold and pale show at first sight what is certain.
     return f"{words.times(ratio)}{interval} " + (
         f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**"
     )
@@ -138,11 +147,13 @@ Unsure = set[tuple[str, frozenset[str]]]
 
 
 def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataFrame:
-    """The summary with a column `unsure`: whether nobody can say that a row and the fastest of its cell differ.
+    """The summary with a column `unsure`: whether a row may be as fast as the fastest of its cell.
+
+    It is True if the pair of the two is undecided.
 
     Args:
         summary: see `summary.summarise`.
-        unsure: by table, see `speed.unsure`.
+        unsure: by the table's heading, see `speed.unsure`.
     """
     marked = set()
     for heading, group in groups(summary):

@@ -1,4 +1,8 @@
-"""Frameworks at their best: each tuned variant against its plain form, in wall and in CPU time, and when it pays."""
+"""Makes the section that compares each tuned variant with its plain form.
+
+It has ratios of wall and CPU time, and the number of epochs after which the variant's start-up has
+paid off.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,11 @@ _TEXT = (
 
 
 class _Pair(NamedTuple):
-    """A variant and its plain form on a workload: ratios of steady epochs, and after how many epochs it has paid."""
+    """A variant and its plain form on a workload.
+
+    Ratios of steady epochs in wall and CPU time; and per round the number of epochs after which the
+    variant has paid off.
+    """
 
     workload: str
     variant: str
@@ -49,7 +57,7 @@ class _Pair(NamedTuple):
 
 
 def tuned_blocks(frame: pd.DataFrame) -> list[Block]:
-    """A row per workload and variant that ran beside its plain form; nothing where none did.
+    """A table with a row per workload and variant that ran beside its plain form; else nothing.
 
     Args:
         frame: see `epochs.epochs_frame`, with labels; the rows of one of `groups.groups`.
@@ -94,7 +102,7 @@ def _pairs(cell: pd.DataFrame) -> list[_Pair]:
         pays = [
             _epochs_to_pay(*row)
             for row in zip(extra, both["wall_ours"], both["wall_theirs"], strict=True)
-            if isfinite(row[0])  # else no epoch is known to be steady
+            if isfinite(row[0])  # otherwise no epoch is known to be steady
         ]
         found.append(
             _Pair(str(first["label"]), str(name), wall, cpu, pays, on_cpu=first["device"] == "cpu")
@@ -103,20 +111,27 @@ def _pairs(cell: pd.DataFrame) -> list[_Pair]:
 
 
 def _jobs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per round and seed: the median steady epoch in wall and in CPU seconds, and the seconds before the first one."""
+    """A row per round and seed: the median steady epoch, and what comes before the first one.
+
+    Columns `wall` and `cpu`: of the epoch, in seconds of wall and CPU time; `before`: in seconds.
+    """
     steady = steady_of_each(frame, ["key"]).groupby("key")
     jobs = frame.groupby("key")[["round", "seed"]].first()
-    jobs["wall"], jobs["cpu"] = (
-        steady["train_wall_seconds"].median(),
-        steady["train_cpu_seconds"].median(),
-    )
+    jobs["wall"] = steady["train_wall_seconds"].median()
+    jobs["cpu"] = steady["train_cpu_seconds"].median()
     jobs["before"] = seconds_before_steady(frame)
     return jobs.set_index(["round", "seed"])
 
 
 def _epochs_to_pay(extra: float, own: float, other: float) -> float:
-    """After how many epochs a round's variant has made up for what it took more before them; infinite if never."""
-    # What the first epochs take beyond steady ones is in `extra`.
+    """The number of epochs after which a variant has paid off; infinite if it never does.
+
+    Args:
+        extra: the seconds that it took longer than the plain form before its steady state.
+        own: the seconds of its steady epoch.
+        other: the seconds of the plain form's.
+    """
+    # `extra` includes what the first epochs take longer than steady ones.
     return (break_even(extra, own, own, other) if own < other else None) or inf
 
 
@@ -140,15 +155,12 @@ def _ratio(found: Comparison) -> str:
 
 
 def _pays(numbers: Sequence[float]) -> str:
-    """What the rounds say: a number that one of them had, the higher of the two in the middle."""
+    """The median over rounds (of an even number the upper middle one), and the range."""
     if not numbers:
         return words.ABSENT
     low, middle, high = (_number(pick(numbers)) for pick in (min, median_high, max))
-    text = (
-        "never at this size"
-        if middle == "never"
-        else f"after {middle} epoch{'' if middle == '1' else 's'}"
-    )
+    epochs = "epoch" if middle == "1" else "epochs"
+    text = "never at this size" if middle == "never" else f"after {middle} {epochs}"
     return text if low == high else f"{text} ({low} to {high})"
 
 

@@ -1,1 +1,1 @@
-"""What a report shows on a terminal."""
+"""Prints results, proofs and verdicts on a terminal."""

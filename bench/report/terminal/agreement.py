@@ -1,4 +1,4 @@
-"""The alarm on a terminal: results that disagree with those of the other backends."""
+"""Prints the alarm: results that disagree with those of the other backends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from bench.report.frame.agreement import headline, lines_of
 
 
 def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
-    """The same on a terminal, in red, the sentence last; whether all agree, and so nothing was printed."""
+    """Print a red line per job that disagrees, and last a sentence that sums them up.
+
+    Returns whether all agree; nothing is printed then.
+    """
     text = headline(frame)
     for line in (*lines_of(frame), text) if text else ():
         console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)

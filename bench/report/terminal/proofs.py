@@ -1,4 +1,4 @@
-"""Proofs as a table of a terminal: a row per backend, a column per check."""
+"""Prints proofs as a table: a row per backend, a column per check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.records.proof import Proof, deviation_of, say
 from bench.report.form import words
 from bench.worker.proof.checks import CHECKS
 
-# Shorter names of checks, as a terminal has room for them; the others are short enough.
+# Short names of checks that fit a terminal; the other names are short enough.
 _SHORT = {
     "prediction": "logits",
     "extremes": "large",
@@ -25,7 +25,10 @@ _SHORT = {
 
 
 def print_proofs(proofs: Sequence[Proof], console: Console) -> None:
-    """A table of deviations, in units of their tolerances, per device and mode; then what is not proven, and why."""
+    """Print a table of deviations, in units of their tolerances, per device and mode.
+
+    Below it: which backends are not proven, and why.
+    """
     kinds = list(dict.fromkeys((made.device, made.mode) for made in proofs))
     for kind in kinds:
         title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None

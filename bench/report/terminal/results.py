@@ -1,4 +1,4 @@
-"""The summary as tables: on the terminal, in Markdown."""
+"""Prints the summary of a run as tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ _SHORT: dict[str, Callable[[Row], str]] = {
     "memory": lambda row: words.gigabytes(row.get("train_peak_rss_bytes")),
     "start": lambda row: words.seconds(row.get("startup_seconds")),
 }
-_WIDEST = 1000  # columns: room to measure a table as wide as it would like to be
-_LESS = (
-    ("start",),
-    ("start", "memory"),
-    ("start", "memory", "images/s"),
-)  # what a narrow terminal goes without
+_WIDEST = 1000  # characters; room to measure how wide a table would be
+# Columns that a narrow terminal leaves out.
+_LESS = (("start",), ("start", "memory"), ("start", "memory", "images/s"))
 
 
 def print_table(
     summary: pd.DataFrame, frame: pd.DataFrame, noise: Mapping[Place, str], console: Console
 ) -> None:
-    """The short table on the terminal, within 80 columns, the noise of its place under it; then what failed.
+    """Print the short tables, within 80 columns, and below each the noise of its place.
+
+    The notes come last, with the jobs that failed.
 
     Args:
         summary: see `summary.summarise`.
         frame: see `epochs.epochs_frame`.
-        noise: by machine, device and threads.
-        console: where to.
+        noise: the text on timing noise, by machine, device and threads.
+        console: where to print.
     """
     for heading, group in groups(summary):
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
@@ -56,7 +55,7 @@ def print_table(
 
 
 def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
-    """As many columns as the terminal has room for; the report has them all."""
+    """A table with as many columns as the terminal has room for; the report has them all."""
     for columns in (
         _SHORT,
         *({c: _SHORT[c] for c in _SHORT if c not in left_out} for left_out in _LESS),

@@ -1,4 +1,4 @@
-"""The gate's verdicts, for the terminal and as a Markdown summary for CI."""
+"""Shows the gate's verdicts on the terminal and as a Markdown summary for CI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ _MARKS = {
 
 
 def print_verdicts(checked: Checked, console: Console) -> None:
-    """A row per cell, a line per workload on which backends are compared, then a line per cell that did not pass."""
+    """Print a row per cell, and what backends agree on.
+
+    Below the table: a line per workload and device on which backends are compared, a line per cell
+    that did not pass, and the conclusion.
+    """
     verdicts = checked.cells
     table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     left_out = {"device"} if len({verdict.cell[2] for verdict in verdicts}) == 1 else set()
@@ -44,10 +48,8 @@ def print_verdicts(checked: Checked, console: Console) -> None:
             _COLUMNS[number], justify="left" if _COLUMNS[number] in _LEFT else "right", no_wrap=True
         )
     for verdict in verdicts:
-        row, right = (
-            _row(verdict, checked),
-            checked.lets_pass(verdict) and not checked.disagrees(verdict),
-        )
+        row = _row(verdict, checked)
+        right = checked.lets_pass(verdict) and not checked.disagrees(verdict)
         table.add_row(*(escape(row[number]) for number in shown), style="" if right else "bold red")
     console.print(table)
     for one in checked.agreements:
@@ -61,7 +63,7 @@ def print_verdicts(checked: Checked, console: Console) -> None:
 
 
 def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
-    """The same as Markdown."""
+    """The same verdicts as Markdown, under a heading with `title`; `level`: of the gate (0..1)."""
     return to_markdown(
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
@@ -78,11 +80,8 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
 
 
 def _row(verdict: Verdict, checked: Checked) -> list[str]:
-    change = (
-        None
-        if verdict.found is None or verdict.baseline is None
-        else verdict.found - verdict.baseline
-    )
+    found, baseline = verdict.found, verdict.baseline
+    change = None if found is None or baseline is None else found - baseline
     return [
         *verdict.cell,
         f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
@@ -95,7 +94,7 @@ def _row(verdict: Verdict, checked: Checked) -> list[str]:
 
 
 def _agreement(one: Agreement) -> str:
-    """Whether backends agree on a workload, in a line."""
+    """A line that says whether the backends agree on a workload."""
     what = f"agreement on {one.workload} {one.device}"
     return (
         f"{what}: ok, {', '.join(one.backends)}"
@@ -113,7 +112,7 @@ def _failures(checked: Checked) -> list[str]:
 
 
 def _conclusion(checked: Checked) -> str:
-    """How many rows and workloads passed, in words."""
+    """A sentence that says how many cells and workloads passed."""
     bad = sum(not checked.lets_pass(verdict) for verdict in checked.cells)
     disagree = sum(not one.passed for one in checked.agreements)
     compared = sum(verdict.status != "not checked" for verdict in checked.cells)
@@ -121,9 +120,6 @@ def _conclusion(checked: Checked) -> str:
         new = len(checked.cells) - compared
         return f"all {compared} cells pass{f', {new} not checked' if new else ''}"
     wrong = [f"{bad} of {len(checked.cells)} cells did not pass"] if bad else []
-    wrong += (
-        [f"backends disagree on {disagree} of {len(checked.agreements)} workloads"]
-        if disagree
-        else []
-    )
+    if disagree:
+        wrong.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
     return "; ".join(wrong)
