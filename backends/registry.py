@@ -7,7 +7,6 @@ A package outside this clone registers its family by an entry point of the group
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +46,9 @@ def package_of(name: str) -> str:
     package = name.partition(":")[0].partition(".")[0]
     if package in _OUR_PACKAGES:
         return ""
-    spec = importlib.util.find_spec(package)  # imports nothing, as the name has no parent package
+    from importlib.util import find_spec  # our own packages do not need it
+
+    spec = find_spec(package)  # imports nothing, as the name has no parent package
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise UnknownBackendError(
             f"{name}: '{package}' is no package", expected="an installed package with __init__.py"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 
 class UserError(Exception):
     """A mistake that the user can correct.
@@ -35,5 +33,7 @@ class SpecError(UserError):
 
 def closest(name: str, among: list[str]) -> str:
     """A hint with the most similar name, or "" if no name is similar."""
+    import difflib  # only a mistake needs it
+
     near = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else ""
