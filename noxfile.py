@@ -10,6 +10,7 @@ nox.options.default_venv_backend = "venv"  # with pip, which also knows local wh
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["bench"]
 
+COLUMNS = "--benchmark-columns=min,median,max,rounds"
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -41,12 +42,10 @@ def check(session: nox.Session) -> None:
     install_frameworks(session)
     backends = ["--backend", ",".join(session.posargs)] if session.posargs else []
     session.run_install("bench", "data", "fetch", success_codes=[0, 1])
-    session.run(
-        "bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1]
-    )  # 1: the gate names it
-    session.run(
-        "bench", "check", "results/check", "--against", "results/baselines/quick", *backends
-    )
+    # 1: a job failed or results disagree; the gate names it
+    session.run("bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1])
+    against = ("--against", "results/baselines/quick")
+    session.run("bench", "check", "results/check", *against, *backends)
 
 
 @nox.session
@@ -86,21 +85,9 @@ def perf(session: nox.Session) -> None:
     install(session, "test")
     install_frameworks(session)
     session.run(
-        *(
-            "pytest",
-            "tests/perf",
-            "--benchmark-enable",
-            "--benchmark-only",
-            "--benchmark-storage=results/speed",
-        ),
-        *("--benchmark-save=speed", "--benchmark-columns=min,median,max,rounds"),
+        *("pytest", "tests/perf", "--benchmark-enable", "--benchmark-only"),
+        *("--benchmark-storage=results/speed", "--benchmark-save=speed", COLUMNS),
         *session.posargs,
     )
-    session.run(
-        "python",
-        "-m",
-        "pytest_benchmark",
-        "--storage=results/speed",
-        "compare",
-        "--columns=min,median,max,rounds",
-    )
+    compare = ("--storage=results/speed", "compare", COLUMNS.replace("benchmark-", ""))
+    session.run("python", "-m", "pytest_benchmark", *compare)

@@ -21,6 +21,7 @@ from specs.model import Workload
 _Kind = TypeVar("_Kind", bound=Struct)
 
 
+# The fields below replace a type by its undecoded text, which mypy takes for a mistake.
 class _StoredJob(Job, frozen=True):
     workload: msgspec.Raw  # type: ignore[assignment]
 
