@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.registry import BACKENDS, ENGINES, UNTUNED
+from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, UNTUNED
 from backends.stands import terms_of
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
@@ -37,3 +37,13 @@ def test_a_variant_stands_where_its_plain_backend_does_but_for_the_compiler():
     )
     assert {term for term in ours if ours[term] != theirs[term]} == {"compiler"}
     assert ours["compiler"][1] == "on; `tf.function(jit_compile=True)`"
+
+
+def test_a_backend_has_the_variables_of_its_environment_and_its_own():
+    for backend in BACKENDS.values():
+        if backend.environment in ENVIRONMENTS:
+            assert ENVIRONMENTS[backend.environment].variables.items() <= backend.variables.items()
+    assert BACKENDS["keras-jax"].variables == {
+        "KERAS_BACKEND": "jax",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }

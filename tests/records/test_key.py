@@ -186,6 +186,16 @@ def test_every_form_of_an_import_is_followed(tmp_path, monkeypatch, form):
     assert "family" not in sys.modules  # read, and never run
 
 
+def test_what_runs_when_a_package_is_imported_counts(tmp_path, monkeypatch):
+    (tmp_path / "family").mkdir()
+    (tmp_path / "family" / "__init__.py").write_text("flag = 1\n")
+    (tmp_path / "family" / "adapter.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = checksum_of("family.adapter:Adapter")
+    (tmp_path / "family" / "__init__.py").write_text("flag = 2\n")
+    assert checksum_of("family.adapter:Adapter") != before
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

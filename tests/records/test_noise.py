@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
+from bench.machine.nvml import Gpu
 from bench.records.noise import read_calibrations, write_calibration
 from bench.statistics.noise import calibrate, noise_of
 from tests.support.records import make_record, series
@@ -27,3 +28,20 @@ def test_a_calibration_is_kept_and_speaks_of_its_own_place_alone(tmp_path):
         noise_of(replace(elsewhere, machine=replace(elsewhere.machine, cpu="another")), found)
         is None
     )
+
+
+def test_a_calibration_of_a_gpu_speaks_of_every_gpu_of_its_kind_and_of_no_other():
+    gpu = Gpu(index=0, uuid="GPU-a", name="A100", memory_bytes=1, driver="550.1")
+
+    def on(kind):
+        records = series([1.0, 1.1])
+        machine = replace(records[0].machine, gpus=(kind,))
+        return [
+            replace(record, machine=machine, job=replace(record.job, device="cuda:0"))
+            for record in records
+        ]
+
+    found = calibrate(on(gpu))
+    assert len(found) == 1
+    assert noise_of(on(replace(gpu, uuid="GPU-b"))[0], found) == found[0]
+    assert noise_of(on(replace(gpu, driver="560.1"))[0], found) is None

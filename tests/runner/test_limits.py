@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from backends.registry import BACKENDS, ENGINES, entry
 from bench.machine.host import this_machine
+from bench.machine.nvml import Gpu
 from bench.records.limits import read_limits
 from bench.runner.environments import Environments
 from bench.runner.limits import limit_tasks, measure_limits
@@ -146,3 +147,16 @@ def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(tmp_
     for one in tasks:
         (tmp_path / "jobs" / f"{one.key}.json").write_text("{}")
     assert limit_tasks(tasks, tmp_path, machine, retry=True) == []
+
+
+def test_limits_are_measured_again_on_another_kind_of_gpu(mnist_5k, tmp_path):
+    gpu = Gpu(index=0, uuid="GPU-a", name="A100", memory_bytes=1, driver="550.1")
+    task = make_task("tests.support.faulty:Healthy", mnist_5k, device="cuda:0")
+
+    def key_on(kind):
+        machine = replace(this_machine(), gpus=(kind,))
+        [made] = limit_tasks([task], tmp_path, machine, retry=False)
+        return made.key
+
+    assert key_on(gpu) == key_on(replace(gpu, uuid="GPU-b"))
+    assert key_on(gpu) != key_on(replace(gpu, driver="560.1"))
