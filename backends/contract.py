@@ -116,7 +116,7 @@ class Backend(Protocol):
 
         Args:
             order: (n,) indices into the loaded examples.
-            masks: which values dropout keeps; only for `bench prove`. One boolean array (n, *layer
+            masks: which values dropout keeps; only for `bench verify`. One boolean array (n, *layer
                 shape) per dropout layer.
 
         Returns:

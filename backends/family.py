@@ -100,7 +100,7 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 BFLOAT16 = Gap(
     kind="not yet",
-    reason="mixed precision has no place in the language yet, and the proof is of float32",
+    reason="mixed precision has no place in the language yet, and the verification is of float32",
 )
 
 
@@ -114,12 +114,12 @@ class Family(Struct, frozen=True, kw_only=True):
             native mode.
         untuned: why a backend has no tuned variant. It says which options gained nothing, so that
             nobody has to try them again.
-        terms: "module:NAME" of a mapping from backends to their defaults and settings, see
-            `backends.terms`; "" where there is no framework.
+        defaults: "module:NAME" of a mapping from backends to their defaults and settings, see
+            `backends.defaults`; "" where there is no framework.
     """
 
     backends: Mapping[str, Entry]
     environments: Mapping[str, Environment] = field(default_factory=dict)
     gaps: Mapping[str, Mapping[str, Gap]] = field(default_factory=dict)
     untuned: Mapping[str, str] = field(default_factory=dict)
-    terms: str = ""
+    defaults: str = ""

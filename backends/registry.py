@@ -170,9 +170,10 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 GAPS = _gaps(_ALL)
 UNTUNED: Mapping[str, str] = MappingProxyType(_merged(_ALL, "untuned"))
-# Backend -> where its family tells its stands, as "module:NAME", or ""; `backends.stands` reads it.
-TERMS_OF: Mapping[str, str] = MappingProxyType(
-    {name: family.terms for family in _ALL for name in family.backends}
+# Backend -> where its family tells its defaults, as "module:NAME", or ""; `backends.defaults_of`
+# reads it.
+DEFAULTS_OF: Mapping[str, str] = MappingProxyType(
+    {name: family.defaults for family in _ALL for name in family.backends}
 )
 
 

@@ -54,7 +54,7 @@ def epoch_order(
 def dropout_masks(
     workload: Workload, seed: int, epoch: int, examples: int
 ) -> list[npt.NDArray[np.bool_]]:
-    """Which values dropout keeps; only for `bench prove`.
+    """Which values dropout keeps; only for `bench verify`.
 
     One boolean array (examples, *layer shape) per dropout layer, in layer order.
     """

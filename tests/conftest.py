@@ -67,7 +67,7 @@ read_once, draw_once = cache(read_mnist_5k), cache(draw_synthetic)
 
 @pytest.fixture
 def arrays_once(monkeypatch) -> None:
-    """Arrays of mnist-5k and synthetic ones are made once: a proof asks for them thirty times."""
+    """Make the arrays of mnist-5k and synthetic ones once: verifying asks for them 30 times."""
     monkeypatch.setattr(data_cache, "read_mnist_5k", lambda: dict(read_once()))
     monkeypatch.setattr(data_cache, "draw_synthetic", lambda spec: dict(draw_once(spec)))
 

@@ -22,7 +22,7 @@ LAYERS = (
     ("backends.pytorch", "backends.tensorflow", "backends.jax"),
     ("backends.keras",),
     ("backends.registry",),
-    ("backends.stands",),
+    ("backends.defaults_of",),
     ("bench.machine",),
     ("bench.records",),
     ("bench.statistics",),

@@ -33,5 +33,5 @@ FAMILY = Family(
     untuned={
         "jax": "an epoch is one compiled `scan` already, which is what JAX's documentation asks for"
     },
-    terms="backends.jax.terms:BACKENDS",
+    defaults="backends.jax.defaults:BACKENDS",
 )

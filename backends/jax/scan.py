@@ -136,7 +136,8 @@ def _train(
 ) -> tuple[_Training, Array]:
     """Train on batches (steps, size) of indices.
 
-    `data` are all images and labels; `given` are dropout's masks for `bench prove`, otherwise None.
+    `data` are all images and labels; `given` are dropout's masks for `bench verify`, otherwise
+    None.
 
     Returns:
         All that the steps changed, and each step's loss (steps,).

@@ -65,5 +65,5 @@ FAMILY = Family(
         " time with the MLP and 1.1 to 1.6 with softmax, after more than a minute of"
         " compiling",
     },
-    terms="backends.keras.terms:BACKENDS",
+    defaults="backends.keras.defaults:BACKENDS",
 )

@@ -117,7 +117,7 @@ class KerasModel:
 
 
 class _Dropout(keras.layers.Dropout):
-    """Keras's dropout, or in `bench prove` the injected masks of one epoch, batch after batch.
+    """Keras's dropout, or in `bench verify` the injected masks of one epoch, batch after batch.
 
     `masks` are those of all examples of the epoch; `seen` counts the examples trained so far.
     """

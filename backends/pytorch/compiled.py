@@ -25,7 +25,7 @@ from backends.pytorch.updates import AdamBeforeCorrection
 # sizes from 64 to 128 (at 8, 32 and 256 they are right). Seen on AVX2 and AVX-512, with one thread
 # and two; `tests/backends/test_frameworks.py` fails without it.
 _RIGHT_ON_CPUS = {"layout_optimization": False}
-# There is one graph per size of batch and mode, but hundreds in `bench prove`, which builds many
+# There is one graph per size of batch and mode, but hundreds in `bench verify`, which builds many
 # models in one process.
 _MOST_GRAPHS = 1000
 

@@ -35,5 +35,5 @@ FAMILY = Family(
         ),
     },
     gaps={"pytorch": {"bfloat16": BFLOAT16}},
-    terms="backends.pytorch.terms:BACKENDS",
+    defaults="backends.pytorch.defaults:BACKENDS",
 )

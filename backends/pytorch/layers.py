@@ -100,7 +100,7 @@ class Model(nn.Sequential):
 
 
 class MaskableDropout(nn.Dropout):
-    """The framework's dropout, or in `bench prove` the injected mask, by the same formula."""
+    """The framework's dropout, or in `bench verify` the injected mask, by the same formula."""
 
     mask: Tensor | None = None
 

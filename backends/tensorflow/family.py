@@ -36,5 +36,5 @@ FAMILY = Family(
         ),
     },
     gaps={"tensorflow": {"bfloat16": BFLOAT16}},
-    terms="backends.tensorflow.terms:BACKENDS",
+    defaults="backends.tensorflow.defaults:BACKENDS",
 )

@@ -34,10 +34,10 @@ def command(options: argparse.Namespace) -> int:
     """
     environments = Environments(dict(options.python))
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    contest, chosen = _chosen(options, environments, machine)
+    training, chosen = _chosen(options, environments, machine)
     folder = options.results / FOLDER
     with claim_run(folder, machine.name):
-        records = _run(options, contest, chosen, environments, machine)
+        records = _run(options, training, chosen, environments, machine)
         found = calibrate(read_run(folder)[0])
         for made in found:
             write_calibration(made, folder)
@@ -50,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _chosen(
     options: argparse.Namespace, environments: Environments, machine: Machine
-) -> tuple[plan.Contest, plan.Options]:
+) -> tuple[plan.Training, plan.Options]:
     """The workload with its data set, and where it is run; with one backend if none was chosen."""
     backends = choose_backends(options.backend, environments)
     if options.backend is None:
@@ -66,25 +66,25 @@ def _chosen(
         rounds=2 * options.rounds,  # of a single contestant: two in a row are a round of two
         modes=options.mode,
     )
-    return plan.Contest(workload=workload, data=images, epochs=options.epochs), chosen
+    return plan.Training(workload=workload, data=images, epochs=options.epochs), chosen
 
 
 def _run(
     options: argparse.Namespace,
-    contest: plan.Contest,
+    training: plan.Training,
     chosen: plan.Options,
     environments: Environments,
     machine: Machine,
 ) -> list[Record]:
     """Run the jobs that have no record yet, pair by pair; every record, old and new."""
-    suite = plan.find_suite_or_workload(contest.workload.name)
-    jobs = plan.make_jobs([contest], chosen, suite)
+    suite = plan.find_suite_or_workload(training.workload.name)
+    jobs = plan.make_jobs([training], chosen, suite)
     jobs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
     # Accuracy does not matter here, so a single training example is evaluated.
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=1)
     tasks = make_tasks(jobs, environments, machine, limits)
     folder = options.results / FOLDER
-    with ProgressDisplay(Console(stderr=True)) as display:
+    with ProgressDisplay(Console(stderr=True), machine.name) as display:
         display.planned(tasks)
         return run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
 

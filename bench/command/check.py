@@ -27,7 +27,7 @@ def check(options: argparse.Namespace) -> int:
     agreements = gate.check_agreement(run, options.backend)
     cells = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.Checked(
-        cells=tuple(cells), agreements=tuple(agreements), allow_new=options.allow_new
+        results=tuple(cells), agreements=tuple(agreements), allow_new=options.allow_new
     )
     print_verdicts(checked, Console())
     title = f"{options.run} against {options.against}"

@@ -100,7 +100,7 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
         if "native" in modes and not BACKENDS[name].native:
             gap = GAPS.get(name, {}).get("native mode")
             print(
-                f"bench: {name} has no native mode: {gap.reason if gap else 'see bench contract'}",
+                f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
                 file=sys.stderr,
             )
 

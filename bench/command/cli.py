@@ -37,7 +37,7 @@ examples:
   bench report results/quick       tables, plots and page of a run, again
   bench compare results/a results/b              two machines, devices or versions
   bench check results/quick --against baseline   did accuracy fall?
-  bench prove                      are all backends equal to the reference, here?
+  bench verify                      are all backends equal to the reference, here?
   bench calibrate                  what can this machine tell apart?
   bench environment create torch   install a framework
 """
@@ -45,8 +45,9 @@ _RUN = (
     "Runs what has no record yet, so that the same command again goes on where it stopped; then"
     " writes the report."
 )
-_PROVE = (
-    "Holds every backend to the float64 reference on small models. Reports show the proofs that"
+_VERIFY = (
+    "Holds every backend to the float64 reference on small models. Reports show the verifications"
+    " that"
     " apply to them."
 )
 _CALIBRATE = (
@@ -101,7 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        *(_add_run, _add_report, _add_compare, _add_check, _add_prove, _add_calibrate, _add_export),
+        *(
+            _add_run,
+            _add_report,
+            _add_compare,
+            _add_check,
+            _add_verify,
+            _add_calibrate,
+            _add_export,
+        ),
         *(_add_lists, _add_data, _add_environment),
     ):
         add(subparsers)
@@ -236,10 +245,10 @@ def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("workload", help="a name from 'bench list', or a JSON file")
     show.set_defaults(command="bench.command.show:show")
     contract = subparsers.add_parser(
-        "contract", help="per backend: the framework's defaults, and what is enforced"
+        "defaults", help="per backend: the framework's defaults, and what is enforced"
     )
     contract.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
-    contract.set_defaults(command="bench.command.show:contract")
+    contract.set_defaults(command="bench.command.show:defaults")
 
 
 def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -271,21 +280,21 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     environment.set_defaults(command="bench.command.environment:environment")
 
 
-def _add_prove(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    prove = subparsers.add_parser(
-        "prove",
+def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = subparsers.add_parser(
+        "verify",
         help="is every backend equal to the float64 reference, here? exit code 1 if not",
-        description=_PROVE,
+        description=_VERIFY,
     )
-    _add_place(prove)
-    prove.add_argument(
+    _add_place(verify)
+    verify.add_argument(
         "--timeout",
         type=_count,
         default=600,
         metavar="S",
         help="seconds that the checks of one model may take",
     )
-    prove.set_defaults(command="bench.command.prove:prove")
+    verify.set_defaults(command="bench.command.verify:verify")
 
 
 def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -320,7 +329,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """On what to run, and where the results go: alike for `run`, `prove` and `calibrate`."""
+    """On what to run, and where the results go: alike for `run`, `verify` and `calibrate`."""
     parser.add_argument("--backend", type=_words, metavar="A,B", help=f"of {', '.join(BACKENDS)}")
     parser.add_argument("--tuned", action="store_true", help="also each backend's tuned variants")
     parser.add_argument(

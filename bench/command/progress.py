@@ -23,9 +23,10 @@ from rich.progress import (
 
 from backends.contract import Job
 from bench.machine import disturbance
-from bench.records.job import Record, contestant
+from bench.records.job import Group, Record, backend_name, group_of
 from bench.runner.task import DataTask
-from bench.statistics.agreement import Result, group_of, judge, result_of
+from bench.statistics.agreement import Result, judge, result_of
+from bench.statistics.steady import steady_seconds, warm_ups
 from bench.worker.lines import Epoch
 from specs.shapes import infer_shapes
 
@@ -37,9 +38,15 @@ _START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
 class ProgressDisplay:
     """Shows a run on a terminal; without one (a batch job's log), only a line per finished job."""
 
-    def __init__(self, console: Console, earlier: Sequence[Record] = ()) -> None:
-        """`earlier`: records of this machine, with which those of this run are compared."""
-        self._console = console
+    def __init__(self, console: Console, machine: str, earlier: Sequence[Record] = ()) -> None:
+        """Prepare the display of a run.
+
+        Args:
+            console: where to show it.
+            machine: the name of this machine.
+            earlier: its records, with which those of this run are compared.
+        """
+        self._console, self._machine = console, machine
         self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
         # What was shown of each job that ended, and why it disagrees.
         self._lines: dict[str, tuple[str, str]] = {}
@@ -78,7 +85,7 @@ class ProgressDisplay:
             self._numbers[task.key] = len(self._numbers) + 1
             # An earlier record of this job may be of other versions, or of another adapter. The job
             # is added again when it ends.
-            self._groups[group_of(task.job, task.data.checksum)].pop(
+            self._groups[self._group(task.job, task.data.checksum)].pop(
                 (task.job.backend, task.job.round), None
             )
             self._guesses.append(_guess(task))
@@ -144,15 +151,19 @@ class ProgressDisplay:
         job = record.job
         if record.status != "ok" or job.mode != "matched":
             return {}
-        group = self._groups[group_of(job, record.data.checksum)]
+        group = self._groups[self._group(job, record.data.checksum)]
         group[job.backend, job.round] = result_of(record)
         return group
+
+    def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
+        """The jobs that a job can be compared with: those of its group with the same seed."""
+        return group_of(job, data_checksum, self._machine), job.seed
 
     def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
         """Why a job disagrees after its first epoch; "" if it does not, or that is not over."""
         job, found = task.job, dict[tuple[str, int], Result]()
         if epochs and job.mode == "matched":
-            found |= self._groups[group_of(job, task.data.checksum)]
+            found |= self._groups[self._group(job, task.data.checksum)]
             loss = epochs[0].running_loss
             found[job.backend, job.round] = Result(
                 task.key, job.backend, loss, None, task.data.test_examples
@@ -160,7 +171,7 @@ class ProgressDisplay:
         return judge(list(found.values())).get(task.key, "")
 
     def _title(self, task: DataTask) -> str:
-        return f"{self._number}/{len(self._numbers)} {_name(task.job)} {contestant(task.job)}"
+        return f"{self._number}/{len(self._numbers)} {_name(task.job)} {backend_name(task.job)}"
 
     def _left(self, share_done: float) -> str:
         """The time left: the guesses, scaled by the median of real to guessed seconds."""
@@ -172,7 +183,7 @@ class ProgressDisplay:
 
 
 def _cell(task: DataTask) -> tuple[str, str, str]:
-    return _name(task.job), contestant(task.job), task.job.device
+    return _name(task.job), backend_name(task.job), task.job.device
 
 
 def _name(job: Job) -> str:
@@ -191,7 +202,7 @@ def _guess(task: DataTask) -> float:
 def _result(record: Record, *, old: bool) -> str:
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
-    seconds = median(epoch.training.wall_seconds for epoch in record.epochs[1:] or record.epochs)
+    seconds = steady_seconds(record, warm_ups([record])[record.key])
     note = ""
     if old:
         note = "  (kept from before)"

@@ -54,7 +54,7 @@ def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
     warn_damaged(made.damaged)
     console = Console()
     print_table(made.summary, made.frame, made.noise, console)
-    console.print(made.proven, highlight=False, markup=False, soft_wrap=True)
+    console.print(made.verified, highlight=False, markup=False, soft_wrap=True)
     print(
         f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
     )

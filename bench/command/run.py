@@ -16,9 +16,9 @@ from bench.command.choices import (
     choose_threads,
     say_without_native,
 )
-from bench.command.contests import contests
 from bench.command.progress import ProgressDisplay
 from bench.command.report import write_run_report
+from bench.command.trainings import trainings
 from bench.machine.host import Machine, this_machine
 from bench.records.job import Record
 from bench.records.limits import EngineLimits
@@ -51,16 +51,16 @@ def run(options: argparse.Namespace) -> int:
     limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
     console, retry = Console(stderr=True), options.retry
     with claim_run(folder, machine.name) as earlier:
-        cells = plan.make_cells(contests(options, suite, folder, earlier), chosen)
+        cells = plan.make_groups(trainings(options, suite, folder, earlier), chosen)
 
-        def tasks_of(some: Sequence[plan.Cell], turn: int) -> list[DataTask]:
+        def tasks_of(some: Sequence[plan.Group], turn: int) -> list[DataTask]:
             jobs = plan.make_round(some, chosen, suite, turn)
             return make_tasks(jobs, environments, machine, limits)
 
         engines = limit_tasks(tasks_of(cells, 0), folder, machine, retry=retry)
         show_limits(engines, folder, machine, console)
         here = [record for record in earlier if record.machine.name == machine.name]
-        with ProgressDisplay(console, here) as display:
+        with ProgressDisplay(console, machine.name, here) as display:
 
             def run_all(tasks: list[DataTask]) -> list[Record]:
                 return run_tasks(tasks, folder, machine, limits, display, retry=retry)
@@ -108,13 +108,13 @@ def _chosen(
     return chosen
 
 
-def _said_ends(cells: Sequence[plan.Cell], ends: Sequence[str]) -> list[str]:
+def _said_ends(cells: Sequence[plan.Group], ends: Sequence[str]) -> list[str]:
     """A line per cell that says why it had no more rounds; none for a cell of a single round."""
     told = []
-    for (contest, device), why in zip(cells, ends, strict=True):
+    for (training, device), why in zip(cells, ends, strict=True):
         if why != "1 round":
-            size = f" batch {contest.batch_size}" if contest.batch_size else ""
-            told.append(f"{contest.workload.name}{size} {device}: {why}")
+            size = f" batch {training.batch_size}" if training.batch_size else ""
+            told.append(f"{training.workload.name}{size} {device}: {why}")
     return told
 
 

@@ -66,16 +66,16 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def contract(options: argparse.Namespace) -> int:
-    """`bench contract`: show each backend's defaults, what the spec says and what is enforced."""
+def defaults(options: argparse.Namespace) -> int:
+    """`bench defaults`: show each backend's defaults, what the spec says and what is enforced."""
     from rich import box  # takes 0.1 s, and the other commands here need none of it
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from backends.defaults import SETTINGS
+    from backends.defaults_of import defaults_of
     from backends.registry import GAPS, UNTUNED
-    from backends.stands import terms_of
-    from backends.terms import TERMS
 
     console = Console()
     for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
@@ -91,9 +91,11 @@ def contract(options: argparse.Namespace) -> int:
         )
         for title in ("term", "default", "the spec says", "enforced"):
             table.add_column(title, overflow="fold")
-        specs = {term.name: term.spec for term in TERMS}
-        for stand in terms_of(backend):
-            table.add_row(*map(escape, (stand.term, stand.text, specs[stand.term], stand.enforced)))
+        specs = {setting.name: setting.workload_value for setting in SETTINGS}
+        for default in defaults_of(backend):
+            table.add_row(
+                *map(escape, (default.setting, default.text, specs[default.setting], default.ours))
+            )
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(

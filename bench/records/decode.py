@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from backends.contract import Job
 from bench.machine.host import Machine
 from bench.records.job import Record
-from bench.worker.lines import Setting, Startup
+from bench.worker.lines import SettingValue, Startup
 from specs.model import Workload
 
 _Kind = TypeVar("_Kind", bound=Struct)
@@ -60,7 +60,9 @@ class Decoder:
             machine=self._part(Machine, stored.machine),
             versions=self._part(dict[str, str], stored.versions),
             startup=startup
-            and _as(Startup, startup, settings=self._part(dict[str, Setting], startup.settings)),
+            and _as(
+                Startup, startup, settings=self._part(dict[str, SettingValue], startup.settings)
+            ),
         )
 
     def _part(self, kind: Any, text: msgspec.Raw) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -84,8 +84,8 @@ class _HasBackend(Protocol):
     def mode(self) -> Mode: ...
 
 
-def contestant(job: _HasBackend) -> str:
-    """The name of a job's or a proof's backend in tables; it includes any mode but "matched"."""
+def backend_name(job: _HasBackend) -> str:
+    """The name of a backend in tables; it includes any mode but "matched"."""
     return job.backend if job.mode == "matched" else native_name(job.backend)
 
 
@@ -98,6 +98,39 @@ def meaning(workload: Workload) -> Workload:
     """A workload without what does not affect training: title, references and target accuracy."""
     return replace(
         workload, title="", references=(), recipe=replace(workload.recipe, target_accuracy=None)
+    )
+
+
+class Group(NamedTuple):
+    """What jobs have in common that are compared with each other; see `group_of`."""
+
+    workload: Workload
+    data_checksum: str
+    machine: str
+    device: str
+    threads: int
+    precision: str
+    batch_size: int
+    epochs: int
+
+
+def group_of(job: Job, data_checksum: str, machine: str) -> Group:
+    """The group of a job: jobs are compared only within one.
+
+    Args:
+        job: the job.
+        data_checksum: of its data set.
+        machine: the name of its machine.
+    """
+    return Group(
+        workload=meaning(job.workload),
+        data_checksum=data_checksum,
+        machine=machine,
+        device=job.device,
+        threads=job.threads,
+        precision=job.precision,
+        batch_size=job.batch_size,
+        epochs=job.epochs,
     )
 
 

@@ -13,7 +13,7 @@ from backends.registry import BACKENDS
 from bench.machine.host import Machine, gpu_kind
 from bench.records.files import RunError
 from bench.records.key import Key
-from bench.worker.lines import OperationName, Reached, Setting, Status
+from bench.worker.lines import OperationName, Reached, SettingValue, Status
 
 FORMAT = 1
 FOLDER = "limits"
@@ -44,7 +44,7 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     started: str
     wall_seconds: float
     value_bytes: int | None
-    settings: dict[str, Setting]
+    settings: dict[str, SettingValue]
     reached: tuple[Reached, ...]
 
     def best(self, operation: OperationName, least: int = 0) -> Reached | None:

@@ -1,4 +1,4 @@
-"""Reads the proofs and the noise measurements that lie beside a run and apply to its records.
+"""Reads the verifications and noise measurements beside a run that apply to its records.
 
 They are copied into the run's folder, so that the folder can be sent as it is.
 """
@@ -8,25 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.records import noise, proof
+from bench.records import noise, verification
 from bench.records.job import Record
-from bench.records.proof import Proof
-from bench.report.frame.groups import Place
+from bench.records.verification import Verification
+from bench.report.frame.places import Place
 from bench.statistics import noise as statistics_noise
 
 
-def keep_proofs(records: Sequence[Record], folder: Path) -> list[Proof]:
-    """All proofs in a run's folder and beside it, oldest first.
+def keep_verifications(records: Sequence[Record], folder: Path) -> list[Verification]:
+    """All verifications in a run's folder and beside it, oldest first.
 
     Those that apply to the run's records are copied into its folder.
     """
-    own = folder / proof.FOLDER
-    proofs = proof.read_proofs([own, folder.resolve().parent / proof.FOLDER])
+    own = folder / verification.FOLDER
+    verifications = verification.read_verifications(
+        [own, folder.resolve().parent / verification.FOLDER]
+    )
     for one in {
-        found.key: found for record in records if (found := proof.proof_of(record, proofs))
+        found.key: found
+        for record in records
+        if (found := verification.verification_of(record, verifications))
     }.values():
-        proof.write_proof(one, own)
-    return proofs
+        verification.write_verification(one, own)
+    return verifications
 
 
 def noise_of_places(records: Sequence[Record], folder: Path) -> dict[Place, str]:

@@ -19,9 +19,9 @@ from bench.records.files import RunError
 from bench.records.job import Record
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
-from bench.report.frame import groups as tables
+from bench.report.frame import places as tables
 from bench.report.frame.disturbed import say_disturbed
-from bench.report.frame.epochs import CELL, epochs_frame, records_of
+from bench.report.frame.epochs import GROUP, epochs_frame, records_of
 from bench.report.frame.summary import summarise
 from bench.report.plot.results import CAPTIONS, write_plots
 from bench.report.section.agreement import alarm_blocks
@@ -131,7 +131,7 @@ class Comparison:
         ]
         found += self._differing_versions()
         for site, rows in self.frame.groupby("site", sort=False):
-            found += [f"{site}, {line}" for line in say_disturbed(rows, CELL)]
+            found += [f"{site}, {line}" for line in say_disturbed(rows, GROUP)]
         return found
 
     def write(self, folder: Path) -> None:

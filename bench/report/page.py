@@ -1,6 +1,7 @@
 """Writes the report of a run into its folder: `report.html`, `report.md`, CSV files and plots.
 
-Everything in it follows from what the folder holds and from the proofs and calibrations beside it.
+Everything in it follows from what the folder holds and from the verifications and calibrations
+beside it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.records import proof
+from bench.records import verification
 from bench.records.files import write_atomically
 from bench.records.job import Record
 from bench.records.limits import read_limits
-from bench.report.beside import keep_proofs, noise_of_places
+from bench.report.beside import keep_verifications, noise_of_places
 from bench.report.form.csv import comma_separated
 from bench.report.form.document import Block, Heading, Items, Plot, Text, write_document
-from bench.report.frame import groups, notes
+from bench.report.frame import notes, places
 from bench.report.frame.agreement import disagreeing
 from bench.report.frame.epochs import epochs_frame, records_of
 from bench.report.frame.summary import summarise
@@ -30,7 +31,7 @@ from bench.report.section import glance, results, speed
 from bench.report.section.agreement import alarm_blocks
 from bench.report.section.energy import energy_blocks
 from bench.report.section.equality import equality_blocks
-from bench.report.section.fairness import fairness_blocks, proof_line
+from bench.report.section.fairness import fairness_blocks, verification_line
 from bench.report.section.limits import limit_blocks
 from bench.report.section.machines import provenance
 from bench.report.section.memory import memory_notes
@@ -48,28 +49,29 @@ _OVERVIEW = (
 class Report(NamedTuple):
     """What a report was made of.
 
-    `damaged` lists the record files that cannot be read and are left out; `proven` is the line on
-    proofs; `noise` has the text on timing noise per place.
+    `damaged` lists the record files that cannot be read and are left out; `verified` is the line on
+    verifications; `noise` has the text on timing noise per place.
     """
 
     summary: pd.DataFrame
     frame: pd.DataFrame
     damaged: list[Path]
-    proven: str
-    noise: dict[groups.Place, str]
+    verified: str
+    noise: dict[places.Place, str]
 
 
 class _Known(NamedTuple):
     """What a page shows besides the summary.
 
-    The line on proofs; the epochs and the compared pairs by the heading of their table; the text on
+    The line on verifications; the epochs and the compared pairs by the heading of their table; the
+    text on
     timing noise per place; and a function that makes the blocks on limits.
     """
 
-    proven: str
+    verified: str
     epochs: Mapping[str, pd.DataFrame]
     pairs: Mapping[str, Sequence[Pair]]
-    noise: Mapping[groups.Place, str]
+    noise: Mapping[places.Place, str]
     limits: Callable[[pd.DataFrame, pd.DataFrame], list[Block]]
 
 
@@ -91,14 +93,14 @@ def _without_collector() -> Iterator[None]:
 def write_report(folder: Path) -> Report:
     """Write the report of the run in a folder.
 
-    The proofs and calibrations that apply to its records are copied into the folder, too.
+    The verifications and calibrations that apply to its records are copied into the folder, too.
 
     Raises:
         RunError: there is no run or no record in the folder, or it cannot be written.
     """
     records, damaged = records_of(folder)
     frame = epochs_frame(records)
-    epochs = dict(groups.groups(frame))
+    epochs = dict(places.places(frame))
     pairs = {heading: pairs_of(group) for heading, group in epochs.items()}
     summary = speed.mark_unsure(
         summarise(frame), {heading: unsure(found) for heading, found in pairs.items()}
@@ -106,10 +108,10 @@ def write_report(folder: Path) -> Report:
     plots = write_plots(frame, folder / "plots")
     write_atomically(folder / "epochs.csv", comma_separated(frame))
     write_atomically(folder / "summary.csv", comma_separated(summary))
-    kinds = proof.one_of_each(records)
-    proofs, noise = keep_proofs(kinds, folder), noise_of_places(records, folder)
+    kinds = verification.one_of_each(records)
+    verifications, noise = keep_verifications(kinds, folder), noise_of_places(records, folder)
     wrong = disagreeing(frame)
-    proven = proof_line(kinds, proofs, wrong)
+    verified = verification_line(kinds, verifications, wrong)
     limits = partial(
         limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots"
     )
@@ -119,14 +121,14 @@ def write_report(folder: Path) -> Report:
             summary,
             frame,
             plots,
-            _Known(proven, epochs, pairs, noise, limits),
+            _Known(verified, epochs, pairs, noise, limits),
         ),
         *write_scaling(frame, folder / "plots"),
-        *fairness_blocks(records, proofs, wrong),
+        *fairness_blocks(records, verifications, wrong),
         *provenance(kinds, damaged),
     ]
     write_document(blocks, folder)
-    return Report(summary, frame, damaged, proven, noise)
+    return Report(summary, frame, damaged, verified, noise)
 
 
 def _title(name: str, records: Sequence[Record]) -> str:
@@ -142,25 +144,25 @@ def _blocks(
     title: str, summary: pd.DataFrame, frame: pd.DataFrame, plots: Sequence[str], known: _Known
 ) -> list[Block]:
     """The page from its title to its plots."""
-    lines = (known.proven, *notes.notes(summary, frame))
+    lines = (known.verified, *notes.notes(summary, frame))
     blocks: list[Block] = [
         Heading(title, 1),
         *alarm_blocks(frame),
         Items(tuple(line.removeprefix("* ") for line in lines if line)),
     ]
-    for heading, group in groups.groups(summary):
+    for heading, group in places.places(summary):
         blocks += _group_blocks(heading, group, known)
     blocks.append(Heading("Plots", 2))
     return [*blocks, *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
 
 
 def _group_blocks(heading: str, group: pd.DataFrame, known: _Known) -> list[Block]:
-    """All sections on one of `groups.groups`, whose rows can be compared with each other."""
+    """All sections on one of `places.places`, whose rows can be compared with each other."""
     epochs = known.epochs[heading]
     blocks: list[Block] = [
         Heading(heading, 2),
         *_glance_blocks(group),
-        Text(known.noise[groups.place_of(group)]),
+        Text(known.noise[places.place_of(group)]),
         *ratio_blocks(known.pairs[heading]),
         *tuned_blocks(epochs),
         *native_blocks(group),

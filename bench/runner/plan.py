@@ -37,7 +37,7 @@ class Options(Struct, frozen=True, kw_only=True):
     modes: tuple[Mode, ...] = ("matched",)
 
 
-class Contest(Struct, frozen=True, kw_only=True):
+class Training(Struct, frozen=True, kw_only=True):
     """One workload of a run with its data set.
 
     Attributes:
@@ -51,7 +51,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
 
 
-Cell = tuple[Contest, str]  # a contest and the name of a device
+Group = tuple[Training, str]  # a training and the name of a device
 
 
 def find_suite_or_workload(name: str) -> Suite:
@@ -79,25 +79,25 @@ def find_suite_or_workload(name: str) -> Suite:
     )
 
 
-def make_cells(contests: Sequence[Contest], options: Options) -> list[Cell]:
-    """Every contest on every device.
+def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
+    """Every training on every device.
 
     Raises:
         PlanError: a workload does not fit its data, or there is no contestant.
     """
-    for contest in contests:
-        _check(contest)
+    for training in trainings:
+        _check(training)
     if not _contestants(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
             expected="one that has",
             hint="--mode matched",
         )
-    return list(product(contests, options.devices))
+    return list(product(trainings, options.devices))
 
 
 def make_round(
-    cells: Sequence[Cell], options: Options, suite: Suite, turn: int
+    cells: Sequence[Group], options: Options, suite: Suite, turn: int
 ) -> list[tuple[Job, DataSet]]:
     """The jobs of one round of some cells, in order, each with its data set.
 
@@ -107,23 +107,23 @@ def make_round(
     jobs = []
     for number, seed in enumerate(seeds, start=turn * len(seeds)):
         order = _order(contestants, number)
-        for (contest, device), (backend, mode) in product(cells, order):
+        for (training, device), (backend, mode) in product(cells, order):
             job = _job(
-                contest, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn
+                training, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn
             )
-            jobs.append((job, contest.data))
+            jobs.append((job, training.data))
     return jobs
 
 
 def make_jobs(
-    contests: Sequence[Contest], options: Options, suite: Suite
+    trainings: Sequence[Training], options: Options, suite: Suite
 ) -> list[tuple[Job, DataSet]]:
     """Every job of a run with the chosen number of rounds, in order, each with its data set.
 
     Raises:
-        PlanError: see `make_cells`.
+        PlanError: see `make_groups`.
     """
-    cells, rounds = make_cells(contests, options), range(options.rounds or suite.rounds)
+    cells, rounds = make_groups(trainings, options), range(options.rounds or suite.rounds)
     return list(chain.from_iterable(make_round(cells, options, suite, turn) for turn in rounds))
 
 
@@ -147,8 +147,8 @@ def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[s
     return order if number % 2 == 0 else order[::-1]
 
 
-def _check(contest: Contest) -> None:
-    workload, data = contest.workload, contest.data
+def _check(training: Training) -> None:
+    workload, data = training.workload, training.data
     if data.shape != workload.input.shape:
         raise PlanError(
             f"{workload.name}: its input is {workload.input.shape}, but the images of {data.name}"
@@ -162,7 +162,7 @@ def _check(contest: Contest) -> None:
             f" {data.classes}",
             expected=f'"classes": {data.classes}',
         )
-    batch_size = contest.batch_size or workload.recipe.batch_size
+    batch_size = training.batch_size or workload.recipe.batch_size
     if batch_size > data.train_examples:
         raise PlanError(
             f"{workload.name}: batch size {batch_size:,} is larger than {data.name},"
@@ -191,7 +191,7 @@ def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> Non
 
 
 def _job(
-    contest: Contest,
+    training: Training,
     options: Options,
     *,
     backend: str,
@@ -201,8 +201,8 @@ def _job(
     turn: int,
 ) -> Job:
     return Job(
-        workload=contest.workload,
-        dataset=contest.data.name,
+        workload=training.workload,
+        dataset=training.data.name,
         mode=mode,
         backend=backend,
         device=device,
@@ -211,7 +211,7 @@ def _job(
         precision="float32",
         compiled=entry(backend).compiled and mode == "matched",
         deterministic=False,
-        epochs=contest.epochs,
-        batch_size=contest.batch_size or contest.workload.recipe.batch_size,
+        epochs=training.epochs,
+        batch_size=training.batch_size or training.workload.recipe.batch_size,
         round=turn,
     )

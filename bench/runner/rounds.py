@@ -14,12 +14,13 @@ from math import isfinite, nan
 from msgspec import Struct
 
 from bench.machine import disturbance
-from bench.records.job import Record, contestant
-from bench.runner.plan import Cell
+from bench.records.job import Record, backend_name
+from bench.runner.plan import Group
 from bench.runner.task import DataTask, Observer
 from bench.statistics.agreement import agreement
 from bench.statistics.sequential import EVERY_ROUND
-from bench.statistics.timing import compare, precision, process_seconds
+from bench.statistics.steady import steady_seconds, warm_ups
+from bench.statistics.timing import compare, precision
 from bench.worker.clock import monotonic_seconds
 
 # To get as many undisturbed rounds as were asked for, at most this many times that number are made.
@@ -98,22 +99,21 @@ def widest(records: Sequence[Record]) -> float | None:
 def _times(records: Sequence[Record]) -> dict[str, list[float]]:
     """The times of every matched contestant in seconds, one per round and seed that counts.
 
-    For a time see `timing.process_seconds`. The first epoch, which pays for warming up, counts only
-    where it is alone. A job that failed or disagrees has no time: it is not a number.
+    For a time see `steady.steady_seconds`. A job that failed or disagrees has no time: it is not a
+    number.
     """
-    agrees = agreement(records)
+    agrees, early = agreement(records), warm_ups(records)
     counted = [one for one, counts in _counted(records).items() if counts]
     matched = [record for record in records if record.job.mode == "matched"]
-    found = {contestant(record.job): dict.fromkeys(counted, nan) for record in matched}
+    found = {backend_name(record.job): dict.fromkeys(counted, nan) for record in matched}
     for record in matched:
         one = (record.job.round, record.job.seed)
         if (
             record.status == "ok"
             and not agrees.get(record.key)
-            and one in found[contestant(record.job)]
+            and one in found[backend_name(record.job)]
         ):
-            epochs = [epoch.training.wall_seconds for epoch in record.epochs]
-            found[contestant(record.job)][one] = process_seconds(epochs[1:] or epochs)
+            found[backend_name(record.job)][one] = steady_seconds(record, early[record.key])
     return {name: list(processes.values()) for name, processes in found.items()}
 
 
@@ -134,8 +134,8 @@ def said_rounds(number: int) -> str:
 
 
 def run_rounds(
-    cells: Sequence[Cell],
-    tasks_of: Callable[[Sequence[Cell], int], list[DataTask]],
+    cells: Sequence[Group],
+    tasks_of: Callable[[Sequence[Group], int], list[DataTask]],
     run: Callable[[list[DataTask]], list[Record]],
     goal: Goal,
     observer: Observer,
@@ -143,7 +143,7 @@ def run_rounds(
     """Run rounds of all cells until each has enough, or time is up.
 
     Args:
-        cells: see `plan.make_cells`.
+        cells: see `plan.make_groups`.
         tasks_of: the tasks of a round, given the cells that are still open and its number.
         run: runs tasks, see `bench.runner.jobs.run_tasks`.
         goal: what is enough.
@@ -178,8 +178,8 @@ def run_rounds(
     raise AssertionError("rounds end")
 
 
-def _is_of(record: Record, cell: Cell) -> bool:
-    contest, device = cell
-    size = contest.batch_size or contest.workload.recipe.batch_size
+def _is_of(record: Record, group: Group) -> bool:
+    training, device = group
+    size = training.batch_size or training.workload.recipe.batch_size
     job = record.job
-    return (job.workload, job.batch_size, job.device) == (contest.workload, size, device)
+    return (job.workload, job.batch_size, job.device) == (training.workload, size, device)

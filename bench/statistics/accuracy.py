@@ -28,6 +28,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from bench.statistics.distributions import student_below, student_quantile
+from bench.statistics.many import holm
+
 Outcome = Literal["equal", "different", "undecided"]
 # Of 100 differences as large as the margin at most 5 are called equal: the usual level since
 # Schuirmann.
@@ -87,7 +90,7 @@ def interval(
     if len(numbers) < _FEWEST_SEEDS:
         return None
     mean, error = _mean_and_error(numbers, least=1 / images)
-    room = _quantile(1 - level / 2, len(numbers) - 1) * error
+    room = student_quantile(1 - level / 2, len(numbers) - 1) * error
     return mean - room, mean + room
 
 
@@ -127,9 +130,9 @@ def equivalence(
             outcome="undecided", seeds=seeds, difference=float(numbers[0]) if seeds else nan
         )
     mean, error = _mean_and_error(numbers, least=least_deviation(numbers.tolist(), images))
-    room = _quantile(1 - level, seeds - 1) * error
-    p_equal = _below((abs(mean) - margin) / error, seeds - 1)
-    p_different = 2 * _below(-abs(mean) / error, seeds - 1)
+    room = student_quantile(1 - level, seeds - 1) * error
+    p_equal = student_below((abs(mean) - margin) / error, seeds - 1)
+    p_different = 2 * student_below(-abs(mean) / error, seeds - 1)
     outcome: Outcome = (
         "equal" if p_equal <= level else "different" if p_different <= level else "undecided"
     )
@@ -148,7 +151,7 @@ def equivalence(
 def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
     """The same verdicts, with "different" only where it holds among all of them.
 
-    This is Holm's correction (Holm, Scand. J. Stat. 6, 1979). Without it, five of a hundred
+    See `many.holm`. Without it, five of a hundred
     differences that are truly zero would be called different. "Equal" stays as it is: each such
     verdict is wrong in at most `level` of the cases, and so is "all are equal", as each of them
     must have passed (R. L. Berger, Technometrics 24, 1982: intersection-union). Holm's correction
@@ -159,17 +162,17 @@ def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[
         ValueError: a level that is none.
     """
     _require(level=level)
-    tested = [number for number, verdict in enumerate(verdicts) if verdict.p_different is not None]
-    tested.sort(key=lambda number: verdicts[number].p_different or 0.0)
-    judged, largest = list(verdicts), 0.0
-    for rank, number in enumerate(tested):
-        verdict = verdicts[number]
-        largest = max(largest, min((verdict.p_different or 0.0) * (len(tested) - rank), 1.0))
-        chance = verdict.outcome == "different" and largest > level
-        judged[number] = replace(
-            verdict, p_different=largest, outcome="undecided" if chance else verdict.outcome
-        )
-    return judged
+    tested = [verdict.p_different for verdict in verdicts if verdict.p_different is not None]
+    corrected = iter(holm(tested))
+    return [
+        verdict if verdict.p_different is None else _corrected(verdict, next(corrected), level)
+        for verdict in verdicts
+    ]
+
+
+def _corrected(verdict: Verdict, chance: float, level: float) -> Verdict:
+    lost = verdict.outcome == "different" and chance > level
+    return replace(verdict, p_different=chance, outcome="undecided" if lost else verdict.outcome)
 
 
 def least_deviation(differences: Sequence[float], images: int) -> float:
@@ -203,15 +206,3 @@ def _require(*, images: int = 1, level: float = LEVEL, margin: float = MARGIN) -
             f"margin {margin}; expected more than 0: two accuracies are never equal to the last"
             " digit"
         )
-
-
-def _below(t: float, degrees: int) -> float:
-    from scipy.special import stdtr  # takes 0.1 s
-
-    return float(stdtr(degrees, t))
-
-
-def _quantile(probability: float, degrees: int) -> float:
-    from scipy.special import stdtrit  # see _below
-
-    return float(stdtrit(degrees, probability))

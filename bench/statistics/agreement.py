@@ -1,7 +1,7 @@
 """Whether the backends of a run agree: a job far from the other backends has a wrong result.
 
-In matched mode all backends of a group (one workload, data set, device, batch size and seed) start
-from the same weights and see the same batches, so one seed is enough to see a gross error. Nothing
+In matched mode all backends of a group start with the same seed from the same weights and see the
+same batches, so one seed is enough to see a gross error. Nothing
 of this is stored in records: it is judged whenever they are read. The bounds are for gross errors;
 `bench.statistics.accuracy` tests whether backends are equal.
 """
@@ -14,10 +14,8 @@ from math import hypot
 from statistics import median_high, median_low
 from typing import NamedTuple
 
-from backends.contract import Job
-from bench.records.job import Record, meaning
+from bench.records.job import Group, Record, group_of
 from bench.statistics.accuracy import binomial_error
-from specs.model import Workload
 
 # As a share of the median of the others. The largest deviation of a correct backend was 2.7 % in 81
 # recorded results, 3.1 % in the runs kept in `results/`; a backend whose convolutions had no
@@ -54,29 +52,12 @@ def agreement(records: Iterable[Record]) -> dict[str, str]:
     Args:
         records: of any runs and machines; those that did not end ok, and native mode, are left out.
     """
-    groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
-    # By identity: a workload is compared once, not for each of 100,000 records. The list keeps the
-    # records, so that no identity is used twice.
-    trained: dict[int, Workload] = {}
-    for record in (records := list(records)):
+    groups: dict[tuple[Group, int], list[Result]] = defaultdict(list)
+    for record in records:
         if record.status == "ok" and record.job.mode == "matched":
-            workload = record.job.workload
-            if id(workload) not in trained:
-                what = meaning(workload)
-                same = (known for known in trained.values() if known == what)
-                trained[id(workload)] = next(same, what)
-            place = (
-                id(trained[id(workload)]),
-                record.machine.name,
-                *_conditions(record.job, record.data.checksum),
-            )
-            groups[place].append(result_of(record))
+            group = group_of(record.job, record.data.checksum, record.machine.name)
+            groups[group, record.job.seed].append(result_of(record))
     return {key: why for group in groups.values() for key, why in judge(group).items()}
-
-
-def group_of(job: Job, data_checksum: str) -> tuple[object, ...]:
-    """The values that jobs on one machine must have in common to be compared."""
-    return meaning(job.workload), *_conditions(job, data_checksum)
 
 
 def result_of(record: Record) -> Result:
@@ -178,15 +159,3 @@ def _far(loss: float, middle: float, *, both_ways: bool) -> bool:
 def _below(accuracy: float, other: float, images: int) -> bool:
     error = hypot(binomial_error(accuracy, images), binomial_error(other, images))
     return other - accuracy > max(STANDARD_ERRORS * error, ACCURACY_MARGIN)
-
-
-def _conditions(job: Job, data_checksum: str) -> tuple[object, ...]:
-    return (
-        data_checksum,
-        job.device,
-        job.threads,
-        job.precision,
-        job.batch_size,
-        job.seed,
-        job.epochs,
-    )

@@ -20,12 +20,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import Job
-from bench.records.job import Record, contestant, meaning
+from bench.records.job import Record, backend_name, meaning
 from bench.statistics.accuracy import binomial_error
 from bench.statistics.agreement import agreement
+from bench.statistics.distributions import normal_below, student_below
+from bench.statistics.many import holm_level
 from specs.errors import UserError
 
-CellName = tuple[str, str, str]  # workload, backend, kind of device
+ResultName = tuple[str, str, str]  # workload, backend, kind of device
 Status = Literal["ok", "fell", "missing", "failed", "not checked"]
 # One false alarm in a hundred checks in which nothing changed: people switch off a gate that has
 # many.
@@ -48,7 +50,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
             are; None where there is none.
     """
 
-    cell: CellName
+    result: ResultName
     status: Status
     reason: str
     seeds: int = 0
@@ -91,13 +93,13 @@ class Checked(Struct, frozen=True, kw_only=True):
         allow_new: whether a run passes with cells that the baseline has no job for.
     """
 
-    cells: tuple[Verdict, ...]
+    results: tuple[Verdict, ...]
     agreements: tuple[Agreement, ...] = ()
     allow_new: bool = False
 
     def disagrees(self, verdict: Verdict) -> bool:
         """Whether the backend of a cell disagrees with the others of the run."""
-        workload, backend, device = verdict.cell
+        workload, backend, device = verdict.result
         return any(
             backend in one.wrong
             for one in self.agreements
@@ -111,7 +113,7 @@ class Checked(Struct, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         """Whether the run passes."""
-        return all(map(self.lets_pass, self.cells)) and all(one.passed for one in self.agreements)
+        return all(map(self.lets_pass, self.results)) and all(one.passed for one in self.agreements)
 
 
 def check(
@@ -152,12 +154,12 @@ def check(
         matching = _matching(cell, found.get(cell, []), records)
         bad = [record for record in matching if record.status != "ok"]
         if not matching:
-            without.append(Verdict(cell=cell, status="missing", reason="the run has no such job"))
+            without.append(Verdict(result=cell, status="missing", reason="the run has no such job"))
         elif bad:
             without.append(_failed(cell, bad[0]))
         else:
             compared.append(_compare(cell, matching, records))
-    verdicts = {verdict.cell: verdict for verdict in (*_judge(compared, level), *without)}
+    verdicts = {verdict.result: verdict for verdict in (*_judge(compared, level), *without)}
     new = [
         _new(cell, records)
         for cell, records in found.items()
@@ -215,15 +217,15 @@ def _kind(job: Job) -> str:
     return job.device.partition(":")[0]
 
 
-def _cells(records: Iterable[Record]) -> dict[CellName, list[Record]]:
-    cells: dict[CellName, list[Record]] = {}
+def _cells(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
+    cells: dict[ResultName, list[Record]] = {}
     for record in records:
         job = record.job
-        cells.setdefault((job.workload.name, contestant(job), _kind(job)), []).append(record)
+        cells.setdefault((job.workload.name, backend_name(job), _kind(job)), []).append(record)
     return cells
 
 
-def _new(cell: CellName, records: Sequence[Record]) -> Verdict:
+def _new(cell: ResultName, records: Sequence[Record]) -> Verdict:
     """The verdict on a cell that the baseline has no job for: "failed" if a job failed."""
     for record in records:
         if record.status not in ("ok", "unsupported"):
@@ -231,16 +233,18 @@ def _new(cell: CellName, records: Sequence[Record]) -> Verdict:
     ok = all(record.status == "ok" for record in records)
     found = mean(_by_seed(records).values()) if ok else None
     reason = "the baseline has no such job (--allow-new lets it pass)"
-    return Verdict(cell=cell, status="not checked", reason=reason, found=found)
+    return Verdict(result=cell, status="not checked", reason=reason, found=found)
 
 
-def _failed(cell: CellName, bad: Record) -> Verdict:
+def _failed(cell: ResultName, bad: Record) -> Verdict:
     return Verdict(
-        cell=cell, status="failed", reason=f"seed {bad.job.seed}: {bad.status}: {bad.reason}"
+        result=cell, status="failed", reason=f"seed {bad.job.seed}: {bad.status}: {bad.reason}"
     )
 
 
-def _matching(cell: CellName, found: Sequence[Record], expected: Sequence[Record]) -> list[Record]:
+def _matching(
+    cell: ResultName, found: Sequence[Record], expected: Sequence[Record]
+) -> list[Record]:
     """The run's records of the same training as the baseline's.
 
     The run's folder may also hold others, for example with fewer epochs.
@@ -296,9 +300,9 @@ class _Fall(NamedTuple):
         change = accuracy - self.baseline
         binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
         if self.spread <= binomial:
-            return _normal(change / (binomial / sqrt(self.seeds)))
+            return normal_below(change / (binomial / sqrt(self.seeds)))
         error, most = (each / sqrt(self.seeds) for each in (self.spread, _MOST_SCATTER * binomial))
-        return min(_student(change / error, self.seeds - 1), _normal(change / most))
+        return min(student_below(change / error, self.seeds - 1), normal_below(change / most))
 
     def accuracy_at(self, level: float) -> float | None:
         """The accuracy whose `chance` is `level`; None where even that of 0 is not smaller."""
@@ -319,7 +323,7 @@ class _Compared(NamedTuple):
     chance: float
 
 
-def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Compared:
+def _compare(cell: ResultName, found: list[Record], expected: list[Record]) -> _Compared:
     """The cell's figures; `_judge` decides its status.
 
     Raises:
@@ -339,7 +343,7 @@ def _compare(cell: CellName, found: list[Record], expected: list[Record]) -> _Co
         baseline=before, images=found[0].data.test_examples, spread=spread, seeds=len(seeds)
     )
     verdict = Verdict(
-        cell=cell,
+        result=cell,
         status="ok",
         reason="",
         seeds=len(seeds),
@@ -355,36 +359,20 @@ def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
 
     With many cells a single one must fall further before its fall is more than chance.
     """
-    judged, chances = [], sorted(one.chance for one in compared)
-    for verdict, fall, chance in compared:
-        others = [*chances]
-        others.remove(chance)
-        own = level / _candidates(others, level)
+    chances = [one.chance for one in compared]
+    judged = []
+    for place, (verdict, fall, chance) in enumerate(compared):
+        own = holm_level([*chances[:place], *chances[place + 1 :]], level)
         judged.append(
             replace(
                 verdict,
                 status="fell" if chance <= own else "ok",
                 reason=f"p = {min(chance * level / own, 1.0):.2g}, corrected for {len(compared)}"
-                " cells",
+                " results",
                 fails_below=fall.accuracy_at(own),
             )
         )
     return judged
-
-
-def _candidates(others: Sequence[float], level: float) -> int:
-    """The number of cells among which one is judged, itself included.
-
-    Those that fall whatever this one does are not among them.
-
-    Args:
-        others: the chances of all other cells, the smallest first.
-        level: of all cells together.
-    """
-    cells = len(others) + 1
-    return next(
-        (cells - rank for rank, chance in enumerate(others) if chance * (cells - rank) > level), 1
-    )
 
 
 def _by_seed(records: Iterable[Record]) -> dict[int, float]:
@@ -397,15 +385,3 @@ def _by_seed(records: Iterable[Record]) -> dict[int, float]:
 
 def _listed(values: Iterable[object]) -> str:
     return ",".join(sorted(map(str, values)))
-
-
-def _normal(x: float) -> float:
-    from scipy.special import ndtr  # takes 0.1 s
-
-    return float(ndtr(x))
-
-
-def _student(t: float, degrees: int) -> float:
-    from scipy.special import stdtr  # see _normal
-
-    return float(stdtr(degrees, t))

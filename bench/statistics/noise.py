@@ -23,7 +23,8 @@ from bench.statistics.sequential import (
     share_interval,
     smallest_visible_difference,
 )
-from bench.statistics.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios, process_seconds
+from bench.statistics.steady import CLOCKS, steady_seconds, warm_ups
+from bench.statistics.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios
 
 # Rounds of a comparison when false alarms are counted: the fewest that allow a verdict.
 SHORT = EVERY_ROUND.next_look(0, VERDICT_LEVEL) or 0
@@ -128,13 +129,14 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
     whole = [pair for pair in pairs if all(record.status == "ok" for record in pair)]
     if not whole:
         return None
+    early = warm_ups(record for pair in whole for record in pair)
     sides = [pair if number % 2 == 0 else pair[::-1] for number, pair in enumerate(whole)]
     wall, cpu = (
         log_ratios(
-            [_seconds(ours, clock) for ours, _ in sides],
-            [_seconds(theirs, clock) for _, theirs in sides],
+            [steady_seconds(ours, early[ours.key], clock) for ours, _ in sides],
+            [steady_seconds(theirs, early[theirs.key], clock) for _, theirs in sides],
         )
-        for clock in ("wall_seconds", "cpu_seconds")
+        for clock in CLOCKS
     )
     return Calibration(
         format=FORMAT,
@@ -155,11 +157,6 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         ),
         ended=max(record.started for record in group.values()),
     )
-
-
-def _seconds(record: Record, clock: str) -> float:
-    epochs = [getattr(epoch.training, clock) for epoch in record.epochs]
-    return process_seconds(epochs[1:] or epochs)
 
 
 def _alarms(ratios: Sequence[float]) -> bool:

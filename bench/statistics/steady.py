@@ -1,15 +1,24 @@
-"""From which epoch on epochs are steady, and after how many epochs compiling breaks even."""
+"""Which epochs of a job are steady, and after how many epochs compiling breaks even.
+
+The steady epochs are those that every figure of speed is made of: the stopping rule, `bench
+calibrate`, the progress display, tables and plots all ask this module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from math import ceil, isfinite
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.records.job import Record, group_of
 from bench.statistics.timing import process_seconds
 
+Clock = Literal["wall_seconds", "cpu_seconds"]
+CLOCKS: tuple[Clock, ...] = ("wall_seconds", "cpu_seconds")
 # With fewer epochs the first alone is left out: a warm-up of several would leave too few to see
 # that they are steady.
 FEWEST_EPOCHS = 20
@@ -17,6 +26,41 @@ _FEWEST_PROCESSES = 2
 # False alarms in 1 of 100 without a warm-up; 2,000 draws give such a chance to a quarter of itself.
 _WARM_UP_LEVEL = 0.01
 _DRAWS = 2000
+
+
+def warm_ups(records: Iterable[Record]) -> dict[str, int]:
+    """How many epochs at the start of each job are its warm-up, by the key of its record.
+
+    All later epochs are steady. It is 1, or more where the jobs of one backend in one group show it
+    together, see `warm_up_epochs`. It is 0 for a job of a single epoch, which is all there is.
+    """
+    alike: dict[object, list[Record]] = defaultdict(list)
+    for record in records:
+        group = group_of(record.job, record.data.checksum, record.machine.name)
+        alike[group, record.job.backend, record.job.mode].append(record)
+    found = {}
+    for jobs in alike.values():
+        epochs = warm_up_epochs(
+            [
+                [epoch.training.wall_seconds for epoch in record.epochs]
+                for record in jobs
+                if record.status == "ok"
+            ]
+        )
+        for record in jobs:
+            found[record.key] = min(max(epochs, 1), max(len(record.epochs) - 1, 0))
+    return found
+
+
+def steady_seconds(record: Record, warm_up: int, clock: Clock = "wall_seconds") -> float:
+    """The time of a job's steady epoch, in seconds: the median; see `timing.process_seconds`.
+
+    Args:
+        record: of the job.
+        warm_up: how many of its epochs are its warm-up, see `warm_ups`.
+        clock: which time.
+    """
+    return process_seconds([getattr(e.training, clock) for e in record.epochs[warm_up:]])
 
 
 def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP_LEVEL) -> int:

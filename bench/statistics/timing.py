@@ -17,7 +17,7 @@ Gaussian noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf, nan
 from statistics import median
 from typing import Literal
@@ -27,6 +27,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from bench.statistics.many import holm
 from bench.statistics.sequential import EVERY_ROUND, ONCE, Looks
 
 Outcome = Literal["faster", "slower", "same", "undecided"]
@@ -191,23 +192,38 @@ def correct_for_many(
 ) -> list[Comparison]:
     """The same comparisons, with "faster" and "slower" only where they hold among all of a table.
 
-    This is Holm's correction (Holm, Scand. J. Stat. 6, 1979). It has to be given every comparison
-    that a reader may pick: all pairs, if anybody may look for the fastest. It needs no
-    independence, and holds whenever a run is stopped, as each chance does. "same" stays as it is:
-    "all are the same" is wrong no more often than one of them.
+    See `many.holm`. It has to be given every comparison that a reader may pick: all pairs, if
+    anybody may look for the fastest. It holds whenever a run is stopped, as each chance does.
+    "same" stays as it is: "all are the same" is wrong no more often than one of them.
     """
-    order = sorted(range(len(comparisons)), key=lambda number: comparisons[number].chance)
-    judged, largest = list(comparisons), 0.0
-    for rank, number in enumerate(order):
-        found = comparisons[number]
-        largest = max(largest, min(found.chance * (len(order) - rank), 1.0))
-        lost = found.outcome in {"faster", "slower"} and largest > level
-        judged[number] = replace(
-            found,
-            chance=largest,
-            outcome="undecided" if lost else found.outcome,
+    corrected = holm([comparison.chance for comparison in comparisons])
+    return [
+        replace(
+            comparison,
+            chance=chance,
+            outcome="undecided"
+            if comparison.outcome in {"faster", "slower"} and chance > level
+            else comparison.outcome,
         )
-    return judged
+        for comparison, chance in zip(comparisons, corrected, strict=True)
+    ]
+
+
+def fastest(times: Mapping[str, Seconds]) -> str | None:
+    """The backend that no other one beats; None without two that have a round in common.
+
+    It is the one whose largest ratio to another one (see `Comparison.ratio`) is the smallest.
+
+    Args:
+        times: of every backend, see `log_ratios`: as many rounds of each.
+    """
+    largest = {}
+    for name, ours in times.items():
+        others = (log_ratios(ours, theirs) for other, theirs in times.items() if other != name)
+        medians = [float(np.median(logs)) for logs in others if len(logs)]
+        if medians:
+            largest[name] = max(medians)
+    return min(largest, key=lambda name: largest[name], default=None)
 
 
 def precision(low: float | None, high: float | None) -> float:

@@ -21,7 +21,7 @@ from backends.contract import Job
 from backends.engine import Engine
 from bench.worker import clock as measure
 from bench.worker.adapter import load_class
-from bench.worker.lines import End, OperationName, Reached, Setting
+from bench.worker.lines import End, OperationName, Reached, SettingValue
 from bench.worker.operations import OPERATIONS, Trial
 from bench.worker.tell import Tell, tell_all
 
@@ -58,7 +58,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
     """The settings that the framework reports, and the bytes of a number that it computes with."""
 
-    settings: dict[str, Setting]
+    settings: dict[str, SettingValue]
     value_bytes: int
 
 

@@ -15,7 +15,7 @@ from bench.worker.clock import Phase
 from bench.worker.energy import Counter
 
 INFINITE = 1e9  # JSON has no infinity
-Setting = str | int | bool | None
+SettingValue = str | int | bool | None
 Status = Literal["ok", "unsupported", "failed", "timeout", "killed", "diverged", "out of memory"]
 OperationName = Literal["matmul", "convolution", "memory"]
 
@@ -63,7 +63,7 @@ class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
         return self.work / self.seconds
 
 
-class Proven(Struct, frozen=True, kw_only=True, tag="proven"):
+class ModelFindings(Struct, frozen=True, kw_only=True, tag="verified"):
     """The findings on one model.
 
     Attributes:
@@ -121,7 +121,7 @@ class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
 
     phases: tuple[Phase, ...]
     weights_checksum: str
-    settings: dict[str, Setting]
+    settings: dict[str, SettingValue]
     train_evaluated: int
     energy: Counter
     host_energy: Counter | None

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from backends import registry
+from backends.defaults_of import defaults_of
 from backends.family import Entry, Environment, Family
 from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, GAPS, package_of
-from backends.stands import terms_of
 from bench.records.run import read_run
 from bench.worker.adapter import load_class
 from tests.support.processes import run_python
@@ -37,28 +37,28 @@ def test_the_toy_is_a_backend_as_ours_are(bench):
     assert any(line.split()[:1] == ["toy"] for line in out.splitlines())
     assert ENGINES["toy"] == "toy_family.engine:ToyEngine"
     assert "toy" in ENVIRONMENTS
-    assert {stand.term for stand in terms_of("toy")} >= {"shuffling"}
+    assert {default.setting for default in defaults_of("toy")} >= {"shuffling"}
     assert GAPS["toy"]["native mode"].kind == "never"
 
 
 @pytest.mark.slow
-def test_the_toy_is_verified_runs_and_stands_in_the_report_as_proven(bench, tmp_path):
-    code, out, err = bench("prove", "--backend", "toy", "--python", PYTHON, "--threads", "1")
+def test_the_toy_is_verified_runs_and_stands_in_the_report_as_verified(bench, tmp_path):
+    code, out, err = bench("verify", "--backend", "toy", "--python", PYTHON, "--threads", "1")
     assert code == 0, err
-    assert "toy cpu: proven, " in err
-    assert "1 of 1 proven equal on " in out
-    [kept] = (tmp_path / "results" / "proofs").glob("toy.matched.cpu.*.json")
+    assert "toy cpu: verified, " in err
+    assert "1 of 1 verified equal on " in out
+    [kept] = (tmp_path / "results" / "verifications").glob("toy.matched.cpu.*.json")
     arguments = ("--backend", "toy,reference", "--dataset", "mnist-5k", "--epochs", "1")
     code, out, err = bench("run", "softmax", *arguments, "--python", PYTHON, "--device", "cpu")
     assert code == 0, err
-    assert "Proven equal to the float64 reference on this machine: all backends." in out
-    assert (tmp_path / "results" / "softmax" / "proofs" / kept.name).is_file()
+    assert "ModelFindings equal to the float64 reference on this machine: all backends." in out
+    assert (tmp_path / "results" / "softmax" / "verifications" / kept.name).is_file()
     records, _ = read_run(tmp_path / "results" / "softmax")
     accuracies = {r.job.backend: r.epochs[-1].test_accuracy for r in records if r.status == "ok"}
     assert accuracies.keys() == {"toy", "reference"}
     assert accuracies["toy"] == accuracies["reference"]
     report = (tmp_path / "results" / "softmax" / "report.md").read_text()
-    assert "| toy | 1 | 1 of 1 | 1 of 1 | proven on this machine" in report
+    assert "| toy | 1 | 1 of 1 | 1 of 1 | verified on this machine" in report
     assert "it is the reference" in report
     assert "a toy has no tutorial to train like" in report
 

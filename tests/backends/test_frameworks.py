@@ -26,7 +26,7 @@ from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.summary import summarise
 from bench.report.terminal.results import print_table
 from bench.runner.jobs import make_tasks, run_tasks
-from bench.runner.plan import Contest, Options, make_jobs
+from bench.runner.plan import Options, Training, make_jobs
 from bench.runner.task import Limits
 from specs.loading import find_suite, find_workload
 from specs.model import Dropout
@@ -48,10 +48,10 @@ def run(
     mode="matched",
 ):
     options = Options(backends=backends, devices=(device,), threads=2, seeds=(0,), modes=(mode,))
-    contests = [Contest(workload=find_workload(name), data=data, epochs=epochs) for name in names]
+    trainings = [Training(workload=find_workload(name), data=data, epochs=epochs) for name in names]
     machine = this_machine()
     tasks = make_tasks(
-        make_jobs(contests, options, find_suite("smoke")), environments, machine, LIMITS
+        make_jobs(trainings, options, find_suite("smoke")), environments, machine, LIMITS
     )
     return run_tasks(tasks, folder, machine, LIMITS, Watcher(), retry=False)
 
@@ -167,7 +167,7 @@ def test_weights_are_read_from_where_a_model_was_moved_to(environments):
     """
     code = """
 from backends.pytorch.layers import Model
-from bench.worker.proof.models import MODELS
+from bench.worker.verification.models import MODELS
 model = Model(MODELS["batch norm, nesterov"]).to("meta")
 print({tensor.device.type for _, tensor, _ in model.tensors()})
 """
@@ -404,10 +404,10 @@ def test_the_big_workloads_train_a_step_in_every_family(
     workload = find_workload(name)
     data = materialise("synthetic", workload.input, places)
     options = Options(backends=("keras-tensorflow", "pytorch", "jax"), devices=("cpu",), threads=1)
-    contests = [Contest(workload=workload, data=data, epochs=1, batch_size=4)]
+    trainings = [Training(workload=workload, data=data, epochs=1, batch_size=4)]
     machine, limits = this_machine(), Limits(timeout_seconds=600, train_evaluated=2)
     tasks = make_tasks(
-        make_jobs(contests, options, find_suite("big")), environments, machine, limits
+        make_jobs(trainings, options, find_suite("big")), environments, machine, limits
     )
     records = run_tasks(tasks, tmp_path, machine, limits, Watcher(), retry=False)
     assert [record.status for record in records] == ["ok"] * 3, [

@@ -14,7 +14,7 @@ from backends.reference.functions import loss_and_gradient
 from backends.reference.layers import build_layers
 from backends.reference.oracle import Reference
 from backends.reference.updates import build_update
-from bench.worker.proof.models import MODELS, small
+from bench.worker.verification.models import MODELS, small
 from specs.initial import dropout_masks
 from specs.model import Adadelta, Adagrad, Adam, AdamW, RmsProp, Sgd
 from tests.support.jobs import make_job

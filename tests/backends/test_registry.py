@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, UNTUNED
-from backends.stands import terms_of
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
 
@@ -32,7 +32,7 @@ def test_every_plain_framework_has_a_variant_or_it_is_said_why_not():
 
 def test_a_variant_stands_where_its_plain_backend_does_but_for_the_compiler():
     ours, theirs = (
-        {stand.term: (stand.default, stand.enforced) for stand in terms_of(name)}
+        {default.setting: (default.value, default.ours) for default in defaults_of(name)}
         for name in ("tensorflow-xla", "tensorflow")
     )
     assert {term for term in ours if ours[term] != theirs[term]} == {"compiler"}

@@ -21,14 +21,14 @@ from bench.records.run import read_run
     [
         (("run", "softmax"), "the same command goes on where it stopped"),
         (("calibrate",), "the same command goes on where it stopped"),
-        (("prove",), "what had ended is kept"),
+        (("verify",), "what had ended is kept"),
     ],
 )
 def test_who_interrupts_is_told_what_is_kept(command, kept, bench, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    for module in ("run", "calibrate", "prove"):
+    for module in ("run", "calibrate", "verify"):
         monkeypatch.setattr(f"bench.command.{module}.this_machine", interrupted)
     code, _, errors = bench(*command)
     assert code == 130

@@ -22,7 +22,7 @@ def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
         result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)
     ]
     monkeypatch.setattr("bench.command.progress.judge", lambda _: pytest.fail("judged"))
-    display = ProgressDisplay(Console(file=io.StringIO()), earlier)
+    display = ProgressDisplay(Console(file=io.StringIO()), "m", earlier)
     assert sum(map(len, display._groups.values())) == 400
 
 
@@ -56,7 +56,7 @@ def shown(records, earlier=(), *, advance=False):
         color_system="standard",
         legacy_windows=False,
     )
-    display = ProgressDisplay(console, earlier)
+    display = ProgressDisplay(console, "m", earlier)
     tasks = [Task(record) for record in records]
     display.planned(tasks)
     for task, record in zip(tasks, records, strict=True):

@@ -101,12 +101,12 @@ BAD = {
         ("run", *QUICK, "--mode", "native"),
         ["none of reference has a native mode"],
     ),
-    "nothing to prove": (("prove", "--backend", "jaxx"), ["'jaxx'", "mean 'jax'"]),
-    "no native mode to prove": (
-        ("prove", "--backend", "reference", "--mode", "native"),
+    "nothing to verify": (("verify", "--backend", "jaxx"), ["'jaxx'", "mean 'jax'"]),
+    "no native mode to verify": (
+        ("verify", "--backend", "reference", "--mode", "native"),
         ["has a native mode"],
     ),
-    "no such contract": (("contract", "--backend", "pytroch"), ["mean 'pytorch'"]),
+    "no such contract": (("defaults", "--backend", "pytroch"), ["mean 'pytorch'"]),
     "no such environment": (
         ("environment", "create", "pytorch"),
         ["'pytorch'", "torch, tensorflow, jax"],

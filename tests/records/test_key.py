@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from backends.registry import adapter_of
 from bench.machine.host import Machine
 from bench.machine.nvml import Gpu
-from bench.records import key, proof
+from bench.records import key, verification
 from bench.records.files import PROJECT
 from bench.records.key import checksum_of
 from bench.runner.environments import Environments
 from bench.runner.jobs import make_tasks
-from bench.runner.proof import make_task
+from bench.runner.verification import make_task
 from tests.support.jobs import make_job
 from tests.support.tasks import LIMITS
 
@@ -50,16 +50,16 @@ def edit(folder, path, old, new):
 
 @pytest.fixture
 def keys(mnist_5k):
-    """The key of a job and of a proof of the reference, as they are made now."""
+    """The key of a job and of a verification of the reference, as they are made now."""
 
     def make(machine=MACHINE):
-        proof.checks_checksum.cache_clear()
+        verification.checks_checksum.cache_clear()
         environments = Environments()
         [task] = make_tasks([(make_job(), mnist_5k)], environments, machine, LIMITS)
         return task.key, make_task("reference", "matched", "cpu", 1, environments, machine).key
 
     yield make
-    proof.checks_checksum.cache_clear()
+    verification.checks_checksum.cache_clear()
 
 
 def test_a_key_is_another_one_whenever_the_job_the_data_or_the_machine_is(mnist_5k):
@@ -114,14 +114,14 @@ WORDS = [
     ("bench/worker/training.py", "the input pipeline read", "the pipeline read"),
     ("backends/reference/oracle.py", "the reference runs on the CPU only", "no GPU here"),
     ("backends/reference/updates.py", "\nclass SgdUpdate", "\n# A comment.\nclass SgdUpdate"),
-    ("bench/worker/proof/checks.py", "\n\n", "\n\n\n"),
+    ("bench/worker/verification/checks.py", "\n\n", "\n\n\n"),
     ("bench/data/archives.py", "https://", "https://mirror."),
     ("bench/report/form/words.py", "FLOP/s", "flops"),
 ]
 
 
 @pytest.mark.parametrize(("path", "old", "new"), WORDS, ids=lambda value: value[:30])
-def test_a_comment_a_docstring_a_message_and_a_mirror_leave_records_and_proofs_valid(
+def test_a_comment_a_docstring_a_message_and_a_mirror_leave_records_and_verifications_valid(
     copy, keys, path, old, new
 ):
     before = keys()
@@ -129,18 +129,20 @@ def test_a_comment_a_docstring_a_message_and_a_mirror_leave_records_and_proofs_v
     assert keys() == before
 
 
-def test_a_formula_makes_records_and_proofs_stale(copy, keys):
+def test_a_formula_makes_records_and_verifications_stale(copy, keys):
     job, own = keys()
     edit(copy, "backends/reference/updates.py", "(1.0 - spec.rho) * g**2", "spec.rho * g**2")
     assert keys()[0] != job
     assert keys()[1] != own
 
 
-def test_what_the_worker_does_makes_records_stale_and_what_a_check_does_only_proofs(copy, keys):
+def test_what_the_worker_does_makes_records_stale_and_what_a_check_does_only_verifications(
+    copy, keys
+):
     job, own = keys()
     edit(
         copy,
-        "bench/worker/proof/tolerances.py",
+        "bench/worker/verification/tolerances.py",
         "DROPOUT_DEVIATIONS = ",
         "DROPOUT_DEVIATIONS = 2 * ",
     )

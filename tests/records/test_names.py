@@ -12,13 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine.host import this_machine
-from bench.records import limits, noise, proof
+from bench.records import limits, noise, verification
 from bench.records.job import Record, write_record
 from bench.records.limits import EngineLimits
 from bench.records.noise import Calibration
-from bench.records.proof import Proof
+from bench.records.verification import Verification
 from bench.statistics.noise import calibrate
-from tests.support.records import made_proof, make_record, series
+from tests.support.records import made_verification, make_record, series
 
 KEYS = (
     "{}/precious",
@@ -59,7 +59,7 @@ def made_limits():
 
 MADE = {
     Record: make_record,
-    Proof: made_proof,
+    Verification: made_verification,
     Calibration: lambda: calibrate(series([1.0, 2.0]))[0],
     EngineLimits: made_limits,
 }
@@ -84,7 +84,7 @@ def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, b
             run / noise.FOLDER,
             replace(MADE[Calibration](), machine=replace(this_machine(), name="m")),
         ),
-        (run / proof.FOLDER, made_proof()),
+        (run / verification.FOLDER, made_verification()),
         (run / limits.FOLDER, made_limits()),
         (run / "jobs", make_record(seed=1)),
     )
@@ -111,7 +111,10 @@ def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
         MADE[Calibration](), key="noise-from-elsewhere", machine=replace(this_machine(), name="m")
     )
     noise.write_calibration(made, tmp_path / noise.FOLDER)
-    proof.write_proof(replace(made_proof(), key="proof-from-elsewhere"), tmp_path / proof.FOLDER)
+    verification.write_verification(
+        replace(made_verification(), key="verification-from-elsewhere"),
+        tmp_path / verification.FOLDER,
+    )
     assert bench("report", "r")[0] == 0
     assert (run / noise.FOLDER / "noise-from-elsewhere.json").is_file()
-    assert (run / proof.FOLDER / "proof-from-elsewhere.json").is_file()
+    assert (run / verification.FOLDER / "verification-from-elsewhere.json").is_file()

@@ -17,7 +17,7 @@ from bench.command.progress import ProgressDisplay
 from bench.machine.host import this_machine
 from bench.records.job import write_record
 from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.groups import label
+from bench.report.frame.places import label
 from bench.report.frame.summary import summarise
 from bench.report.section.equality import equality_blocks
 from bench.report.section.native import native_blocks
@@ -25,7 +25,7 @@ from bench.report.section.speed import pairs_of
 from bench.report.section.tuned import tuned_blocks
 from bench.runner.jobs import run_tasks
 from tests.support.agreement import result, run_of_seven
-from tests.support.records import made_proof
+from tests.support.records import made_verification
 from tests.support.tasks import LIMITS, make_task
 
 
@@ -164,26 +164,28 @@ def test_a_run_whose_backends_agree_is_quiet(bench, tmp_path):
         assert 'class="alarm"' not in text
 
 
-def test_whatever_was_proven_it_disagrees_here(bench, tmp_path):
+def test_whatever_was_verified_it_disagrees_here(bench, tmp_path):
     records = [
         replace(record, job=replace(record.job, backend="pytorch"))
         for record in run_of_seven()[-1:]
     ]
     written(tmp_path / "r", [*run_of_seven()[:-1], *records])
-    proof = made_proof(machine=replace(this_machine(), name="m"), adapter_checksum="a")
-    (tmp_path / "proofs").mkdir()
-    from bench.records.proof import write_proof
+    verification = made_verification(
+        machine=replace(this_machine(), name="m"), adapter_checksum="a"
+    )
+    (tmp_path / "verifications").mkdir()
+    from bench.records.verification import write_verification
 
-    write_proof(proof, tmp_path / "proofs")
+    write_verification(verification, tmp_path / "verifications")
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert "\npytorch disagrees here on softmax. Not proven equal" in output
+    assert "\npytorch disagrees here on softmax. Not verified equal" in output
     for line in (tmp_path / "r" / "report.md").read_text().splitlines():
-        if "pytorch" in line and "proven on this machine" in line:
+        if "pytorch" in line and "verified on this machine" in line:
             assert line.endswith("of the tolerance; but it disagrees here on softmax |")
             break
     else:
-        raise AssertionError("the page does not say that pytorch was proven")
+        raise AssertionError("the page does not say that pytorch was verified")
 
 
 def test_a_comparison_and_an_export_say_it_too(bench, tmp_path):
@@ -228,7 +230,7 @@ def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_eve
         for name, adapter in adapters.items()
     ]
     file = io.StringIO()
-    display = ProgressDisplay(Console(file=file, width=200))
+    display = ProgressDisplay(Console(file=file, width=200), "m")
     display.planned(tasks)
     records = run_tasks(tasks, tmp_path / "r", this_machine(), LIMITS, display, retry=False)
     assert [record.status for record in records] == ["ok"] * 3

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bench.report.form.document import Heading, Table, Text
 from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.groups import groups
+from bench.report.frame.places import places
 from bench.report.section.equality import equality_blocks
 from bench.statistics.accuracy import equivalence
 from tests.support.records import make_record
@@ -159,5 +159,5 @@ def test_only_matched_training_counts_where_the_frame_knows_of_modes():
 
 def test_the_groups_of_the_other_tables_can_be_taken_of_the_frame():
     frame = frame_of(run("reference", (0.98, 0.98)), run("pytorch", (0.98, 0.98), data="e"))
-    found = [equality_blocks(rows)[2].rows for _, rows in groups(frame)]
+    found = [equality_blocks(rows)[2].rows for _, rows in places(frame)]
     assert [[row[1] for row in rows] for rows in found] == [["reference"], ["pytorch"]]

@@ -7,7 +7,7 @@ import msgspec
 from bench.records.job import write_record
 from bench.report.form.document import Plot, Table, Text, to_markdown
 from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.groups import groups
+from bench.report.frame.places import places
 from bench.report.frame.summary import summarise
 from bench.report.page import write_report
 from bench.report.section.limits import limit_blocks
@@ -16,8 +16,8 @@ from tests.support.records import made_limits, make_record, reached
 
 def blocks_of(tmp_path, *records, limits=None):
     frame = epochs_frame(records)
-    [(_, group)] = groups(summarise(frame))
-    [(_, rows)] = groups(frame)
+    [(_, group)] = places(summarise(frame))
+    [(_, rows)] = places(frame)
     return limit_blocks(
         group, rows, records, [made_limits()] if limits is None else limits, tmp_path
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.report.form.document import Table
 from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.groups import groups
+from bench.report.frame.places import places
 from bench.report.frame.summary import summarise
 from bench.report.section.speed import mark_unsure, pairs_of, ratio_blocks, unsure
 from tests.support.records import make_record
@@ -74,11 +74,11 @@ def test_one_backend_or_native_ones_alone_are_no_race():
 
 def test_a_ratio_to_the_fastest_that_is_not_certain_has_a_mark_and_a_certain_one_has_none():
     frame = rounds(14, pytorch=1.0, jax=1.005, reference=3.0)
-    tables = {heading: unsure(pairs_of(group)) for heading, group in groups(frame)}
+    tables = {heading: unsure(pairs_of(group)) for heading, group in places(frame)}
     marked = mark_unsure(summarise(frame), tables).set_index("backend")["unsure"]
     assert marked.to_dict() == {"pytorch": False, "jax": True, "reference": False}
     frame = rounds(3, pytorch=1.0, jax=2.0)
-    tables = {heading: unsure(pairs_of(group)) for heading, group in groups(frame)}
+    tables = {heading: unsure(pairs_of(group)) for heading, group in places(frame)}
     assert mark_unsure(summarise(frame), tables)["unsure"].sum() == 1  # too few rounds for anything
 
 

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.report.frame.epochs import epochs_frame, newest
-from bench.report.frame.groups import label
 from bench.report.frame.notes import notes
+from bench.report.frame.places import label
 from bench.report.frame.summary import summarise
 from bench.report.section.native import native_blocks
 from bench.report.section.speed import pairs_of

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import UNTUNED
-from bench.report.frame.epochs import epochs_frame, steady
-from bench.report.frame.groups import groups, label
+from bench.report.frame.epochs import epochs_frame
+from bench.report.frame.places import label, places
 from bench.report.section.tuned import tuned_blocks
 from tests.support.records import make_record, summary
 
@@ -134,7 +134,7 @@ def slow_starts(epochs, jobs, backend="jax"):
 def test_a_warm_up_of_three_epochs_is_left_out_of_the_steady_ones_where_it_can_be_found():
     frame = epochs_frame(slow_starts(24, 5))
     assert set(frame["warm_up_epochs"]) == {3}
-    assert len(steady(frame)) == 5 * 21
+    assert frame["steady"].sum() == 5 * 21
     [found] = summary(*slow_starts(24, 5)).to_dict("records")
     assert found["warm_up_epochs"] == 3
     assert found["warm_up_seconds"] == pytest.approx(8 + 2 + 1, abs=0.1)
@@ -160,7 +160,7 @@ def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
 
     columns = dict(SECTIONS)["Start-up"]
     for times, expected in (((4.0, 1.0, 1.0), ("1", "3 s", "1 s")), ((4.0,), ("-", "-", "-"))):
-        [(_, group)] = groups(summary(make_record(times=times, accuracies=(0.5,) * len(times))))
+        [(_, group)] = places(summary(make_record(times=times, accuracies=(0.5,) * len(times))))
         [cells] = section(group, columns).rows
         assert cells[-3:] == expected
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from msgspec.structs import replace
 
-from bench.runner.plan import Contest, Options, make_cells
+from bench.runner.plan import Options, Training, make_groups
 from bench.runner.rounds import Goal, run_rounds, widest
 from specs.loading import find_workload
 from tests.support.rounds import longer, records
@@ -66,7 +66,7 @@ def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts
     )
 
 
-CONTESTS = ("softmax", "mlp-relu")
+TRAININGS = ("softmax", "mlp-relu")
 
 
 def play(goal, data, outcome, *, seconds=None):
@@ -75,12 +75,12 @@ def play(goal, data, outcome, *, seconds=None):
     Returns which cells ran in each round, and why each ended.
     """
     options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
-    contests = [Contest(workload=find_workload(name), data=data, epochs=3) for name in CONTESTS]
-    cells = make_cells(contests, options)
+    trainings = [Training(workload=find_workload(name), data=data, epochs=3) for name in TRAININGS]
+    cells = make_groups(trainings, options)
     ran, told = [], []
 
     def tasks_of(some, turn):
-        return [(contest.workload, turn) for contest, _ in some]
+        return [(training.workload, turn) for training, _ in some]
 
     def run(tasks):
         ran.append([workload.name for workload, _ in tasks])
@@ -99,8 +99,8 @@ def play(goal, data, outcome, *, seconds=None):
 def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
     options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
     workload = find_workload("softmax")
-    contests = [
-        Contest(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)
+    trainings = [
+        Training(workload=workload, data=mnist_5k, epochs=3, batch_size=size) for size in (32, 64)
     ]
 
     def run(tasks):
@@ -114,11 +114,11 @@ def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
         ]
 
     def tasks_of(some, turn):
-        return [(contest.batch_size, turn) for contest, _ in some]
+        return [(training.batch_size, turn) for training, _ in some]
 
     observer = SimpleNamespace(planned=lambda _: None)
     found, ends = run_rounds(
-        make_cells(contests, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer
+        make_groups(trainings, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer
     )
     rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
     assert rounds[0] < rounds[1]
@@ -139,7 +139,7 @@ def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
     ran, ends, found, _ = play(
         Goal(rounds=1, precision=0.05), mnist_5k, outcome(softmax=0.001, mlp_relu=0.2)
     )
-    assert ran[0] == [*CONTESTS]
+    assert ran[0] == [*TRAININGS]
     assert ran[-1] == ["mlp-relu"]
     assert [end.split(" after ")[0].split()[0] for end in ends] == ["precise", "precise"]
     rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]

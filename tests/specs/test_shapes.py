@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.worker.proof.models import MODELS
+from bench.worker.verification.models import MODELS
 from specs.initial import initial_weights
 from specs.loading import find_workload
 from specs.shapes import infer_shapes, same_padding

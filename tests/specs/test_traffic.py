@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backends.formulas import Updates
-from bench.worker.proof.models import MODELS
+from bench.worker.verification.models import MODELS
 from specs.loading import find_workload
 from specs.model import Sgd
 from specs.shapes import infer_shapes

@@ -144,7 +144,7 @@ def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
         result(0.9, backend="keras-torch", status="diverged"),
         result(0.5, backend="reference"),
     ]
-    found = {verdict.cell[1]: verdict for verdict in check(run, baseline)}
+    found = {verdict.result[1]: verdict for verdict in check(run, baseline)}
     assert {name: (v.status, v.passed) for name, v in found.items()} == {
         "pytorch": ("ok", True),
         "keras-torch": ("failed", False),

@@ -1,9 +1,9 @@
-"""All checks of a proof, by name."""
+"""All checks of a verification, by name."""
 
 from __future__ import annotations
 
-from bench.worker.proof.checks import BEHAVES, COMPUTES, check_long, check_sync
-from bench.worker.proof.dropout import check_dropout
+from bench.worker.verification.checks import BEHAVES, COMPUTES, check_long, check_sync
+from bench.worker.verification.dropout import check_dropout
 
 ELSEWHERE = {
     "long": check_long,

@@ -24,4 +24,4 @@ def result(accuracy, *, seed=0, data="d", status="ok", **job):
 
 
 def statuses(run, baseline, **options):
-    return {verdict.cell[:2]: verdict.status for verdict in check(run, baseline, **options)}
+    return {verdict.result[:2]: verdict.status for verdict in check(run, baseline, **options)}

@@ -646,7 +646,7 @@ class SaysAnotherDevice(Reference):
         return {**super().settings(), "device": "/device:GPU:0"}
 
 
-# Mutant -> a workload on which it must be caught; of the proof.
+# Mutant -> a workload on which it must be caught; of the verification.
 MUTANTS = {
     SumsTheLoss: "softmax",
     SkipsTheLastBatch: "softmax",

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory
 from bench.machine.disturbance import Disturbance
 from bench.machine.host import Machine, this_machine
-from bench.records import limits, proof
+from bench.records import limits, verification
 from bench.records.job import FORMAT, DataUsed, Record
 from bench.records.limits import EngineLimits
-from bench.records.proof import Proof, checks_checksum
+from bench.records.verification import Verification, checks_checksum
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.summary import summarise
 from bench.worker.clock import Phase
 from bench.worker.energy import Counter
-from bench.worker.lines import Epoch, Finding, Proven, Reached, Startup
+from bench.worker.lines import Epoch, Finding, ModelFindings, Reached, Startup
 from tests.support.jobs import make_job
 
 UNSEEN = Disturbance(
@@ -49,10 +49,10 @@ def on_gpu(key, peak, *, by="process", anew=True, **job):
     )
 
 
-def made_proof(**changes) -> Proof:
-    """A proof in which everything is as it should be."""
+def made_verification(**changes) -> Verification:
+    """A verification in which everything is as it should be."""
     fields = {
-        "format": proof.FORMAT,
+        "format": verification.FORMAT,
         "key": "k",
         "status": "ok",
         "reason": "",
@@ -71,11 +71,11 @@ def made_proof(**changes) -> Proof:
         "pieces": (piece(0.25),),
         "planned": 1,
     }
-    return Proof(**{**fields, **changes})
+    return Verification(**{**fields, **changes})
 
 
 def piece(deviation, check="steps"):
-    return Proven(
+    return ModelFindings(
         model="softmax",
         seed=0,
         findings=(Finding(check=check, deviation=deviation, where="step 0, loss"),),

@@ -1,4 +1,4 @@
-"""The checks of a proof: the reference passes all of them, and each one can fail."""
+"""The checks of a verification: the reference passes all of them, and each one can fail."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from backends.reference.oracle import Reference
 from bench.data.cache import materialise
 from bench.worker.examples import read_part
-from bench.worker.proof.cases import make_case
-from bench.worker.proof.checks import BEHAVES, COMPUTES
-from bench.worker.proof.models import LONG, MODELS
-from bench.worker.proof.prover import prove
+from bench.worker.verification.cases import make_case
+from bench.worker.verification.checks import BEHAVES, COMPUTES
+from bench.worker.verification.models import LONG, MODELS
+from bench.worker.verification.verifier import verify
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import make_job
 from tests.support.mutants import MUTANTS, ReturnsFloat64, WrongEpsilon
 
-# Model of the proof -> checks that run on it besides those that run on all.
+# Model of the verification -> checks that run on it besides those that run on all.
 MORE = {"softmax": ("long",), "tanh mlp": ("sync",), "dropout after flatten": ("dropout",)}
 CASES = {
     name: ({**MODELS, **LONG}[name], MORE.get(name, ())) for name in dict.fromkeys(MUTANTS.values())
@@ -107,8 +107,8 @@ def test_no_other_seed_excuses_a_wrong_formula_or_a_fault_that_is_no_flip():
         np.arange(200) % 4,
     )
     job = make_job(MODELS["adamw after"], batch_size=9)
-    assert any(not finding.passed for finding in prove(Counted, job, images, labels).findings)
+    assert any(not finding.passed for finding in verify(Counted, job, images, labels).findings)
     assert set(seeds) >= set(range(8))
     seeds.clear()
-    assert not prove(WrongPrediction, job, images, labels).findings[0].passed
+    assert not verify(WrongPrediction, job, images, labels).findings[0].passed
     assert set(seeds) == {0}

@@ -1,9 +1,9 @@
-"""The models of the proof use the whole language, and no constant that is a default."""
+"""The models of the verification use the whole language, and no constant that is a default."""
 
 from __future__ import annotations
 
-from backends.stands import terms_of
-from bench.worker.proof.models import BEHAVIOUR, MODELS
+from backends.defaults_of import defaults_of
+from bench.worker.verification.models import BEHAVIOUR, MODELS
 from specs.model import Conv2d
 from tests.support.jobs import FRAMEWORKS
 
@@ -18,8 +18,8 @@ def test_no_constant_of_the_small_models_is_a_default_of_any_framework():
     }
     defaults: dict[str, set] = {}
     for backend in FRAMEWORKS:
-        for stand in terms_of(backend):
-            defaults.setdefault(stand.term, set()).add(stand.default)
+        for default in defaults_of(backend):
+            defaults.setdefault(default.setting, set()).add(default.value)
     found = 0
     for name, workload in MODELS.items():
         if workload.name != "cnn" or name == "cnn":

@@ -18,8 +18,8 @@ def junit(checked: Checked, name: str) -> bytes:
     checked is a failure, or skipped where that is allowed.
     """
     suite = ET.Element("testsuite", name=_CONTROL.sub("", name))
-    for verdict in checked.cells:
-        workload, backend, device = verdict.cell
+    for verdict in checked.results:
+        workload, backend, device = verdict.result
         end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
         message = f"{verdict.status}: {verdict.reason}"
         _add_case(suite, f"accuracy.{workload}", f"{backend} {device}", end, message)

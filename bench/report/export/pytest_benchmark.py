@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.machine.host import Machine
 from bench.records.job import Record
-from bench.report.frame.epochs import CELL, CONTESTANT, epochs_frame, steady_of_each
+from bench.report.frame.epochs import GROUP, GROUP_AND_BACKEND, epochs_frame
 
 _VERSION = "5.3.1"
 # Records hold the checksum of the adapters' text, but no commit.
@@ -37,14 +37,14 @@ def pytest_benchmark(records: Sequence[Record]) -> bytes:
     A contestant without a steady epoch is left out, as pytest-benchmark leaves out what failed.
     """
     frame, by_key = epochs_frame(records), {record.key: record for record in records}
-    ok = steady_of_each(frame[frame["status"] == "ok"], ["key"])
+    ok = frame[frame["steady"] & (frame["status"] == "ok")]
     machines = list(dict.fromkeys(record.machine for record in records))
     found = {
         "machine_info": _machine_info(machines),
         "commit_info": _COMMIT,
         "benchmarks": [
             _benchmark(rows, by_key[rows["key"].iloc[0]], several=len(machines) > 1)
-            for _, rows in ok.groupby(CONTESTANT, sort=False)
+            for _, rows in ok.groupby(GROUP_AND_BACKEND, sort=False)
         ],
         "datetime": max(record.started for record in records).replace("Z", "+00:00"),
         "version": _VERSION,
@@ -57,7 +57,7 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
 
     It has the same name in every run of one machine, so that runs can be compared.
     """
-    cell = {name: rows[name].iloc[0] for name in CELL}
+    cell = {name: rows[name].iloc[0] for name in GROUP}
     backend, workload = rows["backend"].iloc[0], cell["workload"]
     place = (
         f"{cell['dataset']} {cell['data_checksum'][:8]}, {cell['device']}, {cell['threads']}"

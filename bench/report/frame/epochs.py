@@ -14,12 +14,12 @@ import pandas as pd
 from bench.machine import disturbance
 from bench.machine.host import gpu_of
 from bench.records.files import RunError
-from bench.records.job import Record, contestant, meaning
+from bench.records.job import Record, backend_name, meaning
 from bench.records.run import read_run
 from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.disturbed import counted
-from bench.report.frame.warmup import warm_ups
 from bench.statistics.agreement import agreement
+from bench.statistics.steady import warm_ups
 from bench.worker.lines import Epoch
 from specs.model import Workload
 from specs.shapes import infer_shapes
@@ -27,7 +27,7 @@ from specs.width import narrowed
 
 # Two contestants are compared only if all of these are equal; so nothing compares across data sets
 # or machines.
-CELL = [
+GROUP = [
     "dataset",
     "data_checksum",
     "machine",
@@ -75,7 +75,7 @@ _of_job, _of_epoch, _of_phase = (
 _NO_PHASE = (None,) * len(_MEASURED)
 _JOB_COLUMNS = [
     *_JOB,
-    *("agrees", "disagreement"),
+    *("agrees", "disagreement", "warm_up_epochs"),
     *("disturbed", "allocator_peak_bytes", "allocator_began_anew", "inputs_wall_seconds"),
     *("energy_by", "compiled", "optimizer"),
     *_STARTUP,
@@ -89,7 +89,7 @@ _NUMBERS = [
     *(f"{phase}_{what}" for phase in ("train", "predict") for what in _MEASURED),
     *(f"train_{what}" for what in _ENERGY),
 ]
-CONTESTANT = [*CELL, "backend"]
+GROUP_AND_BACKEND = [*GROUP, "backend"]
 # Columns with few different values in a run. As categories they are grouped, selected and written
 # at a fraction of the cost.
 _NAMES = [
@@ -124,7 +124,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     A job without an epoch has one row, with a missing epoch. `disturbed` says what disturbed a job,
     "" if nothing did; `counts` says whether the times of its repetition count. `agrees` is None
     where no other backend ran; a job that does not agree has the status "disagrees", and its reason
-    says why.
+    says why. `steady`: the epoch counts for speed, see `bench.statistics.steady`.
     """
     ordered = sorted(records, key=attrgetter("started", "key"))
     if not ordered:
@@ -134,9 +134,10 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     kinds = pd.DataFrame(
         [_alike(ordered[place]) for place in first.values()], index=list(first.values())
     )
-    found = agreement(ordered)
+    found, early = agreement(ordered), warm_ups(ordered)
     jobs = pd.DataFrame(
-        (_job(record, found.get(record.key)) for record in ordered), columns=_JOB_COLUMNS
+        (_job(record, found.get(record.key), early[record.key]) for record in ordered),
+        columns=_JOB_COLUMNS,
     )
     wrong = jobs["disagreement"] != ""
     jobs.loc[wrong, "status"], jobs.loc[wrong, "reason"] = DISAGREES, jobs["disagreement"]
@@ -156,26 +157,9 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
         .reset_index(drop=True)
     )
     frame = frame.astype(dict.fromkeys(_NUMBERS, float))  # also where no job has any
-    frame["warm_up_epochs"], frame["counts"] = warm_ups(frame, CONTESTANT), counted(frame, CELL)
+    frame["counts"] = counted(frame, GROUP)
+    frame["steady"] = frame["counts"] & (frame["epoch"] > frame["warm_up_epochs"])
     return frame
-
-
-def steady(group: pd.DataFrame) -> pd.DataFrame:
-    """The epochs of one contestant that count for its speed.
-
-    These are all epochs after its warm-up, of the repetitions that count; if there is none, those
-    of the warm-up.
-    """
-    ran = group["epoch"].notna() & group["counts"]
-    later = ran & (group["epoch"] > group["warm_up_epochs"])
-    return group[later if later.any() else ran]
-
-
-def steady_of_each(frame: pd.DataFrame, job: list[str]) -> pd.DataFrame:
-    """The same as `steady`, but for each job by itself; `job`: the columns that tell jobs apart."""
-    ran = frame["epoch"].notna() & frame["counts"]
-    later = ran & (frame["epoch"] > frame["warm_up_epochs"])
-    return frame[later | ran & ~later.groupby([frame[name] for name in job]).transform("any")]
 
 
 def _alike(record: Record) -> dict[str, Any]:
@@ -197,7 +181,7 @@ def _alike(record: Record) -> dict[str, Any]:
         "width": width,
         "parameters": sum(shape.parameter_count for shape in shapes),
         "training_flops": sum(shape.training_flops for shape in shapes),
-        "backend": contestant(job),
+        "backend": backend_name(job),
         "mode": job.mode,
         "epochs": job.epochs,
         "batch_size": job.batch_size,
@@ -210,7 +194,7 @@ def _alike(record: Record) -> dict[str, Any]:
     }
 
 
-def _job(record: Record, disagreement: str | None) -> tuple[Any, ...]:
+def _job(record: Record, disagreement: str | None, warm_up: int) -> tuple[Any, ...]:
     """A job's own columns, see `_JOB_COLUMNS`."""
     startup, memory = record.startup, record.device_memory
     settings = startup.settings if startup else {}
@@ -219,6 +203,7 @@ def _job(record: Record, disagreement: str | None) -> tuple[Any, ...]:
         *_of_job(record),
         None if disagreement is None else not disagreement,
         disagreement or "",
+        warm_up,
         disturbance.say(record.disturbance),
         memory.allocator_peak_bytes if memory else None,
         memory.began_anew if memory else None,

@@ -7,8 +7,8 @@ import pandas as pd
 from bench.report.form import words
 from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.disturbed import say_disturbed
-from bench.report.frame.epochs import CELL
-from bench.report.frame.groups import rows_of
+from bench.report.frame.epochs import GROUP
+from bench.report.frame.places import rows_of
 
 
 def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
@@ -29,7 +29,7 @@ def notes(summary: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
             "?: that this is not as fast as the fastest is not certain; the report has the"
             " intervals."
         )
-    found += say_disturbed(frame, CELL)
+    found += say_disturbed(frame, GROUP)
     found += words.first_of(_ended_badly(frame))
     partly = summary[(summary["ok_jobs"] > 0) & (summary["ok_jobs"] < summary["jobs"])]
     found += [

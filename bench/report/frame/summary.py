@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.frame.epochs import CELL, CONTESTANT, steady
+from bench.report.frame.epochs import GROUP, GROUP_AND_BACKEND
 from bench.report.frame.warmup import PHASES, warm_up_seconds
 from bench.statistics.timing import own_time
 
@@ -23,8 +23,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     cell. The rows of a workload are next to each other.
     """
     rows = [
-        {**dict(zip(CONTESTANT, key, strict=True)), **_summary(group)}
-        for key, group in frame.groupby(CONTESTANT, sort=False)
+        {**dict(zip(GROUP_AND_BACKEND, key, strict=True)), **_summary(group)}
+        for key, group in frame.groupby(GROUP_AND_BACKEND, sort=False)
     ]
     summary = pd.DataFrame(rows)
     first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
@@ -34,10 +34,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     # The fastest of the matched contestants; of all, where none is matched.
     matched = summary["epoch_seconds"].where(summary["mode"] == "matched")
     fastest, any_fastest = (
-        summary.assign(of=of).groupby(CELL)["of"].transform("min")
+        summary.assign(of=of).groupby(GROUP)["of"].transform("min")
         for of in (matched, summary["epoch_seconds"])
     )
-    alone = ~summary.assign(of=summary["mode"] == "matched").groupby(CELL)["of"].transform("any")
+    alone = ~summary.assign(of=summary["mode"] == "matched").groupby(GROUP)["of"].transform("any")
     summary["times_fastest"] = summary["epoch_seconds"] / fastest.where(~alone, any_fastest)
     return summary
 
@@ -53,7 +53,7 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
         "status": worst["status"] if ok.empty else "ok",
         "reason": worst["reason"] if ok.empty else "",
         **_last_epoch(ok),
-        **_speed(steady(ok)),
+        **_speed(ok[ok["steady"]]),
         **_start(ok),
         **_memory(ok),
     }

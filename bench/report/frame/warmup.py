@@ -5,31 +5,9 @@ The warm-up are the epochs in which caches fill and compilers work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from bench.statistics.steady import FEWEST_EPOCHS, warm_up_epochs
-
 PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
-
-
-def warm_ups(frame: pd.DataFrame, contestant: Sequence[str]) -> pd.Series:
-    """The number of warm-up epochs of each row's job.
-
-    It is 1, or more where several long jobs of the contestant show that more epochs are slow.
-
-    Args:
-        frame: a row per epoch.
-        contestant: the columns whose values tell contestants apart; a contestant's jobs are judged
-            together.
-    """
-    found = pd.Series(1, index=frame.index)
-    long = frame[(frame["epochs"] >= FEWEST_EPOCHS) & (frame["status"] == "ok")]
-    for _, jobs in long.groupby(list(contestant), sort=False):
-        epochs = jobs.sort_values("epoch").groupby("key")["train_wall_seconds"].agg(list)
-        found[jobs.index] = warm_up_epochs(epochs.tolist())
-    return found
 
 
 def warm_up_seconds(frame: pd.DataFrame) -> pd.Series:

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bench.report.form import words
-from bench.report.frame.epochs import steady
-from bench.report.frame.groups import label
+from bench.report.frame.places import label
 from bench.report.plot.style import STYLE, colours_of, save
 
 CAPTIONS = {
@@ -34,7 +33,7 @@ _MOST_DOTS = 40
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
 _DRAWN = [
     *(*_FACET, *_CURVES, "backend", "device", "threads", "machine", "loss"),
-    *("epoch", "warm_up_epochs", "counts", "train_examples"),
+    *("epoch", "steady", "train_examples"),
     *("train_wall_seconds", "train_peak_rss_bytes"),
 ]
 # `y` is where matplotlib would put the title, too, after a slow search.
@@ -69,9 +68,7 @@ def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
     }
     with mpl.rc_context(STYLE):
         save(_curves(ok), folder / "curves")
-        counted = pd.concat(
-            [steady(rows) for _, rows in ok.groupby([*_FACET, "contestant"], sort=False)]
-        )
+        counted = ok[ok["steady"]]
         if counted.empty:  # every round was disturbed, or failed in another backend
             return ["curves"]
         for name, (title, values, text) in bars.items():

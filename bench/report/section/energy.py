@@ -12,8 +12,8 @@ import pandas as pd
 
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Table, Text
-from bench.report.frame.epochs import CONTESTANT, steady
-from bench.report.frame.groups import labelled
+from bench.report.frame.epochs import GROUP_AND_BACKEND
+from bench.report.frame.places import labelled
 
 _COLUMNS = (
     *("workload", "backend", "energy per epoch, median", "epochs counted"),
@@ -61,7 +61,7 @@ def energy_blocks(frame: pd.DataFrame) -> list[Block]:
         return [heading, Text(f"No counter could be read: {'; '.join(ran['no_energy'].unique())}.")]
     used = [
         _used(group)
-        for _, group in frame.groupby(CONTESTANT, sort=False)
+        for _, group in frame.groupby(GROUP_AND_BACKEND, sort=False)
         if (group["status"] == "ok").any()
     ]
     missing = Items(
@@ -101,7 +101,7 @@ def _table(used: list[_Used]) -> Table:
 
 def _used(group: pd.DataFrame) -> _Used:
     """One contestant's cells, over its jobs that ended ok; to the target, over all its jobs."""
-    epochs = steady(group[group["status"] == "ok"])
+    epochs = group[group["steady"] & (group["status"] == "ok")]
     joules, host = epochs["train_energy_joules"], epochs["train_host_energy_joules"]
     per_epoch = joules.median() if joules.notna().all() else nan
     watts = (joules / epochs["train_wall_seconds"]).median() if joules.notna().all() else nan

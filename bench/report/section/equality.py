@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
-from bench.report.frame.epochs import CELL
-from bench.report.frame.groups import labelled
+from bench.report.frame.epochs import GROUP
+from bench.report.frame.places import labelled
 from bench.statistics.accuracy import (
     LEVEL,
     MARGIN,
@@ -50,7 +50,7 @@ def equality_blocks(frame: pd.DataFrame, margin: float = MARGIN) -> list[Block]:
     """A table with a row per workload and backend, and what its verdicts mean.
 
     A backend is compared with the mean of the others that ended ok with the same seed, within a
-    cell (`epochs.CELL`); rounds of a seed are averaged first. If there is a column `mode`, only
+    cell (`epochs.GROUP`); rounds of a seed are averaged first. If there is a column `mode`, only
     "matched" rows count, as the others differ on purpose. Nothing is returned if no job ended ok.
 
     Args:
@@ -66,7 +66,7 @@ def equality_blocks(frame: pd.DataFrame, margin: float = MARGIN) -> list[Block]:
     lines = [
         line
         for _, rows in ok.groupby("workload", sort=False)
-        for _, cell in rows.groupby(CELL, sort=False)
+        for _, cell in rows.groupby(GROUP, sort=False)
         for line in _lines(cell, margin)
     ]
     verdicts = iter(correct_for_many([line.verdict for line in lines if line.verdict is not None]))

@@ -1,6 +1,6 @@
 """Makes the section that says why the comparison is fair.
 
-It says what was alike for all contestants of a run, by its records, and what was proven of each.
+It says what was alike for all contestants of a run, by its records, and what was verified of each.
 """
 
 from __future__ import annotations
@@ -10,26 +10,28 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from backends.defaults import SETTINGS
+from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, GAPS
-from backends.stands import terms_of
-from backends.terms import TERMS
 from bench.records.job import Record, meaning
-from bench.records.proof import Proof, deviation_of, one_of_each, proof_of, say
+from bench.records.verification import Verification, deviation_of, one_of_each, say, verification_of
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Table, Text
 from bench.report.frame.agreement import Wrong
-from bench.worker.proof.checks import CHECKS
+from bench.worker.verification.checks import CHECKS
 
 _ALIKE = (
     "In matched mode every backend is given the same initial weights (drawn once in NumPy), the"
     " same batches in the same order, and the same update formulas with the same constants. The"
     " table says how far that was so: by checksums that the workers read back in this run, and by a"
-    " proof. Accuracy and loss were computed by the bench from the logits, of the last epoch, never"
+    " verification. Accuracy and loss were computed by the bench from the logits, of the last"
+    " epoch, never"
     " of the best. What differs is dropout: timed runs use each framework's own generator, whose"
-    " share, scale and freshness the proof checks."
+    " share, scale and freshness the verification checks."
 )
-_PROOF = (
-    "The proof (`bench prove`) holds a backend to a reference in float64, through the very calls"
+_VERIFICATION = (
+    "The verification (`bench verify`) holds a backend to a reference in float64, through the"
+    " very calls"
     " that are timed: its logits, and the loss and every weight after each of the first steps, for"
     " every layer, activation, loss, optimizer and initializer of the language; an epoch over a"
     " whole data set; that one call is as many steps, that exactly the ordered images are used,"
@@ -44,7 +46,7 @@ _CONTRACT = (
 
 
 class _Contestant(NamedTuple):
-    """A backend on a device of a machine, which is proven or not."""
+    """A backend on a device of a machine, which is verified or not."""
 
     backend: str
     device: str
@@ -64,34 +66,35 @@ class _Race(NamedTuple):
 
 
 def fairness_blocks(
-    records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong
+    records: Sequence[Record], verifications: Sequence[Verification], wrong: Wrong
 ) -> list[Block]:
-    """What was alike in this run, what was proven of each backend, and, folded, contract and gaps.
+    """What was alike in this run, what was verified, and (folded) the defaults and gaps.
 
     Args:
         records: the run's records.
-        proofs: all proofs that may apply to them.
-        wrong: see `agreement.disagreeing`; it is said beside the proof's verdict.
+        verifications: all verifications that may apply to them.
+        wrong: see `agreement.disagreeing`; it is said beside the verification's verdict.
     """
     matched = [record for record in records if record.job.mode == "matched"]
-    applied = _applied(matched, proofs)
+    applied = _applied(matched, verifications)
     if not applied:
         return []
     names, races = _names(list(applied)), _races(matched)
     columns = ("backend", "races", "same initial weights", "same batches", "equal to the reference")
     rows = [
-        (names[who], *_row(who, races, proof, wrong.get(who, []))) for who, proof in applied.items()
+        (names[who], *_row(who, races, verification, wrong.get(who, [])))
+        for who, verification in applied.items()
     ]
     blocks: list[Block] = [
         Heading("Why the comparison is fair", 2),
         Text(_ALIKE),
         Table(columns, tuple(rows)),
-        Text(_PROOF),
+        Text(_VERIFICATION),
     ]
     found = [
-        (names[who], *(words.tolerances(deviation_of(proof, check)) for check in CHECKS))
-        for who, proof in applied.items()
-        if proof is not None
+        (names[who], *(words.tolerances(deviation_of(verification, check)) for check in CHECKS))
+        for who, verification in applied.items()
+        if verification is not None
     ]
     if found:
         blocks.append(Table(("largest deviation", *CHECKS), tuple(found)))
@@ -102,16 +105,18 @@ def fairness_blocks(
             "The contract: what each framework would have done, and what it was made to do",
             _contract(known),
         ),
-        Folded("Gaps: what a backend does not do, or was not proven to", _gaps(known)),
+        Folded("Gaps: what a backend does not do, or was not verified to", _gaps(known)),
     ]
 
 
-def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong) -> str:
-    """One line for a terminal: which of a run's backends are proven on this machine.
+def verification_line(
+    records: Sequence[Record], verifications: Sequence[Verification], wrong: Wrong
+) -> str:
+    """One line for a terminal: which of a run's backends are verified on this machine.
 
-    It also says which backends disagree, and last what to type to prove the rest.
+    It also says which backends disagree, and last what to type to verify the rest.
     """
-    line = _proof_line(records, proofs)
+    line = _verification_line(records, verifications)
     but = "; ".join(f"{who[0]} disagrees here on {_and(on)}" for who, on in wrong.items())
     if not but:
         return line
@@ -119,40 +124,53 @@ def proof_line(records: Sequence[Record], proofs: Sequence[Proof], wrong: Wrong)
     return f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
 
 
-def _proof_line(records: Sequence[Record], proofs: Sequence[Proof]) -> str:
-    applied = _applied([record for record in records if record.job.mode == "matched"], proofs)
+def _verification_line(records: Sequence[Record], verifications: Sequence[Verification]) -> str:
+    applied = _applied(
+        [record for record in records if record.job.mode == "matched"], verifications
+    )
     wrong = [
         who.backend
-        for who, proof in applied.items()
-        if proof is not None and proof.verdict == "not equal"
+        for who, verification in applied.items()
+        if verification is not None and verification.verdict == "not equal"
     ]
     if wrong:
         names = ", ".join(dict.fromkeys(wrong))
         return f"NOT EQUAL to the reference on this machine: {names}. See the report."
     left = [
         who.backend
-        for who, proof in applied.items()
-        if (proof is None or proof.verdict != "proven") and who.backend != "reference"
+        for who, verification in applied.items()
+        if (verification is None or verification.verdict != "verified")
+        and who.backend != "reference"
     ]
     left = list(dict.fromkeys(left))
     if left:
         not_all = len(left) < len({who.backend for who in applied})
         some = f" --backend {','.join(left)}" if not_all else ""
-        return f"Not proven equal to the reference here: {', '.join(left)}. Type: bench prove{some}"
-    return "Proven equal to the float64 reference on this machine: all backends." if applied else ""
+        return (
+            f"Not verified equal to the reference here: {', '.join(left)}. Type: bench verify{some}"
+        )
+    return (
+        "ModelFindings equal to the float64 reference on this machine: all backends."
+        if applied
+        else ""
+    )
 
 
-_WORST_FIRST = ("not equal", None, "not proven", "proven")
+_WORST_FIRST = ("not equal", None, "not verified", "verified")
 
 
-def _applied(records: Iterable[Record], proofs: Sequence[Proof]) -> dict[_Contestant, Proof | None]:
-    """Per contestant the worst proof of its records (see `_WORST_FIRST`); None: there is none."""
-    found: dict[_Contestant, list[Proof | None]] = defaultdict(list)
+def _applied(
+    records: Iterable[Record], verifications: Sequence[Verification]
+) -> dict[_Contestant, Verification | None]:
+    """Per backend the worst verification of its records (see `_WORST_FIRST`), or None."""
+    found: dict[_Contestant, list[Verification | None]] = defaultdict(list)
     for record in one_of_each(records):
         if record.status != "unsupported":
-            found[_who(record)].append(proof_of(record, proofs))
+            found[_who(record)].append(verification_of(record, verifications))
     return {
-        who: min(own, key=lambda proof: _WORST_FIRST.index(proof and proof.verdict))
+        who: min(
+            own, key=lambda verification: _WORST_FIRST.index(verification and verification.verdict)
+        )
         for who, own in found.items()
     }
 
@@ -183,9 +201,12 @@ def _races(records: Iterable[Record]) -> list[_Race]:
 
 
 def _row(
-    who: _Contestant, races: Iterable[_Race], proof: Proof | None, wrong_on: Sequence[str]
+    who: _Contestant,
+    races: Iterable[_Race],
+    verification: Verification | None,
+    wrong_on: Sequence[str],
 ) -> tuple[str, ...]:
-    """One contestant's races, how many had equal weights and equal batches, and its proof."""
+    """One backend's row: its groups, how many had equal weights and batches, its verification."""
     own = [race for race in races if who in race.who]
     contested = [race for race in own if len(race.who) > 1]
     weights = sum(len(race.weights) == 1 for race in contested)
@@ -193,7 +214,7 @@ def _row(
     of = f" of {len(contested)}"
     alike = (f"{weights}{of}", f"{orders}{of}") if contested else ("raced alone", "raced alone")
     but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
-    return (str(len(own)), *alike, f"{_verdict(proof, who.backend)}{but}")
+    return (str(len(own)), *alike, f"{_verdict(verification, who.backend)}{but}")
 
 
 def _and(names: Sequence[str]) -> str:
@@ -209,34 +230,36 @@ def _who(record: Record) -> _Contestant:
     return _Contestant(record.job.backend, record.job.device, record.machine.name)
 
 
-def _verdict(proof: Proof | None, backend: str) -> str:
+def _verdict(verification: Verification | None, backend: str) -> str:
     if backend == "reference":
         return "it is the reference"
     if backend not in BACKENDS:
         return "not a backend of this version of the bench"
-    if proof is None:
+    if verification is None:
         return (
-            "not proven for this machine, these versions and this adapter:"
-            f" `bench prove --backend {backend}`"
+            "not verified for this machine, these versions and this adapter:"
+            f" `bench verify --backend {backend}`"
         )
-    if proof.verdict != "proven" or proof.worst is None:
-        return say(proof)
-    share = words.tolerances(proof.worst[1].deviation)
-    return f"proven on this machine on {proof.started[:10]}, to {share} of the tolerance"
+    if verification.verdict != "verified" or verification.worst is None:
+        return say(verification)
+    share = words.tolerances(verification.worst[1].deviation)
+    return f"verified on this machine on {verification.started[:10]}, to {share} of the tolerance"
 
 
 def _contract(backends: Sequence[str]) -> list[Block]:
     """A row per term and per way that backends deal with it, with the names of these backends."""
-    stands = {name: {stand.term: stand for stand in terms_of(name)} for name in backends}
+    defaults = {
+        name: {default.setting: default for default in defaults_of(name)} for name in backends
+    }
     rows: list[tuple[str, ...]] = []
-    for term in TERMS:
+    for setting in SETTINGS:
         ways: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for backend, own in stands.items():
-            if stand := own.get(term.name):
-                ways[stand.text, stand.enforced].append(backend)
-        for place, ((default, enforced), who) in enumerate(ways.items()):
-            first = (term.name, term.spec) if place == 0 else ("", "")
-            rows.append((*first, ", ".join(who), default, enforced))
+        for backend, own in defaults.items():
+            if default := own.get(setting.name):
+                ways[default.text, default.ours].append(backend)
+        for place, ((text, ours), who) in enumerate(ways.items()):
+            first = (setting.name, setting.workload_value) if place == 0 else ("", "")
+            rows.append((*first, ", ".join(who), text, ours))
     return [
         Text(_CONTRACT),
         Table(("term", "the spec says", "backends", "default", "enforced"), tuple(rows)),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report.form import words
 from bench.report.form.document import Table
-from bench.report.frame.groups import Row, label, rows_of
+from bench.report.frame.places import Row, label, rows_of
 
 
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:

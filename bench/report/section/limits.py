@@ -16,8 +16,8 @@ from bench.records.job import Record
 from bench.records.limits import EngineLimits, limits_of
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Items, Plot, Table, Text
-from bench.report.frame.epochs import CONTESTANT
-from bench.report.frame.groups import Row, rows_of
+from bench.report.frame.epochs import GROUP_AND_BACKEND
+from bench.report.frame.places import Row, rows_of
 from bench.report.plot.roofs import Point, write_roofs
 from bench.statistics.roofline import BOUND_FROM, MOST_CALLS, NEITHER_BELOW, Standing, stand
 from bench.worker.lines import OperationName
@@ -121,12 +121,12 @@ def _place(
     limits: Sequence[EngineLimits],
 ) -> tuple[dict[str, EngineLimits], list[_Placed]]:
     """The limits that apply, by environment, and the rows that ended ok with their standing."""
-    keys = frame.drop_duplicates(CONTESTANT).set_index(CONTESTANT)["key"].to_dict()
+    keys = frame.drop_duplicates(GROUP_AND_BACKEND).set_index(GROUP_AND_BACKEND)["key"].to_dict()
     by_key = {record.key: record for record in records}
     engines: dict[str, EngineLimits] = {}
     placed: list[_Placed] = []
     for row in rows_of(group):
-        record = by_key[keys[tuple(row[column] for column in CONTESTANT)]]
+        record = by_key[keys[tuple(row[column] for column in GROUP_AND_BACKEND)]]
         own = limits_of(record.job, record.machine, limits)
         if own is None:
             continue

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.machine.host import Machine
-from bench.records.job import Record, contestant
+from bench.records.job import Record, backend_name
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
 
@@ -51,6 +51,6 @@ def _versions(records: Sequence[Record]) -> Table:
             if record.startup
             else "-"
         )
-        who = contestant(record.job)
+        who = backend_name(record.job)
         seen[who, record.job.device, versions] = (who, versions, settings)
     return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))

@@ -10,8 +10,8 @@ import pandas as pd
 from bench.records.job import native_name
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
-from bench.report.frame.epochs import CELL
-from bench.report.frame.groups import rows_of
+from bench.report.frame.epochs import GROUP
+from bench.report.frame.places import rows_of
 
 _TEXT = (
     "Native: the workload as the framework's own tutorial trains it, with its own initial weights,"
@@ -19,8 +19,8 @@ _TEXT = (
     " The difference in accuracy is of these semantics. Of the difference in time, `input pipeline`"
     " is an epoch of the pipeline alone, read without training (it may run while the device trains,"
     " so that it is at most what it costs); the rest is the training loop and the compiler, which"
-    " stands beside it. Nobody promised equality here, so of the proof only the checks of"
-    " prediction from given weights, of a seed's repetition and of purity apply: `bench prove"
+    " stands beside it. Nobody promised equality here, so of the verification only the checks of"
+    " prediction from given weights, of a seed's repetition and of purity apply: `bench verify"
     " --mode native`."
 )
 _COLUMNS = (
@@ -38,7 +38,7 @@ def native_blocks(summary: pd.DataFrame) -> list[Block]:
     """
     ok = summary[summary["status"] == "ok"]
     rows = []
-    for _, cell in ok.groupby(CELL, sort=False):
+    for _, cell in ok.groupby(GROUP, sort=False):
         by_name = {row["backend"]: row for row in rows_of(cell)}
         for name, matched in by_name.items():
             native = by_name.get(native_name(name))

@@ -8,7 +8,7 @@ from math import isnan
 import pandas as pd
 
 from bench.report.form import document, words
-from bench.report.frame.groups import Row, rows_of
+from bench.report.frame.places import Row, rows_of
 from bench.report.section import memory
 
 

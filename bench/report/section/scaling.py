@@ -14,8 +14,7 @@ import pandas as pd
 
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Plot, Table, Text
-from bench.report.frame.epochs import steady_of_each
-from bench.report.frame.groups import groups
+from bench.report.frame.places import places
 from bench.report.plot.scaling import write_scaling_plot
 from bench.statistics.crossover import FEWEST_SIZES, LARGEST_MISS, Crossover, crossover
 
@@ -84,7 +83,7 @@ def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
     ok = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     blocks: list[Block] = []
     number = 0
-    for heading, group in groups(ok) if len(ok) else ():
+    for heading, group in places(ok) if len(ok) else ():
         for (family, *_), jobs in group.groupby(_FAMILY, sort=False):
             if len(jobs.drop_duplicates(_POINT)) > 1:
                 points, number = _points(jobs), number + 1
@@ -103,7 +102,7 @@ def _points(epochs: pd.DataFrame) -> pd.DataFrame:
     """A row per job: its size, and its seconds per step, from the median of its steady epochs."""
     jobs = epochs.drop_duplicates("key").set_index("key")
     steps = -(-jobs["train_examples"] // jobs["batch_size"])
-    medians = steady_of_each(epochs, ["key"]).groupby("key")["train_wall_seconds"].median()
+    medians = epochs[epochs["steady"]].groupby("key")["train_wall_seconds"].median()
     seconds = medians.reindex(jobs.index)
     examples = jobs["train_examples"] / steps
     flops = examples * jobs["training_flops"]

@@ -13,8 +13,8 @@ import pandas as pd
 
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
-from bench.report.frame.epochs import CELL, steady_of_each
-from bench.report.frame.groups import groups, labelled
+from bench.report.frame.epochs import GROUP
+from bench.report.frame.places import labelled, places
 from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.timing import (
     MARGIN,
@@ -48,7 +48,7 @@ def pairs_of(frame: pd.DataFrame) -> list[Pair]:
     ok = frame[(frame["status"] == "ok") & (frame["mode"] == "matched")]
     pairs = [
         pair
-        for _, cell in labelled(ok).groupby([*CELL, "label"], sort=False)
+        for _, cell in labelled(ok).groupby([*GROUP, "label"], sort=False)
         for pair in _pairs(cell)
     ]
     judged = correct_for_many([pair.found for pair in pairs])
@@ -86,7 +86,7 @@ def _pairs(cell: pd.DataFrame) -> list[Pair]:
     A ratio is of two processes, one of each backend, of the same round and seed.
     """
     job = ["round", "seed", "backend"]
-    epochs = steady_of_each(cell, job).groupby(job, observed=True)["train_wall_seconds"]
+    epochs = cell[cell["steady"]].groupby(job, observed=True)["train_wall_seconds"]
     # The same as `timing.process_seconds`, for all jobs at once.
     seconds = epochs.median().where(epochs.min() > 0)
     # `pivot` (PD010) would need columns; these are an index.
@@ -156,7 +156,7 @@ def mark_unsure(summary: pd.DataFrame, unsure: Mapping[str, Unsure]) -> pd.DataF
         unsure: by the table's heading, see `speed.unsure`.
     """
     marked = set()
-    for heading, group in groups(summary):
+    for heading, group in places(summary):
         for name, cell in group.groupby("label", sort=False):
             fastest = cell.loc[cell["times_fastest"] == 1, "backend"]
             pairs = product(cell["backend"].items(), fastest)

@@ -16,7 +16,7 @@ import pandas as pd
 from backends.registry import BACKENDS, UNTUNED
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Table, Text
-from bench.report.frame.epochs import CELL, steady_of_each
+from bench.report.frame.epochs import GROUP
 from bench.report.frame.warmup import PHASES, seconds_before_steady
 from bench.statistics.steady import break_even
 from bench.statistics.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
@@ -26,12 +26,12 @@ _COLUMNS = (
     "pays for itself",
 )
 _READ = [
-    *(*CELL, "label", "backend", "key", "round", "seed", "epoch", "warm_up_epochs", "counts"),
+    *(*GROUP, "label", "backend", "key", "round", "seed", "epoch", "warm_up_epochs", "steady"),
     *("train_wall_seconds", "train_cpu_seconds", *PHASES),
 ]
 _TEXT = (
     "A tuned variant is the same framework at the same work, the way its documentation has it"
-    " fastest; `bench prove` holds it to the same reference. Ratios are formed within rounds, as"
+    " fastest; `bench verify` holds it to the same reference. Ratios are formed within rounds, as"
     " above: below 1 the variant is the faster. Between variants of one framework at the same"
     " number of threads CPU time decides, as it is disturbed less; on a GPU it is not the work's,"
     " and left out. `pays for itself`: the first number of epochs after which the variant, its"
@@ -63,7 +63,7 @@ def tuned_blocks(frame: pd.DataFrame) -> list[Block]:
         frame: see `epochs.epochs_frame`, with labels; the rows of one of `groups.groups`.
     """
     ok = frame.loc[(frame["status"] == "ok") & (frame["mode"] == "matched"), _READ]
-    pairs = [pair for _, cell in ok.groupby([*CELL, "label"], sort=False) for pair in _pairs(cell)]
+    pairs = [pair for _, cell in ok.groupby([*GROUP, "label"], sort=False) for pair in _pairs(cell)]
     if not pairs:
         return []
     wall, cpu = (
@@ -115,7 +115,7 @@ def _jobs(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns `wall` and `cpu`: of the epoch, in seconds of wall and CPU time; `before`: in seconds.
     """
-    steady = steady_of_each(frame, ["key"]).groupby("key")
+    steady = frame[frame["steady"]].groupby("key")
     jobs = frame.groupby("key")[["round", "seed"]].first()
     jobs["wall"] = steady["train_wall_seconds"].median()
     jobs["cpu"] = steady["train_cpu_seconds"].median()

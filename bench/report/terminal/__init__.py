@@ -1,1 +1,1 @@
-"""Prints results, proofs and verdicts on a terminal."""
+"""Prints results, verifications and verdicts on a terminal."""

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from bench.report.form import words
 from bench.report.frame.agreement import DISAGREES
-from bench.report.frame.groups import Place, Row, groups, place_of, rows_of
 from bench.report.frame.notes import notes
+from bench.report.frame.places import Place, Row, place_of, places, rows_of
 from bench.report.section.results import accuracy
 
 # Column title -> its text; these fit a terminal of 80 columns.
@@ -45,7 +45,7 @@ def print_table(
         noise: the text on timing noise, by machine, device and threads.
         console: where to print.
     """
-    for heading, group in groups(summary):
+    for heading, group in places(summary):
         console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
         console.print(_fitting_table(group, console))
         if place_of(group) in noise:

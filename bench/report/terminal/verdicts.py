@@ -38,9 +38,9 @@ def print_verdicts(checked: Checked, console: Console) -> None:
     Below the table: a line per workload and device on which backends are compared, a line per cell
     that did not pass, and the conclusion.
     """
-    verdicts = checked.cells
+    verdicts = checked.results
     table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    left_out = {"device"} if len({verdict.cell[2] for verdict in verdicts}) == 1 else set()
+    left_out = {"device"} if len({verdict.result[2] for verdict in verdicts}) == 1 else set()
     left_out |= {"seeds"} if all(verdict.baseline_seeds <= 1 for verdict in verdicts) else set()
     shown = [number for number, title in enumerate(_COLUMNS) if title not in left_out]
     for number in shown:
@@ -67,7 +67,7 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
     return to_markdown(
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
-            Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.cells)),
+            Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.results)),
             Items(tuple(map(_agreement, checked.agreements))),
             *map(Text, _failures(checked)),
             Text(
@@ -83,7 +83,7 @@ def _row(verdict: Verdict, checked: Checked) -> list[str]:
     found, baseline = verdict.found, verdict.baseline
     change = None if found is None or baseline is None else found - baseline
     return [
-        *verdict.cell,
+        *verdict.result,
         f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
         words.percent(verdict.baseline),
         words.percent(verdict.found),
@@ -105,21 +105,21 @@ def _agreement(one: Agreement) -> str:
 
 def _failures(checked: Checked) -> list[str]:
     return [
-        f"{' '.join(verdict.cell)}: {_MARKS[verdict.status]}, {verdict.reason}"
-        for verdict in checked.cells
+        f"{' '.join(verdict.result)}: {_MARKS[verdict.status]}, {verdict.reason}"
+        for verdict in checked.results
         if not checked.lets_pass(verdict)
     ]
 
 
 def _conclusion(checked: Checked) -> str:
     """A sentence that says how many cells and workloads passed."""
-    bad = sum(not checked.lets_pass(verdict) for verdict in checked.cells)
+    bad = sum(not checked.lets_pass(verdict) for verdict in checked.results)
     disagree = sum(not one.passed for one in checked.agreements)
-    compared = sum(verdict.status != "not checked" for verdict in checked.cells)
+    compared = sum(verdict.status != "not checked" for verdict in checked.results)
     if checked.passed:
-        new = len(checked.cells) - compared
+        new = len(checked.results) - compared
         return f"all {compared} cells pass{f', {new} not checked' if new else ''}"
-    wrong = [f"{bad} of {len(checked.cells)} cells did not pass"] if bad else []
+    wrong = [f"{bad} of {len(checked.results)} cells did not pass"] if bad else []
     if disagree:
         wrong.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
     return "; ".join(wrong)

@@ -27,5 +27,5 @@ FAMILY = Family(
             "native mode": Gap(kind="never", reason="a toy has no tutorial to train like"),
         }
     },
-    terms="toy_family.terms:BACKENDS",
+    defaults="toy_family.defaults:BACKENDS",
 )

@@ -1,0 +1,157 @@
+"""The workloads of a run with their data sets: a resumed run keeps those that it began with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from bench.command.choices import places_of
+from bench.data import cache, dataset
+from bench.data.dataset import DataError, DataSet, Places
+from bench.records.job import DataUsed, Record
+from bench.runner import plan
+from specs.loading import find_workload
+from specs.model import Input, Suite, Workload
+from specs.width import widened
+
+# The data sets that the stand-in, `dataset.FALLBACK`, may replace in a new run.
+_REPLACEABLE = ("mnist", "mnist-expanded")
+
+
+def trainings(
+    options: argparse.Namespace, suite: Suite, folder: Path, earlier: Sequence[Record]
+) -> list[plan.Training]:
+    """The suite's workloads with their data sets, see `_data_of`.
+
+    A sweep has each of them in every width and at every batch size.
+
+    Args:
+        options: the command's.
+        suite: to run.
+        folder: the run's.
+        earlier: its records; a run keeps the data sets that it began with.
+
+    Raises:
+        DataError: a data set is not available, or is not the one that the run began with.
+    """
+    places, found = places_of(options), dict[tuple[str, Input], DataSet]()
+    began = _Began(earlier)
+    found_contests = []
+    for part in suite.workloads:
+        workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
+        wanted = workload.recipe.dataset, workload.input
+        if wanted not in found:
+            name = options.dataset or suite.dataset or workload.recipe.dataset
+            try:
+                found[wanted] = _data_of(
+                    name, workload, places, began, asked_for=options.dataset is not None
+                )
+            except DataError as error:
+                used = began.instead_of(workload) or began.whole(workload)
+                raise _explained(error, folder, used) from error
+            began.add(workload, found[wanted])
+        epochs = options.epochs or part.epochs or workload.recipe.epochs
+        found_contests += [
+            plan.Training(
+                workload=widened(workload, width),
+                data=found[wanted],
+                epochs=epochs,
+                batch_size=batch_size,
+            )
+            for width, batch_size in product(options.width, options.batch_size or (None,))
+        ]
+    return found_contests
+
+
+class _Began:
+    """The data sets that a run began with, by the recipe's data set and the images' shape.
+
+    The stand-in is used instead of all data sets that it may replace, or of none.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._used: dict[tuple[str, Input], DataUsed | DataSet] = {}
+        for record in sorted(records, key=lambda record: record.started):
+            self.add(record.job.workload, record.data)
+
+    def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
+        """Take into account what a workload is trained on; an earlier data set stays."""
+        self._used.setdefault((workload.recipe.dataset, workload.input), used)
+
+    def whole(self, workload: Workload) -> DataUsed | DataSet | None:
+        """The data set that forbids the stand-in for a workload; None if there is none.
+
+        It is one that the stand-in could have replaced, and did not.
+        """
+        return self._first_for(workload, _REPLACEABLE)
+
+    def instead_of(self, workload: Workload) -> DataUsed | DataSet | None:
+        """The data set used for the one that a workload names; None if none was used yet."""
+        own = self._used.get((workload.recipe.dataset, workload.input))
+        return own or self._first_for(workload, (dataset.FALLBACK,))
+
+    def _first_for(self, workload: Workload, names: Sequence[str]) -> DataUsed | DataSet | None:
+        if workload.recipe.dataset not in _REPLACEABLE:
+            return None
+        used = (used for (recipe, _), used in self._used.items() if recipe in _REPLACEABLE)
+        return next((one for one in used if one.name in names), None)
+
+
+def _data_of(
+    name: str, workload: Workload, places: Places, began: _Began, *, asked_for: bool
+) -> DataSet:
+    """The data set of that name, or the stand-in for it.
+
+    If MNIST is not available, a new run takes the stand-in, and keeps it when it is resumed.
+
+    Args:
+        name: of the data set.
+        workload: for which it is.
+        places: see `Places`.
+        began: what the run began with.
+        asked_for: whether the user named the data set, and so gets this one or none.
+
+    Raises:
+        DataError: it is not available, or is not the one that the run began with.
+    """
+    before, whole = began.instead_of(workload), began.whole(workload)
+    replaceable = name in _REPLACEABLE and not asked_for and whole is None
+    if replaceable and before is not None and before.name == dataset.FALLBACK:
+        print(
+            f"bench: this run began with {before.name} and goes on with it; for {name}: --run NAME",
+            file=sys.stderr,
+        )
+        name = before.name
+    if name == dataset.FALLBACK and whole is not None:
+        raise DataError(f"{name} is another data set")
+    try:
+        found = cache.materialise(name, workload.input, places)
+    except DataError as error:
+        if before is not None or not replaceable or places.directory is not None:
+            raise
+        print(
+            f"bench: {error.problem}\n"
+            f"bench: MNIST is not available, so this run uses {dataset.FALLBACK}: 4,000 training"
+            " and 1,000 test images.\n"
+            "       Its accuracies are lower, and are never compared with full MNIST's.\n"
+            f"       hint: {error.hint}",
+            file=sys.stderr,
+        )
+        found = cache.materialise(dataset.FALLBACK, workload.input, places)
+    if before is not None and before.checksum != found.checksum:
+        raise DataError(f"{found.name} ({found.checksum[:8]}) is another data set")
+    return found
+
+
+def _explained(error: DataError, folder: Path, began: DataUsed | DataSet | None) -> DataError:
+    """The error; if the run began with a data set, also that it cannot go on with another."""
+    if began is None:
+        return error
+    return DataError(
+        f"{folder} began with {began.name} ({began.checksum[:8]}), and {error.problem}",
+        expected="one data set in a run, from its beginning to its end",
+        hint=f"for a new run: --run NAME. {error.hint}".strip(),
+    )

@@ -1,0 +1,198 @@
+"""The record of a verification, its verdict, and the jobs that it is valid for.
+
+A verification is valid for one backend, device and machine, and for the versions and the code of
+the adapter that it was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from backends.contract import Mode
+from bench.machine.host import Machine, gpu_kind
+from bench.records.files import write_atomically
+from bench.records.job import Record
+from bench.records.key import Key, checksum_of
+from bench.worker.lines import INFINITE, Finding, ModelFindings, SettingValue, Status
+
+FORMAT = 1
+FOLDER = "verifications"
+Verdict = Literal["verified", "not equal", "not verified"]
+
+
+class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The findings of the checks of one backend on one device of one machine.
+
+    Attributes:
+        status, reason, details: how the process ended, see `bench.records.job.Record`; "ok" means
+            only that all checks ran.
+        adapter_checksum, checks_checksum: checksums of the adapter's and the checks' code, each
+            with all our code that it imports.
+        settings: what the framework itself reports of threads, precision and compiler.
+        pieces: the findings by model.
+        planned: how many pieces a complete verification has.
+    """
+
+    format: int
+    key: Key
+    status: Status
+    reason: str
+    details: str
+    backend: str
+    mode: Mode
+    device: str
+    threads: int
+    machine: Machine
+    versions: dict[str, str]
+    adapter_checksum: str
+    checks_checksum: str
+    started: str
+    wall_seconds: float
+    settings: dict[str, SettingValue]
+    pieces: tuple[ModelFindings, ...]
+    planned: int
+
+    @property
+    def findings(self) -> list[tuple[str, Finding]]:
+        """All findings, each as (model, finding)."""
+        return [(piece.model, finding) for piece in self.pieces for finding in piece.findings]
+
+    @property
+    def worst(self) -> tuple[str, Finding] | None:
+        """The finding with the largest deviation, as (model, finding); None without findings."""
+        return max(self.findings, key=lambda found: found[1].deviation, default=None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Not equal if a check failed; verified if all checks ran to their end and passed."""
+        if any(not finding.passed for _, finding in self.findings):
+            return "not equal"
+        gone = any(piece.unsupported or piece.failed for piece in self.pieces)
+        whole = self.status == "ok" and len(self.pieces) == self.planned and not gone
+        return "verified" if whole else "not verified"
+
+
+def write_verification(verification: Verification, folder: Path) -> None:
+    """Write `folder/KEY.json`, whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(
+        folder / f"{verification.key}.json",
+        msgspec.json.format(msgspec.json.encode(verification), indent=1),
+    )
+
+
+def read_verifications(folders: Iterable[Path]) -> list[Verification]:
+    """The verifications in these folders, oldest first; damaged files are left out."""
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            verification = msgspec.json.decode(path.read_bytes(), type=Verification)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        found[verification.key, verification.started] = verification
+    return sorted(found.values(), key=lambda verification: verification.started)
+
+
+@cache
+def checks_checksum() -> str:
+    """The checksum of the present code of the checks.
+
+    A verification by other checks is not valid.
+    """
+    return checksum_of("bench.worker.verification.verifier")
+
+
+def one_of_each(records: Iterable[Record]) -> list[Record]:
+    """Records of which each needs another verification.
+
+    Of several records for which the same verification is valid only the last is returned: 100,000
+    records
+    may leave eight.
+    """
+    return list({_made_with(record): record for record in records}.values())
+
+
+def verification_of(record: Record, verifications: Sequence[Verification]) -> Verification | None:
+    """The newest verification that is valid for a record; None if there is none."""
+    return next(
+        (
+            verification
+            for verification in reversed(verifications)
+            if _applies(verification, record)
+        ),
+        None,
+    )
+
+
+def deviation_of(verification: Verification, check: str) -> float | None:
+    """The largest deviation of a check over all models, in tolerances; None if it was not run."""
+    return max(
+        (finding.deviation for _, finding in verification.findings if finding.check == check),
+        default=None,
+    )
+
+
+def say(verification: Verification) -> str:
+    """The verdict in words: what was checked, which checks failed and where, or how it ended."""
+    if verification.verdict == "verified":
+        models = len({piece.model for piece in verification.pieces})
+        return (
+            f"verified, {len(verification.findings)} findings on {models} models"
+            f" in {verification.wall_seconds:.0f} s"
+        )
+    if verification.verdict == "not equal" and verification.worst is not None:
+        model, worst = verification.worst
+        failed = ", ".join(
+            dict.fromkeys(
+                finding.check for _, finding in verification.findings if not finding.passed
+            )
+        )
+        finite = worst.deviation < INFINITE
+        times = f", {worst.deviation:.3g} times its tolerance" if finite else ""
+        return (
+            f"NOT EQUAL: {failed} failed; the worst is {worst.check} of '{model}',"
+            f" {worst.where}{times}"
+        )
+    missing = [piece for piece in verification.pieces if piece.unsupported or piece.failed]
+    whys = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in missing]
+    why = next(iter(whys), "")
+    ended = "" if verification.status == "ok" else f"{verification.status}, "
+    return f"NOT VERIFIED: {ended}{verification.reason or why or 'some checks were not run'}"
+
+
+def _applies(verification: Verification, record: Record) -> bool:
+    job = record.job
+    return (
+        job.precision == "float32"
+        and (verification.backend, verification.mode, verification.device)
+        == (job.backend, job.mode, job.device)
+        and (verification.machine.name, verification.adapter_checksum)
+        == (record.machine.name, record.adapter_checksum)
+        and verification.versions == record.versions
+        and verification.checks_checksum == checks_checksum()
+        and gpu_kind(verification.machine, job.device) == gpu_kind(record.machine, job.device)
+    )
+
+
+def _made_with(record: Record) -> tuple[object, ...]:
+    """Everything of a record that `_applies` reads, and whether its job was unsupported."""
+    job, unsupported = record.job, record.status == "unsupported"
+    made = (
+        job.precision,
+        job.backend,
+        job.mode,
+        job.device,
+        record.machine,
+        record.adapter_checksum,
+        unsupported,
+    )
+    return (*made, *record.versions.items())

@@ -1,0 +1,143 @@
+"""A case to verify: a job, the examples of its first steps, and the reference's results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from backends.contract import (
+    PREDICTION_BATCH,
+    Backend,
+    Images,
+    Job,
+    Labels,
+    Logits,
+    Masks,
+    Order,
+    Weights,
+)
+from backends.reference.oracle import Reference
+from specs.initial import dropout_masks, epoch_order, initial_weights
+from specs.model import MaxPool2d
+from specs.shapes import infer_shapes
+
+MakeBackend = Callable[[Job], Backend]
+
+_STEPS = 10
+# A kink is where a derivative jumps: at 0 in a ReLU, at equal values in a max-pool. A value near a
+# kink may be on the other side of it in float32 than in float64. After such a flip correct runs
+# diverge (seen in the CNN, with each engine in a third of the seeds). A flip is chance and depends
+# on the seed; a wrong formula shows on every seed. So a model with kinks is tried on other seeds.
+# It is also trained for more steps, so that it has time to reach a kink.
+_KINKS = frozenset({"relu", "leaky_relu"})
+_KINKED_STEPS = 20
+
+
+class Oracle(Struct, frozen=True, kw_only=True):
+    """The reference's results for a case.
+
+    Attributes:
+        before, after: the logits (n, classes) before and after the training.
+        losses, weights: the loss of every step, and the weights after it.
+    """
+
+    before: Logits
+    losses: tuple[float, ...]
+    weights: tuple[Weights, ...]
+    after: Logits
+
+
+_UNASKED = Oracle(
+    before=np.zeros((0, 0), np.float32), losses=(), weights=(), after=np.zeros((0, 0), np.float32)
+)
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """What a check needs.
+
+    Attributes:
+        job: has a small batch.
+        images, labels: the training examples.
+        order: (n,) the examples to train on, by index.
+        masks: what dropout keeps, see `backends.contract.Backend.train_epoch`.
+        oracle: the reference's results.
+    """
+
+    job: Job
+    images: Images
+    labels: Labels
+    order: Order
+    masks: Masks = ()
+    oracle: Oracle = _UNASKED
+
+    @property
+    def depth(self) -> int:
+        """The number of layers with weights."""
+        return sum(bool(shape.parameters) for shape in infer_shapes(self.job.workload))
+
+    @property
+    def shown(self) -> Images:
+        """The images to predict: one full batch of prediction and a part of a second."""
+        return self.images[: PREDICTION_BATCH + 3]
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean over the order's examples of the loss that each had in its own training step."""
+        return float(
+            np.average(self.oracle.losses, weights=[len(order) for order, _ in self.batches()])
+        )
+
+    def batches(self) -> Iterator[tuple[Order, Masks]]:
+        """Yield the order and the masks, batch by batch."""
+        for start in range(0, len(self.order), self.job.batch_size):
+            part = slice(start, start + self.job.batch_size)
+            yield self.order[part], [mask[part] for mask in self.masks]
+
+
+def make_case(job: Job, images: Images, labels: Labels) -> Case:
+    """A case with its dropout masks and the reference's results.
+
+    Its examples are the first full batches of the job's first epoch (20 of a model with kinks, else
+    10), and a partial batch, a third as large.
+    """
+    steps = _KINKED_STEPS if has_kinks(job) else _STEPS
+    count = steps * job.batch_size + job.batch_size // 3
+    order = epoch_order(job.workload, job.seed, 0, len(labels), job.batch_size)[:count]
+    masks = dropout_masks(job.workload, job.seed, 0, count)
+    case = Case(job=job, images=images, labels=labels, order=order, masks=masks)
+    return msgspec.structs.replace(case, oracle=_ask(case))
+
+
+def _ask(case: Case) -> Oracle:
+    reference = make_reference(case)
+    before = reference.predict(case.shown)
+    steps = [(reference.train_epoch(*batch), reference.get_weights()) for batch in case.batches()]
+    losses, weights = zip(*steps, strict=True)
+    return Oracle(
+        before=before, losses=losses, weights=weights, after=reference.predict(case.shown)
+    )
+
+
+def has_kinks(job: Job) -> bool:
+    """Whether rounding may flip a unit of the job's model, so that correct runs diverge."""
+    kinds = {getattr(layer, "activation", None) for layer in job.workload.layers}
+    return bool(kinds & _KINKS) or any(
+        isinstance(layer, MaxPool2d) for layer in job.workload.layers
+    )
+
+
+def ready(make: MakeBackend, case: Case, seed: int | None = None) -> Backend:
+    """A new backend with the case's weights and examples; `seed` replaces the job's for dropout."""
+    backend = make(case.job if seed is None else msgspec.structs.replace(case.job, seed=seed))
+    backend.set_weights(initial_weights(case.job.workload, case.job.seed))
+    backend.load(case.images, case.labels)
+    return backend
+
+
+def make_reference(case: Case) -> Backend:
+    """The reference, ready for the case; it has one device, precision and mode, and no compiler."""
+    plain = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
+    return ready(lambda job: Reference(msgspec.structs.replace(job, **plain)), case)

@@ -1,0 +1,304 @@
+"""The checks of the verification.
+
+They compare a backend with the float64 reference, and use the same calls that are timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+
+from backends.contract import Weights
+from bench.worker import clock as measure
+from bench.worker.lines import INFINITE, Finding
+from bench.worker.verification import tolerances
+from bench.worker.verification.cases import Case, MakeBackend, has_kinks, make_reference, ready
+from specs.initial import epoch_order, initial_weights
+
+_TRIES = 5
+_LEAST_PAUSE = 0.1  # seconds: a step of any model here takes less
+# The words that frameworks use for a kind of device.
+_DEVICE_WORDS = {"cuda": ("cuda", "gpu"), "mps": ("mps", "gpu", "metal")}
+_LOUD = np.float32(100.0)  # makes logits of size 1 a hundred times as large
+
+
+def check_prediction(make: MakeBackend, case: Case) -> Finding:
+    """Compare the logits before any training, from given weights.
+
+    The examples are more than one batch of prediction.
+    """
+    logits = ready(make, case).predict(case.shown)
+    return finding(
+        "prediction",
+        {"logits": difference(logits, case.oracle.before) / tolerances.logits(case.depth)},
+    )
+
+
+def check_steps(make: MakeBackend, case: Case) -> Finding:
+    """Compare the loss and every weight after each of the first steps, one call per batch."""
+    backend, deviations = ready(make, case), {}
+    for step, batch in enumerate(case.batches()):
+        loss = abs(backend.train_epoch(*batch) - case.oracle.losses[step])
+        deviations[f"step {step}, loss"] = loss / tolerances.loss(case.depth)
+        for name, value in weight_differences(backend.get_weights(), case.oracle.weights[step]):
+            deviations[f"step {step}, {name}"] = value / tolerances.weights(step + 1)
+    return finding("steps", deviations)
+
+
+def check_epoch(make: MakeBackend, case: Case) -> Finding:
+    """Compare one call over all batches, as timed runs make it, and the prediction after it.
+
+    The last batch is a partial one.
+    """
+    backend, steps = ready(make, case), len(case.oracle.losses)
+    loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), case.oracle.weights[-1]):
+        deviations[name] = value / tolerances.weights(steps)
+    # The inputs of the last layer are of size 1, so that the error of its weights adds to the
+    # logits' own.
+    logits = difference(backend.predict(case.shown), case.oracle.after)
+    deviations["logits after"] = logits / (
+        tolerances.logits(case.depth) + 10 * tolerances.weights(steps)
+    )
+    return finding("epoch", deviations)
+
+
+def check_calls(make: MakeBackend, case: Case) -> Finding:
+    """Check that one call over k full batches and a partial one equals k + 1 calls of a batch each.
+
+    Both ways train twice, and only one of them predicts in between, as runs do: the state of the
+    training must not be lost by a new call or by a prediction.
+    """
+    whole, parts = ready(make, case), ready(make, case)
+    for _ in range(2):
+        loss = whole.train_epoch(case.order, case.masks)
+        losses = [parts.train_epoch(*batch) for batch in case.batches()]
+        whole.predict(case.shown)
+    mean = float(np.average(losses, weights=[len(order) for order, _ in case.batches()]))
+    deviations = {"loss": abs(loss - mean) / tolerances.loss(case.depth)}
+    for name, value in weight_differences(whole.get_weights(), parts.get_weights()):
+        deviations[name] = value / tolerances.weights(2 * len(losses))
+    return finding("calls", deviations)
+
+
+def check_order(make: MakeBackend, case: Case) -> Finding:
+    """Check that exactly the examples in the order are used.
+
+    An example that is named twice must count twice, and one that is not named must have no effect.
+    """
+    named = case.order[: case.job.batch_size]
+    # One image of NaN in a batch makes the loss and all weights NaN.
+    poisoned = np.full_like(case.images, np.nan)
+    poisoned[named] = case.images[named]
+    changed = msgspec.structs.replace(
+        case, images=poisoned, order=np.concatenate([named, named[:1], named[1::-1]])
+    )
+    masks = [np.concatenate([mask[: len(named)], mask[:1], mask[1::-1]]) for mask in case.masks]
+    backend, reference = ready(make, changed), make_reference(changed)
+    loss = abs(
+        backend.train_epoch(changed.order, masks) - reference.train_epoch(changed.order, masks)
+    )
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / tolerances.weights(2)
+    return finding("order", deviations)
+
+
+def check_extremes(make: MakeBackend, case: Case) -> Finding:
+    """Check that the loss is computed from logits, without clipped probabilities.
+
+    The logits are so large that the probabilities of most labels are almost 0. If probabilities are
+    clipped at 1e-7, the loss is at most 16.1, and its gradient is 0 there (Keras's loss from
+    probabilities does that).
+    """
+    last = f"{len(case.job.workload.layers) - 1}.kernel"
+    loud = initial_weights(case.job.workload, case.job.seed)
+    loud[last] *= _LOUD
+    backend, reference = ready(make, case), make_reference(case)
+    for one in (backend, reference):
+        one.set_weights(loud)
+    order, masks = next(case.batches())
+    loss, expected = backend.train_epoch(order, masks), reference.train_epoch(order, masks)
+    # The logits, and the gradients that pass the last layer, are larger by this factor, and so are
+    # their roundings.
+    deviations = {"loss": abs(loss - expected) / float(_LOUD * tolerances.logits(case.depth))}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / float(_LOUD * tolerances.weights(1))
+    return finding("extremes", deviations)
+
+
+def check_repeat(make: MakeBackend, case: Case) -> Finding:
+    """Check that the same seed repeats the training, and that another seed changes dropout only.
+
+    On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode
+    another seed changes the shuffle, too.
+    """
+    results = []
+    for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
+        backend = ready(make, case, seed=seed)
+        results.append((backend.train_epoch(case.order), backend.get_weights()))
+    (loss, weights), (again, same), (other, changed) = results
+    steps = len(case.oracle.losses)
+    exact = case.job.device == "cpu" or case.job.deterministic
+    tolerance = 1e-30 if exact else tolerances.weights(steps)
+    deviations = {
+        "same seed, loss": abs(loss - again) / (1e-30 if exact else tolerances.loss(case.depth))
+    }
+    deviations |= {
+        f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)
+    }
+    if case.masks or case.job.mode == "native":
+        # Other masks, other weights or another shuffle change the loss by about a percent, rounding
+        # by a millionth.
+        unmoved = abs(loss - other) <= tolerances.loss(case.depth)
+        deviations["the seed changes nothing"] = INFINITE if unmoved else 0.0
+    else:
+        deviations["other seed, loss"] = abs(loss - other) / (
+            1e-30 if exact else tolerances.loss(case.depth)
+        )
+        deviations |= {
+            f"other seed, {name}": value / tolerance
+            for name, value in weight_differences(weights, changed)
+        }
+    return finding("repeat", deviations)
+
+
+def check_purity(make: MakeBackend, case: Case) -> Finding:
+    """Check that calls have no side effects, and the names, shapes and types of what they return.
+
+    Arrays that are given must not be changed, arrays that are returned must be copies, and
+    predicting must not train.
+    """
+    backend, images, labels = ready(make, case), case.images.copy(), case.labels.copy()
+    initial, given = backend.get_weights(), initial_weights(case.job.workload, case.job.seed)
+    kept = {name: value.copy() for name, value in initial.items()}
+    backend.train_epoch(case.order)
+    before = {name: value.copy() for name, value in backend.get_weights().items()}
+    logits, again = backend.predict(case.shown), backend.predict(case.shown)
+    part = backend.predict(case.shown[:7])
+    largest = max(1.0, float(np.abs(logits).max()))  # after training they may be large
+    alone = tolerances.logits(case.depth) * largest
+    settings, kind = backend.settings(), case.job.device.partition(":")[0]
+    wrong = {
+        "the images were changed": not np.array_equal(images, case.images),
+        "the labels were changed": not np.array_equal(labels, case.labels),
+        "weights given and got back": worst(weight_differences(initial, given)) > 0,
+        "weights got are no copies": worst(weight_differences(initial, kept)) > 0,
+        "predicting trained": worst(weight_differences(backend.get_weights(), before)) > 0,
+        "predicting twice differs": not np.array_equal(logits, again),
+        "predicting depends on the batch": difference(part, logits[:7]) > alone,
+        "shape of the logits": logits.shape != (len(case.shown), case.job.workload.input.classes),
+        "type of the logits": str(logits.dtype) != "float32",
+        "type of the weights": {str(value.dtype) for value in initial.values()} != {"float32"},
+        f"the device is {settings['device']}": not any(
+            word in str(settings["device"]).lower() for word in _DEVICE_WORDS.get(kind, (kind,))
+        ),
+        "compiled or not, unlike the job": case.job.mode == "matched"
+        and settings["compiled"] != case.job.compiled,
+    }
+    return finding("purity", {what: INFINITE if is_so else 0.0 for what, is_so in wrong.items()})
+
+
+def check_long(make: MakeBackend, case: Case) -> Finding:
+    """Compare an epoch over a whole data set: the loss and, without kinks, every weight."""
+    order = epoch_order(case.job.workload, case.job.seed, 0, len(case.labels), case.job.batch_size)
+    backend, reference = ready(make, case), make_reference(case)
+    expected = reference.train_epoch(order)
+    loss = abs(backend.train_epoch(order) - expected)
+    if has_kinks(case.job):
+        return finding("long", {"loss": loss / (tolerances.KINKED_LOSS_SHARE * expected)})
+    deviations = {"loss": loss / tolerances.loss(case.depth)}
+    for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
+        deviations[name] = value / tolerances.weights(-(-len(order) // case.job.batch_size))
+    return finding("long", deviations)
+
+
+def check_sync(make: MakeBackend, case: Case) -> Finding:
+    """Check that `sync` returns only when the work is done.
+
+    Reading the weights at once after it must take no longer than after a pause. The smallest
+    difference of several tries counts, so that one slow reading is no failure.
+    """
+    size = len(case.labels) // 2
+    job = msgspec.structs.replace(case.job, batch_size=size)  # a step long enough to be seen
+    backend = ready(make, msgspec.structs.replace(case, job=job))
+    order, clock = np.arange(size), measure.Clock()
+    backend.train_epoch(order)  # compiles
+    shares = []
+    for _ in range(_TRIES):
+        readings = []
+        for waiting in (0.0, 1.0):
+            begin = clock.wall()
+            backend.train_epoch(order)
+            backend.sync()
+            seconds = clock.wall() - begin
+            measure.pause(waiting * (seconds + _LEAST_PAUSE))
+            begin = clock.wall()
+            backend.get_weights()
+            readings.append(clock.wall() - begin)
+        shares.append((readings[0] - readings[1]) / seconds)
+    return finding("sync", {"work after it": max(min(shares), 0.0) / tolerances.UNSYNCED_SHARE})
+
+
+Check = Callable[[MakeBackend, Case], Finding]
+# The checks of what is computed run on every model, those of a backend's behaviour on a few.
+COMPUTES: Mapping[str, Check] = MappingProxyType(
+    {"prediction": check_prediction, "steps": check_steps, "epoch": check_epoch}
+)
+BEHAVES: Mapping[str, Check] = MappingProxyType(
+    {
+        "calls": check_calls,
+        "order": check_order,
+        "extremes": check_extremes,
+        "repeat": check_repeat,
+        "purity": check_purity,
+    }
+)
+# The checks that native mode allows: it has its own order and constants.
+NATIVE: Mapping[str, Check] = MappingProxyType(
+    {"prediction": check_prediction, "repeat": check_repeat, "purity": check_purity}
+)
+# The names of all checks, in the order in which reports show them.
+CHECKS = (*COMPUTES, "long", *BEHAVES, "sync", "dropout")
+
+
+def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
+    """Yield the largest difference of each weight; `INFINITE` if names or shapes differ."""
+    if list(found) != list(expected):
+        yield "names of the weights", INFINITE
+        return
+    for name, value in expected.items():
+        yield name, difference(found[name], value)
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference of two arrays; `INFINITE` if shapes differ or a value is NaN.
+
+    A comparison with NaN would never fail.
+    """
+    if found.shape != expected.shape:
+        return INFINITE
+    largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
+    return largest if np.isfinite(largest) else INFINITE
+
+
+def worst(differences: Iterator[tuple[str, float]]) -> float:
+    """The largest of several weights' differences, as `weight_differences` yields them."""
+    return max(value for _, value in differences)
+
+
+def finding(check: str, deviations: Mapping[str, float]) -> Finding:
+    """The largest of several deviations, each in units of its tolerance; NaN becomes `INFINITE`."""
+    numbers = {
+        name: value if np.isfinite(value) else INFINITE for name, value in deviations.items()
+    }
+    where = max(numbers, key=lambda name: numbers[name])
+    return Finding(
+        check=check,
+        deviation=min(numbers[where], INFINITE),
+        where=where if numbers[where] > 0 else "nowhere",
+    )

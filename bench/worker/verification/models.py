@@ -1,0 +1,247 @@
+"""The models of the verification.
+
+Small models that together use every word of the workload language, and models for the other checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgspec.structs import replace
+
+from specs.loading import find_workload
+from specs.model import (
+    Activation,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Initializer,
+    Input,
+    MaxPool2d,
+    RmsProp,
+    Sgd,
+    Workload,
+)
+
+# No constant is the default of any framework, so that a constant that an adapter does not pass is
+# noticed; a test compares them with the frameworks' defaults. The epsilons are large: with 1e-7
+# outside the root, a first step is the sign of its gradient, and rounding decides the sign of a
+# small gradient.
+_INSIDE_ROOT = RmsProp(learning_rate=1.5e-3, rho=0.85, epsilon=1e-4, epsilon_form="inside_root")
+_OUTSIDE_ROOT = replace(_INSIDE_ROOT, epsilon=2e-3, epsilon_form="outside_root")
+_SGD = Sgd(learning_rate=0.015, momentum=0.0, nesterov=False)
+_MOMENTUM = replace(_SGD, momentum=0.8)
+_ADAM = Adam(
+    learning_rate=1.5e-3, beta_1=0.8, beta_2=0.99, epsilon=2e-3, epsilon_form="after_correction"
+)
+_ADAMW = AdamW(
+    learning_rate=1.5e-3,
+    beta_1=0.8,
+    beta_2=0.99,
+    epsilon=2e-3,
+    epsilon_form="before_correction",
+    weight_decay=0.1,
+)
+_ADAGRAD = Adagrad(
+    learning_rate=1.5e-3, initial_accumulator=0.2, epsilon=2e-3, epsilon_form="inside_root"
+)
+_ADADELTA = Adadelta(learning_rate=0.8, rho=0.85, epsilon=1e-4)
+
+
+def _convolution(
+    filters: int, kernel_size: tuple[int, int], activation: Activation, **changes: Any
+) -> Conv2d:
+    usual: dict[str, Any] = {"strides": (1, 1), "padding": "valid"}
+    return Conv2d(
+        filters=filters, kernel_size=kernel_size, activation=activation, **{**usual, **changes}
+    )
+
+
+def small(
+    activation: Activation, *, initializer: Initializer = "glorot_uniform", **changes: Any
+) -> Workload:
+    """A convolution, a pool, dropout and dense layers, on 7x6 images of two channels.
+
+    The sizes of a layer all differ, so that an exchange of two of them is noticed.
+    """
+    layers = (
+        _convolution(3, (2, 3), activation),
+        MaxPool2d(pool_size=(2, 3)),
+        Dropout(rate=0.25),
+        Flatten(),
+        Dense(units=5, activation=activation),
+        Dense(units=4, activation="linear"),
+    )
+    cnn = find_workload("cnn")
+    recipe = replace(cnn.recipe, initializer=initializer)
+    usual = {
+        "input": Input(shape=(7, 6, 2), classes=4),
+        "layers": layers,
+        "recipe": recipe,
+        "optimizer": _ADADELTA,
+    }
+    return replace(cnn, **{**usual, **changes})
+
+
+# Batch norm on an image after strides and on a vector, and a padding "same" that adds an extra row
+# at the end of one axis only.
+_NORMAL = BatchNorm(momentum=0.8, epsilon=3e-3)
+_NORMALISED = (
+    _convolution(3, (3, 2), "linear", strides=(2, 1), padding="same"),
+    _NORMAL,
+    AvgPool2d(pool_size=(2, 2)),
+    Flatten(),
+    Dense(units=5, activation="tanh"),
+    _NORMAL,
+    Dense(units=4, activation="linear"),
+)
+_STRIDED = (
+    _convolution(4, (3, 3), "elu", strides=(2, 2), padding="same"),
+    _convolution(3, (2, 2), "softplus", strides=(1, 2)),
+    AvgPool2d(pool_size=(3, 1)),
+    Flatten(),
+    Dense(units=5, activation="leaky_relu"),
+    Dense(units=4, activation="linear"),
+)
+_AFTER_FLATTEN = (
+    _convolution(3, (2, 3), "tanh"),
+    Flatten(),
+    Dropout(rate=0.5),
+    Dense(units=4, activation="linear"),
+)
+
+
+def _digits(activation: Activation) -> Workload:
+    """A convolution and a pool on images whose margins are exactly 0.
+
+    There relu'(0) and equal values in a pool decide the gradient.
+    """
+    layers = (
+        _convolution(2, (3, 3), activation),
+        MaxPool2d(pool_size=(4, 4)),
+        Flatten(),
+        Dense(units=10, activation="linear"),
+    )
+    return small(
+        activation,
+        layers=layers,
+        input=Input(shape=(28, 28, 1), classes=10),
+        optimizer=_INSIDE_ROOT,
+    )
+
+
+# Sizes that tensor cores accept, and numbers with all their digits: TF32 would show here as
+# hundreds of tolerances.
+_ALIGNED = (
+    _convolution(16, (3, 3), "tanh", padding="same"),
+    Flatten(),
+    Dense(units=64, activation="tanh"),
+    Dense(units=8, activation="linear"),
+)
+
+# Together these have every layer, activation, loss, initializer, optimizer and form of epsilon.
+MODELS: Mapping[str, Workload] = MappingProxyType(
+    {
+        "softmax": find_workload("softmax"),
+        "mlp-relu": find_workload("mlp-relu"),
+        "cnn": find_workload("cnn"),
+        "digits, tanh": _digits("tanh"),
+        "digits, relu": _digits("relu"),
+        "tanh, sgd": small("tanh", optimizer=_SGD, initializer="he_normal"),
+        "linear, sgd with momentum": small(
+            "linear", optimizer=_MOMENTUM, initializer="lecun_normal"
+        ),
+        "sigmoid, rmsprop outside": small("sigmoid", optimizer=_OUTSIDE_ROOT),
+        "dropout after flatten": replace(small("tanh"), layers=_AFTER_FLATTEN),
+        "batch norm, nesterov": small(
+            "tanh", layers=_NORMALISED, optimizer=replace(_MOMENTUM, nesterov=True)
+        ),
+        "strides, same, adam after": small(
+            "relu", layers=_STRIDED, optimizer=_ADAM, initializer="he_uniform"
+        ),
+        "adam before": small("tanh", optimizer=replace(_ADAM, epsilon_form="before_correction")),
+        "adamw before": small("elu", optimizer=_ADAMW, initializer="glorot_normal"),
+        # Not with batch norm: the gradient of a bias before it is only rounding, and AdamW would
+        # turn that into steps.
+        "adamw after": small(
+            "leaky_relu", optimizer=replace(_ADAMW, epsilon_form="after_correction")
+        ),
+        "quadratic, adagrad inside": small(
+            "softplus", loss="mean_squared_error", optimizer=_ADAGRAD
+        ),
+        "adagrad outside, zeros": small(
+            "linear",
+            layers=(Flatten(), Dense(units=4, activation="linear")),
+            optimizer=replace(_ADAGRAD, epsilon_form="outside_root"),
+            initializer="zeros",
+        ),
+        "batch norm after flatten": small(
+            "tanh",
+            layers=(
+                _convolution(3, (2, 3), "tanh"),
+                Flatten(),
+                _NORMAL,
+                Dropout(rate=0.5),
+                Dense(units=4, activation="linear"),
+            ),
+            optimizer=_SGD,
+            initializer="uniform",
+        ),
+        "sizes for tensor cores": small(
+            "tanh", layers=_ALIGNED, input=Input(shape=(16, 16, 8), classes=8), optimizer=_SGD
+        ),
+    }
+)
+# For the checks of a backend's behaviour, which do not depend on the model: with and without
+# dropout, batch norm and momentum.
+BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
+# For native mode: its input pipelines need images of MNIST's shape.
+NATIVE = ("softmax", "mlp-relu")
+
+
+def _mlp(activation: Activation) -> Workload:
+    """A multilayer perceptron so small that the reference trains an epoch in seconds."""
+    mlp = replace(find_workload("mlp-relu"), optimizer=_INSIDE_ROOT)
+    layers = (
+        Flatten(),
+        Dense(units=64, activation=activation),
+        Dense(units=32, activation=activation),
+        Dense(units=10, activation="linear"),
+    )
+    return replace(mlp, layers=layers)
+
+
+# For an epoch over a whole data set. After so many steps only the loss of a model with kinks can be
+# compared with the reference.
+LONG: Mapping[str, Workload] = MappingProxyType(
+    {"softmax": find_workload("softmax"), "tanh mlp": _mlp("tanh"), "relu mlp": _mlp("relu")}
+)
+
+# Two dropouts, on the images and on the vector. The weights of the layer that follows show what
+# both together kept, see `bench.worker.verification.dropout`. In example e only the pixels of
+# channel e
+# are not 0.
+DROPOUT_EXAMPLES = 100
+_TWO_DROPOUTS = (Dropout(rate=0.25), Flatten(), Dropout(rate=0.5))
+DROPOUT_PROBE = small(
+    "linear",
+    layers=(*_TWO_DROPOUTS, Dense(units=4, activation="linear")),
+    input=Input(shape=(10, 10, DROPOUT_EXAMPLES), classes=4),
+    optimizer=_SGD,
+    initializer="zeros",
+)
+# The same with images that are all equal, and with as many classes as examples: see there.
+DROPOUT_ALIKE = replace(
+    DROPOUT_PROBE,
+    input=Input(shape=(10, 10, 1), classes=16),
+    layers=(*_TWO_DROPOUTS, Dense(units=16, activation="linear")),
+)

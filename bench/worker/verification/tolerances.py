@@ -1,0 +1,62 @@
+"""The tolerances: how far a float32 backend may be from the float64 reference, and why.
+
+All follow from the type, the model's depth and the number of steps; none was widened to let a
+backend pass. The deviations of this project's backends are at most three quarters of a tolerance
+(on a CPU), those of the tests' mutants mostly hundreds of tolerances.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+# float32 keeps 24 bits: a rounding is at most 6e-8 of the value.
+ROUNDING = 2.0**-24
+
+
+def logits(depth: int) -> float:
+    """The tolerance of an untrained model's logits, which have values of size 1.
+
+    Each value is the sum of up to 4,608 products, whose errors mostly cancel. We allow 32 roundings
+    per layer with weights (there are `depth` of them); the errors of the layers are independent, so
+    they grow with the root of their number.
+    """
+    return 32 * sqrt(depth) * ROUNDING
+
+
+def loss(depth: int) -> float:
+    """The tolerance of the loss of a batch, or of its mean over an epoch.
+
+    The loss is about 2.3; it takes a logarithm, an exponential and a few sums of the logits.
+    """
+    return 2.3 * 8 * sqrt(depth) * ROUNDING
+
+
+def weights(steps: int) -> float:
+    """The tolerance of weights after some steps.
+
+    The weights are of size 1. A step changes them by up to 4e-3, with a relative error of about
+    1e-5: an Adam that computes 1 - beta^t in float32, as Keras's does, has this error in its first
+    step. Every step adds a rounding and such an error. The errors are independent, so their sum
+    grows with the root of the number of steps.
+    """
+    return 3 * sqrt(steps) * (ROUNDING + 4e-3 * 1e-5)
+
+
+# The share by which the mean loss over an epoch may differ for a model with kinks, as correct runs
+# of such a model diverge: by up to 2e-2 of the loss in one batch, as seen, and by a tenth of that
+# in the mean over hundreds of batches.
+KINKED_LOSS_SHARE = 2e-3
+
+# The share of a training step that may still be running when `sync` has returned. It should be 0,
+# but it is measured with a clock.
+UNSYNCED_SHARE = 0.1
+
+# The tolerance of dropout's counts, in standard deviations. A correct dropout exceeds it by chance
+# in one of 1e6 verifications, nearly always in one of the two chi-squares. For how large an error
+# of
+# dropout is found, see `bench.worker.verification.dropout.check_dropout`.
+DROPOUT_DEVIATIONS = 6.0
+
+# The share of pixels that may be kept for all 16 examples of a batch, or dropped for all. The
+# probability of that is 0.625^16 = 0.0005 for a pixel, so ten of 100 pixels cannot be chance.
+DROPOUT_ALIKE_SHARE = 0.1

@@ -1,0 +1,186 @@
+"""Runs the verification of one backend, in one process of the backend's environment.
+
+It is started as `python -m bench.worker.verification.verifier assignment.json lines.jsonl START`.
+It writes
+a line for each finding as soon as it has it, so that the findings of a verification that dies are
+not
+lost.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from backends.contract import Backend, Images, Job, Labels, Unsupported
+from bench.worker import examples
+from bench.worker.adapter import load_class
+from bench.worker.lines import End, Finding, ModelFindings, SettingValue
+from bench.worker.tell import Tell, one_line, tell_all
+from bench.worker.verification.cases import MakeBackend, has_kinks, make_case
+from bench.worker.verification.checks import (
+    BEHAVES,
+    COMPUTES,
+    NATIVE,
+    Check,
+    check_long,
+    check_sync,
+)
+from bench.worker.verification.dropout import check_dropout
+from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
+from specs.model import Workload
+
+_SEEDS = 8
+_MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show: those that train
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What a verification is told to do.
+
+    Attributes:
+        job: its workload is replaced by that of each model.
+        adapter, package: see `bench.worker.training.Assignment`.
+        models: names of `bench.worker.verification.models.MODELS`, for the checks of what is
+        computed.
+        behaviour: names of `bench.worker.verification.models.BEHAVIOUR`, for the checks of
+        behaviour.
+        long: names of `bench.worker.verification.models.LONG`, for the check over a whole data set.
+        native: names of `bench.worker.verification.models.NATIVE`, for the checks of native mode.
+        folders: model -> the folder of its data set.
+    """
+
+    job: Job
+    adapter: str
+    package: str = ""
+    models: tuple[str, ...] = ()
+    behaviour: tuple[str, ...] = ()
+    long: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
+    folders: dict[str, str]
+
+    @property
+    def pieces(self) -> int:
+        """How many `ModelFindings` a complete verification has."""
+        matched = self.job.mode == "matched"
+        return (
+            len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
+        )
+
+
+class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
+    """The settings that the framework reports, read back once."""
+
+    settings: dict[str, SettingValue]
+
+
+Line = Settled | ModelFindings | End
+
+
+class Verifier:
+    """Runs every check on one backend, and writes once the settings that the framework reports."""
+
+    def __init__(
+        self, assignment: Assignment, make: MakeBackend, tell: Callable[[Line], None]
+    ) -> None:
+        self._assignment, self._adapter, self._tell = assignment, make, tell
+        self._settled = False
+        self._parts: dict[str, tuple[Images, Labels]] = {}
+
+    def pieces(self) -> Iterator[ModelFindings]:
+        """Yield the findings, model by model."""
+        plan = self._assignment
+        for name in plan.models:
+            yield self._piece(name, MODELS[name], lambda job, *part: verify(self._make, job, *part))
+        for name in plan.behaviour:
+            yield self._piece(name, MODELS[name], self._checked(BEHAVES))
+        for name in plan.long:
+            yield self._piece(name, LONG[name], self._checked({"long": check_long}))
+        for name in plan.native:
+            yield self._piece(name, MODELS[name], self._checked(NATIVE))
+        if plan.job.mode == "native":
+            return
+        yield self._piece("mlp-relu", MODELS["mlp-relu"], self._checked({"sync": check_sync}))
+        yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
+
+    def _make(self, job: Job) -> Backend:
+        backend = self._adapter(job)
+        if not self._settled:
+            self._tell(Settled(settings=dict(backend.settings())))
+            self._settled = True
+        return backend
+
+    def _piece(
+        self, name: str, workload: Workload, find: Callable[..., ModelFindings]
+    ) -> ModelFindings:
+        job = replace(self._assignment.job, workload=workload)
+        try:
+            return replace(find(job, *self._examples(name)), model=name)
+        except Unsupported as error:
+            return ModelFindings(model=name, seed=job.seed, findings=(), unsupported=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the other models are verified all the same
+            details = traceback.format_exc()
+            return ModelFindings(
+                model=name, seed=job.seed, findings=(), failed=one_line(error), details=details
+            )
+
+    def _examples(self, name: str) -> tuple[Images, Labels]:
+        folder = self._assignment.folders[name]
+        if folder not in self._parts:
+            self._parts[folder] = examples.read_part(Path(folder), "train")
+        return self._parts[folder]
+
+    def _checked(
+        self, checks: Mapping[str, Check]
+    ) -> Callable[[Job, Images, Labels], ModelFindings]:
+        def find(job: Job, images: Images, labels: Labels) -> ModelFindings:
+            case = make_case(job, images, labels)
+            findings = tuple(check(self._make, case) for check in checks.values())
+            return ModelFindings(model="", seed=job.seed, findings=findings)
+
+        return find
+
+    def _check_dropout(self, job: Job, *_: object) -> ModelFindings:
+        return ModelFindings(model="", seed=job.seed, findings=(check_dropout(self._make, job),))
+
+
+def verify(make: MakeBackend, job: Job, images: Images, labels: Labels) -> ModelFindings:
+    """Check what a backend computes of a job's model.
+
+    The seed is the job's. A model with kinks is tried on up to 8 seeds, from the job's on, until
+    one shows no flip (see `bench.worker.verification.cases`).
+    """
+    findings: tuple[Finding, ...] = ()
+    for seed in range(job.seed, job.seed + (_SEEDS if has_kinks(job) else 1)):
+        case = make_case(replace(job, seed=seed), images, labels)
+        findings = tuple(check(make, case) for check in COMPUTES.values())
+        failed = {finding.check for finding in findings if not finding.passed}
+        if not failed or failed - _MAY_FLIP:
+            break
+    return ModelFindings(model=job.workload.name, seed=seed, findings=findings)
+
+
+def main(assignment_path: str, lines_path: str, start: str) -> None:
+    """Do the assignment and write its lines; a failure is written as an `End`.
+
+    Args:
+        assignment_path: the file of an `Assignment`, in JSON.
+        lines_path: see `bench.worker.tell.tell_all`.
+        start: see there.
+    """
+    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
+
+    def work(tell: Tell) -> Iterator[ModelFindings]:
+        adapter = load_class(assignment.adapter, assignment.package)
+        return Verifier(assignment, adapter, tell).pieces()
+
+    tell_all(lines_path, start, work)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
