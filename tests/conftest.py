@@ -14,7 +14,6 @@ import numpy as np  # noqa: F401
 
 del os.environ["OPENBLAS_NUM_THREADS"]
 
-import msgspec
 import pytest
 
 from bench.command import run
@@ -23,10 +22,11 @@ from bench.data import cache as data_cache
 from bench.data.cache import materialise
 from bench.data.dataset import DataSet, Places
 from bench.data.made import draw_synthetic, read_mnist_5k
-from bench.records.files import write_atomically
-from bench.records.limits import FOLDER, EngineLimits
+from bench.records.limits import EngineLimits
+from bench.records.stored import write
 from bench.runner.environments import Environments
-from bench.runner.limits import measure_limits
+from bench.runner.tasks import run_tasks
+from bench.worker.assignment import MeasureLimits
 from specs.loading import find_workload
 from tests.support.jobs import FRAMEWORKS
 
@@ -73,7 +73,7 @@ def arrays_once(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def measured() -> dict[str, bytes]:
+def measured() -> dict[str, EngineLimits]:
     """Limits that runs of this session have measured, by key."""
     return {}
 
@@ -117,18 +117,24 @@ def full_mnist() -> Path:
     return Path(folder)
 
 
-def make_cheap(monkeypatch, measured: dict[str, bytes]) -> None:
+def make_cheap(monkeypatch, measured: dict[str, EngineLimits]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    def measure_once(task, folder, machine):
-        path = folder / FOLDER / f"{task.key}.json"
-        if task.key not in measured:
-            measure_limits(task, folder, machine)
-            measured[task.key] = path.read_bytes()
-        write_atomically(path, measured[task.key])
-        return msgspec.json.decode(measured[task.key], type=EngineLimits)
+    def run_once(tasks, folder, machine, make_record, *, timeout, observer, reused=None):
+        """Run tasks, but measure the limits of an engine once in all tests."""
+        limits = any(isinstance(task.assignment, MeasureLimits) for task in tasks)
+        if limits:
+            reused = {task.key: measured[task.key] for task in tasks if task.key in measured}
+            for record in reused.values():
+                write(folder, record)
+        records = run_tasks(
+            tasks, folder, machine, make_record, timeout=timeout, observer=observer, reused=reused
+        )
+        if limits:
+            measured.update({record.key: record for record in records})
+        return records
 
-    monkeypatch.setattr(run, "measure_limits", measure_once)
+    monkeypatch.setattr(run, "run_tasks", run_once)
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"<svg/>"))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 
+from msgspec.structs import replace
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.command.choices import choose_backends, choose_devices, choose_threads, places_of
 from bench.command.progress import ProgressDisplay
+from bench.command.setup import Setup, set_up
 from bench.data import cache, dataset
-from bench.machine.host import Machine, this_machine
 from bench.records.job import Record
-from bench.records.noise import FOLDER, Calibration, write_calibration
-from bench.records.run import claim_run, read_run
-from bench.runner import plan
-from bench.runner.environments import Environments
-from bench.runner.jobs import make_tasks, run_tasks
-from bench.runner.task import Limits
+from bench.records.noise import FOLDER, Calibration
+from bench.records.run import claim, read_run
+from bench.records.stored import write
+from bench.runner import jobs, plan
+from bench.runner.tasks import run_tasks
 from bench.statistics.noise import calibrate, needed, say, say_visible
 from specs.loading import find_workload
 
@@ -32,78 +30,70 @@ def command(options: argparse.Namespace) -> int:
 
     1 if a job did not end ok.
     """
-    environments = Environments(dict(options.python))
-    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    training, chosen = _chosen(options, environments, machine)
+    setup = _with_one_backend(set_up(options), options)
     folder = options.results / FOLDER
-    with claim_run(folder, machine.name):
-        records = _run(options, training, chosen, environments, machine)
-        found = calibrate(read_run(folder)[0])
-        for made in found:
-            write_calibration(made, folder)
-    asked = {made.key for made in calibrate(records)}
-    for made in found:
-        if made.key in asked:
-            _show(made, Console())
+    with claim(folder / "jobs", setup.machine.name):
+        earlier, _ = read_run(folder)
+        records = _run(options, setup, earlier)
+        calibrations = calibrate(read_run(folder, [*earlier, *records])[0])
+        for calibration in calibrations:
+            write(folder, calibration)
+    asked = {calibration.key for calibration in calibrate(records)}
+    for calibration in calibrations:
+        if calibration.key in asked:
+            _show(calibration, Console())
     return 0 if all(record.status == "ok" for record in records) else 1
 
 
-def _chosen(
-    options: argparse.Namespace, environments: Environments, machine: Machine
-) -> tuple[plan.Training, plan.Options]:
-    """The workload with its data set, and where it is run; with one backend if none was chosen."""
-    backends = choose_backends(options.backend, environments)
+def _with_one_backend(setup: Setup, options: argparse.Namespace) -> Setup:
+    """The set-up with one seed, and with one backend if the user chose none."""
+    choices = setup.choices
     if options.backend is None:
-        backends = (_PREFERRED if _PREFERRED in backends else backends[0],)
-    workload = find_workload(options.workload)
-    name = options.dataset or dataset.FALLBACK
-    images = cache.materialise(name, workload.input, places_of(options))
-    chosen = plan.Options(
-        backends=backends,
-        devices=choose_devices(options.device, machine),
-        threads=choose_threads(options.threads),
-        seeds=(0,),
-        rounds=2 * options.rounds,  # of a single contestant: two in a row are a round of two
-        modes=options.mode,
-    )
-    return plan.Training(workload=workload, data=images, epochs=options.epochs), chosen
+        usual = _PREFERRED if _PREFERRED in choices.backends else choices.backends[0]
+        choices = replace(choices, backends=(usual,))
+    # Two jobs in a row of one backend are a round of two.
+    return setup._replace(choices=replace(choices, seeds=(0,), rounds=2 * options.rounds))
 
 
-def _run(
-    options: argparse.Namespace,
-    training: plan.Training,
-    chosen: plan.Options,
-    environments: Environments,
-    machine: Machine,
-) -> list[Record]:
+def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> list[Record]:
     """Run the jobs that have no record yet, pair by pair; every record, old and new."""
-    suite = plan.find_suite_or_workload(training.workload.name)
-    jobs = plan.make_jobs([training], chosen, suite)
-    jobs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
+    workload = find_workload(options.workload)
+    images = cache.materialise(options.dataset or dataset.FALLBACK, workload.input, setup.places)
+    training = plan.Training(workload=workload, data=images, epochs=options.epochs)
+    suite = plan.find_suite_or_workload(options.workload)
+    pairs = plan.make_jobs([training], setup.choices, suite)
+    pairs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
     # Accuracy does not matter here, so a single training example is evaluated.
-    limits = Limits(timeout_seconds=options.timeout, train_evaluated=1)
-    tasks = make_tasks(jobs, environments, machine, limits)
-    folder = options.results / FOLDER
-    with ProgressDisplay(Console(stderr=True), machine.name) as display:
+    tasks = jobs.make_tasks(pairs, setup.environments, setup.machine, train_evaluated=1)
+    with ProgressDisplay(setup.console, setup.machine.name) as display:
         display.planned(tasks)
-        return run_tasks(tasks, folder, machine, limits, display, retry=options.retry)
+        return run_tasks(
+            tasks,
+            options.results / FOLDER / "jobs",
+            setup.machine,
+            jobs.make_record,
+            timeout=options.timeout,
+            observer=display,
+            reused={r.key: r for r in earlier if r.status == "ok" or not options.retry},
+        )
 
 
-def _show(found: Calibration, console: Console) -> None:
-    console.print(f"\n{say(found, len(found.wall))}", highlight=False, markup=False)
-    if found.disturbed:
+def _show(calibration: Calibration, console: Console) -> None:
+    rounds = len(calibration.wall)
+    console.print(f"\n{say(calibration, rounds)}", highlight=False, markup=False)
+    if calibration.disturbed:
         console.print(
-            f"{found.disturbed} of {len(found.wall)} rounds were disturbed, and count here.",
+            f"The machine was busy in {calibration.disturbed} of {rounds} rounds; they count here.",
             highlight=False,
         )
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for title in ("to find a difference of", "rounds, by wall time", "by CPU time"):
         table.add_column(title, justify="right")
-    for difference, wall, cpu in needed(found):
+    for difference, wall, cpu in needed(calibration):
         table.add_row(
             f"{100 * difference:g} %",
-            *("more than 200" if n is None else str(n) for n in (wall, cpu)),
+            *("more than 200" if number is None else str(number) for number in (wall, cpu)),
         )
     console.print(table)
-    for rounds in _ROUNDS:
-        console.print(say_visible(found, rounds), highlight=False, markup=False)
+    for number in _ROUNDS:
+        console.print(say_visible(calibration, number), highlight=False, markup=False)

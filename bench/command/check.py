@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.command.report import warn_damaged
+from bench.command.report import warn_left_out
 from bench.records.files import write_atomically
 
 
@@ -23,7 +23,7 @@ def check(options: argparse.Namespace) -> int:
     (run, damaged), (baseline, more) = (
         records_of(folder) for folder in (options.run, options.against)
     )
-    warn_damaged([*damaged, *more])
+    warn_left_out([*damaged, *more])
     agreements = gate.check_agreement(run, options.backend)
     cells = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.Checked(

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         resumed = options.command in _RESUMED
-        kept = "the same command goes on where it stopped" if resumed else "what had ended is kept"
+        kept = "the same command resumes" if resumed else "finished tasks are kept"
         print(f"\nbench: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.command.report import warn_damaged
+from bench.command.report import warn_left_out
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -18,7 +18,7 @@ def compare(options: argparse.Namespace) -> int:
     from bench.report.terminal.agreement import print_alarm
 
     comparison = Comparison(options.runs)
-    warn_damaged(comparison.damaged)
+    warn_left_out(comparison.damaged)
     comparison.print_table(Console())
     if options.output:
         comparison.write(options.output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.command.report import warn_damaged
+from bench.command.report import warn_left_out
 from bench.records.files import write_atomically
 
 
@@ -14,7 +14,7 @@ def export(options: argparse.Namespace) -> int:
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
     content, damaged, disagreement = export(options.run, options.format)
-    warn_damaged(damaged)
+    warn_left_out(damaged)
     if disagreement:
         print(f"bench: {disagreement}", file=sys.stderr)
     if options.output:

@@ -1,6 +1,6 @@
-"""What a user sees during a run: a line per finished job, and a bar.
+"""What a user sees while workers run: a line per finished task, and a bar.
 
-The bar shows the job's epochs and accuracy, and the time left.
+The bar shows how far the task is, and the time left.
 """
 
 from __future__ import annotations
@@ -24,22 +24,28 @@ from rich.progress import (
 from backends.contract import Job
 from bench.machine import disturbance
 from bench.records.job import Group, Record, backend_name, group_of
-from bench.runner.task import DataTask
+from bench.records.limits import EngineLimits
+from bench.records.stored import Outcome
+from bench.records.verification import Verification, say
+from bench.runner.task import Task, TrainingTask
 from bench.statistics.agreement import Result, judge, result_of
 from bench.statistics.steady import steady_seconds, warm_ups
-from bench.worker.lines import Epoch
+from bench.worker.assignment import MeasureLimits, Verify
+from bench.worker.lines import Epoch, Line, ModelFindings, Reached
+from bench.worker.operations import OPERATIONS
 from specs.shapes import infer_shapes
 
-# Rough costs for the first guess of the time left, corrected as soon as a job was measured: a
-# framework's start, and a step's overhead and arithmetic on two CPU cores.
-_START_SECONDS, _STEP_SECONDS, _FLOPS = 6.0, 4e-4, 8e10
+# Rough costs for the first guess of the time left, corrected as soon as a task was measured: a
+# framework's start, a step's overhead and arithmetic on two CPU cores, and the checks of a model.
+_START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 6.0, 4e-4, 8e10, 4.0
+_FEW_EPOCHS = 2  # all times of a job of so few epochs are shown
 
 
 class ProgressDisplay:
-    """Shows a run on a terminal; without one (a batch job's log), only a line per finished job."""
+    """Shows tasks on a terminal; without one (a batch job's log), only a line per finished task."""
 
     def __init__(self, console: Console, machine: str, earlier: Sequence[Record] = ()) -> None:
-        """Prepare the display of a run.
+        """Prepare the display.
 
         Args:
             console: where to show it.
@@ -47,15 +53,15 @@ class ProgressDisplay:
             earlier: its records, with which those of this run are compared.
         """
         self._console, self._machine = console, machine
-        self._groups: dict[tuple[object, ...], dict[tuple[str, int], Result]] = defaultdict(dict)
-        # What was shown of each job that ended, and why it disagrees.
+        self._results: dict[tuple[Group, int], dict[tuple[str, int], Result]] = defaultdict(dict)
+        # By key: the line that was shown of a task that ended, and why it disagrees.
         self._lines: dict[str, tuple[str, str]] = {}
         for record in sorted(earlier, key=lambda record: record.started):
             self._keep(record)
         self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
         self._widths = [0, 0, 0]
         self._guesses: list[float] = []
-        # Guessed and real seconds of each job that this run has finished.
+        # Guessed and real seconds of each task that this run has finished.
         self._measured: list[tuple[float, float]] = []
         self._number = 0
         self._bar = Progress(
@@ -63,14 +69,14 @@ class ProgressDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[accuracy]}"),
+            TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
             refresh_per_second=2,  # the parent stays idle while a job measures
         )
-        self._row = self._bar.add_task("", total=1, accuracy="", left="", visible=False)
+        self._row = self._bar.add_task("", total=1, note="", left="", visible=False)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -80,63 +86,61 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def planned(self, tasks: Sequence[DataTask]) -> None:
+    def planned(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             self._numbers[task.key] = len(self._numbers) + 1
-            # An earlier record of this job may be of other versions, or of another adapter. The job
-            # is added again when it ends.
-            self._groups[self._group(task.job, task.data.checksum)].pop(
-                (task.job.backend, task.job.round), None
-            )
+            if isinstance(task, TrainingTask):
+                # An earlier record of this job may be of other versions, or of another adapter. The
+                # job is added again when it ends.
+                group = self._group(task.job, task.data.checksum)
+                self._results[group].pop((task.job.backend, task.job.round), None)
             self._guesses.append(_guess(task))
-            self._widths = [
-                max(pair) for pair in zip(self._widths, map(len, _cell(task)), strict=True)
-            ]
+            widths = map(len, _names(task))
+            self._widths = [max(pair) for pair in zip(self._widths, widths, strict=True)]
 
-    def started(self, task: DataTask) -> None:
+    def started(self, task: Task) -> None:
         self._number = self._numbers[task.key]
-        job = task.job
         self._bar.reset(
             self._row,
-            total=job.epochs,
+            total=_steps(task),
             description=escape(self._title(task)),
-            accuracy="starting",
+            note="starting",
             left=self._left(0.0),
             visible=True,
         )
 
-    def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None:
-        done, why = len(epochs), self._disagreement(task, epochs)
+    def advanced(self, task: Task, lines: Sequence[Line]) -> None:
+        done = [line for line in lines if isinstance(line, Epoch | ModelFindings | Reached)]
+        epochs = [line for line in done if isinstance(line, Epoch)]
+        disagrees = isinstance(task, TrainingTask) and self._disagreement(task, epochs)
         title = escape(self._title(task))
         self._bar.update(
             self._row,
-            completed=done,
-            description=f"[bold red]{title} DISAGREES[/]" if why else title,
-            accuracy=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "training",
-            left=self._left(done / task.job.epochs),
+            completed=len(done),
+            description=f"[bold red]{title} DISAGREES[/]" if disagrees else title,
+            note=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "",
+            left=self._left(len(done) / _steps(task)),
         )
 
-    def ended(self, task: DataTask, record: Record, *, old: bool) -> None:
-        number, of = self._numbers[task.key], len(self._numbers)
-        if not old:
+    def ended(self, task: Task, record: Outcome, *, reused: bool) -> None:
+        number, total = self._numbers[task.key], len(self._numbers)
+        if not reused:
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
-        cell = " ".join(
-            f"{text:<{width}}" for text, width in zip(_cell(task), self._widths, strict=True)
+        names = " ".join(
+            f"{text:<{width}}" for text, width in zip(_names(task), self._widths, strict=True)
         )
-        self._lines[record.key] = (
-            f"[{number:>{len(str(of))}}/{of}] {cell} {_result(record, old=old)}",
-            "",
-        )
-        why = judge(list(self._keep(record).values()))
-        if not why.get(record.key):
-            self._say(record.key, "")
+        line = f"[{number:>{len(str(total))}}/{total}] {names.rstrip()}  {_result(record)}"
+        self._lines[record.key] = (f"{line}  (reused)" if reused else line, "")
+        reasons = judge(list(self._keep(record).values())) if isinstance(record, Record) else {}
+        if not reasons.get(record.key):
+            self._show(record.key, "")
         # What ended earlier may be shown to be wrong, or right, only now.
-        for key, reason in why.items():
+        for key, reason in reasons.items():
             if key in self._lines and bool(reason) != bool(self._lines[key][1]):
-                self._say(key, reason)
+                self._show(key, reason)
 
-    def _say(self, key: str, reason: str) -> None:
-        """Print a job's line: in red if it disagrees, with a note if it no longer does."""
+    def _show(self, key: str, reason: str) -> None:
+        """Print a task's line: in red if it disagrees, with a note if it no longer does."""
         line, before = self._lines[key]
         self._lines[key] = line, reason
         style = "bold red" if reason else None
@@ -147,31 +151,32 @@ class ProgressDisplay:
         self._console.print(line, style=style, markup=False, highlight=not reason, soft_wrap=True)
 
     def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
-        """Keep the result of a job, if it can be compared with others; returns its group."""
+        """Keep the result of a job, if it can be compared with others; returns its group's."""
         job = record.job
         if record.status != "ok" or job.mode != "matched":
             return {}
-        group = self._groups[self._group(job, record.data.checksum)]
-        group[job.backend, job.round] = result_of(record)
-        return group
+        results = self._results[self._group(job, record.data.checksum)]
+        results[job.backend, job.round] = result_of(record)
+        return results
 
     def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
         """The jobs that a job can be compared with: those of its group with the same seed."""
         return group_of(job, data_checksum, self._machine), job.seed
 
-    def _disagreement(self, task: DataTask, epochs: Sequence[Epoch]) -> str:
+    def _disagreement(self, task: TrainingTask, epochs: Sequence[Epoch]) -> str:
         """Why a job disagrees after its first epoch; "" if it does not, or that is not over."""
-        job, found = task.job, dict[tuple[str, int], Result]()
+        job, results = task.job, dict[tuple[str, int], Result]()
         if epochs and job.mode == "matched":
-            found |= self._groups[self._group(job, task.data.checksum)]
+            results |= self._results[self._group(job, task.data.checksum)]
             loss = epochs[0].running_loss
-            found[job.backend, job.round] = Result(
+            results[job.backend, job.round] = Result(
                 task.key, job.backend, loss, None, task.data.test_examples
             )
-        return judge(list(found.values())).get(task.key, "")
+        return judge(list(results.values())).get(task.key, "")
 
-    def _title(self, task: DataTask) -> str:
-        return f"{self._number}/{len(self._numbers)} {_name(task.job)} {backend_name(task.job)}"
+    def _title(self, task: Task) -> str:
+        names = " ".join(filter(None, _names(task)[:2]))
+        return f"{self._number}/{len(self._numbers)} {names}"
 
     def _left(self, share_done: float) -> str:
         """The time left: the guesses, scaled by the median of real to guessed seconds."""
@@ -182,30 +187,66 @@ class ProgressDisplay:
         return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
 
 
-def _cell(task: DataTask) -> tuple[str, str, str]:
-    return _name(task.job), backend_name(task.job), task.job.device
-
-
-def _name(job: Job) -> str:
-    """The workload, with its batch size where that is not the recipe's."""
+def _names(task: Task) -> tuple[str, str, str]:
+    """The three names in a task's line: what is done, by what, and on which device."""
+    if isinstance(task.assignment, MeasureLimits):
+        return "peak rates", task.entry.environment, task.job.device
+    if isinstance(task.assignment, Verify):
+        return "", backend_name(task.job), task.job.device
+    job = task.job
     usual = job.batch_size == job.workload.recipe.batch_size
-    return job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"
+    name = job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"
+    return name, backend_name(job), job.device
 
 
-def _guess(task: DataTask) -> float:
+def _steps(task: Task) -> int:
+    """How many lines a task tells until it is done: epochs, models, or sizes (at most)."""
+    if isinstance(task.assignment, MeasureLimits):
+        return sum(len(operation.sizes) for operation in OPERATIONS.values())
+    return task.assignment.pieces if isinstance(task.assignment, Verify) else task.job.epochs
+
+
+def _guess(task: Task) -> float:
+    """The seconds that a task may take."""
+    if not isinstance(task, TrainingTask):
+        models = isinstance(task.assignment, Verify)
+        return _START_SECONDS + (_MODEL_SECONDS * _steps(task) if models else 0.0)
     job, layers = task.job, infer_shapes(task.job.workload)
     steps = task.data.train_examples / job.batch_size
     flops = sum(layer.training_flops for layer in layers) * task.data.train_examples
     return _START_SECONDS + job.epochs * (steps * _STEP_SECONDS + flops / _FLOPS)
 
 
-def _result(record: Record, *, old: bool) -> str:
+def _result(record: Outcome) -> str:
+    """The result of a record in one line."""
+    if isinstance(record, Verification):
+        return say(record)
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
-    seconds = steady_seconds(record, warm_ups([record])[record.key])
-    note = ""
-    if old:
-        note = "  (kept from before)"
-    elif disturbance.say(record.disturbance):
-        note = "  (disturbed)"
-    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds:.3g} s/epoch{note}"
+    if isinstance(record, EngineLimits):
+        return _peaks(record)
+    return _training_result(record) if isinstance(record, Record) else ""
+
+
+def _training_result(record: Record) -> str:
+    times = [epoch.training.wall_seconds for epoch in record.epochs]
+    shown = times if len(times) <= _FEW_EPOCHS else [steady_seconds(record, _warm_up(record))]
+    seconds = ", ".join(f"{time:.3g}" for time in shown)
+    note = "  (machine was busy)" if disturbance.say(record.disturbance) else ""
+    return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds} s/epoch{note}"
+
+
+def _warm_up(record: Record) -> int:
+    return warm_ups([record])[record.key]
+
+
+def _peaks(limits: EngineLimits) -> str:
+    matmul, convolution, memory = (
+        limits.best(operation) for operation in ("matmul", "convolution", "memory")
+    )
+    return (
+        f"matmul {matmul.per_second / 1e9:.3g} GFLOP/s, convolution"
+        f" {convolution.per_second / 1e9:.3g} GFLOP/s, memory {memory.per_second / 1e9:.3g} GB/s"
+        if matmul and convolution and memory
+        else "not all measured"
+    )

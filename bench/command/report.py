@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.records.job import Record
+from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
 from specs.errors import UserError
 from specs.loading import find_suite
@@ -39,10 +41,21 @@ def report(options: argparse.Namespace) -> int:
     return 0 if print_alarm(frame, Console()) else 1
 
 
-def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
-    """Write a run's report, and print its table and the lines `told`; returns if all results agree.
+def write_run_report(
+    folder: Path,
+    notes: Sequence[str] = (),
+    known: Sequence[Record] = (),
+    left_out: Sequence[LeftOut] = (),
+) -> bool:
+    """Write a run's report, and print its table; returns whether all results agree.
 
     The last lines that are printed say which results disagree.
+
+    Args:
+        folder: the run's.
+        notes: lines to print below the table.
+        known: records that need not be read again.
+        left_out: files that the user was told of already.
     """
     from rich.console import Console  # with them come pandas and matplotlib, 1 s
 
@@ -50,22 +63,20 @@ def write_run_report(folder: Path, told: Sequence[str] = ()) -> bool:
     from bench.report.terminal.agreement import print_alarm
     from bench.report.terminal.results import print_table
 
-    made = write_report(folder)
-    warn_damaged(made.damaged)
+    made = write_report(folder, known)
+    warn_left_out([file for file in made.damaged if file not in left_out])
     console = Console()
     print_table(made.summary, made.frame, made.noise, console)
     console.print(made.verified, highlight=False, markup=False, soft_wrap=True)
     print(
         f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
     )
-    for line in told:
+    for line in notes:
         print(line)
     return print_alarm(made.frame, console)
 
 
-def warn_damaged(damaged: Sequence[Path]) -> None:
-    """Name the damaged files of a run on standard error; they are left out everywhere."""
-    for line in first_of(
-        [f"{path}: damaged, left out; the next run makes it again" for path in damaged]
-    ):
+def warn_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Name the files of a run that cannot be read on standard error."""
+    for line in first_of([str(file) for file in left_out]):
         print(f"bench: {line}", file=sys.stderr)

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from rich.console import Console
-
-from bench.command.choices import (
-    choose_backends,
-    choose_devices,
-    choose_threads,
-    say_without_native,
-)
 from bench.command.progress import ProgressDisplay
-from bench.command.report import write_run_report
+from bench.command.report import warn_left_out, write_run_report
+from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
-from bench.machine.host import Machine, this_machine
+from bench.records import limits as records_limits
 from bench.records.job import Record
-from bench.records.limits import EngineLimits
-from bench.records.run import claim_run
-from bench.runner import plan
-from bench.runner.environments import Environments
-from bench.runner.jobs import make_tasks, run_tasks
-from bench.runner.limits import limit_tasks, measure_limits
+from bench.records.run import claim, read_run
+from bench.runner import jobs, limits, plan
 from bench.runner.rounds import Goal, run_rounds
-from bench.runner.task import DataTask, Limits, Task
+from bench.runner.task import TrainingTask
+from bench.runner.tasks import run_tasks
 from specs.errors import UserError
 from specs.model import Suite
 
@@ -42,43 +33,88 @@ def run(options: argparse.Namespace) -> int:
 
     1 if a job did not end ok, or results disagree.
     """
-    suite = plan.find_suite_or_workload(options.what)
-    environments = Environments(dict(options.python))
-    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    chosen = _chosen(options, environments, machine)
+    suite, setup = plan.find_suite_or_workload(options.what), set_up(options)
+    goal = _goal(options, suite, setup.choices)
     folder = options.results / (options.run or suite.name)
-    goal = _goal(options, suite, chosen)
-    limits = Limits(timeout_seconds=options.timeout, train_evaluated=_EVALUATED[options.evaluate])
-    console, retry = Console(stderr=True), options.retry
-    with claim_run(folder, machine.name) as earlier:
-        cells = plan.make_groups(trainings(options, suite, folder, earlier), chosen)
-
-        def tasks_of(some: Sequence[plan.Group], turn: int) -> list[DataTask]:
-            jobs = plan.make_round(some, chosen, suite, turn)
-            return make_tasks(jobs, environments, machine, limits)
-
-        engines = limit_tasks(tasks_of(cells, 0), folder, machine, retry=retry)
-        show_limits(engines, folder, machine, console)
-        here = [record for record in earlier if record.machine.name == machine.name]
-        with ProgressDisplay(console, machine.name, here) as display:
-
-            def run_all(tasks: list[DataTask]) -> list[Record]:
-                return run_tasks(tasks, folder, machine, limits, display, retry=retry)
-
-            records, ends = run_rounds(cells, tasks_of, run_all, goal, display)
-        agree = write_run_report(folder, _said_ends(cells, ends))
+    with claim(folder / "jobs", setup.machine.name):
+        earlier, left_out = read_run(folder)
+        warn_left_out(left_out)
+        this_run = _Run(options, suite, setup, folder, earlier)
+        groups = this_run.groups()
+        this_run.measure_limits(groups)
+        records, reasons = this_run.run_jobs(groups, goal)
+        notes = _reasons_in_words(groups, reasons)
+        agree = write_run_report(folder, notes, [*earlier, *records], left_out)
     return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
 
 
-def _goal(options: argparse.Namespace, suite: Suite, chosen: plan.Options) -> Goal:
+class _Run(NamedTuple):
+    """A run: what was asked for, what it runs with, its folder, and the records it began with."""
+
+    options: argparse.Namespace
+    suite: Suite
+    setup: Setup
+    folder: Path
+    earlier: Sequence[Record]
+
+    def groups(self) -> list[plan.Group]:
+        """The suite's workloads with their data sets, on every device."""
+        planned = trainings(self.options, self.suite, self.setup.places, self.folder, self.earlier)
+        return plan.make_groups(planned, self.setup.choices)
+
+    def tasks(self, groups: Sequence[plan.Group], number: int) -> list[TrainingTask]:
+        """The tasks of the round with that number."""
+        planned = plan.make_round(groups, self.setup.choices, self.suite, number)
+        evaluated = _EVALUATED[self.options.evaluate]
+        return jobs.make_tasks(planned, self.setup.environments, self.setup.machine, evaluated)
+
+    def measure_limits(self, groups: Sequence[plan.Group]) -> None:
+        """Measure what each engine reaches by itself, see `bench.runner.limits`."""
+        place, machine = self.folder / records_limits.FOLDER, self.setup.machine
+        tasks = limits.limit_tasks(
+            self.tasks(groups, 0),
+            {record.key for record in self.earlier},
+            records_limits.read_limits(self.folder)[0],
+            machine,
+            retry=self.options.retry,
+        )
+        with ProgressDisplay(self.setup.console, machine.name) as display:
+            display.planned(tasks)
+            run_tasks(
+                tasks,
+                place,
+                machine,
+                limits.make_record,
+                timeout=limits.TIMEOUT_SECONDS,
+                observer=display,
+            )
+
+    def run_jobs(self, groups: Sequence[plan.Group], goal: Goal) -> tuple[list[Record], list[str]]:
+        """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`."""
+        machine, retry = self.setup.machine, self.options.retry
+        here = [record for record in self.earlier if record.machine.name == machine.name]
+        with ProgressDisplay(self.setup.console, machine.name, here) as display:
+            run_round = partial(
+                run_tasks,
+                folder=self.folder / "jobs",
+                machine=machine,
+                make_record=jobs.make_record,
+                timeout=self.options.timeout,
+                observer=display,
+                reused={r.key: r for r in self.earlier if r.status == "ok" or not retry},
+            )
+            return run_rounds(groups, self.tasks, run_round, goal, display)
+
+
+def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
     """When there are enough rounds.
 
     Raises:
         UserError: a precision is asked for, and there is a single backend.
     """
-    if options.until_precise is not None and len(chosen.backends) == 1:
+    if options.until_precise is not None and len(choices.backends) == 1:
         raise UserError(
-            f"--until-precise compares backends, and {chosen.backends[0]} is alone",
+            f"--until-precise compares backends, and {choices.backends[0]} is alone",
             hint="--backend A,B",
         )
     return Goal(
@@ -88,54 +124,12 @@ def _goal(options: argparse.Namespace, suite: Suite, chosen: plan.Options) -> Go
     )
 
 
-def _chosen(
-    options: argparse.Namespace, environments: Environments, machine: Machine
-) -> plan.Options:
-    """The backends, devices, threads, seeds, rounds and modes that the user chose, or defaults.
-
-    Raises:
-        UserError: one of them is not known, not installed or not there.
-    """
-    chosen = plan.Options(
-        backends=choose_backends(options.backend, environments, tuned=options.tuned),
-        devices=choose_devices(options.device, machine),
-        threads=choose_threads(options.threads),
-        seeds=options.seeds,
-        rounds=options.rounds,
-        modes=options.mode,
-    )
-    say_without_native(chosen.backends, chosen.modes)
-    return chosen
-
-
-def _said_ends(cells: Sequence[plan.Group], ends: Sequence[str]) -> list[str]:
-    """A line per cell that says why it had no more rounds; none for a cell of a single round."""
-    told = []
-    for (training, device), why in zip(cells, ends, strict=True):
-        if why != "1 round":
+def _reasons_in_words(groups: Sequence[plan.Group], reasons: Sequence[str]) -> list[str]:
+    """A line per group that says why it had no more rounds; none for a group of one round."""
+    lines = []
+    for group, reason in zip(groups, reasons, strict=True):
+        if reason != "1 round":
+            training = group.training
             size = f" batch {training.batch_size}" if training.batch_size else ""
-            told.append(f"{training.workload.name}{size} {device}: {why}")
-    return told
-
-
-def show_limits(tasks: Sequence[Task], folder: Path, machine: Machine, console: Console) -> None:
-    """Measure the limits of every engine, see `bench.runner.limits`; prints a line for each."""
-    for task in tasks:
-        engine = f"{task.entry.environment} {task.job.device}"
-        with console.status(f"what {engine} can reach"):
-            made = measure_limits(task, folder, machine)
-        console.print(f"limits of {engine}: {_say_limits(made)}", markup=False, soft_wrap=True)
-
-
-def _say_limits(made: EngineLimits) -> str:
-    if made.status != "ok":
-        return f"{made.status}: {made.reason}"
-    product, convolution, memory = (
-        made.best(operation) for operation in ("matmul", "convolution", "memory")
-    )
-    return (
-        f"product {product.per_second / 1e9:.3g} GFLOP/s, convolution"
-        f" {convolution.per_second / 1e9:.3g} GFLOP/s, memory {memory.per_second / 1e9:.3g} GB/s"
-        if product and convolution and memory
-        else "not all measured"
-    )
+            lines.append(f"{training.workload.name}{size} {group.device}: {reason}")
+    return lines

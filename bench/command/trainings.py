@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from bench.command.choices import places_of
 from bench.data import cache, dataset
 from bench.data.dataset import DataError, DataSet, Places
 from bench.records.job import DataUsed, Record
@@ -22,7 +21,11 @@ _REPLACEABLE = ("mnist", "mnist-expanded")
 
 
 def trainings(
-    options: argparse.Namespace, suite: Suite, folder: Path, earlier: Sequence[Record]
+    options: argparse.Namespace,
+    suite: Suite,
+    places: Places,
+    folder: Path,
+    earlier: Sequence[Record],
 ) -> list[plan.Training]:
     """The suite's workloads with their data sets, see `_data_of`.
 
@@ -31,39 +34,38 @@ def trainings(
     Args:
         options: the command's.
         suite: to run.
+        places: where data sets may be.
         folder: the run's.
         earlier: its records; a run keeps the data sets that it began with.
 
     Raises:
         DataError: a data set is not available, or is not the one that the run began with.
     """
-    places, found = places_of(options), dict[tuple[str, Input], DataSet]()
-    began = _Began(earlier)
-    found_contests = []
+    data_sets, began = dict[tuple[str, Input], DataSet](), _Began(earlier)
+    planned = []
     for part in suite.workloads:
-        workload = find_workload(options.what if options.what.endswith(".json") else part.workload)
+        workload = find_workload(part.workload)
         wanted = workload.recipe.dataset, workload.input
-        if wanted not in found:
+        if wanted not in data_sets:
             name = options.dataset or suite.dataset or workload.recipe.dataset
+            asked_for = options.dataset is not None
             try:
-                found[wanted] = _data_of(
-                    name, workload, places, began, asked_for=options.dataset is not None
-                )
+                data_set = _data_of(name, workload, places, began, asked_for=asked_for)
             except DataError as error:
                 used = began.instead_of(workload) or began.whole(workload)
                 raise _explained(error, folder, used) from error
-            began.add(workload, found[wanted])
-        epochs = options.epochs or part.epochs or workload.recipe.epochs
-        found_contests += [
+            began.add(workload, data_set)
+            data_sets[wanted] = data_set
+        planned += [
             plan.Training(
                 workload=widened(workload, width),
-                data=found[wanted],
-                epochs=epochs,
+                data=data_sets[wanted],
+                epochs=options.epochs or part.epochs or workload.recipe.epochs,
                 batch_size=batch_size,
             )
             for width, batch_size in product(options.width, options.batch_size or (None,))
         ]
-    return found_contests
+    return planned
 
 
 class _Began:

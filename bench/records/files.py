@@ -1,4 +1,4 @@
-"""Reads files fast, and writes files whole or not at all, so that no reader sees half of one."""
+"""Writes files whole or not at all, so that no reader sees half of one."""
 
 from __future__ import annotations
 
@@ -9,29 +9,10 @@ from pathlib import Path
 from specs.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
-_PIECE = 1 << 16  # bytes read at once: most records are shorter
 
 
 class RunError(UserError):
     """A folder or a file of a run cannot be read or written."""
-
-
-def read_bytes(path: Path | str) -> bytes:
-    """The content of a regular file.
-
-    It does not use `open`: for 100,000 small files `open` takes longer than the kernel does.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # O_BINARY: Windows
-    try:
-        pieces = [os.read(file, _PIECE)]
-        while len(pieces[-1]) == _PIECE:  # a shorter piece is the last one
-            pieces.append(os.read(file, _PIECE))
-        return b"".join(pieces)
-    finally:
-        os.close(file)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

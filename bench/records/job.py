@@ -1,31 +1,21 @@
-"""The record of one job: a file, written whole or not at all.
-
-Only records of the format `FORMAT` are read.
-"""
+"""The record of one job, and what tells jobs and groups of jobs apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory, Job, Mode
 from bench.machine.disturbance import Disturbance
-from bench.machine.host import Machine
-from bench.records.files import RunError, read_bytes, write_atomically
-from bench.records.key import Key
+from bench.records.stored import Outcome
 from bench.worker.clock import Phase
-from bench.worker.lines import Epoch, Startup, Status
+from bench.worker.lines import Epoch, Startup
 from specs.model import Workload
 
-FORMAT = 5
 
-
-class DataUsed(Struct, frozen=True, kw_only=True, gc=False):
+class DataUsed(Struct, frozen=True, kw_only=True):
     """The data set of a record; records with different checksums are never compared."""
 
     name: str
@@ -34,17 +24,11 @@ class DataUsed(Struct, frozen=True, kw_only=True, gc=False):
     test_examples: int
 
 
-class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """Everything about one job, however it ended.
+class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one job, whatever its outcome.
 
     Attributes:
-        reason: one line that says why the status is not "ok"; else "".
-        details: a traceback, or the last lines of the log.
-        versions: installed package -> version, of the worker's environment, and "python".
-        adapter_checksum: checksum of the adapter's code and of all our code that it imports; "" if
-            it was not taken.
-        started: the time in UTC, see `bench.worker.clock.utc`.
-        wall_seconds, cpu_seconds: times of the whole worker process, from its start to its end.
+        cpu_seconds: of the whole worker process, from its start to its end.
         load_average: how many processes ran or waited in the minute before the job's end; None if
             the system does not count it.
         disturbance: what else the machine did during the job.
@@ -54,18 +38,10 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
     """
 
-    format: int
-    key: Key
-    status: Status
-    reason: str
-    details: str
+    FORMAT: ClassVar[int] = 5
+
     job: Job
     data: DataUsed
-    machine: Machine
-    versions: dict[str, str]
-    adapter_checksum: str
-    started: str
-    wall_seconds: float
     cpu_seconds: float | None
     load_average: float | None
     disturbance: Disturbance
@@ -75,6 +51,22 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
     device_peak_by: Literal["process", "device"] | None
+
+    def checked(self) -> Self:
+        """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
+
+        If the job ended ok, n is the job's number of epochs.
+        """
+        numbers = [epoch.number for epoch in self.epochs]
+        last = self.job.epochs if self.status == "ok" else len(numbers)
+        if self.status == "failed" or numbers == list(range(1, last + 1)):
+            return self
+        problem = (
+            f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"
+            f" expected 1 to {last}, each once"
+        )
+        reason = f"{problem}; {self.reason}" if self.reason else problem
+        return replace(self, status="failed", reason=reason)
 
 
 class _HasBackend(Protocol):
@@ -132,81 +124,3 @@ def group_of(job: Job, data_checksum: str, machine: str) -> Group:
         batch_size=job.batch_size,
         epochs=job.epochs,
     )
-
-
-def write_record(folder: Path, record: Record) -> None:
-    """Write `folder/KEY.json`, whole or not at all.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    write_atomically(
-        folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1)
-    )
-
-
-def _decode(content: bytes) -> Record:
-    return msgspec.json.decode(content, type=Record)
-
-
-def read_record(path: Path | str, decode: Callable[[bytes], Record] = _decode) -> Record | None:
-    """The record in a file, see `checked`; None if the file is damaged, for example cut off.
-
-    Args:
-        path: the file.
-        decode: returns the record in a file's content.
-
-    Raises:
-        RunError: the record was written by another version of this program, or the file cannot be
-            opened.
-    """
-    try:
-        content = read_bytes(path)
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be read: {error.strerror}", expected="a readable record"
-        ) from error
-    try:
-        record = checked(decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        record = None
-    found = _format_of(content) if record is None else record.format
-    if found is not None and found != FORMAT:
-        age, cure = (
-            ("a newer", "update this one, or") if found > FORMAT else ("an older", "for a new run")
-        )
-        raise RunError(
-            f"{path}: format {found}",
-            expected=f"format {FORMAT}",
-            hint=f"it was written by {age} version of framework-bench: {cure} use another --run",
-        )
-    return record
-
-
-def checked(record: Record) -> Record:
-    """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
-
-    If the job ended ok, n is the job's number of epochs.
-    """
-    numbers = [epoch.number for epoch in record.epochs]
-    last = record.job.epochs if record.status == "ok" else len(numbers)
-    if record.status == "failed" or numbers == list(range(1, last + 1)):
-        return record
-    found = (
-        f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"
-        f" expected 1 to {last}, each once"
-    )
-    return replace(
-        record, status="failed", reason=f"{found}; {record.reason}" if record.reason else found
-    )
-
-
-class _Format(Struct):
-    format: int
-
-
-def _format_of(content: bytes) -> int | None:
-    try:
-        return msgspec.json.decode(content, type=_Format).format
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None

@@ -4,45 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import msgspec
-from msgspec import Struct
+from typing import ClassVar
 
 from backends.contract import Job
 from backends.registry import BACKENDS
 from bench.machine.host import Machine, gpu_kind
-from bench.records.files import RunError
-from bench.records.key import Key
-from bench.worker.lines import OperationName, Reached, SettingValue, Status
+from bench.records.stored import LeftOut, Outcome, read
+from bench.worker.lines import OperationName, Reached, SettingValue
 
-FORMAT = 1
 FOLDER = "limits"
 
 
-class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of an engine, however its process ended.
+class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of an engine, whatever the outcome of its process.
 
     Attributes:
-        status, reason, details: see `bench.records.job.Record`.
         environment: the engine's environment, a key of `backends.registry.ENGINES`.
         value_bytes: the bytes of a number that it computes with; None if the process ended before
             it told them.
         reached: the rates; the result of each was checked.
     """
 
-    format: int
-    key: Key
-    status: Status
-    reason: str
-    details: str
+    FORMAT: ClassVar[int] = 2
+
     environment: str
     device: str
     threads: int
     precision: str
-    machine: Machine
-    versions: dict[str, str]
-    started: str
-    wall_seconds: float
     value_bytes: int | None
     settings: dict[str, SettingValue]
     reached: tuple[Reached, ...]
@@ -72,18 +60,10 @@ class EngineLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
-def read_limits(folder: Path) -> list[EngineLimits]:
-    """The limits of a run, oldest first; files that are no whole record of limits are left out.
-
-    Raises:
-        RunError: a file cannot be read.
-    """
-    found = [
-        record
-        for path in sorted((folder / FOLDER).glob("[!.]*.json"))
-        if (record := read_engine(path))
-    ]
-    return sorted(found, key=lambda record: record.started)
+def read_limits(folder: Path) -> tuple[list[EngineLimits], list[LeftOut]]:
+    """The limits that were measured in a run, oldest first, and the files that are left out."""
+    records, left_out = read([folder / FOLDER], EngineLimits)
+    return sorted(records, key=lambda record: record.started), left_out
 
 
 def limits_of(job: Job, machine: Machine, limits: Iterable[EngineLimits]) -> EngineLimits | None:
@@ -101,21 +81,3 @@ def limits_of(job: Job, machine: Machine, limits: Iterable[EngineLimits]) -> Eng
         and place == (one.machine.name, gpu_kind(one.machine, one.device))
     ]
     return of[-1] if of else None
-
-
-def read_engine(path: Path) -> EngineLimits | None:
-    """The limits in a file; None if there is no file, or no whole record of limits in it.
-
-    Raises:
-        RunError: the file cannot be read.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=EngineLimits)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be read: {error.strerror}", expected="a readable record"
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 
-from bench.machine.host import Machine
-from bench.records.files import write_atomically
-from bench.records.key import Key
+from bench.records.stored import LeftOut, Stored, read
 
-FORMAT = 1
 FOLDER = "noise"
 
 
-class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backend compared with itself on one device of one machine.
 
     Attributes:
@@ -30,9 +26,8 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ended: when the last job began.
     """
 
-    format: int
-    key: Key
-    machine: Machine
+    FORMAT: ClassVar[int] = 1
+
     device: str
     threads: int
     backend: str
@@ -40,7 +35,6 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dataset: str
     epochs: int
     batch_size: int
-    versions: dict[str, str]
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     disturbed: int
@@ -52,28 +46,14 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return float(np.expm1(median(map(abs, self.wall)))) if self.wall else float("nan")
 
 
-def write_calibration(found: Calibration, folder: Path) -> None:
-    """Write `folder/KEY.json`, whole or not at all.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    write_atomically(
-        folder / f"{found.key}.json", msgspec.json.format(msgspec.json.encode(found), indent=1)
-    )
-
-
-def read_calibrations(folders: Iterable[Path]) -> list[Calibration]:
-    """The calibrations in these folders; files that are no whole calibration are left out.
+def read_calibrations(folders: Iterable[Path]) -> tuple[list[Calibration], list[LeftOut]]:
+    """The calibrations in some folders, and the files that are left out.
 
     Of several with the same key the one with the most rounds is returned.
     """
-    found: dict[str, Calibration] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        try:
-            one = msgspec.json.decode(path.read_bytes(), type=Calibration)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        if one.format == FORMAT:
-            found[one.key] = max(one, found.get(one.key, one), key=lambda each: len(each.wall))
-    return list(found.values())
+    records, left_out = read(folders, Calibration)
+    longest: dict[str, Calibration] = {}
+    for record in records:
+        known = longest.get(record.key, record)
+        longest[record.key] = max(record, known, key=lambda each: len(each.wall))
+    return list(longest.values()), left_out

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.records.decode import Decoder
 from bench.records.files import RunError, write_atomically
-from bench.records.job import Record, read_record
+from bench.records.job import Record
+from bench.records.stored import LeftOut, read
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there are no locks, and no process is refused
-
-
-@contextlib.contextmanager
-def claim_run(folder: Path, machine: str) -> Iterator[list[Record]]:
-    """Lock a run's folder for this process, see `claim`; yield the records that are in it.
-
-    Raises:
-        RunError: the folder cannot be written or has records of another version, or another process
-            has locked it.
-    """
-    with claim(folder / "jobs", machine):
-        records, _ = read_run(folder)
-        yield records
 
 
 @contextlib.contextmanager
@@ -57,26 +43,20 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
         yield
 
 
-def read_run(folder: Path) -> tuple[list[Record], list[Path]]:
-    """The records of a run (its `jobs` folder), sorted by key, and the damaged files.
+def read_run(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record], list[LeftOut]]:
+    """The records of a run (its `jobs` folder), sorted by key, and the files that are left out.
+
+    Args:
+        folder: the run's.
+        known: records that need not be read again.
 
     Raises:
-        RunError: there is no such run; a record is from another version.
+        RunError: there is no such run.
     """
     if not (folder / "jobs").is_dir():
         raise RunError(
-            f"{folder}: holds no run", expected="a folder with jobs/", hint="bench run makes one"
+            f"{folder}: is not a results folder",
+            expected="a folder with jobs/",
+            hint="bench run makes one",
         )
-    decode = Decoder().record
-    names = sorted(os.listdir(folder / "jobs"))  # noqa: PTH208 - paths of 100,000 take as long as decoding
-    names = [name for name in names if name.endswith(".json") and not name.startswith(".")]
-    read = {name: _named(name, read_record(f"{folder}/jobs/{name}", decode)) for name in names}
-    return (
-        [record for record in read.values() if record is not None],
-        [folder / "jobs" / name for name, record in read.items() if record is None],
-    )
-
-
-def _named(name: str, record: Record | None) -> Record | None:
-    """The record, if its key is its file's name: two files of one key would count as one job."""
-    return record if record is not None and f"{record.key}.json" == name else None
+    return read([folder / "jobs"], Record, known)

@@ -9,51 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
-
-import msgspec
-from msgspec import Struct
+from typing import ClassVar, Literal
 
 from backends.contract import Mode
-from bench.machine.host import Machine, gpu_kind
-from bench.records.files import write_atomically
+from bench.machine.host import gpu_kind
 from bench.records.job import Record
-from bench.records.key import Key, checksum_of
-from bench.worker.lines import INFINITE, Finding, ModelFindings, SettingValue, Status
+from bench.records.key import checksum_of
+from bench.records.stored import LeftOut, Outcome, read
+from bench.worker.lines import INFINITE, Finding, ModelFindings, SettingValue
 
-FORMAT = 1
 FOLDER = "verifications"
 Verdict = Literal["verified", "not equal", "not verified"]
 
 
-class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Verification(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The findings of the checks of one backend on one device of one machine.
 
     Attributes:
-        status, reason, details: how the process ended, see `bench.records.job.Record`; "ok" means
-            only that all checks ran.
-        adapter_checksum, checks_checksum: checksums of the adapter's and the checks' code, each
-            with all our code that it imports.
+        status: "ok" means only that all checks ran.
+        checks_checksum: checksum of the checks' code and of all our code that it imports.
         settings: what the framework itself reports of threads, precision and compiler.
         pieces: the findings by model.
         planned: how many pieces a complete verification has.
     """
 
-    format: int
-    key: Key
-    status: Status
-    reason: str
-    details: str
+    FORMAT: ClassVar[int] = 2
+
     backend: str
     mode: Mode
     device: str
     threads: int
-    machine: Machine
-    versions: dict[str, str]
-    adapter_checksum: str
     checks_checksum: str
-    started: str
-    wall_seconds: float
     settings: dict[str, SettingValue]
     pieces: tuple[ModelFindings, ...]
     planned: int
@@ -78,28 +64,11 @@ class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return "verified" if whole else "not verified"
 
 
-def write_verification(verification: Verification, folder: Path) -> None:
-    """Write `folder/KEY.json`, whole or not at all.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    write_atomically(
-        folder / f"{verification.key}.json",
-        msgspec.json.format(msgspec.json.encode(verification), indent=1),
-    )
-
-
-def read_verifications(folders: Iterable[Path]) -> list[Verification]:
-    """The verifications in these folders, oldest first; damaged files are left out."""
-    found = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        try:
-            verification = msgspec.json.decode(path.read_bytes(), type=Verification)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        found[verification.key, verification.started] = verification
-    return sorted(found.values(), key=lambda verification: verification.started)
+def read_verifications(folders: Iterable[Path]) -> tuple[list[Verification], list[LeftOut]]:
+    """The verifications in some folders, oldest first, and the files that are left out."""
+    records, left_out = read(folders, Verification)
+    unique = {(record.key, record.started): record for record in records}
+    return sorted(unique.values(), key=lambda record: record.started), left_out
 
 
 @cache

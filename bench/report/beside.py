@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.records import noise, verification
 from bench.records.job import Record
+from bench.records.stored import write
 from bench.records.verification import Verification
 from bench.report.frame.places import Place
 from bench.statistics import noise as statistics_noise
@@ -21,7 +22,7 @@ def keep_verifications(records: Sequence[Record], folder: Path) -> list[Verifica
     Those that apply to the run's records are copied into its folder.
     """
     own = folder / verification.FOLDER
-    verifications = verification.read_verifications(
+    verifications, _ = verification.read_verifications(
         [own, folder.resolve().parent / verification.FOLDER]
     )
     for one in {
@@ -29,7 +30,7 @@ def keep_verifications(records: Sequence[Record], folder: Path) -> list[Verifica
         for record in records
         if (found := verification.verification_of(record, verifications))
     }.values():
-        verification.write_verification(one, own)
+        write(own, one)
     return verifications
 
 
@@ -39,7 +40,7 @@ def noise_of_places(records: Sequence[Record], folder: Path) -> dict[Place, str]
     The calibrations that apply are copied into the run's folder.
     """
     own, lines = folder / noise.FOLDER, dict[Place, str]()
-    found = noise.read_calibrations([own, folder.resolve().parent / noise.FOLDER])
+    found, _ = noise.read_calibrations([own, folder.resolve().parent / noise.FOLDER])
     places: dict[Place, list[Record]] = {}
     for record in records:
         place = record.machine.name, record.job.device, record.job.threads
@@ -50,7 +51,7 @@ def noise_of_places(records: Sequence[Record], folder: Path) -> dict[Place, str]
             command = f"bench calibrate --device {device} --threads {threads}"
             lines[place] = f"Nobody has measured how noisy {machine} is there: `{command}`."
         else:
-            noise.write_calibration(one, own)
+            write(own, one)
             lines[place] = statistics_noise.say(
                 one, len({(record.job.round, record.job.seed) for record in there})
             )

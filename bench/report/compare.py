@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 from bench.records.files import RunError
 from bench.records.job import Record
+from bench.records.stored import LeftOut
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
 from bench.report.frame import places as tables
@@ -59,7 +60,7 @@ class Comparison:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.damaged: list[Path] = []
+        self.damaged: list[LeftOut] = []
         found: dict[tuple[str, str], Record] = {}
         frames = []
         for name, folder in zip(_names(folders), folders, strict=True):

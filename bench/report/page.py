@@ -7,7 +7,7 @@ beside it.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.records import verification
 from bench.records.files import write_atomically
 from bench.records.job import Record
 from bench.records.limits import read_limits
+from bench.records.stored import LeftOut
 from bench.report.beside import keep_verifications, noise_of_places
 from bench.report.form.csv import comma_separated
 from bench.report.form.document import Block, Heading, Items, Plot, Text, write_document
@@ -55,7 +56,7 @@ class Report(NamedTuple):
 
     summary: pd.DataFrame
     frame: pd.DataFrame
-    damaged: list[Path]
+    damaged: list[LeftOut]
     verified: str
     noise: dict[places.Place, str]
 
@@ -90,7 +91,7 @@ def _without_collector() -> Iterator[None]:
 
 
 @_without_collector()
-def write_report(folder: Path) -> Report:
+def write_report(folder: Path, known: Iterable[Record] = ()) -> Report:
     """Write the report of the run in a folder.
 
     The verifications and calibrations that apply to its records are copied into the folder, too.
@@ -98,7 +99,7 @@ def write_report(folder: Path) -> Report:
     Raises:
         RunError: there is no run or no record in the folder, or it cannot be written.
     """
-    records, damaged = records_of(folder)
+    records, damaged = records_of(folder, known)
     frame = epochs_frame(records)
     epochs = dict(places.places(frame))
     pairs = {heading: pairs_of(group) for heading, group in epochs.items()}
@@ -113,7 +114,7 @@ def write_report(folder: Path) -> Report:
     wrong = disagreeing(frame)
     verified = verification_line(kinds, verifications, wrong)
     limits = partial(
-        limit_blocks, records=records, limits=read_limits(folder), plots=folder / "plots"
+        limit_blocks, records=records, limits=read_limits(folder)[0], plots=folder / "plots"
     )
     blocks = [
         *_blocks(

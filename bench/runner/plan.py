@@ -1,8 +1,8 @@
 """Plans a run: makes the jobs of a suite, in an order in which drift affects all backends alike.
 
-Of every two repetitions the second has the contestants in the opposite order: what comes first in
-one comes last in the other. From the third repetition on the orders are random, so that no rhythm
-of the machine can favour a contestant.
+Of every two repetitions (a round of one seed) the second has the backends in the opposite order:
+what comes first in one comes last in the other. From the third repetition on the orders are random,
+so that no rhythm of the machine can favour a backend.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ class Training(Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
 
 
-Group = tuple[Training, str]  # a training and the name of a device
+class Group(Struct, frozen=True, kw_only=True):
+    """A training on one device: its jobs, of all backends, are compared with each other."""
+
+    training: Training
+    device: str
 
 
 def find_suite_or_workload(name: str) -> Suite:
@@ -67,7 +71,7 @@ def find_suite_or_workload(name: str) -> Suite:
         return Suite(
             name=workload.name,
             title=workload.title,
-            workloads=(SuiteEntry(workload=workload.name),),
+            workloads=(SuiteEntry(workload=name),),
             seeds=(0,),
             rounds=1,
         )
@@ -83,35 +87,42 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
     """Every training on every device.
 
     Raises:
-        PlanError: a workload does not fit its data, or there is no contestant.
+        PlanError: a workload does not fit its data, or there is no backend to train it.
     """
     for training in trainings:
         _check(training)
-    if not _contestants(options):
+    if not _backends_and_modes(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
             expected="one that has",
             hint="--mode matched",
         )
-    return list(product(trainings, options.devices))
+    return [
+        Group(training=training, device=device)
+        for training, device in product(trainings, options.devices)
+    ]
 
 
 def make_round(
-    cells: Sequence[Group], options: Options, suite: Suite, turn: int
+    groups: Sequence[Group], options: Options, suite: Suite, number: int
 ) -> list[tuple[Job, DataSet]]:
-    """The jobs of one round of some cells, in order, each with its data set.
+    """The jobs of one round of some groups, in order, each with its data set.
 
-    Every seed is used once. The contestants of a cell come next to each other.
+    Every seed is used once. The jobs of a group are next to each other.
+
+    Args:
+        groups: see `make_groups`.
+        options: the user's choices.
+        suite: with the seeds that are used if the user chose none.
+        number: of the round, from 0.
     """
-    seeds, contestants = options.seeds or suite.seeds, _contestants(options)
+    seeds, contenders = options.seeds or suite.seeds, _backends_and_modes(options)
     jobs = []
-    for number, seed in enumerate(seeds, start=turn * len(seeds)):
-        order = _order(contestants, number)
-        for (training, device), (backend, mode) in product(cells, order):
-            job = _job(
-                training, options, backend=backend, mode=mode, device=device, seed=seed, turn=turn
-            )
-            jobs.append((job, training.data))
+    for repetition, seed in enumerate(seeds, start=number * len(seeds)):
+        order = _order(contenders, repetition)
+        for group, (backend, mode) in product(groups, order):
+            job = _job(group, options, backend=backend, mode=mode, seed=seed, number=number)
+            jobs.append((job, group.training.data))
     return jobs
 
 
@@ -123,28 +134,32 @@ def make_jobs(
     Raises:
         PlanError: see `make_groups`.
     """
-    cells, rounds = make_groups(trainings, options), range(options.rounds or suite.rounds)
-    return list(chain.from_iterable(make_round(cells, options, suite, turn) for turn in rounds))
+    groups, rounds = make_groups(trainings, options), range(options.rounds or suite.rounds)
+    return list(
+        chain.from_iterable(make_round(groups, options, suite, number) for number in rounds)
+    )
 
 
-def _contestants(options: Options) -> list[tuple[str, Mode]]:
+def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
     pairs = product(options.backends, options.modes)
     return [
         (backend, mode) for backend, mode in pairs if mode == "matched" or entry(backend).native
     ]
 
 
-def _order(contestants: Sequence[tuple[str, Mode]], number: int) -> list[tuple[str, Mode]]:
-    """The order of the contestants in a repetition.
+def _order(
+    backends_and_modes: Sequence[tuple[str, Mode]], repetition: int
+) -> list[tuple[str, Mode]]:
+    """The order of the backends in a repetition (a round of one seed).
 
     The first two repetitions have it as given and reversed; later pairs have a random one and its
     reverse.
     """
-    order = list(contestants)
-    if number > 1:
-        lot = np.random.default_rng(number // 2)  # so a resumed run has the same orders
-        order = [contestants[place] for place in lot.permutation(len(contestants))]
-    return order if number % 2 == 0 else order[::-1]
+    order = list(backends_and_modes)
+    if repetition > 1:
+        random = np.random.default_rng(repetition // 2)  # so a resumed run has the same orders
+        order = [backends_and_modes[place] for place in random.permutation(len(order))]
+    return order if repetition % 2 == 0 else order[::-1]
 
 
 def _check(training: Training) -> None:
@@ -191,21 +206,15 @@ def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> Non
 
 
 def _job(
-    training: Training,
-    options: Options,
-    *,
-    backend: str,
-    mode: Mode,
-    device: str,
-    seed: int,
-    turn: int,
+    group: Group, options: Options, *, backend: str, mode: Mode, seed: int, number: int
 ) -> Job:
+    training = group.training
     return Job(
         workload=training.workload,
         dataset=training.data.name,
         mode=mode,
         backend=backend,
-        device=device,
+        device=group.device,
         threads=options.threads,
         seed=seed,
         precision="float32",
@@ -213,5 +222,5 @@ def _job(
         deterministic=False,
         epochs=training.epochs,
         batch_size=training.batch_size or training.workload.recipe.batch_size,
-        round=turn,
+        round=number,
     )

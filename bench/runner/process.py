@@ -1,7 +1,7 @@
 """Runs one worker as a process: sets its variables, CPUs and GPU, and ends its whole group.
 
-A worker is a module of `bench` that reads an assignment and tells what it does in lines; the last
-of them is its `End`.
+A worker (`bench.worker.__main__`) reads an assignment and tells what it does in lines; the last of
+them is its `End`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
-from msgspec import Struct
 
 from bench.machine import device
 from bench.machine.host import Machine, allowed_cpus, gpu_of
@@ -25,9 +24,9 @@ from bench.machine.watch import Watch
 from bench.records import files as records_files
 from bench.records.files import RunError, write_atomically
 from bench.runner import environments
-from bench.runner.task import Ended, Files, Task
-from bench.worker.clock import monotonic_seconds, pause
-from bench.worker.lines import End, Status, Told
+from bench.runner.task import Ended, Task, files_of
+from bench.worker.clock import monotonic_seconds, pause, utc
+from bench.worker.lines import End, Line, MarkedLine, Status
 
 # The time between two looks of the parent. A look costs about 0.2 ms, so this is far under 1 % of a
 # core; and the display still changes often enough.
@@ -47,68 +46,66 @@ _THREAD_VARIABLES = (
 
 
 def run_worker(
-    module: str,
     task: Task,
-    assignment: Struct,
-    files: Files,
+    folder: Path,
     machine: Machine,
     timeout: float,
-    kind: Any,
-    advanced: Callable[[list[Any]], None] = lambda _: None,
+    told: Callable[[list[Line]], None],
 ) -> Ended:
-    """Run `python -m MODULE` on an assignment until it ends, whatever the outcome.
+    """Run the worker of a task until it ends, whatever the outcome.
 
     Args:
-        module: the worker's.
-        task: where and on what it runs.
-        assignment: what it reads.
-        files: see `files_of`; those of lines and log are not removed.
+        task: what it does, and on what it runs.
+        folder: where its files are, see `files_of`; those of lines and log are not removed.
         machine: whose GPU it may see.
         timeout: seconds without a new line after which it is killed.
-        kind: the type of its lines; `End` is one of them.
-        advanced: called with all lines so far when there are new ones.
+        told: called with all lines so far when there are new ones.
 
     Raises:
         RunError: a file cannot be written, or the interpreter cannot be started.
     """
-    start = uuid.uuid4().hex  # marks the lines of this worker
-    write_atomically(files.assignment, msgspec.json.encode(assignment))
+    mark, files = uuid.uuid4().hex, files_of(task, folder)  # the mark of this worker's lines
+    started, began = utc(), monotonic_seconds()
+    write_atomically(files.assignment, msgspec.json.encode(task.assignment))
     write_atomically(files.lines, b"")
     gpu = gpu_of(machine, task.job.device)
-    # Made before the worker starts: the memory that is in use now is not the worker's.
+    # Before the worker starts: the memory that is in use now is not the worker's.
     held = device.DeviceWatch(gpu.uuid) if gpu else None
-    disturbance = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
-    command = (module, str(files.assignment), str(files.lines), start)
+    watch = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
 
     def look() -> bool:
-        lines = read_lines(files.lines, kind, start)
-        advanced(lines)
+        lines = read_lines(files.lines, mark)
+        told(lines)
         return _told_end(lines) is not None
 
     with files.log.open("wb") as output:
-        worker = _start(command, task, machine, output)
+        worker = _start((str(files.assignment), str(files.lines), mark), task, machine, output)
         try:
-            sample = partial(_sample, disturbance, held, worker.pid)
+            sample = partial(_sample, watch, held, worker.pid)
             timed_out = _watch(worker, sample, files.lines, timeout, look)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
-    lines = read_lines(files.lines, kind, start)
-    end = _told_end(lines)
-    if end is None:
-        end = _end_unseen(worker.returncode, timeout if timed_out else None, files.log)
-    peak = held.peak if held else None
-    return Ended(lines=lines, end=end, peak=peak, disturbance=disturbance.end())
+    lines = read_lines(files.lines, mark)
+    unseen = partial(_end_unseen, worker.returncode, timeout if timed_out else None, files.log)
+    return Ended(
+        lines=lines,
+        end=_told_end(lines) or unseen(),
+        started=started,
+        wall_seconds=monotonic_seconds() - began,
+        peak=held.peak if held else None,
+        disturbance=watch.end(),
+    )
 
 
-def _sample(disturbance: Watch, held: device.DeviceWatch | None, pid: int) -> None:
+def _sample(watch: Watch, held: device.DeviceWatch | None, pid: int) -> None:
     """Look once at what disturbs a worker, and at its memory on its GPU if it has one."""
-    disturbance.look()
+    watch.look()
     if held is not None:
         held.look(pid)
 
 
-def _told_end(lines: Sequence[Any]) -> End | None:
+def _told_end(lines: Sequence[Line]) -> End | None:
     """The end that a worker told; None where it told none, or has not yet."""
     return next((line for line in lines if isinstance(line, End)), None)
 
@@ -126,23 +123,17 @@ def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
     else:
         status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
     tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return End(
-        status=status,
-        reason=reason,
-        traceback="\n".join(tail),
-        cpu_seconds=None,
-        device_memory=None,
-    )
+    return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None)
 
 
 def _start(
-    module: Sequence[str], task: Task, machine: Machine, output: IO[bytes]
+    arguments: Sequence[str], task: Task, machine: Machine, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a module with its arguments, in a process group of its own.
+    """Start a worker in a process group of its own.
 
     It gets the first `threads` of the allowed CPUs, and one GPU or none.
     """
-    command = [task.python, "-m", *module]
+    command = [task.python, "-m", "bench.worker", *arguments]
     allowed = allowed_cpus()
     _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
     try:
@@ -234,21 +225,21 @@ def _set_affinity(cpus: Sequence[int]) -> None:
         os.sched_setaffinity(0, cpus)
 
 
-def read_lines(path: Path, kind: Any, start: str) -> list[Any]:
-    """The lines that one start of a worker has told so far, decoded as `kind`.
+def read_lines(path: Path, mark: str) -> list[Line]:
+    """The lines with a mark that a worker has told so far.
 
-    A last line that is not finished is left for the next look. Lines of another start are left out:
-    a worker whose parent was killed may still write some into the file of the next worker. Text
-    that cannot be decoded is left out, too.
+    A last line that is not finished is left for the next look. Lines with another mark are left
+    out: a worker whose parent was killed may still write some into the file of the next worker.
+    Text that cannot be decoded is left out, too.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    found = []
+    lines: list[Line] = []
     for text in content.split(b"\n")[:-1]:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            told = msgspec.json.decode(text, type=Told)
-            if told.start == start:
-                found.append(msgspec.json.decode(told.line, type=kind))
-    return found
+            marked = msgspec.json.decode(text, type=MarkedLine)
+            if marked.mark == mark:
+                lines.append(msgspec.json.decode(marked.line, type=Line))
+    return lines

@@ -1,4 +1,4 @@
-"""What running a job takes: its task, limits and files, who is told of it, and how it ended."""
+"""A task: a job with everything that its worker needs; who is told of it; and how it ended."""
 
 from __future__ import annotations
 
@@ -11,49 +11,47 @@ from msgspec import Struct
 from backends.contract import Job
 from backends.family import Entry
 from bench.data.dataset import DataSet
-from bench.machine import device
+from bench.machine.device import DevicePeak
 from bench.machine.disturbance import Disturbance
-from bench.records.job import Record
-from bench.worker.lines import End, Epoch
+from bench.records.stored import Outcome
+from bench.worker.assignment import Assignment, Train
+from bench.worker.lines import End, Line
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A job with all that a worker needs to run it; for `adapter_checksum` see `Record`."""
+    """A job, and how its worker is started.
+
+    Attributes:
+        key: of its record.
+        entry: the backend's, with the variables that its worker needs.
+        python: the interpreter.
+        versions, adapter_checksum: see `bench.records.stored`.
+        assignment: what the worker is told.
+    """
 
     job: Job
     key: str
     entry: Entry
     python: str
     versions: dict[str, str]
-    adapter: str
     adapter_checksum: str
+    assignment: Assignment
 
 
-class DataTask(Task, frozen=True, kw_only=True):
+class TrainingTask(Task, frozen=True, kw_only=True):
     """A task of a run, with the data set that its job trains on."""
 
+    assignment: Train
     data: DataSet
 
 
 class Observer(Protocol):
-    """An object that is told what happens in a run, in order to show it."""
+    """It is told what happens to tasks, in order to show it."""
 
-    def planned(self, tasks: Sequence[DataTask]) -> None: ...
-    def started(self, task: DataTask) -> None: ...
-    def advanced(self, task: DataTask, epochs: Sequence[Epoch]) -> None: ...
-    def ended(self, task: DataTask, record: Record, *, old: bool) -> None: ...
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How a run treats its jobs.
-
-    Attributes:
-        timeout_seconds: without a sign of progress for so long, a job is killed.
-        train_evaluated: how many training examples are evaluated, at most.
-    """
-
-    timeout_seconds: float
-    train_evaluated: int
+    def planned(self, tasks: Sequence[Task]) -> None: ...
+    def started(self, task: Task) -> None: ...
+    def advanced(self, task: Task, lines: Sequence[Line]) -> None: ...
+    def ended(self, task: Task, record: Any, *, reused: bool) -> None: ...
 
 
 class Files(Struct, frozen=True, kw_only=True):
@@ -69,20 +67,40 @@ class Ended(Struct, frozen=True, kw_only=True):
 
     Attributes:
         lines: those that it told.
-        end: as it told it; or what its parent knows, if it told none.
+        end: the outcome as it told it; or as its parent saw it, if it told none.
+        started, wall_seconds: see `bench.records.stored.Outcome`.
         peak: the most memory on its GPU that its parent saw; None if none was seen.
         disturbance: what its parent saw of other work on the machine.
     """
 
-    lines: list[Any]
+    lines: list[Line]
     end: End
-    peak: device.DevicePeak | None
+    started: str
+    wall_seconds: float
+    peak: DevicePeak | None
     disturbance: Disturbance
 
 
 def files_of(task: Task, folder: Path) -> Files:
-    """The files of a task's worker, in its run's folder."""
-    names = (
-        folder.resolve() / f"{task.key}.{end}" for end in ("assignment", "progress.jsonl", "log")
+    """The files of a task's worker, in the folder of its record."""
+    base = folder.resolve()
+    return Files(
+        assignment=base / f"{task.key}.assignment",
+        lines=base / f"{task.key}.progress.jsonl",
+        log=base / f"{task.key}.log",
     )
-    return Files(**dict(zip(("assignment", "lines", "log"), names, strict=True)))
+
+
+def outcome_fields(task: Task, ended: Ended, kind: type[Outcome]) -> dict[str, Any]:
+    """The fields that the records of all workers have, except for the machine."""
+    return {
+        "format": kind.FORMAT,
+        "key": task.key,
+        "status": ended.end.status,
+        "reason": ended.end.reason,
+        "details": ended.end.traceback,
+        "versions": task.versions,
+        "adapter_checksum": task.adapter_checksum,
+        "started": ended.started,
+        "wall_seconds": ended.wall_seconds,
+    }

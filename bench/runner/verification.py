@@ -1,10 +1,8 @@
-"""Plans the verification of a backend, runs it in a process of its own, and writes its record."""
+"""The task of verifying a backend, and the record that is made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import msgspec
 
@@ -14,20 +12,24 @@ from bench.data.cache import materialise
 from bench.data.dataset import Places
 from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key
-from bench.records.verification import FORMAT, Verification, checks_checksum, write_verification
+from bench.records.verification import Verification, checks_checksum
 from bench.runner.environments import Environments
-from bench.runner.process import run_worker
-from bench.runner.task import Ended, Task, files_of
-from bench.worker.clock import monotonic_seconds, utc
-from bench.worker.lines import ModelFindings
+from bench.runner.task import Ended, Task, outcome_fields
+from bench.worker.assignment import Verify
+from bench.worker.lines import ModelFindings, Settings
 from bench.worker.verification.models import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
-from bench.worker.verification.verifier import Assignment, Line, Settled
 from specs.loading import find_workload
 from specs.model import Input, Workload
 
 _BATCH_SIZE = 16  # small, as the reference takes its time
 # Every machine has these images. Models with another input shape take synthetic ones.
 _IMAGES = "mnist-5k"
+
+
+class VerificationTask(Task, frozen=True, kw_only=True):
+    """A task of `bench verify`."""
+
+    assignment: Verify
 
 
 def make_task(
@@ -37,33 +39,52 @@ def make_task(
     threads: int,
     environments: Environments,
     machine: Machine,
-) -> Task:
-    """The task of verifying a backend on a device.
+    places: Places,
+) -> VerificationTask:
+    """The task of verifying a backend on a device, with every model and check of the mode.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
+        DataError: the images of a model are not available.
     """
+    python = environments.require(backend)
     chosen = entry(backend)
-    python, versions = environments.require(backend), environments.versions(chosen.environment)
-    job = _job(backend, mode, device, threads)
-    adapter = adapter_of(backend, mode)
-    checksum = checksum_of(adapter)
+    versions = environments.versions(chosen.environment)
+    job, adapter = _job(backend, mode, device, threads), adapter_of(backend, mode)
+    code = checksum_of(adapter)
     decisive = (
         msgspec.json.encode(job),
         sorted(versions.items()),
-        checksum,
+        code,
         checks_checksum(),
         machine.name,
         gpu_kind(machine, device),
     )
-    return Task(
+    return VerificationTask(
         job=job,
         key=make_key((backend, mode, device), decisive),
         entry=chosen,
         python=str(python),
         versions=versions,
-        adapter=adapter,
-        adapter_checksum=checksum,
+        adapter_checksum=code,
+        assignment=_assignment(job, adapter, places),
+    )
+
+
+def make_record(task: VerificationTask, machine: Machine, ended: Ended) -> Verification:
+    """The record of a verification whose worker has ended."""
+    lines = ended.lines
+    return Verification(
+        **outcome_fields(task, ended, Verification),
+        machine=machine,
+        backend=task.job.backend,
+        mode=task.job.mode,
+        device=task.job.device,
+        threads=task.job.threads,
+        checks_checksum=checks_checksum(),
+        settings=next((line.settings for line in lines if isinstance(line, Settings)), {}),
+        pieces=tuple(line for line in lines if isinstance(line, ModelFindings)),
+        planned=task.assignment.pieces,
     )
 
 
@@ -86,21 +107,22 @@ def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
     )
 
 
-def plan(task: Task, places: Places) -> Assignment:
-    """What a verification's worker is to do: every model and check of the task's mode."""
-    if task.job.mode == "native":
-        return Assignment(
-            job=task.job,
-            adapter=task.adapter,
-            package=package_of(task.adapter),
+def _assignment(job: Job, adapter: str, places: Places) -> Verify:
+    """Every model and check of the job's mode."""
+    package = package_of(adapter)
+    if job.mode == "native":
+        return Verify(
+            job=job,
+            adapter=adapter,
+            package=package,
             native=NATIVE,
             folders={name: _folder(MODELS[name], places) for name in NATIVE},
         )
     workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
-    return Assignment(
-        job=task.job,
-        adapter=task.adapter,
-        package=package_of(task.adapter),
+    return Verify(
+        job=job,
+        adapter=adapter,
+        package=package,
         models=tuple(MODELS),
         behaviour=BEHAVIOUR,
         long=tuple(LONG),
@@ -116,77 +138,3 @@ def _folder(workload: Workload, places: Places) -> str:
 @cache  # twenty models of a verification take the same few data sets
 def _folder_of(name: str, shape: Input, places: Places) -> str:
     return materialise(name, shape, places).folder
-
-
-def run_verification(
-    task: Task,
-    assignment: Assignment,
-    folder: Path,
-    machine: Machine,
-    timeout: float,
-    told: Callable[[int], None],
-) -> Verification:
-    """Make the verification in a process of its own, and write it to `folder`.
-
-    Args:
-        task: from `make_task`.
-        assignment: from `plan`.
-        folder: where verifications lie.
-        machine: this one.
-        timeout: seconds that one model may take.
-        told: called with the number of pieces (models and checks) that are done.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    files, started, began = files_of(task, folder), utc(), monotonic_seconds()
-
-    def advanced(lines: list[Line]) -> None:
-        told(sum(isinstance(line, ModelFindings) for line in lines))
-
-    try:
-        ended = run_worker(
-            "bench.worker.verification.verifier",
-            task,
-            assignment,
-            files,
-            machine,
-            timeout,
-            Line,
-            advanced,
-        )
-    finally:
-        for path in (files.lines, files.log):
-            path.unlink(missing_ok=True)
-    verification = _verification(
-        task, assignment, machine, ended, started, monotonic_seconds() - began
-    )
-    write_verification(verification, folder)
-    return verification
-
-
-def _verification(
-    task: Task, assignment: Assignment, machine: Machine, ended: Ended, started: str, seconds: float
-) -> Verification:
-    """The record of a verification whose worker has ended, `seconds` after it was started."""
-    lines, end = ended.lines, ended.end
-    return Verification(
-        format=FORMAT,
-        key=task.key,
-        status=end.status,
-        reason=end.reason,
-        details=end.traceback,
-        backend=task.job.backend,
-        mode=task.job.mode,
-        device=task.job.device,
-        threads=task.job.threads,
-        machine=machine,
-        versions=task.versions,
-        adapter_checksum=task.adapter_checksum,
-        checks_checksum=checks_checksum(),
-        started=started,
-        wall_seconds=seconds,
-        settings=next((line.settings for line in lines if isinstance(line, Settled)), {}),
-        pieces=tuple(line for line in lines if isinstance(line, ModelFindings)),
-        planned=assignment.pieces,
-    )

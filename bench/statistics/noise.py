@@ -16,7 +16,7 @@ from bench.machine import disturbance
 from bench.machine.host import gpu_kind
 from bench.records.job import Record
 from bench.records.key import job_key
-from bench.records.noise import FORMAT, Calibration
+from bench.records.noise import Calibration
 from bench.statistics.sequential import (
     EVERY_ROUND,
     rounds_needed,
@@ -139,7 +139,7 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         for clock in CLOCKS
     )
     return Calibration(
-        format=FORMAT,
+        format=Calibration.FORMAT,
         key=job_key(job, first.data.checksum, first.adapter_checksum, *place),
         machine=first.machine,
         device=job.device,

@@ -1,7 +1,5 @@
 """Measures the limits of an engine, in one process of the engine's environment.
 
-It is started as `python -m bench.worker.limits assignment.json lines.jsonl START`.
-
 An operation is run in chains: each result is the argument of the next call. So no call can be left
 out, by us or by a compiler, without a wrong result. NumPy computes a part of the last timed chain
 of every size again.
@@ -9,21 +7,16 @@ of every size again.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
-from backends.contract import Job
 from backends.engine import Engine
 from bench.worker import clock as measure
 from bench.worker.adapter import load_class
-from bench.worker.lines import End, OperationName, Reached, SettingValue
+from bench.worker.assignment import MeasureLimits
+from bench.worker.lines import OperationName, Reached, Settings
 from bench.worker.operations import OPERATIONS, Trial
-from bench.worker.tell import Tell, tell_all
+from bench.worker.tell import Tell
 
 # A size is tried if one operation is expected to take at most `_LONGEST_SECONDS`. It is measured
 # for about `_SIZE_SECONDS`. Rates do not grow any more at sizes beyond that.
@@ -41,32 +34,21 @@ _FEWEST, MOST_REPEATS = 3, 20
 _TOLERANCE = 0.05
 
 
-class Assignment(Struct, frozen=True, kw_only=True):
-    """What the process is told to do.
-
-    Attributes:
-        job: only its device, threads and precision count.
-        engine: "module:Class".
-        package: see `bench.worker.adapter.load_class`.
-    """
-
-    job: Job
-    engine: str
-    package: str = ""
-
-
-class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
-    """The settings that the framework reports, and the bytes of a number that it computes with."""
-
-    settings: dict[str, SettingValue]
-    value_bytes: int
-
-
-Line = Settled | Reached | End
-
-
 class Wrong(Exception):  # noqa: N818 - not an error of the program: what was timed was not the work
     """The result of an operation is not correct."""
+
+
+def work(assignment: MeasureLimits, tell: Tell) -> None:
+    """Measure every operation of the engine, and tell each size of it.
+
+    Raises:
+        Unsupported: the engine cannot work on the device.
+        Wrong: a result is not correct.
+    """
+    engine: Engine = load_class(assignment.adapter, assignment.package)(assignment.job)
+    tell(Settings(settings=dict(engine.settings()), value_bytes=engine.value_bytes))
+    for reached in reach(engine, measure.Clock()):
+        tell(reached)
 
 
 def reach(engine: Engine, clock: measure.Clock) -> Iterator[Reached]:
@@ -117,25 +99,3 @@ def _time(
     return Reached(
         operation=operation, size=size, work=trial.work, seconds=best, repeats=repeats, chain=steps
     )
-
-
-def main(assignment_path: str, lines_path: str, start: str) -> None:
-    """Do the assignment and write its lines; a failure is written as an `End`.
-
-    Args:
-        assignment_path: the file of an `Assignment`, in JSON.
-        lines_path: see `bench.worker.tell.tell_all`.
-        start: see there.
-    """
-    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
-
-    def work(_tell: Tell) -> Iterator[Settled | Reached]:
-        engine: Engine = load_class(assignment.engine, assignment.package)(assignment.job)
-        yield Settled(settings=dict(engine.settings()), value_bytes=engine.value_bytes)
-        yield from reach(engine, measure.Clock())
-
-    tell_all(lines_path, start, work)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

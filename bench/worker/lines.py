@@ -1,6 +1,6 @@
 """The lines that a worker writes for its parent, each as soon as something has happened.
 
-Records keep most of these structs as they are.
+A record keeps most of these structs unchanged.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ModelFindings(Struct, frozen=True, kw_only=True, tag="verified"):
     details: str = ""
 
 
-class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
+class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     """The measurements of one epoch, and the loss and accuracy of the model after it.
 
     Attributes:
@@ -106,7 +106,7 @@ class Epoch(Struct, frozen=True, kw_only=True, gc=False, tag="epoch"):
     order_checksum: str
 
 
-class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
+class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
     """What a worker did before the first epoch, and what it started from.
 
     Attributes:
@@ -127,12 +127,35 @@ class Startup(Struct, frozen=True, kw_only=True, gc=False, tag="startup"):
     host_energy: Counter | None
 
 
-class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
-    """How a worker ended.
+class PeakMemory(Struct, frozen=True, kw_only=True, tag="memory"):
+    """The peak of the framework's allocator in the training so far; the last such line counts."""
+
+    peak: DeviceMemory
+
+
+class Inputs(Struct, frozen=True, kw_only=True, tag="inputs"):
+    """An epoch of a native backend's input pipeline, read without training."""
+
+    phase: Phase
+
+
+class Settings(Struct, frozen=True, kw_only=True, tag="settings"):
+    """The settings that a framework reports where there is no `Startup`.
 
     Attributes:
-        reason, inputs: see `bench.records.job.Record`.
-        traceback: the traceback of a failure; else "".
+        value_bytes: the bytes of a number that an engine computes with; None for a backend.
+    """
+
+    settings: dict[str, SettingValue]
+    value_bytes: int | None = None
+
+
+class End(Struct, frozen=True, kw_only=True, tag="end"):
+    """The outcome of a worker; the last line.
+
+    Attributes:
+        reason: why the status is not "ok", in one line; else "".
+        traceback: of a failure; else "".
         cpu_seconds: CPU time of the whole process; None if unknown.
     """
 
@@ -140,25 +163,23 @@ class End(Struct, frozen=True, kw_only=True, gc=False, tag="end"):
     reason: str
     traceback: str
     cpu_seconds: float | None
-    device_memory: DeviceMemory | None
-    inputs: Phase | None = None
 
 
-Line = Startup | Epoch | End
+Line = Startup | Epoch | PeakMemory | Inputs | Settings | Reached | ModelFindings | End
 
 
-class Told(Struct, frozen=True):
-    """A line in a file: which start of a worker wrote it, and what it says."""
+class MarkedLine(Struct, frozen=True):
+    """A line in a file, and the mark of the worker that wrote it."""
 
-    start: str = ""
+    mark: str = ""
     line: msgspec.Raw = msgspec.Raw()
 
 
-def line_of(start: str, line: Struct) -> bytes:
+def encode_line(mark: str, line: Line) -> bytes:
     """A line as a worker writes it.
 
     Args:
-        start: the text by which `bench.runner.process.run_worker` knows this start of a worker.
-        line: what the worker says.
+        mark: the text by which `bench.runner.process.run_worker` knows this worker's lines.
+        line: its content.
     """
-    return msgspec.json.encode(Told(start, msgspec.Raw(msgspec.json.encode(line)))) + b"\n"
+    return msgspec.json.encode(MarkedLine(mark, msgspec.Raw(msgspec.json.encode(line)))) + b"\n"

@@ -1,57 +1,72 @@
-"""Writes a worker's lines to its file as they come, and at last how the work ended."""
+"""Writes a worker's lines as they come, and at last its outcome: every outcome has a line."""
 
 from __future__ import annotations
 
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from backends.contract import Unsupported
 from bench.worker import clock
-from bench.worker.lines import End, Status, line_of
+from bench.worker.lines import End, Line, Status, encode_line
 
-Tell = Callable[[Any], None]
+Tell = Callable[[Line], None]
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
+# The types of frameworks' errors when memory runs out. PyTorch's CPU allocator raises a plain
+# RuntimeError with the text below.
+_OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
+_OUT_OF_MEMORY_TEXT = "can't allocate memory"
 
 
-def tell_all(lines_path: str, start: str, work: Callable[[Tell], Iterator[Any]]) -> None:
-    """Do the work and write its lines; an error is written as an `End`.
+class Diverged(Exception):  # noqa: N818 - not an error of the program: an outcome of a job
+    """A loss or a logit is not finite."""
+
+
+def work_and_tell(lines_path: Path, mark: str, work: Callable[[Tell], None]) -> None:
+    """Do the work, write its lines, and write an `End` whatever its outcome is.
+
+    The process ends without an `End` when its parent has ended, as nobody reads the lines then.
 
     Args:
-        lines_path: the file to write to.
-        start: see `bench.worker.lines.line_of`.
-        work: yields its lines; it gets a function by which it can write others in between.
+        lines_path: the file to append to.
+        mark: see `bench.worker.lines.encode_line`.
+        work: it gets the function that writes a line.
     """
-    with Path(lines_path).open("ab", buffering=0) as file:
+    parent = os.getppid()
+    with lines_path.open("ab", buffering=0) as file:
 
-        def tell(line: Any) -> None:
-            file.write(line_of(start, line))
+        def tell(line: Line) -> None:
+            if os.getppid() != parent:
+                raise SystemExit
+            file.write(encode_line(mark, line))
 
-        status: Status = "ok"
-        reason = details = ""
-        parent = os.getppid()
-        try:
-            for line in work(tell):
-                tell(line)
-                if os.getppid() != parent:
-                    return  # the parent has ended: nobody reads our lines
-        except Unsupported as error:
-            status, reason = "unsupported", str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the end is a record
-            status, reason, details = "failed", one_line(error), traceback.format_exc()
-        cpu = clock.cpu_seconds()
-        tell(
-            End(
-                status=status, reason=reason, traceback=details, cpu_seconds=cpu, device_memory=None
-            )
-        )
+        status, reason, details = _outcome(work, tell)
+        tell(End(status=status, reason=reason, traceback=details, cpu_seconds=clock.cpu_seconds()))
 
 
 def one_line(error: Exception) -> str:
     """An error in one line, for a record's reason: its type and its first line, without colours."""
     text = _ESCAPES.sub("", str(error)).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
+
+
+def _outcome(work: Callable[[Tell], None], tell: Tell) -> tuple[Status, str, str]:
+    """Do the work; returns its status, the reason and the traceback."""
+    try:
+        work(tell)
+    except Unsupported as error:
+        return "unsupported", str(error), ""
+    except Diverged as error:
+        return "diverged", str(error), ""
+    except Exception as error:  # noqa: BLE001 - whatever a framework raises has a record
+        status: Status = "out of memory" if _is_out_of_memory(error) else "failed"
+        return status, one_line(error), traceback.format_exc()
+    return "ok", "", ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & _OUT_OF_MEMORY_TYPES) or _OUT_OF_MEMORY_TEXT in str(error)

@@ -25,15 +25,12 @@ from bench.records.run import read_run
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.summary import summarise
 from bench.report.terminal.results import print_table
-from bench.runner.jobs import make_tasks, run_tasks
+from bench.runner.jobs import make_tasks
 from bench.runner.plan import Options, Training, make_jobs
-from bench.runner.task import Limits
 from specs.loading import find_suite, find_workload
 from specs.model import Dropout
 from tests.support.jobs import FRAMEWORKS, make_job
-from tests.support.tasks import Watcher
-
-LIMITS = Limits(timeout_seconds=600, train_evaluated=1000)
+from tests.support.tasks import run_jobs
 
 
 def run(
@@ -51,9 +48,9 @@ def run(
     trainings = [Training(workload=find_workload(name), data=data, epochs=epochs) for name in names]
     machine = this_machine()
     tasks = make_tasks(
-        make_jobs(trainings, options, find_suite("smoke")), environments, machine, LIMITS
+        make_jobs(trainings, options, find_suite("smoke")), environments, machine, 1000
     )
-    return run_tasks(tasks, folder, machine, LIMITS, Watcher(), retry=False)
+    return run_jobs(tasks, folder, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -405,11 +402,9 @@ def test_the_big_workloads_train_a_step_in_every_family(
     data = materialise("synthetic", workload.input, places)
     options = Options(backends=("keras-tensorflow", "pytorch", "jax"), devices=("cpu",), threads=1)
     trainings = [Training(workload=workload, data=data, epochs=1, batch_size=4)]
-    machine, limits = this_machine(), Limits(timeout_seconds=600, train_evaluated=2)
-    tasks = make_tasks(
-        make_jobs(trainings, options, find_suite("big")), environments, machine, limits
-    )
-    records = run_tasks(tasks, tmp_path, machine, limits, Watcher(), retry=False)
+    machine = this_machine()
+    tasks = make_tasks(make_jobs(trainings, options, find_suite("big")), environments, machine, 2)
+    records = run_jobs(tasks, tmp_path, timeout=600)
     assert [record.status for record in records] == ["ok"] * 3, [
         record.details for record in records
     ]

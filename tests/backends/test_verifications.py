@@ -9,13 +9,23 @@ from msgspec.structs import replace
 
 from backends.registry import BACKENDS
 from bench.machine.host import this_machine
-from bench.runner.verification import make_task, plan, run_verification
+from bench.runner.tasks import run_tasks
+from bench.runner.verification import make_record, make_task
 from bench.worker.verification.checks import BEHAVES, COMPUTES, NATIVE
 from bench.worker.verification.models import MODELS
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import FRAMEWORKS, VARIANTS
+from tests.support.tasks import Watcher
 
 pytestmark = pytest.mark.usefixtures("arrays_once")
+
+
+def run(task, folder, **changes):
+    """The verification of a task, with some fields of its assignment changed."""
+    task = replace(task, assignment=replace(task.assignment, **changes))
+    machine = this_machine()
+    [record] = run_tasks([task], folder, machine, make_record, timeout=600, observer=Watcher())
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +36,8 @@ def verifications(tmp_path_factory, environments, places):
     def verified(backend, device="cpu", mode="matched", **changes):
         if (backend, device, mode) not in made:
             machine, threads = this_machine(), len(os.sched_getaffinity(0))
-            task = make_task(backend, mode, device, threads, environments, machine)
-            assignment = replace(plan(task, places), **changes)
-            folder = tmp_path_factory.mktemp(backend)
-            made[backend, device, mode] = run_verification(
-                task, assignment, folder, machine, 600, lambda done: None
-            )
+            task = make_task(backend, mode, device, threads, environments, machine, places)
+            made[backend, device, mode] = run(task, tmp_path_factory.mktemp(backend), **changes)
         return made[backend, device, mode]
 
     return verified
@@ -125,10 +131,8 @@ def test_the_verification_notices_that_tf32_is_on(
     if not this_machine().gpus:
         pytest.skip("this machine has no NVIDIA GPU")
     machine = this_machine()
-    task = make_task(backend, "matched", "cuda:0", 1, environments, machine)
-    task = replace(task, job=replace(task.job, precision="tf32"))
-    one = replace(plan(task, places), models=("sizes for tensor cores",), behaviour=(), long=())
-    assert (
-        run_verification(task, one, tmp_path, machine, 600, lambda done: None).verdict
-        == "not equal"
-    )
+    task = make_task(backend, "matched", "cuda:0", 1, environments, machine, places)
+    job = replace(task.job, precision="tf32")
+    models = ("sizes for tensor cores",)
+    record = run(task, tmp_path, job=job, models=models, behaviour=(), long=())
+    assert record.verdict == "not equal"

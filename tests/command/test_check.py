@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.statistics.gate import check
 from tests.support.gate import result
 
@@ -16,7 +16,7 @@ def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_c
     bench, tmp_path
 ):
     for name, accuracy in (("good", 0.98), ("bad", 0.95)):
-        write_record(tmp_path / name / "jobs", result(accuracy))
+        write(tmp_path / name / "jobs", result(accuracy))
     code, output, _ = bench("check", "good", "--against", "good")
     assert code == 0
     assert "all 1 cells pass" in output
@@ -27,7 +27,7 @@ def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_c
     assert 'failures="1"' in (tmp_path / "bad" / "check.xml").read_text()
     code, _, errors = bench("check", "bad", "--against", "nowhere")
     assert code == 2
-    assert "nowhere: holds no run" in errors
+    assert "nowhere: is not a results folder" in errors
     code, _, errors = bench("check", "bad", "--against", "good", "--level", "2")
     assert code == 2
     assert "a probability" in errors
@@ -35,8 +35,8 @@ def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_c
 
 def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path):
     for record in (result(0.98), result(0.97, backend="jax")):
-        write_record(tmp_path / "run" / "jobs", record)
-    write_record(tmp_path / "old" / "jobs", result(0.98))
+        write(tmp_path / "run" / "jobs", record)
+    write(tmp_path / "old" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "old")
     assert code == 1
     assert (
@@ -54,8 +54,8 @@ def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path)
 @pytest.mark.parametrize("allow", [(), ("--allow-new",)])
 def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, allow):
     for record in (result(0.98), result(0.97, backend="jax", status="failed")):
-        write_record(tmp_path / "run" / "jobs", record)
-    write_record(tmp_path / "old" / "jobs", result(0.98))
+        write(tmp_path / "run" / "jobs", record)
+    write(tmp_path / "old" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "old", *allow)
     assert code == 1
     assert "softmax jax cpu: FAILED, seed 0: failed: why" in output
@@ -68,7 +68,7 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
     ]
     for folder in ("run", "old"):
         for record in run:
-            write_record(tmp_path / folder / "jobs", record)
+            write(tmp_path / folder / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 1
     assert (
@@ -88,7 +88,7 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
 
 def test_the_threshold_is_shown(bench, tmp_path):
     """One seed, one cell: 2.33 standard errors, of 0.21 points each, below 98 %."""
-    write_record(tmp_path / "run" / "jobs", result(0.98))
+    write(tmp_path / "run" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "run")
     assert code == 0
     assert "fails below" in output
@@ -102,9 +102,9 @@ def test_a_row_whose_backend_disagrees_by_its_loss_says_so(bench, tmp_path):
     wrong = result(0.98, backend="x")
     wrong = replace(wrong, epochs=tuple(replace(epoch, running_loss=2.0) for epoch in wrong.epochs))
     for record in (*(result(0.98, backend=name) for name in "abc"), wrong):
-        write_record(tmp_path / "run" / "jobs", record)
+        write(tmp_path / "run" / "jobs", record)
     for record in (result(0.98, backend=name) for name in "abcx"):
-        write_record(tmp_path / "old" / "jobs", record)
+        write(tmp_path / "old" / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old")
     assert code == 1
     assert "ok, DISAGREES" in output

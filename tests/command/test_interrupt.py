@@ -19,17 +19,16 @@ from bench.records.run import read_run
 @pytest.mark.parametrize(
     ("command", "kept"),
     [
-        (("run", "softmax"), "the same command goes on where it stopped"),
-        (("calibrate",), "the same command goes on where it stopped"),
-        (("verify",), "what had ended is kept"),
+        (("run", "softmax"), "the same command resumes"),
+        (("calibrate",), "the same command resumes"),
+        (("verify",), "finished tasks are kept"),
     ],
 )
 def test_who_interrupts_is_told_what_is_kept(command, kept, bench, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    for module in ("run", "calibrate", "verify"):
-        monkeypatch.setattr(f"bench.command.{module}.this_machine", interrupted)
+    monkeypatch.setattr("bench.command.setup.this_machine", interrupted)
     code, _, errors = bench(*command)
     assert code == 130
     assert f"interrupted; {kept}" in errors
@@ -94,7 +93,7 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
     running.send_signal(number)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "interrupted; the same command resumes" in errors
     assert "Traceback" not in errors
     assert len(read_run(tmp_path / "r")[0]) == 1
     again = start_bench(tmp_path, *what)

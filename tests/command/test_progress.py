@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from bench.command.progress import ProgressDisplay
+from bench.data.dataset import DataSet
 from tests.support.agreement import result, run_of_seven
+from tests.support.tasks import make_task
 
 
 def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
@@ -23,20 +25,12 @@ def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
     ]
     monkeypatch.setattr("bench.command.progress.judge", lambda _: pytest.fail("judged"))
     display = ProgressDisplay(Console(file=io.StringIO()), "m", earlier)
-    assert sum(map(len, display._groups.values())) == 400
+    assert sum(map(len, display._results.values())) == 400
 
 
-class Task:
-    """A task with all that the display reads."""
-
-    def __init__(self, record):
-        self.key, self.job, self.data = record.key, record.job, replace_data(record)
-
-
-def replace_data(record):
-    from bench.data.dataset import DataSet
-
-    return DataSet(
+def task_of(record):
+    """The task that a record is of."""
+    data = DataSet(
         name="d",
         folder="",
         checksum=record.data.checksum,
@@ -45,6 +39,8 @@ def replace_data(record):
         shape=(28, 28, 1),
         classes=10,
     )
+    task = make_task("backends.reference.oracle:Reference", data)
+    return replace(task, key=record.key, job=record.job)
 
 
 def shown(records, earlier=(), *, advance=False):
@@ -57,14 +53,14 @@ def shown(records, earlier=(), *, advance=False):
         legacy_windows=False,
     )
     display = ProgressDisplay(console, "m", earlier)
-    tasks = [Task(record) for record in records]
+    tasks = [task_of(record) for record in records]
     display.planned(tasks)
     for task, record in zip(tasks, records, strict=True):
         display.started(task)
         display.advanced(task, record.epochs[:1])
         if advance:
             return display._bar.tasks[0].description
-        display.ended(task, record, old=False)
+        display.ended(task, record, reused=False)
     return [line for line in console.file.getvalue().splitlines() if line.strip()]
 
 

@@ -7,14 +7,13 @@ import sys
 import types
 
 import pytest
+from msgspec.structs import replace
 
 from bench.machine.device import DevicePeak, DeviceWatch
 from bench.machine.host import Machine, this_machine
 from bench.machine.nvml import Gpu
 from bench.runner.process import run_worker
-from bench.runner.task import Files, Task
 from bench.worker import memory
-from bench.worker.lines import Line
 from tests.support.jobs import make_job
 from tests.support.tasks import make_task
 
@@ -147,14 +146,8 @@ def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_pat
     machine = Machine(
         name="m", system="s", cpu="c", logical_cpus=1, allowed_cpus=1, memory_bytes=1, gpus=(gpu,)
     )
-    task = Task(
-        **{
-            name: getattr(make_task("backends.reference.oracle:Reference", mnist_5k), name)
-            for name in ("key", "entry", "python", "versions", "adapter", "adapter_checksum")
-        },
-        job=make_job(device="cuda:0"),
-    )
-    files = Files(**{name: tmp_path / name for name in ("assignment", "lines", "log")})
+    job = make_job(device="cuda:0")
+    task = replace(make_task("backends.reference.oracle:Reference", mnist_5k), job=job)
     looked = iter([400, 900, 700])
     monitored = nvml.nvmlDeviceGetMemoryInfo
 
@@ -163,7 +156,7 @@ def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_pat
         return monitored(handle)
 
     nvml.nvmlDeviceGetMemoryInfo = info
-    ended = run_worker("this", task, task.job, files, machine, 60.0, Line)
+    ended = run_worker(task, tmp_path, machine, 60.0, lambda lines: None)
     assert ended.peak == DevicePeak(peak_bytes=500, by="device")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from backends.contract import Job
 from bench.machine.disturbance import Disturbance
 from bench.machine.host import Machine
-from bench.records.job import FORMAT, DataUsed, Record
+from bench.records.job import DataUsed, Record
 from bench.worker.clock import Phase
 from bench.worker.energy import Counter
 from bench.worker.lines import Epoch, Startup
@@ -83,7 +83,7 @@ def make_records(count: int) -> Iterator[Record]:
 def write_records(folder: Path, count: int) -> None:
     """Write such records as a run's files, and do not wait for the disk.
 
-    The files are the same as those of `bench.records.job.write_record`.
+    The files are the same as those of `bench.records.stored.write_record`.
     """
     (folder / "jobs").mkdir(parents=True)
     for record in make_records(count):
@@ -95,7 +95,7 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
     failed = bool(random.random() < FAILED)
     scale = (1 + WORKLOADS.index(job.workload.name)) * BACKENDS[job.backend]
     return Record(
-        format=FORMAT,
+        format=Record.FORMAT,
         key=f"{job.workload.name}.{job.backend}.cpu.s{job.seed}.r{job.round}.{number:012x}",
         status="failed" if failed else "ok",
         reason="RuntimeError: made up" if failed else "",

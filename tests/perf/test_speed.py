@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from bench.records.files import PROJECT
-from bench.records.job import Record, read_record, write_record
+from bench.records.job import Record
 from bench.records.run import read_run
+from bench.records.stored import read_file, write
 from bench.report.frame.epochs import epochs_frame
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
@@ -66,15 +67,15 @@ def test_shapes_are_inferred(benchmark):
 @cpu_time
 def test_a_record_is_written(benchmark, tmp_path):
     [record] = make_records(1)
-    benchmark(write_record, tmp_path, record)
-    assert read_record(tmp_path / f"{record.key}.json") == record
+    benchmark(write, tmp_path, record)
+    assert read_file(tmp_path / f"{record.key}.json", Record) == record
 
 
 @cpu_time
 def test_a_record_is_read(benchmark, tmp_path):
     [record] = make_records(1)
-    write_record(tmp_path, record)
-    assert benchmark(read_record, tmp_path / f"{record.key}.json") == record
+    write(tmp_path, record)
+    assert benchmark(read_file, tmp_path / f"{record.key}.json", Record) == record
 
 
 @cpu_time

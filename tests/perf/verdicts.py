@@ -25,11 +25,13 @@ from bench.data.cache import materialise
 from bench.data.dataset import FALLBACK
 from bench.machine.host import this_machine
 from bench.records.noise import FOLDER, read_calibrations
-from bench.runner.jobs import run_tasks
-from bench.runner.task import DataTask, Limits
+from bench.runner.jobs import make_record
+from bench.runner.task import TrainingTask
+from bench.runner.tasks import run_tasks
 from bench.statistics.noise import needed
 from bench.statistics.sequential import rounds_needed, share_interval
 from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
+from bench.worker.assignment import Train
 from specs.loading import find_workload
 from tests.support.jobs import make_job
 from tests.support.noise import NOISE, ever_decided, rounds_of, said
@@ -88,7 +90,7 @@ def planted(folder, output):
     machine = this_machine()
     [noise] = [
         one
-        for one in read_calibrations([Path("results") / FOLDER])
+        for one in read_calibrations([Path("results") / FOLDER])[0]
         if (one.backend, one.epochs, one.threads) == ("reference", EPOCHS, 1)
     ]
     most = next(wall for difference, wall, _ in needed(noise) if difference == PLANTED)
@@ -120,9 +122,9 @@ def comparison(number, most, folder, machine):
                 [task(name, number, turn)],
                 folder,
                 machine,
-                Limits(timeout_seconds=60, train_evaluated=1),
-                Nobody(),
-                retry=True,
+                make_record,
+                timeout=60,
+                observer=Nobody(),
             )
             pair[name] = process_seconds(
                 [epoch.training.wall_seconds for epoch in record.epochs[1:]]
@@ -151,15 +153,16 @@ def task(name, number, turn):
     """A job of either contestant."""
     module = "backends.reference.oracle" if name == "Reference" else "tests.support.faulty"
     adapter = f"{module}:{name}"
-    return DataTask(
-        job=make_job(epochs=EPOCHS, batch_size=100, round=turn),
+    job = make_job(epochs=EPOCHS, batch_size=100, round=turn)
+    return TrainingTask(
+        job=job,
         data=images(),
         key=f"{name}.{number}.{turn}",
         entry=Entry(title=name, adapter=adapter, environment="bench", needs=()),
         python=sys.executable,
         versions={},
-        adapter=adapter,
         adapter_checksum="",
+        assignment=Train(job=job, adapter=adapter, data=images().folder, train_evaluated=1),
     )
 
 

@@ -19,7 +19,6 @@ from bench.runner.environments import Environments
 from bench.runner.jobs import make_tasks
 from bench.runner.verification import make_task
 from tests.support.jobs import make_job
-from tests.support.tasks import LIMITS
 
 MACHINE = Machine(
     name="node",
@@ -49,14 +48,16 @@ def edit(folder, path, old, new):
 
 
 @pytest.fixture
-def keys(mnist_5k):
+def keys(mnist_5k, places):
     """The key of a job and of a verification of the reference, as they are made now."""
 
     def make(machine=MACHINE):
         verification.checks_checksum.cache_clear()
         environments = Environments()
-        [task] = make_tasks([(make_job(), mnist_5k)], environments, machine, LIMITS)
-        return task.key, make_task("reference", "matched", "cpu", 1, environments, machine).key
+        [task] = make_tasks([(make_job(), mnist_5k)], environments, machine, 100)
+        return task.key, make_task(
+            "reference", "matched", "cpu", 1, environments, machine, places
+        ).key
 
     yield make
     verification.checks_checksum.cache_clear()
@@ -64,7 +65,7 @@ def keys(mnist_5k):
 
 def test_a_key_is_another_one_whenever_the_job_the_data_or_the_machine_is(mnist_5k):
     def key_of(data=mnist_5k, machine=MACHINE, **changes):
-        [task] = make_tasks([(make_job(**changes), data)], Environments(), machine, LIMITS)
+        [task] = make_tasks([(make_job(**changes), data)], Environments(), machine, 100)
         return task.key
 
     base = key_of()
@@ -90,7 +91,9 @@ def test_a_key_covers_all_of_our_code_that_the_worker_runs_and_no_other(monkeypa
     monkeypatch.setattr(
         Path, "read_text", lambda path, **how: read.append(path) or original(path, **how)
     )
-    checksum_of("bench.worker.training", adapter_of("keras-torch", "matched"))
+    checksum_of(
+        "bench.worker.__main__", "bench.worker.training", adapter_of("keras-torch", "matched")
+    )
     names = {".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in read}
     assert names >= {
         "backends.keras.torch",
@@ -234,13 +237,13 @@ def test_the_order_of_two_names_counts_and_a_new_field_of_pythons_syntax_does_no
     [{"name": "H100"}, {"memory_bytes": 80 * 10**9}, {"driver": "560.1"}, {"partition": "1g.5gb"}],
     ids=str,
 )
-def test_another_model_memory_driver_or_partition_of_the_gpu_is_another_key(mnist_5k, change):
+def test_another_model_memory_driver_or_partition_of_the_gpu_is_another_key(
+    mnist_5k, places, change
+):
     def key_on(gpu):
         machine = replace(MACHINE, gpus=(gpu,))
-        [task] = make_tasks(
-            [(make_job(device="cuda:0"), mnist_5k)], Environments(), machine, LIMITS
-        )
-        own = make_task("reference", "matched", "cuda:0", 1, Environments(), machine)
+        [task] = make_tasks([(make_job(device="cuda:0"), mnist_5k)], Environments(), machine, 100)
+        own = make_task("reference", "matched", "cuda:0", 1, Environments(), machine, places)
         return task.key, own.key
 
     job, own = key_on(GPU)

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from bench.machine.host import this_machine
 from bench.records import limits, noise, verification
-from bench.records.job import Record, write_record
+from bench.records.job import Record
 from bench.records.limits import EngineLimits
 from bench.records.noise import Calibration
+from bench.records.stored import write
 from bench.records.verification import Verification
 from bench.statistics.noise import calibrate
 from tests.support.records import made_verification, make_record, series
@@ -38,7 +39,7 @@ KEYS = (
 
 def made_limits():
     return EngineLimits(
-        format=limits.FORMAT,
+        format=EngineLimits.FORMAT,
         key="k",
         status="ok",
         reason="",
@@ -49,6 +50,7 @@ def made_limits():
         precision="float32",
         machine=this_machine(),
         versions={},
+        adapter_checksum="",
         started="2026-01-01T00:00:00Z",
         wall_seconds=1.0,
         value_bytes=8,
@@ -78,7 +80,7 @@ def test_every_kind_of_record_has_a_plain_name_or_is_none(kind):
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
 def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, bench, tmp_path):
     run = tmp_path / "r"
-    write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
+    write(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
     made = (
         (
             run / noise.FOLDER,
@@ -106,14 +108,14 @@ def test_a_report_on_a_folder_from_elsewhere_writes_nothing_outside_of_it(key, b
 def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
     """Otherwise the test above would also pass if nothing were ever written."""
     run = tmp_path / "r"
-    write_record(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
+    write(run / "jobs", replace(make_record(backend="pytorch"), adapter_checksum="a"))
     made = replace(
         MADE[Calibration](), key="noise-from-elsewhere", machine=replace(this_machine(), name="m")
     )
-    noise.write_calibration(made, tmp_path / noise.FOLDER)
-    verification.write_verification(
-        replace(made_verification(), key="verification-from-elsewhere"),
+    write(tmp_path / noise.FOLDER, made)
+    write(
         tmp_path / verification.FOLDER,
+        replace(made_verification(), key="verification-from-elsewhere"),
     )
     assert bench("report", "r")[0] == 0
     assert (run / noise.FOLDER / "noise-from-elsewhere.json").is_file()

@@ -6,7 +6,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from bench.machine.nvml import Gpu
-from bench.records.noise import read_calibrations, write_calibration
+from bench.records.noise import read_calibrations
+from bench.records.stored import write
 from bench.statistics.noise import calibrate, noise_of
 from tests.support.records import make_record, series
 
@@ -16,9 +17,10 @@ def test_a_calibration_is_kept_and_speaks_of_its_own_place_alone(tmp_path):
     short, long = (calibrate(series(np.exp(random.normal(0, 0.02, count))))[0] for count in (8, 20))
     long = replace(long, key="other", backend="pytorch")
     for one in (short, long):
-        write_calibration(one, tmp_path)
+        write(tmp_path, one)
     (tmp_path / "half.json").write_text('{"format": 1, "key"')
-    found = read_calibrations([tmp_path, tmp_path / "nowhere"])
+    found, [left_out] = read_calibrations([tmp_path, tmp_path / "nowhere"])
+    assert left_out.path.name == "half.json"
     assert sorted(one.key for one in found) == sorted([short.key, long.key])
     assert noise_of(make_record(), found) == long  # the one with more rounds
     assert noise_of(make_record(threads=2), found) is None

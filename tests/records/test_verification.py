@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from bench.machine.host import this_machine
 from bench.machine.nvml import Gpu
-from bench.records.verification import read_verifications, verification_of, write_verification
+from bench.records.stored import write
+from bench.records.verification import read_verifications, verification_of
 from bench.worker.lines import ModelFindings
 from tests.support.records import made_verification, piece
 from tests.support.verifications import record
@@ -58,7 +59,9 @@ def test_a_verification_by_other_checks_or_of_another_kind_of_gpu_is_of_no_accou
 
 
 def test_what_is_no_verification_is_left_out(tmp_path):
-    write_verification(made_verification(), tmp_path)
+    write(tmp_path, made_verification())
     (tmp_path / "half.json").write_bytes(b'{"format": 1, "key"')
     (tmp_path / "other.json").write_text(json.dumps({"format": 1}))
-    assert [one.key for one in read_verifications([tmp_path, Path("/nowhere")])] == ["k"]
+    records, left_out = read_verifications([tmp_path, Path("/nowhere")])
+    assert [record.key for record in records] == ["k"]
+    assert [file.path.name for file in left_out] == ["half.json", "other.json"]

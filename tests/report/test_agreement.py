@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench.command.progress import ProgressDisplay
 from bench.machine.host import this_machine
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.places import label
 from bench.report.frame.summary import summarise
@@ -23,10 +23,9 @@ from bench.report.section.equality import equality_blocks
 from bench.report.section.native import native_blocks
 from bench.report.section.speed import pairs_of
 from bench.report.section.tuned import tuned_blocks
-from bench.runner.jobs import run_tasks
 from tests.support.agreement import result, run_of_seven
 from tests.support.records import made_verification
-from tests.support.tasks import LIMITS, make_task
+from tests.support.tasks import make_task, run_jobs
 
 
 def test_native_mode_is_not_the_fastest_of_a_cell_whose_matched_results_disagree():
@@ -110,7 +109,7 @@ def test_a_seed_that_failed_does_not_hide_one_that_disagrees():
 
 def written(folder, records):
     for record in records:
-        write_record(folder / "jobs", record)
+        write(folder / "jobs", record)
 
 
 def rows_of(path):
@@ -174,9 +173,8 @@ def test_whatever_was_verified_it_disagrees_here(bench, tmp_path):
         machine=replace(this_machine(), name="m"), adapter_checksum="a"
     )
     (tmp_path / "verifications").mkdir()
-    from bench.records.verification import write_verification
 
-    write_verification(verification, tmp_path / "verifications")
+    write(tmp_path / "verifications", verification)
     code, output, _ = bench("report", "r")
     assert code == 1
     assert "\npytorch disagrees here on softmax. Not verified equal" in output
@@ -232,7 +230,7 @@ def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_eve
     file = io.StringIO()
     display = ProgressDisplay(Console(file=file, width=200), "m")
     display.planned(tasks)
-    records = run_tasks(tasks, tmp_path / "r", this_machine(), LIMITS, display, retry=False)
+    records = run_jobs(tasks, tmp_path / "r", observer=display)
     assert [record.status for record in records] == ["ok"] * 3
     assert "broken" in [line for line in file.getvalue().splitlines() if "DISAGREES" in line][-1]
     for _ in range(2):

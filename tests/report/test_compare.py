@@ -10,15 +10,15 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from bench.records import stored
 from bench.records.files import RunError
-from bench.records.job import write_record
 from bench.report.compare import Comparison
 from tests.support.records import make_record
 
 
 def write(folder, *records):
     for record in records:
-        write_record(folder / "jobs", record)
+        stored.write(folder / "jobs", record)
     return folder
 
 

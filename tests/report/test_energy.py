@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.records.job import write_record
 from bench.records.run import read_run
+from bench.records.stored import write
 from bench.report.form.document import Items, Table, Text
 from bench.report.frame.epochs import epochs_frame
 from bench.report.page import write_report
@@ -136,7 +136,7 @@ def test_a_gpus_table_has_the_cpus_beside_it():
 
 def test_what_was_measured_survives_the_disk_and_stands_in_the_page(tmp_path):
     record = measured(on_gpu("a", 700_000_000, by="device"), (40.0, 10.0, 36.0, 30.0), host=2.0)
-    write_record(tmp_path / "jobs", record)
+    write(tmp_path / "jobs", record)
     assert read_run(tmp_path) == ([record], [])
     write_report(tmp_path)
     page = (tmp_path / "report.md").read_text()

@@ -15,7 +15,7 @@ from pytest_benchmark.logger import Logger
 from pytest_benchmark.stats import Stats
 from pytest_benchmark.storage.file import FileStorage
 
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.report.export.junit import junit
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
@@ -100,7 +100,7 @@ def test_every_figure_is_pytest_benchmarks_own(count):
 
 def test_pytest_benchmark_compares_an_exported_run(bench, tmp_path):
     for record in (make_record("a"), make_record("b", backend="pytorch")):
-        write_record(tmp_path / "run" / "jobs", record)
+        write(tmp_path / "run" / "jobs", record)
     for option in (["--pytest-benchmark"], ["--format", "pytest-benchmark"]):
         code, _, _ = bench("export", "run", *option, "--output", "run.json")
         assert code == 0

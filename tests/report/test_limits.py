@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.report.form.document import Plot, Table, Text, to_markdown
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.places import places
@@ -72,7 +72,7 @@ def test_limits_that_failed_are_shown_with_their_reason_and_runs_without_limits_
 
 def test_a_job_that_did_not_end_well_has_no_row_and_stops_no_report(tmp_path):
     for record in (make_record("a"), make_record("b", workload="mlp-relu", status="failed")):
-        write_record(tmp_path / "jobs", record)
+        write(tmp_path / "jobs", record)
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "k.json").write_bytes(msgspec.json.encode(made_limits()))
     write_report(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bench.records.files import PROJECT, RunError
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.report.form.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.summary import summarise
@@ -77,7 +77,7 @@ def test_the_page_is_one_file_with_everything_in_it_and_markup_in_names_is_text(
 
 def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):
     for record in (make_record("a"), make_record("b", data="e")):
-        write_record(tmp_path / "jobs", record)
+        write(tmp_path / "jobs", record)
     with pytest.raises(RunError, match="holds several data sets, machines or devices"):
         fill_table(tmp_path / "page.md", tmp_path, ())
 

@@ -11,12 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bench.machine.host import this_machine
 from bench.records.files import PROJECT
-from bench.runner.jobs import run_tasks
 from bench.runner.task import files_of
-from bench.worker.training import Assignment
-from tests.support.tasks import LIMITS, Watcher, make_task, run_one
+from tests.support.tasks import Watcher, make_task, run_jobs, run_one
 
 
 @pytest.mark.parametrize(
@@ -73,8 +70,7 @@ def test_an_input_pipeline_that_reads_too_few_examples_is_a_failure(mnist_5k, tm
 
 
 def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
-    limits = replace(LIMITS, timeout_seconds=3)
-    record = run_one("tests.support.faulty:Hangs", mnist_5k, tmp_path, limits=limits)
+    record = run_one("tests.support.faulty:Hangs", mnist_5k, tmp_path, timeout=3)
     assert (record.status, len(record.epochs)) == ("timeout", 1)
     assert "no sign of progress for 3 s" in record.reason
     helper = int(record.details.split()[1])
@@ -84,9 +80,8 @@ def test_a_job_that_hangs_is_ended_with_all_its_helpers(mnist_5k, tmp_path):
 
 
 def test_a_slow_job_is_not_a_hanging_one(mnist_5k, tmp_path):
-    limits = replace(LIMITS, timeout_seconds=3)
     # It sleeps for 4 s in all.
-    record = run_one("tests.support.faulty:Slow", mnist_5k, tmp_path, limits=limits, epochs=8)
+    record = run_one("tests.support.faulty:Slow", mnist_5k, tmp_path, timeout=3, epochs=8)
     assert record.status == "ok"
 
 
@@ -97,32 +92,18 @@ def test_the_others_go_on_and_only_what_has_no_record_runs_again(mnist_5k, tmp_p
         "tests.support.faulty:IsKilled",
     ]
     tasks = [make_task(adapter, mnist_5k) for adapter in adapters]
-
-    def run(*, retry):
-        return run_tasks(tasks, tmp_path, this_machine(), LIMITS, watcher, retry=retry)
-
-    watcher = Watcher()
-    first = run(retry=False)
+    first, watcher = run_jobs(tasks, tmp_path), Watcher()
     assert [record.status for record in first] == ["failed", "ok", "killed"]
-    assert watcher.kept == [False, False, False]
+    assert run_jobs(tasks, tmp_path, known=first, observer=watcher) == first
+    assert watcher.reused == [True, True, True]
     watcher = Watcher()
-    assert run(retry=False) == first
-    assert watcher.kept == [True, True, True]
-    watcher = Watcher()
-    assert run(retry=True)[1] == first[1]
-    assert watcher.kept == [False, True, False]
+    assert run_jobs(tasks, tmp_path, known=first, retry=True, observer=watcher)[1] == first[1]
+    assert watcher.reused == [False, True, False]
 
 
 def test_progress_is_told_while_the_job_runs(mnist_5k, tmp_path):
     watcher = Watcher()
-    run_tasks(
-        [make_task("tests.support.faulty:Slow", mnist_5k)],
-        tmp_path,
-        this_machine(),
-        LIMITS,
-        watcher,
-        retry=False,
-    )
+    run_jobs([make_task("tests.support.faulty:Slow", mnist_5k)], tmp_path, observer=watcher)
     assert watcher.advances[-1] >= 2
 
 
@@ -133,17 +114,14 @@ def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_reco
 
     It resumes while the second worker runs.
     """
-    jobs, task = tmp_path / "jobs", make_task("tests.support.faulty:Slow", mnist_5k)
-    files, assignment = files_of(task, jobs), jobs / "its-own.assignment"
-    jobs.mkdir()
-    told = Assignment(
-        job=task.job, adapter=task.adapter, data=task.data.folder, train_evaluated=100
-    )
-    assignment.write_bytes(msgspec.json.encode(told))
+    folder, task = tmp_path / "jobs", make_task("tests.support.faulty:Slow", mnist_5k)
+    files, assignment = files_of(task, folder), folder / "its-own.assignment"
+    folder.mkdir()
+    assignment.write_bytes(msgspec.json.encode(task.assignment))
     command = [
         sys.executable,
         "-m",
-        "bench.worker.training",
+        "bench.worker",
         str(assignment),
         str(files.lines),
         "of an earlier start",
@@ -152,10 +130,10 @@ def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_reco
     try:
 
         class Both(Watcher):
-            def advanced(self, task, epochs):
+            def advanced(self, task, lines):
                 seen.append(b"of an earlier start" in files.lines.read_bytes())
 
-        [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Both(), retry=False)
+        [record] = run_jobs([task], tmp_path, observer=Both())
     finally:
         orphan.kill()
         orphan.wait()
@@ -183,6 +161,6 @@ def test_a_worker_sees_the_threads_and_no_gpu_and_our_affinity_is_put_back(mnist
     task = replace(
         make_task("backends.reference.oracle:Reference", mnist_5k), python=str(tmp_path / "python")
     )
-    [record] = run_tasks([task], tmp_path, this_machine(), LIMITS, Watcher(), retry=False)
+    [record] = run_jobs([task], tmp_path)
     assert record.details == "1 1 ''"
     assert os.sched_getaffinity(0) == allowed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -11,27 +10,42 @@ from bench.machine.host import this_machine
 from bench.machine.nvml import Gpu
 from bench.records.limits import read_limits
 from bench.runner.environments import Environments
-from bench.runner.limits import limit_tasks, measure_limits
+from bench.runner.limits import TIMEOUT_SECONDS, limit_tasks, make_record
 from bench.runner.task import Task
+from bench.runner.tasks import run_tasks
 from bench.worker import operations
+from bench.worker.assignment import MeasureLimits
 from tests.support.jobs import make_job
 from tests.support.records import made_limits
-from tests.support.tasks import make_task
+from tests.support.tasks import Watcher, make_task
 
 
-def measure(folder, adapter=None, backend="reference"):
+def measure(folder, engine=None, backend="reference", device="cpu"):
     """The limits of a backend's engine, or of one in `faulty`, measured by a real process."""
-    chosen, found = entry(backend), Environments()
+    chosen, environments = entry(backend), Environments()
+    job = make_job(backend=backend, device=device)
     task = Task(
-        job=make_job(backend=backend),
+        job=job,
         key="k",
         entry=chosen,
-        python=str(found.require(backend)),
-        versions=found.versions(chosen.environment),
-        adapter=adapter or ENGINES[chosen.environment],
+        python=str(environments.require(backend)),
+        versions=environments.versions(chosen.environment),
         adapter_checksum="",
+        assignment=MeasureLimits(job=job, adapter=engine or ENGINES[chosen.environment]),
     )
-    return measure_limits(task, folder, this_machine())
+    [record] = run_tasks(
+        [task],
+        folder / "limits",
+        this_machine(),
+        make_record,
+        timeout=TIMEOUT_SECONDS,
+        observer=Watcher(),
+    )
+    return record
+
+
+def tasks_for(tasks, ended=(), measured=(), *, machine=None, retry=False):
+    return limit_tasks(tasks, ended, measured, machine or this_machine(), retry=retry)
 
 
 def check_whole(made, value_bytes):
@@ -54,7 +68,7 @@ def check_whole(made, value_bytes):
 def test_the_references_limits_are_measured_and_read_again(tmp_path):
     made = measure(tmp_path)
     check_whole(made, 8)
-    assert read_limits(tmp_path) == [made]
+    assert read_limits(tmp_path) == ([made], [])
     assert [path.name for path in (tmp_path / "limits").iterdir()] == ["k.json"]
 
 
@@ -74,17 +88,7 @@ def test_every_engines_limits_are_measured_by_its_own_framework(backend, tmp_pat
 def test_every_engines_limits_on_a_gpu_are_above_a_cpus(backend, tmp_path, environments):
     if not this_machine().gpus:
         pytest.skip("this machine has no NVIDIA GPU")
-    chosen = entry(backend)
-    task = Task(
-        job=make_job(backend=backend, device="cuda:0"),
-        key="k",
-        entry=chosen,
-        python=str(environments.require(backend)),
-        versions={},
-        adapter=ENGINES[chosen.environment],
-        adapter_checksum="",
-    )
-    made = measure_limits(task, tmp_path, this_machine())
+    made = measure(tmp_path, backend=backend, device="cuda:0")
     assert made.status == "ok", made.details
     # No CPU core reaches 1 TFLOP/s; every GPU of the last ten years does.
     assert made.best("matmul").per_second > 1e12
@@ -123,39 +127,34 @@ def test_an_engine_that_fails_leaves_a_record_with_its_reason(adapter, status, r
     made = measure(tmp_path, f"tests.support.faulty:{adapter}")
     assert made.status == status
     assert reason in made.reason
-    assert read_limits(tmp_path) == [made]
+    assert read_limits(tmp_path) == ([made], [])
 
 
-def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(tmp_path, mnist_5k):
-    machine = this_machine()
+def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(mnist_5k):
     tasks = [
         make_task("backends.reference.oracle:Reference", mnist_5k, epochs=epochs)
         for epochs in (1, 2)
     ]
-    [task] = limit_tasks(tasks, tmp_path, machine, retry=False)
-    assert task.adapter == ENGINES["bench"]
+    tasks[1] = replace(tasks[1], key="second")
+    [task] = tasks_for(tasks)
+    assert task.assignment.adapter == ENGINES["bench"]
     other = [replace(one, job=replace(one.job, threads=2)) for one in tasks]
-    assert len(limit_tasks([*tasks, *other], tmp_path, machine, retry=False)) == 2
-    made = made_limits(key=task.key, status="failed")
-    (tmp_path / "limits").mkdir()
-    (tmp_path / "limits" / f"{task.key}.json").write_bytes(msgspec.json.encode(made))
-    assert limit_tasks(tasks, tmp_path, machine, retry=False) == []
-    assert limit_tasks(tasks, tmp_path, machine, retry=True) == [task]
-    (tmp_path / "limits" / f"{task.key}.json").write_text("{")
-    assert limit_tasks(tasks, tmp_path, machine, retry=False) == [task]
-    (tmp_path / "jobs").mkdir()
-    for one in tasks:
-        (tmp_path / "jobs" / f"{one.key}.json").write_text("{}")
-    assert limit_tasks(tasks, tmp_path, machine, retry=True) == []
+    assert len(tasks_for([*tasks, *other])) == 2
+    failed = made_limits(key=task.key, status="failed")
+    assert tasks_for(tasks, measured=[failed]) == []
+    assert tasks_for(tasks, measured=[failed], retry=True) == [task]
+    assert tasks_for(tasks, measured=[made_limits(key=task.key)], retry=True) == []
+    [later] = tasks_for(tasks, ended=[tasks[0].key])
+    assert later.key == task.key
+    assert tasks_for(tasks, ended=[one.key for one in tasks], retry=True) == []
 
 
-def test_limits_are_measured_again_on_another_kind_of_gpu(mnist_5k, tmp_path):
+def test_limits_are_measured_again_on_another_kind_of_gpu(mnist_5k):
     gpu = Gpu(index=0, uuid="GPU-a", name="A100", memory_bytes=1, driver="550.1")
     task = make_task("tests.support.faulty:Healthy", mnist_5k, device="cuda:0")
 
     def key_on(kind):
-        machine = replace(this_machine(), gpus=(kind,))
-        [made] = limit_tasks([task], tmp_path, machine, retry=False)
+        [made] = tasks_for([task], machine=replace(this_machine(), gpus=(kind,)))
         return made.key
 
     assert key_on(gpu) == key_on(replace(gpu, uuid="GPU-b"))

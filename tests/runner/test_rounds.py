@@ -8,39 +8,42 @@ import numpy as np
 from msgspec.structs import replace
 
 from bench.runner.plan import Options, Training, make_groups
-from bench.runner.rounds import Goal, run_rounds, widest
+from bench.runner.rounds import Goal, run_rounds, widest_precision
 from specs.loading import find_workload
 from tests.support.rounds import longer, records
 
 
 def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
     goal = Goal(rounds=4)
-    assert goal.enough(records(range(4), jax=1, pytorch=1)) == "4 rounds"
-    assert goal.enough(records(range(4), loud=[1], jax=1, pytorch=1)) == ""
+    assert goal.reason_to_stop(records(range(4), jax=1, pytorch=1)) == "4 rounds"
+    assert goal.reason_to_stop(records(range(4), loud=[1], jax=1, pytorch=1)) == ""
     assert (
-        goal.enough(records(range(5), loud=[1], jax=1, pytorch=1))
-        == "5 rounds, of which 1 disturbed"
+        goal.reason_to_stop(records(range(5), loud=[1], jax=1, pytorch=1))
+        == "5 rounds, 1 on a busy machine"
     )
     # Disturbance is usual here, so all rounds count.
-    assert goal.enough(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
+    assert goal.reason_to_stop(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
     late = records(range(20), loud=range(10, 20), jax=1, pytorch=1)
-    assert Goal(rounds=11).enough(late) == ""
-    assert Goal(rounds=10).enough(late) == "20 rounds, of which 10 disturbed"
+    assert Goal(rounds=11).reason_to_stop(late) == ""
+    assert Goal(rounds=10).reason_to_stop(late) == "20 rounds, 10 on a busy machine"
     worse = records(range(22), loud=range(10, 22), jax=1, pytorch=1)
-    assert Goal(rounds=11).enough(worse) == "22 rounds, of which 12 disturbed: no more were tried"
-    assert Goal(rounds=1).enough(records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
+    assert (
+        Goal(rounds=11).reason_to_stop(worse)
+        == "22 rounds, 12 on a busy machine: no more were tried"
+    )
+    assert Goal(rounds=1).reason_to_stop(records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
 
 
 def test_until_precise_ends_when_the_widest_ratio_is_and_not_before():
     goal = Goal(rounds=1, precision=0.02)
-    assert goal.enough(records(range(5), jax=1, pytorch=2)) == ""
+    assert goal.reason_to_stop(records(range(5), jax=1, pytorch=2)) == ""
     many = records(range(30), jax=1, pytorch=2)
-    found = widest(many)
+    found = widest_precision(many)
     assert 0.001 < found < 0.02
-    assert goal.enough(many) == f"precise to {100 * found:.2g} % after 30 rounds"
+    assert goal.reason_to_stop(many) == f"precise to {100 * found:.2g} % after 30 rounds"
     third = records(range(30), noise=0.2, seed=1, tensorflow=3)
-    assert widest(many + third) > 0.02
-    assert goal.enough(many + third) == ""
+    assert widest_precision(many + third) > 0.02
+    assert goal.reason_to_stop(many + third) == ""
 
 
 def test_precision_is_of_the_epochs_after_the_first():
@@ -49,7 +52,7 @@ def test_precision_is_of_the_epochs_after_the_first():
         replace(r, epochs=(longer(r.epochs[0], random.uniform(1, 50)), r.epochs[1]))
         for r in records(range(14), noise=0.0, jax=1, pytorch=2)
     ]
-    assert widest(slow_first) == 0.0
+    assert widest_precision(slow_first) == 0.0
 
 
 def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
@@ -58,10 +61,10 @@ def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts
         replace(r, status="failed") for r in records(range(2), pytorch=1)
     ]
     assert (
-        goal.enough(alone)
-        == "2 rounds: no two contestants ended ok and agree, so there is nothing to compare"
+        goal.reason_to_stop(alone)
+        == "2 rounds: no two backends ended ok and agree, so nothing can be compared"
     )
-    assert "after 200 rounds, the most that count" in goal.enough(
+    assert "after 200 rounds, the most allowed" in goal.reason_to_stop(
         records(range(200), jax=1, pytorch=1)
     )
 
@@ -72,15 +75,15 @@ TRAININGS = ("softmax", "mlp-relu")
 def play(goal, data, outcome, *, seconds=None):
     """Make rounds of two workloads with made-up records.
 
-    Returns which cells ran in each round, and why each ended.
+    Returns which workloads ran in each round, and why each ended.
     """
     options = Options(backends=("jax", "pytorch"), devices=("cpu",), threads=1)
     trainings = [Training(workload=find_workload(name), data=data, epochs=3) for name in TRAININGS]
-    cells = make_groups(trainings, options)
+    groups = make_groups(trainings, options)
     ran, told = [], []
 
-    def tasks_of(some, turn):
-        return [(training.workload, turn) for training, _ in some]
+    def make_tasks(groups, number):
+        return [(group.training.workload, number) for group in groups]
 
     def run(tasks):
         ran.append([workload.name for workload, _ in tasks])
@@ -92,7 +95,7 @@ def play(goal, data, outcome, *, seconds=None):
         ]
 
     observer = SimpleNamespace(planned=told.append)
-    found, ends = run_rounds(cells, tasks_of, run, goal, observer)
+    found, ends = run_rounds(groups, make_tasks, run, goal, observer)
     return ran, ends, found, told
 
 
@@ -113,12 +116,12 @@ def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
             replace(r, job=replace(r.job, workload=workload, batch_size=size)) for size, r in made
         ]
 
-    def tasks_of(some, turn):
-        return [(training.batch_size, turn) for training, _ in some]
+    def make_tasks(groups, number):
+        return [(group.training.batch_size, number) for group in groups]
 
     observer = SimpleNamespace(planned=lambda _: None)
     found, ends = run_rounds(
-        make_groups(trainings, options), tasks_of, run, Goal(rounds=1, precision=0.05), observer
+        make_groups(trainings, options), make_tasks, run, Goal(rounds=1, precision=0.05), observer
     )
     rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
     assert rounds[0] < rounds[1]
@@ -135,7 +138,7 @@ def outcome(**noise):
     return of
 
 
-def test_a_cell_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
+def test_a_group_that_is_precise_is_not_run_again_while_others_go_on(mnist_5k):
     ran, ends, found, _ = play(
         Goal(rounds=1, precision=0.05), mnist_5k, outcome(softmax=0.001, mlp_relu=0.2)
     )

@@ -12,7 +12,9 @@ from bench.machine.host import this_machine
 from bench.records.verification import Verification, read_verifications, say
 from bench.report.terminal.verifications import print_verifications
 from bench.runner.environments import Environments
-from bench.runner.verification import make_task, plan, run_verification
+from bench.runner.tasks import run_tasks
+from bench.runner.verification import make_record, make_task
+from tests.support.tasks import Watcher
 
 pytestmark = pytest.mark.usefixtures("arrays_once")
 
@@ -22,18 +24,24 @@ MODEL = "sigmoid, rmsprop outside"
 def verification_by(adapter, folder, places, timeout=600.0) -> Verification:
     """A real verification of a test adapter, on one model, without the checks of behaviour."""
     machine = this_machine()
-    task = replace(
-        make_task("reference", "matched", "cpu", 1, Environments(), machine), adapter=adapter
+    task = make_task("reference", "matched", "cpu", 1, Environments(), machine, places)
+    few = replace(task.assignment, adapter=adapter, models=(MODEL,), behaviour=(), long=())
+    [record] = run_tasks(
+        [replace(task, assignment=few)],
+        folder,
+        machine,
+        make_record,
+        timeout=timeout,
+        observer=Watcher(),
     )
-    few = replace(plan(task, places), models=(MODEL,), behaviour=(), long=())
-    return run_verification(task, few, folder, machine, timeout, lambda done: None)
+    return record
 
 
 def test_a_planted_wrong_epsilon_turns_the_verification_red_and_says_where(tmp_path, places):
     made = verification_by("tests.support.mutants:WrongEpsilon", tmp_path, places)
     assert (made.status, made.verdict) == ("ok", "not equal")
     assert f"NOT EQUAL: steps, epoch failed; the worst is steps of '{MODEL}', step" in say(made)
-    assert read_verifications([tmp_path]) == [made]
+    assert read_verifications([tmp_path]) == ([made], [])
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
     console = Console(width=100, file=io.StringIO())
     print_verifications([made], console)

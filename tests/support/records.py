@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory
 from bench.machine.disturbance import Disturbance
 from bench.machine.host import Machine, this_machine
-from bench.records import limits, verification
-from bench.records.job import FORMAT, DataUsed, Record
+from bench.records.job import DataUsed, Record
 from bench.records.limits import EngineLimits
 from bench.records.verification import Verification, checks_checksum
 from bench.report.frame.epochs import epochs_frame
@@ -52,7 +51,7 @@ def on_gpu(key, peak, *, by="process", anew=True, **job):
 def made_verification(**changes) -> Verification:
     """A verification in which everything is as it should be."""
     fields = {
-        "format": verification.FORMAT,
+        "format": Verification.FORMAT,
         "key": "k",
         "status": "ok",
         "reason": "",
@@ -94,7 +93,7 @@ def make_record(
     """A record of four epochs, of which the first is slow, and the best is not the last."""
     epochs = enumerate(zip(times, accuracies, strict=True), start=1)
     return Record(
-        format=FORMAT,
+        format=Record.FORMAT,
         key=key,
         status=status,
         reason="" if status == "ok" else "why",
@@ -173,7 +172,7 @@ def made_limits(
     product=100e9, memory=((1, 100e9), (10**9, 10e9)), convolution=50e9, call=1e-6, **changes
 ):
     fields = {
-        "format": limits.FORMAT,
+        "format": EngineLimits.FORMAT,
         "key": "k",
         "status": "ok",
         "reason": "",
@@ -184,6 +183,7 @@ def made_limits(
         "precision": "float32",
         "machine": a_machine(),
         "versions": {},
+        "adapter_checksum": "",
         "started": "2026-01-01T00:00:00Z",
         "wall_seconds": 1.0,
         "value_bytes": 4,

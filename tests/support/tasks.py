@@ -6,17 +6,18 @@ import sys
 
 from backends.family import Entry
 from bench.machine.host import this_machine
-from bench.records.job import read_record
-from bench.runner.jobs import run_tasks
-from bench.runner.task import DataTask, Limits
+from bench.records.job import Record
+from bench.records.stored import read_file
+from bench.runner import jobs
+from bench.runner.task import TrainingTask
+from bench.runner.tasks import run_tasks
+from bench.worker.assignment import Train
 from tests.support.jobs import make_job
-
-LIMITS = Limits(timeout_seconds=60, train_evaluated=100)
 
 
 class Watcher:
     def __init__(self):
-        self.kept, self.advances = [], []
+        self.reused, self.advances = [], []
 
     def planned(self, tasks):
         pass
@@ -24,31 +25,44 @@ class Watcher:
     def started(self, task):
         pass
 
-    def advanced(self, task, epochs):
-        self.advances.append(len(epochs))
+    def advanced(self, task, lines):
+        self.advances.append(len(lines))
 
-    def ended(self, task, record, *, old):
-        self.kept.append(old)
+    def ended(self, task, record, *, reused):
+        self.reused.append(reused)
 
 
 def make_task(adapter, data, **job):
     entry = Entry(title="a test", adapter=adapter, environment="bench", needs=())
     made = make_job(**{"epochs": 3, "batch_size": 500, **job})
     name = adapter.partition(":")[2]
-    return DataTask(
+    return TrainingTask(
         job=made,
         data=data,
         key=f"{name}.{made.seed}",
         entry=entry,
         python=sys.executable,
         versions={},
-        adapter=adapter,
         adapter_checksum="",
+        assignment=Train(job=made, adapter=adapter, data=data.folder, train_evaluated=100),
     )
 
 
-def run_one(adapter, data, folder, *, limits=LIMITS, retry=False, **job):
+def run_jobs(tasks, folder, *, timeout=60.0, retry=False, observer=None, known=()):
+    """The records of tasks that `bench run` would make in a run's folder."""
+    return run_tasks(
+        tasks,
+        folder / "jobs",
+        this_machine(),
+        jobs.make_record,
+        timeout=timeout,
+        observer=observer or Watcher(),
+        reused={record.key: record for record in known if record.status == "ok" or not retry},
+    )
+
+
+def run_one(adapter, data, folder, *, timeout=60.0, **job):
     task = make_task(adapter, data, **job)
-    [record] = run_tasks([task], folder, this_machine(), limits, Watcher(), retry=retry)
-    assert read_record(folder / "jobs" / f"{task.key}.json") == record
+    [record] = run_jobs([task], folder, timeout=timeout)
+    assert read_file(folder / "jobs" / f"{task.key}.json", Record) == record
     return record

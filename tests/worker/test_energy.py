@@ -22,10 +22,12 @@ from backends.reference.oracle import Reference
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
 from bench.runner.process import read_lines
-from bench.worker import energy, training
+from bench.worker import energy
+from bench.worker.__main__ import main
+from bench.worker.assignment import Train
 from bench.worker.clock import Clock, measure
 from bench.worker.energy import NOTHING, Counter, Meter, Zone, meters
-from bench.worker.lines import End, Epoch, Line, Startup
+from bench.worker.lines import End, Epoch, Startup
 from tests.support.jobs import make_job
 
 RANGE = 262_143_328_850  # microjoules; what Intel's servers say
@@ -310,12 +312,12 @@ def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(
     monkeypatch.setattr(Counted, "file", file, raising=False)
     monkeypatch.setattr(energy, "meters", lambda device, gpu: meters(device, gpu, tmp_path))
     job = make_job(epochs=3, batch_size=500)
-    assignment = training.Assignment(
+    assignment = Train(
         job=job, adapter=f"{__name__}:Counted", data=str(mnist_5k.folder), train_evaluated=100
     )
     (tmp_path / "assignment").write_bytes(msgspec.json.encode(assignment))
-    training.main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")
-    told = read_lines(tmp_path / "lines", Line, "a")
+    main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")
+    told = read_lines(tmp_path / "lines", "a")
     assert [line.status for line in told if isinstance(line, End)] == ["ok"]
     [startup] = [line for line in told if isinstance(line, Startup)]
     assert (startup.energy.name, startup.host_energy) == ("RAPL: package-0", None)

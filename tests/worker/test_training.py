@@ -7,26 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from bench.worker import training
+from bench.worker.assignment import Train
 from bench.worker.examples import read_part
-from bench.worker.training import Assignment, Run
+from bench.worker.training import Run
 from tests.support.jobs import make_job
 
 
 def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypatch):
-    assignment = Assignment(
+    assignment = Train(
         job=make_job(),
         adapter="backends.reference.oracle:Reference",
         data=mnist_5k.folder,
         train_evaluated=10,
     )
-    run = Run(assignment, lambda line: None)
-    backend = run.start()
+    run = Run(assignment)
+    backend = run.start(lambda line: None)
     images, _ = read_part(Path(mnist_5k.folder), "test")
     calls, predict = [], backend.predict
     monkeypatch.setattr(backend, "predict", lambda part: calls.append(len(part)) or predict(part))
     whole = run._predict(backend, images[:700])
     assert calls == [700]
     monkeypatch.setattr(training, "_PREDICTION_BYTES", 300 * 4 * (784 + 784))
-    parts = Run(assignment, lambda line: None)._predict(backend, images[:700])
+    parts = Run(assignment)._predict(backend, images[:700])
     assert calls == [700, 300, 300, 100]
     assert np.array_equal(whole, parts)

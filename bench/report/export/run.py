@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
+from bench.records.stored import LeftOut
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
 from bench.report.frame.agreement import headline
 from bench.report.frame.epochs import epochs_frame, records_of
 
 
-def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
+def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
     """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
 
     Returns the content, the damaged files, which are left out, and a sentence that says which

@@ -16,6 +16,7 @@ from bench.machine.host import gpu_of
 from bench.records.files import RunError
 from bench.records.job import Record, backend_name, meaning
 from bench.records.run import read_run
+from bench.records.stored import LeftOut
 from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.disturbed import counted
 from bench.statistics.agreement import agreement
@@ -246,13 +247,21 @@ def _course_accuracy(record: Record) -> float | None:
     return next((r.accuracy for r in job.workload.references), None) if whole else None
 
 
-def records_of(folder: Path) -> tuple[list[Record], list[Path]]:
-    """The newest record of every job of a run, and the damaged files.
+def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record], list[LeftOut]]:
+    """The newest record of every job of a run, and the files that are left out.
+
+    `known`: records that need not be read again.
 
     Raises:
         RunError: there is no run or no record in the folder.
     """
-    records, damaged = read_run(folder)
+    records, damaged = read_run(folder, known)
+    if not records and damaged:
+        raise RunError(
+            f"{folder}: none of its records can be read",
+            expected="at least one record in jobs/",
+            hint=f"bench run makes them again. {damaged[0]}",
+        )
     if not records:
         raise RunError(f"{folder}: no job has ended yet", expected="at least one record in jobs/")
     return newest(records), damaged

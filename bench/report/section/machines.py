@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
+from bench.records.stored import LeftOut
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
 
-def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
+def provenance(records: Sequence[Record], damaged: Sequence[LeftOut]) -> list[Block]:
     """A table of machines, one of versions and settings, and the names of damaged files."""
     blocks: list[Block] = [
         Heading("Where and with what", 2),
@@ -24,7 +24,7 @@ def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block
         _versions(records),
     ]
     if damaged:
-        names = words.first_of([path.name for path in damaged])
+        names = words.first_of([file.path.name for file in damaged])
         blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
     return blocks
 

@@ -1,28 +1,23 @@
-"""Runs the verification of one backend, in one process of the backend's environment.
+"""Verifies one backend in one process of the backend's environment.
 
-It is started as `python -m bench.worker.verification.verifier assignment.json lines.jsonl START`.
-It writes
-a line for each finding as soon as it has it, so that the findings of a verification that dies are
-not
-lost.
+It tells the findings of a model as soon as it has them, so that those of a process that dies are
+not lost.
 """
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import Backend, Images, Job, Labels, Unsupported
 from bench.worker import examples
 from bench.worker.adapter import load_class
-from bench.worker.lines import End, Finding, ModelFindings, SettingValue
-from bench.worker.tell import Tell, one_line, tell_all
+from bench.worker.assignment import Verify
+from bench.worker.lines import Finding, ModelFindings, Settings
+from bench.worker.tell import Tell, one_line
 from bench.worker.verification.cases import MakeBackend, has_kinks, make_case
 from bench.worker.verification.checks import (
     BEHAVES,
@@ -40,54 +35,17 @@ _SEEDS = 8
 _MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show: those that train
 
 
-class Assignment(Struct, frozen=True, kw_only=True):
-    """What a verification is told to do.
-
-    Attributes:
-        job: its workload is replaced by that of each model.
-        adapter, package: see `bench.worker.training.Assignment`.
-        models: names of `bench.worker.verification.models.MODELS`, for the checks of what is
-        computed.
-        behaviour: names of `bench.worker.verification.models.BEHAVIOUR`, for the checks of
-        behaviour.
-        long: names of `bench.worker.verification.models.LONG`, for the check over a whole data set.
-        native: names of `bench.worker.verification.models.NATIVE`, for the checks of native mode.
-        folders: model -> the folder of its data set.
-    """
-
-    job: Job
-    adapter: str
-    package: str = ""
-    models: tuple[str, ...] = ()
-    behaviour: tuple[str, ...] = ()
-    long: tuple[str, ...] = ()
-    native: tuple[str, ...] = ()
-    folders: dict[str, str]
-
-    @property
-    def pieces(self) -> int:
-        """How many `ModelFindings` a complete verification has."""
-        matched = self.job.mode == "matched"
-        return (
-            len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
-        )
-
-
-class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
-    """The settings that the framework reports, read back once."""
-
-    settings: dict[str, SettingValue]
-
-
-Line = Settled | ModelFindings | End
+def work(assignment: Verify, tell: Tell) -> None:
+    """Run every check of the assignment, and tell the findings model by model."""
+    adapter = load_class(assignment.adapter, assignment.package)
+    for findings in Verifier(assignment, adapter, tell).pieces():
+        tell(findings)
 
 
 class Verifier:
     """Runs every check on one backend, and writes once the settings that the framework reports."""
 
-    def __init__(
-        self, assignment: Assignment, make: MakeBackend, tell: Callable[[Line], None]
-    ) -> None:
+    def __init__(self, assignment: Verify, make: MakeBackend, tell: Tell) -> None:
         self._assignment, self._adapter, self._tell = assignment, make, tell
         self._settled = False
         self._parts: dict[str, tuple[Images, Labels]] = {}
@@ -111,7 +69,7 @@ class Verifier:
     def _make(self, job: Job) -> Backend:
         backend = self._adapter(job)
         if not self._settled:
-            self._tell(Settled(settings=dict(backend.settings())))
+            self._tell(Settings(settings=dict(backend.settings())))
             self._settled = True
         return backend
 
@@ -163,24 +121,3 @@ def verify(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Model
         if not failed or failed - _MAY_FLIP:
             break
     return ModelFindings(model=job.workload.name, seed=seed, findings=findings)
-
-
-def main(assignment_path: str, lines_path: str, start: str) -> None:
-    """Do the assignment and write its lines; a failure is written as an `End`.
-
-    Args:
-        assignment_path: the file of an `Assignment`, in JSON.
-        lines_path: see `bench.worker.tell.tell_all`.
-        start: see there.
-    """
-    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
-
-    def work(tell: Tell) -> Iterator[ModelFindings]:
-        adapter = load_class(assignment.adapter, assignment.package)
-        return Verifier(assignment, adapter, tell).pieces()
-
-    tell_all(lines_path, start, work)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

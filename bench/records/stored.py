@@ -1,0 +1,140 @@
+"""What all records on disk have in common, and the only way in which they are written and read.
+
+A record is one JSON file, `KEY.json`, written whole or not at all. A file that this version cannot
+read is left out, and the caller is told why; it is never an error, and never silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Self, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bench.machine.host import Machine
+from bench.records.files import write_atomically
+from bench.records.key import Key
+from bench.worker.lines import Status
+
+
+class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of every kind of record.
+
+    Attributes:
+        format: the version of the record's fields; only `FORMAT` of the kind is read.
+        key: the name of the file, see `bench.records.key`.
+        machine: where it was made.
+        versions: installed package -> version, of the worker's environment, and "python".
+    """
+
+    FORMAT: ClassVar[int]
+
+    format: int
+    key: Key
+    machine: Machine
+    versions: dict[str, str]
+
+    def checked(self) -> Self:
+        """The record as it is used after reading; a kind may change what contradicts itself."""
+        return self
+
+
+class Outcome(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of every record that a worker's process leaves, whatever its outcome.
+
+    Attributes:
+        status: "ok" if the worker did all of its work.
+        reason: one line that says why the status is not "ok"; else "".
+        details: a traceback, or the last lines of the log.
+        adapter_checksum: checksum of the adapter's (or engine's) code and of all our code that it
+            imports; "" if it was not taken.
+        started: the time in UTC, see `bench.worker.clock.utc`.
+        wall_seconds: of the whole process, from its start to its end.
+    """
+
+    status: Status
+    reason: str
+    details: str
+    adapter_checksum: str
+    started: str
+    wall_seconds: float
+
+
+class LeftOut(NamedTuple):
+    """A file that is not read, and the reason."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}, left out"
+
+
+Kind = TypeVar("Kind", bound=Stored)
+
+
+def write(folder: Path, record: Stored) -> None:
+    """Write `folder/KEY.json`, whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(
+        folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1)
+    )
+
+
+def read(
+    folders: Iterable[Path], kind: type[Kind], known: Iterable[Kind] = ()
+) -> tuple[list[Kind], list[LeftOut]]:
+    """The records of a kind in some folders, sorted by folder and key, and what is left out.
+
+    Args:
+        folders: those that do not exist hold nothing.
+        kind: of the records.
+        known: records that need not be read again.
+    """
+    by_name = {f"{record.key}.json": record for record in known}
+    records, left_out = [], []
+    for folder in folders:
+        for path in sorted(folder.glob("[!.]*.json")):
+            record = by_name.get(path.name) or read_file(path, kind)
+            if isinstance(record, LeftOut):
+                left_out.append(record)
+            else:
+                records.append(record)
+    return records, left_out
+
+
+def read_file(path: Path, kind: type[Kind]) -> Kind | LeftOut:
+    """The record in a file, or why there is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return LeftOut(path, f"cannot be read ({error.strerror})")
+    try:
+        record = msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        record = None
+    found = _format_of(content) if record is None else record.format
+    if found is not None and found != kind.FORMAT:
+        age = "a newer" if found > kind.FORMAT else "an older"
+        return LeftOut(path, f"of {age} version (format {found}, expected {kind.FORMAT})")
+    if record is None:
+        return LeftOut(path, "damaged")
+    if f"{record.key}.json" != path.name:  # two files of one key would count as one job
+        return LeftOut(path, "named otherwise than its key")
+    return record.checked()
+
+
+class _Format(Struct):
+    format: int
+
+
+def _format_of(content: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(content, type=_Format).format
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,37 @@
+"""Runs one assignment in one process: `python -m bench.worker ASSIGNMENT LINES MARK`.
+
+ASSIGNMENT is a file with an `Assignment` in JSON, LINES is the file that the lines are appended to,
+and MARK stands in each of them, see `bench.worker.lines.encode_line`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench.worker.assignment import Assignment
+from bench.worker.tell import work_and_tell
+
+# By the assignment's tag: the module whose `work` does it. It is imported by name, so that the key
+# of a job does not depend on the code of the checks, see `bench.records.key`.
+MODULES = {
+    "train": "bench.worker.training",
+    "verify": "bench.worker.verification.verifier",
+    "limits": "bench.worker.limits",
+}
+
+
+def main(assignment_path: str, lines_path: str, mark: str) -> None:
+    """Do the assignment and write its lines; the last one is an `End`, unless the process dies."""
+    assignment = msgspec.json.decode(Path(assignment_path).read_bytes(), type=Assignment)
+    module = MODULES[str(assignment.__struct_config__.tag)]
+    work_and_tell(
+        Path(lines_path), mark, lambda tell: importlib.import_module(module).work(assignment, tell)
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
