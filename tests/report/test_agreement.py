@@ -47,7 +47,7 @@ def test_a_copy_under_another_name_does_not_hide_a_wrong_result(bench, tmp_path)
     )
     code, _, errors = bench("report", "r")
     assert code == 1
-    assert "x-copy.json: damaged, left out" in errors
+    assert "x-copy.json: named otherwise than its key, left out" in errors
 
 
 def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
