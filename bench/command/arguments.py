@@ -1,4 +1,7 @@
-"""Reads the values of command-line options: counts, durations, seeds, names."""
+"""Reads the values of command-line options.
+
+Each function raises `argparse.ArgumentTypeError` if the text is not what its docstring says.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import re
 from pathlib import Path
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Names separated by commas: "a,b"."""
     return tuple(word for word in text.split(",") if word)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number from 1 to 999999."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected a whole number from 1 to 999999"
@@ -19,52 +24,59 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 to 999999, separated by commas: "1,4,16"."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*", text):
         raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected whole numbers from 1 to 999999 and commas, as 1,4,16"
+            f"found {text!r}, expected whole numbers from 1 to 999999 and commas, e.g. 1,4,16"
         )
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
-def _percentage(text: str) -> float:
+def percentage(text: str) -> float:
+    """A share: 0.02 for "2%"."""
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?%", text) or not float(text[:-1]):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a percentage, as 2% or 0.5%")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a percentage, e.g. 2% or 0.5%")
     return float(text[:-1]) / 100
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Seconds: 1800 for "30m"."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}[smh]", text):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a time, as 90s, 30m or 2h")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a time, e.g. 90s, 30m or 2h")
     return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
-def _modes(text: str) -> tuple[str, ...]:
-    modes = tuple(dict.fromkeys(_words(text)))
-    if not modes or set(modes) - {"matched", "native"}:
+def modes(text: str) -> tuple[str, ...]:
+    """The modes: "matched", "native", or both, separated by a comma."""
+    chosen = tuple(dict.fromkeys(words(text)))
+    if not chosen or set(chosen) - {"matched", "native"}:
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected matched, native, or matched,native"
         )
-    return modes
+    return chosen
 
 
-def _level(text: str) -> float:
+def level(text: str) -> float:
+    """A probability: 0.01 for "0.01"."""
     if not re.fullmatch(r"0?\.[0-9]{1,6}", text) or not float(text):
         raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a probability between 0 and 1, as 0.01"
+            f"found {text!r}, expected a probability between 0 and 1, e.g. 0.01"
         )
     return float(text)
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def seeds(text: str) -> tuple[int, ...]:
+    """Whole numbers from 0 on, separated by commas: "0,1,2"."""
     if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
         raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected whole numbers and commas, as 0,1,2"
+            f"found {text!r}, expected whole numbers and commas, e.g. 0,1,2"
         )
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
-def _name(text: str) -> str:
+def name(text: str) -> str:
+    """The name of a folder; not a path."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
         raise argparse.ArgumentTypeError(
             f"found {text!r}, expected a name, not a path (the folder is --results)"
@@ -72,8 +84,9 @@ def _name(text: str) -> str:
     return text
 
 
-def _override(text: str) -> tuple[str, Path]:
-    name, _, path = text.partition("=")
+def override(text: str) -> tuple[str, Path]:
+    """An environment and its interpreter: "torch=/path/to/python"."""
+    environment, _, path = text.partition("=")
     if not path:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected ENVIRONMENT=/path/to/python")
-    return name, Path(path)
+    return environment, Path(path)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench.command.choices import places_of
+from bench.command.setup import places_of
 from bench.data import archives, cache, dataset, made
 from bench.data.dataset import DataError, Places
 from specs.loading import find_workload

@@ -84,7 +84,8 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def planned(self, tasks: Sequence[Task]) -> None:
         for task in tasks:

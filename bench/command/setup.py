@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from bench.command.choices import (
-    choose_backends,
-    choose_devices,
-    choose_threads,
-    places_of,
-    say_without_native,
-)
+from backends.registry import BACKENDS, GAPS
 from bench.data.dataset import Places
-from bench.machine.host import Machine, this_machine
+from bench.machine.host import Machine, allowed_cpus, this_machine
 from bench.runner import plan
-from bench.runner.environments import Environments
+from bench.runner.environments import Environments, InstallError
+from specs.errors import UserError
+
+_UNTESTED = r"mps|xpu:[0-9]+"
 
 
 class Setup(NamedTuple):
@@ -58,3 +58,102 @@ def set_up(options: argparse.Namespace) -> Setup:
     )
     say_without_native(choices.backends, choices.modes)
     return Setup(environments, machine, choices, places_of(options), Console(stderr=True))
+
+
+def choose_backends(
+    chosen: tuple[str, ...] | None, environments: Environments, *, tuned: bool = False
+) -> tuple[str, ...]:
+    """The backends to run; all that are installed, if the user did not choose.
+
+    Args:
+        chosen: by the user.
+        environments: where they are installed.
+        tuned: add the tuned variants of each backend, right after it.
+
+    Raises:
+        InstallError: one that was chosen, or every one, is not installed.
+    """
+    plain = _choose_backends(chosen, environments)
+    if not tuned:
+        return plain
+    variants = {
+        name: [v for v, entry in BACKENDS.items() if entry.variant_of == name] for name in plain
+    }
+    return tuple(dict.fromkeys(each for name in plain for each in (name, *variants[name])))
+
+
+def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
+    if chosen:
+        for name in chosen:
+            environments.require(name)
+        return tuple(dict.fromkeys(chosen))
+    defaults = [name for name, backend in BACKENDS.items() if backend.default]
+    installed = []
+    for name in defaults:
+        try:
+            environments.require(name)
+            installed.append(name)
+        except InstallError as error:
+            print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
+    if not installed:
+        raise InstallError("no framework is installed", hint="bench environment create")
+    return tuple(installed)
+
+
+def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
+    """The devices to run on; all that the machine has, if the user did not choose.
+
+    Apple's and Intel's devices are not checked here, as only a framework can tell whether there is
+    one: if it reports none, the job ends as unsupported.
+
+    Raises:
+        UserError: the machine has no such device.
+    """
+    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
+    known = ["cpu", *cuda]
+    devices: list[str] = []
+    for name in chosen or known:
+        if name == "cuda" and cuda:
+            devices += cuda
+        elif name in known or re.fullmatch(_UNTESTED, name):
+            devices.append(name)
+        else:
+            raise UserError(
+                f"there is no device '{name}' on {machine.name}",
+                expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
+            )
+    return tuple(dict.fromkeys(devices))
+
+
+def choose_threads(chosen: int | None) -> int:
+    """The CPU threads; as many as the scheduler allows, if the user did not choose.
+
+    Raises:
+        UserError: it allows fewer than were chosen.
+    """
+    allowed = len(allowed_cpus())
+    if chosen is not None and chosen > allowed:
+        raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
+    return chosen or allowed
+
+
+def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    """Print which of the backends have no native mode, and why."""
+    for name in backends:
+        if "native" in modes and not BACKENDS[name].native:
+            gap = GAPS.get(name, {}).get("native mode")
+            print(
+                f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
+                file=sys.stderr,
+            )
+
+
+def places_of(options: argparse.Namespace) -> Places:
+    """The folder of the user's data sets (by option, else by variable), and the cache."""
+    directory = getattr(options, "data_dir", None) or os.environ.get("FRAMEWORK_BENCH_DATA")
+    cache = os.environ.get("FRAMEWORK_BENCH_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Places(
+        directory=Path(directory) if directory else None,
+        cache=Path(cache) if cache else home / "framework-bench",
+    )

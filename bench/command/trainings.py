@@ -1,4 +1,4 @@
-"""The workloads of a run with their data sets: a resumed run keeps those that it began with."""
+"""The workloads of a run with their data sets; a resumed run keeps its data sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from specs.loading import find_workload
 from specs.model import Input, Suite, Workload
 from specs.width import widened
 
-# The data sets that the stand-in, `dataset.FALLBACK`, may replace in a new run.
+# In a new run `dataset.FALLBACK` may be used instead of these data sets.
 _REPLACEABLE = ("mnist", "mnist-expanded")
 
 
@@ -71,7 +71,7 @@ def trainings(
 class _Began:
     """The data sets that a run began with, by the recipe's data set and the images' shape.
 
-    The stand-in is used instead of all data sets that it may replace, or of none.
+    The fallback is used instead of all data sets that it may replace, or instead of none.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -80,13 +80,13 @@ class _Began:
             self.add(record.job.workload, record.data)
 
     def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
-        """Take into account what a workload is trained on; an earlier data set stays."""
+        """Add the data set that a workload is trained on; an earlier one is kept."""
         self._used.setdefault((workload.recipe.dataset, workload.input), used)
 
     def whole(self, workload: Workload) -> DataUsed | DataSet | None:
-        """The data set that forbids the stand-in for a workload; None if there is none.
+        """The data set because of which the fallback must not be used; None if there is none.
 
-        It is one that the stand-in could have replaced, and did not.
+        The fallback could have replaced it, and did not.
         """
         return self._first_for(workload, _REPLACEABLE)
 
@@ -99,22 +99,22 @@ class _Began:
         if workload.recipe.dataset not in _REPLACEABLE:
             return None
         used = (used for (recipe, _), used in self._used.items() if recipe in _REPLACEABLE)
-        return next((one for one in used if one.name in names), None)
+        return next((data for data in used if data.name in names), None)
 
 
 def _data_of(
     name: str, workload: Workload, places: Places, began: _Began, *, asked_for: bool
 ) -> DataSet:
-    """The data set of that name, or the stand-in for it.
+    """The data set of that name, or the fallback.
 
-    If MNIST is not available, a new run takes the stand-in, and keeps it when it is resumed.
+    If MNIST is not available, a new run uses the fallback, and keeps it when it is resumed.
 
     Args:
         name: of the data set.
-        workload: for which it is.
+        workload: that is trained on it.
         places: see `Places`.
-        began: what the run began with.
-        asked_for: whether the user named the data set, and so gets this one or none.
+        began: the data sets that the run began with.
+        asked_for: whether the user named the data set; then no other one is used.
 
     Raises:
         DataError: it is not available, or is not the one that the run began with.
@@ -123,14 +123,15 @@ def _data_of(
     replaceable = name in _REPLACEABLE and not asked_for and whole is None
     if replaceable and before is not None and before.name == dataset.FALLBACK:
         print(
-            f"bench: this run began with {before.name} and goes on with it; for {name}: --run NAME",
+            f"bench: this run began with {before.name} and continues with it; to use {name}:"
+            " --run NAME",
             file=sys.stderr,
         )
         name = before.name
     if name == dataset.FALLBACK and whole is not None:
         raise DataError(f"{name} is another data set")
     try:
-        found = cache.materialise(name, workload.input, places)
+        data_set = cache.materialise(name, workload.input, places)
     except DataError as error:
         if before is not None or not replaceable or places.directory is not None:
             raise
@@ -142,18 +143,18 @@ def _data_of(
             f"       hint: {error.hint}",
             file=sys.stderr,
         )
-        found = cache.materialise(dataset.FALLBACK, workload.input, places)
-    if before is not None and before.checksum != found.checksum:
-        raise DataError(f"{found.name} ({found.checksum[:8]}) is another data set")
-    return found
+        data_set = cache.materialise(dataset.FALLBACK, workload.input, places)
+    if before is not None and before.checksum != data_set.checksum:
+        raise DataError(f"{data_set.name} ({data_set.checksum[:8]}) is another data set")
+    return data_set
 
 
 def _explained(error: DataError, folder: Path, began: DataUsed | DataSet | None) -> DataError:
-    """The error; if the run began with a data set, also that it cannot go on with another."""
+    """The error; if the run began with a data set, it says that another one cannot be used."""
     if began is None:
         return error
     return DataError(
         f"{folder} began with {began.name} ({began.checksum[:8]}), and {error.problem}",
-        expected="one data set in a run, from its beginning to its end",
+        expected="the same data set in all of a run",
         hint=f"for a new run: --run NAME. {error.hint}".strip(),
     )

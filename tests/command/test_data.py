@@ -231,7 +231,7 @@ def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(
     assert bench(*TINY)[0] == 0
     code, _, errors = bench(*TINY, "--seeds", "0,1", "--data-dir", "files")
     assert code == 0
-    assert "this run began with mnist-5k and goes on with it; for mnist: --run NAME" in errors
+    assert "this run began with mnist-5k and continues with it; to use mnist: --run NAME" in errors
     assert data_sets("softmax") == {"mnist-5k"}
     code, _, errors = bench(*TINY, "--dataset", "mnist", "--data-dir", "files")
     assert code == 2

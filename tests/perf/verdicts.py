@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 
 from backends.family import Entry
-from bench.command.choices import places_of
+from bench.command.setup import places_of
 from bench.data.cache import materialise
 from bench.data.dataset import FALLBACK
 from bench.machine.host import this_machine

@@ -1,0 +1,405 @@
+"""The commands of the command line and their options.
+
+It imports no framework, no pandas and no plots, so that help and lists answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from backends.registry import BACKENDS, ENVIRONMENTS
+from bench.command import arguments
+
+_EXAMPLES = """\
+examples:
+  bench run                        suite 'quick' with every installed backend
+  bench run cnn --epochs 3         one workload
+  bench run my-model.json          your own workload
+  bench report results/quick       tables, plots and page of a run again
+  bench compare results/a results/b             two machines, devices, versions
+  bench check results/quick --against BASELINE  has accuracy regressed?
+  bench verify                     do all backends compute the same?
+  bench calibrate                  how noisy is this machine?
+  bench environment create torch   install a framework
+"""
+_RUN = (
+    "Runs the jobs that have no record yet, then writes the report. Stop it at any time: the same"
+    " command resumes."
+)
+_VERIFY = (
+    "Checks every backend against the float64 reference on small models. The reports of this"
+    " machine show the result."
+)
+_CALIBRATE = (
+    "Runs a backend (default: pytorch) against itself, to measure how much times differ by chance."
+    " Reports show the result beside their tables."
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `bench`; each command sets `command` to "module:function"."""
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Train the same model in every deep-learning framework, and compare them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (
+        *(
+            _add_run,
+            _add_report,
+            _add_compare,
+            _add_check,
+            _add_verify,
+            _add_calibrate,
+            _add_export,
+        ),
+        *(_add_lists, _add_data, _add_environment),
+    ):
+        add(subparsers)
+    return parser
+
+
+def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = subparsers.add_parser(
+        "run", help="run a suite or a workload, then report", description=_RUN
+    )
+    run.add_argument(
+        "what",
+        nargs="?",
+        default="quick",
+        help="a suite, a workload, or a JSON file (default: quick)",
+    )
+    _add_place(run)
+    run.add_argument("--dataset", metavar="NAME", help="override the workload's data set")
+    _add_data_directory(run)
+    _add_repetitions(run)
+    _add_sizes(run)
+    run.add_argument(
+        "--run",
+        type=arguments.name,
+        metavar="NAME",
+        help="folder name under --results (default: the suite's name)",
+    )
+    run.add_argument("--retry", action="store_true", help="re-run failed jobs")
+    run.add_argument(
+        "--timeout",
+        type=arguments.count,
+        default=1800,
+        metavar="S",
+        help="kill a job that finishes no epoch in S seconds (default: 1800)",
+    )
+    run.set_defaults(command="bench.command.run:run")
+
+
+def _add_repetitions(run: argparse.ArgumentParser) -> None:
+    """How often everything is run: seeds, rounds, and the time limit."""
+    run.add_argument(
+        "--seeds", type=arguments.seeds, metavar="0,1,2", help="override the suite's seeds"
+    )
+    rounds = run.add_mutually_exclusive_group()
+    rounds.add_argument(
+        "--rounds", type=arguments.count, metavar="N", help="how often everything is run"
+    )
+    rounds.add_argument(
+        "--until-precise",
+        type=arguments.percentage,
+        metavar="SHARE",
+        help="run rounds until every ratio is this precise, e.g. 2%%",
+    )
+    run.add_argument(
+        "--budget",
+        type=arguments.duration,
+        metavar="30m",
+        help="start no new round after this time (90s, 30m, 2h)",
+    )
+
+
+def _add_sizes(run: argparse.ArgumentParser) -> None:
+    """How much a job trains and evaluates: epochs, batch sizes, widths, examples."""
+    run.add_argument(
+        "--epochs", type=arguments.count, metavar="N", help="override the number of epochs"
+    )
+    run.add_argument(
+        "--batch-size",
+        type=arguments.counts,
+        metavar="A,B",
+        help="override the batch size; several make a sweep",
+    )
+    run.add_argument(
+        "--width",
+        type=arguments.counts,
+        default=(1,),
+        metavar="A,B",
+        help="multiply hidden units and filters by these (default: 1)",
+    )
+    run.add_argument(
+        "--evaluate",
+        choices=["sample", "full"],
+        default="sample",
+        help="evaluate 10,000 training examples (sample) or all (full)",
+    )
+
+
+def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = subparsers.add_parser("report", help="write tables, plots and page of a run again")
+    report.add_argument(
+        "run", type=Path, metavar="RUN", help="the run's folder, e.g. results/quick"
+    )
+    report.add_argument(
+        "--into",
+        type=Path,
+        metavar="FILE",
+        help="write the accuracy table between two marks of FILE",
+    )
+    report.add_argument(
+        "--suite",
+        metavar="NAME",
+        help="with --into: also list workloads of this suite that were not run",
+    )
+    report.set_defaults(command="bench.command.report:report")
+
+
+def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = subparsers.add_parser(
+        "compare", help="show runs side by side: machines, devices, versions"
+    )
+    compare.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="runs' folders; ratios are relative to the first",
+    )
+    compare.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="also write report.html, report.md, CSV and plots",
+    )
+    compare.set_defaults(command="bench.command.compare:compare")
+
+
+def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = subparsers.add_parser(
+        "export", help="convert a run to JSON Lines, CSV or pytest-benchmark's JSON"
+    )
+    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
+    export.add_argument(
+        "--pytest-benchmark",
+        dest="format",
+        action="store_const",
+        const="pytest-benchmark",
+        help="same as --format pytest-benchmark",
+    )
+    export.add_argument(
+        "--output", type=Path, metavar="FILE", help="write here instead of to standard output"
+    )
+    export.set_defaults(command="bench.command.export:export")
+
+
+def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands that run nothing: `list`, `show` and `defaults`."""
+    subparsers.add_parser(
+        "list", help="list suites, workloads, backends and data sets"
+    ).set_defaults(command="bench.command.show:listing")
+    show = subparsers.add_parser("show", help="show a workload: layers, shapes, parameters, FLOPs")
+    show.add_argument("workload", help="a name from 'bench list', or a JSON file")
+    show.set_defaults(command="bench.command.show:show")
+    defaults = subparsers.add_parser(
+        "defaults", help="show each framework's defaults, and what the bench sets instead"
+    )
+    defaults.add_argument(
+        "--backend",
+        type=arguments.words,
+        metavar="A,B",
+        help=f"one or more of: {', '.join(BACKENDS)}",
+    )
+    defaults.set_defaults(command="bench.command.show:defaults")
+
+
+def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = subparsers.add_parser("data", help="list, download (fetch) or check (verify) data sets")
+    data.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
+    data.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="data sets (fetch: mnist; verify: all that are there)",
+    )
+    _add_data_directory(data)
+    data.set_defaults(command="bench.command.data:data")
+
+
+def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    environment = subparsers.add_parser(
+        "environment", help="list or install (create) the frameworks' environments"
+    )
+    environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
+    environment.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)} (default: all)"
+    )
+    environment.add_argument(
+        "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"
+    )
+    environment.set_defaults(command="bench.command.environment:environment")
+
+
+def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = subparsers.add_parser(
+        "verify",
+        help="check every backend against a float64 reference; exit code 1 if one differs",
+        description=_VERIFY,
+    )
+    _add_place(verify)
+    verify.add_argument(
+        "--timeout",
+        type=arguments.count,
+        default=600,
+        metavar="S",
+        help="kill a worker whose checks of one model take longer (default: 600)",
+    )
+    verify.set_defaults(command="bench.command.verify:verify")
+
+
+def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = subparsers.add_parser(
+        "calibrate",
+        help="measure the timing noise of this machine",
+        description=_CALIBRATE,
+    )
+    _add_place(calibrate)
+    calibrate.add_argument(
+        "--workload",
+        default="softmax",
+        metavar="NAME",
+        help="a workload or a JSON file (default: softmax)",
+    )
+    calibrate.add_argument(
+        "--dataset", metavar="NAME", help="override the data set (default: mnist-5k)"
+    )
+    _add_data_directory(calibrate)
+    calibrate.add_argument(
+        "--epochs",
+        type=arguments.count,
+        default=5,
+        metavar="N",
+        help="epochs of a job (default: 5)",
+    )
+    calibrate.add_argument(
+        "--rounds",
+        type=arguments.count,
+        default=40,
+        metavar="N",
+        help="rounds of two jobs, with those of earlier runs (default: 40)",
+    )
+    calibrate.add_argument("--retry", action="store_true", help="re-run failed jobs")
+    calibrate.add_argument(
+        "--timeout",
+        type=arguments.count,
+        default=600,
+        metavar="S",
+        help="kill a job that finishes no epoch in S seconds (default: 600)",
+    )
+    calibrate.set_defaults(command="bench.command.calibrate:command")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """What runs, and where: the same for `run`, `verify` and `calibrate`."""
+    parser.add_argument(
+        "--backend",
+        type=arguments.words,
+        metavar="A,B",
+        help=f"one or more of: {', '.join(BACKENDS)}",
+    )
+    parser.add_argument(
+        "--tuned", action="store_true", help="also run each backend's tuned variants"
+    )
+    parser.add_argument(
+        "--mode",
+        type=arguments.modes,
+        default=("matched",),
+        metavar="A,B",
+        help="matched (default): the same training in all; native: the framework's tutorial",
+    )
+    parser.add_argument(
+        "--device",
+        type=arguments.words,
+        metavar="A,B",
+        help="cpu, cuda (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=arguments.count,
+        metavar="N",
+        help="CPU threads (default: as many as the scheduler allows)",
+    )
+    _add_folders(parser)
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    """Where results and interpreters are."""
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of all results (default: results)",
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        type=arguments.override,
+        default=[],
+        metavar="ENV=PATH",
+        help="use this interpreter for an environment",
+    )
+
+
+def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = subparsers.add_parser(
+        "check", help="compare accuracy with a baseline; exit code 1 if it regressed"
+    )
+    check.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    check.add_argument(
+        "--against",
+        type=Path,
+        required=True,
+        metavar="BASELINE",
+        help="the folder of the run to compare with",
+    )
+    check.add_argument(
+        "--backend",
+        type=arguments.words,
+        metavar="A,B",
+        help="check only these backends (default: all)",
+    )
+    check.add_argument(
+        "--level",
+        type=arguments.level,
+        default=0.01,
+        metavar="P",
+        help="probability of a false alarm, all results together (default: 0.01)",
+    )
+    check.add_argument(
+        "--allow-new", action="store_true", help="pass results that the baseline does not have"
+    )
+    check.add_argument(
+        "--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)"
+    )
+    check.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)"
+    )
+    check.set_defaults(command="bench.command.check:check")
+
+
+def _add_data_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder with MNIST's four .gz files (or the variable FRAMEWORK_BENCH_DATA)",
+    )
