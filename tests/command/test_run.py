@@ -51,7 +51,7 @@ BAD = {
     ),
     "a batch that is no number": (
         ("run", *QUICK, "--batch-size", "32,x"),
-        ["found '32,x'", "as 1,4,16"],
+        ["found '32,x'", "e.g. 1,4,16"],
     ),
     "one of several batches too large": (
         ("run", *QUICK, "--batch-size", "32,4001"),
