@@ -44,7 +44,7 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
     [
         (["run", "softmax", "--until-precise", "2"], "expected a percentage, as 2% or 0.5%"),
         (["run", "softmax", "--until-precise", "0%"], "expected a percentage"),
-        (["run", "softmax", "--budget", "30"], "expected a time, as 90s, 30m or 2h"),
+        (["run", "softmax", "--budget", "30"], "expected a time, e.g. 90s, 30m or 2h"),
         (["run", "softmax", "--rounds", "3", "--until-precise", "2%"], "not allowed with argument"),
         (
             ["run", "softmax", "--backend", "reference", "--until-precise", "2%"],
