@@ -45,7 +45,7 @@ def test_the_toy_is_a_backend_as_ours_are(bench):
 def test_the_toy_is_verified_runs_and_stands_in_the_report_as_verified(bench, tmp_path):
     code, out, err = bench("verify", "--backend", "toy", "--python", PYTHON, "--threads", "1")
     assert code == 0, err
-    assert "toy cpu: verified, " in err
+    assert "toy cpu  verified, " in err
     assert "1 of 1 verified equal on " in out
     [kept] = (tmp_path / "results" / "verifications").glob("toy.matched.cpu.*.json")
     arguments = ("--backend", "toy,reference", "--dataset", "mnist-5k", "--epochs", "1")

@@ -29,7 +29,7 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
     assert code == 0
     assert errors.count("s/epoch") == 2
     code, out, errors = bench(*calibrating, "--rounds", "2")
-    assert errors.count("kept from before") == 2
+    assert errors.count("(reused)") == 2
     assert "Noise (reference against itself, softmax, 2 rounds on" in out
     assert "more than 200" in out
     code, out, _ = bench("report", "results/softmax")
@@ -42,7 +42,7 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["run", "softmax", "--until-precise", "2"], "expected a percentage, as 2% or 0.5%"),
+        (["run", "softmax", "--until-precise", "2"], "expected a percentage, e.g. 2% or 0.5%"),
         (["run", "softmax", "--until-precise", "0%"], "expected a percentage"),
         (["run", "softmax", "--budget", "30"], "expected a time, e.g. 90s, 30m or 2h"),
         (["run", "softmax", "--rounds", "3", "--until-precise", "2%"], "not allowed with argument"),

@@ -99,5 +99,5 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
     again = start_bench(tmp_path, *what)
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
-    assert errors.count("kept from before") == 1
+    assert errors.count("(reused)") == 1
     assert len(read_run(tmp_path / "r")[0]) == 2

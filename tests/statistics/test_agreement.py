@@ -10,7 +10,7 @@ from bench.records.run import read_run
 from bench.report.frame.epochs import epochs_frame
 from bench.report.frame.summary import summarise
 from bench.report.section.agreement import alarm_blocks
-from bench.runner.rounds import widest
+from bench.runner.rounds import widest_precision
 from bench.statistics.agreement import Result, agreement, judge
 from specs.loading import find_workload
 from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
@@ -171,8 +171,8 @@ def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
         for record, epochs in zip(rounds, slower, strict=True)
     ]
     assert (
-        widest(wrong)
-        == widest([record for record in wrong if record.job.backend != "wrong"])
+        widest_precision(wrong)
+        == widest_precision([record for record in wrong if record.job.backend != "wrong"])
         == 0.0
     )
 
