@@ -55,7 +55,7 @@ def test_ratios_are_formed_within_rounds_and_rounds_without_both_are_left_out():
     ours, theirs = [2.0, 8.0, 5.0, nan, 3.0, 0.0, 1.0], [1.0, 4.0, nan, 1.0, 3.0, 1.0, inf]
     assert log_ratios(ours, theirs) == pytest.approx([log(2), log(2), 0.0])
     assert log_ratios([], []).shape == (0,)
-    with pytest.raises(ValueError, match="1 rounds of ours and 0 of theirs"):
+    with pytest.raises(ValueError, match="1 rounds of the first backend and 0 of the second"):
         compare([1.0], [])
 
 
