@@ -1,10 +1,7 @@
 """Runs the verification of one backend, in one process of the backend's environment.
 
 It is started as `python -m bench.worker.verification.verifier assignment.json lines.jsonl START`.
-It writes
-a line for each finding as soon as it has it, so that the findings of a verification that dies are
-not
-lost.
+It writes each finding as soon as it has it, so that a verification that dies keeps its findings.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from bench.worker import examples
 from bench.worker.adapter import load_class
 from bench.worker.lines import End, Finding, ModelFindings, SettingValue
 from bench.worker.tell import Tell, one_line, tell_all
-from bench.worker.verification.cases import MakeBackend, has_kinks, make_case
+from bench.worker.verification.cases import MakeBackend, has_relu_or_max_pool, make_case
 from bench.worker.verification.checks import (
     BEHAVES,
     COMPUTES,
@@ -41,17 +38,17 @@ _MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """What a verification is told to do.
+    """The work of one verification.
+
+    The names of models are those in `bench.worker.verification.models`.
 
     Attributes:
-        job: its workload is replaced by that of each model.
+        job: the job to verify; each model replaces its workload.
         adapter, package: see `bench.worker.training.Assignment`.
-        models: names of `bench.worker.verification.models.MODELS`, for the checks of what is
-        computed.
-        behaviour: names of `bench.worker.verification.models.BEHAVIOUR`, for the checks of
-        behaviour.
-        long: names of `bench.worker.verification.models.LONG`, for the check over a whole data set.
-        native: names of `bench.worker.verification.models.NATIVE`, for the checks of native mode.
+        models: names in `MODELS`, for the checks of the computed values.
+        behaviour: names in `BEHAVIOUR`, for the checks of the behaviour.
+        long: names in `LONG`, for the check over a whole data set.
+        native: names in `NATIVE`, for the checks of native mode.
         folders: model -> the folder of its data set.
     """
 
@@ -66,7 +63,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
     @property
     def pieces(self) -> int:
-        """How many `ModelFindings` a complete verification has."""
+        """The number of `ModelFindings` of a complete verification."""
         matched = self.job.mode == "matched"
         return (
             len(self.models) + len(self.behaviour) + len(self.long) + len(self.native) + 2 * matched
@@ -74,7 +71,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
-    """The settings that the framework reports, read back once."""
+    """The settings as the framework reports them; one line per verification."""
 
     settings: dict[str, SettingValue]
 
@@ -83,7 +80,7 @@ Line = Settled | ModelFindings | End
 
 
 class Verifier:
-    """Runs every check on one backend, and writes once the settings that the framework reports."""
+    """Runs every check on one backend, and writes the settings that the framework reports."""
 
     def __init__(
         self, assignment: Assignment, make: MakeBackend, tell: Callable[[Line], None]
@@ -123,7 +120,7 @@ class Verifier:
             return replace(find(job, *self._examples(name)), model=name)
         except Unsupported as error:
             return ModelFindings(model=name, seed=job.seed, findings=(), unsupported=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the other models are verified all the same
+        except Exception as error:  # noqa: BLE001 - a framework may raise anything, and the other models must still be verified
             details = traceback.format_exc()
             return ModelFindings(
                 model=name, seed=job.seed, findings=(), failed=one_line(error), details=details
@@ -150,13 +147,13 @@ class Verifier:
 
 
 def verify(make: MakeBackend, job: Job, images: Images, labels: Labels) -> ModelFindings:
-    """Check what a backend computes of a job's model.
+    """Check the computed values of a backend for a job's model.
 
-    The seed is the job's. A model with kinks is tried on up to 8 seeds, from the job's on, until
-    one shows no flip (see `bench.worker.verification.cases`).
+    The first seed is the job's. A model with ReLU or max-pool is tried on up to 8 seeds, until one
+    shows no flip (see `bench.worker.verification.cases`).
     """
     findings: tuple[Finding, ...] = ()
-    for seed in range(job.seed, job.seed + (_SEEDS if has_kinks(job) else 1)):
+    for seed in range(job.seed, job.seed + (_SEEDS if has_relu_or_max_pool(job) else 1)):
         case = make_case(replace(job, seed=seed), images, labels)
         findings = tuple(check(make, case) for check in COMPUTES.values())
         failed = {finding.check for finding in findings if not finding.passed}
