@@ -27,8 +27,8 @@ class JaxEngine:
         # A copy: a CPU's arrays may share NumPy's memory, and `accumulate` overwrites it.
         return jnp.array(values, jnp.float32, copy=True)
 
-    def read(self, there: Array) -> np.ndarray:
-        return np.array(there)
+    def read(self, array: Array) -> np.ndarray:
+        return np.array(array)
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right, product = self.put(kernel), jax.jit(jnp.matmul)
@@ -46,8 +46,8 @@ class JaxEngine:
         addend, add = self.put(term), jax.jit(jnp.add, donate_argnums=0)
         return lambda x: add(x, addend)
 
-    def wait(self, there: Array) -> None:
-        jax.block_until_ready(there)
+    def wait(self, array: Array) -> None:
+        jax.block_until_ready(array)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**device.jax_settings(), "device": str(self._device)}

@@ -30,8 +30,8 @@ class PyTorchEngine:
         moved = values.transpose(0, 3, 1, 2) if values.ndim == _IMAGES else values
         return torch.tensor(np.ascontiguousarray(moved, np.float32), device=self._device)
 
-    def read(self, there: torch.Tensor) -> np.ndarray:
-        values = np.array(there.cpu().numpy())
+    def read(self, array: torch.Tensor) -> np.ndarray:
+        values = np.array(array.cpu().numpy())
         return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGES else values
 
     def matmul(self, kernel: np.ndarray) -> Step:
@@ -47,8 +47,8 @@ class PyTorchEngine:
         addend = self.put(term)
         return lambda x: x.add_(addend)
 
-    def wait(self, there: torch.Tensor) -> None:
-        del there
+    def wait(self, array: torch.Tensor) -> None:
+        del array
         device.sync(self._device)
 
     def settings(self) -> dict[str, str | int | bool | None]:

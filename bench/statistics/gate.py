@@ -156,12 +156,7 @@ def check(
         for records in (run, agreeing)
     )
     if not any(name in found for name in expected):
-        raise CheckError(
-            "the run and the baseline have nothing in common",
-            expected="the same workloads, backends and kind of device in both",
-            hint="the baseline holds"
-            f" {', '.join(map(' '.join, expected)) or 'no job that ended ok and agrees'}",
-        )
+        raise _nothing_in_common(expected)
     compared, without_accuracy = [], []
     for name, records in expected.items():
         matching = _matching(name, found.get(name, []), records)
@@ -182,6 +177,15 @@ def check(
         if name not in expected and any(record.status != "unsupported" for record in records)
     ]
     return [*(verdicts[name] for name in expected), *new]
+
+
+def _nothing_in_common(expected: Iterable[ResultName]) -> CheckError:
+    names = ", ".join(map(" ".join, expected))
+    return CheckError(
+        "the run and the baseline have nothing in common",
+        expected="the same workloads, backends and kind of device in both",
+        hint=f"the baseline holds {names or 'no job that ended ok and agrees'}",
+    )
 
 
 def check_agreement(

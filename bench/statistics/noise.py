@@ -129,16 +129,11 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
     record = next(iter(group.values()))
     job = msgspec.structs.replace(record.job, round=0)
     machine = (record.machine.name, gpu_kind(record.machine, job.device))
-    pairs = [
-        (group[number], group[number + 1])
-        for number in sorted(group)
-        if number % 2 == 0 and number + 1 in group
-    ]
-    ok_pairs = [(a, b) for a, b in pairs if a.status == b.status == "ok"]
-    if not ok_pairs:
+    pairs = _pairs(group)
+    if not pairs:
         return None
-    warm_up = warm_ups(job_record for pair in ok_pairs for job_record in pair)
-    alternated = [pair if index % 2 == 0 else pair[::-1] for index, pair in enumerate(ok_pairs)]
+    warm_up = warm_ups(job_record for pair in pairs for job_record in pair)
+    alternated = [pair if index % 2 == 0 else pair[::-1] for index, pair in enumerate(pairs)]
     wall, cpu = (
         log_ratios(
             [steady_seconds(first, warm_up[first.key], clock) for first, _ in alternated],
@@ -161,11 +156,20 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
         disturbed=sum(
-            bool(disturbance.say(a.disturbance) or disturbance.say(b.disturbance))
-            for a, b in ok_pairs
+            any(disturbance.say(job_record.disturbance) for job_record in pair) for pair in pairs
         ),
         ended=max(job_record.started for job_record in group.values()),
     )
+
+
+def _pairs(group: dict[int, Record]) -> list[tuple[Record, Record]]:
+    """The records of rounds 0 and 1, 2 and 3 ..., if both ended ok."""
+    pairs = [
+        (group[number], group[number + 1])
+        for number in sorted(group)
+        if number % 2 == 0 and number + 1 in group
+    ]
+    return [pair for pair in pairs if all(record.status == "ok" for record in pair)]
 
 
 def _is_alarm(ratios: Sequence[float]) -> bool:

@@ -126,7 +126,7 @@ def test_a_family_that_fits_is_taken(monkeypatch):
             "unknown environment, 'nowhere'",
         ),
         (Family(backends={"new": Entry(**NEW, variant_of="none")}), "variant of an unknown one"),
-        (Family(backends={"new": Entry(**{**NEW, "adapter": "nowhere.x:Y"})}), "no package"),
+        (Family(backends={"new": Entry(**{**NEW, "adapter": "nowhere.x:Y"})}), "not a package"),
         (Family(backends={}, gaps=None), "AttributeError"),
         (Family(backends={}, gaps={"pytorch": {}}), "gaps of backends that it does not have"),
         (SystemExit(3), "SystemExit: 3"),
