@@ -1,4 +1,4 @@
-"""TensorFlow's own matrix product, convolution and memory, for measuring their speed."""
+"""TensorFlow's matrix product, convolution and memory, for measuring their speed."""
 
 from __future__ import annotations
 
