@@ -35,7 +35,6 @@ from specs.model import (
 from specs.shapes import infer_shapes
 
 _OPTIMIZERS = {
-    Sgd: keras.optimizers.SGD,
     RmsProp: keras.optimizers.RMSprop,
     Adagrad: keras.optimizers.Adagrad,
     Adam: keras.optimizers.Adam,
@@ -73,7 +72,7 @@ class KerasNative(KerasModel):
             return self._model.predict(images, verbose=0)
 
     def read_inputs(self) -> int:
-        """Read one epoch of the input pipeline and copy every batch to the device, without training.
+        """Read an epoch of the input pipeline without training; copy every batch to the device.
 
         Keras has no public access to the pipeline that `fit` builds from arrays. So `fit` runs with
         `_take` as its training step, which only reads its argument. Depending on the engine, the
@@ -143,9 +142,9 @@ def build_optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
 
     Only SGD's momentum and nesterov are the workload's, as they select the method.
     """
-    is_sgd = isinstance(spec, Sgd)
-    arguments = {"momentum": spec.momentum, "nesterov": spec.nesterov} if is_sgd else {}
-    return _OPTIMIZERS[type(spec)](**arguments)
+    if isinstance(spec, Sgd):
+        return keras.optimizers.SGD(momentum=spec.momentum, nesterov=spec.nesterov)
+    return _OPTIMIZERS[type(spec)]()
 
 
 def _layer(layer: Layer) -> keras.layers.Layer:

@@ -56,7 +56,7 @@ class TensorFlowNative(KerasTensorFlowNative):
         return np.concatenate([self._test_step(batch).numpy() for batch in batches])  # (n, classes)
 
     def read_inputs(self) -> int:
-        """Read one epoch of the pipeline and copy every batch to the device, without training.
+        """Read one epoch of the pipeline without training, and copy every batch to the device.
 
         Returns:
             The number of examples.

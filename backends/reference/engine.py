@@ -1,6 +1,6 @@
-"""NumPy's own matrix product, convolution and memory, for measuring their speed.
+"""NumPy's matrix product, convolution and memory, for measuring their speed.
 
-They use the reference's float64 and its way to compute a convolution.
+They are computed in float64, as in the reference, and a convolution by the same calls.
 """
 
 from __future__ import annotations
