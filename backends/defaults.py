@@ -96,11 +96,15 @@ SETTINGS = (
     Setting("optimizers", "rmsprop's learning rate", IN_WORKLOAD),
     Setting("optimizers", "rmsprop's rho", IN_WORKLOAD),
     Setting("optimizers", "rmsprop's epsilon", IN_WORKLOAD),
-    Setting("optimizers", "rmsprop's epsilon defaults", "inside or outside the root, see workload"),
+    Setting(
+        "optimizers", "position of rmsprop's epsilon", "inside or outside the root, see workload"
+    ),
     Setting("optimizers", "adagrad's learning rate", IN_WORKLOAD),
     Setting("optimizers", "adagrad's first accumulator", IN_WORKLOAD),
     Setting("optimizers", "adagrad's epsilon", IN_WORKLOAD),
-    Setting("optimizers", "adagrad's epsilon defaults", "inside or outside the root, see workload"),
+    Setting(
+        "optimizers", "position of adagrad's epsilon", "inside or outside the root, see workload"
+    ),
     Setting("optimizers", "adam's learning rate", IN_WORKLOAD),
     Setting("optimizers", "adam's epsilon", IN_WORKLOAD),
     Setting(
