@@ -91,6 +91,7 @@ def schema() -> dict[str, Any]:
 
 
 def _find(name: str, folder: Path, kind: str) -> Path:
+    """The file of a workload or suite; `kind` is that word, for the error."""
     if name.endswith(".json"):
         return Path(name)
     known = names(folder)
@@ -201,5 +202,6 @@ def _choices(kind: type, where: str, value: Any, key: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A value as JSON, shortened to fit an error message."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."

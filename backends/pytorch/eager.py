@@ -24,8 +24,8 @@ class PyTorch:
 
     def __init__(self, job: Job) -> None:
         if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
-            how = "compiled" if self.compiles else "eagerly"
-            raise Unsupported(f"this adapter trains {how}, in float32 or TF32, in matched mode")
+            way = "compiled" if self.compiles else "eagerly"
+            raise Unsupported(f"this adapter trains {way}, in float32 or TF32, in matched mode")
         self._device = require_device(job)
         configure(job)
         self._job = job

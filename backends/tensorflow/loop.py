@@ -26,8 +26,8 @@ class TensorFlow:
 
     def __init__(self, job: Job) -> None:
         if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
-            how = "with" if self.compiles else "without"
-            raise Unsupported(f"this adapter trains {how} XLA, in float32 or TF32, in matched mode")
+            way = "with" if self.compiles else "without"
+            raise Unsupported(f"this adapter trains {way} XLA, in float32 or TF32, in matched mode")
         tensorflow_device.configure(job)
         tf.random.set_seed(job.seed)  # for dropout, as nothing else is random
         self._job = job

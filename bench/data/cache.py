@@ -67,6 +67,7 @@ def kept_arrays(name: str, cache: Path) -> Path | None:
 
 
 def _arrays(name: str, spec: Input, places: Places) -> Arrays:
+    """The arrays of any data set; for arguments and errors see `materialise`."""
     if name == "mnist-5k":
         return read_mnist_5k()
     if name == "synthetic":
@@ -108,6 +109,7 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
 
 
 def _holds(folder: Path, checksum: str) -> bool:
+    """Whether a folder holds undamaged arrays with this checksum (or its first digits)."""
     try:
         actual = _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})
         return actual[:_DIGITS] == checksum[:_DIGITS]

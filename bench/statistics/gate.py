@@ -151,15 +151,15 @@ def check(
     agreeing = [
         record for record in baseline if record.status == "ok" and not disagreements.get(record.key)
     ]
-    found, expected = (
+    in_run, in_baseline = (
         _by_name(record for record in records if backends is None or record.job.backend in backends)
         for records in (run, agreeing)
     )
-    if not any(name in found for name in expected):
-        raise _nothing_in_common(expected)
+    if not any(name in in_run for name in in_baseline):
+        raise _nothing_in_common(in_baseline)
     compared, without_accuracy = [], []
-    for name, records in expected.items():
-        matching = _matching(name, found.get(name, []), records)
+    for name, records in in_baseline.items():
+        matching = _matching(name, in_run.get(name, []), records)
         failed = [record for record in matching if record.status != "ok"]
         if not matching:
             reason = "the run has no such job"
@@ -173,14 +173,15 @@ def check(
     }
     new = [
         _new(name, records)
-        for name, records in found.items()
-        if name not in expected and any(record.status != "unsupported" for record in records)
+        for name, records in in_run.items()
+        if name not in in_baseline and any(record.status != "unsupported" for record in records)
     ]
-    return [*(verdicts[name] for name in expected), *new]
+    return [*(verdicts[name] for name in in_baseline), *new]
 
 
-def _nothing_in_common(expected: Iterable[ResultName]) -> CheckError:
-    names = ", ".join(map(" ".join, expected))
+def _nothing_in_common(in_baseline: Iterable[ResultName]) -> CheckError:
+    """The error for a run without any result of the baseline."""
+    names = ", ".join(map(" ".join, in_baseline))
     return CheckError(
         "the run and the baseline have nothing in common",
         expected="the same workloads, backends and kind of device in both",
@@ -236,6 +237,7 @@ def _kind(job: Job) -> str:
 
 
 def _by_name(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
+    """Name of a result -> its records."""
     by_name: dict[ResultName, list[Record]] = {}
     for record in records:
         job = record.job
@@ -259,9 +261,7 @@ def _failed(name: ResultName, record: Record) -> Verdict:
     return Verdict(result=name, status="failed", reason=reason)
 
 
-def _matching(
-    name: ResultName, found: Sequence[Record], expected: Sequence[Record]
-) -> list[Record]:
+def _matching(name: ResultName, run: Sequence[Record], baseline: Sequence[Record]) -> list[Record]:
     """The run's records of the same training as the baseline's.
 
     The run's folder may also hold other trainings, for example with fewer epochs.
@@ -269,7 +269,7 @@ def _matching(
     Raises:
         CheckError: the baseline holds several trainings, or the run holds only other trainings.
     """
-    trainings = {_training(record) for record in expected}
+    trainings = {_training(record) for record in baseline}
     if len(trainings) > 1:
         raise CheckError(
             f"{' '.join(name)}: the baseline holds {len(trainings)} different trainings",
@@ -277,10 +277,10 @@ def _matching(
             hint="make a baseline with one bench run into an empty folder",
         )
     [training] = trainings
-    matching = [record for record in found if _training(record) == training]
-    if found and not matching:
+    matching = [record for record in run if _training(record) == training]
+    if run and not matching:
         parts = ("data set", "epochs", "batch size", "precision", "spec")
-        rows = zip(parts, _training(found[0]), training, strict=True)
+        rows = zip(parts, _training(run[0]), training, strict=True)
         part, now, then = next(row for row in rows if row[1] != row[2])
         verb = "differ" if part == "epochs" else "differs"
         values = "" if part == "spec" else f": {now} in the run, {then} in the baseline"
@@ -347,13 +347,13 @@ class _Compared(NamedTuple):
     chance: float
 
 
-def _compare(name: ResultName, found: list[Record], expected: list[Record]) -> _Compared:
+def _compare(name: ResultName, run: list[Record], baseline: list[Record]) -> _Compared:
     """The figures of a result.
 
     Raises:
         CheckError: the run and the baseline have no seed in common.
     """
-    now, then = _by_seed(found), _by_seed(expected)
+    now, then = _by_seed(run), _by_seed(baseline)
     seeds = sorted(now.keys() & then.keys())
     if not seeds:
         raise CheckError(
@@ -363,9 +363,7 @@ def _compare(name: ResultName, found: list[Record], expected: list[Record]) -> _
         )
     before, after = mean(then[seed] for seed in seeds), mean(now[seed] for seed in seeds)
     spread = stdev(now[seed] - then[seed] for seed in seeds) if len(seeds) > 1 else 0.0
-    fall = _Fall(
-        baseline=before, images=found[0].data.test_examples, spread=spread, seeds=len(seeds)
-    )
+    fall = _Fall(baseline=before, images=run[0].data.test_examples, spread=spread, seeds=len(seeds))
     verdict = Verdict(
         result=name,
         status="ok",

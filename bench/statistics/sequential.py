@@ -79,7 +79,7 @@ class Looks(Struct, frozen=True, kw_only=True):
 
         Args:
             rounds: the number of rounds.
-            exceptions: the number of rounds in which the mostly faster backend was slower.
+            exceptions: the number of rounds in which the usually faster backend was slower.
         """
         if not self.may_look(rounds):
             return 1.0
@@ -98,11 +98,11 @@ def rounds_needed(
     looks: Looks = EVERY_ROUND,
     power: float = POWER,
 ) -> int | None:
-    """The number of rounds from which on a difference is found with at least this power.
+    """The number of rounds that find a difference with at least this power.
 
-    A difference is found if few rounds point the other way, and a round does so if the noise
-    exceeds the difference. The probability of that is estimated from the measured scatter, by the
-    upper end of its confidence interval.
+    Every larger number of rounds also finds it. A difference is found if few rounds point the other
+    way. A round points the other way if the noise exceeds the difference. The probability of that
+    is the upper end of a confidence interval, which is computed from the measured scatter.
 
     Args:
         scatter: logarithms of the time ratios of identical backends, one per round; NaN is left
@@ -207,9 +207,9 @@ def _at_most(rounds: int, chance: float = 0.5) -> NDArray[np.float64]:
 
 
 def _most_exceptions(rounds: int, level: float) -> int:
-    """The largest k for which at most k heads, or at most k tails, of a fair coin are unlikely.
+    """The largest k such that at most k heads or at most k tails of a fair coin are improbable.
 
-    Unlikely is a probability of at most `level`. -1 if there is no such k.
+    "Improbable" means a probability of at most `level`. The result is -1 if there is no such k.
     """
     return int(np.searchsorted(2 * _at_most(rounds), level * (1 + _ROUNDING), side="right")) - 1
 
@@ -232,7 +232,7 @@ def _chance_in_all(last: int, look_level: float) -> float:
 
 @cache
 def _level_of_each(last: int, level: float) -> float:
-    """The largest level of a single look for which all `last` looks together have `level`."""
+    """The largest level of a single look such that all `last` looks together keep `level`."""
     # Bisection: `low` is always allowed, and `high` is allowed at most if there is a single look.
     low, high = level / last, level
     while high / low > 1 + _ROUNDING:

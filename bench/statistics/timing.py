@@ -92,13 +92,13 @@ def process_seconds(epochs: Sequence[float]) -> float:
     return float(median(epochs)) if valid else nan
 
 
-def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
+def log_ratios(first: Seconds, second: Seconds) -> NDArray[np.float64]:
     """The logarithm of the first backend's time divided by the second's, round by round.
 
     Args:
-        ours: the first backend's time of every round, in the order of rounds, see
+        first: the first backend's time of every round, in the order of rounds, see
             `process_seconds`; NaN if the process failed.
-        theirs: the same for the second backend.
+        second: the same for the second backend.
 
     Returns:
         One value per round that has a time of both: (rounds with both)
@@ -106,12 +106,12 @@ def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
     Raises:
         ValueError: the numbers of rounds differ.
     """
-    if len(ours) != len(theirs):
+    if len(first) != len(second):
         raise ValueError(
-            f"{len(ours)} rounds of the first backend and {len(theirs)} of the second;"
+            f"{len(first)} rounds of the first backend and {len(second)} of the second;"
             " expected the same number"
         )
-    times = np.array([ours, theirs], dtype=np.float64)  # (2, rounds)
+    times = np.array([first, second], dtype=np.float64)  # (2, rounds)
     both = np.all((times > 0) & (times < inf), axis=0)
     logs: NDArray[np.float64] = np.log(times[0, both]) - np.log(times[1, both])
     return logs
@@ -138,16 +138,16 @@ def median_interval(
 
 
 def compare(
-    ours: Seconds,
-    theirs: Seconds,
+    first: Seconds,
+    second: Seconds,
     looks: Looks = EVERY_ROUND,
     margin: float = MARGIN,
 ) -> Comparison:
     """Compare the times of two backends in the same rounds.
 
     Args:
-        ours: the first backend's time of every round, see `log_ratios`.
-        theirs: the same for the second backend.
+        first: the first backend's time of every round, see `log_ratios`.
+        second: the same for the second backend.
         looks: `EVERY_ROUND` if rounds may be added, or seen before the last round
             (`--until-precise`, a run that is resumed); `ONCE` if their number was fixed in advance.
         margin: the smallest difference that matters, as a share.
@@ -159,7 +159,7 @@ def compare(
         raise ValueError(
             f"margin {margin}; expected more than 0: two times are never equal to the last digit"
         )
-    logs = log_ratios(ours, theirs)[: looks.last]
+    logs = log_ratios(first, second)[: looks.last]
     usual, sure = (_ratios(median_interval(logs, level, looks)) for level in (LEVEL, VERDICT_LEVEL))
     # A round without a difference counts as an exception for both directions.
     exceptions = min(np.count_nonzero(logs >= 0), np.count_nonzero(logs <= 0))
@@ -221,8 +221,8 @@ def fastest(times: Mapping[str, Seconds]) -> str | None:
         times: backend -> time of every round, see `log_ratios`; the same rounds for each.
     """
     largest = {}
-    for name, ours in times.items():
-        others = (log_ratios(ours, theirs) for other, theirs in times.items() if other != name)
+    for name, seconds in times.items():
+        others = (log_ratios(seconds, other) for key, other in times.items() if key != name)
         medians = [float(np.median(logs)) for logs in others if len(logs)]
         if medians:
             largest[name] = max(medians)

@@ -230,5 +230,5 @@ def test_every_packaged_workload_and_suite_loads_and_is_named_as_its_file():
 
 def test_schema_file_is_current():
     assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(schema())), (
-        "python -m specs writes it anew"
+        "python -m specs writes it again"
     )

@@ -281,23 +281,23 @@ NATIVE: Mapping[str, Check] = MappingProxyType(
 CHECKS = (*COMPUTES, "long", *BEHAVES, "sync", "dropout")
 
 
-def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
+def weight_differences(actual: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
     """Yield the largest difference of each weight; `INFINITE` if names or shapes differ."""
-    if list(found) != list(expected):
+    if list(actual) != list(expected):
         yield "names of the weights", INFINITE
         return
     for name, value in expected.items():
-        yield name, difference(found[name], value)
+        yield name, difference(actual[name], value)
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
+def difference(actual: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference of two arrays; `INFINITE` if shapes differ or a value is NaN.
 
     NaN is replaced because every comparison with NaN is false, so no check would fail.
     """
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return INFINITE
-    largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
+    largest = float(np.abs(actual.astype(np.float64) - expected).max(initial=0.0))
     return largest if np.isfinite(largest) else INFINITE
 
 
