@@ -6,7 +6,7 @@ from backends.family import BFLOAT16, Entry, Environment, Family, Gap
 
 _NO_NATIVE_MODE = Gap(
     kind="never",
-    reason="JAX itself has no layers, optimizers or input pipeline, so it has no defaults for them",
+    reason="JAX has no layers, optimizers or input pipeline, so it has no defaults for them",
 )
 
 FAMILY = Family(
