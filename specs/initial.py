@@ -14,7 +14,7 @@ from specs.shapes import Shape, infer_shapes
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
-# One stream per purpose, so that numbers drawn for one never change those of another.
+# One stream per purpose, so that the numbers drawn for one do not change those for another.
 _WEIGHTS, _ORDER, _MASKS, _SYNTHETIC = range(4)
 
 

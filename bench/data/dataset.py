@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from specs.errors import UserError, closest
 
-# A recipe may name a data set that does not exist; the user is told so before anything runs.
+# A recipe may name an unknown data set; `check_name` reports it before anything runs.
 DATASETS = ("mnist", "mnist-5k", "mnist-expanded", "fashion-mnist", "synthetic")
 FALLBACK = "mnist-5k"  # used instead of MNIST if MNIST is not available
 

@@ -1,14 +1,13 @@
 """Accuracy over several seeds: its interval, and whether a difference in it is small or real.
 
-A difference is shown to be small ("equal"), shown to be real ("different"), or neither
-("undecided"). Equality is never concluded from a test that failed to find a difference: it has to
-be shown, by two one-sided tests (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680).
-The seed varies, and with it weights, batches and dropout masks; the test images stay the same.
-Differences are assumed to scatter about one mean: if a backend fails in one seed of ten, no test of
-five seeds finds it.
+A difference is small ("equal"), real ("different") or neither is shown ("undecided"). If a test
+finds no difference, that does not show equality. Equality is shown by two one-sided tests (D. J.
+Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680). The seed varies, and with it weights,
+batches and dropout masks; the test images stay the same. The tests assume that differences scatter
+about one mean: if a backend fails in one seed of ten, five seeds may not show it.
 
-The standard error of a mean follows from the scatter over the seeds; Student's t allows for how
-little a few seeds tell about that scatter. The measured scatter can be too small: accuracies are
+The standard error of a mean follows from the scatter over the seeds. Student's t takes into account
+that a few seeds measure this scatter badly. The measured scatter can be too small: accuracies are
 counts of images, and two seeds may have the same difference by chance; the error would then be 0.
 So the scatter has a lower bound, which follows from the number of images that differ:
 `least_deviation`. `bench.statistics.gate` uses the binomial error of two independent runs instead.

@@ -114,7 +114,7 @@ class Meter(Struct, frozen=True, kw_only=True):
         return sum(part for part in parts if not isinstance(part, str)), ""
 
 
-NOTHING = Meter(counter=Counter(reason="nobody asked"))
+NOTHING = Meter(counter=Counter(reason="not measured"))
 
 
 def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Meter]:

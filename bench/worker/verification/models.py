@@ -238,7 +238,7 @@ DROPOUT_PROBE = small(
     optimizer=_SGD,
     initializer="zeros",
 )
-# The same for equal images, with as many classes as examples.
+# The same model for a batch of equal images, one per class.
 DROPOUT_ALIKE = replace(
     DROPOUT_PROBE,
     input=Input(shape=(10, 10, 1), classes=16),

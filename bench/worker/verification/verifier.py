@@ -34,7 +34,7 @@ from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
 from specs.model import Workload
 
 _SEEDS = 8
-_MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show: those that train
+_MAY_FLIP = frozenset({"steps", "epoch"})  # these checks train, so a flip can show in them
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
