@@ -1,1 +1,1 @@
-"""How each framework trains a workload: one small class per framework, behind one interface."""
+"""The adapters: one class per framework that trains a workload, behind one interface."""

@@ -1,8 +1,8 @@
-"""The interface between a framework and the bench: a `Job` says what to do, a `Backend` does it.
+"""The interface between a framework and the bench: a `Backend` trains a `Job`.
 
 An adapter translates the workload, trains and predicts. It never grades, times, prints, logs or
-opens a file. It seeds only its own dropout, from the job's seed (in native mode it may seed more,
-see `NativeBackend`).
+opens a file. It seeds only the framework's dropout, from the job's seed (in native mode it may seed
+more, see `NativeBackend`).
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ Order = npt.NDArray[np.int64]  # (n,)
 Weights = Mapping[str, npt.NDArray[np.float32]]
 Masks = Sequence[npt.NDArray[np.bool_]]
 
-# Examples per call when predicting, the same for all backends: large enough that the overhead of a
-# call does not count, small enough that the activations of a convolution (1,000 x 26 x 26 x 32
-# floats, 87 MB) fit any device.
+# The number of examples per call of a prediction, the same for all backends. It is large enough
+# that the overhead of a call is negligible, and small enough that the activations of a convolution
+# (1,000 x 26 x 26 x 32 floats, 87 MB) fit any device.
 PREDICTION_BATCH = 1000
 
 Mode = Literal["matched", "native"]
 
 
 class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """Everything that decides a measurement, and therefore the record's key.
+    """One training of a workload by a backend on a device, with all its settings.
+
+    The key of a record is computed from its job.
 
     Attributes:
-        dataset: the data set that is used: the recipe's, unless the user chose another or the
-            recipe's is not available.
-        mode: matched: every backend does the same work; native: it trains as the framework's own
-            tutorial does (see `NativeBackend`).
+        dataset: the data set. It is the recipe's, unless the user chose another or the recipe's is
+            not available.
+        mode: "matched": every backend does the same work; "native": the backend trains as the
+            framework's own tutorial does (see `NativeBackend`).
         device: "cpu"; "cuda:INDEX", where INDEX counts all NVIDIA GPUs of the machine, although the
             worker sees only that one; or, untested, Apple's "mps" or Intel's "xpu:INDEX".
-        threads: CPU threads for arithmetic.
+        threads: the number of CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
-        epochs, batch_size: the recipe's, unless the user chose others.
-        round: number of the repetition, counted from 0.
+        epochs, batch_size: the recipe's values, unless the user chose others.
+        round: the number of the round, counted from 0.
     """
 
     workload: Workload
@@ -63,31 +65,31 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
-    """What the framework's own allocator reports about the device's memory.
+    """The device memory that the framework's own allocator reports.
 
     Attributes:
-        began_anew: whether the framework can reset its peak. True: the peak counts from the last
-            time that it was read; a record has the largest peak of any epoch's training. False: the
-            peak counts from the start of the process; a record has the peak at the end of the first
-            epoch's training (in records before format 4, at the end of the job).
+        began_anew: whether the framework resets its peak at each reading. True: the peak counts
+            from the last reading, and a record has the largest peak of any epoch's training. False:
+            the peak counts from the start of the process, and a record has the peak at the end of
+            the first epoch's training (in records before format 4, at the end of the job).
     """
 
     allocator_peak_bytes: int
     began_anew: bool = False
 
 
-# Not named an error: it becomes a row of the report that says what a framework cannot do.
+# Its name does not end in "Error", as it is a result: the report shows it as a row.
 class Unsupported(Exception):  # noqa: N818 - see above
-    """A backend's constructor raises it: the framework or the device cannot do this job.
+    """The framework or the device cannot do this job; the exception's text says why.
 
-    The exception's text says why.
+    A backend's constructor raises it.
     """
 
 
 class Backend(Protocol):
     """One framework that trains one job.
 
-    It is created once per process. All methods are called from the same thread.
+    A process creates one backend, and calls all methods from the same thread.
     """
 
     def __init__(self, job: Job) -> None:
@@ -98,7 +100,7 @@ class Backend(Protocol):
         """
 
     def load(self, images: Images, labels: Labels) -> None:
-        """Bring the training examples to where training reads them.
+        """Load the training examples, for example onto the device.
 
         The adapter must not change the arrays.
         """
@@ -110,14 +112,14 @@ class Backend(Protocol):
         """The current weights, with the names and layouts of `set_weights`."""
 
     def train_epoch(self, order: Order, masks: Masks | None = None) -> float:
-        """Train on the examples that `order` names, in that order, in batches of the job's size.
+        """Train on the examples with the indices in `order`, in batches of the job's size.
 
         The last batch has the remaining examples.
 
         Args:
-            order: (n,) indices into the loaded examples.
-            masks: which values dropout keeps; only for `bench verify`. One boolean array (n, *layer
-                shape) per dropout layer.
+            order: (n,) indices of the loaded examples.
+            masks: the values that dropout keeps, one boolean array (n, *layer shape) per dropout
+                layer; only for `bench verify`.
 
         Returns:
             The mean over the n examples of the loss that each had in its own training step.
@@ -130,15 +132,15 @@ class Backend(Protocol):
         """Return only when all queued work of the device is done."""
 
     def device_memory(self) -> DeviceMemory | None:
-        """The allocator's peak, which is then reset if the framework can do that.
+        """The allocator's peak (see `DeviceMemory`); the peak is then reset, if that is possible.
 
-        See `DeviceMemory`. None where there is no such figure (e.g. on the CPU).
+        None if there is no such figure, e.g. on the CPU.
         """
 
     def settings(self) -> Mapping[str, str | int | bool | None]:
         """The framework's settings, for example threads, TF32, compiler.
 
-        They are read back from the framework, not copied from the job.
+        The framework reports them; copies of the job's values would hide a mistake.
         """
 
 
@@ -146,12 +148,12 @@ class NativeBackend(Backend, Protocol):
     """One framework that trains one job as its own tutorial does.
 
     Initial weights, shuffle, constants and input pipeline are the framework's own. The adapter may
-    seed everything random from the job's seed. `train_epoch` trains on all examples, in its own
-    order.
+    seed all random numbers from the job's seed. `train_epoch` trains on all examples, in an order
+    of the framework.
     """
 
     def read_inputs(self) -> int:
-        """Read an epoch's examples through the input pipeline as training does, but do not train.
+        """Read an epoch's examples through the input pipeline, without training.
 
         Returns:
             The number of examples.

@@ -1,4 +1,4 @@
-"""The defaults and settings of every backend of the registry, in the order of `SETTINGS`."""
+"""Finds the defaults of any backend of the registry, in the order of `SETTINGS`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from backends.registry import BACKENDS, DEFAULTS_OF, FamilyError
 
 
 def defaults_of(backend: str) -> tuple[Default, ...]:
-    """A backend's defaults in the order of `SETTINGS`; empty if its family has none for it.
+    """A backend's defaults in the order of `SETTINGS`; empty if its family lists none for it.
 
-    A variant has the defaults of its plain backend, except for the compiler: its own entry says
-    whether that is on.
+    A variant has the defaults of its plain backend, except for the compiler, which is described by
+    the variant's own entry.
 
     Raises:
-        FamilyError: its family has a default on a term that is not in `SETTINGS`.
+        FamilyError: its family lists a default for a setting that is not in `SETTINGS`.
     """
-    variant = BACKENDS[backend]
-    plain = variant.variant_of or backend
-    places = {setting.name: place for place, setting in enumerate(SETTINGS)}
-    own = _defaults_in(DEFAULTS_OF[plain]).get(plain, ()) if DEFAULTS_OF[plain] else ()
-    if unknown := [default.setting for default in own if default.setting not in places]:
-        raise FamilyError(f"'{plain}' defaults on no term of ours: {', '.join(unknown)}")
-    defaults = sorted(own, key=lambda default: places[default.setting])
-    if variant.variant_of:
-        tuned = f"{'on' if variant.compiled else 'off'}; {variant.changes}"
-        defaults = [replace(s, ours=tuned) if s.setting == "compiler" else s for s in defaults]
+    entry = BACKENDS[backend]
+    plain = entry.variant_of or backend
+    positions = {setting.name: position for position, setting in enumerate(SETTINGS)}
+    listed = _defaults_in(DEFAULTS_OF[plain]).get(plain, ()) if DEFAULTS_OF[plain] else ()
+    if unknown := [default.setting for default in listed if default.setting not in positions]:
+        raise FamilyError(
+            f"'{plain}' lists defaults of unknown settings: {', '.join(unknown)}",
+            expected="names of `backends.defaults.SETTINGS`",
+        )
+    defaults = sorted(listed, key=lambda default: positions[default.setting])
+    if entry.variant_of:
+        compiler = f"{'on' if entry.compiled else 'off'}; {entry.changes}"
+        defaults = [
+            replace(default, ours=compiler) if default.setting == "compiler" else default
+            for default in defaults
+        ]
     return tuple(defaults)
 
 
 def _defaults_in(name: str) -> Mapping[str, tuple[Default, ...]]:
+    """The mapping from backends to defaults at "module:NAME"."""
     module, _, variable = name.partition(":")
     defaults: Mapping[str, tuple[Default, ...]] = getattr(importlib.import_module(module), variable)
     return defaults

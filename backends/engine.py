@@ -1,7 +1,7 @@
-"""The interface for measuring an engine: its own matrix product, convolution and memory.
+"""The interface for measuring an engine: the framework's matrix product, convolution and memory.
 
-The speed of a training is compared with what these operations reach. So an engine is set up by the
-same calls as the adapters that train on it. It does not time or check; `bench.worker.limits` does.
+The speed of a training is compared with the peak rates of these operations. So an engine is set up
+by the same calls as the adapters that train on it. `bench.worker.limits` times and checks it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from backends.contract import Job
 
 Values = npt.NDArray[np.floating[Any]]
-# One real operation of the framework on an array on the device. Its result has the argument's
-# shape: each result is the next operation's argument, so that no compiler can leave one out.
+# One operation of the framework on an array on the device. Its result has the argument's shape, and
+# is the argument of the next operation, so that a compiler cannot omit an operation.
 Step = Callable[[Any], Any]
 
 
@@ -41,8 +41,8 @@ class Engine(Protocol):
         Values are vectors, matrices, or images (n, height, width, channels).
         """
 
-    def read(self, there: Any) -> Values:
-        """A copy in NumPy of what `put` or a step returned, in the layout of `put`'s argument."""
+    def read(self, array: Any) -> Values:
+        """A NumPy copy of a result of `put` or of a step, in the layout of `put`'s argument."""
 
     def matmul(self, kernel: Values) -> Step:
         """The product x (n, n) -> x @ kernel, for a kernel (n, n)."""
@@ -59,7 +59,7 @@ class Engine(Protocol):
         It reads two arrays and writes one. The caller must not use x again.
         """
 
-    def wait(self, there: Any) -> None:
+    def wait(self, array: Any) -> None:
         """Return only when the array has been computed."""
 
     def settings(self) -> Mapping[str, str | int | bool | None]:

@@ -1,7 +1,7 @@
-"""The records by which a family of backends describes itself to the registry.
+"""The records with which a family of backends describes itself to the registry.
 
-A family is a package with the adapters of one framework. Its `family.py` defines `FAMILY`: its
-environments, its backends, and what they do not support. This module imports no framework.
+A family is a package with the adapters of one framework. Its `family.py` defines `FAMILY`: the
+environments, the backends, and their missing features. This module imports no framework.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-# The environment in which the bench itself runs; nothing is installed there.
+# The environment in which the bench itself runs; `bench environment` installs nothing there.
 OWN_ENVIRONMENT = "bench"
-# What our own code needs inside a worker, whatever the framework is.
+# The requirements of the bench's own code in a worker, for every framework.
 WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
-# On a machine with an NVIDIA GPU also the package that reads the GPU's energy. Without it a worker
-# reports that it is missing, and records no energy.
+# On a machine with an NVIDIA GPU also the package that reads the GPU's energy. If it is missing,
+# the record has no energy, and says why.
 WORKER_CUDA_REQUIREMENTS = ("nvidia-ml-py==13.615.71",)
 
 
@@ -25,11 +25,12 @@ class Environment(Struct, frozen=True, kw_only=True):
     """One virtual environment, with packages that can be installed together.
 
     Attributes:
-        engine: the class with which the limits of its framework are measured, as "module:Class",
-            see `backends.engine`.
-        requirements: pip requirements, pinned. No other place names a framework's version.
-        cuda_requirements: those for a machine with an NVIDIA GPU; None: `requirements`.
-        versions: packages whose versions decide a measurement, the framework's own first.
+        engine: the class that measures the limits of its framework, as "module:Class", see
+            `backends.engine`.
+        requirements: pinned pip requirements. Only this place names the framework's version.
+        cuda_requirements: the requirements on a machine with an NVIDIA GPU; None for
+            `requirements`.
+        versions: the packages whose versions a record holds, the framework's own first.
         variables: environment variables of every worker that runs in it.
         say_size: whether to print the download size before the installation, as pip may download
             GPU builds of several GB.
@@ -43,11 +44,11 @@ class Environment(Struct, frozen=True, kw_only=True):
     say_size: bool = False
 
     def packages(self, *, cuda: bool) -> tuple[str, ...]:
-        """All pip requirements, with those of our own code; those for NVIDIA GPUs if `cuda`."""
+        """All pip requirements, including the bench's own; for an NVIDIA GPU if `cuda`."""
         if not cuda:
             return (*self.requirements, *WORKER_REQUIREMENTS)
-        own = self.requirements if self.cuda_requirements is None else self.cuda_requirements
-        return (*own, *WORKER_CUDA_REQUIREMENTS, *WORKER_REQUIREMENTS)
+        framework = self.requirements if self.cuda_requirements is None else self.cuda_requirements
+        return (*framework, *WORKER_CUDA_REQUIREMENTS, *WORKER_REQUIREMENTS)
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -55,15 +56,15 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     Attributes:
         title: a short description.
-        adapter, native: "module:Class" of the adapter for matched mode and of the one for native
-            mode; None where there is no native mode.
+        adapter: "module:Class" of the adapter for matched mode.
+        native: "module:Class" of the adapter for native mode; None if there is no native mode.
         environment: the name of the environment in which it runs.
-        needs: packages without which it cannot start, alternatives joined by "|".
-        variables: environment variables of its workers, besides those of its environment.
+        needs: the packages that it needs to start; "a|b" means that either is enough.
+        variables: environment variables of its workers, in addition to the environment's.
         compiled: whether the framework's compiler is on.
         default: whether a run includes it if the user names no backends.
-        variant_of: the plain backend of which this is the tuned variant; a run includes variants
-            with `--tuned`.
+        variant_of: the plain backend, if this is a tuned variant; a run includes variants with
+            `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
     """
 
@@ -80,16 +81,19 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """Why a backend lacks a feature.
+    """The reason why a backend lacks a feature.
 
-    never: it does not fit the framework; not yet: this adapter does not implement it yet.
+    Attributes:
+        kind: "never": the feature does not fit the framework; "not yet": this adapter does not
+            implement it yet.
+        reason: the reason, as reports show it.
     """
 
     kind: Literal["never", "not yet"]
     reason: str
 
 
-# Feature -> the fields of a job that ask for it. A listed gap that works nevertheless is an error.
+# Feature -> the fields of a job that request it. A test fails if a listed gap works.
 FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "TF32": {"precision": "tf32"},
@@ -100,22 +104,23 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 BFLOAT16 = Gap(
     kind="not yet",
-    reason="mixed precision has no place in the language yet, and the verification is of float32",
+    reason="workloads cannot describe mixed precision yet, and the verification is for float32",
 )
 
 
 class Family(Struct, frozen=True, kw_only=True):
-    """A family of backends; the keys of its mappings are names of environments or backends.
+    """A family of backends.
 
     Attributes:
-        environments: the environments that it adds; its backends may also run in another family's.
-        backends: see `Entry`.
-        gaps: the features that a backend lacks. A variant has its plain backend's gaps, and no
-            native mode.
-        untuned: why a backend has no tuned variant. It says which options gained nothing, so that
-            nobody has to try them again.
-        defaults: "module:NAME" of a mapping from backends to their defaults and settings, see
-            `backends.defaults`; "" where there is no framework.
+        backends: name of a backend -> its entry.
+        environments: name -> environment, for the environments that the family adds. Its backends
+            may also run in an environment of another family.
+        gaps: name of a backend -> feature -> the reason why it is missing. A variant also has its
+            plain backend's gaps, and no native mode.
+        untuned: name of a backend -> the reason why it has no tuned variant. The reason names the
+            options that gained nothing, so that nobody tries them again.
+        defaults: "module:NAME" of a mapping from backends to their defaults, see
+            `backends.defaults`; "" if the family has no framework.
     """
 
     backends: Mapping[str, Entry]

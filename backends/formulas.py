@@ -1,6 +1,6 @@
 """The optimizers of `specs.model` as formulas for one weight array.
 
-Plain JAX and plain TensorFlow use them, as they have no optimizers of their own.
+Plain JAX and plain TensorFlow use them, because these frameworks have no optimizers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Updates(Struct, frozen=True, kw_only=True):
 
     Attributes:
         spec: the optimizer.
-        sqrt, expm1: the framework's functions; all else are operators of its arrays.
+        sqrt, expm1: the framework's functions; everything else is an operator of its arrays.
     """
 
     spec: Optimizer
@@ -91,9 +91,10 @@ class Updates(Struct, frozen=True, kw_only=True):
     ) -> tuple[Any, Slots]:
         m = spec.beta_1 * slots[0] + (1.0 - spec.beta_1) * gradient
         v = spec.beta_2 * slots[1] + (1.0 - spec.beta_2) * gradient * gradient
-        # 1 - beta^t by expm1: of the difference 1 - 0.999 in float32 only five digits are right.
+        # 1 - beta^t is computed by expm1: in float32 the difference 1 - 0.999 has only five correct
+        # digits.
         first, second = (
-            -self.expm1(step * log(b)) if b else 1.0 for b in (spec.beta_1, spec.beta_2)
+            -self.expm1(step * log(beta)) if beta else 1.0 for beta in (spec.beta_1, spec.beta_2)
         )
         if spec.epsilon_form == "after_correction":
             root = self.sqrt(v / second) + spec.epsilon

@@ -1,4 +1,4 @@
-"""All backends and their environments: those of our families and those of installed packages.
+"""The registry of all backends and environments, of the bench and of other installed packages.
 
 A package outside this clone registers its family by an entry point of the group
 `framework_bench.families`, as "module:FAMILY". This module imports no framework.
@@ -21,10 +21,10 @@ from specs.errors import UserError, closest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# The folders of our families; backends are listed in this order.
+# The folders of the bench's own families; backends are listed in this order.
 _OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
 _GROUP = "framework_bench.families"
-_OUR_PACKAGES = ("backends", "bench", "specs")  # every worker finds them
+_OUR_PACKAGES = ("backends", "bench", "specs")  # every worker can import them
 
 
 class UnknownBackendError(UserError):
@@ -36,9 +36,7 @@ class FamilyError(UserError):
 
 
 def package_of(name: str) -> str:
-    """The folder of the package in which "module:Class" is; "" for our own packages.
-
-    Every worker finds our own packages by itself.
+    """The folder of the package that contains "module:Class"; "" for the bench's own packages.
 
     Raises:
         UnknownBackendError: there is no such package.
@@ -46,31 +44,29 @@ def package_of(name: str) -> str:
     package = name.partition(":")[0].partition(".")[0]
     if package in _OUR_PACKAGES:
         return ""
-    from importlib.util import find_spec  # our own packages do not need it
+    from importlib.util import find_spec  # here, as only other packages need it
 
     spec = find_spec(package)  # imports nothing, as the name has no parent package
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise UnknownBackendError(
-            f"{name}: '{package}' is no package", expected="an installed package with __init__.py"
+            f"{name}: '{package}' is not a package",
+            expected="an installed package with __init__.py",
         )
     return str(Path(next(iter(spec.submodule_search_locations))))
 
 
 def _load() -> tuple[list[Family], list[str]]:
-    """All families, ours first, and messages about families of other packages.
-
-    One message, with the reason, for each family that is left out.
-    """
+    """All families, the bench's own first, and a message for each family that is left out."""
     families: list[Family] = [
         importlib.import_module(f"backends.{name}.family").FAMILY for name in _OUR_FAMILIES
     ]
     left_out = []
     for point in sorted(_registered(), key=lambda point: point.value):
         try:
-            found = point.load()
-            _check(found, families)
-            families.append(found)
-        # Whatever another package raises, our own backends must work.
+            family = point.load()
+            _check(family, families)
+            families.append(family)
+        # Another package may raise anything, and the bench's own backends must still work.
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see above
             left_out.append(
                 f"the family '{point.name}' ({point.value}) is left out: {type(error).__name__}:"
@@ -80,9 +76,10 @@ def _load() -> tuple[list[Family], list[str]]:
 
 
 def _registered() -> list[EntryPoint]:
-    """The entry points of our group.
+    """The entry points of the group `framework_bench.families`.
 
-    Python's own reader takes 0.1 s, so it is called only if some package's file names the group.
+    `importlib.metadata` takes 0.1 s, so it is only used if the file of some package names the
+    group.
     """
     folders = [Path(folder) for folder in sys.path if folder]
     files = [file for folder in folders for file in folder.glob("*.*-info/entry_points.txt")]
@@ -93,46 +90,48 @@ def _registered() -> list[EntryPoint]:
     return list(entry_points(group=_GROUP))
 
 
-def _check(found: Any, families: list[Family]) -> None:
-    """Check the family of another package.
+def _check(family: Any, families: list[Family]) -> None:
+    """Check a family of another package against the families so far.
 
     Raises:
         FamilyError: it is not a `Family`, uses a name that is already taken, or refers to a name
             that does not exist.
-        UnknownBackendError: an adapter or an engine is in no installed package.
+        UnknownBackendError: the package of an adapter or of an engine is not installed.
     """
-    if not isinstance(found, Family):
-        raise FamilyError(f"it is a {type(found).__name__}", expected="a backends.family.Family")
+    if not isinstance(family, Family):
+        raise FamilyError(f"it is a {type(family).__name__}", expected="a backends.family.Family")
     environments, backends = _merged(families, "environments"), _merged(families, "backends")
     taken = [
-        *(environments.keys() & found.environments.keys()),
-        *(backends.keys() & found.backends.keys()),
+        *(environments.keys() & family.environments.keys()),
+        *(backends.keys() & family.backends.keys()),
     ]
     if taken:
         raise FamilyError(
-            f"names that are taken: {', '.join(sorted(taken))}", expected="names of its own"
+            f"names that are taken: {', '.join(sorted(taken))}",
+            expected="names that no other family uses",
         )
-    strange = {*_merged([found], "gaps"), *_merged([found], "untuned")} - found.backends.keys()
-    if strange:
-        raise FamilyError(f"gaps of backends that it does not have: {', '.join(sorted(strange))}")
-    for row in found.environments.values():
+    unknown = {*_merged([family], "gaps"), *_merged([family], "untuned")} - family.backends.keys()
+    if unknown:
+        raise FamilyError(f"gaps of backends that it does not have: {', '.join(sorted(unknown))}")
+    for row in family.environments.values():
         package_of(row.engine)
-    for name, entry in found.backends.items():
+    for name, entry in family.backends.items():
         for adapter in filter(None, (entry.adapter, entry.native)):
             package_of(adapter)
         environment, plain = entry.environment, entry.variant_of
-        if environment not in environments and environment not in found.environments:
+        if environment not in environments and environment not in family.environments:
             raise FamilyError(f"the backend '{name}' names an unknown environment, '{environment}'")
-        if plain and plain not in backends and plain not in found.backends:
+        if plain and plain not in backends and plain not in family.backends:
             raise FamilyError(f"the backend '{name}' is a variant of an unknown one, '{plain}'")
 
 
-def _merged(families: list[Family], what: str) -> dict[str, Any]:
-    return {name: row for family in families for name, row in getattr(family, what).items()}
+def _merged(families: list[Family], attribute: str) -> dict[str, Any]:
+    """The mappings with this name of all families, merged."""
+    return {name: row for family in families for name, row in getattr(family, attribute).items()}
 
 
 def _entries(families: list[Family]) -> Mapping[str, Entry]:
-    """All backends by name; the variables of its environment are added to each."""
+    """All backends by name, each with the variables of its environment added."""
     environments = _merged(families, "environments")
     return MappingProxyType(
         {
@@ -146,21 +145,21 @@ def _entries(families: list[Family]) -> Mapping[str, Entry]:
 
 def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
     """The gaps of every backend; a variant has its plain backend's gaps, and no native mode."""
-    known: dict[str, Mapping[str, Gap]] = _merged(families, "gaps")
+    gaps: dict[str, Mapping[str, Gap]] = _merged(families, "gaps")
     for name, entry in _merged(families, "backends").items():
         if plain := entry.variant_of:
-            reason = f"the framework's tutorials train without this: `{plain}` has that mode"
-            known[name] = {
-                **known.get(plain, {}),
+            reason = f"tutorials train without this variant: use `{plain}` for native mode"
+            gaps[name] = {
+                **gaps.get(plain, {}),
                 "native mode": Gap(kind="never", reason=reason),
-                **known.get(name, {}),
+                **gaps.get(name, {}),
             }
-    return MappingProxyType(known)
+    return MappingProxyType(gaps)
 
 
 _ALL, LEFT_OUT = _load()
 BACKENDS: Mapping[str, Entry] = _entries(_ALL)
-# The environments that can be created: all but the bench's own.
+# The environments that can be created: all except the bench's own.
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT}
 )
@@ -170,8 +169,7 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 GAPS = _gaps(_ALL)
 UNTUNED: Mapping[str, str] = MappingProxyType(_merged(_ALL, "untuned"))
-# Backend -> where its family tells its defaults, as "module:NAME", or ""; `backends.defaults_of`
-# reads it.
+# Backend -> the place of its defaults, as "module:NAME" or ""; `backends.defaults_of` reads it.
 DEFAULTS_OF: Mapping[str, str] = MappingProxyType(
     {name: family.defaults for family in _ALL for name in family.backends}
 )
@@ -203,8 +201,8 @@ def adapter_of(backend: str, mode: str) -> str:
     if mode == "matched":
         return chosen.adapter
     if chosen.native is None:
-        others = ", ".join(name for name, other in BACKENDS.items() if other.native)
+        with_native = ", ".join(name for name, other in BACKENDS.items() if other.native)
         raise UnknownBackendError(
-            f"the backend '{backend}' has no native mode", expected=f"one of {others}"
+            f"the backend '{backend}' has no native mode", expected=f"one of {with_native}"
         )
     return chosen.native

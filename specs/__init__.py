@@ -1,1 +1,1 @@
-"""What to train: the language of the workloads, and the workloads themselves."""
+"""The language of the workloads, and the workloads themselves."""

@@ -1,4 +1,4 @@
-"""The exceptions that a user sees, as one message without a traceback."""
+"""The exceptions that a user sees as a message without a traceback."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class UserError(Exception):
 
     Args:
         problem: one sentence that names the value and says what is wrong with it.
-        expected: what would have been right.
-        hint: what to do or type, if there is something.
+        expected: a description of a correct value.
+        hint: what to do or type; "" if there is nothing to suggest.
     """
 
     def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
@@ -28,12 +28,12 @@ class UserError(Exception):
 
 
 class SpecError(UserError):
-    """A workload or suite is not valid; the problem begins with the file and the JSON path."""
+    """A workload or suite is not valid. The problem begins with the file and the JSON path."""
 
 
 def closest(name: str, among: list[str]) -> str:
     """A hint with the most similar name, or "" if no name is similar."""
     import difflib  # only a mistake needs it
 
-    near = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else ""
+    matches = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
+    return f"did you mean '{matches[0]}'?" if matches else ""

@@ -1,7 +1,7 @@
-"""Everything random, drawn once in NumPy from a seed; every backend gets the same values.
+"""Draws all random values of a training in NumPy from a seed; every backend gets the same values.
 
-`RandomState` is used because its streams never change (NEP 19). Those of `Generator` may change
-between NumPy versions, and workers of different frameworks run different NumPy versions.
+`RandomState` is used because its streams never change (NEP 19). The streams of `Generator` may
+change between NumPy versions, and the frameworks' environments have different NumPy versions.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from specs.shapes import Shape, infer_shapes
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
-# One stream per purpose, so that numbers drawn for one never change those of another.
+# One stream per purpose, so that the numbers drawn for one do not change those for another.
 _WEIGHTS, _ORDER, _MASKS, _SYNTHETIC = range(4)
 
 
 def initial_weights(workload: Workload, seed: int) -> Weights:
-    """Name -> float32 array in canonical layout.
+    """The initial weights and state: name -> float32 array in canonical layout.
 
-    In layer order, and a layer's parameters before its state. Kernels are drawn by the recipe's
-    initializer; batch norm's scale and running variance are 1; all others are 0.
+    The names are in layer order, and a layer's parameters come before its state. Kernels are drawn
+    by the recipe's initializer; batch norm's scale and running variance are 1; all others are 0.
     """
     random = _stream(seed, _WEIGHTS)
     weights: Weights = {}
@@ -41,9 +41,10 @@ def initial_weights(workload: Workload, seed: int) -> Weights:
 def epoch_order(
     workload: Workload, seed: int, epoch: int, examples: int, batch_size: int
 ) -> npt.NDArray[np.int64]:
-    """The indices of the examples that an epoch (counted from 0) visits, in order.
+    """The indices of the examples in the order in which an epoch (counted from 0) visits them.
 
-    A permutation (examples,); if the recipe drops the last partial batch, cut to whole batches.
+    It is a permutation (examples,). If the recipe drops the last partial batch, only the indices of
+    whole batches are returned.
     """
     order = _stream(seed, _ORDER, epoch).permutation(examples).astype(np.int64)  # (examples,)
     if workload.recipe.last_partial_batch == "drop":
@@ -54,7 +55,7 @@ def epoch_order(
 def dropout_masks(
     workload: Workload, seed: int, epoch: int, examples: int
 ) -> list[npt.NDArray[np.bool_]]:
-    """Which values dropout keeps; only for `bench verify`.
+    """The values that dropout keeps in an epoch of `bench verify`.
 
     One boolean array (examples, *layer shape) per dropout layer, in layer order.
     """
@@ -80,8 +81,8 @@ def _draw(
 ) -> npt.NDArray[np.float32]:
     """A kernel, drawn by an initializer.
 
-    Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998. The fans of a convolution count its
-    window.
+    Sources: Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998. The fan of a convolution is
+    the number of channels times the size of the window.
     """
     window = int(np.prod(shape[:-2]))
     fan_in, fan_out = window * shape[-2], window * shape[-1]

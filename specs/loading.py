@@ -1,7 +1,7 @@
 """Reads workloads and suites from JSON files.
 
-A wrong file raises a `SpecError` with the file, the JSON path, the value found and the values
-expected.
+An invalid file raises a `SpecError` with the file, the JSON path, the actual and the expected
+value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PARTS: dict[str, type] = {
     "references": model.Reference,
     "workloads": model.SuiteEntry,
 }
-# The decoder's words for kinds of values -> plain words.
+# A type in the decoder's messages -> plain words.
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -42,7 +42,7 @@ _KINDS = {
     "array": "a list",
     "object": "an object",
 }
-_LONGEST_VALUE = 60  # characters of a wrong value that an error shows: it must fit a terminal line
+_LONGEST_VALUE = 60  # an error shows so many characters of a wrong value, to fit a terminal line
 
 
 def load_workload(path: Path) -> model.Workload:
@@ -68,12 +68,12 @@ def load_suite(path: Path) -> model.Suite:
 
 
 def find_workload(name: str) -> model.Workload:
-    """The workload of that name, or in that file if the name ends in `.json`."""
+    """The workload with this name, or in this file if the name ends in `.json`."""
     return load_workload(_find(name, WORKLOADS, "workload"))
 
 
 def find_suite(name: str) -> model.Suite:
-    """The suite of that name, or in that file if the name ends in `.json`."""
+    """The suite with this name, or in this file if the name ends in `.json`."""
     return load_suite(_find(name, SUITES, "suite"))
 
 
@@ -83,7 +83,7 @@ def names(folder: Path) -> list[str]:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a workload file, made from the records that decode the file."""
+    """The JSON Schema of a workload file, generated from the records that decode the file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(model.Workload),
@@ -91,11 +91,12 @@ def schema() -> dict[str, Any]:
 
 
 def _find(name: str, folder: Path, kind: str) -> Path:
+    """The file of a workload or suite; `kind` is that word, for the error."""
     if name.endswith(".json"):
         return Path(name)
     known = names(folder)
     if name not in known:
-        hint = closest(name, known) or "a file of your own is named by its path, ending in .json"
+        hint = closest(name, known) or "for your own file, give its path, which ends in .json"
         raise SpecError(
             f"no {kind} is named {_shown(name)}", expected=f"one of {', '.join(known)}", hint=hint
         )
@@ -119,84 +120,88 @@ def _load(path: Path, kind: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         raise _explain(path, text, kind, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        what = f"not JSON: {_position(text, str(error))}" if text.strip() else "the file is empty"
+        is_empty = not text.strip()
+        problem = "the file is empty" if is_empty else f"not JSON: {_position(text, str(error))}"
         raise SpecError(
-            f"{path}: {what}", expected=f"one JSON object that describes a {kind.__name__.lower()}"
+            f"{path}: {problem}",
+            expected=f"one JSON object that describes a {kind.__name__.lower()}",
         ) from None
 
 
 def _position(text: str, message: str) -> str:
     """The decoder's message, with line and column instead of the byte offset."""
-    found = re.search(r" \(byte (\d+)\)", message)
-    if not found:
+    offset = re.search(r" \(byte (\d+)\)", message)
+    if not offset:
         return message
-    before = text.encode()[: int(found[1])].decode(errors="replace")
+    before = text.encode()[: int(offset[1])].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    return f"{message[: found.start()]} at line {line}, column {column}"
+    return f"{message[: offset.start()]} at line {line}, column {column}"
 
 
 def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
-    """The error for a decoder's message: the value found, the possible values and a guess."""
-    what, _, where = message.partition(" - at `$")
+    """The error for a decoder's message: the actual value, the possible values and a guess."""
+    problem, _, where = message.partition(" - at `$")
     where = where.rstrip("`").removeprefix(".")
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):  # a second mistake, or too deep or too long to show
-        return SpecError(f"{path}: {where or 'the file'}: {what}", expected="JSON that is whole")
-    found = _value_at(whole, where)
+        content = json.loads(text)
+    except (ValueError, RecursionError):  # there is a second mistake, or the JSON is too deep
+        return SpecError(f"{path}: {where or 'the file'}: {problem}", expected="complete JSON")
+    value = _value_at(content, where)
     place = f"{path}: {where}: " if where else f"{path}: "
-    if key := re.fullmatch(r"Object contains unknown field `(.*)`", what):
-        known = sorted(_fields(kind, where, found))
+    if key := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
+        known = sorted(_fields(kind, where, value))
         return SpecError(
             f"{place}unknown key {_shown(key[1])}",
             expected=f"only {', '.join(known)}",
             hint=closest(key[1], known),
         )
-    if key := re.fullmatch(r"Object missing required field `(.*)`", what):
+    if key := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return SpecError(
-            f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, found, key[1])
+            f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, value, key[1])
         )
-    if what.startswith("Invalid"):
+    if problem.startswith("Invalid"):
         parent, _, key_name = where.rpartition(".")
-        choices = _choices(kind, parent, _value_at(whole, parent), key_name)
+        choices = _choices(kind, parent, _value_at(content, parent), key_name)
         return SpecError(
-            f"{place}found {_shown(found)}",
+            f"{place}found {_shown(value)}",
             expected=choices,
-            hint=closest(str(found), choices.split(", ")),
+            hint=closest(str(value), choices.split(", ")),
         )
-    expected = re.sub(r", got .*", "", what).removeprefix("Expected ")
-    expected = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), expected)
+    expected = re.sub(r", got .*", "", problem).removeprefix("Expected ")
+    expected = re.sub(r"`(\w+)`", lambda match: _KINDS.get(match[1], match[1]), expected)
     if "matching regex" in expected:
         expected = (
             "a name: up to 64 lower-case letters, digits, '.', '_' and '-', beginning with a letter"
             " or digit"
         )
-    return SpecError(f"{place}found {_shown(found)}", expected=expected)
+    return SpecError(f"{place}found {_shown(value)}", expected=expected)
 
 
 def _value_at(value: Any, where: str) -> Any:
+    """The value at a JSON path, for example "layers[2].units"."""
     for key, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", where):
         value = value[key] if key else value[int(index)]
     return value
 
 
-def _fields(kind: type, where: str, found: Any) -> dict[str, Any]:
-    """The keys, with their types, that the object at a path may have."""
-    if isinstance(found, dict) and found.get("type") in _TAGS:
-        return {"type": str, **typing.get_type_hints(_TAGS[found["type"]])}
+def _fields(kind: type, where: str, value: Any) -> dict[str, Any]:
+    """The keys that the object at a path may have, with their types."""
+    if isinstance(value, dict) and value.get("type") in _TAGS:
+        return {"type": str, **typing.get_type_hints(_TAGS[value["type"]])}
     return typing.get_type_hints(_PARTS.get(re.split(r"[.\[]", where)[0], kind))
 
 
-def _choices(kind: type, where: str, found: Any, key: str) -> str:
-    """The values that a key may have, joined by ", "; "" if they are not a short list."""
+def _choices(kind: type, where: str, value: Any, key: str) -> str:
+    """The values that a key may have, joined by ", "; "" if it may have any value of a type."""
     if key == "type":
         union = model.Optimizer if where.startswith("optimizer") else model.Layer
         return ", ".join(str(record.__struct_config__.tag) for record in typing.get_args(union))
-    annotation = _fields(kind, where, found).get(key)
+    annotation = _fields(kind, where, value).get(key)
     choices = typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
     return ", ".join(map(str, choices))
 
 
 def _shown(value: Any) -> str:
+    """A value as JSON, shortened to fit an error message."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."

@@ -1,14 +1,14 @@
 """The language of workloads and suites, as records that decode their JSON files.
 
-What frameworks do differently is either a required key or fixed here. Fixed for every workload,
-because a choice would only make backends differ:
+Where frameworks differ, the workload has a required key, or the behaviour is fixed here. These are
+fixed for all workloads:
 
 - images are pixels / 255, float32, channels last, and `flatten` keeps that order (height, width,
   channel);
 - every epoch visits the training examples in a fresh permutation drawn from the seed;
 - convolutions are cross-correlations; with padding "same" an axis of n pixels gives ceil(n /
-  stride) values; if this needs an odd number of zeros, the extra one is at the end (TensorFlow's
-  rule; PyTorch has none for strides);
+  stride) values; if this needs an odd number of zeros, the extra one is at the end (as in
+  TensorFlow; PyTorch refuses "same" with strides);
 - pooling windows do not overlap, and a partial window at the edge is dropped; the first maximum of
   a window gets the gradient;
 - the derivative of relu at 0 is 0; leaky_relu has the slope 0.01 below 0 (Maas 2013), elu the limit
@@ -17,8 +17,8 @@ because a choice would only make backends differ:
   its scale starts at 1, its shift at 0, its running mean at 0 and its running variance at 1;
 - biases start at 0; every loss is the mean over the batch; `dropout` scales the values that it
   keeps by 1 / (1 - rate);
-- normal initializers are not truncated, the fans of a convolution count its window, `uniform` is
-  U(-0.05, 0.05);
+- normal initializers are not truncated; the fan of a convolution is the number of channels times
+  the size of the window; `uniform` is U(-0.05, 0.05);
 - `adadelta` has its epsilon inside both roots and accumulates the update before the learning rate
   is applied (Zeiler 2012);
 - `adamw` decays every weight, also biases and the weights of batch norm.
@@ -30,8 +30,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-# No layer of a MNIST-like model is wider than this. A larger number is a typing error, which would
-# otherwise fail only later.
+# No layer of an MNIST-like model is wider than this. A larger number is a typing error, and would
+# fail only later.
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 Pair = tuple[Size, Size]
 # Also a valid file name on every system.
@@ -65,8 +65,8 @@ class Dense(_Tagged, frozen=True, tag="dense"):
 class Conv2d(_Tagged, frozen=True, tag="conv2d"):
     """A convolution over images; kernel (height, width, channels, filters).
 
-    valid: only where the whole kernel lies on the image; same: zeros are added around the image, so
-    that an axis of n pixels gives ceil(n / stride) values.
+    Padding "valid": the kernel stays inside the image. Padding "same": zeros are added around the
+    image, so that an axis of n pixels gives ceil(n / stride) values.
     """
 
     filters: Size
@@ -193,14 +193,14 @@ Optimizer = Sgd | RmsProp | Adagrad | Adam | AdamW | Adadelta
 
 
 class Input(_Record, frozen=True):
-    """What the data must look like: images (height, width, channels), labels 0 .. classes - 1."""
+    """The form of the data: images (height, width, channels) and labels 0 .. classes - 1."""
 
     shape: tuple[Size, Size, Size]
     classes: Annotated[int, Meta(ge=2, le=100_000)]
 
 
 class Recipe(_Record, frozen=True):
-    """How to train: everything about a training except the model, its loss and its optimizer."""
+    """The settings of a training except the model, its loss and its optimizer."""
 
     dataset: Name
     batch_size: Size
@@ -211,14 +211,14 @@ class Recipe(_Record, frozen=True):
 
 
 class Reference(_Record, frozen=True):
-    """A test accuracy published for this workload, trained for all its epochs, and its source."""
+    """A published test accuracy of this workload after all its epochs, and its source."""
 
     accuracy: Accuracy
     source: str
 
 
 class Workload(_Record, frozen=True):
-    """One model and how to train it; every framework trains it in the same way.
+    """One model and its training; every framework trains it in the same way.
 
     Losses: softmax_cross_entropy of the logits; mean_squared_error, over batch and classes, between
     the softmax of the logits and the one-hot label.

@@ -1,4 +1,4 @@
-"""What is computed from a workload without running it: shapes, parameters, FLOP and bytes."""
+"""Computes shapes, parameters, FLOP and bytes of a workload without running it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Shape = tuple[int, ...]
 FLOAT_BYTES = 4
 IMAGE_DIMENSIONS = 3
 _STATE = ("mean", "variance")
-# 4 GB of weights, 8 to 16 GB with an optimizer's state. A larger number is a typing error.
+# This is 4 GB of weights, and 8 to 16 GB with an optimizer's state. A larger number is a typing
+# error.
 MOST_PARAMETERS = 10**9
 
 
@@ -34,15 +35,15 @@ class LayerShape(Struct, frozen=True, kw_only=True):
         position: index in `layers`; the layer's weights are named "POSITION.kernel",
             "POSITION.bias" and so on.
         input, output: shapes without the batch.
-        parameters: weight name -> shape, in canonical layout: (in, out), (height, width, in, out);
-            batch norm's are "scale" and "shift".
-        state: name -> shape of the values that a layer keeps and the optimizer does not change:
-            batch norm's "mean" and "variance".
-        forward_flops: additions and multiplications of the matrix products; elementwise work is not
-            counted.
-        training_flops: those of the forward pass and of the gradients of weights and input; the
+        parameters: name of a weight -> shape, in canonical layout: (in, out) for dense layers,
+            (height, width, in, out) for convolutions; batch norm has "scale" and "shift".
+        state: name -> shape of the values that the layer itself updates: batch norm's "mean" and
+            "variance".
+        forward_flops: additions and multiplications of the matrix products in the forward pass;
+            elementwise operations do not count.
+        training_flops: the same for the forward pass and the gradients of weights and input; the
             first layer with weights needs no gradient of its input.
-        forward_bytes: bytes read and written as float32; weights do not count, as a batch shares
+        forward_bytes: bytes of input and output as float32; weights do not count, as a batch shares
             them.
     """
 
@@ -58,7 +59,7 @@ class LayerShape(Struct, frozen=True, kw_only=True):
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers this layer learns."""
+        """The number of parameters of this layer."""
         return sum(map(prod, self.parameters.values()))
 
 
@@ -75,8 +76,8 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
     for position, layer in enumerate(workload.layers):
         output, parameters = _apply(f"layers[{position}]", layer, shape)
         kernel = parameters.get("kernel", ())
-        # Each output value of a dense or convolution layer is one multiply-add per weight of its
-        # kernel column.
+        # An output value of a dense or convolution layer takes one multiply-add per weight of its
+        # column of the kernel.
         forward_flops = 2 * prod(kernel) * prod(output[:-1]) if kernel else 0
         first = not any(before.parameters for before in shapes)
         shapes.append(
@@ -143,9 +144,9 @@ def _apply(where: str, layer: Layer, shape: Shape) -> tuple[Shape, dict[str, Sha
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """How many zeros the padding "same" adds before and after an axis of `size` values.
+    """The numbers of zeros that padding "same" adds before and after an axis of `size` values.
 
-    If their number is odd, the extra zero is after the axis (see `specs.model`).
+    If their sum is odd, the extra zero comes after the axis (see `specs.model`).
     """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
@@ -161,22 +162,22 @@ def _image(where: str, layer: Layer, shape: Shape) -> Shape:
     return shape
 
 
-def _check_window(where: str, what: str, window: Shape, image: Shape) -> None:
+def _check_window(where: str, kind: str, window: Shape, image: Shape) -> None:
     if window[0] > image[0] or window[1] > image[1]:
         problem = (
-            f"{where}: the {what} {window[0]}x{window[1]} is larger than its input"
+            f"{where}: the {kind} {window[0]}x{window[1]} is larger than its input"
             f" {image[0]}x{image[1]}"
         )
-        raise SpecError(problem, expected=f"a {what} of at most {image[0]}x{image[1]}")
+        raise SpecError(problem, expected=f"a {kind} of at most {image[0]}x{image[1]}")
 
 
 def _check_end(workload: Workload, shapes: list[LayerShape]) -> None:
     last, classes = shapes[-1], workload.input.classes
     where = f"layers[{last.position}]"
     if not isinstance(last.layer, Dense) or last.output != (classes,):
-        found = f"{last.layer.__struct_config__.tag} with output {last.output}"
+        kind = last.layer.__struct_config__.tag
         raise SpecError(
-            f"{where}: the last layer is {found}",
+            f"{where}: the last layer is {kind} with output {last.output}",
             expected=f"dense with units {classes}, one per class",
         )
     if last.layer.activation != "linear":

@@ -1,4 +1,4 @@
-"""A lower bound of the numbers that a training step reads and writes, for any framework."""
+"""Computes a lower bound of the values that a training step reads and writes, for any framework."""
 
 from __future__ import annotations
 
@@ -22,33 +22,39 @@ from specs.shapes import LayerShape, infer_shapes
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
-    """How many numbers training reads and writes: per example, and per step of any batch size."""
+    """The number of values that training reads and writes.
+
+    Attributes:
+        per_example: the number per example.
+        per_step: the additional number per step, independent of the batch size.
+    """
 
     per_example: int
     per_step: int
 
 
 def training_traffic(workload: Workload) -> Traffic:
-    """A lower bound of the numbers that training reads and writes.
+    """A lower bound of the number of values that training reads and writes.
 
     It assumes that every layer reads its input and writes its output once, and that everything
     which can stay in registers stays there.
 
-    Per example and layer: forward, input + output. Backward, the output's gradient and the input
-    are read, and the input's gradient is written, unless no layer before this one has parameters. A
-    layer before the first one with parameters has no backward pass. Dropout and flatten cost
-    nothing, as they can be part of their neighbours; nor do activations, losses, batch norm's
-    second pass over its input, or gathering the batch.
+    Per example and layer: the forward pass reads the input and writes the output. The backward pass
+    reads the output's gradient and the input, and writes the input's gradient. The first layer with
+    parameters needs no gradient of its input, and layers before it have no backward pass. Dropout
+    and flatten cost nothing, as they can be part of their neighbours. Activations, losses, batch
+    norm's second pass over its input, and gathering the batch cost nothing either.
 
-    Per step, with P parameters and S numbers that the optimizer keeps for each: P read forward; the
-    kernels, except the first layer's, read backward; P gradients written, then read; P weights read
-    and written; S P read and written. The sum is (5 + 2 S) P and those kernels.
+    Per step, with P parameters and S optimizer values for each: the forward pass reads P; the
+    backward pass reads the kernels except the first layer's; P gradients are written and read; P
+    weights are read and written; S P optimizer values are read and written. The sum is (5 + 2 S) P
+    plus the kernels that the backward pass reads.
     """
     shapes = infer_shapes(workload)
-    # There is one, as the last layer is dense.
+    # Such a layer exists, as the last layer is dense.
     first = next(shape.position for shape in shapes if shape.parameters)
     parameters = sum(shape.parameter_count for shape in shapes)
-    again = sum(
+    backward_kernels = sum(
         prod(size)
         for shape in shapes
         if shape.position > first
@@ -57,12 +63,12 @@ def training_traffic(workload: Workload) -> Traffic:
     )
     return Traffic(
         per_example=sum(_activations(shape, first) for shape in shapes),
-        per_step=(5 + 2 * slots(workload.optimizer)) * parameters + again,
+        per_step=(5 + 2 * slots(workload.optimizer)) * parameters + backward_kernels,
     )
 
 
 def slots(optimizer: Optimizer) -> int:
-    """How many numbers an optimizer keeps for each weight."""
+    """The number of values that an optimizer keeps for each weight."""
     match optimizer:
         case Sgd(momentum=momentum):
             return 1 if momentum else 0
@@ -73,6 +79,7 @@ def slots(optimizer: Optimizer) -> int:
 
 
 def _activations(shape: LayerShape, first: int) -> int:
+    """The values per example that a layer reads and writes; `first`: see `training_traffic`."""
     if isinstance(shape.layer, Dropout | Flatten):
         return 0
     read, written = prod(shape.input), prod(shape.output)

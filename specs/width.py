@@ -1,6 +1,6 @@
-"""Makes a workload wider, and finds the workload that was made wider.
+"""Makes a workload wider, and finds the original of a widened workload.
 
-With it a sweep varies the size of a model.
+A sweep uses it to vary the size of a model.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from specs.shapes import infer_shapes
 def widened(workload: Workload, width: int) -> Workload:
     """The workload with `width` times as many hidden units and filters.
 
-    That is, the units of every dense layer except the last and the filters of every convolution.
-    The last layer keeps its units, one per class. With a width other than 1 the name becomes
-    NAME-xWIDTH, and the published figures and the target are left out, as they belong to another
-    model.
+    The units of every dense layer except the last are multiplied, and the filters of every
+    convolution. The last layer keeps one unit per class. With a width above 1 the name becomes
+    NAME-xWIDTH, and the published figures and the target are removed, as they belong to the
+    original.
 
     Raises:
-        SpecError: there is nothing to widen, or the result is not valid: too many units or
-            parameters, or too long a name.
+        SpecError: the workload has no layer to widen, or the result is not valid: it has too many
+            units or parameters, or its name is too long.
     """
     if width == 1:
         return workload
@@ -35,10 +35,10 @@ def widened(workload: Workload, width: int) -> Workload:
         raise SpecError(
             f"{workload.name}: it has no hidden dense layer and no convolution that width {width}"
             " could widen",
-            expected="a workload with one, as mlp-relu or cnn",
+            expected="a workload with such a layer, e.g. mlp-relu or cnn",
             hint="--width 1",
         )
-    made = replace(
+    wide = replace(
         workload,
         name=f"{workload.name}-x{width}",
         title=f"{workload.title}, {width} times as wide",
@@ -47,36 +47,37 @@ def widened(workload: Workload, width: int) -> Workload:
         references=(),
     )
     try:
-        infer_shapes(made)
-        # Checks the limits on a name and on a layer's size.
-        msgspec.convert(msgspec.to_builtins(made), Workload)
+        infer_shapes(wide)
+        # Decoding checks the limits of a name and of a layer's size.
+        msgspec.convert(msgspec.to_builtins(wide), Workload)
     except SpecError as error:
         raise SpecError(
-            f"{made.name}: {error.problem}", expected=error.expected, hint="a smaller --width"
+            f"{wide.name}: {error.problem}", expected=error.expected, hint="a smaller --width"
         ) from None
     except msgspec.ValidationError as error:
-        raise SpecError(f"{made.name}: {error}", hint="a smaller --width") from None
-    return made
+        raise SpecError(f"{wide.name}: {error}", hint="a smaller --width") from None
+    return wide
 
 
 def narrowed(workload: Workload) -> tuple[Workload, int]:
-    """The workload from which `widened` made this one, and the width.
+    """The original of a widened workload, and the width; the inverse of `widened`.
 
     A workload counts as widened if its name ends in -xWIDTH and every hidden size is a multiple of
     the width; otherwise the result is the workload itself and 1. Title, published figures and
     target are not restored.
     """
-    found = re.fullmatch(r"(.+)-x([1-9][0-9]*)", workload.name)
-    if found is None:
+    match = re.fullmatch(r"(.+)-x([1-9][0-9]*)", workload.name)
+    if match is None:
         return workload, 1
-    width, (*hidden, last) = int(found[2]), workload.layers
+    width, (*hidden, last) = int(match[2]), workload.layers
     if not _sizes(hidden) or any(size % width for size in _sizes(hidden)):
         return workload, 1
     layers = (*(_resized(layer, lambda size: size // width) for layer in hidden), last)
-    return replace(workload, name=found[1], layers=layers), width
+    return replace(workload, name=match[1], layers=layers), width
 
 
 def _sizes(layers: Sequence[Layer]) -> list[int]:
+    """The units or filters of the layers that have them."""
     return [size for layer in layers if (size := _size(layer)) is not None]
 
 
@@ -88,11 +89,11 @@ def _size(layer: Layer) -> int | None:
             return None
 
 
-def _resized(layer: Layer, size: Callable[[int], int]) -> Layer:
+def _resized(layer: Layer, new_size: Callable[[int], int]) -> Layer:
     match layer:
         case Dense(units=units):
-            return replace(layer, units=size(units))
+            return replace(layer, units=new_size(units))
         case Conv2d(filters=filters):
-            return replace(layer, filters=size(filters))
+            return replace(layer, filters=new_size(filters))
         case _:
             return layer

@@ -23,7 +23,7 @@ UNASKABLE = {
     "compiler",
     "determinism",
     "autotuning of GPU kernels",
-    "GPU memory is taken",
+    "GPU memory allocation",
     "CPU threads",
 }
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
@@ -68,7 +68,7 @@ def answers(environments, tmp_path_factory):
 
 
 @pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
-def test_every_backend_stands_on_every_term_in_order(backend):
+def test_every_backend_has_a_default_for_every_setting_in_order(backend):
     defaults = defaults_of(backend)
     assert [default.setting for default in defaults] == [setting.name for setting in SETTINGS]
     for default in defaults:
@@ -79,7 +79,7 @@ def test_every_backend_stands_on_every_term_in_order(backend):
 
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
-def test_every_stand_is_asked_or_it_is_said_why_not_and_nothing_else_is_asked(backend, answers):
+def test_every_default_is_asked_or_has_a_reason_why_not_and_nothing_else_is_asked(backend, answers):
     plain = answers(BACKENDS[backend].variant_of or backend)
     asked, unasked = plain["defaults"], plain["unasked"]
     assert sorted([*asked, *unasked]) == sorted(default.setting for default in defaults_of(backend))
@@ -87,7 +87,7 @@ def test_every_stand_is_asked_or_it_is_said_why_not_and_nothing_else_is_asked(ba
     assert all(reason and "\n" not in reason for reason in unasked.values())
 
 
-def test_terms_have_names_of_their_own_and_stand_under_their_subjects():
+def test_settings_have_distinct_names_and_are_grouped_by_subject():
     names, subjects = (
         [setting.name for setting in SETTINGS],
         [setting.subject for setting in SETTINGS],

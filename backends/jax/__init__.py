@@ -1,1 +1,1 @@
-"""JAX."""
+"""The family of JAX."""

@@ -18,17 +18,16 @@ def require_device(job: Job) -> jax.Device:
     """
     if job.deterministic and job.device != "cpu":
         raise Unsupported(
-            "XLA is told to be deterministic by a flag at its start, which this adapter does not"
-            " set"
+            "XLA needs a flag at its start to be deterministic, and this adapter does not set it"
         )
     kind, _, index = job.device.partition(":")
-    try:  # of NVIDIA's GPUs the worker sees one only
+    try:  # the worker sees a single NVIDIA GPU, so its index is 0
         device = jax.devices(_KINDS[kind])[int(index) if kind == "xpu" else 0]
     except (RuntimeError, IndexError) as error:
-        why = (
+        reason = (
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
         )
-        raise Unsupported(why) from error
+        raise Unsupported(reason) from error
     jax.config.update("jax_default_device", device)
     jax.config.update(
         "jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest"
@@ -37,7 +36,10 @@ def require_device(job: Job) -> jax.Device:
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:
-    """The allocator's peak since the process began, as JAX cannot reset it; None for a CPU."""
+    """The allocator's peak since the start of the process; None for a CPU.
+
+    JAX cannot reset its peak.
+    """
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
     if peak is None or device.platform == "cpu":
         return None
@@ -47,7 +49,7 @@ def device_memory(device: jax.Device) -> DeviceMemory | None:
 def jax_settings() -> dict[str, str | int | bool | None]:
     """JAX's settings, as it reports them."""
     return {
-        # XLA has a thread per CPU that the scheduler allows, and no call that returns their number.
+        # XLA has one thread per CPU that the scheduler allows, and does not report their number.
         "threads": None,
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
     }

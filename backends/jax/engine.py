@@ -1,4 +1,4 @@
-"""JAX's own matrix product, convolution and memory, each compiled, for measuring their speed."""
+"""JAX's matrix product, convolution and memory, each compiled, for measuring their speed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class JaxEngine:
         self._device = device.require_device(job)
 
     def put(self, values: np.ndarray) -> Array:
-        # A copy: a CPU's arrays may share NumPy's memory, and `accumulate` overwrites it.
+        # A copy, as an array on a CPU may share NumPy's memory, and `accumulate` overwrites it.
         return jnp.array(values, jnp.float32, copy=True)
 
-    def read(self, there: Array) -> np.ndarray:
-        return np.array(there)
+    def read(self, array: Array) -> np.ndarray:
+        return np.array(array)
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right, product = self.put(kernel), jax.jit(jnp.matmul)
@@ -42,12 +42,12 @@ class JaxEngine:
         return lambda x: convolve(x, weight)
 
     def accumulate(self, term: np.ndarray) -> Step:
-        # The sum takes the memory of its first argument.
+        # The sum is written to the memory of the first argument.
         addend, add = self.put(term), jax.jit(jnp.add, donate_argnums=0)
         return lambda x: add(x, addend)
 
-    def wait(self, there: Array) -> None:
-        jax.block_until_ready(there)
+    def wait(self, array: Array) -> None:
+        jax.block_until_ready(array)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**device.jax_settings(), "device": str(self._device)}

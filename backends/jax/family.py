@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from backends.family import BFLOAT16, Entry, Environment, Family, Gap
 
-_NO_OWN = Gap(
+_NO_NATIVE_MODE = Gap(
     kind="never",
-    reason="JAX has no layers, initializers, optimizers or input pipeline of its own to take"
-    " defaults from",
+    reason="JAX has no layers, optimizers or input pipeline, so it has no defaults for them",
 )
 
 FAMILY = Family(
@@ -29,9 +28,7 @@ FAMILY = Family(
             compiled=True,
         )
     },
-    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_OWN}},
-    untuned={
-        "jax": "an epoch is one compiled `scan` already, which is what JAX's documentation asks for"
-    },
+    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
+    untuned={"jax": "an epoch is already one compiled `scan`, as JAX's documentation recommends"},
     defaults="backends.jax.defaults:BACKENDS",
 )

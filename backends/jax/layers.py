@@ -43,7 +43,7 @@ def forward(
         workload: the model.
         values: weights and state by canonical name, in canonical layout, which is JAX's own.
         x: the images.
-        kept: which values each dropout layer keeps, (n, *shape) booleans, in layer order; empty
+        kept: the values that each dropout layer keeps, (n, *shape) booleans, in layer order; empty
             in prediction.
         training: whether this is a training step.
     """
@@ -64,8 +64,8 @@ def forward(
                 total = lax.reduce_window(x, 0.0, lax.add, size, size, "VALID")
                 x = total / (window[0] * window[1])
             case BatchNorm() as spec:
-                own = [values[name] for name in (*shape.parameters, *shape.state)]
-                x, averages = _normalise(x, own, spec, training=training)
+                tensors = [values[name] for name in (*shape.parameters, *shape.state)]
+                x, averages = _normalise(x, tensors, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = x.reshape(len(x), -1)
@@ -83,17 +83,19 @@ def loss_of(workload: Workload, logits: Array, labels: Array) -> Array:
 
 
 def draw_masks(workload: Workload, key: Array, examples: int) -> list[Array]:
-    """Which values the dropout layers of one step keep, drawn by JAX's own generator.
+    """The values that the dropout layers of one step keep, drawn by JAX's own generator.
 
     One boolean array (examples, *layer shape) per dropout layer, in layer order.
     """
     dropouts = [
-        (s.layer.rate, s.output) for s in infer_shapes(workload) if isinstance(s.layer, Dropout)
+        (shape.layer.rate, shape.output)
+        for shape in infer_shapes(workload)
+        if isinstance(shape.layer, Dropout)
     ]
     keys = jax.random.split(key, len(dropouts)) if dropouts else ()
     return [
-        jax.random.bernoulli(one, 1.0 - rate, (examples, *shape))
-        for one, (rate, shape) in zip(keys, dropouts, strict=True)
+        jax.random.bernoulli(layer_key, 1.0 - rate, (examples, *shape))
+        for layer_key, (rate, shape) in zip(keys, dropouts, strict=True)
     ]
 
 
@@ -109,8 +111,8 @@ def _normalise(
 ) -> tuple[Array, tuple[Array, ...]]:
     """The output of batch norm, and in training the new running mean and running variance.
 
-    In training, x is normalised by the batch's mean and biased variance; in prediction, by the
-    running ones, and the second result is empty.
+    In training, x is normalised by the batch's mean and biased variance. In prediction, x is
+    normalised by the running values, and the second result is empty.
     """
     scale, shift, mean, variance = values
     averages: tuple[Array, ...] = ()
@@ -118,7 +120,7 @@ def _normalise(
         axes, old = tuple(range(x.ndim - 1)), (mean, variance)
         mean, variance = x.mean(axes), x.var(axes)
         averages = tuple(
-            spec.momentum * kept + (1.0 - spec.momentum) * now
-            for kept, now in zip(old, (mean, variance), strict=True)
+            spec.momentum * running + (1.0 - spec.momentum) * value
+            for running, value in zip(old, (mean, variance), strict=True)
         )
     return (x - mean) * lax.rsqrt(variance + spec.epsilon) * scale + shift, averages

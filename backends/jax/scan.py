@@ -1,7 +1,7 @@
 """Plain JAX: the data are on the device, and an epoch is one compiled scan over its batches.
 
-On a CPU a model with convolutions is trained by a call per step instead: there XLA's convolutions
-are some 10 times as slow inside a loop (seen with JAX 0.10.2; jax-ml/jax issue 12868).
+On a CPU a model with convolutions is trained by one call per step, because XLA's convolutions are
+some 10 times as slow inside a loop there (measured with JAX 0.10.2; jax-ml/jax issue 12868).
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from specs.shapes import infer_shapes
 
 
 class _Training(NamedTuple):
-    """All that a step changes; weights, slots and batch norm's state are by name.
+    """The values that a step changes.
 
-    `slots` are the arrays that the optimizer keeps for a weight, `step` counts the finished steps,
-    `key` is dropout's random key.
+    Attributes:
+        weights: name -> weight.
+        slots: name of a weight -> the arrays that the optimizer keeps for it.
+        state: name -> batch norm's running mean or variance.
+        step: the number of finished steps.
+        key: dropout's random key.
     """
 
     weights: dict[str, Array]
@@ -38,7 +42,10 @@ class _Training(NamedTuple):
 
 
 class Jax:
-    """`value_and_grad`, `lax.scan`, `jit`; the optimizers are our own, as JAX has none."""
+    """`value_and_grad`, `lax.scan`, `jit`.
+
+    JAX has no optimizers, so `backends.formulas` is used.
+    """
 
     def __init__(self, job: Job) -> None:
         if not job.compiled or job.precision == "bfloat16" or job.mode != "matched":
@@ -52,15 +59,15 @@ class Jax:
         self._now = _Training(
             weights=weights,
             slots={
-                n: tuple(jnp.full_like(w, value) for value in update.initial_slots())
-                for n, w in weights.items()
+                name: tuple(jnp.full_like(weight, value) for value in update.initial_slots())
+                for name, weight in weights.items()
             },
             state={name: jnp.zeros(size) for shape in shapes for name, size in shape.state.items()},
             step=jnp.zeros(()),
             key=jax.random.key(job.seed),
         )
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
-        # The new values take the memory of the old ones.
+        # The new values are written to the memory of the old ones.
         self._train = jax.jit(partial(_train, job.workload, update), donate_argnums=0)
         self._loops = job.device != "cpu" or not any(
             isinstance(layer, Conv2d) for layer in job.workload.layers
@@ -73,8 +80,8 @@ class Jax:
         self._data = jax.device_put((images, labels.astype(np.int32)))  # on the default device
 
     def set_weights(self, weights: contract.Weights) -> None:
-        # Copies: a CPU's arrays may share NumPy's memory, and every step overwrites that of its
-        # arguments.
+        # Copies, as arrays on a CPU may share NumPy's memory, and every step overwrites the memory
+        # of its arguments.
         new = {name: jnp.array(weights[name], copy=True) for name in self._names}
         kinds = (
             {name: new[name] for name in kind} for kind in (self._now.weights, self._now.state)
@@ -87,20 +94,22 @@ class Jax:
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, examples = self._job.batch_size, len(order)
-        whole = examples // size * size
-        calls = [(start, start + size) for start in range(0, whole, size)]
+        in_full_batches = examples // size * size
+        calls = [(start, start + size) for start in range(0, in_full_batches, size)]
         if self._loops:
-            calls = [(0, whole)]
-        losses = []  # an array (steps,) per call, left on the device until all are queued
-        for start, stop in (*calls, (whole, examples)):
+            calls = [(0, in_full_batches)]
+        losses = []  # an array (steps,) per call, which stays on the device until all are queued
+        for start, stop in (*calls, (in_full_batches, examples)):
             if start < stop:
                 rows = min(size, stop - start)
                 # JAX has no 64-bit integers by default.
                 batches = _stack(order[start:stop].astype(np.int32), rows)
-                given = masks and [_stack(mask[start:stop], rows) for mask in masks]
-                self._now, found = self._train(self._now, self._data, batches, given)
-                losses.append((found, rows))
-        totals = (float(np.asarray(found, np.float64).sum()) * rows for found, rows in losses)
+                stacked = masks and [_stack(mask[start:stop], rows) for mask in masks]
+                self._now, step_losses = self._train(self._now, self._data, batches, stacked)
+                losses.append((step_losses, rows))
+        totals = (
+            float(np.asarray(step_losses, np.float64).sum()) * rows for step_losses, rows in losses
+        )
         return sum(totals) / examples
 
     def predict(self, images: contract.Images) -> contract.Logits:
@@ -132,22 +141,22 @@ def _train(
     now: _Training,
     data: tuple[Array, Array],
     batches: Array,
-    given: list[Array] | None,
+    given_masks: list[Array] | None,
 ) -> tuple[_Training, Array]:
     """Train on batches (steps, size) of indices.
 
-    `data` are all images and labels; `given` are dropout's masks for `bench verify`, otherwise
-    None.
+    `data` are all images and labels. `given_masks` are dropout's masks (steps, size, *shape) in
+    `bench verify`, otherwise None.
 
     Returns:
-        All that the steps changed, and each step's loss (steps,).
+        The new values, and each step's loss (steps,).
     """
 
     def step(now: _Training, batch: tuple[Array, list[Array] | None]) -> tuple[_Training, Array]:
         rows, masks = batch
         images, labels = data[0][rows], data[1][rows]
-        key, own = jax.random.split(now.key)
-        kept = draw_masks(workload, own, len(rows)) if masks is None else masks
+        key, dropout_key = jax.random.split(now.key)
+        kept = draw_masks(workload, dropout_key, len(rows)) if masks is None else masks
 
         def loss(weights: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
             logits, state = forward(workload, weights | now.state, images, kept, training=True)
@@ -159,13 +168,14 @@ def _train(
             name: update.apply(number, weight, gradients[name], now.slots[name])
             for name, weight in now.weights.items()
         }
-        weights, slots = ({name: pair[which] for name, pair in new.items()} for which in (0, 1))
+        weights = {name: weight for name, (weight, _) in new.items()}
+        slots = {name: arrays for name, (_, arrays) in new.items()}
         return _Training(weights, slots, state, number, key), value
 
-    if len(batches) == 1:  # no loop, not even in the compiled text
-        after, loss = step(now, jax.tree.map(lambda values: values[0], (batches, given)))
+    if len(batches) == 1:  # without a loop in the compiled program
+        after, loss = step(now, jax.tree.map(lambda values: values[0], (batches, given_masks)))
         return after, loss[None]
-    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given))
+    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given_masks))
     return trained
 
 

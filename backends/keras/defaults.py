@@ -1,11 +1,11 @@
-"""Keras's defaults, and what its adapters set, for the terms of `backends.defaults`.
+"""Keras's defaults, and what its adapters set, for the settings in `backends.defaults`.
 
-`DEFAULTS` is the same on every engine; compiler and device differ between the engines.
+`DEFAULTS` is the same on every engine; the engines differ in compiler and device.
 """
 
 from __future__ import annotations
 
-from backends.defaults import FORMS, GIVEN, KEPT, NUMPY, OFF, ON, ORDER, SET, Default
+from backends.defaults import KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, SET, Default
 from backends.jax import defaults as jax_defaults
 from backends.pytorch import defaults as pytorch_defaults
 from backends.tensorflow import defaults as tensorflow_defaults
@@ -21,47 +21,47 @@ DEFAULTS = (
     Default("flatten's order", "height, width, channel", KEPT),
     Default("extra row of 'same' padding, stride 2", "after the image", KEPT),
     Default("partial pooling window", "dropped", KEPT),
-    Default("average pooling over padding", "counts no zeros", "no padding asked for"),
+    Default("average pooling over padding", "ignores padding zeros", "no padding is used"),
     Default("relu's derivative at 0", 0.0, KEPT),
     Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
-    Default("leaky_relu's slope", 0.2, GIVEN),
+    Default("leaky_relu's slope", 0.2, PASSED),
     Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "of what is kept, by 1 / (1 - rate)", KEPT),
-    Default("batch norm's epsilon", 0.001, GIVEN),
-    Default("batch norm's momentum", 0.99, GIVEN),
-    Default("meaning of batch norm's momentum", "fraction kept", KEPT),
+    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
+    Default("batch norm's epsilon", 0.001, PASSED),
+    Default("batch norm's momentum", 0.99, PASSED),
+    Default("meaning of batch norm's momentum", "weight of the old value", KEPT),
     Default("batch norm's running variance", "biased (n)", KEPT),
-    Default("cross-entropy takes", "probabilities", "told that it gets logits"),
+    Default("cross-entropy takes", "probabilities", "from_logits=True is passed"),
     Default("loss of a batch", "mean over its examples", KEPT),
     Default("loss of an epoch", "mean over its examples", KEPT),
-    Default("sgd's learning rate", 0.01, GIVEN),
-    Default("sgd's momentum", 0.0, GIVEN),
-    Default("sgd's nesterov", OFF, GIVEN),
-    Default("sgd's velocity", "holds the learning rate", KEPT),
-    Default("rmsprop's learning rate", 0.001, GIVEN),
-    Default("rmsprop's rho", 0.9, GIVEN),
-    Default("rmsprop's epsilon", 1e-07, GIVEN),
-    Default("rmsprop's epsilon defaults", "inside the root", FORMS),
-    Default("adagrad's learning rate", 0.001, GIVEN),
-    Default("adagrad's first accumulator", 0.1, GIVEN),
-    Default("adagrad's epsilon", 1e-07, GIVEN),
-    Default("adagrad's epsilon defaults", "inside the root", FORMS),
-    Default("adam's learning rate", 0.001, GIVEN),
-    Default("adam's epsilon", 1e-07, GIVEN),
-    Default("position of adam's epsilon", "before the correction", FORMS),
-    Default("adam's weight decay", "apart from the gradient", "adamw's by it; for adam given none"),
-    Default("adamw's weight decay", 0.004, GIVEN),
-    Default("adadelta's learning rate", 0.001, GIVEN),
-    Default("adadelta's rho", 0.95, GIVEN),
-    Default("adadelta's epsilon", 1e-07, GIVEN),
-    Default("batch size", 32, "batches handed to fit ready made"),
+    Default("sgd's learning rate", 0.01, PASSED),
+    Default("sgd's momentum", 0.0, PASSED),
+    Default("sgd's nesterov", OFF, PASSED),
+    Default("sgd's velocity", "includes the learning rate", KEPT),
+    Default("rmsprop's learning rate", 0.001, PASSED),
+    Default("rmsprop's rho", 0.9, PASSED),
+    Default("rmsprop's epsilon", 1e-07, PASSED),
+    Default("position of rmsprop's epsilon", "inside the root", OTHER_FORM),
+    Default("adagrad's learning rate", 0.001, PASSED),
+    Default("adagrad's first accumulator", 0.1, PASSED),
+    Default("adagrad's epsilon", 1e-07, PASSED),
+    Default("position of adagrad's epsilon", "inside the root", OTHER_FORM),
+    Default("adam's learning rate", 0.001, PASSED),
+    Default("adam's epsilon", 1e-07, PASSED),
+    Default("position of adam's epsilon", "before the correction", OTHER_FORM),
+    Default("adam's weight decay", "separate from the gradient", "adamw: default kept; adam: none"),
+    Default("adamw's weight decay", 0.004, PASSED),
+    Default("adadelta's learning rate", 0.001, PASSED),
+    Default("adadelta's rho", 0.95, PASSED),
+    Default("adadelta's epsilon", 1e-07, PASSED),
+    Default("batch size", 32, "batches of this size are passed to fit"),
     Default("shuffling", ON, f"off; {ORDER}"),
     Default("last partial batch", "kept", ORDER),
     Default("dtype", "float32", SET),
 )
 
 _COMPILERS = {
-    "keras-tensorflow": Default("compiler", "on only where a GPU is seen", "off"),
+    "keras-tensorflow": Default("compiler", "on only if a GPU is visible", "off"),
     "keras-jax": Default("compiler", ON, "on, for a step"),
     "keras-torch": Default("compiler", OFF, "off"),
 }

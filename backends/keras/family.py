@@ -1,6 +1,6 @@
 """Keras's backends: `model.fit` on three engines.
 
-Each runs in the environment of its engine's family.
+Each backend runs in the environment of its engine's family.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ FAMILY = Family(
         name: {"bfloat16": BFLOAT16} for name in ("keras-tensorflow", "keras-jax", "keras-torch")
     },
     untuned={
-        "keras-torch": "Keras refuses `steps_per_execution` there, and `jit_compile=True` gained"
-        " next to nothing: on a CPU core an epoch of mnist-5k took 0.9 of the CPU"
-        " time with the MLP and 1.1 to 1.6 with softmax, after more than a minute of"
-        " compiling",
+        "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"
+        " no gain: on a CPU core an epoch of mnist-5k took 0.9 times the CPU time with the MLP and"
+        " 1.1 to 1.6 times with softmax, after more than a minute of compiling",
     },
     defaults="backends.keras.defaults:BACKENDS",
 )

@@ -34,7 +34,10 @@ class KerasJax(KerasModel):
 
     def sync(self) -> None:
         jax.block_until_ready(
-            [v.value for v in (*self._model.variables, *self._model.optimizer.variables)]
+            [
+                variable.value
+                for variable in (*self._model.variables, *self._model.optimizer.variables)
+            ]
         )
 
     def device_memory(self) -> contract.DeviceMemory | None:
@@ -54,16 +57,16 @@ class KerasJax(KerasModel):
             yield self._gather(self._images, self._labels, rows[start : start + size])
 
     def _logits(self, images: contract.Images) -> jax.Array:
-        trained, kept = self._model.trainable_variables, self._model.non_trainable_variables
-        return self._compiled_call([v.value for v in trained], [v.value for v in kept], images)
+        weights = [variable.value for variable in self._model.trainable_variables]
+        state = [variable.value for variable in self._model.non_trainable_variables]
+        return self._compiled_call(weights, state, images)
 
 
 class KerasJaxTuned(KerasJax):
     """Keras on JAX with 16 training steps between two returns to `fit`.
 
-    Each step is a compiled call of its own, so no step is in a compiled loop. On a CPU core an
-    epoch of mnist-5k took 0.5 times the CPU time of `KerasJax` with softmax and 0.8 times with the
-    MLP.
+    Each step is a separate compiled call, outside a compiled loop. On a CPU core an epoch of
+    mnist-5k took 0.5 times the CPU time of `KerasJax` with softmax and 0.8 times with the MLP.
     """
 
     steps_per_execution = 16

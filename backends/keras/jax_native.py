@@ -13,7 +13,7 @@ from backends.keras.native import KerasNative
 
 
 class KerasJaxNative(KerasNative, KerasJax):
-    """`fit` gathers each batch with NumPy, and the compiled step brings it to the device."""
+    """`fit` gathers each batch with NumPy, and the compiled step copies it to the device."""
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**super().settings(), "optimizer": self._optimizer_text()}
@@ -22,5 +22,5 @@ class KerasJaxNative(KerasNative, KerasJax):
         for batch in islice(batches, self._steps()):
             _, labels = jax.block_until_ready(jax.device_put(batch))
             self._read += len(labels)
-        self._model.stop_training = True  # nothing is left for a second step
+        self._model.stop_training = True  # all batches have been read in one step
         return {}, state

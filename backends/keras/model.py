@@ -1,4 +1,4 @@
-"""The part of the Keras adapters that is the same on every engine, in matched mode.
+"""The common part of the Keras adapters of all engines, in matched mode.
 
 It builds the model and its loss, sets and reads weights, and calls `model.fit` with a given order.
 """
@@ -35,11 +35,11 @@ from specs.shapes import infer_shapes
 class KerasModel:
     """`keras.Sequential`, `model.compile`, `model.fit`.
 
-    A subclass for an engine adds loading of data, prediction and settings.
+    The subclass of an engine adds loading of data, prediction and settings.
     """
 
     mode = "matched"
-    steps_per_execution = 1  # how many training steps the engine does between two returns to `fit`
+    steps_per_execution = 1  # the number of training steps between two returns to `fit`
 
     def __init__(self, job: Job) -> None:
         if job.precision == "bfloat16" or job.mode != self.mode:
@@ -47,7 +47,7 @@ class KerasModel:
         self._job = job
         keras.config.set_floatx("float32")
         keras.config.set_image_data_format("channels_last")
-        keras.utils.set_random_seed(job.seed)  # for dropout: nothing else here is random
+        keras.utils.set_random_seed(job.seed)  # for dropout, as nothing else is random
         with self._scope():
             self._build(job.workload)
 
@@ -65,8 +65,8 @@ class KerasModel:
         with self._scope():
             if masks is not None:
                 pairs = zip(self._dropouts, masks, strict=True)
-                new = [dropout.inject(mask) for dropout, mask in pairs]
-                if any(new):
+                has_new_variables = [dropout.inject(mask) for dropout, mask in pairs]
+                if any(has_new_variables):
                     self._model.make_train_function(force=True)
             steps = -(-len(order) // self._job.batch_size)
             history = self._model.fit(
@@ -83,7 +83,7 @@ class KerasModel:
             return np.concatenate([ops.convert_to_numpy(part) for part in logits])  # (n, classes)
 
     def _scope(self) -> AbstractContextManager[Any]:
-        """The context in which Keras is called: sets the engine's device, where that is needed."""
+        """The context in which Keras is called; a subclass sets the engine's device in it."""
         return nullcontext()
 
     def _batches(self, order: contract.Order) -> Iterable[tuple[Any, Any]]:
@@ -93,7 +93,7 @@ class KerasModel:
     def _logits(self, images: contract.Images) -> Any:
         """Logits of one batch, by the engine's fastest call.
 
-        `model.predict` takes ten times as long on TensorFlow.
+        `model.predict` is not used, as it takes ten times as long on TensorFlow.
         """
         raise NotImplementedError
 
@@ -117,9 +117,9 @@ class KerasModel:
 
 
 class _Dropout(keras.layers.Dropout):
-    """Keras's dropout, or in `bench verify` the injected masks of one epoch, batch after batch.
+    """Keras's dropout; in `bench verify` it applies given masks, batch after batch.
 
-    `masks` are those of all examples of the epoch; `seen` counts the examples trained so far.
+    `masks` are the masks of all examples of an epoch. `seen` counts the examples trained so far.
     """
 
     masks: keras.Variable | None = None
@@ -129,23 +129,23 @@ class _Dropout(keras.layers.Dropout):
         """Set the masks of the next epoch, (examples, *layer shape).
 
         Returns:
-            Whether the variables are new. The training function must then be made again, as a
-            compiled one does not have them.
+            Whether the variables are new. The training function must then be built again, as a
+            compiled function does not contain them.
         """
         values = masks.astype(np.float32)
         if self.masks is not None and tuple(self.masks.shape) == values.shape:
             self.masks.assign(values)
             self.seen.assign(0)
             return False
-        # As in Keras's own layers that get variables late. The loops of all engines then update
-        # these variables.
+        # Keras's own layers add late variables in this way. The training loops of all engines then
+        # update them.
         self._tracker.unlock()
         self.masks = keras.Variable(values, trainable=False, name="masks")
         self.seen = keras.Variable(0, trainable=False, dtype="int32", name="seen")
         self._tracker.lock()
         return True
 
-    # The signature is Keras's.
+    # Keras defines the signature.
     def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 - see above
         if self.masks is None or not training:
             return super().call(inputs, training=training)

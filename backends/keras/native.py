@@ -1,9 +1,9 @@
-"""The part of the Keras adapters that is the same on every engine, in native mode.
+"""The common part of the Keras adapters of all engines, in native mode.
 
-They train as Keras's tutorials do: `compile`, `fit` on arrays, `predict`. Initial weights, shuffle,
-input pipeline, the constants of batch norm and the optimizer, the slope of leaky_relu and whether
-to compile are Keras's defaults. Only the structure is the workload's: layers, loss, optimizer,
-batch size.
+They train as Keras's tutorials do: `compile`, `fit` on arrays, `predict`. The layers, the loss, the
+optimizer and the batch size are the workload's. Keras's defaults apply to everything else: initial
+weights, shuffle, input pipeline, the constants of batch norm and of the optimizer, the slope of
+leaky_relu, and compilation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from specs.model import (
 from specs.shapes import infer_shapes
 
 _OPTIMIZERS = {
-    Sgd: keras.optimizers.SGD,
     RmsProp: keras.optimizers.RMSprop,
     Adagrad: keras.optimizers.Adagrad,
     Adam: keras.optimizers.Adam,
@@ -47,13 +46,13 @@ _OPTIMIZERS = {
 class KerasNative(KerasModel):
     """`fit(images, labels, shuffle=True)` on NumPy arrays.
 
-    A subclass for an engine adds its device, its settings and `_take`.
+    The subclass of an engine adds its device, its settings and `_take`.
     """
 
     mode = "native"
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # Every `fit` converts them to what the engine needs.
+        # Every `fit` converts the arrays for the engine.
         self._images, self._labels = images, labels
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
@@ -73,25 +72,25 @@ class KerasNative(KerasModel):
             return self._model.predict(images, verbose=0)
 
     def read_inputs(self) -> int:
-        """Read one epoch of the input pipeline and bring every batch to the device; do not train.
+        """Read an epoch of the input pipeline without training; copy every batch to the device.
 
-        Keras has no public access to the pipeline that `fit` makes of arrays. So `fit` itself runs,
-        with `_take` as its training step, which only reads its argument: one batch or several, or
-        the whole pipeline, depending on the engine.
+        Keras has no public access to the pipeline that `fit` builds from arrays. So `fit` runs with
+        `_take` as its training step, which only reads its argument. Depending on the engine, the
+        argument is one batch, several batches or the whole pipeline.
 
         Returns:
             The number of examples.
         """
         self._read = 0
-        trained, self._model.train_function = self._model.train_function, self._take
+        train_function, self._model.train_function = self._model.train_function, self._take
         try:
             self._fit()
         finally:
-            self._model.train_function = trained
+            self._model.train_function = train_function
         return self._read
 
     def _take(self, *args: Any, **kwargs: Any) -> Any:
-        """A step for the engine's `fit` that brings its batches to the device and does not train.
+        """A step for the engine's `fit` that copies its batches to the device, without training.
 
         It adds the number of their examples to `_read`.
         """
@@ -105,12 +104,12 @@ class KerasNative(KerasModel):
                 batch_size=self._job.batch_size,
                 epochs=1,
                 shuffle=True,
-                steps_per_epoch=self._steps(),  # the only way in which `fit` drops a partial batch
+                steps_per_epoch=self._steps(),  # `fit` has no other way to drop a partial batch
                 verbose=0,
             )
 
     def _steps(self) -> int | None:
-        """How many batches to train on; None for all."""
+        """The number of batches to train on; None for all batches."""
         drop = self._job.workload.recipe.last_partial_batch == "drop"
         return len(self._labels) // self._job.batch_size if drop else None
 
@@ -129,22 +128,23 @@ class KerasNative(KerasModel):
 
     def _optimizer_text(self) -> str:
         """The optimizer's name and its constants, as Keras reports them."""
-        left_out = {"name", "ema_momentum"}  # the latter is not used
-        said = [
+        left_out = {"name", "ema_momentum"}  # the momentum is not used
+        constants = [
             f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self._model.optimizer.get_config().items()
             if value is not None and value is not False and name not in left_out
         ]
-        return " ".join([type(self._model.optimizer).__name__, *said])
+        return " ".join([type(self._model.optimizer).__name__, *constants])
 
 
 def build_optimizer(spec: Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that the workload names, with Keras's constants.
 
-    Only SGD's momentum and nesterov are the workload's, as they decide which method it is.
+    Only SGD's momentum and nesterov are the workload's, as they select the method.
     """
-    extra = {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
-    return _OPTIMIZERS[type(spec)](**extra)
+    if isinstance(spec, Sgd):
+        return keras.optimizers.SGD(momentum=spec.momentum, nesterov=spec.nesterov)
+    return _OPTIMIZERS[type(spec)]()
 
 
 def _layer(layer: Layer) -> keras.layers.Layer:

@@ -26,7 +26,7 @@ class TensorFlowNative(KerasTensorFlowNative):
             raise Unsupported("this adapter trains as TensorFlow's quickstart does, without XLA")
         super().__init__(job)
         self._loss, self._mean_loss = build_loss(job.workload), keras.metrics.Mean()
-        # One `tf.function` per object: with a decorator all instances would have one trace.
+        # One `tf.function` per object: with a decorator all instances would share one trace.
         self._train_step = tf.function(self._train)
         self._test_step = tf.function(lambda images: self._model(images, training=False))
 
@@ -42,8 +42,8 @@ class TensorFlowNative(KerasTensorFlowNative):
         Shuffle and dropout are TensorFlow's own, so neither argument is used.
 
         Returns:
-            The mean of the steps' losses, as the quickstart computes it: a partial batch counts as
-            much as a whole one.
+            The mean of the steps' losses, as the quickstart computes it. A partial batch counts as
+            much as a full one.
         """
         del order, masks
         self._mean_loss.reset_state()
@@ -56,19 +56,19 @@ class TensorFlowNative(KerasTensorFlowNative):
         return np.concatenate([self._test_step(batch).numpy() for batch in batches])  # (n, classes)
 
     def read_inputs(self) -> int:
-        """Read one epoch of the pipeline and bring every batch to the device; do not train.
+        """Read one epoch of the pipeline without training, and copy every batch to the device.
 
         Returns:
             The number of examples.
         """
-        return self._bring(self._pipeline)
+        return self._copy_to_device(self._pipeline)
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**super().settings(), "compiled": bool(tf.config.optimizer.get_jit())}
 
     def _train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
-            # Our squared error is one number per example; Keras's cross-entropy is already a mean.
+            # The squared error is one value per example; Keras's cross-entropy is already a mean.
             loss = tf.reduce_mean(self._loss(labels, self._model(images, training=True)))
         weights = self._model.trainable_variables
         gradients = tape.gradient(loss, weights)

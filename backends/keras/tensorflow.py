@@ -11,7 +11,7 @@ from backends.contract import Job
 from backends.keras.model import KerasModel
 from backends.tensorflow import device
 
-_AHEAD = 2  # batches that are gathered while one is trained on
+_AHEAD = 2  # the number of batches that are gathered during a training step
 
 
 class KerasTensorFlow(KerasModel):
@@ -25,8 +25,8 @@ class KerasTensorFlow(KerasModel):
         )
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        with tf.device("CPU"):  # a `tf.data` pipeline runs there
-            # Variables, as a pipeline copies every constant that it uses.
+        with tf.device("CPU"):  # a `tf.data` pipeline runs on the CPU
+            # Variables, because a pipeline copies every constant that it uses.
             self._images = tf.Variable(images, trainable=False)
             self._labels = tf.Variable(labels, trainable=False)
             self._order = tf.Variable(np.zeros(0, np.int64), shape=[None])
@@ -69,8 +69,8 @@ class KerasTensorFlow(KerasModel):
 
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._job.threads
-        # The autotuner's thread sleeps twice as long each time. At the end of an epoch the iterator
-        # waits until it wakes, which may take as long as the epoch.
+        # The autotuner's thread doubles its sleeping time after each round. At the end of an epoch
+        # the iterator waits until the thread wakes, which may take as long as the epoch.
         options.autotune.enabled = False
         batches = tf.data.Dataset.range(1).flat_map(starts).map(gather)
         return batches.prefetch(_AHEAD).with_options(options)
@@ -81,8 +81,8 @@ class KerasTensorFlowTuned(KerasTensorFlow):
 
     Keras's documentation recommends this for small models. On a CPU core an epoch of mnist-5k took
     0.46 times the CPU time of `KerasTensorFlow` with softmax, 0.65 times with the MLP and 0.91
-    times with the CNN; more than 16 steps gained nothing. With XLA (`jit_compile=True`) besides it
-    took 0.56, 0.68 and 5.3 times: slower in all three.
+    times with the CNN. More than 16 steps gained nothing. With XLA in addition (`jit_compile=True`)
+    all three were slower: 0.56, 0.68 and 5.3 times.
     """
 
     steps_per_execution = 16

@@ -16,7 +16,7 @@ from backends.keras.tensorflow import KerasTensorFlow
 
 
 class KerasTensorFlowNative(KerasNative, KerasTensorFlow):
-    """`fit` makes a new `tf.data` pipeline of the arrays in every call."""
+    """`fit` builds a new `tf.data` pipeline from the arrays in every call."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -26,22 +26,22 @@ class KerasTensorFlowNative(KerasNative, KerasTensorFlow):
         return {**super().settings(), "optimizer": self._optimizer_text()}
 
     def _fit(self) -> keras.callbacks.History:
-        # With one seed, `tf.data` shuffles in the same order in every `fit`. Tutorials set no seed
-        # and get a new order each time (tensorflow/tensorflow issue 35682). A new seed per epoch
-        # also gives new orders, and they can be reproduced.
+        # With a fixed seed, `tf.data` shuffles in the same order in every `fit`. Tutorials set no
+        # seed and get a new order each time (tensorflow/tensorflow issue 35682). A new seed per
+        # epoch also gives a new order each time, and the orders are reproducible.
         tf.random.set_seed(int(self._seeds.integers(2**31)))
         return super()._fit()
 
     def _take(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> dict[str, Any]:
-        self._read = self._bring(islice(batches, self._steps()))
-        self._model.stop_training = True  # nothing is left for a second step
+        self._read = self._copy_to_device(islice(batches, self._steps()))
+        self._model.stop_training = True  # all batches have been read in one step
         return {}
 
-    def _bring(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> int:
-        """Bring batches to the model's device; returns how many examples they have."""
+    def _copy_to_device(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> int:
+        """Copy batches to the model's device, and return their number of examples."""
         count, device = 0, self._model.trainable_variables[0].value.device
         for images, labels in batches:
-            with tf.device(device):  # not around the loop: a pipeline stays on the CPU
+            with tf.device(device):  # inside the loop, because the pipeline runs on the CPU
                 tf.identity(images)
                 count += len(tf.identity(labels))
         return count

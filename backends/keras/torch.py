@@ -27,7 +27,7 @@ class KerasTorch(KerasModel):
         super().__init__(job)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # Copies, as the arrays are not ours and must not be changed.
+        # Copies, as the adapter must not change the arrays.
         self._images = torch.tensor(images, device=self._device)
         self._labels = torch.tensor(labels, device=self._device)
 
@@ -46,7 +46,7 @@ class KerasTorch(KerasModel):
         }
 
     def _scope(self) -> AbstractContextManager[None]:
-        return keras.device(str(self._device))  # otherwise Keras takes a GPU if PyTorch has one
+        return keras.device(str(self._device))  # without it Keras uses a GPU if PyTorch has one
 
     def _batches(self, order: contract.Order) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for rows in torch.from_numpy(order).to(self._device).split(self._job.batch_size):

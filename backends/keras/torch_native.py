@@ -11,7 +11,7 @@ from backends.keras.torch import KerasTorch
 
 
 class KerasTorchNative(KerasNative, KerasTorch):
-    """`fit` makes a DataLoader of the arrays, and brings its batches to the device."""
+    """`fit` builds a DataLoader from the arrays, and copies its batches to the device."""
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**super().settings(), "optimizer": self._optimizer_text()}

@@ -1,6 +1,6 @@
 """The optimizers of `specs.model` in Keras.
 
-Keras's own where it has the same formula; the others are implemented here.
+Where Keras has the same formula, its own optimizer is used. The others are implemented here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 class RmsPropOutsideRoot(keras.optimizers.RMSprop):
     """`v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) + epsilon)`.
 
-    Keras's own has epsilon inside the root.
+    Keras's own RMSprop has epsilon inside the root.
     """
 
     def update_step(
@@ -33,7 +33,7 @@ class RmsPropOutsideRoot(keras.optimizers.RMSprop):
 class AdagradOutsideRoot(keras.optimizers.Adagrad):
     """`v = v + g^2; w = w - lr g / (sqrt(v) + epsilon)`.
 
-    Keras's own has epsilon inside the root.
+    Keras's own Adagrad has epsilon inside the root.
     """
 
     def update_step(
@@ -52,7 +52,7 @@ class AdagradOutsideRoot(keras.optimizers.Adagrad):
 class AdamAfterCorrection(keras.optimizers.Adam):
     """`w = w - lr M / (sqrt(V) + epsilon)`, with the corrected averages `M` and `V` of g and g^2.
 
-    Keras's own corrects after it adds epsilon.
+    Keras's own Adam adds epsilon before the correction.
     """
 
     def update_step(
@@ -118,6 +118,6 @@ def _adam(spec: Adam | AdamW) -> keras.optimizers.Optimizer:
         beta_2=spec.beta_2,
         epsilon=spec.epsilon,
         amsgrad=False,
-        # Apart from the gradient, in every optimizer of Keras.
+        # Every optimizer of Keras applies it separately from the gradient.
         weight_decay=spec.weight_decay if isinstance(spec, AdamW) else None,
     )

@@ -1,11 +1,11 @@
-"""PyTorch with `torch.compile` of the model and of the optimizer's step, as its tutorials do it.
+"""PyTorch with `torch.compile` of the model and of the optimizer's step, as in its tutorials.
 
 On CUDA it also uses CUDA graphs and channels last; both are untested, as no such device was
 available.
 
-On CPUs it gained nothing here. Epochs of mnist-5k took 1.48 times the CPU time of eager PyTorch
-with softmax (1.38 to 1.53), 1.00 times with the MLP (0.95 to 1.02), 1.28 times with the CNN (1.25
-to 1.37): median and range of 8 processes, each of which trained the two alternately, with one or
+On CPUs it is no gain. Epochs of mnist-5k took 1.48 times the CPU time of eager PyTorch with softmax
+(1.38 to 1.53), 1.00 times with the MLP (0.95 to 1.02), 1.28 times with the CNN (1.25 to 1.37). The
+figures are the median and range of 8 processes, which trained both variants in turn, with one or
 two threads on two shared cores with AVX2. With the layout optimization the CNN took 1.11 times, and
 its results were wrong.
 """
@@ -20,13 +20,13 @@ from backends.contract import Job, Unsupported
 from backends.pytorch.eager import PyTorch
 from backends.pytorch.updates import AdamBeforeCorrection
 
-# PyTorch 2.13.0 computes wrong gradients on CPUs without this: its layout optimization moves
-# convolutions to channels last, and in front of a max-pool every gradient is exactly 0 at batch
-# sizes from 64 to 128 (at 8, 32 and 256 they are right). Seen on AVX2 and AVX-512, with one thread
-# and two; `tests/backends/test_frameworks.py` fails without it.
-_RIGHT_ON_CPUS = {"layout_optimization": False}
-# There is one graph per size of batch and mode, but hundreds in `bench verify`, which builds many
-# models in one process.
+# On CPUs PyTorch 2.13.0 computes wrong gradients without this option. Its layout optimization moves
+# convolutions to channels last, and in front of a max-pool every gradient is then exactly 0 at
+# batch sizes from 64 to 128 (at 8, 32 and 256 it is right). This was seen on AVX2 and AVX-512, with
+# one and two threads. `tests/backends/test_frameworks.py` fails without the option.
+_CPU_OPTIONS = {"layout_optimization": False}
+# A job has one graph per batch size and mode. `bench verify` has hundreds, as it builds many models
+# in one process.
 _MOST_GRAPHS = 1000
 
 
@@ -39,29 +39,31 @@ class PyTorchCompiled(PyTorch):
         super().__init__(job)
         require_compiler(self._device)
         on_cuda = self._device.type == "cuda"
-        if on_cuda:  # convolutions are fastest in this format there; on a CPU it gained nothing
+        if on_cuda:  # convolutions are fastest in this format on CUDA; on a CPU it is no gain
             self._model.to(memory_format=torch.channels_last)
-        how = {"mode": "reduce-overhead"} if on_cuda else {"options": _RIGHT_ON_CPUS}
-        self._model.compile(dynamic=False, fullgraph=True, **how)
+        options = {"mode": "reduce-overhead"} if on_cuda else {"options": _CPU_OPTIONS}
+        self._model.compile(dynamic=False, fullgraph=True, **options)
         # The rate of AdamBeforeCorrection is a Python number that changes in every step.
         if not isinstance(self._optimizer, AdamBeforeCorrection):
             self._update = torch.compile(self._update, dynamic=False)
 
     def predict(self, images: contract.Images) -> contract.Logits:
-        """Logits (n, classes), with one call per batch, whose result is read before the next call.
+        """Logits (n, classes).
 
-        A CUDA graph writes its logits to the same memory every time.
+        Every result is read before the next call, as a CUDA graph writes its logits to the same
+        memory each time.
         """
-        starts, size = range(0, len(images), contract.PREDICTION_BATCH), contract.PREDICTION_BATCH
-        return np.concatenate(
-            [super(PyTorchCompiled, self).predict(images[at : at + size]) for at in starts]
-        )
+        size = contract.PREDICTION_BATCH
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        return np.concatenate([super(PyTorchCompiled, self).predict(batch) for batch in batches])
 
 
 def require_compiler(device: torch.device) -> None:
-    """Check that `torch.compile` works, and set that it fails rather than silently stays eager.
+    """Check that `torch.compile` works.
 
-    On a CPU it needs a C++ compiler, on a GPU Triton and a C compiler.
+    It needs a C++ compiler on a CPU, and Triton and a C compiler on a GPU. This function also makes
+    PyTorch raise an error if it reaches its limit of graphs; otherwise it would silently run
+    eagerly.
 
     Raises:
         Unsupported: a trivial function cannot be compiled.
@@ -72,5 +74,5 @@ def require_compiler(device: torch.device) -> None:
     try:
         torch.compile(torch.exp)(torch.ones(2, device=device))
     except (RuntimeError, OSError) as error:  # PyTorch's own errors are RuntimeErrors
-        kind, why = type(error).__name__, str(error).strip().partition("\n")[0]
-        raise Unsupported(f"torch.compile does not work here: {kind}: {why}") from error
+        kind, reason = type(error).__name__, str(error).strip().partition("\n")[0]
+        raise Unsupported(f"torch.compile does not work here: {kind}: {reason}") from error

@@ -1,20 +1,20 @@
-"""PyTorch's defaults, and what its adapter sets, for the terms of `backends.defaults`.
+"""PyTorch's defaults, and what its adapter sets, for the settings in `backends.defaults`.
 
-Keras on PyTorch has `DEVICE` in common with plain PyTorch.
+`DEVICE` also holds for Keras on PyTorch.
 """
 
 from __future__ import annotations
 
-from backends.defaults import FORMS, GIVEN, KEPT, NUMPY, OFF, ON, ORDER, SET, Default
+from backends.defaults import KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, SET, Default
 
-TURNED = "default kept; weights are transposed when read and written"
+TRANSPOSED = "default kept; weights are transposed when read and written"
 
 DEVICE = (
     Default("TF32 in matrix products", OFF, SET),
     Default("TF32 in convolutions", ON, SET),
     Default("determinism", OFF, SET),
     Default("autotuning of GPU kernels", OFF, SET),
-    Default("GPU memory is taken", "as needed", KEPT),
+    Default("GPU memory allocation", "as needed", KEPT),
     Default("CPU threads", "one per core", SET),
 )
 
@@ -23,8 +23,8 @@ DEFAULTS = (
     Default("bias initializer", "uniform, ±1/√inputs", NUMPY),
     Default("normal initializers", "not truncated", NUMPY),
     Default("range of the uniform initializer", "0.0 to 1.0", NUMPY),
-    Default("dense kernel's axes", "(out, in)", TURNED),
-    Default("convolution kernel's axes", "(out, in, height, width)", TURNED),
+    Default("dense kernel's axes", "(out, in)", TRANSPOSED),
+    Default("convolution kernel's axes", "(out, in, height, width)", TRANSPOSED),
     Default(
         "image layout", "channels first", "default kept; images are transposed once, when loaded"
     ),
@@ -36,18 +36,20 @@ DEFAULTS = (
     Default(
         "extra row of 'same' padding, stride 2",
         "refused",
-        "a layer of zeros before the convolution",
+        "a padding layer before the convolution",
     ),
     Default("partial pooling window", "dropped", KEPT),
-    Default("average pooling over padding", "counts the zeros", "no padding asked for"),
+    Default("average pooling over padding", "counts padding zeros", "no padding is used"),
     Default("relu's derivative at 0", 0.0, KEPT),
     Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
-    Default("leaky_relu's slope", 0.01, GIVEN),
+    Default("leaky_relu's slope", 0.01, PASSED),
     Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "of what is kept, by 1 / (1 - rate)", KEPT),
-    Default("batch norm's epsilon", 1e-05, GIVEN),
-    Default("batch norm's momentum", 0.1, GIVEN),
-    Default("meaning of batch norm's momentum", "weight of the new value", "given the other share"),
+    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
+    Default("batch norm's epsilon", 1e-05, PASSED),
+    Default("batch norm's momentum", 0.1, PASSED),
+    Default(
+        "meaning of batch norm's momentum", "weight of the new value", "1 - momentum is passed"
+    ),
     Default(
         "batch norm's running variance",
         "unbiased (n - 1)",
@@ -55,36 +57,36 @@ DEFAULTS = (
     ),
     Default("cross-entropy takes", "logits", KEPT),
     Default("loss of a batch", "mean over its examples", KEPT),
-    Default("loss of an epoch", None, "summed, each batch by its size"),
-    Default("sgd's learning rate", 0.001, GIVEN),
-    Default("sgd's momentum", 0, GIVEN),
-    Default("sgd's nesterov", OFF, GIVEN),
+    Default("loss of an epoch", None, "mean of the batches, weighted by size"),
+    Default("sgd's learning rate", 0.001, PASSED),
+    Default("sgd's momentum", 0, PASSED),
+    Default("sgd's nesterov", OFF, PASSED),
     Default(
         "sgd's velocity",
-        "holds no learning rate",
-        "default kept: equal while the rate is constant",
+        "without the learning rate",
+        "default kept; equal with a constant learning rate",
     ),
-    Default("rmsprop's learning rate", 0.01, GIVEN),
-    Default("rmsprop's rho", 0.99, GIVEN),
-    Default("rmsprop's epsilon", 1e-08, GIVEN),
-    Default("rmsprop's epsilon defaults", "outside the root", FORMS),
-    Default("adagrad's learning rate", 0.01, GIVEN),
-    Default("adagrad's first accumulator", 0, GIVEN),
-    Default("adagrad's epsilon", 1e-10, GIVEN),
-    Default("adagrad's epsilon defaults", "outside the root", FORMS),
-    Default("adam's learning rate", 0.001, GIVEN),
-    Default("adam's epsilon", 1e-08, GIVEN),
-    Default("position of adam's epsilon", "after the correction", FORMS),
+    Default("rmsprop's learning rate", 0.01, PASSED),
+    Default("rmsprop's rho", 0.99, PASSED),
+    Default("rmsprop's epsilon", 1e-08, PASSED),
+    Default("position of rmsprop's epsilon", "outside the root", OTHER_FORM),
+    Default("adagrad's learning rate", 0.01, PASSED),
+    Default("adagrad's first accumulator", 0, PASSED),
+    Default("adagrad's epsilon", 1e-10, PASSED),
+    Default("position of adagrad's epsilon", "outside the root", OTHER_FORM),
+    Default("adam's learning rate", 0.001, PASSED),
+    Default("adam's epsilon", 1e-08, PASSED),
+    Default("position of adam's epsilon", "after the correction", OTHER_FORM),
     Default(
         "adam's weight decay",
         "added to the gradient",
-        "AdamW's, which is apart; for adam given 0",
+        "adamw: AdamW's, separate; adam: 0 is passed",
     ),
-    Default("adamw's weight decay", 0.01, GIVEN),
-    Default("adadelta's learning rate", 1.0, GIVEN),
-    Default("adadelta's rho", 0.9, GIVEN),
-    Default("adadelta's epsilon", 1e-06, GIVEN),
-    Default("batch size", 1, "no DataLoader: rows gathered on the device"),
+    Default("adamw's weight decay", 0.01, PASSED),
+    Default("adadelta's learning rate", 1.0, PASSED),
+    Default("adadelta's rho", 0.9, PASSED),
+    Default("adadelta's epsilon", 1e-06, PASSED),
+    Default("batch size", 1, "no DataLoader; rows are gathered on the device"),
     Default("shuffling", OFF, ORDER),
     Default("last partial batch", "kept", ORDER),
     Default("dtype", "float32", KEPT),

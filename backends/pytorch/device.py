@@ -16,8 +16,9 @@ def require_device(job: Job) -> torch.device:
     kind = job.device.partition(":")[0]
     if kind == "cpu":
         return torch.device("cpu")
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if found is None or found.type != kind:
+    is_available = torch.accelerator.is_available()
+    accelerator = torch.accelerator.current_accelerator() if is_available else None
+    if accelerator is None or accelerator.type != kind:
         raise Unsupported(
             f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no driver"
         )
@@ -27,7 +28,7 @@ def require_device(job: Job) -> torch.device:
 def configure(job: Job) -> None:
     """Set seed, threads, precision and determinism as the job says."""
     tf32 = job.precision == "tf32"
-    torch.manual_seed(job.seed)  # for dropout: nothing else here is random
+    torch.manual_seed(job.seed)  # for dropout; in native mode also for weights and shuffle
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
@@ -45,7 +46,7 @@ def sync(device: torch.device) -> None:
 def device_memory(device: torch.device) -> DeviceMemory | None:
     """The allocator's peak on CUDA, which is then reset.
 
-    None on other devices, where PyTorch's peak is not known to be comparable.
+    None on other devices, as it is unknown whether their peaks are comparable.
     """
     if device.type != "cuda":
         return None

@@ -24,8 +24,8 @@ class PyTorch:
 
     def __init__(self, job: Job) -> None:
         if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
-            how = "compiled" if self.compiles else "eagerly"
-            raise Unsupported(f"this adapter trains {how}, in float32 or TF32, in matched mode")
+            way = "compiled" if self.compiles else "eagerly"
+            raise Unsupported(f"this adapter trains {way}, in float32 or TF32, in matched mode")
         self._device = require_device(job)
         configure(job)
         self._job = job
@@ -35,8 +35,8 @@ class PyTorch:
         self._update = self._optimizer.step
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # PyTorch's own layout is (n, channels, height, width). A CPU copies nothing if there is one
-        # channel.
+        # PyTorch's layout is (n, channels, height, width). On a CPU nothing is copied if there is
+        # one channel.
         self._images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(self._device)
         self._labels = torch.from_numpy(labels).to(self._device)
 
@@ -54,8 +54,8 @@ class PyTorch:
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         self._model.train()
         # Apple's GPUs have no float64.
-        wide = torch.float32 if self._device.type == "mps" else torch.float64
-        total = torch.zeros((), dtype=wide, device=self._device)
+        dtype = torch.float32 if self._device.type == "mps" else torch.float64
+        total = torch.zeros((), dtype=dtype, device=self._device)
         batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
         for step, batch in enumerate(batches):
             if masks is not None:
@@ -65,7 +65,7 @@ class PyTorch:
             self._optimizer.zero_grad()
             loss.backward()
             self._update()
-            # On the device: `.item()` would wait for every step.
+            # The sum stays on the device, because `.item()` would wait for every step.
             total.add_(loss.detach(), alpha=len(batch))
         return total.item() / len(order)
 
@@ -88,11 +88,12 @@ class PyTorch:
         return {**torch_settings(), "compiled": compiled, "device": device}
 
     def _inject(self, masks: contract.Masks, step: int) -> None:
+        """Set the masks of one step, from the masks of an epoch."""
         size = self._job.batch_size
-        for dropout, whole in zip(self._model.dropouts, masks, strict=True):
-            mask = whole[step * size : (step + 1) * size]
+        for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
+            mask = epoch_mask[step * size : (step + 1) * size]
             shape = dropout.image or mask.shape[1:]
-            # Channels first; a vector stays as it is.
-            moved = np.moveaxis(mask.reshape(-1, *shape), -1, 1)
-            moved = moved.reshape(len(mask), -1) if dropout.image else moved
-            dropout.mask = torch.from_numpy(moved).to(self._device)
+            # Channels become the first axis; a vector is not changed.
+            transposed = np.moveaxis(mask.reshape(-1, *shape), -1, 1)
+            transposed = transposed.reshape(len(mask), -1) if dropout.image else transposed
+            dropout.mask = torch.from_numpy(transposed).to(self._device)

@@ -1,4 +1,4 @@
-"""PyTorch's own matrix product, convolution and memory, for measuring their speed.
+"""PyTorch's matrix product, convolution and memory, for measuring their speed.
 
 Images have the layout in which the eager adapter trains.
 """
@@ -14,7 +14,7 @@ from backends.engine import Step
 from backends.pytorch import device
 from backends.pytorch.layout import to_torch
 
-_IMAGES = 4  # dimensions
+_IMAGE_DIMENSIONS = 4  # of an array of images (n, height, width, channels)
 
 
 class PyTorchEngine:
@@ -27,28 +27,29 @@ class PyTorchEngine:
         device.configure(job)
 
     def put(self, values: np.ndarray) -> torch.Tensor:
-        moved = values.transpose(0, 3, 1, 2) if values.ndim == _IMAGES else values
-        return torch.tensor(np.ascontiguousarray(moved, np.float32), device=self._device)
+        is_images = values.ndim == _IMAGE_DIMENSIONS
+        transposed = values.transpose(0, 3, 1, 2) if is_images else values
+        return torch.tensor(np.ascontiguousarray(transposed, np.float32), device=self._device)
 
-    def read(self, there: torch.Tensor) -> np.ndarray:
-        values = np.array(there.cpu().numpy())
-        return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGES else values
+    def read(self, array: torch.Tensor) -> np.ndarray:
+        values = np.array(array.cpu().numpy())
+        return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGE_DIMENSIONS else values
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right = self.put(kernel)
         return lambda x: x @ right
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        moved = np.ascontiguousarray(to_torch(kernel, None), np.float32)
-        weight = torch.tensor(moved, device=self._device)
+        transposed = np.ascontiguousarray(to_torch(kernel, None), np.float32)
+        weight = torch.tensor(transposed, device=self._device)
         return lambda x: functional.conv2d(x, weight, padding="same")
 
     def accumulate(self, term: np.ndarray) -> Step:
         addend = self.put(term)
         return lambda x: x.add_(addend)
 
-    def wait(self, there: torch.Tensor) -> None:
-        del there
+    def wait(self, array: torch.Tensor) -> None:
+        del array
         device.sync(self._device)
 
     def settings(self) -> dict[str, str | int | bool | None]:

@@ -26,12 +26,13 @@ FAMILY = Family(
             adapter="backends.pytorch.compiled:PyTorchCompiled",
             environment="torch",
             needs=("torch",),
-            # Otherwise a second job would find the first one's kernels, and would start faster.
+            # With the caches a second job would find the first one's kernels, and would start
+            # faster.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
             variant_of="pytorch",
-            changes="`torch.compile` of model and optimizer; on CUDA, untested, in CUDA graphs and"
-            " channels last",
+            changes="`torch.compile` of model and optimizer; on CUDA (untested) also CUDA graphs"
+            " and channels last",
         ),
     },
     gaps={"pytorch": {"bfloat16": BFLOAT16}},

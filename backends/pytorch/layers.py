@@ -1,4 +1,4 @@
-"""A workload as PyTorch modules, with the place of each weight in them, and its loss."""
+"""A workload's layers as PyTorch modules, the place of each weight in them, and its loss."""
 
 from __future__ import annotations
 
@@ -34,9 +34,13 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class Model(nn.Sequential):
     """The workload's layers.
 
-    `places` maps canonical names to a module, the name of its tensor, and the shape of the image
-    that was flattened before the weights, if any. PyTorch flattens an image channel first, so the
-    weights that follow have another order (see `backends.pytorch.layout`).
+    PyTorch flattens an image channel first, so the weights of the next layer have another order
+    than in the canonical layout (see `backends.pytorch.layout`).
+
+    Attributes:
+        places: canonical name of a weight -> its module, the name of its tensor in the module, and
+            the shape of the image that was flattened just before the weight, or None.
+        dropouts: the dropout layers, in layer order.
     """
 
     def __init__(self, workload: Workload) -> None:
@@ -50,19 +54,20 @@ class Model(nn.Sequential):
             image = None if isinstance(shape.layer, Dense) else image
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same as the parent's.
+        """Apply all layers, as the parent class does.
 
-        It is repeated here because `torch.compile` makes no graph of a `forward` of PyTorch's own
-        containers.
+        The method is repeated here because `torch.compile` builds no graph for a `forward` of
+        PyTorch's own containers.
         """
         for layer in self:
             x = layer(x)
         return x
 
     def tensors(self) -> Iterator[tuple[str, Tensor, Shape | None]]:
-        """Name, current tensor and flattened image (see `places`) of every weight and of the state.
+        """Name, current tensor and flattened image (see `places`) of every weight and state.
 
-        The tensors are looked up in each call, as moving a model to a device replaces some of them.
+        The tensors are looked up in each call, because moving a model to a device replaces some of
+        them.
         """
         for name, (module, attribute, image) in self.places.items():
             yield name, getattr(module, attribute), image
@@ -70,12 +75,12 @@ class Model(nn.Sequential):
     def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
         match shape.layer:
             case Dense(units=units, activation=activation):
-                yield self._keep(shape, nn.Linear(shape.input[0], units), kernel=image)
+                yield self._register(shape, nn.Linear(shape.input[0], units), image)
                 yield from _activation(activation)
             case Conv2d(activation=activation):
                 padding, convolution = _convolution(shape, shape.layer)
                 yield from padding
-                yield self._keep(shape, convolution, kernel=None)
+                yield self._register(shape, convolution, None)
                 yield from _activation(activation)
             case MaxPool2d(pool_size=pool_size):
                 yield nn.MaxPool2d(pool_size)
@@ -93,14 +98,15 @@ class Model(nn.Sequential):
                 self.dropouts.append(MaskableDropout(rate, image))
                 yield self.dropouts[-1]
 
-    def _keep(self, shape: LayerShape, module: nn.Module, *, kernel: Shape | None) -> nn.Module:
-        name, bias = shape.parameters
-        self.places |= {name: (module, "weight", kernel), bias: (module, "bias", None)}
+    def _register(self, shape: LayerShape, module: nn.Module, image: Shape | None) -> nn.Module:
+        """Add kernel and bias of a module to `places`; `image`: see there."""
+        kernel, bias = shape.parameters
+        self.places |= {kernel: (module, "weight", image), bias: (module, "bias", None)}
         return module
 
 
 class MaskableDropout(nn.Dropout):
-    """The framework's dropout, or in `bench verify` the injected mask, by the same formula."""
+    """PyTorch's dropout; in `bench verify` it applies a given mask, by the same formula."""
 
     mask: Tensor | None = None
 
@@ -115,9 +121,9 @@ class MaskableDropout(nn.Dropout):
 
 
 class BiasedBatchNorm(nn.Module):
-    """PyTorch's batch norm, but its running variance averages the biased variance.
+    """PyTorch's batch norm, with a running variance that averages the biased variance.
 
-    PyTorch's own averages the unbiased one.
+    PyTorch's own layer averages the unbiased variance.
     """
 
     def __init__(self, channels: int, spec: BatchNorm) -> None:
@@ -126,7 +132,7 @@ class BiasedBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
-        self.epsilon, self.share = spec.epsilon, 1.0 - spec.momentum
+        self.epsilon, self.weight_of_new = spec.epsilon, 1.0 - spec.momentum
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -134,14 +140,15 @@ class BiasedBatchNorm(nn.Module):
             return functional.batch_norm(
                 x, mean, variance, self.weight, self.bias, training=False, eps=self.epsilon
             )
-        # With a momentum of 1 PyTorch stores in these the batch's mean and unbiased variance.
+        # With a momentum of 1 PyTorch stores the batch's mean and unbiased variance in these
+        # tensors.
         mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = functional.batch_norm(
             x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.epsilon
         )
         count = x.numel() // x.shape[1]
-        self.running_mean.lerp_(mean, self.share)
-        self.running_var.lerp_(variance * ((count - 1) / count), self.share)
+        self.running_mean.lerp_(mean, self.weight_of_new)
+        self.running_var.lerp_(variance * ((count - 1) / count), self.weight_of_new)
         return y
 
 
@@ -165,20 +172,21 @@ def _activation(name: str) -> Iterator[nn.Module]:
 def _convolution(shape: LayerShape, spec: Conv2d) -> tuple[list[nn.Module], nn.Module]:
     """The modules before a convolution, and the convolution.
 
-    A layer of zeros comes before it if the padding differs between two opposite sides.
+    A padding layer comes before it if the padding of two opposite sides differs, as PyTorch's
+    convolution cannot do that.
     """
     sizes = zip(shape.input[:2], spec.kernel_size, spec.strides, strict=True)
     (top, bottom), (left, right) = (
         same_padding(*size) if spec.padding == "same" else (0, 0) for size in sizes
     )
-    own = top == bottom and left == right
+    is_symmetric = top == bottom and left == right
     return (
-        [] if own else [nn.ZeroPad2d((left, right, top, bottom))],
+        [] if is_symmetric else [nn.ZeroPad2d((left, right, top, bottom))],
         nn.Conv2d(
             shape.input[2],
             spec.filters,
             spec.kernel_size,
             stride=spec.strides,
-            padding=(top, left) if own else 0,
+            padding=(top, left) if is_symmetric else 0,
         ),
     )

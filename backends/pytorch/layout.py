@@ -1,8 +1,8 @@
 """Converts weights between the canonical layout and PyTorch's.
 
-The axes of kernels have another order. So have the values of a flattened image, which PyTorch
-flattens channel first: `image` is the shape (height, width, channels) of the image that was
-flattened just before these weights, or None if there was none.
+In PyTorch the axes of kernels have another order. PyTorch also flattens an image channel first, so
+the rows of the next kernel have another order. The argument `image` is the shape (height, width,
+channels) of the image that was flattened just before these weights, or None.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 
 from specs.shapes import Shape
 
-_CONVOLUTION = 4  # dimensions of its kernel; a dense layer's has two, all else one
+_CONVOLUTION = 4  # dimensions of the kernel; a dense kernel has two, all other weights one
 
 
 def to_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
     """A weight in PyTorch's layout.
 
-    (height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors keep their
-    shape.
+    (height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors are not
+    changed.
     """
     if weight.ndim == _CONVOLUTION:
         return weight.transpose(3, 2, 0, 1)
@@ -34,6 +34,6 @@ def from_torch(weight: np.ndarray, image: Shape | None) -> np.ndarray:
     weight = weight.T
     if image is not None:
         height, width, channels = image
-        moved = np.moveaxis(weight.reshape(channels, height, width, *weight.shape[1:]), 0, 2)
-        weight = moved.reshape(weight.shape)
+        rows = np.moveaxis(weight.reshape(channels, height, width, *weight.shape[1:]), 0, 2)
+        weight = rows.reshape(weight.shape)
     return weight.copy()

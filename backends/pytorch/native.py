@@ -1,6 +1,6 @@
 """PyTorch in native mode: it trains as PyTorch's tutorials do.
 
-It uses torchvision's data set, a DataLoader, and `torch.optim` with its own constants.
+It uses torchvision's data set, a DataLoader, and `torch.optim` with PyTorch's constants.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ _OPTIMIZERS = {
 class PyTorchNative(PyTorch):
     """`for images, labels in DataLoader(...)`, with a PIL image per example.
 
-    Setting and reading weights, and the device, are the matched adapter's.
+    The matched adapter sets and reads weights, and configures the device.
     """
 
-    # The matched adapter's is not called, as it builds another model and optimizer.
+    # It does not call the matched adapter's `__init__`, which builds another model and optimizer.
     def __init__(self, job: Job) -> None:
         if job.compiled or job.precision == "bfloat16" or job.mode != "native":
             raise Unsupported("this adapter trains eagerly, in float32 or TF32, in native mode")
         channels = job.workload.input.shape[2]
         if channels not in {1, 3}:
-            raise Unsupported(f"PIL has images of 1 or 3 channels, and these have {channels}")
+            raise Unsupported(f"PIL images have 1 or 3 channels, but these have {channels}")
         if _TORCHVISION is None:
-            raise Unsupported(f"torchvision cannot be imported: {_WHY_NOT}")
+            raise Unsupported(f"torchvision cannot be imported: {_IMPORT_ERROR}")
         self._device = require_device(job)
-        configure(job)  # here its seed is for the initial weights and the shuffle too
+        configure(job)
         self._job = job
         self._model = NativeModel(job.workload).to(self._device)
         self._loss = build_loss(job.workload)
@@ -76,8 +76,8 @@ class PyTorchNative(PyTorch):
         Shuffle and dropout are PyTorch's own, so neither argument is used.
 
         Returns:
-            The mean of the steps' losses, as tutorials compute it: a partial batch counts as much
-            as a whole one.
+            The mean of the steps' losses, as tutorials compute it. A partial batch counts as much
+            as a full one.
         """
         del order, masks
         self._model.train()
@@ -99,7 +99,7 @@ class PyTorchNative(PyTorch):
             return logits.cpu().numpy()
 
     def read_inputs(self) -> int:
-        """Read one epoch of the DataLoader and bring every batch to the device; do not train.
+        """Read an epoch of the DataLoader without training; copy every batch to the device.
 
         Returns:
             The number of examples.
@@ -107,12 +107,12 @@ class PyTorchNative(PyTorch):
         return sum(len(labels) for _, labels in self._batches())
 
     def settings(self) -> dict[str, str | int | bool | None]:
-        said = [
+        constants = [
             f"{name}={value}"
             for name, value in self._optimizer.param_groups[0].items()
             if name != "params" and value is not None and value is not False
         ]
-        optimizer = " ".join([type(self._optimizer).__name__, *said])
+        optimizer = " ".join([type(self._optimizer).__name__, *constants])
         return {**super().settings(), "optimizer": optimizer}
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -121,7 +121,7 @@ class PyTorchNative(PyTorch):
 
 
 class NativeModel(Model):
-    """The workload's layers with PyTorch's own dropout and batch norm, with its own constants."""
+    """The workload's layers with PyTorch's dropout and batch norm, and PyTorch's constants."""
 
     def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
         match shape.layer:
@@ -141,7 +141,7 @@ class NativeModel(Model):
 def _build_optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer that the workload names, with PyTorch's constants.
 
-    Only SGD's momentum and nesterov are the workload's, as they decide which method it is.
+    Only SGD's momentum and nesterov are the workload's, as they select the method.
     """
     spec = workload.optimizer
     method = {"momentum": spec.momentum, "nesterov": spec.nesterov} if isinstance(spec, Sgd) else {}
@@ -149,31 +149,31 @@ def _build_optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimi
 
 
 def _data_set(images: contract.Images, labels: contract.Labels) -> Dataset:
-    """Torchvision's MNIST, or CIFAR10 if the images are RGB, that reads the arrays.
+    """A torchvision data set that reads the arrays: MNIST, or CIFAR10 if the images are RGB.
 
-    Each example becomes a PIL image, then a tensor. All our data sets have pixels that are a byte /
-    255; here they become these bytes again.
+    Each example becomes a PIL image, then a tensor. Pixels are bytes / 255 in all data sets of the
+    bench; here they are converted to bytes again.
     """
-    v2, datasets, grey = _TORCHVISION.transforms.v2, _TORCHVISION.datasets, images.shape[3] == 1
-    parent: Any = datasets.MNIST if grey else datasets.CIFAR10
+    v2, datasets, is_grey = _TORCHVISION.transforms.v2, _TORCHVISION.datasets, images.shape[3] == 1
+    parent: Any = datasets.MNIST if is_grey else datasets.CIFAR10
 
     class InMemory(parent):
-        def __init__(self) -> None:  # its parent's looks for files
+        def __init__(self) -> None:  # the parent's `__init__` would look for files
             transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
             datasets.VisionDataset.__init__(self, transform=transform)
             pixels = np.rint(images * 255).astype(np.uint8)
-            self.data = torch.from_numpy(pixels[..., 0]) if grey else pixels
-            self.targets = torch.from_numpy(labels) if grey else labels.tolist()
+            self.data = torch.from_numpy(pixels[..., 0]) if is_grey else pixels
+            self.targets = torch.from_numpy(labels) if is_grey else labels.tolist()
 
     return InMemory()
 
 
 def _import_torchvision() -> tuple[Any, str]:
-    """Torchvision and "", or None and why it cannot be imported.
+    """Torchvision and "", or None and the reason why it cannot be imported.
 
-    It is imported with this module, as the time of building a model must not include that. If its
-    compiled operators do not fit this PyTorch, its import fails as two operators are not declared.
-    They are declared here, and nothing calls them.
+    It is imported together with this module, so that the time of building a model does not include
+    the import. If its compiled operators do not fit this PyTorch, the import fails because two
+    operators are not declared. They are then declared here; nothing calls them.
     """
     try:
         importlib.import_module("torchvision.transforms.v2")
@@ -181,7 +181,7 @@ def _import_torchvision() -> tuple[Any, str]:
         return None, str(error)
     except RuntimeError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]  # half imported
+            del sys.modules[name]  # the failed import was incomplete
         try:
             for name in ("nms", "qnms"):
                 _OPERATORS.define(
@@ -193,6 +193,6 @@ def _import_torchvision() -> tuple[Any, str]:
     return sys.modules["torchvision"], ""
 
 
-# A global, as PyTorch forgets a declaration when its `Library` is deleted.
+# A global variable, as PyTorch removes the declarations when the `Library` is deleted.
 _OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
-_TORCHVISION, _WHY_NOT = _import_torchvision()
+_TORCHVISION, _IMPORT_ERROR = _import_torchvision()

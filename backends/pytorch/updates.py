@@ -1,6 +1,6 @@
 """The optimizers of `specs.model` in PyTorch.
 
-PyTorch's own where it has the same formula; the others are implemented here.
+Where PyTorch has the same formula, its own optimizer is used. The others are implemented here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 class _Update:
     """The base of the optimizers that PyTorch does not have.
 
-    Each line of a `step` updates all weights in one call, as PyTorch's own do with `foreach=True`.
-    The base is not `torch.optim.Optimizer`: the hooks of that class cost 71 calls a step, 15 % of
-    the time of softmax regression.
+    Each line of a `step` updates all weights in one call, as PyTorch's optimizers do with
+    `foreach=True`. `torch.optim.Optimizer` is not used as the base, because its hooks cost 71 calls
+    a step, 15 % of the time of softmax regression.
     """
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self._weights = parameters
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the last step."""
+        """Remove the gradients of the last step."""
         for weight in self._weights:
             weight.grad = None
 
@@ -75,8 +75,8 @@ class AdagradInsideRoot(_Update):
 class AdamBeforeCorrection(_Update):
     """`w = w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)`.
 
-    `torch.optim.Adam` corrects v before it adds epsilon. With weight decay (AdamW), `w = w - lr
-    decay w` comes first.
+    `torch.optim.Adam` corrects v before it adds epsilon. With weight decay (AdamW), the step starts
+    with `w = w - lr decay w`.
     """
 
     def __init__(self, parameters: list[Tensor], spec: Adam | AdamW) -> None:

@@ -1,6 +1,6 @@
-"""NumPy's own matrix product, convolution and memory, for measuring their speed.
+"""NumPy's matrix product, convolution and memory, for measuring their speed.
 
-They use the reference's float64 and its way to compute a convolution.
+They are computed in float64, as in the reference, and a convolution by the same calls.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ReferenceEngine:
     def put(self, values: np.ndarray) -> np.ndarray:
         return np.array(values, np.float64)
 
-    def read(self, there: np.ndarray) -> np.ndarray:
-        return there.copy()
+    def read(self, array: np.ndarray) -> np.ndarray:
+        return array.copy()
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right = self.put(kernel)
@@ -47,7 +47,7 @@ class ReferenceEngine:
         addend = self.put(term)
         return lambda x: np.add(x, addend, out=x)
 
-    def wait(self, there: np.ndarray) -> None:
+    def wait(self, array: np.ndarray) -> None:
         """Do nothing: NumPy has finished a call when it returns."""
 
     def settings(self) -> dict[str, str | int | bool | None]:

@@ -12,7 +12,7 @@ FAMILY = Family(
     },
     backends={
         "reference": Entry(
-            title="NumPy, float64: slow, plain, the oracle",
+            title="NumPy in float64: slow, the reference of the verification",
             adapter="backends.reference.oracle:Reference",
             environment=OWN_ENVIRONMENT,
             needs=("numpy",),

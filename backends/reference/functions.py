@@ -29,7 +29,7 @@ def activate(activation: Activation, z: Array) -> Array:
 
 
 def slope(activation: Activation, y: Array) -> Array:
-    """The activation's derivative, computed from its value y; that of relu at 0 is 0."""
+    """The activation's derivative, computed from its value y; relu's derivative at 0 is 0."""
     match activation:
         case "relu":
             return (y > 0.0).astype(np.float64)

@@ -24,9 +24,9 @@ Array = np.ndarray
 class ReferenceLayer:
     """The base of all layers: it has no weights and returns its input.
 
-    `forward` has the argument `mask`, which says which values a dropout layer keeps in a training
-    step (None in prediction, and for other layers). `backward` takes d loss / d output, stores d
-    loss / d weight in `gradients`, and returns d loss / d input.
+    The argument `mask` of `forward` contains the values that a dropout layer keeps in a training
+    step; it is None in prediction and for other layers. `backward` takes d loss / d output, stores
+    d loss / d weight in `gradients`, and returns d loss / d input.
     """
 
     drops = False
@@ -123,8 +123,8 @@ class ConvolutionLayer(DenseLayer):
 class PoolLayer(ReferenceLayer):
     """The base of the pooling layers, whose windows do not overlap.
 
-    `windows` returns them as rows (n, height, width, channels, window), without partial windows at
-    the edge; `images` is its inverse, with zeros at that edge.
+    `windows` returns the windows as rows (n, height, width, channels, window), without the partial
+    windows at the edge. `images` is the inverse, with zeros in place of the partial windows.
     """
 
     def __init__(self, shape: LayerShape, pool_size: tuple[int, int]) -> None:

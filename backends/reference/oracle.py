@@ -1,6 +1,6 @@
-"""The oracle: trains every workload in plain NumPy, in float64.
+"""The reference: trains every workload in plain NumPy, in float64.
 
-It is slow. It is written so that it can be compared with the formulas in `specs.model`.
+It is slow. Its code follows the formulas in `specs.model` line by line.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Reference:
 
     def set_weights(self, weights: Weights) -> None:
         for layer in self._layers:
-            for kept in (layer.weights, layer.state):
-                for name in kept:
-                    kept[name] = weights[f"{layer.position}.{name}"].astype(np.float64)
+            for tensors in (layer.weights, layer.state):
+                for name in tensors:
+                    tensors[name] = weights[f"{layer.position}.{name}"].astype(np.float64)
 
     def get_weights(self) -> Weights:
         return {
@@ -61,11 +61,11 @@ class Reference:
         return total / len(order)
 
     def predict(self, images: Images) -> Logits:
-        chunks = [
+        batches = [
             images[start : start + PREDICTION_BATCH]
             for start in range(0, len(images), PREDICTION_BATCH)
         ]
-        logits = np.concatenate([self._forward(chunk, None) for chunk in chunks])  # (n, classes)
+        logits = np.concatenate([self._forward(batch, None) for batch in batches])  # (n, classes)
         return logits.astype(np.float32)
 
     def sync(self) -> None:
@@ -106,7 +106,9 @@ class Reference:
         return x
 
     def _draw(self, examples: int) -> list[np.ndarray]:
-        dropped = [layer for layer in self._layers if layer.drops]
+        """The values that dropout keeps, one array (examples, *layer shape) per dropout layer."""
         return [
-            self._random.random_sample((examples, *layer.shape)) >= layer.rate for layer in dropped
+            self._random.random_sample((examples, *layer.shape)) >= layer.rate
+            for layer in self._layers
+            if layer.drops
         ]

@@ -15,7 +15,7 @@ Array = np.ndarray
 class Update(Protocol):
     """An optimizer: computes a weight's new value from its name, its value w and its gradient g.
 
-    It keeps its state per name.
+    It keeps its own state (such as averages of g) for each name.
     """
 
     def __call__(self, name: str, w: Array, g: Array) -> Array: ...

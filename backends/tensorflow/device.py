@@ -11,14 +11,14 @@ _KINDS = {"cuda": "GPU", "mps": "GPU", "xpu": "XPU"}
 
 
 def configure(job: Job) -> None:
-    """Set threads, precision and determinism; call it before anything is computed.
+    """Set threads, precision and determinism. It must be called before the first computation.
 
     Raises:
         Unsupported: TensorFlow has no such device here.
     """
     kind, _, index = job.device.partition(":")
     if kind == "xpu" and index != "0":
-        raise Unsupported("this adapter trains on the first of Intel's GPUs only")
+        raise Unsupported("this adapter trains only on the first Intel GPU")
     if kind != "cpu" and not tf.config.list_physical_devices(_KINDS[kind]):
         raise Unsupported(
             f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver"
@@ -31,7 +31,7 @@ def configure(job: Job) -> None:
 
 
 def device_memory(job: Job) -> DeviceMemory | None:
-    """The allocator's peak, which is then reset; None where TensorFlow has none, as for a CPU."""
+    """The allocator's peak, which is then reset; None if TensorFlow has none, e.g. for a CPU."""
     if not job.device.startswith("cuda"):
         return None
     peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]

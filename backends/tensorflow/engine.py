@@ -1,4 +1,4 @@
-"""TensorFlow's own matrix product, convolution and memory, for measuring their speed."""
+"""TensorFlow's matrix product, convolution and memory, for measuring their speed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TensorFlowEngine:
     def put(self, values: np.ndarray) -> tf.Variable:
         return tf.Variable(values.astype(np.float32), trainable=False)
 
-    def read(self, there: tf.Tensor | tf.Variable) -> np.ndarray:
-        return np.array(there.numpy())
+    def read(self, array: tf.Tensor | tf.Variable) -> np.ndarray:
+        return np.array(array.numpy())
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right = tf.constant(kernel, tf.float32)
@@ -41,8 +41,8 @@ class TensorFlowEngine:
 
         return step
 
-    def wait(self, there: tf.Tensor | tf.Variable) -> None:
-        del there
+    def wait(self, array: tf.Tensor | tf.Variable) -> None:
+        del array
         tf.test.experimental.sync_devices()
 
     def settings(self) -> dict[str, str | int | bool | None]:

@@ -1,4 +1,4 @@
-"""TensorFlow's backends without Keras, and their environment, in which Keras on it runs too."""
+"""TensorFlow's backends without Keras, and the environment that Keras on TensorFlow shares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAMILY = Family(
             adapter="backends.tensorflow.loop:TensorFlow",
             native="backends.keras.quickstart:TensorFlowNative",
             environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras for native mode alone
+            needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras is needed for native mode only
             variables={"KERAS_BACKEND": "tensorflow"},
         ),
         "tensorflow-xla": Entry(

@@ -41,8 +41,8 @@ def forward(
         workload: the model.
         values: weights and state by canonical name, in canonical layout, which is TensorFlow's own.
         x: the images.
-        kept: which values each dropout layer keeps, (n, *shape) booleans, in layer order; if empty,
-            the framework's own dropout is used.
+        kept: the values that each dropout layer keeps, (n, *shape) booleans, in layer order; if
+            empty, the framework's own dropout is used.
         training: whether this is a training step.
     """
     state: dict[str, tf.Tensor] = {}
@@ -61,8 +61,8 @@ def forward(
             case AvgPool2d(pool_size=window):
                 x = tf.nn.avg_pool2d(x, window, window, "VALID")
             case BatchNorm() as spec:
-                own = [values[name] for name in (*shape.parameters, *shape.state)]
-                x, averages = _normalise(x, own, spec, training=training)
+                tensors = [values[name] for name in (*shape.parameters, *shape.state)]
+                x, averages = _normalise(x, tensors, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = tf.reshape(x, (-1, shape.output[0]))
@@ -86,8 +86,8 @@ def _normalise(
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
     """The output of batch norm, and in training the new running mean and running variance.
 
-    In training, x is normalised by the batch's mean and biased variance; in prediction, by the
-    running ones, and the second result is empty.
+    In training, x is normalised by the batch's mean and biased variance. In prediction, x is
+    normalised by the running values, and the second result is empty.
     """
     scale, shift, mean, variance = values
     averages: tuple[tf.Tensor, ...] = ()
@@ -95,7 +95,7 @@ def _normalise(
         old = mean, variance
         mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
         averages = tuple(
-            spec.momentum * kept + (1.0 - spec.momentum) * now
-            for kept, now in zip(old, (mean, variance), strict=True)
+            spec.momentum * running + (1.0 - spec.momentum) * value
+            for running, value in zip(old, (mean, variance), strict=True)
         )
     return tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon), averages

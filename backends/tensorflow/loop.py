@@ -19,41 +19,46 @@ from specs.shapes import infer_shapes
 class TensorFlow:
     """`tf.Variable`, `tf.nn`, `tf.GradientTape`.
 
-    The optimizers are our own, as TensorFlow has them only in Keras.
+    TensorFlow has optimizers only in Keras, so `backends.formulas` is used.
     """
 
     compiles = False
 
     def __init__(self, job: Job) -> None:
         if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
-            how = "with" if self.compiles else "without"
-            raise Unsupported(f"this adapter trains {how} XLA, in float32 or TF32, in matched mode")
+            way = "with" if self.compiles else "without"
+            raise Unsupported(f"this adapter trains {way} XLA, in float32 or TF32, in matched mode")
         tensorflow_device.configure(job)
-        tf.random.set_seed(job.seed)  # for dropout: nothing else here is random
+        tf.random.set_seed(job.seed)  # for dropout, as nothing else is random
         self._job = job
         shapes = infer_shapes(job.workload)
         self._weights = {
-            n: tf.Variable(tf.zeros(size))
+            name: tf.Variable(tf.zeros(size))
             for shape in shapes
-            for n, size in shape.parameters.items()
+            for name, size in shape.parameters.items()
         }
         self._state = {
-            n: tf.Variable(tf.zeros(size)) for shape in shapes for n, size in shape.state.items()
+            name: tf.Variable(tf.zeros(size))
+            for shape in shapes
+            for name, size in shape.state.items()
         }
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
         self._update = Updates(spec=job.workload.optimizer, sqrt=tf.sqrt, expm1=tf.math.expm1)
         self._slots = {
-            name: [tf.Variable(tf.fill(w.shape, value)) for value in self._update.initial_slots()]
-            for name, w in self._weights.items()
+            name: [
+                tf.Variable(tf.fill(weight.shape, value)) for value in self._update.initial_slots()
+            ]
+            for name, weight in self._weights.items()
         }
         self._step = tf.Variable(0.0)
         self._logits = tf.function(self._predict, jit_compile=self.compiles)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        # Variables, as a constant that a `tf.function` uses is copied into it.
+        # Variables, because a constant that a `tf.function` uses is copied into the function.
         self._images = tf.Variable(images, trainable=False)
         self._labels = tf.Variable(labels, trainable=False)
-        self._epoch = tf.function(self._train, reduce_retracing=True)  # it uses these variables
+        # Created here, as it uses these variables.
+        self._epoch = tf.function(self._train, reduce_retracing=True)
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, variable in (self._weights | self._state).items():
@@ -94,7 +99,7 @@ class TensorFlow:
         return forward(self._job.workload, values, images, [], training=False)[0]
 
     def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
-        """Train one epoch; the sum of the losses of its examples, in float64."""
+        """Train one epoch, and return the sum of the losses of its examples, in float64."""
         size, total = self._job.batch_size, tf.constant(0.0, tf.float64)
         for start in tf.range(0, tf.size(order), size):  # AutoGraph makes this a loop in the graph
             rows = order[start : start + size]

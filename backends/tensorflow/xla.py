@@ -1,10 +1,10 @@
 """TensorFlow without Keras, compiled by XLA: one program trains all full batches of an epoch.
 
-A partial batch is trained by a second program. On a CPU a model with convolutions is trained by a
-program per step: there XLA's convolutions are some 10 times as slow inside a loop (jax-ml/jax issue
-12868), and outside a loop still slower than TensorFlow's own. On a CPU core an epoch of mnist-5k
-took 1.25 times the CPU time of plain TensorFlow with softmax, 0.75 times with the MLP and 1.9 times
-with the CNN.
+A second program trains a partial batch. On a CPU a model with convolutions is trained by one
+program per step, because XLA's convolutions are some 10 times as slow inside a loop there
+(jax-ml/jax issue 12868). Outside a loop they are still slower than TensorFlow's own. On a CPU core
+an epoch of mnist-5k took 1.25 times the CPU time of plain TensorFlow with softmax, 0.75 times with
+the MLP and 1.9 times with the CNN.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class TensorFlowXla(TensorFlow):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         shapes = infer_shapes(job.workload)
-        self._dropouts = [(s.layer.rate, s.output) for s in shapes if isinstance(s.layer, Dropout)]
+        self._dropouts = [
+            (shape.layer.rate, shape.output) for shape in shapes if isinstance(shape.layer, Dropout)
+        ]
         self._loops = job.device != "cpu" or not any(
             isinstance(layer, Conv2d) for layer in job.workload.layers
         )
@@ -38,12 +40,12 @@ class TensorFlowXla(TensorFlow):
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, examples = self._job.batch_size, len(order)
-        whole = examples // size * size
-        calls = [(start, start + size) for start in range(0, whole, size)]
+        in_full_batches = examples // size * size
+        calls = [(start, start + size) for start in range(0, in_full_batches, size)]
         if self._loops:
-            calls = [(0, whole)]
+            calls = [(0, in_full_batches)]
         totals = []
-        for start, stop in (*calls, (whole, examples)):
+        for start, stop in (*calls, (in_full_batches, examples)):
             if start < stop:
                 rows = min(size, stop - start)
                 parts = [_stack(part[start:stop], rows) for part in (order, *(masks or ()))]
@@ -57,7 +59,7 @@ class TensorFlowXla(TensorFlow):
             The sum of the losses of their examples, in float64.
         """
         steps, size = batches.shape
-        if steps == 1:  # no loop, not even in the compiled program
+        if steps == 1:  # without a loop in the compiled program
             loss = self._train_step(batches[0], [mask[0] for mask in masks])
             return tf.cast(loss, tf.float64) * size
         total = tf.constant(0.0, tf.float64)
@@ -70,10 +72,10 @@ class TensorFlowXla(TensorFlow):
         return super()._train_step(rows, kept or self._draw_masks(rows.shape[0]))
 
     def _draw_masks(self, examples: int) -> list[tf.Tensor]:
-        """Which values dropout keeps in a step, drawn from the seed and the step's number.
+        """The values that dropout keeps in a step, drawn from the seed and the step's number.
 
-        XLA ignores the seed of `tf.nn.dropout`. One boolean array (examples, *layer shape) per
-        dropout layer.
+        One boolean array (examples, *layer shape) per dropout layer. `tf.nn.dropout` is not used,
+        as XLA ignores its seed.
         """
         first = tf.cast(self._step, tf.int64) * len(self._dropouts)
         seeds = (

@@ -69,27 +69,28 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         ),
     }
 )
-# SHA-256 of the arrays that are made of the files, see `bench.data.cache`: arrays in the cache with
-# this checksum may be used instead of the files.
+# SHA-256 of the arrays that are read from the original files, see `bench.data.cache`. Arrays in the
+# cache with this checksum may be used instead of the files.
 ARRAYS: Mapping[str, str] = MappingProxyType(
     {
         "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
         "mnist-expanded": "e8cfea724a06e5c0f7fa2a1f5a049f0bdde48ea248f496df9748519ba0c1c1b5",
     }
 )
-_ATTEMPTS = 2  # a second try of each mirror, after the others have been tried
-# To connect, and between two packets: a mirror that does not answer costs seconds, not minutes.
+_ATTEMPTS = 2  # per mirror; the second one comes after all mirrors have failed once
+# The time limits to connect, and between two packets: a mirror that does not answer costs seconds.
 _TIMEOUT_SECONDS = (3.0, 5.0)
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Download the files of an archive that the cache lacks, and check each; return their folder.
+    """Download the missing files of an archive into the cache, and check each.
 
-    Every mirror is tried.
+    Returns:
+        The folder of the files.
 
     Raises:
-        DataError: no mirror gave a file with the right checksum, or the cache cannot be written.
+        DataError: no mirror has a file with the right checksum, or the cache is not writable.
     """
     import pooch  # takes 0.2 s, and only a download needs it
 
@@ -114,27 +115,27 @@ def fetch(name: str, cache: Path) -> Path:
         else:
             raise DataError(
                 f"{name} could not be downloaded: {file} from {', '.join(dict.fromkeys(failures))}",
-                expected="one mirror that answers",
-                hint="name a folder with the four original .gz files by --data-dir, or use"
+                expected="at least one mirror that answers with the right file",
+                hint="use --data-dir FOLDER with a folder of the four original .gz files, or"
                 " --dataset mnist-5k",
             )
     return folder
 
 
 def place(name: str, places: Places) -> Path:
-    """The folder in which an archive's files are, or would be.
+    """The folder for the files of an archive; the files may still be missing.
 
-    In the folder that the user named it is a folder with the archive's name; else the user's folder
-    itself, if it belongs to this archive; else a folder of the cache. All archives have the same
-    four file names, so the user's folder belongs to MNIST, unless it has the name of another
-    archive.
+    It is the first of these that applies: the folder with the archive's name in the user's folder;
+    the user's folder itself, if it belongs to this archive; a folder of the cache. All archives
+    have the same four file names. So the user's folder belongs to the archive that has its name,
+    and to MNIST if there is no such archive.
     """
     if places.directory is None:
         return places.cache / name
     if (places.directory / name).is_dir():
         return places.directory / name
-    other = places.directory.name in ARCHIVES and places.directory.name != name
-    if name in ("mnist", places.directory.name) and not other:
+    is_of_other_archive = places.directory.name in ARCHIVES and places.directory.name != name
+    if name in ("mnist", places.directory.name) and not is_of_other_archive:
         return places.directory
     return places.cache / name
 
@@ -145,7 +146,9 @@ def missing(name: str, folder: Path) -> list[str]:
 
 
 def find(name: str, places: Places) -> Path:
-    """The folder with an archive's files: the user's, or the cache's, after a download if needed.
+    """The folder with an archive's files, which are downloaded into the cache if necessary.
+
+    Nothing is downloaded into the user's folder.
 
     Raises:
         DataError: files are missing in the user's folder, or the download failed (see `fetch`).
@@ -155,9 +158,9 @@ def find(name: str, places: Places) -> Path:
         return fetch(name, places.cache)
     if absent := missing(name, folder):
         raise DataError(
-            f"{folder}: {', '.join(absent)} not there",
+            f"{folder}: missing {', '.join(absent)}",
             expected=f"the four original files of {name}",
-            hint="name another folder with --data-dir, or none, and they are downloaded",
+            hint="name another folder with --data-dir; without --data-dir they are downloaded",
         )
     return folder
 
@@ -166,7 +169,7 @@ def read(name: str, folder: Path) -> Arrays:
     """The arrays of an archive, read from its four files.
 
     Raises:
-        DataError: a file cannot be read, or is not the published one.
+        DataError: a file cannot be read, or differs from the published one.
     """
     files = ARCHIVES[name].files
     train_images, train_labels, test_images, test_labels = (
@@ -184,24 +187,24 @@ def check_file(name: str, folder: Path, file: str) -> None:
     """Check one file of an archive.
 
     Raises:
-        DataError: the file cannot be read, or is not the published one.
+        DataError: the file cannot be read, or differs from the published one.
     """
     _read_idx(folder / file, ARCHIVES[name].files[file])
 
 
 def _read_idx(path: Path, checksum: str) -> npt.NDArray[np.uint8]:
-    """The array of one original file; if its checksum is right, nothing else needs a check."""
+    """The array of one original file, after a check of its checksum."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}", expected="a readable file"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != checksum:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != checksum:
         raise DataError(
-            f"{path}: corrupt or truncated, {len(content):,} bytes with SHA-256 {found[:16]}...",
-            expected=f"SHA-256 {checksum[:16]}..., the original file",
+            f"{path}: corrupt or truncated, {len(content):,} bytes with SHA-256 {actual[:16]}...",
+            expected=f"the original file, with SHA-256 {checksum[:16]}...",
             hint="delete it and fetch it again: bench data fetch",
         )
     values = gzip.decompress(content)

@@ -1,6 +1,6 @@
 """The cache of data sets, from which every worker reads the same arrays.
 
-The parent writes a data set once, as `.npy` files of integers; a worker reads them whole before any
+The parent writes a data set once, as `.npy` files of integers. A worker reads all of it before any
 phase starts.
 """
 
@@ -21,14 +21,14 @@ from bench.data.dataset import DataError, DataSet, Places, check_name
 from bench.data.made import draw_synthetic, expand, read_mnist_5k
 from specs.model import Input
 
-_DIGITS = 16  # of the checksum, in a folder's name
+_DIGITS = 16  # the number of digits of the checksum in a folder's name
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def materialise(name: str, spec: Input, places: Places) -> DataSet:
-    """Put a data set as arrays into the cache, and return where it is.
+    """Write a data set as arrays into the cache, and describe it.
 
-    It is downloaded first if it is not there in any form. Its checksum is computed again each time.
+    If it is not available in any form, it is downloaded first. Its checksum is computed each time.
 
     Args:
         name: one of `DATASETS`.
@@ -67,6 +67,7 @@ def kept_arrays(name: str, cache: Path) -> Path | None:
 
 
 def _arrays(name: str, spec: Input, places: Places) -> Arrays:
+    """The arrays of any data set; for arguments and errors see `materialise`."""
     if name == "mnist-5k":
         return read_mnist_5k()
     if name == "synthetic":
@@ -79,10 +80,11 @@ def _arrays(name: str, spec: Input, places: Places) -> Arrays:
 
 
 def _read_kept(name: str, places: Places) -> Arrays | None:
-    """The arrays that an earlier run left in the cache, if they are to be used.
+    """The arrays of a published data set that an earlier run wrote into the cache.
 
-    None if the original files are there, or should be. Only arrays with the checksum of those that
-    are made of the original files are used; Fashion-MNIST's checksum is not known yet.
+    None if there are none, if the original files are available, or if the user named a folder for
+    them. Only arrays with a known checksum are used (`archives.ARRAYS`); Fashion-MNIST's is not
+    known yet.
     """
     archive = "mnist" if name == "mnist-expanded" else name
     folder = place(archive, places)
@@ -93,7 +95,7 @@ def _read_kept(name: str, places: Places) -> Arrays | None:
 
 
 def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:
-    """The folders of all arrays in the cache, and those whose checksum is not as in their name."""
+    """All folders of arrays in the cache, and those whose checksum differs from their name."""
     folders = sorted((cache / "arrays").glob("[!.]*-" + "[0-9a-f]" * _DIGITS))
     return folders, [folder for folder in folders if not _holds(folder, folder.name[-_DIGITS:])]
 
@@ -107,15 +109,16 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
 
 
 def _holds(folder: Path, checksum: str) -> bool:
+    """Whether a folder holds undamaged arrays with this checksum (or its first digits)."""
     try:
-        found = _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})
-        return found[:_DIGITS] == checksum[:_DIGITS]
+        actual = _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})
+        return actual[:_DIGITS] == checksum[:_DIGITS]
     except (OSError, ValueError, EOFError):
         return False
 
 
 def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
-    """Write all parts or none, as another run may read the cache at the same time."""
+    """Write all parts at once, as another run may read the cache at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
@@ -134,5 +137,5 @@ def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
         raise DataError(
             f"{folder.parent}: cannot be written: {error.strerror}",
             expected="a writable cache",
-            hint="name another with the variable FRAMEWORK_BENCH_CACHE",
+            hint="name another folder with the variable FRAMEWORK_BENCH_CACHE",
         ) from error

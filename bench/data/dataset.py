@@ -1,4 +1,4 @@
-"""The names of data sets, the places where they may be, and the error if one is not available."""
+"""The names of data sets, their places on disk, and the error for a missing one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from specs.errors import UserError, closest
 
-# A recipe may name a data set that does not exist; the user is told so before anything runs.
+# A recipe may name an unknown data set; `check_name` reports it before anything runs.
 DATASETS = ("mnist", "mnist-5k", "mnist-expanded", "fashion-mnist", "synthetic")
 FALLBACK = "mnist-5k"  # used instead of MNIST if MNIST is not available
 
@@ -17,9 +17,9 @@ class DataSet(Struct, frozen=True, kw_only=True):
     """A data set on disk.
 
     Attributes:
-        folder: holds one `.npy` file per part: images uint8, labels of an unsigned type.
+        folder: the folder with one `.npy` file per part: images uint8, labels of an unsigned type.
         checksum: SHA-256 of every value, shape and type.
-        shape: of one image, (height, width, channels).
+        shape: the shape of one image, (height, width, channels).
     """
 
     name: str
@@ -42,7 +42,7 @@ def check_name(name: str) -> None:
 
 
 class DataError(UserError):
-    """A data set that is not available, or whose files are damaged."""
+    """A data set is not available, or its files are damaged."""
 
 
 class Places(Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Places(Struct, frozen=True, kw_only=True):
 
     Attributes:
         directory: the folder that the user named, if any.
-        cache: the folder that we may write to.
+        cache: the folder into which the bench writes.
     """
 
     directory: Path | None

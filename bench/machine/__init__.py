@@ -1,1 +1,4 @@
-"""What the machine is, and what else it does during a job; read by the parent, which is idle."""
+"""Describes the machine and its other load during a job.
+
+The parent process reads both, as it is idle during a job.
+"""

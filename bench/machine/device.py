@@ -12,12 +12,13 @@ from bench.machine.nvml import open_gpu
 
 
 class DevicePeak(Struct, frozen=True, kw_only=True):
-    """The driver's highest figure of the GPU memory of a job.
+    """The peak of a job's GPU memory, as the driver reports it.
 
     Attributes:
-        by: "process": the memory that the worker's processes hold. "device": how much more memory
-            of the GPU is in use than when the job began, whoever uses it; this is taken if the
-            driver does not tell the memory of processes (as in a container, which hides them).
+        by: "process": the figure is the memory that the worker's processes hold. "device": the
+            figure is the increase of the GPU's used memory since the start of the job, including
+            other programs. It is used if the driver does not report the memory of processes, for
+            example in a container.
     """
 
     peak_bytes: int
@@ -27,40 +28,40 @@ class DevicePeak(Struct, frozen=True, kw_only=True):
 class DeviceWatch:
     """Samples the memory of one GPU during one job, by NVML.
 
-    It must be made before the worker starts. A peak between two samples is missed; this is rare, as
-    frameworks keep the memory that they have once taken.
+    Create it before the worker starts. A peak between two samples is missed. This is rare, as
+    frameworks keep memory once they have allocated it.
     """
 
     def __init__(self, uuid: str) -> None:
         self._nvml, self._gpu = open_gpu(uuid)
-        self._used_before = self._used()
-        self._of_process: int | None = None
-        self._of_device: int | None = None
+        self._used_before = self._used_bytes()
+        self._process_peak: int | None = None
+        self._device_peak: int | None = None
 
     def look(self, session: int) -> None:
         """Take a sample of the memory that the worker holds.
 
         Args:
-            session: the number of the worker's process, and of the session that it leads.
+            session: the process ID of the worker, which is also the ID of its session.
         """
-        self._of_process = _larger(self._of_process, self._held(session))
-        used = self._used()
+        self._process_peak = _larger(self._process_peak, self._process_bytes(session))
+        used = self._used_bytes()
         if used is not None and self._used_before is not None:
-            self._of_device = _larger(self._of_device, used - self._used_before)
+            self._device_peak = _larger(self._device_peak, used - self._used_before)
 
     @property
     def peak(self) -> DevicePeak | None:
         """The highest of all samples; None without NVML, or if no sample showed memory in use."""
-        if self._of_process:
-            return DevicePeak(peak_bytes=self._of_process, by="process")
-        if self._of_device is not None and self._of_device > 0:
-            return DevicePeak(peak_bytes=self._of_device, by="device")
+        if self._process_peak:
+            return DevicePeak(peak_bytes=self._process_peak, by="process")
+        if self._device_peak is not None and self._device_peak > 0:
+            return DevicePeak(peak_bytes=self._device_peak, by="device")
         return None
 
-    def _held(self, session: int) -> int | None:
-        """The bytes that the worker's processes hold together on this GPU.
+    def _process_bytes(self, session: int) -> int | None:
+        """The total memory of the worker's processes on this GPU, in bytes.
 
-        None if NVML lists none of them, or does not tell the memory of one.
+        None if NVML lists none of these processes, or does not report the memory of one of them.
         """
         if self._nvml is None:
             return None
@@ -68,10 +69,10 @@ class DeviceWatch:
             listed = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._gpu)
         except self._nvml.NVMLError:
             return None
-        held = [process.usedGpuMemory for process in listed if _is_of(process.pid, session)]
-        return sum(held) if held and None not in held else None
+        sizes = [process.usedGpuMemory for process in listed if _is_of(process.pid, session)]
+        return sum(sizes) if sizes and None not in sizes else None
 
-    def _used(self) -> int | None:
+    def _used_bytes(self) -> int | None:
         if self._nvml is None:
             return None
         try:
@@ -81,17 +82,15 @@ class DeviceWatch:
 
 
 def _is_of(pid: int, session: int) -> bool:
-    """Whether a process is the worker or a helper that it started.
-
-    A helper is in the worker's session, unless it has left it.
-    """
+    """Whether a process is the worker or a helper process in the worker's session."""
     if pid == session:
         return True
-    # OSError: it has ended, or is another user's. AttributeError: Windows has no sessions.
+    # OSError: the process has ended, or belongs to another user. AttributeError: Windows has no
+    # sessions.
     with contextlib.suppress(OSError, AttributeError):
         return os.getsid(pid) == session
     return False
 
 
-def _larger(one: int | None, other: int | None) -> int | None:
-    return max((value for value in (one, other) if value is not None), default=None)
+def _larger(first: int | None, second: int | None) -> int | None:
+    return max((value for value in (first, second) if value is not None), default=None)

@@ -1,14 +1,14 @@
-"""What else the machine did during a job, and when a job counts as disturbed.
+"""The other load of the machine during a job, and the rule for a disturbed job.
 
-The rule does not use the times of jobs, and was fixed before any were seen: to leave out slow jobs
-would only make all backends look fast. The rule does not see everything. Another virtual machine on
-the same host may use memory bandwidth or the other half of a core, and no counter shows it; that is
-noise, which `bench calibrate` measures.
+A job is disturbed if the machine was busy with other work. The rule uses only counters of the
+machine, because leaving out slow jobs would make every backend look fast. It cannot see everything:
+another virtual machine on the same host may use memory bandwidth or the other half of a core, and
+no counter shows that. `bench calibrate` measures such noise.
 
-A repetition (the processes of one seed in one round) in which any job was disturbed does not count,
-and is repeated. If most of the first ten are disturbed, the machine is always so, and all
-repetitions count. This is decided once, after the first ten, so that an interval is never computed
-in two ways; before that there is no verdict.
+The jobs of one round and seed count together. If any of them was disturbed, the round does not
+count and is repeated. If most of the first ten rounds are disturbed, the machine is always busy,
+and all rounds count. This is decided once, after ten rounds, so that later intervals use the same
+rule; there is no verdict before that.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from msgspec import Struct
 # Shares of the job's CPUs; the services of an idle system use less than one hundredth.
 _MOST_OTHERS = 0.10
 _MOST_STEAL = 0.03
-# A share of the highest clock. Clocks always vary by some percent; below this value they were
-# throttled, by heat or a governor.
+# As a share of the highest clock. Clocks always vary by some percent. Below this value they are
+# throttled by heat or by a governor.
 _LEAST_FREQUENCY = 0.75
-_FIRST = 10  # repetitions; no verdict takes fewer than eleven
+_FIRST_ROUNDS = 10  # a verdict takes at least eleven rounds
 
 
 class Disturbance(Struct, frozen=True, kw_only=True):
-    """What a job shared its machine with; None if it was not seen, or cannot be on this machine.
+    """The other load of the machine during a job; a figure that is not available is None.
 
     Attributes:
-        other_cpu: share of the job's CPUs (0..1) that other processes used, from the worker's start
-            to its end.
-        steal: share of the job's CPUs (0..1) that the host of a virtual machine gave to others.
-        frequency: the clock of the job's fastest CPU: the median of its samples, divided by the
-            highest.
-        gpu_processes: the largest number of processes at once on the job's GPU, besides its own.
-        gpu_throttled: whether that GPU was slowed down by heat or for lack of power.
+        other_cpu: the share of the job's CPU time (0..1) that other processes used, from the
+            worker's start to its end.
+        steal: the share of the job's CPU time (0..1) that the host of a virtual machine gave to
+            others.
+        frequency: the clock of the job's fastest CPU: the median of the samples divided by their
+            maximum.
+        gpu_processes: the largest number of other processes at once on the job's GPU.
+        gpu_throttled: whether the GPU was slowed down because of heat or lack of power.
     """
 
     other_cpu: float | None
@@ -46,28 +47,29 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     gpu_throttled: bool | None
 
 
-def say(found: Disturbance) -> str:
-    """Why a job counts as disturbed, in words; "" if it does not."""
+def say(load: Disturbance) -> str:
+    """The reasons why a job counts as disturbed, as text; "" if it was not disturbed."""
     reasons = []
-    if found.other_cpu is not None and found.other_cpu > _MOST_OTHERS:
-        reasons.append(f"other processes used {100 * found.other_cpu:.0f} % of its CPUs")
-    if found.steal is not None and found.steal > _MOST_STEAL:
-        reasons.append(f"the host took {100 * found.steal:.0f} % of its CPUs")
-    if found.frequency is not None and found.frequency < _LEAST_FREQUENCY:
-        reasons.append(f"its CPUs' clock fell to {100 * found.frequency:.0f} %")
-    if found.gpu_processes:
-        reasons.append(f"{found.gpu_processes} other on its GPU")
-    if found.gpu_throttled:
+    if load.other_cpu is not None and load.other_cpu > _MOST_OTHERS:
+        reasons.append(f"other processes used {100 * load.other_cpu:.0f} % of its CPUs")
+    if load.steal is not None and load.steal > _MOST_STEAL:
+        reasons.append(f"the host took {100 * load.steal:.0f} % of its CPUs")
+    if load.frequency is not None and load.frequency < _LEAST_FREQUENCY:
+        reasons.append(f"its CPUs' clock fell to {100 * load.frequency:.0f} %")
+    if load.gpu_processes:
+        processes = "process" if load.gpu_processes == 1 else "processes"
+        reasons.append(f"{load.gpu_processes} other {processes} on its GPU")
+    if load.gpu_throttled:
         reasons.append("its GPU was throttled")
     return ", ".join(reasons)
 
 
 def which_count(disturbed: Sequence[bool]) -> list[bool]:
-    """Which repetitions count.
+    """Whether each round counts, in the order of rounds.
 
     Args:
-        disturbed: of every repetition so far, in their order, whether it was disturbed.
+        disturbed: for every round so far, in order, whether it was disturbed.
     """
-    first = disturbed[:_FIRST]
-    usual = 2 * sum(first) > len(first)
-    return [usual or not one for one in disturbed]
+    first = disturbed[:_FIRST_ROUNDS]
+    always_busy = 2 * sum(first) > len(first)
+    return [always_busy or not is_disturbed for is_disturbed in disturbed]

@@ -12,7 +12,7 @@ from bench.machine.nvml import Gpu, gpus
 
 
 class Machine(Struct, frozen=True, kw_only=True, gc=False):
-    """A machine, as a record describes it.
+    """The description of a machine in a record.
 
     Attributes:
         system: the operating system and its release.
@@ -57,18 +57,18 @@ def gpu_of(machine: Machine, device: str) -> Gpu | None:
 
 
 def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:
-    """What distinguishes a GPU from others: model, memory, driver, partition; () for other devices.
+    """The model, memory, driver and partition of a device's GPU; () for other devices.
 
-    The index is not part of it: a scheduler gives a job whichever of several equal GPUs is free.
+    Two GPUs of the same kind are interchangeable: a scheduler gives a job any of them.
     """
     gpu = gpu_of(machine, device)
     return (gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition) if gpu else ()
 
 
 def load_average() -> float | None:
-    """How many processes ran or waited, on average over the last minute.
+    """The average number of processes that ran or waited during the last minute.
 
-    None if the system does not count it.
+    None if the system does not report it.
     """
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 

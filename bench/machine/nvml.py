@@ -1,4 +1,4 @@
-"""NVML, NVIDIA's management library: lists the GPUs, and opens one for the parent."""
+"""Lists the GPUs, and opens one for the parent, by NVML (NVIDIA's management library)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Gpu(Struct, frozen=True, kw_only=True, gc=False):
     """One NVIDIA GPU.
 
     Attributes:
-        index: the driver's number of it.
-        memory_bytes: None if the driver does not tell it.
+        index: the driver's number of the GPU.
+        memory_bytes: the size of its memory; None if the driver does not report it.
         partition: the names of its MIG profiles; "" if it is not divided.
     """
 
@@ -27,12 +27,12 @@ class Gpu(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def gpus(visible: str | None) -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU that we may use, as NVML lists them; none without a driver.
+    """All NVIDIA GPUs that this process may use, in NVML's order; empty without a driver.
 
     Args:
-        visible: the value of CUDA_VISIBLE_DEVICES, by which a scheduler or a user allows only some
-            GPUs: indices, or UUIDs or their beginnings. None allows all. Partitions of a GPU (MIG)
-            are not supported in it.
+        visible: the value of CUDA_VISIBLE_DEVICES, with which a scheduler or a user allows only
+            some GPUs: a list of indices, UUIDs or beginnings of UUIDs. None allows all GPUs.
+            Partitions of a GPU (MIG) are not supported.
     """
     try:
         import pynvml  # here, so that `bench --help` stays fast
@@ -43,19 +43,19 @@ def gpus(visible: str | None) -> tuple[Gpu, ...]:
         count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError:
         return ()
-    found = []
+    visible_gpus = []
     for index in range(count):
         try:
             gpu = _gpu(pynvml, index)
-        except pynvml.NVMLError:  # NVML counts it, but we may not use it
+        except pynvml.NVMLError:  # NVML counts this GPU, but this process may not use it
             continue
         if _is_visible(gpu, visible):
-            found.append(gpu)
-    return tuple(found)
+            visible_gpus.append(gpu)
+    return tuple(visible_gpus)
 
 
 def _is_visible(gpu: Gpu, visible: str | None) -> bool:
-    """Whether CUDA_VISIBLE_DEVICES, as `gpus` takes it, names this GPU."""
+    """Whether the value of CUDA_VISIBLE_DEVICES (see `gpus`) allows this GPU."""
     if visible is None:
         return True
     words = [word.strip() for word in visible.split(",") if word.strip()]
@@ -66,7 +66,7 @@ def _gpu(pynvml: ModuleType, index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:
         memory_bytes = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-    except pynvml.NVMLError:  # for example if CPU and GPU share their memory
+    except pynvml.NVMLError:  # for example on a machine where CPU and GPU share the memory
         memory_bytes = None
     return Gpu(
         index=index,
@@ -85,21 +85,21 @@ def _partition(pynvml: ModuleType, handle: Any) -> str:
             return ""
         names = []
         for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-            with contextlib.suppress(pynvml.NVMLError):  # there may be fewer
+            with contextlib.suppress(pynvml.NVMLError):  # some numbers may be unused
                 part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
                 names.append(str(pynvml.nvmlDeviceGetName(part)).rpartition(" ")[2])
         return ", ".join(names) or "divided, no instance"
-    except (pynvml.NVMLError, AttributeError):  # GPUs before Ampere, or an old library, know no MIG
+    except (pynvml.NVMLError, AttributeError):  # no MIG: a GPU before Ampere, or an old library
         return ""
 
 
 def open_gpu(uuid: str) -> tuple[Any, Any]:
     """The module `pynvml` and the handle of a GPU.
 
-    Both are None without the module or the driver, or if we may not use this GPU.
+    Both are None if the module or the driver is missing, or if this process may not use the GPU.
     """
     try:
-        import pynvml  # the parent has it, and only GPU jobs need it
+        import pynvml  # here, as only GPU jobs need it
     except ImportError:
         return None, None
     try:

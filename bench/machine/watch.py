@@ -1,4 +1,4 @@
-"""Watches the machine during a job: what other processes, the host and the GPU do."""
+"""Watches the machine during a job: other processes, the host of a virtual machine, the GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.worker.clock import cpu_seconds, monotonic_seconds
 try:
     import resource
 except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]  # there the CPU time of others is not counted
+    resource = None  # type: ignore[assignment]  # the CPU time of others is then unknown
 # Bits of NVML's throttle reasons: hardware slowdown, software thermal slowdown, hardware thermal
 # slowdown, power brake.
 _THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
@@ -34,14 +34,14 @@ class Watch:
         self._nvml: Any
         self._gpu: Any
         self._nvml, self._gpu = open_gpu(gpu) if gpu else (None, None)
-        self._began, self._own = monotonic_seconds(), _own_seconds()
-        self._busy, self._steal = _busy_seconds(self._cpus)
+        self._began, self._own_seconds = monotonic_seconds(), _own_seconds()
+        self._busy_seconds, self._steal_seconds = _busy_seconds(self._cpus)
         self._clocks: list[float] = []
         self._processes: int | None = None
         self._throttled: bool | None = None
 
     def look(self) -> None:
-        """Take a sample of what has no counter: CPU clocks, GPU processes and GPU throttling."""
+        """Take a sample of the CPU clocks, the GPU's processes and its throttling."""
         clock = _clock(self._cpus)
         if clock:
             self._clocks.append(clock)
@@ -55,26 +55,18 @@ class Watch:
             self._throttled = bool(self._throttled or reasons & _THROTTLING)
 
     def end(self) -> Disturbance:
-        """Return what was seen.
+        """The other load since the start of the watch.
 
-        It must be called after the job's processes have ended: only then their CPU time counts as
-        ours, and not as that of other processes.
+        Call it after the job's processes have ended: before that, the system counts their CPU time
+        as that of other processes.
         """
         available = (monotonic_seconds() - self._began) * len(self._cpus)
         busy, steal = _busy_seconds(self._cpus)
-        own = _own_seconds()
-        others = None
-        if (
-            busy is not None
-            and self._busy is not None
-            and own is not None
-            and self._own is not None
-        ):
-            others = max(0.0, (busy - self._busy) - (own - self._own)) / available
-        taken = None if steal is None or self._steal is None else (steal - self._steal) / available
+        busy, steal = _minus(busy, self._busy_seconds), _minus(steal, self._steal_seconds)
+        others = _minus(busy, _minus(_own_seconds(), self._own_seconds))
         return Disturbance(
-            other_cpu=others,
-            steal=taken,
+            other_cpu=None if others is None else max(0.0, others) / available,
+            steal=None if steal is None else steal / available,
             frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
             # One of the processes is the job's own.
             gpu_processes=None if self._processes is None else max(0, self._processes - 1),
@@ -82,8 +74,13 @@ class Watch:
         )
 
 
+def _minus(after: float | None, before: float | None) -> float | None:
+    """The difference; None if one of the values is None."""
+    return None if after is None or before is None else after - before
+
+
 def _own_seconds() -> float | None:
-    """CPU time of this process and of those of its children that have ended."""
+    """CPU seconds of this process and of its children that have ended; None on Windows."""
     if resource is None:
         return None
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -91,45 +88,46 @@ def _own_seconds() -> float | None:
 
 
 def _busy_seconds(cpus: Sequence[int]) -> tuple[float | None, float | None]:
-    """Seconds since boot that processes used these CPUs, and that the host gave them to others.
+    """Busy and stolen CPU seconds of these CPUs since boot.
 
-    Both are None if the CPUs cannot be told apart; the second also if the system does not count it.
+    Busy: processes of this machine used the CPUs. Stolen: the host gave the CPUs to other machines.
+    Both are None if the system does not number its CPUs; stolen also if the system does not count
+    it.
     """
     import psutil  # here, so that `bench --help` stays fast
 
     times = psutil.cpu_times(percpu=True)
-    if not hasattr(os, "sched_getaffinity") or max(cpus) >= len(times):  # they cannot be told apart
+    if not hasattr(os, "sched_getaffinity") or max(cpus) >= len(times):
         return None, None
-    chosen = [times[number] for number in cpus]
-    # "user" includes "guest".
-    used = sum(
-        getattr(one, name, 0.0)
-        for one in chosen
-        for name in ("user", "nice", "system", "irq", "softirq")
+    cpu_times = [times[number] for number in cpus]
+    busy = sum(
+        getattr(cpu, name, 0.0)
+        for cpu in cpu_times
+        for name in ("user", "nice", "system", "irq", "softirq")  # "user" includes "guest"
     )
-    stolen = [getattr(one, "steal", None) for one in chosen]
-    return used, None if None in stolen else sum(filter(None, stolen))
+    stolen = [getattr(cpu, "steal", None) for cpu in cpu_times]
+    return busy, None if None in stolen else sum(filter(None, stolen))
 
 
 def _clock(cpus: Sequence[int]) -> float | None:
     """The highest clock of these CPUs in MHz; None if unknown.
 
-    The highest, as idle CPUs run slowly on purpose.
+    The other clocks do not matter, as idle CPUs run slowly on purpose.
     """
     import psutil  # here, so that `bench --help` stays fast
 
-    # Not every system tells the clocks.
+    # Some systems do not report clocks.
     with contextlib.suppress(OSError, AttributeError, NotImplementedError):
         clocks = psutil.cpu_freq(percpu=True)
-        known = (clocks[number].current for number in cpus if number < len(clocks))
-        return max(known, default=None)
+        job_clocks = (clocks[number].current for number in cpus if number < len(clocks))
+        return max(job_clocks, default=None)
     return None
 
 
 def _ask(nvml: Any, gpu: Any, name: str) -> Any:
-    """What a function of NVML says of a GPU.
+    """The result of an NVML function for a GPU.
 
-    None if NVML gives no answer, as in a container, or has no function of that name.
+    None if the function fails, as in a container, or does not exist.
     """
     try:
         return getattr(nvml, name)(gpu)

@@ -1,4 +1,4 @@
-"""Turns numbers into verdicts: ratios, intervals, agreement, when to stop, the accuracy gate.
+"""Computes verdicts from numbers: ratios, intervals, agreement, the accuracy gate, stopping.
 
-It reads and writes no files, and starts no processes.
+This package reads and writes no files, and starts no processes.
 """

@@ -1,6 +1,7 @@
-"""The size from which a step is no longer bound by overhead, found by a sweep over sizes.
+"""The crossover: the size from which a training step takes at least twice its fixed cost.
 
-A fixed cost of a step and a cost per example are fitted to the sweep.
+A sweep measures the step at several sizes. A fixed cost per step and a cost per example are fitted
+to the sweep.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from statistics import median
 import numpy as np
 from msgspec import Struct
 
-# Two points always lie on a line; a third can contradict it.
+# Two points always lie on a line; only a third can show that the step is not described by a line.
 FEWEST_SIZES = 3
-# If a line misses a point by a larger share, it does not describe the step: the cost per example
-# changes within the sweep, as where a batch outgrows a cache.
+# If the line misses a point by a larger share, it does not describe the step. The cost per example
+# then changes within the sweep, for example because a batch outgrows a cache.
 LARGEST_MISS = 0.25
 
 
@@ -24,10 +25,10 @@ class Line(Struct, frozen=True, kw_only=True):
     """A step of size x takes `fixed + per_size * x` seconds; neither is negative.
 
     Attributes:
-        fixed: seconds of every step, whatever its size.
-        per_size: seconds of an example, or of whatever x counts.
-        largest_miss: how far it misses the worst of the points that it was fitted to, as a share of
-            that point's time.
+        fixed: the seconds that every step takes, independent of its size.
+        per_size: the additional seconds per example (or per unit of x).
+        largest_miss: the largest distance of a fitted point from the line, as a share of that
+            point's time.
     """
 
     fixed: float
@@ -36,18 +37,18 @@ class Line(Struct, frozen=True, kw_only=True):
 
     @property
     def crossover(self) -> float:
-        """The size at which a step takes twice its fixed cost; infinite where nothing grows."""
+        """The size at which a step takes twice its fixed cost; infinite if `per_size` is 0."""
         return self.fixed / self.per_size if self.per_size else inf
 
 
 class Crossover(Struct, frozen=True, kw_only=True):
-    """The result of all rounds of a sweep: medians over rounds, each of which was fitted alone.
+    """The result of a sweep. A line is fitted to each round, and figures are medians over rounds.
 
     Attributes:
-        rounds: how many had enough sizes; with a single one the result is an observation only.
-        size: at which a step takes twice its fixed cost; `low` and `high` are the rounds' least and
-            greatest.
-        largest: the largest size of the sweep; `smallest` the smallest.
+        rounds: the number of rounds with enough sizes; the result of a single round is provisional.
+        size: the size at which a step takes twice its fixed cost.
+        low, high: the smallest and the largest such size of a round.
+        smallest, largest: the smallest and the largest size of the sweep.
         fixed, per_size, largest_miss: see `Line`.
     """
 
@@ -63,27 +64,28 @@ class Crossover(Struct, frozen=True, kw_only=True):
 
     @property
     def is_line(self) -> bool:
-        """Whether a fixed cost and one per size describe the step at all."""
+        """Whether a fixed cost and a cost per size describe the step."""
         return self.largest_miss <= LARGEST_MISS
 
     @property
     def reached(self) -> bool:
-        """Whether the sweep goes as far as `size`; beyond its largest nothing was measured."""
+        """Whether the sweep includes `size`; otherwise `size` is extrapolated."""
         return self.size <= self.largest
 
 
 def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
-    """The line with the least sum of relative misses.
+    """The line with the least sum of relative deviations from the points.
 
     Absolute deviations are minimised: with four points or more, one point that other processes
-    have lengthened does not move the line. They are relative, because a step of 2,000 examples
-    scatters by more than a whole step of 32 takes. Such a line goes through two of the points, or
-    through one and zero (W. Bloomfield, W. L. Steiger, Least Absolute Deviations, 1983), so all
-    lines of that kind are tried.
+    have slowed down does not move the line. They are relative to the time of the point,
+    because a step of 2,000 examples scatters by more than a whole step of 32 examples takes. The
+    best line goes through two of the points, or is flat or without a fixed cost and goes through
+    one (W. Bloomfield, W. L. Steiger, Least Absolute Deviations, 1983), so all such lines are
+    tried.
 
     Args:
-        sizes: mean examples per step, each once; above 0.
-        seconds: what a step takes at each; above 0.
+        sizes: mean examples per step; distinct, above 0.
+        seconds: the time of a step at each size; above 0.
 
     Returns:
         None with fewer than three sizes.
@@ -105,7 +107,7 @@ def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
 
 
 def crossover(rounds: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Crossover | None:
-    """The result of a sweep; None where no round has enough sizes.
+    """The result of a sweep; None if no round has at least three sizes.
 
     Args:
         rounds: each round's sizes and seconds, see `fit`.
@@ -113,15 +115,15 @@ def crossover(rounds: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Cros
     lines = [line for sizes, seconds in rounds if (line := fit(sizes, seconds)) is not None]
     if not lines:
         return None
-    found = [line.crossover for line in lines]
-    swept = [size for sizes, _ in rounds for size in sizes]
+    crossovers = [line.crossover for line in lines]
+    all_sizes = [size for sizes, _ in rounds for size in sizes]
     return Crossover(
         rounds=len(lines),
-        size=median(found),
-        low=min(found),
-        high=max(found),
-        smallest=min(swept),
-        largest=max(swept),
+        size=median(crossovers),
+        low=min(crossovers),
+        high=max(crossovers),
+        smallest=min(all_sizes),
+        largest=max(all_sizes),
         fixed=median(line.fixed for line in lines),
         per_size=median(line.per_size for line in lines),
         largest_miss=median(line.largest_miss for line in lines),

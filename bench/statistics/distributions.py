@@ -1,4 +1,7 @@
-"""The normal and Student's t distribution; SciPy is imported late, as that takes 0.1 s."""
+"""The normal distribution and Student's t.
+
+SciPy is imported in the functions, as its import takes 0.1 s.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ def normal_below(x: float) -> float:
 
 
 def student_below(t: float, degrees: int) -> float:
-    """The probability that a value of Student's t with so many degrees of freedom is below `t`."""
+    """The probability that a value of Student's t distribution is below `t`."""
     from scipy.special import stdtr
 
     return float(stdtr(degrees, t))
 
 
 def student_quantile(probability: float, degrees: int) -> float:
-    """The value that Student's t with so many degrees of freedom is below with this probability."""
+    """The quantile of Student's t distribution: a value is below it with this probability."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, probability))

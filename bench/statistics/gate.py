@@ -1,12 +1,14 @@
-"""The accuracy gate: tests whether accuracy fell against a baseline by more than chance allows.
+"""The accuracy gate: tests whether accuracy has regressed against a baseline by more than chance.
 
-Every cell is tested, and the level holds for all cells together. A cell is a workload in a backend
-on a kind of device. Chance is the binomial error of an accuracy measured on n images. Where several
-paired seeds scatter by more than that, Student's t on their differences is used instead; but a fall
-that even twice the binomial error could not explain never passes: with two or three seeds the
-t-test alone lets pass what any reader would call a fall. False alarms in 100 checks at a level of
-1 % (simulated in the tests): at most 1 where seeds scatter by no more than the binomial error, as
-MNIST's do; some 10 where seeds scatter by three times as much, where a single seed would give 20.
+A result is the accuracy of a workload in a backend on a kind of device. Every result is tested, and
+the level holds for all results together. Chance is the binomial error of an accuracy measured on n
+images. If several paired seeds scatter by more than that, Student's t on their differences is used.
+With two or three seeds the t-test alone would let even a large fall pass. So a fall also fails if
+it is too large for twice the binomial error.
+
+False alarms in 100 checks at a level of 1 % (simulated in the tests): at most 1 if seeds scatter by
+no more than the binomial error, as on MNIST; some 10 if seeds scatter by three times as much (with
+a single seed it would be 20).
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from specs.errors import UserError
 ResultName = tuple[str, str, str]  # workload, backend, kind of device
 Status = Literal["ok", "fell", "missing", "failed", "not checked"]
 # One false alarm in a hundred checks in which nothing changed: people switch off a gate that has
-# many.
+# many false alarms.
 LEVEL = 0.01
-# How far seeds may scatter, in binomial errors, before we call it a fall and not scatter.
+# The largest scatter of the seeds that may excuse a fall, in binomial errors.
 _MOST_SCATTER = 2.0
 
 
@@ -41,13 +43,15 @@ class CheckError(UserError):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What is said of a cell.
+    """The verdict on one result.
 
     Attributes:
-        seeds, baseline_seeds: how many are paired, and how many the baseline has.
-        baseline, found: mean accuracy over the paired seeds (0..1); None where there is none.
-        fails_below: the accuracy (0..1) below which the cell would fail, beside the others as they
-            are; None where there is none.
+        seeds: the number of seeds that the run and the baseline both have.
+        baseline_seeds: the number of seeds of the baseline.
+        baseline, found: mean accuracy (0..1) over these seeds, in the baseline and in the run; None
+            if there is none.
+        fails_below: the accuracy (0..1) below which this result would fail, if all other results
+            stay as they are; None if no accuracy would fail.
     """
 
     result: ResultName
@@ -61,7 +65,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether the gate lets this cell through."""
+        """Whether the status is "ok"."""
         return self.status == "ok"
 
 
@@ -69,9 +73,9 @@ class Agreement(Struct, frozen=True, kw_only=True):
     """Whether the backends of a run agree on a workload on a kind of device.
 
     Attributes:
-        backends: those that were compared with others.
-        wrong: those of them that disagree.
-        reasons: why, one for each job that disagrees.
+        backends: the backends that were compared with others.
+        wrong: the backends that disagree.
+        reasons: the reason for each job that disagrees.
     """
 
     workload: str
@@ -82,15 +86,17 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether the gate lets the workload through."""
+        """Whether all backends agree."""
         return not self.reasons
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """All that a check found.
+    """All verdicts of a check.
 
     Attributes:
-        allow_new: whether a run passes with cells that the baseline has no job for.
+        results: one verdict per result.
+        agreements: one per workload and kind of device, see `check_agreement`.
+        allow_new: whether a run passes with results that the baseline does not have.
     """
 
     results: tuple[Verdict, ...]
@@ -98,22 +104,23 @@ class Checked(Struct, frozen=True, kw_only=True):
     allow_new: bool = False
 
     def disagrees(self, verdict: Verdict) -> bool:
-        """Whether the backend of a cell disagrees with the others of the run."""
+        """Whether the backend of a result disagrees with the other backends of the run."""
         workload, backend, device = verdict.result
         return any(
-            backend in one.wrong
-            for one in self.agreements
-            if (one.workload, one.device) == (workload, device)
+            backend in agreement.wrong
+            for agreement in self.agreements
+            if (agreement.workload, agreement.device) == (workload, device)
         )
 
     def lets_pass(self, verdict: Verdict) -> bool:
-        """Whether the run may pass as far as this cell is concerned."""
+        """Whether this verdict lets the run pass."""
         return verdict.passed or (self.allow_new and verdict.status == "not checked")
 
     @property
     def passed(self) -> bool:
         """Whether the run passes."""
-        return all(map(self.lets_pass, self.results)) and all(one.passed for one in self.agreements)
+        agree = all(agreement.passed for agreement in self.agreements)
+        return agree and all(map(self.lets_pass, self.results))
 
 
 def check(
@@ -123,49 +130,63 @@ def check(
     level: float = LEVEL,
     backends: Container[str] | None = None,
 ) -> list[Verdict]:
-    """A verdict per cell of the baseline, then one per new cell of the run, which is not checked.
+    """Compare the results of a run with those of a baseline.
 
     Args:
-        run: its records.
-        baseline: its records; those that did not end ok, or disagree with the others there, are no
-            baseline.
-        level: false alarms per check, all cells together.
-        backends: only these; all, if None.
+        run: the records of the run.
+        baseline: the records of the baseline. Records that did not end ok, or that disagree with
+            the other backends of the baseline, are left out.
+        level: the probability of a false alarm per check, all results together.
+        backends: the backends to check; None for all.
+
+    Returns:
+        a verdict per result of the baseline, then one per new result of the run, with the status
+        "not checked" or "failed".
 
     Raises:
-        CheckError: the two have no cell in common, or a cell's data set, spec, epochs, batch size
-            or seeds differ.
+        CheckError: the two have no result in common; or the data set, spec, epochs, batch size,
+            precision or seeds of a result differ.
     """
-    wrong = agreement(baseline)
-    right = [record for record in baseline if record.status == "ok" and not wrong.get(record.key)]
-    found, expected = (
-        _cells(record for record in records if backends is None or record.job.backend in backends)
-        for records in (run, right)
-    )
-    if not any(cell in found for cell in expected):
-        raise CheckError(
-            "the run and the baseline have nothing in common",
-            expected="the same workloads, backends and kind of device in both",
-            hint="the baseline holds"
-            f" {', '.join(map(' '.join, expected)) or 'no job that ended ok and agrees'}",
-        )
-    compared, without = [], []
-    for cell, records in expected.items():
-        matching = _matching(cell, found.get(cell, []), records)
-        bad = [record for record in matching if record.status != "ok"]
-        if not matching:
-            without.append(Verdict(result=cell, status="missing", reason="the run has no such job"))
-        elif bad:
-            without.append(_failed(cell, bad[0]))
-        else:
-            compared.append(_compare(cell, matching, records))
-    verdicts = {verdict.result: verdict for verdict in (*_judge(compared, level), *without)}
-    new = [
-        _new(cell, records)
-        for cell, records in found.items()
-        if cell not in expected and any(record.status != "unsupported" for record in records)
+    disagreements = agreement(baseline)
+    agreeing = [
+        record for record in baseline if record.status == "ok" and not disagreements.get(record.key)
     ]
-    return [*(verdicts[cell] for cell in expected), *new]
+    in_run, in_baseline = (
+        _by_name(record for record in records if backends is None or record.job.backend in backends)
+        for records in (run, agreeing)
+    )
+    if not any(name in in_run for name in in_baseline):
+        raise _nothing_in_common(in_baseline)
+    compared, without_accuracy = [], []
+    for name, records in in_baseline.items():
+        matching = _matching(name, in_run.get(name, []), records)
+        failed = [record for record in matching if record.status != "ok"]
+        if not matching:
+            reason = "the run has no such job"
+            without_accuracy.append(Verdict(result=name, status="missing", reason=reason))
+        elif failed:
+            without_accuracy.append(_failed(name, failed[0]))
+        else:
+            compared.append(_compare(name, matching, records))
+    verdicts = {
+        verdict.result: verdict for verdict in (*_judge(compared, level), *without_accuracy)
+    }
+    new = [
+        _new(name, records)
+        for name, records in in_run.items()
+        if name not in in_baseline and any(record.status != "unsupported" for record in records)
+    ]
+    return [*(verdicts[name] for name in in_baseline), *new]
+
+
+def _nothing_in_common(in_baseline: Iterable[ResultName]) -> CheckError:
+    """The error for a run without any result of the baseline."""
+    names = ", ".join(map(" ".join, in_baseline))
+    return CheckError(
+        "the run and the baseline have nothing in common",
+        expected="the same workloads, backends and kind of device in both",
+        hint=f"the baseline holds {names or 'no job that ended ok and agrees'}",
+    )
 
 
 def check_agreement(
@@ -173,19 +194,17 @@ def check_agreement(
 ) -> list[Agreement]:
     """Whether the backends of a run agree with each other, see `bench.statistics.agreement`.
 
-    It needs no baseline.
-
     Args:
-        run: all its records.
-        backends: only these may fail; all, if None. They are compared with the others all the same.
+        run: all records of the run.
+        backends: the backends to report; None for all. They are compared with all backends.
 
     Returns:
-        one per workload and kind of device that has jobs to compare.
+        one `Agreement` per workload and kind of device that has jobs to compare.
     """
-    known = agreement(run)
+    disagreements = agreement(run)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in run:
-        if record.key in known and (backends is None or record.job.backend in backends):
+        if record.key in disagreements and (backends is None or record.job.backend in backends):
             groups.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
     return [
         Agreement(
@@ -193,22 +212,22 @@ def check_agreement(
             device=device,
             backends=tuple(dict.fromkeys(record.job.backend for record in records)),
             wrong=tuple(
-                dict.fromkeys(record.job.backend for record in records if known[record.key])
+                dict.fromkeys(record.job.backend for record in records if disagreements[record.key])
             ),
             reasons=tuple(
-                f"{_which(record.job)}: {known[record.key]}"
+                f"{_job_text(record.job)}: {disagreements[record.key]}"
                 for record in records
-                if known[record.key]
+                if disagreements[record.key]
             ),
         )
         for (workload, device), records in groups.items()
     ]
 
 
-def _which(job: Job) -> str:
-    """What tells a job from the others of its workload and kind of device, in words."""
-    usual = job.batch_size == job.workload.recipe.batch_size
-    batch = "" if usual else f", batch size {job.batch_size}"
+def _job_text(job: Job) -> str:
+    """The backend, batch size (if it is not the recipe's), seed and round of a job, as text."""
+    is_default = job.batch_size == job.workload.recipe.batch_size
+    batch = "" if is_default else f", batch size {job.batch_size}"
     return f"{job.backend}{batch}, seed {job.seed}{f', round {job.round}' if job.round else ''}"
 
 
@@ -217,77 +236,79 @@ def _kind(job: Job) -> str:
     return job.device.partition(":")[0]
 
 
-def _cells(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
-    cells: dict[ResultName, list[Record]] = {}
+def _by_name(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
+    """Name of a result -> its records."""
+    by_name: dict[ResultName, list[Record]] = {}
     for record in records:
         job = record.job
-        cells.setdefault((job.workload.name, backend_name(job), _kind(job)), []).append(record)
-    return cells
+        by_name.setdefault((job.workload.name, backend_name(job), _kind(job)), []).append(record)
+    return by_name
 
 
-def _new(cell: ResultName, records: Sequence[Record]) -> Verdict:
-    """The verdict on a cell that the baseline has no job for: "failed" if a job failed."""
+def _new(name: ResultName, records: Sequence[Record]) -> Verdict:
+    """The verdict on a result that the baseline does not have: "failed" if a job failed."""
     for record in records:
         if record.status not in ("ok", "unsupported"):
-            return _failed(cell, record)
+            return _failed(name, record)
     ok = all(record.status == "ok" for record in records)
-    found = mean(_by_seed(records).values()) if ok else None
+    accuracy = mean(_by_seed(records).values()) if ok else None
     reason = "the baseline has no such job (--allow-new lets it pass)"
-    return Verdict(result=cell, status="not checked", reason=reason, found=found)
+    return Verdict(result=name, status="not checked", reason=reason, found=accuracy)
 
 
-def _failed(cell: ResultName, bad: Record) -> Verdict:
-    return Verdict(
-        result=cell, status="failed", reason=f"seed {bad.job.seed}: {bad.status}: {bad.reason}"
-    )
+def _failed(name: ResultName, record: Record) -> Verdict:
+    reason = f"seed {record.job.seed}: {record.status}: {record.reason}"
+    return Verdict(result=name, status="failed", reason=reason)
 
 
-def _matching(
-    cell: ResultName, found: Sequence[Record], expected: Sequence[Record]
-) -> list[Record]:
+def _matching(name: ResultName, run: Sequence[Record], baseline: Sequence[Record]) -> list[Record]:
     """The run's records of the same training as the baseline's.
 
-    The run's folder may also hold others, for example with fewer epochs.
+    The run's folder may also hold other trainings, for example with fewer epochs.
 
     Raises:
-        CheckError: the baseline holds several trainings, or the run only has others.
+        CheckError: the baseline holds several trainings, or the run holds only other trainings.
     """
-    trainings = {_training(record) for record in expected}
+    trainings = {_training(record) for record in baseline}
     if len(trainings) > 1:
-        problem = f"{' '.join(cell)}: the baseline holds {len(trainings)} different trainings"
         raise CheckError(
-            problem, expected="one", hint="make a baseline with one bench run into an empty folder"
+            f"{' '.join(name)}: the baseline holds {len(trainings)} different trainings",
+            expected="one training per workload, backend and kind of device",
+            hint="make a baseline with one bench run into an empty folder",
         )
     [training] = trainings
-    matching = [record for record in found if _training(record) == training]
-    if found and not matching:
-        names = ("data set", "epochs", "batch size", "precision", "spec")
-        pairs = zip(names, _training(found[0]), training, strict=True)
-        what, now, then = next(pair for pair in pairs if pair[1] != pair[2])
-        shown = "" if what == "spec" else f": {now} in the run, {then} in the baseline"
+    matching = [record for record in run if _training(record) == training]
+    if run and not matching:
+        parts = ("data set", "epochs", "batch size", "precision", "spec")
+        rows = zip(parts, _training(run[0]), training, strict=True)
+        part, now, then = next(row for row in rows if row[1] != row[2])
+        verb = "differ" if part == "epochs" else "differs"
+        values = "" if part == "spec" else f": {now} in the run, {then} in the baseline"
         raise CheckError(
-            f"{' '.join(cell)}: the {what} differs{shown}",
-            expected="the same training in both; accuracies of different ones are never compared",
+            f"{' '.join(name)}: the {part} {verb}{values}",
+            expected="the same training in both",
             hint="make a new baseline from a run that you trust: copy its jobs/ folder",
         )
     return matching
 
 
 def _training(record: Record) -> tuple[object, ...]:
-    """What must be equal for two accuracies to be compared."""
+    """The properties that must be equal if two accuracies are compared."""
     data, job = record.data, record.job
     name = f"{data.name} ({data.checksum[:8]})"
     return name, job.epochs, job.batch_size, job.precision, meaning(job.workload)
 
 
 class _Fall(NamedTuple):
-    """What the chance of a fall depends on, besides the accuracy found.
+    """The figures from which the chance of a fall in accuracy is computed.
+
+    A paired seed is a seed that the run and the baseline both have.
 
     Attributes:
-        baseline: mean accuracy over the paired seeds (0..1).
+        baseline: the baseline's mean accuracy over the paired seeds (0..1).
         images: the number of test images.
         spread: the standard deviation of the paired seeds' differences; 0 with a single seed.
-        seeds: how many are paired.
+        seeds: the number of paired seeds.
     """
 
     baseline: float
@@ -301,49 +322,50 @@ class _Fall(NamedTuple):
         binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
         if self.spread <= binomial:
             return normal_below(change / (binomial / sqrt(self.seeds)))
-        error, most = (each / sqrt(self.seeds) for each in (self.spread, _MOST_SCATTER * binomial))
-        return min(student_below(change / error, self.seeds - 1), normal_below(change / most))
+        root = sqrt(self.seeds)
+        error, largest_error = self.spread / root, _MOST_SCATTER * binomial / root
+        return min(
+            student_below(change / error, self.seeds - 1), normal_below(change / largest_error)
+        )
 
     def accuracy_at(self, level: float) -> float | None:
-        """The accuracy whose `chance` is `level`; None where even that of 0 is not smaller."""
+        """The accuracy whose `chance` is `level`; None if every accuracy has a larger chance."""
         from scipy.optimize import brentq  # takes 0.2 s
 
         if self.baseline <= 0 or self.chance(0.0) >= level:
             return None
-        if self.chance(self.baseline) <= level:  # even no change is no more probable
+        if self.chance(self.baseline) <= level:  # the level is above the chance of no change
             return self.baseline
         return float(brentq(lambda accuracy: self.chance(accuracy) - level, 0.0, self.baseline))
 
 
 class _Compared(NamedTuple):
-    """A cell with both accuracies; the status of its verdict is not decided yet."""
+    """A result with both accuracies; `_judge` decides the status of its verdict."""
 
     verdict: Verdict
     fall: _Fall
     chance: float
 
 
-def _compare(cell: ResultName, found: list[Record], expected: list[Record]) -> _Compared:
-    """The cell's figures; `_judge` decides its status.
+def _compare(name: ResultName, run: list[Record], baseline: list[Record]) -> _Compared:
+    """The figures of a result.
 
     Raises:
-        CheckError: no seed is in both.
+        CheckError: the run and the baseline have no seed in common.
     """
-    now, then = _by_seed(found), _by_seed(expected)
+    now, then = _by_seed(run), _by_seed(baseline)
     seeds = sorted(now.keys() & then.keys())
     if not seeds:
         raise CheckError(
-            f"{' '.join(cell)}: seeds {_listed(now)} in the run, {_listed(then)} in the baseline",
+            f"{' '.join(name)}: seeds {_listed(now)} in the run, {_listed(then)} in the baseline",
             expected="at least one seed in both",
             hint=f"bench run ... --seeds {_listed(then)}",
         )
-    before, after = mean(then[s] for s in seeds), mean(now[s] for s in seeds)
+    before, after = mean(then[seed] for seed in seeds), mean(now[seed] for seed in seeds)
     spread = stdev(now[seed] - then[seed] for seed in seeds) if len(seeds) > 1 else 0.0
-    fall = _Fall(
-        baseline=before, images=found[0].data.test_examples, spread=spread, seeds=len(seeds)
-    )
+    fall = _Fall(baseline=before, images=run[0].data.test_examples, spread=spread, seeds=len(seeds))
     verdict = Verdict(
-        result=cell,
+        result=name,
         status="ok",
         reason="",
         seeds=len(seeds),
@@ -357,26 +379,26 @@ def _compare(cell: ResultName, found: list[Record], expected: list[Record]) -> _
 def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
     """The verdicts with their status, by Holm's correction.
 
-    With many cells a single one must fall further before its fall is more than chance.
+    The more results there are, the stricter the level of each.
     """
-    chances = [one.chance for one in compared]
-    judged = []
-    for place, (verdict, fall, chance) in enumerate(compared):
-        own = holm_level([*chances[:place], *chances[place + 1 :]], level)
-        judged.append(
+    chances = [result.chance for result in compared]
+    verdicts = []
+    for index, (verdict, fall, chance) in enumerate(compared):
+        own_level = holm_level([*chances[:index], *chances[index + 1 :]], level)
+        verdicts.append(
             replace(
                 verdict,
-                status="fell" if chance <= own else "ok",
-                reason=f"p = {min(chance * level / own, 1.0):.2g}, corrected for {len(compared)}"
-                " results",
-                fails_below=fall.accuracy_at(own),
+                status="fell" if chance <= own_level else "ok",
+                reason=f"p = {min(chance * level / own_level, 1.0):.2g}, corrected for"
+                f" {len(compared)} results",
+                fails_below=fall.accuracy_at(own_level),
             )
         )
-    return judged
+    return verdicts
 
 
 def _by_seed(records: Iterable[Record]) -> dict[int, float]:
-    """The accuracy of the last epoch by seed, as the mean over rounds."""
+    """Seed -> accuracy of the last epoch, as the mean over rounds."""
     seeds: dict[int, list[float]] = {}
     for record in records:
         seeds.setdefault(record.job.seed, []).append(record.epochs[-1].test_accuracy)

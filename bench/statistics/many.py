@@ -1,7 +1,7 @@
 """Holm's correction for many tests in one table (S. Holm, Scand. J. Stat. 6, 1979).
 
-With it, a table in which nothing differs holds a false result with at most the chance that its
-level allows, however many rows it has. It needs no independence.
+If nothing differs, a table of any length holds a false result with at most the probability `level`.
+The tests may depend on each other.
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ from collections.abc import Sequence
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """The corrected chances (0..1), in the same order.
+    """The corrected p-values (0..1), in the same order.
 
-    A test holds if its corrected chance is at most the level.
+    A test is significant if its corrected p-value is at most the level.
 
     Args:
         chances: the p-value (0..1) of every test that a reader may pick.
     """
-    order = sorted(range(len(chances)), key=lambda number: chances[number])
+    order = sorted(range(len(chances)), key=lambda index: chances[index])
     corrected, largest = [0.0] * len(chances), 0.0
-    for rank, number in enumerate(order):
-        largest = max(largest, min(chances[number] * (len(order) - rank), 1.0))
-        corrected[number] = largest
+    for rank, index in enumerate(order):
+        largest = max(largest, min(chances[index] * (len(order) - rank), 1.0))
+        corrected[index] = largest
     return corrected
 
 
 def holm_level(others: Sequence[float], level: float) -> float:
-    """The level at which one more test is judged beside others; its own chance does not change it.
+    """The level for a single test: it is significant if its p-value is at most this.
 
-    Tests that hold whatever this one shows are no longer counted among the many.
+    The level does not depend on the p-value of the test itself. Other tests that are significant
+    in any case do not make it stricter.
 
     Args:
         others: the p-values of all other tests.
-        level: of all tests together.
+        level: the level of all tests together.
     """
     tests = len(others) + 1
     for rank, chance in enumerate(sorted(others)):

@@ -1,7 +1,7 @@
-"""The timing noise of a machine: how far identical contestants differ, and what is still visible.
+"""The timing noise of a machine: how far two identical backends differ, and which difference shows.
 
-A calibration runs a backend against itself: of every two jobs in a row one plays the first
-contestant and one the second, and they change places from round to round, as contestants do.
+A calibration runs a backend against itself. Every two jobs in a row are a pair: one counts as the
+first backend and one as the second. The order alternates from pair to pair, as in a run.
 """
 
 from __future__ import annotations
@@ -26,122 +26,125 @@ from bench.statistics.sequential import (
 from bench.statistics.steady import CLOCKS, steady_seconds, warm_ups
 from bench.statistics.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios
 
-# Rounds of a comparison when false alarms are counted: the fewest that allow a verdict.
+# The number of rounds of a comparison when false alarms are counted: the fewest that allow a
+# verdict.
 SHORT = EVERY_ROUND.next_look(0, VERDICT_LEVEL) or 0
 DIFFERENCES = (0.02, 0.05, 0.1, 0.2)
 
 
 def calibrate(records: Iterable[Record]) -> list[Calibration]:
-    """A calibration per contestant and place (machine and device).
+    """One calibration per job, machine, kind of GPU and version of the adapter's code.
 
     The jobs of rounds 0 and 1, 2 and 3 ... are pairs, and a pair is a round of the calibration. A
-    pair of which a job did not end ok is left out. When the text of an adapter changes, it is
-    another contestant.
+    pair is left out if one of its jobs did not end ok.
     """
     groups: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in records:
         job = msgspec.structs.replace(record.job, round=0)
-        place = (record.machine.name, gpu_kind(record.machine, job.device))
-        group = groups.setdefault((job, record.data.checksum, place, record.adapter_checksum), {})
+        machine = (record.machine.name, gpu_kind(record.machine, job.device))
+        group = groups.setdefault((job, record.data.checksum, machine, record.adapter_checksum), {})
         group[record.job.round] = record
-    return [found for group in groups.values() if (found := _calibration(group)) is not None]
+    calibrations = [_calibration(group) for group in groups.values()]
+    return [calibration for calibration in calibrations if calibration is not None]
 
 
 def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
-    """Cut a series into comparisons of so many rounds, and count those that are false alarms.
+    """Split a series into comparisons of `rounds` rounds each, and count the false alarms.
+
+    A comparison is a false alarm if it named a faster backend after any of its rounds.
 
     Args:
-        ratios: logarithms, in order.
-        rounds: of a comparison.
+        ratios: logarithms of time ratios, in the order of rounds.
+        rounds: the number of rounds of a comparison.
 
     Returns:
-        (how many comparisons named a faster contestant at any look, how many there are)
+        (number of false alarms, number of comparisons)
     """
-    whole = range(0, len(ratios) - rounds + 1, rounds)
-    return sum(_alarms(ratios[start : start + rounds]) for start in whole), len(whole)
+    starts = range(0, len(ratios) - rounds + 1, rounds)
+    return sum(_is_alarm(ratios[start : start + rounds]) for start in starts), len(starts)
 
 
-def say(found: Calibration, rounds: int) -> str:
-    """What a calibration means for a table of so many rounds, in a sentence or two."""
-    alarms, trials = false_alarms(found.wall, SHORT)
-    who = (
-        f"{found.backend} against itself, {found.workload}, {len(found.wall)} rounds on"
-        f" {found.machine.name}"
+def say(calibration: Calibration, rounds: int) -> str:
+    """A text on a calibration and on the difference that a table of `rounds` rounds shows."""
+    alarms, trials = false_alarms(calibration.wall, SHORT)
+    source = (
+        f"{calibration.backend} against itself, {calibration.workload},"
+        f" {len(calibration.wall)} rounds on {calibration.machine.name}"
     )
-    text = f"Noise ({who}): half of the rounds differ by more than {_percent(found.scatter)}"
+    scatter = _percent(calibration.scatter)
+    text = f"Noise ({source}): half of the rounds differ by more than {scatter}"
     if trials:
         low, high = (_percent(share) for share in share_interval(alarms, trials))
         text += f"; {alarms} of {trials} comparisons named a faster one ({low} to {high})"
-    return f"{text}. {say_visible(found, rounds)}"
+    return f"{text}. {say_visible(calibration, rounds)}"
 
 
-def say_visible(found: Calibration, rounds: int) -> str:
-    """The difference that so many rounds show, in a sentence."""
+def say_visible(calibration: Calibration, rounds: int) -> str:
+    """A sentence on the smallest difference that `rounds` rounds find."""
     if rounds < SHORT:
         return f"No difference is sure in fewer than {SHORT} rounds."
-    visible = smallest_visible_difference(found.wall, min(rounds, EVERY_ROUND.last), VERDICT_LEVEL)
+    visible = smallest_visible_difference(
+        calibration.wall, min(rounds, EVERY_ROUND.last), VERDICT_LEVEL
+    )
     if visible is None:
         return f"After {rounds} rounds no difference is found for sure."
     return f"After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
 
 
-def needed(found: Calibration) -> list[tuple[float, int | None, int | None]]:
+def needed(calibration: Calibration) -> list[tuple[float, int | None, int | None]]:
     """The number of rounds that find each of `DIFFERENCES` in 19 of 20 runs.
 
     Returns:
-        per difference (its share, rounds by wall time, rounds by CPU time); None: too many rounds.
+        per difference (its share, rounds by wall time, rounds by CPU time); a number is None if
+            even the most rounds are too few.
     """
     return [
         (
             difference,
-            rounds_needed(found.wall, difference, VERDICT_LEVEL),
-            rounds_needed(found.cpu, difference, VERDICT_LEVEL),
+            rounds_needed(calibration.wall, difference, VERDICT_LEVEL),
+            rounds_needed(calibration.cpu, difference, VERDICT_LEVEL),
         )
         for difference in DIFFERENCES
     ]
 
 
-def noise_of(record: Record, found: Sequence[Calibration]) -> Calibration | None:
-    """The calibration of a record's place (machine, device, threads); None if there is none.
+def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration | None:
+    """The calibration of a record's machine, device and number of threads; None if there is none.
 
-    Of several it is the one with most rounds.
+    If there are several, the one with the most rounds.
     """
     job, machine = record.job, record.machine
-    there = [
-        one
-        for one in found
-        if (one.machine.name, one.device, one.threads) == (machine.name, job.device, job.threads)
-        and one.machine.cpu == machine.cpu
-        and gpu_kind(one.machine, one.device) == gpu_kind(machine, job.device)
+    matching = [
+        calibration
+        for calibration in calibrations
+        if (calibration.machine.name, calibration.machine.cpu) == (machine.name, machine.cpu)
+        and (calibration.device, calibration.threads) == (job.device, job.threads)
+        and gpu_kind(calibration.machine, calibration.device) == gpu_kind(machine, job.device)
     ]
-    return max(there, key=lambda one: len(one.wall), default=None)
+    return max(matching, key=lambda calibration: len(calibration.wall), default=None)
 
 
 def _calibration(group: dict[int, Record]) -> Calibration | None:
-    first = next(iter(group.values()))
-    job = msgspec.structs.replace(first.job, round=0)
-    place = (first.machine.name, gpu_kind(first.machine, job.device))
-    pairs = [
-        (group[turn], group[turn + 1])
-        for turn in sorted(group)
-        if turn % 2 == 0 and turn + 1 in group
-    ]
-    whole = [pair for pair in pairs if all(record.status == "ok" for record in pair)]
-    if not whole:
+    """The calibration of records by round; None if no pair of rounds ended ok."""
+    record = next(iter(group.values()))
+    job = msgspec.structs.replace(record.job, round=0)
+    machine = (record.machine.name, gpu_kind(record.machine, job.device))
+    pairs = _pairs(group)
+    if not pairs:
         return None
-    early = warm_ups(record for pair in whole for record in pair)
-    sides = [pair if number % 2 == 0 else pair[::-1] for number, pair in enumerate(whole)]
+    warm_up = warm_ups(job_record for pair in pairs for job_record in pair)
+    alternated = [pair if index % 2 == 0 else pair[::-1] for index, pair in enumerate(pairs)]
     wall, cpu = (
         log_ratios(
-            [steady_seconds(ours, early[ours.key], clock) for ours, _ in sides],
-            [steady_seconds(theirs, early[theirs.key], clock) for _, theirs in sides],
+            [steady_seconds(first, warm_up[first.key], clock) for first, _ in alternated],
+            [steady_seconds(second, warm_up[second.key], clock) for _, second in alternated],
         )
         for clock in CLOCKS
     )
     return Calibration(
         format=Calibration.FORMAT,
-        key=job_key(job, first.data.checksum, first.adapter_checksum, *place),
-        machine=first.machine,
+        key=job_key(job, record.data.checksum, record.adapter_checksum, *machine),
+        machine=record.machine,
         device=job.device,
         threads=job.threads,
         backend=job.backend,
@@ -149,18 +152,28 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         dataset=job.dataset,
         epochs=job.epochs,
         batch_size=job.batch_size,
-        versions=first.versions,
+        versions=record.versions,
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
         disturbed=sum(
-            any(disturbance.say(record.disturbance) for record in pair) for pair in whole
+            any(disturbance.say(job_record.disturbance) for job_record in pair) for pair in pairs
         ),
-        ended=max(record.started for record in group.values()),
+        ended=max(job_record.started for job_record in group.values()),
     )
 
 
-def _alarms(ratios: Sequence[float]) -> bool:
-    """Whether any look at a series of identical contestants names a faster one."""
+def _pairs(group: dict[int, Record]) -> list[tuple[Record, Record]]:
+    """The records of rounds 0 and 1, 2 and 3 ..., if both ended ok."""
+    pairs = [
+        (group[number], group[number + 1])
+        for number in sorted(group)
+        if number % 2 == 0 and number + 1 in group
+    ]
+    return [pair for pair in pairs if all(record.status == "ok" for record in pair)]
+
+
+def _is_alarm(ratios: Sequence[float]) -> bool:
+    """Whether a comparison of identical backends names a faster one after any of its rounds."""
     for rounds in range(SHORT, len(ratios) + 1):
         outcome = compare(np.exp(ratios[:rounds]), np.ones(rounds), margin=MARGIN).outcome
         if outcome in ("faster", "slower"):

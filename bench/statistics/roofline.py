@@ -1,8 +1,8 @@
-"""How far a training is from what its engine reaches by itself, by the roofline model.
+"""The speed of a training as a share of the peak rates of its engine, by the roofline model.
 
-The roofline (Williams, Waterman, Patterson 2009): with I floating point operations per byte moved,
-no more than min(peak, I x bandwidth) of them are done in a second. Peak and bandwidth are measured
-(`bench.runner.limits`), not a manufacturer's. `Bound` says in a few words what limits a training.
+The roofline (Williams, Waterman, Patterson 2009): a computation that does I floating point
+operations (FLOP) per byte moved reaches at most min(peak, I x bandwidth) FLOP/s. Peak and bandwidth
+are measured by `bench.runner.limits`. `Bound` names the limit of a training.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Bound = Literal[
     "memory",
     "arithmetic",
 ]
-# As shares of the ceiling. Under a quarter, at least three quarters of the time are neither
-# arithmetic nor memory at the rates that this engine reaches; from a half on, at least half of the
-# time is.
+# Shares of the attainable rate. Below a quarter, at least three quarters of the time are neither
+# arithmetic nor memory traffic at the rates of this engine. From a half on, at least half of the
+# time is arithmetic or memory traffic.
 NEITHER_BELOW = 0.25
 BOUND_FROM = 0.5
-# The rest of the time is overhead if it is no longer than so many calls of the engine's smallest
-# operation: a step of the models here makes some hundreds at most, and the loop around it costs
-# some hundreds more. Otherwise operations take longer than calling them can explain.
+# The rest of the time is per-step overhead if it is at most this many calls of the engine's
+# smallest operation. A step of the models here makes some hundreds of calls at most, and the loop
+# around it costs as much as some hundreds more. If the rest is longer, operations are slow or wait.
 MOST_CALLS = 1000
 
 
@@ -40,15 +40,16 @@ class Standing(Struct, frozen=True, kw_only=True):
     """One training compared with its engine's limits, in seconds, FLOP, bytes.
 
     Attributes:
-        step_seconds: of a training step, as the mean of a median epoch.
-        flops_per_second: of the model, by `specs.shapes`.
-        bytes_per_second: what the model moves at least, by `specs.traffic`.
+        step_seconds: the mean time of a training step in a median epoch.
+        flops_per_second: the model's FLOP (see `specs.shapes`) per second of training.
+        bytes_per_second: the least bytes that the model moves (see `specs.traffic`) per second.
         intensity: FLOP per byte.
-        product: the engine's best rate of matrix products, in FLOP/s.
-        convolution: the same of convolutions; None for a model without them.
-        peak: the rate of the model's own FLOP if each kind is done at its best rate.
-        bandwidth: of the engine's memory, for what moves at least as much as a step.
-        call_seconds: of an operation with nothing to do.
+        product: the peak rate of matrix products, in FLOP/s.
+        convolution: the peak rate of convolutions, in FLOP/s; None for a model without them.
+        peak: the rate in FLOP/s if matrix products and convolutions both run at their peak rates.
+        bandwidth: the best memory rate, in bytes/s, of arrays at least as large as the bytes of a
+            step.
+        call_seconds: the launch overhead: the time of an operation on very few values.
     """
 
     step_seconds: float
@@ -63,27 +64,30 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     @property
     def ceiling(self) -> float:
-        """The most that the roofline allows at this intensity, in FLOP/s."""
+        """The attainable rate in FLOP/s: the roofline at this intensity."""
         return min(self.peak, self.intensity * self.bandwidth)
 
     @property
     def of_product(self) -> float:
-        """Model FLOP utilisation: the share of what the engine's matrix product reaches."""
+        """The share of the peak rate of matrix products (model FLOP utilisation)."""
         return self.flops_per_second / self.product
 
     @property
     def of_convolution(self) -> float | None:
-        """The share of what the engine's convolution reaches; None without convolutions."""
+        """The share of the peak rate of convolutions; None without convolutions."""
         return self.flops_per_second / self.convolution if self.convolution else None
 
     @property
     def of_ceiling(self) -> float:
-        """The share of the ceiling; also the share of its time that a step would take there."""
+        """The share of the attainable rate.
+
+        It is also the share of its time that a step would take at the attainable rate.
+        """
         return self.flops_per_second / self.ceiling
 
     @property
     def bound(self) -> Bound:
-        """What limits the speed, by the thresholds of this module."""
+        """The limit of the speed, by the thresholds of this module."""
         if self.of_ceiling < NEITHER_BELOW:
             rest = self.step_seconds * (1 - self.of_ceiling)
             calls = rest <= MOST_CALLS * self.call_seconds
@@ -101,36 +105,40 @@ def stand(
     epoch_seconds: float,
     limits: EngineLimits,
 ) -> Standing | None:
-    """A training compared with its engine's limits; None where those were not measured.
+    """Compare a training with its engine's limits; None if a limit that it needs is missing.
 
     Args:
-        workload: what is trained.
-        examples: of an epoch.
-        batch_size: of a step.
-        epoch_seconds: of a median epoch.
-        limits: the engine's.
+        workload: the workload that is trained.
+        examples: the number of examples of an epoch.
+        batch_size: the number of examples of a step.
+        epoch_seconds: the time of a median epoch.
+        limits: the engine's limits.
     """
     product, convolution = limits.best("matmul"), limits.best("convolution")
     call = limits.call_seconds
     shapes = infer_shapes(workload)
     flops = sum(shape.training_flops for shape in shapes)
-    convolved = sum(shape.training_flops for shape in shapes if isinstance(shape.layer, Conv2d))
+    convolution_flops = sum(
+        shape.training_flops for shape in shapes if isinstance(shape.layer, Conv2d)
+    )
     steps, traffic = ceil(examples / batch_size), training_traffic(workload)
     values = examples * traffic.per_example + steps * traffic.per_step
-    moved = values * (limits.value_bytes or 0)  # in an epoch
-    memory = limits.best("memory", least=moved // steps)
-    if product is None or memory is None or call is None or (convolved and convolution is None):
+    epoch_bytes = values * (limits.value_bytes or 0)
+    memory = limits.best("memory", least=epoch_bytes // steps)
+    if product is None or memory is None or call is None:
         return None
-    seconds = (flops - convolved) / product.per_second
-    if convolved and convolution:
-        seconds += convolved / convolution.per_second
+    if convolution_flops and convolution is None:
+        return None
+    seconds = (flops - convolution_flops) / product.per_second
+    if convolution_flops and convolution:
+        seconds += convolution_flops / convolution.per_second
     return Standing(
         step_seconds=epoch_seconds / steps,
         flops_per_second=flops * examples / epoch_seconds,
-        bytes_per_second=moved / epoch_seconds,
-        intensity=flops * examples / moved,
+        bytes_per_second=epoch_bytes / epoch_seconds,
+        intensity=flops * examples / epoch_bytes,
         product=product.per_second,
-        convolution=convolution.per_second if convolved and convolution else None,
+        convolution=convolution.per_second if convolution_flops and convolution else None,
         peak=flops / seconds,
         bandwidth=memory.per_second,
         call_seconds=call,

@@ -1,12 +1,13 @@
-"""When rounds may be looked at, what a look may conclude, and how many rounds a machine needs.
+"""Sequential tests: a result may be checked after every round, and a run may stop at any time.
 
-Only signs are used. If two contestants take the same time, either is the slower one of a round with
-the same chance, whatever the distribution of the noise. So the number of rounds in which the first
-was slower is a random walk. The chance that such a walk ever crosses a boundary is computed here,
-not simulated, for a boundary that is checked after every round. A run may therefore stop when its
-result is precise, when time is up or when somebody loses patience, and may be resumed: it errs no
-more often than was promised (a confidence sequence; H. Robbins, Ann. Math. Stat. 41, 1970,
-1397-1409). The price is small: of 40 rounds 9 instead of 11 may disagree.
+A look is a check of the rounds so far. The test uses only signs: which of two backends was the
+slower one of a round. If both take the same time, each is the slower one with the same probability,
+for any distribution of the noise. So the number of rounds in which the first was slower is a random
+walk. This module computes the exact probability that such a walk ever crosses a boundary which is
+checked after every round. A run may therefore stop when its result is precise, when its time is up
+or when the user interrupts it, and it may be resumed: the probability of an error stays below the
+level (a confidence sequence; H. Robbins, Ann. Math. Stat. 41, 1970, 1397-1409). The price is small:
+9 of 40 rounds may disagree, and in a test with a single look 11 may.
 """
 
 from __future__ import annotations
@@ -19,37 +20,37 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-# A difference that is there has to be found in 19 of 20 runs.
+# A real difference must be found in 19 of 20 runs.
 POWER = 0.95
-# Nine of ten calibrations ask for enough rounds: each has seen only a sample of the noise.
+# A calibration is only a sample of the noise. Nine of ten calibrations ask for enough rounds.
 _CAUTION = 0.1
-_ROUNDING = 1e-9  # chances that differ by less than this share are the same
+_ROUNDING = 1e-9  # probabilities that differ by less than this share are taken as equal
 
 
 class Looks(Struct, frozen=True, kw_only=True):
-    """When the rounds so far may be looked at.
+    """The looks that are allowed: how often the rounds so far may be checked.
 
-    A `level` is the chance of any error in all looks together.
+    A `level` is the probability of any error in all looks together.
 
     Attributes:
-        often: after every round, whatever the rounds before have shown. Else once: the number of
-            rounds was fixed beforehand, and nobody acts on what is seen earlier.
-        last: the most rounds that count; with more looks each is a little stricter. Nobody waits
-            for more than 200 fresh processes of every contestant.
+        often: True: a look is allowed after every round. False: only one look is allowed, at a
+            number of rounds that was fixed in advance.
+        last: the largest number of rounds that counts. The larger it is, the stricter each look;
+            200 fresh processes of every backend take longer than users wait.
     """
 
     often: bool = True
     last: int = 200
 
     def may_look(self, rounds: int) -> bool:
-        """Whether so many rounds may be looked at."""
+        """Whether a look at this number of rounds is allowed."""
         return 1 <= rounds <= self.last
 
     def level_at(self, rounds: int, level: float) -> float:
-        """The level of the look at so many rounds, for a level of all looks; 0 without a look.
+        """The level of a single look, for a level of all looks; 0 if no look is allowed.
 
         Raises:
-            ValueError: a level that is none.
+            ValueError: `level` is not between 0 and 1.
         """
         _require(level=level)
         if not self.may_look(rounds):
@@ -57,29 +58,28 @@ class Looks(Struct, frozen=True, kw_only=True):
         return _level_of_each(self.last, level) if self.often else level
 
     def next_look(self, rounds: int, level: float) -> int | None:
-        """The next number of rounds, after so many, that allows a conclusion; None if none does."""
+        """The next number of rounds above `rounds` that allows a conclusion; None if none does."""
         later = (
             n for n in range(rounds + 1, self.last + 1) if self.exceptions(n, level) is not None
         )
         return next(later, None)
 
     def exceptions(self, rounds: int, level: float) -> int | None:
-        """The most rounds in which the faster contestant may be slower; None with too few rounds.
+        """The most rounds in which the faster backend may be slower; None with too few rounds.
 
-        An interval of the median leaves out as many values at each end.
+        The interval of the median leaves out this number of values at each end.
         """
-        allowed = self.level_at(rounds, level)
-        found = _most_exceptions(rounds, allowed)
-        return None if found < 0 else found
+        most = _most_exceptions(rounds, self.level_at(rounds, level))
+        return None if most < 0 else most
 
     def chance(self, rounds: int, exceptions: int) -> float:
-        """The chance of a split so uneven in any look, if the contestants do not differ.
+        """The p-value: the probability of such an uneven split in any look, if nothing differs.
 
-        It is at most `level` where `exceptions` allows the split at that level.
+        It is at most `level` if `self.exceptions(rounds, level)` is at least `exceptions`.
 
         Args:
-            rounds: how many there are.
-            exceptions: in how many of them the one that was mostly faster was not.
+            rounds: the number of rounds.
+            exceptions: the number of rounds in which the usually faster backend was slower.
         """
         if not self.may_look(rounds):
             return 1.0
@@ -98,33 +98,35 @@ def rounds_needed(
     looks: Looks = EVERY_ROUND,
     power: float = POWER,
 ) -> int | None:
-    """The number of rounds from which on a difference is found with at least this power.
+    """The number of rounds that find a difference with at least this power.
 
-    None if `looks.last` rounds are too few. The number is computed, not simulated: whether a
-    difference is found depends only on how many rounds point the other way, and each does so with
-    the chance that noise exceeds the difference. That chance is taken from the measured scatter, at
-    the upper end of what the number of measurements leaves open.
+    Every larger number of rounds also finds it. A difference is found if few rounds point the other
+    way. A round points the other way if the noise exceeds the difference. The probability of that
+    is the upper end of a confidence interval, which is computed from the measured scatter.
 
     Args:
-        scatter: logarithms of ratios of identical contestants, one per round; what is not a number
-            is left out.
-        difference: as a share: 0.05 if one takes 5 % longer.
-        level: of the verdict, of all looks together.
-        looks: when it is looked at.
-        power: the share of runs that have to find it.
+        scatter: logarithms of the time ratios of identical backends, one per round; NaN is left
+            out.
+        difference: the difference as a share: 0.05 if one backend takes 5 % longer.
+        level: the level of the verdict, of all looks together.
+        looks: the looks that are allowed.
+        power: the share of runs that must find the difference.
+
+    Returns:
+        The number, or None if `looks.last` rounds are too few.
 
     Raises:
-        ValueError: a difference that is not positive, or a level or power that is none.
+        ValueError: `difference` is not positive, or `level` or `power` is not between 0 and 1.
     """
     _require(level=level, power=power)
     if not difference > 0:
-        raise ValueError(f"difference {difference}; expected more than 0, as 0.05 for 5 %")
+        raise ValueError(f"difference {difference}; expected more than 0, e.g. 0.05 for 5 %")
     sizes = _sizes(scatter)
     within = int(np.count_nonzero(sizes <= log1p(difference) * (1 + _ROUNDING)))
     wrong = _chance_of_exception(within, len(sizes))
-    enough = [_power(n, wrong, level, looks) >= power for n in range(1, looks.last + 1)]
-    too_few = max((n for n, found in enumerate(enough, start=1) if not found), default=0)
-    return too_few + 1 if too_few < looks.last else None
+    too_few = [n for n in range(1, looks.last + 1) if _power(n, wrong, level, looks) < power]
+    most_too_few = max(too_few, default=0)
+    return most_too_few + 1 if most_too_few < looks.last else None
 
 
 def smallest_visible_difference(
@@ -134,10 +136,13 @@ def smallest_visible_difference(
     looks: Looks = EVERY_ROUND,
     power: float = POWER,
 ) -> float | None:
-    """The smallest difference (a share) that so many rounds find with at least this power.
+    """The smallest difference (a share) that this number of rounds finds with at least this power.
 
-    None if the noise hides all differences up to the largest measured ratio; larger ones are never
-    promised. Arguments and errors are those of `rounds_needed`.
+    Arguments and errors are those of `rounds_needed`.
+
+    Returns:
+        The difference, or None if the noise hides every difference up to the largest measured
+        ratio.
     """
     _require(level=level, power=power)
     sizes = _sizes(scatter)
@@ -148,85 +153,91 @@ def smallest_visible_difference(
 
 
 def share_interval(hits: int, trials: int, level: float = 0.05) -> tuple[float, float]:
-    """The exact interval (low, high) of a share, such as a rate of false alarms.
+    """The exact confidence interval (low, high) of a share, such as a rate of false alarms.
 
-    Its source is Clopper and Pearson, Biometrika 26, 1934.
+    Source: Clopper and Pearson, Biometrika 26, 1934.
 
     Raises:
-        ValueError: more hits than trials, or no trial.
+        ValueError: there are more hits than trials, or no trials.
     """
     from scipy.special import betaincinv  # takes 0.1 s
 
     if not 0 <= hits <= trials or trials < 1:
-        raise ValueError(f"{hits} of {trials}; expected a part of at least one trial")
+        raise ValueError(f"{hits} of {trials} trials; expected 0 to {trials} of at least one")
     low = 0.0 if hits == 0 else float(betaincinv(hits, trials - hits + 1, level / 2))
     high = 1.0 if hits == trials else float(betaincinv(hits + 1, trials - hits, 1 - level / 2))
     return low, high
 
 
 def _power(rounds: int, wrong: float, level: float, looks: Looks) -> float:
-    """The chance that so many rounds decide rightly, if each points the wrong way with `wrong`."""
+    """The probability that this number of rounds finds the difference.
+
+    `wrong` is the probability that a round points the wrong way.
+    """
     allowed = looks.exceptions(rounds, level)
     return 0.0 if allowed is None else float(_at_most(rounds, wrong)[allowed])
 
 
 def _chance_of_exception(within: int, measured: int) -> float:
-    """The chance that noise reverses a round, if `within` measured ratios are below the difference.
+    """The probability that noise reverses a round.
 
-    Noise helps either contestant equally often, so half of the larger ratios reverse a round. (The
-    two contestants are the same, so the sign of a measured ratio says nothing, and its size is used
-    for both.)
+    `within` of `measured` ratios are smaller than the difference. Noise helps each backend equally
+    often, so half of the larger ratios reverse a round.
     """
     return 0.5 if measured == 0 else (1 - share_interval(within, measured, 2 * _CAUTION)[0]) / 2
 
 
 def _sizes(scatter: Sequence[float]) -> NDArray[np.float64]:
-    found = np.abs(np.asarray(scatter, dtype=np.float64))  # (rounds)
-    return np.sort(found[np.isfinite(found)])
+    """The absolute values, sorted, without NaN.
+
+    The two backends of a calibration are identical, so the signs carry no information.
+    """
+    sizes = np.abs(np.asarray(scatter, dtype=np.float64))  # (rounds)
+    return np.sort(sizes[np.isfinite(sizes)])
 
 
-# A report of 126 pairs asks 25,000 times, of at most 200 numbers of rounds.
+# Cached: a report of 126 pairs calls it 25,000 times, for at most 200 numbers of rounds.
 @lru_cache(maxsize=1000)
 def _at_most(rounds: int, chance: float = 0.5) -> NDArray[np.float64]:
-    """The chances of at most 0, 1, ... `rounds` heads in so many throws: (rounds + 1)."""
+    """The probabilities of at most 0, 1, ... `rounds` heads in `rounds` throws: (rounds + 1)."""
     from scipy.special import bdtr  # takes 0.1 s
 
-    found: NDArray[np.float64] = bdtr(np.arange(rounds + 1.0), rounds, chance)
-    return found
+    probabilities: NDArray[np.float64] = bdtr(np.arange(rounds + 1.0), rounds, chance)
+    return probabilities
 
 
 def _most_exceptions(rounds: int, level: float) -> int:
-    """The most heads of a fair coin that are unlikely to be so few; -1: no number is.
+    """The largest k such that at most k heads or at most k tails of a fair coin are improbable.
 
-    Unlikely is a chance of at most the level, for so few heads or so few tails.
+    "Improbable" means a probability of at most `level`. The result is -1 if there is no such k.
     """
     return int(np.searchsorted(2 * _at_most(rounds), level * (1 + _ROUNDING), side="right")) - 1
 
 
-@cache  # a few milliseconds, for few different arguments, in every comparison of a report
-def _chance_in_all(last: int, each: float) -> float:
-    """The chance that a fair walk crosses the boundary after any of `last` rounds.
+@cache  # a call takes milliseconds, and every comparison of a report repeats it
+def _chance_in_all(last: int, look_level: float) -> float:
+    """The probability that a fair walk crosses the boundary after any of `last` rounds.
 
-    The boundary is that of a look at the level `each`.
+    The boundary is that of a single look at the level `look_level`.
     """
-    inside, strayed = np.ones(1), 0.0  # the chances of 0, 1, ... heads without having crossed it
+    inside, crossed = np.ones(1), 0.0  # inside: of 0, 1, ... heads and no crossing so far
     for rounds in range(1, last + 1):
         inside = (np.append(inside, 0.0) + np.append(0.0, inside)) / 2
-        most = _most_exceptions(rounds, each)
+        most = _most_exceptions(rounds, look_level)
         if most >= 0:
-            strayed += float(inside[: most + 1].sum() + inside[rounds - most :].sum())
+            crossed += float(inside[: most + 1].sum() + inside[rounds - most :].sum())
             inside[: most + 1] = inside[rounds - most :] = 0.0
-    return min(strayed, 1.0)
+    return min(crossed, 1.0)
 
 
 @cache
 def _level_of_each(last: int, level: float) -> float:
-    """The largest level of a single look with which all `last` looks together keep to `level`."""
-    # The first is certainly allowed, the second certainly not, or only just.
+    """The largest level of a single look such that all `last` looks together keep `level`."""
+    # Bisection: `low` is always allowed, and `high` is allowed at most if there is a single look.
     low, high = level / last, level
     while high / low > 1 + _ROUNDING:
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if _chance_in_all(last, middle) <= level else (low, middle)
+        trial = (low * high) ** 0.5
+        low, high = (trial, high) if _chance_in_all(last, trial) <= level else (low, trial)
     return low
 
 

@@ -1,7 +1,7 @@
-"""Which epochs of a job are steady, and after how many epochs compiling breaks even.
+"""Steady epochs: the epochs of a job after its warm-up. Also the break-even of compiling.
 
-The steady epochs are those that every figure of speed is made of: the stopping rule, `bench
-calibrate`, the progress display, tables and plots all ask this module.
+Every figure of speed uses only steady epochs: the stopping rule, `bench calibrate`, the progress
+display, tables and plots.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from bench.statistics.timing import process_seconds
 
 Clock = Literal["wall_seconds", "cpu_seconds"]
 CLOCKS: tuple[Clock, ...] = ("wall_seconds", "cpu_seconds")
-# With fewer epochs the first alone is left out: a warm-up of several would leave too few to see
-# that they are steady.
+# With fewer epochs the warm-up is taken to be the first epoch. After a longer warm-up too few
+# epochs would be left to see that they are steady.
 FEWEST_EPOCHS = 20
 _FEWEST_PROCESSES = 2
-# False alarms in 1 of 100 without a warm-up; 2,000 draws give such a chance to a quarter of itself.
+# A warm-up of several epochs is reported in 1 of 100 cases in which there is none. 2,000 draws
+# estimate a probability of 1 % with an error of a quarter of it.
 _WARM_UP_LEVEL = 0.01
 _DRAWS = 2000
 
 
 def warm_ups(records: Iterable[Record]) -> dict[str, int]:
-    """How many epochs at the start of each job are its warm-up, by the key of its record.
+    """The number of warm-up epochs at the start of each job, by the key of its record.
 
-    All later epochs are steady. It is 1, or more where the jobs of one backend in one group show it
-    together, see `warm_up_epochs`. It is 0 for a job of a single epoch, which is all there is.
+    All later epochs are steady. The number is the same for all jobs of one backend and mode in one
+    group, see `warm_up_epochs`. It is 0 for a job of a single epoch.
     """
-    alike: dict[object, list[Record]] = defaultdict(list)
+    by_backend: dict[object, list[Record]] = defaultdict(list)
     for record in records:
         group = group_of(record.job, record.data.checksum, record.machine.name)
-        alike[group, record.job.backend, record.job.mode].append(record)
-    found = {}
-    for jobs in alike.values():
+        by_backend[group, record.job.backend, record.job.mode].append(record)
+    numbers = {}
+    for jobs in by_backend.values():
         epochs = warm_up_epochs(
             [
                 [epoch.training.wall_seconds for epoch in record.epochs]
@@ -48,74 +49,74 @@ def warm_ups(records: Iterable[Record]) -> dict[str, int]:
             ]
         )
         for record in jobs:
-            found[record.key] = min(max(epochs, 1), max(len(record.epochs) - 1, 0))
-    return found
+            numbers[record.key] = min(max(epochs, 1), max(len(record.epochs) - 1, 0))
+    return numbers
 
 
 def steady_seconds(record: Record, warm_up: int, clock: Clock = "wall_seconds") -> float:
-    """The time of a job's steady epoch, in seconds: the median; see `timing.process_seconds`.
+    """The median time of a job's steady epochs, in seconds; see `timing.process_seconds`.
 
     Args:
-        record: of the job.
-        warm_up: how many of its epochs are its warm-up, see `warm_ups`.
-        clock: which time.
+        record: the record of the job.
+        warm_up: the number of its warm-up epochs, see `warm_ups`.
+        clock: wall time or CPU time.
     """
-    return process_seconds([getattr(e.training, clock) for e in record.epochs[warm_up:]])
+    return process_seconds([getattr(epoch.training, clock) for epoch in record.epochs[warm_up:]])
 
 
 def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP_LEVEL) -> int:
-    """How many epochs at the start of every process are not yet steady.
+    """The number of warm-up epochs at the start of every process.
 
-    It is one, or more if several are shown to be slower. The first epoch never counts as steady,
-    and as it is nearly always slow, it says nothing about the next ones. These are ranked within
-    their process, and the ranks are averaged over processes. The first k of them are compared with
-    the rest, for every k from 1 to half of them; each difference is divided by its standard
-    deviation, and the largest counts. It is a warm-up if it would seldom be as large in the same
-    processes, each begun at a random epoch and continued in a circle. That keeps slowdowns of
-    several epochs together; shuffled epochs would take them for a warm-up in up to one of six
-    cases.
+    It is 1, or more if several epochs are shown to be slower. The first epoch always counts as
+    warm-up. The test uses the later epochs. It ranks them within their process, and averages the
+    ranks over processes. It compares the first k epochs with the rest, for every k from 1 to half
+    of them, divides each difference by its standard deviation, and takes the largest. This is a
+    warm-up if it is seldom as large in randomized processes. A randomized process starts at a
+    random epoch and continues in a circle, so slowdowns of several epochs stay together. With
+    shuffled epochs, such slowdowns would be taken for a warm-up in up to one of six cases.
 
     Args:
-        processes: all epochs of each, in seconds; what is not a number is a process that failed,
-            and left out.
-        level: the chance of a result above 1 without a warm-up; simulated at 1 of 100: 1 to 2 of
-            100, and up to 4 where slowdowns last several epochs.
+        processes: the seconds of all epochs of each process; a process with NaN failed and is left
+            out.
+        level: the probability of a result above 1 without a warm-up. Simulated at 1 of 100, it is 1
+            to 2 of 100, and up to 4 if slowdowns last several epochs.
 
     Returns:
-        1 with fewer than 20 epochs or two processes; 0 with one epoch, which is all there is.
+        The number; 1 with fewer than 20 epochs or two processes, 0 with a single epoch.
     """
-    ran = [
+    times_of_processes = [
         np.asarray(epochs, dtype=np.float64)
         for epochs in processes
         if isfinite(process_seconds(epochs))
     ]
-    epochs = min((len(times) for times in ran), default=0)
-    if epochs < FEWEST_EPOCHS or len(ran) < _FEWEST_PROCESSES:
+    count = len(times_of_processes)
+    epochs = min((len(times) for times in times_of_processes), default=0)
+    if epochs < FEWEST_EPOCHS or count < _FEWEST_PROCESSES:
         return min(1, max(epochs - 1, 0))
     later = epochs - 1
-    seconds = np.array([times[1:epochs] for times in ran])  # (processes, later)
+    seconds = np.array([times[1:epochs] for times in times_of_processes])  # (processes, later)
     ranks = seconds.argsort(axis=1).argsort(axis=1)  # (processes, later)
-    lots = np.random.default_rng(0).integers(0, later, (len(ran), _DRAWS, 1))
-    drawn = np.zeros((_DRAWS, later))  # process by process, as all at once may not fit
-    for own, lot in zip(ranks, lots, strict=True):
-        drawn += own[(np.arange(later) + lot) % later] / len(ran)
-    found = _excess(ranks.mean(axis=0))
-    as_large = np.count_nonzero(_excess(drawn).max(axis=1) >= found.max() * (1 - 1e-9))
-    return int(found.argmax()) + 2 if (1 + as_large) / (1 + _DRAWS) <= level else 1
+    starts = np.random.default_rng(0).integers(0, later, (count, _DRAWS, 1))
+    random_means = np.zeros((_DRAWS, later))  # summed process by process, to save memory
+    for process_ranks, process_starts in zip(ranks, starts, strict=True):
+        random_means += process_ranks[(np.arange(later) + process_starts) % later] / count
+    excess = _excess(ranks.mean(axis=0))
+    as_large = np.count_nonzero(_excess(random_means).max(axis=1) >= excess.max() * (1 - 1e-9))
+    return int(excess.argmax()) + 2 if (1 + as_large) / (1 + _DRAWS) <= level else 1
 
 
 def break_even(
     compile_seconds: float, first_epoch: float, compiled_epoch: float, eager_epoch: float
 ) -> int | None:
-    """The number of epochs after which the compiled variant has taken no longer than the eager one.
+    """The number of epochs after which the compiled variant breaks even with the eager one.
 
-    None if it always takes longer.
+    None if the compiled variant always takes longer.
 
     Args:
-        compile_seconds: what compiling takes outside epochs.
-        first_epoch: the compiled variant's first epoch, in seconds.
-        compiled_epoch: each later epoch of it, in seconds.
-        eager_epoch: each epoch of the eager variant, in seconds.
+        compile_seconds: the time of compiling outside epochs.
+        first_epoch: the time of the compiled variant's first epoch, in seconds.
+        compiled_epoch: the time of each of its later epochs, in seconds.
+        eager_epoch: the time of each epoch of the eager variant, in seconds.
     """
     extra = compile_seconds + first_epoch - eager_epoch  # after one epoch
     if extra <= 0:
@@ -125,10 +126,10 @@ def break_even(
 
 
 def _excess(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the first 1, 2, ... n/2 ranks lie above the mean, in standard deviations.
+    """The excess of the first 1, 2, ... n/2 ranks over the mean rank, in standard deviations.
 
     Args:
-        ranks: (..., n), from 0 to n - 1.
+        ranks: (..., n), values from 0 to n - 1.
 
     Returns:
         (..., n/2), up to a constant factor.
@@ -136,5 +137,5 @@ def _excess(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     n = ranks.shape[-1]
     heads = np.arange(1, n // 2 + 1)
     sums = np.cumsum(ranks - (n - 1) / 2, axis=-1)[..., : n // 2]
-    found: NDArray[np.float64] = sums / np.sqrt(heads * (n - heads))
-    return found
+    excess: NDArray[np.float64] = sums / np.sqrt(heads * (n - heads))
+    return excess

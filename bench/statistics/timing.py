@@ -1,18 +1,17 @@
-"""How long contestants take, which of two is the faster, and how sure that is.
+"""Times of backends: which of two backends is faster, and the confidence interval of the ratio.
 
-A round holds one fresh process of every contestant, run next to each other: what the machine does
-in those minutes affects both, so times are only ever divided within a round. A process counts once,
-with the median of its steady epochs, as its epochs share their conditions (where its memory lies,
-what else is running). Several rounds are described by the median of their ratios, with an interval
-between two of the ratios themselves, such as the third smallest and the third largest of 20: it
-needs no symmetry and no normal noise, and a round that is wrong by a factor of five moves it no
-more than one that is a little wrong.
+A round has one fresh process of every backend, one after the other. Other load of the machine in
+those minutes affects all of them, so times are only divided within a round. A process counts once,
+with the median of its steady epochs, as its epochs share their conditions (memory layout, other
+load). The figure for several rounds is the median of their ratios. The ends of its interval are two
+of the ratios, for example the third smallest and the third largest of 20. Such an interval does not
+assume symmetric or normal noise, and an outlier does not make it wider, however large it is.
 
-Other intervals were tried on noise as recorded here (`tests/statistics/test_timing.py`). A
+Other intervals were tried on noise recorded on such machines (`tests/statistics/test_timing.py`). A
 bootstrap interval of 95 % misses in 6 to 31 % of cases. Student's interval hardly ever misses, but
-where rounds are sometimes disturbed it finds a difference of 5 % in none of ten runs, even with 80
-rounds. Wilcoxon's signed ranks need symmetry; they find less than this interval there, and more in
-Gaussian noise.
+if some rounds are disturbed, it finds a difference of 5 % in none of ten runs, even with 80 rounds.
+Wilcoxon's signed-rank test assumes symmetry; on disturbed rounds it finds less than this interval,
+and on Gaussian noise more.
 """
 
 from __future__ import annotations
@@ -33,29 +32,30 @@ from bench.statistics.sequential import EVERY_ROUND, ONCE, Looks
 Outcome = Literal["faster", "slower", "same", "undecided"]
 Interval = tuple[float, float] | None
 Seconds = Sequence[float] | NDArray[np.float64]
-# Of 100 intervals 5 miss the true value.
+# 5 of 100 intervals miss the true value.
 LEVEL = 0.05
-# Of 100 comparisons of identical contestants one ends with a verdict, at most; of 20 tables one
-# holds such a verdict.
+# At most 1 of 100 comparisons of identical backends names a faster one. With many comparisons, at
+# most 1 of 20 tables holds such a false verdict.
 VERDICT_LEVEL = 0.01
 TABLE_LEVEL = 0.05
-# A difference that nobody would change the framework for.
+# Nobody changes the framework for a smaller difference.
 MARGIN = 0.02
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Our time divided by theirs, over rounds: below 1 we are faster.
+    """The first backend's time divided by the second's, over rounds; below 1 the first is faster.
 
     Attributes:
-        rounds: how many have both.
-        ratio: the median of the rounds' ratios; not a number without a round.
-        low, high: its interval at `LEVEL`; None with too few rounds.
-        sure_low, sure_high: the one at `VERDICT_LEVEL`, from which the outcome is read; None with
+        rounds: the number of rounds that have a time of both.
+        ratio: the median of the rounds' ratios; NaN without a round.
+        low, high: the interval of the ratio at `LEVEL`; None with too few rounds.
+        sure_low, sure_high: the interval at `VERDICT_LEVEL`, which decides the outcome; None with
             too few rounds.
-        outcome: "same": that interval lies within the margin to both sides; "faster", "slower": not
-            "same", and it lies on one side of 1; "undecided": none of these, and always with too
-            few rounds.
-        chance: how probable rounds so unevenly split are if nothing differs, all looks counted.
+        outcome: "same": the sure interval lies within the margin on both sides of 1; "faster",
+            "slower": it lies on one side of 1, and the outcome is not "same"; "undecided": all
+            other cases.
+        chance: the p-value: the probability of rounds that are split so unevenly in any look, if
+            nothing differs.
     """
 
     rounds: int
@@ -69,12 +69,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 class OwnTime(Struct, frozen=True, kw_only=True):
-    """The time of one contestant's steady epoch.
+    """The time of a steady epoch of one backend.
 
     Attributes:
-        processes: how many there are.
-        seconds: the median over them; not a number without one.
-        low, high: its interval, in seconds; None with too few processes.
+        processes: the number of processes.
+        seconds: the median over the processes; NaN without a process.
+        low, high: the interval of the median, in seconds; None with too few processes.
     """
 
     processes: int
@@ -86,31 +86,32 @@ class OwnTime(Struct, frozen=True, kw_only=True):
 def process_seconds(epochs: Sequence[float]) -> float:
     """The median of one process's steady epochs, in seconds.
 
-    It is not a number without an epoch, or if one is not a positive, finite time.
+    NaN without an epoch, or if a time is not positive and finite.
     """
-    whole = len(epochs) > 0 and all(0 < seconds < inf for seconds in epochs)
-    return float(median(epochs)) if whole else nan
+    valid = len(epochs) > 0 and all(0 < seconds < inf for seconds in epochs)
+    return float(median(epochs)) if valid else nan
 
 
-def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
-    """The logarithm of our time divided by theirs, within each round that has both.
+def log_ratios(first: Seconds, second: Seconds) -> NDArray[np.float64]:
+    """The logarithm of the first backend's time divided by the second's, round by round.
 
     Args:
-        ours: our process of every round, in the order of rounds: see `process_seconds`; not a
-            number if it failed.
-        theirs: the same of the other.
+        first: the first backend's time of every round, in the order of rounds, see
+            `process_seconds`; NaN if the process failed.
+        second: the same for the second backend.
 
     Returns:
-        (rounds with both)
+        One value per round that has a time of both: (rounds with both)
 
     Raises:
-        ValueError: not the same number of rounds.
+        ValueError: the numbers of rounds differ.
     """
-    if len(ours) != len(theirs):
+    if len(first) != len(second):
         raise ValueError(
-            f"{len(ours)} rounds of ours and {len(theirs)} of theirs; expected as many"
+            f"{len(first)} rounds of the first backend and {len(second)} of the second;"
+            " expected the same number"
         )
-    times = np.array([ours, theirs], dtype=np.float64)  # (2, rounds)
+    times = np.array([first, second], dtype=np.float64)  # (2, rounds)
     both = np.all((times > 0) & (times < inf), axis=0)
     logs: NDArray[np.float64] = np.log(times[0, both]) - np.log(times[1, both])
     return logs
@@ -119,54 +120,54 @@ def log_ratios(ours: Seconds, theirs: Seconds) -> NDArray[np.float64]:
 def median_interval(
     values: Sequence[float] | NDArray[np.float64], level: float, looks: Looks
 ) -> Interval:
-    """An interval of the median of independent values, between two of them.
+    """A confidence interval of the median of independent values; its ends are two of the values.
 
-    Its source is W. R. Thompson, Ann. Math. Stat. 7, 1936.
+    Source: W. R. Thompson, Ann. Math. Stat. 7, 1936.
 
     Args:
-        values: numbers, in the order of rounds; beyond `looks.last` they do not count.
-        level: 0.05 for 95 %: the chance that it misses in any look.
-        looks: how often it is looked at.
+        values: the values in the order of rounds; only the first `looks.last` count.
+        level: the probability that the interval misses the median in any look: 0.05 for 95 %.
+        looks: the looks that are allowed.
 
     Returns:
-        (low, high), or None where so few values allow none at this level.
+        (low, high), or None if there are too few values for this level.
     """
-    found = np.sort(np.asarray(values, dtype=np.float64)[: looks.last])
-    left_out = looks.exceptions(len(found), level)
-    return None if left_out is None else (float(found[left_out]), float(found[-1 - left_out]))
+    ordered = np.sort(np.asarray(values, dtype=np.float64)[: looks.last])
+    left_out = looks.exceptions(len(ordered), level)
+    return None if left_out is None else (float(ordered[left_out]), float(ordered[-1 - left_out]))
 
 
 def compare(
-    ours: Seconds,
-    theirs: Seconds,
+    first: Seconds,
+    second: Seconds,
     looks: Looks = EVERY_ROUND,
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare two contestants of the same rounds.
+    """Compare the times of two backends in the same rounds.
 
     Args:
-        ours: our process of every round, see `log_ratios`.
-        theirs: the same of the other.
-        looks: `EVERY_ROUND` whenever rounds may be added or seen before the last
-            (`--until-precise`, a run that is resumed); `ONCE` if their number was fixed beforehand.
+        first: the first backend's time of every round, see `log_ratios`.
+        second: the same for the second backend.
+        looks: `EVERY_ROUND` if rounds may be added, or seen before the last round
+            (`--until-precise`, a run that is resumed); `ONCE` if their number was fixed in advance.
         margin: the smallest difference that matters, as a share.
 
     Raises:
-        ValueError: not the same number of rounds, or a margin that is not positive.
+        ValueError: the numbers of rounds differ, or `margin` is not positive.
     """
     if not margin > 0:
         raise ValueError(
             f"margin {margin}; expected more than 0: two times are never equal to the last digit"
         )
-    logs = log_ratios(ours, theirs)[: looks.last]
-    wide, sure = (_ratios(median_interval(logs, level, looks)) for level in (LEVEL, VERDICT_LEVEL))
-    # A round without a difference speaks for neither.
+    logs = log_ratios(first, second)[: looks.last]
+    usual, sure = (_ratios(median_interval(logs, level, looks)) for level in (LEVEL, VERDICT_LEVEL))
+    # A round without a difference counts as an exception for both directions.
     exceptions = min(np.count_nonzero(logs >= 0), np.count_nonzero(logs <= 0))
     return Comparison(
         rounds=len(logs),
         ratio=float(np.exp(np.median(logs))) if len(logs) else nan,
-        low=wide and wide[0],
-        high=wide and wide[1],
+        low=usual and usual[0],
+        high=usual and usual[1],
         sure_low=sure and sure[0],
         sure_high=sure and sure[1],
         outcome=verdict(sure, margin),
@@ -175,9 +176,9 @@ def compare(
 
 
 def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
-    """The outcome that an interval of a ratio shows, see `Comparison.outcome`.
+    """The outcome for an interval of a ratio, see `Comparison.outcome`.
 
-    The margin reaches from 1 / (1 + margin) to 1 + margin.
+    The outcome is "same" if the interval lies between 1 / (1 + margin) and 1 + margin.
     """
     if interval is None:
         return "undecided"
@@ -190,11 +191,12 @@ def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
 def correct_for_many(
     comparisons: Sequence[Comparison], level: float = TABLE_LEVEL
 ) -> list[Comparison]:
-    """The same comparisons, with "faster" and "slower" only where they hold among all of a table.
+    """The same comparisons after Holm's correction: some verdicts become "undecided".
 
-    See `many.holm`. It has to be given every comparison that a reader may pick: all pairs, if
-    anybody may look for the fastest. It holds whenever a run is stopped, as each chance does.
-    "same" stays as it is: "all are the same" is wrong no more often than one of them.
+    `comparisons` must hold every comparison that a reader may pick: all pairs, if readers look for
+    the fastest. See `many.holm`. Only "faster" and "slower" are corrected: the statement "all are
+    the same" is wrong no more often than a single "same". A run may be stopped at any time, as each
+    p-value allows that.
     """
     corrected = holm([comparison.chance for comparison in comparisons])
     return [
@@ -210,16 +212,17 @@ def correct_for_many(
 
 
 def fastest(times: Mapping[str, Seconds]) -> str | None:
-    """The backend that no other one beats; None without two that have a round in common.
+    """The fastest backend; None if no two backends have a round in common.
 
-    It is the one whose largest ratio to another one (see `Comparison.ratio`) is the smallest.
+    For every backend the largest ratio to another one is computed (see `Comparison.ratio`). The
+    fastest has the smallest such ratio.
 
     Args:
-        times: of every backend, see `log_ratios`: as many rounds of each.
+        times: backend -> time of every round, see `log_ratios`; the same rounds for each.
     """
     largest = {}
-    for name, ours in times.items():
-        others = (log_ratios(ours, theirs) for other, theirs in times.items() if other != name)
+    for name, seconds in times.items():
+        others = (log_ratios(seconds, other) for key, other in times.items() if key != name)
         medians = [float(np.median(logs)) for logs in others if len(logs)]
         if medians:
             largest[name] = max(medians)
@@ -227,7 +230,7 @@ def fastest(times: Mapping[str, Seconds]) -> str | None:
 
 
 def precision(low: float | None, high: float | None) -> float:
-    """How far a ratio may be off to either side, as a share: 0.02 for 0.98 to 1.02.
+    """The half-width of a ratio's interval, as a share: 0.02 for 0.98 to 1.02.
 
     It is infinite without an interval.
     """
@@ -235,13 +238,17 @@ def precision(low: float | None, high: float | None) -> float:
 
 
 def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
-    """The time of one contestant's steady epoch on one machine, over its processes.
+    """The time of a steady epoch of one backend on one machine, over its processes.
 
-    `processes` are times by `process_seconds`; those that failed are left out. Machines are never
-    mixed, and epochs count through the median of their process, whose scatter includes theirs. The
-    interval assumes that processes are independent: where slowdowns last for several jobs,
-    intervals of 95 % miss in 5 to 14 % of cases (those of a bootstrap over processes and then
-    epochs in 16 to 23 %). Ratios within rounds do not have that weakness, and verdicts use them.
+    The interval assumes that processes are independent. If slowdowns last for several jobs,
+    intervals of 95 % miss in 5 to 14 % of cases (a bootstrap over processes and epochs misses in 16
+    to 23 %). Verdicts use ratios within rounds, which do not have that weakness.
+
+    Args:
+        processes: the time of each process, see `process_seconds`; NaN (a failed process) is left
+            out.
+        level: the probability that the interval misses.
+        looks: the looks that are allowed.
     """
     times = [float(seconds) for seconds in processes if 0 < seconds < inf]
     low, high = median_interval(times, level, looks) or (None, None)

@@ -1,7 +1,6 @@
 """The only module that reads a clock.
 
-A phase is measured as `sync; start; work; sync; stop`. Raw values are kept, nothing is averaged
-here.
+A phase is measured as `sync; start; work; sync; stop`. Records keep the raw values of each phase.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
 class Clock(Struct, frozen=True, kw_only=True):
     """Two clocks in seconds and two energy meters: of the job's device, and of its host's CPUs.
 
-    The tests pass their own.
+    Tests replace them.
     """
 
     wall: Callable[[], float] = time.perf_counter
@@ -79,7 +78,7 @@ def measure(
         name=name,
         wall_seconds=wall,
         cpu_seconds=cpu,
-        # Without a reset it may be the peak of an earlier phase.
+        # Without a reset the figure may be the peak of an earlier phase.
         peak_rss_bytes=memory.peak_rss_bytes() if reset else None,
         energy_joules=joules,
         no_energy=no_energy,
@@ -89,16 +88,16 @@ def measure(
 
 
 def no_wait() -> None:
-    """The `sync` of a phase that uses no device, or whose work itself waits for the device."""
+    """A `sync` that does nothing: the phase uses no device, or its work waits for the device."""
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far: all threads, and the interpreter's start included."""
+    """CPU seconds of this process so far: all threads, including the interpreter's start."""
     return time.process_time()
 
 
 def monotonic_seconds() -> float:
-    """A clock for time limits, the same for all processes of a machine."""
+    """A clock in seconds for time limits; all processes of a machine share it."""
     return time.monotonic()
 
 

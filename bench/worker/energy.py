@@ -1,15 +1,14 @@
-"""The only module that reads energy counters: joules of a phase, or why there is no figure.
+"""The only module that reads energy counters: the joules of a phase, or why they are unknown.
 
-It reads counters that the hardware itself sums up, once at each of the two syncs of a phase. It
-takes no samples of power, and measures nothing outside the phase.
+The hardware counts energy; the counters are read at the start and at the end of a phase.
 
-- CPUs: RAPL, all packages of the machine, so everything else that runs on it counts too. The memory
-  (DRAM) is not included.
+- CPUs: RAPL, the sum of all packages of the machine. It includes everything else that runs on the
+  machine, and does not include the memory (DRAM).
 - NVIDIA GPUs: NVML's total of the whole board.
 
-The worker reads both, at the place where it reads its clocks. For NVML it needs `pynvml`
-(nvidia-ml-py, one plain Python file), which our environments for CUDA have. The parent could read
-the counters without that, but then every phase would include the time of a message to the parent.
+The worker reads the counters where it reads its clocks. For NVML it needs `pynvml` (nvidia-ml-py,
+one Python file), which is in the environments for CUDA. If the parent read the counters, every
+phase would include the time of a message to the parent.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from pathlib import Path
 from msgspec import Struct
 
 _POWERCAP = Path("/sys/class/powercap")
-# A package of an Intel or AMD CPU. "intel-rapl:0:1" is a part of package 0, and "intel-rapl-mmio:0"
-# is package 0 a second time.
+# A package of an Intel or AMD CPU. Other zones would count twice: "intel-rapl:0:1" is a part of
+# package 0, and "intel-rapl-mmio:0" is package 0 again.
 _TOP_ZONE = re.compile(r"intel-rapl:\d+")
 # The beginning of the name of a zone that is a package or a die. The zone "psys" is the whole
 # platform, packages included.
 _PACKAGE = "package-"
-# A counter grows in steps: each end of a window may miss the energy since the last step. The error
-# of a window is at most the energy of one step, which is 2 % of a window of 50 steps.
+# A counter grows in steps, and each reading misses the energy since the last step. The error of a
+# window is at most the energy of one step, which is 2 % of a window of 50 steps.
 _STEPS = 50
 # "approximately every millisecond" (Intel, Software Developer's Manual, vol. 3B, RAPL)
 _RAPL_STEP_SECONDS = 0.001
-# The longest known: GPUs differ between about 20 and 100 ms, and NVIDIA does not say.
+# The longest known step: GPUs differ between about 20 and 100 ms, and NVIDIA does not document it.
 _NVML_STEP_SECONDS = 0.1
-# More than any package uses for long: the largest of today are specified for 500 W.
+# No package uses more for long: the largest packages today are specified for 500 W.
 _MOST_WATTS = 600.0
 _ALLOW = (
     "an administrator can allow it until the next start:"
@@ -43,12 +42,12 @@ _ALLOW = (
 
 
 class Counter(Struct, frozen=True, kw_only=True):
-    """Which counter measured a job's energy.
+    """The counter that measured a job's energy.
 
     Attributes:
-        name: the counter's name; "" if no counter measured it.
-        reason: why no counter measured it; "" if one did.
-        window_seconds: the shortest window that gets a figure: in a shorter one the counter's error
+        name: the counter's name; "" if there is no counter.
+        reason: why there is no counter; "" if there is one.
+        window_seconds: the shortest window that gets a figure. In a shorter one the counter's error
             may exceed 2 %.
     """
 
@@ -61,9 +60,9 @@ class Zone(Struct, frozen=True, kw_only=True):
     """One register of a counter.
 
     Attributes:
-        joules: reads the register; may raise OSError or ValueError.
-        range_joules: the register restarts at 0 after this many joules; None if it never does, or
-            if the range is unknown.
+        joules: a function that reads the register; it may raise OSError or ValueError.
+        range_joules: the register restarts at 0 after this many joules; None if it never restarts,
+            or if the range is unknown.
     """
 
     joules: Callable[[], float]
@@ -71,15 +70,18 @@ class Zone(Struct, frozen=True, kw_only=True):
 
 
 class Meter(Struct, frozen=True, kw_only=True):
-    """A counter and its zones, whose energies are added; a meter without zones measures nothing."""
+    """A counter and its zones, whose energies are added.
+
+    A meter without zones measures nothing.
+    """
 
     counter: Counter
     zones: tuple[Zone, ...] = ()
 
     def read(self) -> tuple[float, ...] | None:
-        """The present value of every zone in joules, or None if one of them cannot be read.
+        """The current value of every zone in joules; None if one of the zones cannot be read.
 
-        The sum of the other zones would look like the energy of all.
+        A sum without one zone would look like the energy of all zones.
         """
         try:
             return tuple(zone.joules() for zone in self.zones)
@@ -91,18 +93,18 @@ class Meter(Struct, frozen=True, kw_only=True):
     ) -> tuple[float | None, str]:
         """The energy between two readings: joules and "", or None and the reason.
 
-        If there is no counter at all, the reason is "": `Counter.reason` says it.
+        If there is no counter, the reason is "", as `Counter.reason` contains it.
 
         Args:
-            before: what `read` returned at the beginning.
-            after: what `read` returned at the end.
+            before: the result of `read` at the start.
+            after: the result of `read` at the end.
             seconds: the time between the two readings.
         """
         if not self.zones:
             return None, ""
-        least = self.counter.window_seconds
-        if seconds < least:
-            return None, f"too short for this counter, which needs {least:g} s"
+        shortest = self.counter.window_seconds
+        if seconds < shortest:
+            return None, f"too short for this counter, which needs {shortest:g} s"
         if before is None or after is None:
             return None, "the counter could not be read"
         parts = [_used(*ends, seconds) for ends in zip(self.zones, before, after, strict=True)]
@@ -112,7 +114,7 @@ class Meter(Struct, frozen=True, kw_only=True):
         return sum(part for part in parts if not isinstance(part, str)), ""
 
 
-NOTHING = Meter(counter=Counter(reason="nobody asked"))
+NOTHING = Meter(counter=Counter(reason="not measured"))
 
 
 def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Meter]:
@@ -138,21 +140,21 @@ def _used(zone: Zone, before: float, after: float, seconds: float) -> float | st
     joules = after - before
     if zone.range_joules is not None and seconds * _MOST_WATTS >= zone.range_joules:
         longest = zone.range_joules / _MOST_WATTS
-        return f"too long for this counter, which may begin anew more than once in {longest:.0f} s"
+        return f"too long for this counter, which may restart more than once in {longest:.0f} s"
     if joules < 0:
         if zone.range_joules is None:
             return "the counter went backwards"
         joules += zone.range_joules
     if joules <= 0:
         return "the counter did not move"
-    # The counter did not restart after its range: somebody reset it.
+    # So many joules mean that the counter was reset, and did not restart after its range.
     if zone.range_joules is not None and joules > seconds * _MOST_WATTS:
         return f"the counter jumped: more than {_MOST_WATTS:g} W"
     return joules
 
 
 def _rapl(powercap: Path) -> Meter:
-    """The meter of this machine's packages; if one cannot be read, none is measured."""
+    """The meter of this machine's CPU packages; a meter of nothing if one cannot be read."""
     try:
         zones = sorted(path for path in powercap.glob("*") if _TOP_ZONE.fullmatch(path.name))
         names = {path: (path / "name").read_text(encoding="ascii").strip() for path in zones}
@@ -162,7 +164,7 @@ def _rapl(powercap: Path) -> Meter:
         for path in packages:
             _microjoules(path / "energy_uj")
     except PermissionError:
-        return _none(f"RAPL is for the administrator only since Linux 5.10; {_ALLOW}")
+        return _none(f"since Linux 5.10 only the administrator may read RAPL; {_ALLOW}")
     except (OSError, ValueError) as error:
         return _none(f"RAPL cannot be read: {error}")
     return Meter(
@@ -189,7 +191,7 @@ def _microjoules(path: Path) -> float:
 def _nvml(uuid: str) -> Meter:
     """The meter of one GPU's board.
 
-    NVML counts since the driver was loaded, on GPUs from Volta on (NVML API reference).
+    NVML counts from the loading of the driver, on GPUs from Volta on (NVML API reference).
     """
     try:
         import pynvml  # only environments for CUDA have it
@@ -198,8 +200,7 @@ def _nvml(uuid: str) -> Meter:
         return _none(f"the worker's environment has no pynvml; {hint}")
 
     def joules() -> float:
-        try:
-            # NVML returns millijoules.
+        try:  # NVML returns millijoules
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
@@ -209,7 +210,7 @@ def _nvml(uuid: str) -> Meter:
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         joules()
     except (pynvml.NVMLError, OSError) as error:
-        return _none(f"NVML has no energy of this GPU: {error} (from Volta on they count it)")
+        return _none(f"NVML reports no energy of this GPU: {error} (GPUs from Volta on do)")
     return Meter(
         counter=Counter(
             name="NVML: the whole GPU board", window_seconds=_STEPS * _NVML_STEP_SECONDS
@@ -219,4 +220,5 @@ def _nvml(uuid: str) -> Meter:
 
 
 def _none(reason: str) -> Meter:
+    """A meter that measures nothing, with the reason."""
     return Meter(counter=Counter(reason=reason))

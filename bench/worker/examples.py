@@ -1,4 +1,4 @@
-"""Reads the examples of a data set from the arrays on disk, in a worker."""
+"""Reads the examples of a data set in a worker, from the arrays on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def read_part(folder: Path, part: str) -> tuple[npt.NDArray[np.float32], npt.NDA
     """The images (n, height, width, channels), in 0..1, and the labels (n,) of one part.
 
     Args:
-        folder: the folder of a data set that `bench.data.cache.materialise` has written.
+        folder: the folder of a data set, as `bench.data.cache.materialise` writes it.
         part: "train" or "test".
     """
     pixels = np.load(folder / f"{part}_images.npy")

@@ -14,20 +14,21 @@ def grade(logits: Logits, labels: Labels, loss: Loss) -> tuple[float, float]:
     Args:
         logits: (n, classes).
         labels: (n,).
-        loss: which loss.
+        loss: the workload's loss.
 
     Raises:
-        ValueError: there are more logits than labels, or fewer.
+        ValueError: the numbers of logits and labels differ.
     """
     if logits.shape[0] != labels.shape[0]:
         raise ValueError(f"{len(logits)} rows of logits for {len(labels)} examples")
-    wide, rows = logits.astype(np.float64), np.arange(len(labels))
-    wide -= wide.max(axis=1, keepdims=True)
-    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))  # now logarithms of probabilities
+    rows = np.arange(len(labels))
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     if loss == "softmax_cross_entropy":
-        losses = -wide[rows, labels]
+        losses = -log_probabilities[rows, labels]
     else:
-        errors = np.exp(wide)
+        errors = np.exp(log_probabilities)
         errors[rows, labels] -= 1.0
         losses = (errors**2).mean(axis=1)
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())

@@ -1,9 +1,8 @@
 """The only module that reads the memory of a worker's process.
 
-A value that cannot be read is None, never 0.
-
-Process memory is the kernel's `VmHWM`, reset per phase through `clear_refs` (proc(5)); `ru_maxrss`
-would carry the parent's peak into the child and cannot be reset.
+A value that cannot be read is None. Process memory is the kernel's `VmHWM`, which is reset for each
+phase through `clear_refs` (proc(5)). `ru_maxrss` is not used: a child inherits its parent's peak,
+and it cannot be reset.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _RESET_PEAK = "5"  # proc(5): "reset the peak resident set size"
 
 
 def reset_peak() -> bool:
-    """Set the high-water mark back to the memory that is resident now.
+    """Set the high-water mark to the currently resident memory.
 
     Returns:
         False if the kernel does not allow it.

@@ -1,4 +1,4 @@
-"""The operations whose rates are an engine's limits: their input, their cost, and their check."""
+"""The operations that measure an engine's limits: their input, their cost and their check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from backends.engine import Engine, Step, Values
 from bench.worker.lines import OperationName
 
-_IMAGES, _SIDE, _KERNEL = 32, 32, 3  # of every convolution; its channels vary
+_IMAGES, _SIDE, _KERNEL = 32, 32, 3  # the same for every convolution; only its channels vary
 
 
 class Trial(NamedTuple):
@@ -20,11 +20,11 @@ class Trial(NamedTuple):
     Attributes:
         start: the argument of the first step of the first chain.
         step: one call of the operation.
-        work: floating point operations of one step; for "memory" the bytes that it reads and
+        work: the floating point operations of one step; for "memory" the bytes that it reads and
             writes.
-        off: returns the error of a chain's result, from the values before the chain, those after
-            it, and its number of steps. The unit is the root mean square of the result, row by row
-            (of a sum: one term), so that a step that was left out gives 1 or more.
+        off: returns the error of a chain of steps. Its arguments are the values before the chain,
+            the values after it, and the number of steps. The unit is the root mean square of each
+            row of the result (for a sum: one term). A missing step gives an error of 1 or more.
     """
 
     start: Values
@@ -34,11 +34,11 @@ class Trial(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """An operation of every size.
+    """An operation in all its sizes.
 
     Attributes:
         make: returns the operation of one size.
-        sizes: the sizes, in growing order.
+        sizes: the sizes, in increasing order.
         growth: the factor by which the work grows from one size to the next.
     """
 
@@ -50,7 +50,7 @@ class Operation(NamedTuple):
 def _matmul(engine: Engine, size: int) -> Trial:
     random, rows = np.random.default_rng(0), [0, size // 2, size - 1]
     start = random.standard_normal((size, size), np.float32)
-    scale = np.float32(np.sqrt(size))  # so that the result's numbers are as large as the argument's
+    scale = np.float32(np.sqrt(size))  # with it the result's numbers are as large as the argument's
     kernel = random.standard_normal((size, size), np.float32) / scale
 
     def off(before: Values, after: Values, steps: int) -> float:
@@ -60,31 +60,32 @@ def _matmul(engine: Engine, size: int) -> Trial:
 
 
 def _convolution(engine: Engine, channels: int) -> Trial:
-    """Check the middle pixel of two images.
+    """A convolution; the check computes the centre pixel of two images.
 
-    With every step it depends on one more pixel to each side.
+    With every step of a chain this pixel depends on one more pixel on each side.
     """
-    random, images, middle = np.random.default_rng(0), [0, _IMAGES - 1], _SIDE // 2
+    random, images, centre = np.random.default_rng(0), [0, _IMAGES - 1], _SIDE // 2
     start = random.standard_normal((_IMAGES, _SIDE, _SIDE, channels), np.float32)
     size = (_KERNEL, _KERNEL, channels, channels)
     kernel = random.standard_normal(size, np.float32) / np.float32(_KERNEL * np.sqrt(channels))
-    # Counted as in `specs.shapes`: with the zeros of the border.
+    # As in `specs.shapes`, products with the zeros of the padding count.
     work = 2 * _IMAGES * _SIDE**2 * _KERNEL**2 * channels**2
 
-    def inner(x: Values) -> Values:
+    def without_padding(x: Values) -> Values:
         windows = np.lib.stride_tricks.sliding_window_view(x, (_KERNEL, _KERNEL), axis=(1, 2))
         return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
     def off(before: Values, after: Values, steps: int) -> float:
-        around = slice(middle - steps, middle + steps + 1)
-        expected = _repeated(before[images, around, around], inner, steps)  # (2, 1, 1, channels)
-        return _relative(after[images, middle, middle], expected[:, 0, 0])
+        around = slice(centre - steps, centre + steps + 1)
+        pixels = before[images, around, around]
+        expected = _repeated(pixels, without_padding, steps)  # (2, 1, 1, channels)
+        return _relative(after[images, centre, centre], expected[:, 0, 0])
 
     return Trial(start, engine.convolution(kernel), work, off)
 
 
 def _memory(engine: Engine, size: int) -> Trial:
-    """Add ones, as whole numbers are exact in every precision."""
+    """A sum of arrays. It adds ones, because small whole numbers are exact in every precision."""
     values = size // engine.value_bytes
     step = engine.accumulate(np.ones(values, np.float32))
 
@@ -94,10 +95,10 @@ def _memory(engine: Engine, size: int) -> Trial:
     return Trial(np.zeros(values, np.float32), step, 3 * values * engine.value_bytes, off)
 
 
-def _relative(found: Values, expected: Values) -> float:
+def _relative(actual: Values, expected: Values) -> float:
     """The largest difference of rows (n, values), in units of the expected root mean square."""
     size = np.sqrt(np.mean(np.square(expected, dtype=np.float64), axis=1, keepdims=True))
-    return float((np.abs(found - expected) / size).max())
+    return float((np.abs(actual - expected) / size).max())
 
 
 def _repeated(x: Values, step: Callable[[Values], Values], steps: int) -> Values:
@@ -108,11 +109,11 @@ def _repeated(x: Values, step: Callable[[Values], Values], steps: int) -> Values
 
 OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
     {
-        # Rows, which are as many as columns.
+        # Sizes in rows; the matrices are square.
         "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8),
-        # Channels.
+        # Sizes in channels.
         "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),
-        # Bytes of an array: first so few that only the call costs time, then 64 KiB to 64 MiB.
+        # Sizes in bytes of an array: 32 bytes measure the launch overhead, then 64 KiB to 64 MiB.
         "memory": Operation(_memory, (32, *(2**power for power in range(16, 27, 2))), 4),
     }
 )

@@ -60,7 +60,7 @@ def test_the_toy_is_verified_runs_and_stands_in_the_report_as_verified(bench, tm
     report = (tmp_path / "results" / "softmax" / "report.md").read_text()
     assert "| toy | 1 | 1 of 1 | 1 of 1 | verified on this machine" in report
     assert "it is the reference" in report
-    assert "a toy has no tutorial to train like" in report
+    assert "the toy has no tutorial" in report
 
 
 def test_a_worker_imports_the_package_of_an_adapter_and_nothing_that_lies_beside_it(tmp_path):
@@ -126,7 +126,7 @@ def test_a_family_that_fits_is_taken(monkeypatch):
             "unknown environment, 'nowhere'",
         ),
         (Family(backends={"new": Entry(**NEW, variant_of="none")}), "variant of an unknown one"),
-        (Family(backends={"new": Entry(**{**NEW, "adapter": "nowhere.x:Y"})}), "no package"),
+        (Family(backends={"new": Entry(**{**NEW, "adapter": "nowhere.x:Y"})}), "not a package"),
         (Family(backends={}, gaps=None), "AttributeError"),
         (Family(backends={}, gaps={"pytorch": {}}), "gaps of backends that it does not have"),
         (SystemExit(3), "SystemExit: 3"),

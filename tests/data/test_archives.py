@@ -26,7 +26,7 @@ MNIST_INPUT = find_workload("softmax").input
 
 def test_files_missing_from_a_named_folder_are_named(tmp_path):
     with pytest.raises(
-        DataError, match="train-images-idx3-ubyte.gz, .*t10k-labels-idx1-ubyte.gz not there"
+        DataError, match="missing train-images-idx3-ubyte.gz, .*t10k-labels-idx1-ubyte.gz"
     ):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
 

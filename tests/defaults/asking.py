@@ -1,9 +1,8 @@
 """Helpers for the files of this folder, each of which asks one framework for its defaults.
 
 These are the defaults that the `defaults.py` of the framework's family in `backends/` states.
-It runs in the framework's environment, from the project's folder (`python -m tests.defaults.jax`),
-and
-`answer` prints what it found.
+They run in the framework's environment, from the project's folder (`python -m tests.defaults.jax`),
+and `answer` prints the result.
 """
 
 import inspect
@@ -17,13 +16,13 @@ ODD = {1.0: "after the image", 0.0: "before the image"}
 # How many pools of 2 a line of 5 has.
 REST = {2.0: "dropped", 3.0: "a pool of its own"}
 # The average of a pool of 2 x 2 that holds one pixel, which is 1.
-PADDED = {1.0: "counts no zeros", 0.25: "counts the zeros"}
+PADDED = {1.0: "ignores padding zeros", 0.25: "counts padding zeros"}
 # The gradient of a pool of 2 x 2 ones.
 TIES = {(1.0, 0.0, 0.0, 0.0): "to the first maximum", (1.0, 1.0, 1.0, 1.0): "to every maximum"}
 # What dropout makes of 1 at a rate of 0.2.
-SCALED = {1.25: "of what is kept, by 1 / (1 - rate)", 1.0: "none"}
+SCALED = {1.25: "kept values times 1 / (1 - rate)", 1.0: "none"}
 # The running mean, which was 0, after a batch whose mean is 1, with momentum 0.75.
-AVERAGED = {0.25: "fraction kept", 0.75: "weight of the new value"}
+AVERAGED = {0.25: "weight of the old value", 0.75: "weight of the new value"}
 # The variance of 0 and 2.
 VARIANCE = {1.0: "biased (n)", 2.0: "unbiased (n - 1)"}
 # The loss of the outputs (0.25, 0.75) where the second class is right.
@@ -32,9 +31,9 @@ TAKES = {0.288: "probabilities", 0.474: "logits"}
 PLACES = {0.5: "outside the root", 0.032: "inside the root"}
 CORRECTED = {0.5: "after the correction", 0.414: "before the correction"}
 # One step with learning rate 0.5, weight decay 0.1 and gradient 0, from weight 1.
-DECAYED = {0.05: "apart from the gradient", 0.5: "added to the gradient"}
+DECAYED = {0.05: "separate from the gradient", 0.5: "added to the gradient"}
 # The second of two steps with momentum 0.5: gradient 1 at rate 1, then gradient 0 at rate 0.1.
-COASTED = {0.5: "holds the learning rate", 0.05: "holds no learning rate"}
+COASTED = {0.5: "includes the learning rate", 0.05: "without the learning rate"}
 
 
 def word(words, found):
@@ -47,7 +46,7 @@ def given(function, name):
     argument = inspect.signature(function).parameters.get(name)
     if argument is None:
         return None
-    return "must be given" if argument.default is argument.empty else argument.default
+    return "required argument" if argument.default is argument.empty else argument.default
 
 
 def named(module, part):

@@ -54,7 +54,7 @@ DEVICE = {"TF32 in matrix products": tf32, "TF32 in convolutions": tf32}
 UNASKED_DEVICE = {
     "determinism": "XLA tells none of its flags to Python",
     "autotuning of GPU kernels": "XLA tells none of its flags to Python",
-    "GPU memory is taken": "takes a GPU",
+    "GPU memory allocation": "takes a GPU",
     "CPU threads": "depends on the machine",
 }
 

@@ -173,7 +173,7 @@ def seen_compiler():
         devices = [SimpleNamespace(device_type=kind)]
         with mock.patch("tensorflow.config.list_physical_devices", return_value=devices):
             found.append(compiled().jit_compile)
-    return {(False, True): "on only where a GPU is seen"}[tuple(found)]
+    return {(False, True): "on only if a GPU is visible"}[tuple(found)]
 
 
 QUESTIONS = {

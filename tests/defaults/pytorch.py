@@ -110,7 +110,7 @@ DEVICE = {
     "autotuning of GPU kernels": lambda: torch.backends.cudnn.benchmark,
 }
 UNASKED_DEVICE = {
-    "GPU memory is taken": "takes a GPU",
+    "GPU memory allocation": "takes a GPU",
     "CPU threads": "depends on the machine and its variables",
 }
 

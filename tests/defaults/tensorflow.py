@@ -35,7 +35,7 @@ INITIALIZERS = (
 
 
 def whose(kind):
-    return {"keras": "none but Keras's"}[kind.__module__.partition(".")[0]]
+    return {"keras": "only in Keras"}[kind.__module__.partition(".")[0]]
 
 
 def convolved():
@@ -90,7 +90,7 @@ def last_batch():
 
 
 def threads():
-    return {0: "as TensorFlow sees fit"}[tf.config.threading.get_intra_op_parallelism_threads()]
+    return {0: "chosen by TensorFlow"}[tf.config.threading.get_intra_op_parallelism_threads()]
 
 
 # Keras on TensorFlow has these defaults, too.
@@ -101,8 +101,8 @@ DEVICE = {
     "CPU threads": threads,
 }
 UNASKED_DEVICE = {
-    "autotuning of GPU kernels": "a variable at its start decides it",
-    "GPU memory is taken": "takes a GPU",
+    "autotuning of GPU kernels": "an environment variable at the start decides it",
+    "GPU memory allocation": "takes a GPU",
 }
 
 QUESTIONS = {

@@ -26,7 +26,7 @@ from tests.support.rounds import QUIET
         ({"other_cpu": 0.09}, ""),
         ({"steal": 0.04}, "the host took 4 % of its CPUs"),
         ({"frequency": 0.5}, "its CPUs' clock fell to 50 %"),
-        ({"gpu_processes": 2}, "2 other on its GPU"),
+        ({"gpu_processes": 2}, "2 other processes on its GPU"),
         ({"gpu_processes": 0}, ""),
         ({"gpu_throttled": True}, "its GPU was throttled"),
         ({"steal": None, "other_cpu": None, "frequency": None}, ""),

@@ -159,7 +159,7 @@ BAD = {
         changed("name", "../../etc/passwd"),
         ["name", "../../etc/passwd", "lower-case"],
     ),
-    "wrong and then broken": ('{"name": 3, ', ["name", "expected: JSON that is whole"]),
+    "wrong and then broken": ('{"name": 3, ', ["name", "expected: complete JSON"]),
     "wrong and then more": ('{"name": "x", "title": 3} trailing', ["title", "got `int`"]),
     "a number of 5,000 digits": (
         changed("recipe/epochs", 1).replace('"epochs": 1', '"epochs": ' + "9" * 5000),
@@ -230,5 +230,5 @@ def test_every_packaged_workload_and_suite_loads_and_is_named_as_its_file():
 
 def test_schema_file_is_current():
     assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(schema())), (
-        "python -m specs writes it anew"
+        "python -m specs writes it again"
     )

@@ -11,12 +11,12 @@ from specs.loading import find_workload
 from tests.support.gate import IMAGES, result, statuses
 
 
-def test_the_same_run_passes_in_every_cell():
+def test_the_same_run_passes_in_every_result():
     run = [result(0.98), result(0.97, backend="reference")]
     assert set(statuses(run, run).values()) == {"ok"}
 
 
-def test_a_planted_fall_in_one_cell_is_found_and_named_and_the_others_pass():
+def test_a_planted_fall_in_one_result_is_found_and_named_and_the_others_pass():
     baseline = [result(0.98, workload=name) for name in ("softmax", "mlp-relu", "cnn")]
     run = [
         result(0.97 if name == "mlp-relu" else 0.98, workload=name)
@@ -36,7 +36,7 @@ def test_one_seed_falls_by_more_than_the_binomial_error_or_not_at_all():
     """
     assert statuses([result(0.98 - 0.0044)], [result(0.98)]) == {("softmax", "pytorch"): "ok"}
     assert statuses([result(0.98 - 0.0050)], [result(0.98)]) == {("softmax", "pytorch"): "fell"}
-    # among many cells one must fall further
+    # among many results one must fall further
     many = [result(0.98, backend=f"b{n}") for n in range(20)]
     assert statuses([result(0.975), *many], [result(0.98), *many])["softmax", "pytorch"] == "ok"
 
@@ -85,7 +85,7 @@ def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_a_fall_of_two_points_is_found_among_fifteen_cells_in_19_of_20_runs(seeds):
+def test_a_fall_of_two_points_is_found_among_fifteen_results_in_19_of_20_runs(seeds):
     """Seeds scatter by 0.3 points, twice as much as on MNIST."""
     random, found, trials = np.random.RandomState(1), 0, 200
     others = [result(0.98, backend=f"b{n}", seed=seed) for n in range(14) for seed in range(seeds)]
@@ -156,7 +156,7 @@ def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
     assert "diverged: why" in found["keras-torch"].reason
 
 
-def test_a_seed_that_did_not_end_well_fails_its_cell_and_one_that_was_not_run_is_told():
+def test_a_seed_that_did_not_end_well_fails_its_result_and_one_that_was_not_run_is_told():
     baseline = [result(0.98, seed=seed) for seed in range(3)]
     run = [result(0.98), result(0.9, seed=1, status="diverged")]
     [verdict] = check(run, baseline)
@@ -222,7 +222,7 @@ def test_backends_that_cannot_be_compared_have_no_case():
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
+def test_a_result_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
     random = np.random.RandomState(2)
     fallen = 0
     for _ in range(300):
@@ -241,10 +241,10 @@ def test_a_cell_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
     assert 100 < fallen < 1700  # both happened
 
 
-def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
+def test_where_one_result_fell_the_next_is_judged_among_the_rest_alone():
     """Holm's method: at 97.49 % the chance is 0.8 %.
 
-    That is too much among two cells, and little enough for the last one.
+    That is too much among two results, and little enough for the last one.
     """
     baseline = [result(0.98, backend="a"), result(0.98, backend="b")]
     assert (
@@ -257,7 +257,7 @@ def test_where_one_cell_fell_the_next_is_judged_among_the_rest_alone():
     )
 
 
-def test_what_is_unsupported_in_run_and_baseline_is_no_cell():
+def test_what_is_unsupported_in_run_and_baseline_is_no_result():
     run = [result(0.98), result(0.98, backend="x", status="unsupported")]
     assert statuses(run, run) == {("softmax", "pytorch"): "ok"}
     assert statuses(run, [result(0.98), result(0.98, backend="x")])["softmax", "x"] == "failed"

@@ -1,4 +1,4 @@
-"""Verdicts on which contestant is faster.
+"""Verdicts on which backend is faster.
 
 They are compared with values by hand and with SciPy, and counted where they are wrong in the noise
 of real machines.
@@ -40,7 +40,7 @@ from tests.support.noise import NOISE, PATIENCE, TRIALS, ever_decided, rounds_of
 
 
 def processes(logs):
-    """Two contestants whose rounds have these log ratios."""
+    """Two backends whose rounds have these log ratios."""
     return np.exp(logs), np.ones(len(logs))
 
 
@@ -55,7 +55,7 @@ def test_ratios_are_formed_within_rounds_and_rounds_without_both_are_left_out():
     ours, theirs = [2.0, 8.0, 5.0, nan, 3.0, 0.0, 1.0], [1.0, 4.0, nan, 1.0, 3.0, 1.0, inf]
     assert log_ratios(ours, theirs) == pytest.approx([log(2), log(2), 0.0])
     assert log_ratios([], []).shape == (0,)
-    with pytest.raises(ValueError, match="1 rounds of ours and 0 of theirs"):
+    with pytest.raises(ValueError, match="1 rounds of the first backend and 0 of the second"):
         compare([1.0], [])
 
 
@@ -270,7 +270,7 @@ def test_identical_contestants_get_a_verdict_in_at_most_one_of_a_hundred_compari
 
 
 def test_the_rule_that_is_right_for_one_look_would_not_do():
-    """The mutant gives a verdict in several of a hundred comparisons of identical contestants."""
+    """The mutant gives a verdict in several of a hundred comparisons of identical backends."""
     logs = rounds_of(np.random.default_rng(0), "even", TRIALS, PATIENCE)
     found = sum(ever_decided(row, ONCE) for row in logs)
     print(found)
@@ -365,7 +365,7 @@ def test_in_disturbed_rounds_a_planted_difference_is_found_by_ranks_and_not_by_m
 
 
 def test_rounds_that_are_five_times_off_in_a_third_of_the_cases_do_not_mislead():
-    """Either contestant may be the slow one; the other rounds scatter by 2 %."""
+    """Either backend may be the slow one; the other rounds scatter by 2 %."""
     random, found = np.random.default_rng(4), []
     for slower in (0.0, 0.10):
         logs = random.normal(log(1 + slower), 0.02, (200, 60))
@@ -385,7 +385,7 @@ def test_a_table_of_six_identical_contestants_holds_a_verdict_in_at_most_one_of_
     """15 pairs; without correction (the mutant) there are more verdicts than with it."""
     random, trials, tables, uncorrected = np.random.default_rng(5), 300, 0, 0
     for _ in range(trials):
-        times = np.exp(random.normal(0, 0.1, (6, 12)))  # (contestants, rounds)
+        times = np.exp(random.normal(0, 0.1, (6, 12)))  # (backends, rounds)
         pairs = [compare(times[a], times[b], looks=ONCE) for a, b in combinations(range(6), 2)]
         decided = {"faster", "slower"}
         uncorrected += any(pair.outcome in decided for pair in pairs)
@@ -412,7 +412,7 @@ def test_a_table_of_six_identical_contestants_holds_a_verdict_in_at_most_one_of_
 def test_a_planted_difference_is_found_in_95_percent_at_the_rounds_that_calibrating_asks_for(
     noise, planted
 ):
-    """20 calibrations of 60 rounds with identical contestants, and 50 runs after each."""
+    """20 calibrations of 60 rounds with identical backends, and 50 runs after each."""
     random, found, asked = np.random.default_rng(6), [], []
     for _ in range(20):
         rounds = rounds_needed(rounds_of(random, noise, 1, 60)[0], planted, VERDICT_LEVEL)
@@ -479,7 +479,7 @@ def test_noise_only_asks_for_more_rounds_if_it_is_larger_or_the_difference_small
     assert rounds_needed(3 * scatter, 0.1, VERDICT_LEVEL) > by_difference[0]
 
 
-# One contestant's own time, and its first epochs.
+# One backend's own time, and its first epochs.
 
 
 def test_an_own_time_is_the_median_over_processes_and_few_have_no_interval():

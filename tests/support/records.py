@@ -113,7 +113,7 @@ def make_record(
             weights_checksum="w",
             settings={},
             train_evaluated=10,
-            energy=Counter(reason="nobody asked"),
+            energy=Counter(reason="not measured"),
             host_energy=None,
         ),
         epochs=tuple(make_epoch(number, *figures) for number, figures in epochs)

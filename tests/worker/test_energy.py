@@ -138,10 +138,10 @@ def test_a_counter_that_comes_round_goes_on(tree):
             500.0,
             1_000_000,
             RANGE,
-            "too long for this counter, which may begin anew more than once in 437 s",
+            "too long for this counter, which may restart more than once in 437 s",
         ),
         (LONG, 0, RANGE, "did not move"),
-        # Set back, as after a suspension; it did not begin anew at its range.
+        # Reset, as after a suspension: the counter did not restart after its range.
         (LONG, -500_000, RANGE, "jumped: more than 600 W"),
         (LONG, -500_000, None, "went backwards"),
         (LONG, 7_000_000_000, RANGE, "jumped: more than 600 W"),

@@ -1,1 +1,1 @@
-"""The checks that compare a backend with the float64 reference."""
+"""Verification: the checks that compare a backend with the float64 reference."""

@@ -27,13 +27,13 @@ from specs.shapes import infer_shapes
 MakeBackend = Callable[[Job], Backend]
 
 _STEPS = 10
-# A kink is where a derivative jumps: at 0 in a ReLU, at equal values in a max-pool. A value near a
-# kink may be on the other side of it in float32 than in float64. After such a flip correct runs
-# diverge (seen in the CNN, with each engine in a third of the seeds). A flip is chance and depends
-# on the seed; a wrong formula shows on every seed. So a model with kinks is tried on other seeds.
-# It is also trained for more steps, so that it has time to reach a kink.
-_KINKS = frozenset({"relu", "leaky_relu"})
-_KINKED_STEPS = 20
+# A derivative jumps at 0 in a ReLU, and at equal values in a max-pool. A value near a jump may be
+# on one side of it in float32 and on the other side in float64. After such a flip two correct runs
+# diverge (seen in the CNN, in a third of the seeds on each engine). A flip depends on the seed, but
+# a wrong formula shows on every seed. So a model with ReLU or max-pool is tried on other seeds. It
+# is also trained for more steps, so that its values have time to reach 0.
+_RELUS = frozenset({"relu", "leaky_relu"})
+_RELU_STEPS = 20
 
 
 class Oracle(Struct, frozen=True, kw_only=True):
@@ -50,19 +50,19 @@ class Oracle(Struct, frozen=True, kw_only=True):
     after: Logits
 
 
-_UNASKED = Oracle(
+_EMPTY = Oracle(
     before=np.zeros((0, 0), np.float32), losses=(), weights=(), after=np.zeros((0, 0), np.float32)
 )
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """What a check needs.
+    """The input of a check.
 
     Attributes:
-        job: has a small batch.
+        job: the job to verify.
         images, labels: the training examples.
-        order: (n,) the examples to train on, by index.
-        masks: what dropout keeps, see `backends.contract.Backend.train_epoch`.
+        order: (n,) indices of the examples to train on.
+        masks: the values that dropout keeps, see `backends.contract.Backend.train_epoch`.
         oracle: the reference's results.
     """
 
@@ -71,7 +71,7 @@ class Case(Struct, frozen=True, kw_only=True):
     labels: Labels
     order: Order
     masks: Masks = ()
-    oracle: Oracle = _UNASKED
+    oracle: Oracle = _EMPTY
 
     @property
     def depth(self) -> int:
@@ -80,7 +80,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> Images:
-        """The images to predict: one full batch of prediction and a part of a second."""
+        """The images to predict: a full batch and three images of a second one."""
         return self.images[: PREDICTION_BATCH + 3]
 
     @property
@@ -100,18 +100,19 @@ class Case(Struct, frozen=True, kw_only=True):
 def make_case(job: Job, images: Images, labels: Labels) -> Case:
     """A case with its dropout masks and the reference's results.
 
-    Its examples are the first full batches of the job's first epoch (20 of a model with kinks, else
-    10), and a partial batch, a third as large.
+    Its examples are the first full batches of the job's first epoch (20 for a model with ReLU or
+    max-pool, else 10), and a partial batch, a third as large.
     """
-    steps = _KINKED_STEPS if has_kinks(job) else _STEPS
+    steps = _RELU_STEPS if has_relu_or_max_pool(job) else _STEPS
     count = steps * job.batch_size + job.batch_size // 3
     order = epoch_order(job.workload, job.seed, 0, len(labels), job.batch_size)[:count]
     masks = dropout_masks(job.workload, job.seed, 0, count)
     case = Case(job=job, images=images, labels=labels, order=order, masks=masks)
-    return msgspec.structs.replace(case, oracle=_ask(case))
+    return msgspec.structs.replace(case, oracle=_oracle(case))
 
 
-def _ask(case: Case) -> Oracle:
+def _oracle(case: Case) -> Oracle:
+    """The results of the reference for a case."""
     reference = make_reference(case)
     before = reference.predict(case.shown)
     steps = [(reference.train_epoch(*batch), reference.get_weights()) for batch in case.batches()]
@@ -121,16 +122,19 @@ def _ask(case: Case) -> Oracle:
     )
 
 
-def has_kinks(job: Job) -> bool:
+def has_relu_or_max_pool(job: Job) -> bool:
     """Whether rounding may flip a unit of the job's model, so that correct runs diverge."""
-    kinds = {getattr(layer, "activation", None) for layer in job.workload.layers}
-    return bool(kinds & _KINKS) or any(
+    activations = {getattr(layer, "activation", None) for layer in job.workload.layers}
+    return bool(activations & _RELUS) or any(
         isinstance(layer, MaxPool2d) for layer in job.workload.layers
     )
 
 
 def ready(make: MakeBackend, case: Case, seed: int | None = None) -> Backend:
-    """A new backend with the case's weights and examples; `seed` replaces the job's for dropout."""
+    """A new backend with the case's weights and examples.
+
+    `seed` replaces the job's seed for everything except the weights.
+    """
     backend = make(case.job if seed is None else msgspec.structs.replace(case.job, seed=seed))
     backend.set_weights(initial_weights(case.job.workload, case.job.seed))
     backend.load(case.images, case.labels)
@@ -138,6 +142,7 @@ def ready(make: MakeBackend, case: Case, seed: int | None = None) -> Backend:
 
 
 def make_reference(case: Case) -> Backend:
-    """The reference, ready for the case; it has one device, precision and mode, and no compiler."""
-    plain = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
-    return ready(lambda job: Reference(msgspec.structs.replace(job, **plain)), case)
+    """The reference with the case's weights and examples."""
+    # The reference refuses any other device, precision, mode and compiler.
+    supported = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
+    return ready(lambda job: Reference(msgspec.structs.replace(job, **supported)), case)

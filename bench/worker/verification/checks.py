@@ -1,6 +1,6 @@
 """The checks of the verification.
 
-They compare a backend with the float64 reference, and use the same calls that are timed.
+They compare a backend with the float64 reference, by the same calls that are timed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from backends.contract import Weights
 from bench.worker import clock as measure
 from bench.worker.lines import INFINITE, Finding
 from bench.worker.verification import tolerances
-from bench.worker.verification.cases import Case, MakeBackend, has_kinks, make_reference, ready
+from bench.worker.verification.cases import (
+    Case,
+    MakeBackend,
+    has_relu_or_max_pool,
+    make_reference,
+    ready,
+)
 from specs.initial import epoch_order, initial_weights
 
 _TRIES = 5
-_LEAST_PAUSE = 0.1  # seconds: a step of any model here takes less
-# The words that frameworks use for a kind of device.
+_LEAST_PAUSE = 0.1  # seconds; a step of any model here takes less
+# Kind of device -> the words that frameworks use for it.
 _DEVICE_WORDS = {"cuda": ("cuda", "gpu"), "mps": ("mps", "gpu", "metal")}
-_LOUD = np.float32(100.0)  # makes logits of size 1 a hundred times as large
+_ENLARGED = np.float32(100.0)  # logits of size 1 become a hundred times as large
 
 
 def check_prediction(make: MakeBackend, case: Case) -> Finding:
-    """Compare the logits before any training, from given weights.
+    """Compare the logits of given weights before any training.
 
-    The examples are more than one batch of prediction.
+    The examples fill more than one batch of prediction.
     """
     logits = ready(make, case).predict(case.shown)
     return finding(
@@ -51,15 +57,15 @@ def check_steps(make: MakeBackend, case: Case) -> Finding:
 def check_epoch(make: MakeBackend, case: Case) -> Finding:
     """Compare one call over all batches, as timed runs make it, and the prediction after it.
 
-    The last batch is a partial one.
+    The last batch is partial.
     """
     backend, steps = ready(make, case), len(case.oracle.losses)
     loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
     deviations = {"loss": loss / tolerances.loss(case.depth)}
     for name, value in weight_differences(backend.get_weights(), case.oracle.weights[-1]):
         deviations[name] = value / tolerances.weights(steps)
-    # The inputs of the last layer are of size 1, so that the error of its weights adds to the
-    # logits' own.
+    # The inputs of the last layer are of size 1, so the errors of its weights add to the error of
+    # the logits.
     logits = difference(backend.predict(case.shown), case.oracle.after)
     deviations["logits after"] = logits / (
         tolerances.logits(case.depth) + 10 * tolerances.weights(steps)
@@ -68,10 +74,11 @@ def check_epoch(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_calls(make: MakeBackend, case: Case) -> Finding:
-    """Check that one call over k full batches and a partial one equals k + 1 calls of a batch each.
+    """Check that one call over all batches gives the same result as one call per batch.
 
-    Both ways train twice, and only one of them predicts in between, as runs do: the state of the
-    training must not be lost by a new call or by a prediction.
+    The last batch is partial. Both ways train two epochs, and only one of them predicts in between,
+    as runs do. So the check also fails if a new call or a prediction loses the state of the
+    training.
     """
     whole, parts = ready(make, case), ready(make, case)
     for _ in range(2):
@@ -86,16 +93,17 @@ def check_calls(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_order(make: MakeBackend, case: Case) -> Finding:
-    """Check that exactly the examples in the order are used.
+    """Check that training uses exactly the examples in the order.
 
-    An example that is named twice must count twice, and one that is not named must have no effect.
+    An example that the order names twice must count twice. An example that it does not name must
+    have no effect.
     """
     named = case.order[: case.job.batch_size]
-    # One image of NaN in a batch makes the loss and all weights NaN.
-    poisoned = np.full_like(case.images, np.nan)
-    poisoned[named] = case.images[named]
+    # All other images are NaN: one of them in a batch makes the loss and all weights NaN.
+    images = np.full_like(case.images, np.nan)
+    images[named] = case.images[named]
     changed = msgspec.structs.replace(
-        case, images=poisoned, order=np.concatenate([named, named[:1], named[1::-1]])
+        case, images=images, order=np.concatenate([named, named[:1], named[1::-1]])
     )
     masks = [np.concatenate([mask[: len(named)], mask[:1], mask[1::-1]]) for mask in case.masks]
     backend, reference = ready(make, changed), make_reference(changed)
@@ -112,30 +120,30 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
     """Check that the loss is computed from logits, without clipped probabilities.
 
     The logits are so large that the probabilities of most labels are almost 0. If probabilities are
-    clipped at 1e-7, the loss is at most 16.1, and its gradient is 0 there (Keras's loss from
-    probabilities does that).
+    clipped at 1e-7, as in Keras's loss from probabilities, the loss is at most 16.1, and the
+    gradient of a clipped probability is 0.
     """
     last = f"{len(case.job.workload.layers) - 1}.kernel"
-    loud = initial_weights(case.job.workload, case.job.seed)
-    loud[last] *= _LOUD
+    large_weights = initial_weights(case.job.workload, case.job.seed)
+    large_weights[last] *= _ENLARGED
     backend, reference = ready(make, case), make_reference(case)
-    for one in (backend, reference):
-        one.set_weights(loud)
+    backend.set_weights(large_weights)
+    reference.set_weights(large_weights)
     order, masks = next(case.batches())
     loss, expected = backend.train_epoch(order, masks), reference.train_epoch(order, masks)
-    # The logits, and the gradients that pass the last layer, are larger by this factor, and so are
-    # their roundings.
-    deviations = {"loss": abs(loss - expected) / float(_LOUD * tolerances.logits(case.depth))}
+    # The logits, and the gradients before the last layer, are larger by this factor. So are their
+    # rounding errors.
+    deviations = {"loss": abs(loss - expected) / float(_ENLARGED * tolerances.logits(case.depth))}
     for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
-        deviations[name] = value / float(_LOUD * tolerances.weights(1))
+        deviations[name] = value / float(_ENLARGED * tolerances.weights(1))
     return finding("extremes", deviations)
 
 
 def check_repeat(make: MakeBackend, case: Case) -> Finding:
-    """Check that the same seed repeats the training, and that another seed changes dropout only.
+    """Check that the same seed repeats the training, and that another seed only changes dropout.
 
-    On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode
-    another seed changes the shuffle, too.
+    On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode the
+    seed also changes the shuffle.
     """
     results = []
     for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
@@ -152,10 +160,10 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
         f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)
     }
     if case.masks or case.job.mode == "native":
-        # Other masks, other weights or another shuffle change the loss by about a percent, rounding
-        # by a millionth.
-        unmoved = abs(loss - other) <= tolerances.loss(case.depth)
-        deviations["the seed changes nothing"] = INFINITE if unmoved else 0.0
+        # Other masks, weights or another shuffle change the loss by about a percent; rounding
+        # changes it by a millionth.
+        unchanged = abs(loss - other) <= tolerances.loss(case.depth)
+        deviations["the seed changes nothing"] = INFINITE if unchanged else 0.0
     else:
         deviations["other seed, loss"] = abs(loss - other) / (
             1e-30 if exact else tolerances.loss(case.depth)
@@ -168,49 +176,54 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_purity(make: MakeBackend, case: Case) -> Finding:
-    """Check that calls have no side effects, and the names, shapes and types of what they return.
+    """Check that calls have no side effects, and the names, shapes and types of their results.
 
-    Arrays that are given must not be changed, arrays that are returned must be copies, and
-    predicting must not train.
+    A backend must not change the arrays that it is given, must return copies of its own arrays, and
+    must not train when it predicts.
     """
     backend, images, labels = ready(make, case), case.images.copy(), case.labels.copy()
     initial, given = backend.get_weights(), initial_weights(case.job.workload, case.job.seed)
-    kept = {name: value.copy() for name, value in initial.items()}
+    copies = {name: value.copy() for name, value in initial.items()}
     backend.train_epoch(case.order)
     before = {name: value.copy() for name, value in backend.get_weights().items()}
     logits, again = backend.predict(case.shown), backend.predict(case.shown)
     part = backend.predict(case.shown[:7])
-    largest = max(1.0, float(np.abs(logits).max()))  # after training they may be large
-    alone = tolerances.logits(case.depth) * largest
+    largest = max(1.0, float(np.abs(logits).max()))  # after training, logits may be large
+    tolerance = tolerances.logits(case.depth) * largest
     settings, kind = backend.settings(), case.job.device.partition(":")[0]
     wrong = {
         "the images were changed": not np.array_equal(images, case.images),
         "the labels were changed": not np.array_equal(labels, case.labels),
-        "weights given and got back": worst(weight_differences(initial, given)) > 0,
-        "weights got are no copies": worst(weight_differences(initial, kept)) > 0,
+        "weights differ after set and get": worst(weight_differences(initial, given)) > 0,
+        "returned weights are no copies": worst(weight_differences(initial, copies)) > 0,
         "predicting trained": worst(weight_differences(backend.get_weights(), before)) > 0,
         "predicting twice differs": not np.array_equal(logits, again),
-        "predicting depends on the batch": difference(part, logits[:7]) > alone,
+        "predicting depends on the batch": difference(part, logits[:7]) > tolerance,
         "shape of the logits": logits.shape != (len(case.shown), case.job.workload.input.classes),
         "type of the logits": str(logits.dtype) != "float32",
         "type of the weights": {str(value.dtype) for value in initial.values()} != {"float32"},
         f"the device is {settings['device']}": not any(
             word in str(settings["device"]).lower() for word in _DEVICE_WORDS.get(kind, (kind,))
         ),
-        "compiled or not, unlike the job": case.job.mode == "matched"
+        "compiled differs from the job": case.job.mode == "matched"
         and settings["compiled"] != case.job.compiled,
     }
-    return finding("purity", {what: INFINITE if is_so else 0.0 for what, is_so in wrong.items()})
+    return finding(
+        "purity", {text: INFINITE if is_wrong else 0.0 for text, is_wrong in wrong.items()}
+    )
 
 
 def check_long(make: MakeBackend, case: Case) -> Finding:
-    """Compare an epoch over a whole data set: the loss and, without kinks, every weight."""
+    """Compare the loss of an epoch over a whole data set, and every weight after it.
+
+    With ReLU or max-pool only the loss is compared, as correct runs diverge.
+    """
     order = epoch_order(case.job.workload, case.job.seed, 0, len(case.labels), case.job.batch_size)
     backend, reference = ready(make, case), make_reference(case)
     expected = reference.train_epoch(order)
     loss = abs(backend.train_epoch(order) - expected)
-    if has_kinks(case.job):
-        return finding("long", {"loss": loss / (tolerances.KINKED_LOSS_SHARE * expected)})
+    if has_relu_or_max_pool(case.job):
+        return finding("long", {"loss": loss / (tolerances.RELU_LOSS_SHARE * expected)})
     deviations = {"loss": loss / tolerances.loss(case.depth)}
     for name, value in weight_differences(backend.get_weights(), reference.get_weights()):
         deviations[name] = value / tolerances.weights(-(-len(order) // case.job.batch_size))
@@ -220,23 +233,24 @@ def check_long(make: MakeBackend, case: Case) -> Finding:
 def check_sync(make: MakeBackend, case: Case) -> Finding:
     """Check that `sync` returns only when the work is done.
 
-    Reading the weights at once after it must take no longer than after a pause. The smallest
-    difference of several tries counts, so that one slow reading is no failure.
+    Reading the weights directly after `sync` must take no longer than reading them after a pause.
+    The smallest difference of several tries counts, so that one slow reading is no failure.
     """
     size = len(case.labels) // 2
-    job = msgspec.structs.replace(case.job, batch_size=size)  # a step long enough to be seen
+    # A large batch: its step takes long enough to be measured.
+    job = msgspec.structs.replace(case.job, batch_size=size)
     backend = ready(make, msgspec.structs.replace(case, job=job))
     order, clock = np.arange(size), measure.Clock()
     backend.train_epoch(order)  # compiles
     shares = []
     for _ in range(_TRIES):
         readings = []
-        for waiting in (0.0, 1.0):
+        for pauses in (0.0, 1.0):
             begin = clock.wall()
             backend.train_epoch(order)
             backend.sync()
             seconds = clock.wall() - begin
-            measure.pause(waiting * (seconds + _LEAST_PAUSE))
+            measure.pause(pauses * (seconds + _LEAST_PAUSE))
             begin = clock.wall()
             backend.get_weights()
             readings.append(clock.wall() - begin)
@@ -245,7 +259,8 @@ def check_sync(make: MakeBackend, case: Case) -> Finding:
 
 
 Check = Callable[[MakeBackend, Case], Finding]
-# The checks of what is computed run on every model, those of a backend's behaviour on a few.
+# The checks of the computed values run on every model; the checks of a backend's behaviour on a
+# few.
 COMPUTES: Mapping[str, Check] = MappingProxyType(
     {"prediction": check_prediction, "steps": check_steps, "epoch": check_epoch}
 )
@@ -258,7 +273,7 @@ BEHAVES: Mapping[str, Check] = MappingProxyType(
         "purity": check_purity,
     }
 )
-# The checks that native mode allows: it has its own order and constants.
+# The checks for native mode, in which a framework has its own order and constants.
 NATIVE: Mapping[str, Check] = MappingProxyType(
     {"prediction": check_prediction, "repeat": check_repeat, "purity": check_purity}
 )
@@ -266,23 +281,23 @@ NATIVE: Mapping[str, Check] = MappingProxyType(
 CHECKS = (*COMPUTES, "long", *BEHAVES, "sync", "dropout")
 
 
-def weight_differences(found: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
+def weight_differences(actual: Weights, expected: Weights) -> Iterator[tuple[str, float]]:
     """Yield the largest difference of each weight; `INFINITE` if names or shapes differ."""
-    if list(found) != list(expected):
+    if list(actual) != list(expected):
         yield "names of the weights", INFINITE
         return
     for name, value in expected.items():
-        yield name, difference(found[name], value)
+        yield name, difference(actual[name], value)
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
+def difference(actual: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference of two arrays; `INFINITE` if shapes differ or a value is NaN.
 
-    A comparison with NaN would never fail.
+    NaN is replaced because every comparison with NaN is false, so no check would fail.
     """
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return INFINITE
-    largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
+    largest = float(np.abs(actual.astype(np.float64) - expected).max(initial=0.0))
     return largest if np.isfinite(largest) else INFINITE
 
 

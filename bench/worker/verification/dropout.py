@@ -1,12 +1,12 @@
 """The check of a framework's own dropout, which timed runs use.
 
-It checks the share that is kept, the scale, and that every value is drawn independently.
+It checks the fraction kept, the scale, and that every value is drawn independently.
 
-The model is two dropouts (of the images, and of the vector that they are flattened to) and a dense
-layer whose weights are 0. In example e only the pixels of channel e are not 0. So after the epoch
-the weights of those pixels differ from 0 exactly where both dropouts kept the pixel, and the
-weights show what both kept together. The reference gets this as its masks and must reach the same
-weights: this checks the scales.
+The model has two dropouts (of the images, and of the flattened vector) and a dense layer whose
+weights start at 0. In example e only the pixels of channel e are not 0. So after the epoch the
+weights of a pixel of channel e differ from 0 exactly if both dropouts kept that pixel. The weights
+thus show the pixels that were kept. The reference is trained with these pixels as its masks, and
+must reach the same weights; this checks the scales.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _KERNEL = "3.kernel"
 
 
 def check_dropout(make: MakeBackend, job: Job) -> Finding:
-    """Check what dropout keeps, and its scale, on 20,000 values: two epochs of 100 examples.
+    """Check the values that dropout keeps, and its scale: 20,000 values in two epochs.
 
-    A share that is wrong by 3 percentage points is found in 99 of 100 verifications, and so is a
+    99 of 100 verifications find a fraction kept that is wrong by 3 percentage points, or a
     correlation of 0.1 with the last epoch, batch, example or unit. Counts are compared in standard
     deviations (see `tolerances.DROPOUT_DEVIATIONS`).
     """
@@ -44,31 +44,31 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
     for epoch in range(2):
         backend.set_weights(initial_weights(DROPOUT_PROBE, 0))
         backend.train_epoch(case.order)
-        found, reference = backend.get_weights(), make_reference(case)
-        kept.append(_read(found[_KERNEL]))
+        weights, reference = backend.get_weights(), make_reference(case)
+        kept.append(_kept_pixels(weights[_KERNEL]))
         mask = _as_mask(kept[-1])
         reference.train_epoch(case.order, [mask, mask.reshape(len(mask), -1)])
         tolerance = tolerances.weights(len(case.order) // job.batch_size)
-        for name, value in weight_differences(found, reference.get_weights()):
+        for name, value in weight_differences(weights, reference.get_weights()):
             deviations[f"scale, epoch {epoch}, {name}"] = value / tolerance
         logits = difference(backend.predict(images), reference.predict(images))
         tolerance = tolerances.logits(1) + 10 * tolerances.weights(epoch + 1)
         deviations["on in prediction"] = logits / tolerance
-    alike = _share_alike(make, job)
-    deviations["the same for a whole batch"] = alike / tolerances.DROPOUT_ALIKE_SHARE
-    counts = _counts(np.stack(kept), _share(), job.batch_size)
+    same = _share_same_for_batch(make, job)
+    deviations["the same for a whole batch"] = same / tolerances.DROPOUT_ALIKE_SHARE
+    counts = _counts(np.stack(kept), _expected_share(), job.batch_size)
     deviations |= {
         name: abs(value) / tolerances.DROPOUT_DEVIATIONS for name, value in counts.items()
     }
     return finding("dropout", deviations)
 
 
-def _share_alike(make: MakeBackend, job: Job) -> float:
+def _share_same_for_batch(make: MakeBackend, job: Job) -> float:
     """The share of pixels that dropout kept for all examples of a batch, or dropped for all.
 
-    A correct dropout does so for about 1 pixel in 1,000. The batch is 16 equal images, one of each
-    class. The weights of a pixel move by the same amount for every class only if the pixel was kept
-    for all examples or for none; this amount is 0.
+    With a correct dropout it is about 1 in 1,000. The batch has 16 equal images, one of each class.
+    If a pixel was kept for all examples or for none, its weights change by the same amount for all
+    classes. Otherwise they change by different amounts.
     """
     size = DROPOUT_ALIKE.input.classes
     job = msgspec.structs.replace(job, workload=DROPOUT_ALIKE, batch_size=size)
@@ -77,26 +77,26 @@ def _share_alike(make: MakeBackend, job: Job) -> float:
         make, Case(job=job, images=images, labels=np.arange(size), order=np.arange(size))
     )
     backend.train_epoch(np.arange(size))
-    # (pixels,): a multiple of the step of one example.
-    moved = np.ptp(backend.get_weights()[_KERNEL], axis=1)
+    # The range over the classes (pixels,); it is a multiple of the step of one example.
+    ranges = np.ptp(backend.get_weights()[_KERNEL], axis=1)
     step = DROPOUT_ALIKE.optimizer.learning_rate / size
-    return float((moved < 0.5 * step).mean())
+    return float((ranges < 0.5 * step).mean())
 
 
-def _share() -> float:
+def _expected_share() -> float:
     """The share of values that both dropouts together keep."""
     return float(
         np.prod([1.0 - layer.rate for layer in DROPOUT_PROBE.layers if isinstance(layer, Dropout)])
     )
 
 
-def _read(kernel: np.ndarray) -> np.ndarray:
-    """What was kept (examples, units), read from the kernel (pixels x channels, classes).
+def _kept_pixels(kernel: np.ndarray) -> np.ndarray:
+    """Whether each pixel was kept (examples, units), from the kernel (pixels x channels, classes).
 
     Row p * 100 + e of the kernel belongs to pixel p of example e.
     """
-    moved: np.ndarray = (kernel != 0.0).any(axis=1).reshape(_UNITS, DROPOUT_EXAMPLES)
-    return moved.T
+    changed: np.ndarray = (kernel != 0.0).any(axis=1).reshape(_UNITS, DROPOUT_EXAMPLES)
+    return changed.T
 
 
 def _as_mask(kept: np.ndarray) -> np.ndarray:
@@ -108,10 +108,10 @@ def _as_mask(kept: np.ndarray) -> np.ndarray:
 
 
 def _counts(kept: np.ndarray, share: float, size: int) -> dict[str, float]:
-    """The counts by name, in standard deviations from what a correct dropout gives on average.
+    """The counts by name: their distances from the expected values, in standard deviations.
 
-    A correlation is the sum of products of deviations from the expected share. Products of pairs
-    that overlap are uncorrelated, so that their sum has the same variance as a sum of independent
+    A correlation is the sum of products of deviations from the expected share. Products of
+    overlapping pairs are uncorrelated, so their sum has the same variance as a sum of independent
     products.
 
     Args:
@@ -120,22 +120,22 @@ def _counts(kept: np.ndarray, share: float, size: int) -> dict[str, float]:
         size: examples in a batch.
     """
     variance = share * (1.0 - share)
-    away = kept - share
+    deviations = kept - share
     pairs = {
-        "the same in every epoch": (away[0], away[1]),
-        "the same in every step": (away[:, :-size], away[:, size:]),
-        "the same in every example": (away[:, :-1], away[:, 1:]),
-        "the same in neighbouring units": (away[:, :, :-1], away[:, :, 1:]),
+        "the same in every epoch": (deviations[0], deviations[1]),
+        "the same in every step": (deviations[:, :-size], deviations[:, size:]),
+        "the same in every example": (deviations[:, :-1], deviations[:, 1:]),
+        "the same in neighbouring units": (deviations[:, :, :-1], deviations[:, :, 1:]),
     }
-    found = {
+    counts = {
         name: float((a * b).sum() / (variance * np.sqrt(a.size))) for name, (a, b) in pairs.items()
     }
-    found["fraction kept"] = float(away.sum() / np.sqrt(variance * away.size))
+    counts["fraction kept"] = float(deviations.sum() / np.sqrt(variance * deviations.size))
     for name, axes in (
         ("some units more than others", (0, 1)),
         ("some examples more than others", (0, 2)),
     ):
-        sums = away.sum(axis=axes)
-        squares = (sums**2).sum() / (variance * away.size / sums.size)  # a chi-square
-        found[name] = float((squares - sums.size) / np.sqrt(2 * sums.size))
-    return found
+        sums = deviations.sum(axis=axes)
+        squares = (sums**2).sum() / (variance * deviations.size / sums.size)  # a chi-square
+        counts[name] = float((squares - sums.size) / np.sqrt(2 * sums.size))
+    return counts

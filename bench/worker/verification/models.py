@@ -1,6 +1,7 @@
 """The models of the verification.
 
-Small models that together use every word of the workload language, and models for the other checks.
+Small models together use every layer and option of the workload language. The other checks have
+models of their own.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from specs.model import (
     Workload,
 )
 
-# No constant is the default of any framework, so that a constant that an adapter does not pass is
-# noticed; a test compares them with the frameworks' defaults. The epsilons are large: with 1e-7
-# outside the root, a first step is the sign of its gradient, and rounding decides the sign of a
-# small gradient.
+# All constants differ from the defaults of every framework, so a constant that an adapter does not
+# pass shows; a test compares them with these defaults. The epsilons are large: with 1e-7 outside
+# the root, a first step only depends on the sign of the gradient, and rounding decides the sign of
+# a small gradient.
 _INSIDE_ROOT = RmsProp(learning_rate=1.5e-3, rho=0.85, epsilon=1e-4, epsilon_form="inside_root")
 _OUTSIDE_ROOT = replace(_INSIDE_ROOT, epsilon=2e-3, epsilon_form="outside_root")
 _SGD = Sgd(learning_rate=0.015, momentum=0.0, nesterov=False)
@@ -60,10 +61,8 @@ _ADADELTA = Adadelta(learning_rate=0.8, rho=0.85, epsilon=1e-4)
 def _convolution(
     filters: int, kernel_size: tuple[int, int], activation: Activation, **changes: Any
 ) -> Conv2d:
-    usual: dict[str, Any] = {"strides": (1, 1), "padding": "valid"}
-    return Conv2d(
-        filters=filters, kernel_size=kernel_size, activation=activation, **{**usual, **changes}
-    )
+    options: dict[str, Any] = {"strides": (1, 1), "padding": "valid", **changes}
+    return Conv2d(filters=filters, kernel_size=kernel_size, activation=activation, **options)
 
 
 def small(
@@ -71,7 +70,7 @@ def small(
 ) -> Workload:
     """A convolution, a pool, dropout and dense layers, on 7x6 images of two channels.
 
-    The sizes of a layer all differ, so that an exchange of two of them is noticed.
+    All sizes of a layer differ, so an exchange of two axes shows.
     """
     layers = (
         _convolution(3, (2, 3), activation),
@@ -83,17 +82,18 @@ def small(
     )
     cnn = find_workload("cnn")
     recipe = replace(cnn.recipe, initializer=initializer)
-    usual = {
+    parts = {
         "input": Input(shape=(7, 6, 2), classes=4),
         "layers": layers,
         "recipe": recipe,
         "optimizer": _ADADELTA,
+        **changes,
     }
-    return replace(cnn, **{**usual, **changes})
+    return replace(cnn, **parts)
 
 
-# Batch norm on an image after strides and on a vector, and a padding "same" that adds an extra row
-# at the end of one axis only.
+# Batch norm on an image after strides and on a vector. Padding "same" adds an extra row at the end
+# of one axis only.
 _NORMAL = BatchNorm(momentum=0.8, epsilon=3e-3)
 _NORMALISED = (
     _convolution(3, (3, 2), "linear", strides=(2, 1), padding="same"),
@@ -123,7 +123,8 @@ _AFTER_FLATTEN = (
 def _digits(activation: Activation) -> Workload:
     """A convolution and a pool on images whose margins are exactly 0.
 
-    There relu'(0) and equal values in a pool decide the gradient.
+    In the margins the gradient depends on the derivative of relu at 0 and on equal values in a
+    pool.
     """
     layers = (
         _convolution(2, (3, 3), activation),
@@ -139,8 +140,8 @@ def _digits(activation: Activation) -> Workload:
     )
 
 
-# Sizes that tensor cores accept, and numbers with all their digits: TF32 would show here as
-# hundreds of tolerances.
+# Sizes that tensor cores accept, and numbers that use all digits of float32. TF32 would exceed the
+# tolerances hundreds of times.
 _ALIGNED = (
     _convolution(16, (3, 3), "tanh", padding="same"),
     Flatten(),
@@ -148,7 +149,8 @@ _ALIGNED = (
     Dense(units=8, activation="linear"),
 )
 
-# Together these have every layer, activation, loss, initializer, optimizer and form of epsilon.
+# Together these models use every layer, activation, loss, initializer, optimizer and form of
+# epsilon.
 MODELS: Mapping[str, Workload] = MappingProxyType(
     {
         "softmax": find_workload("softmax"),
@@ -170,8 +172,8 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         ),
         "adam before": small("tanh", optimizer=replace(_ADAM, epsilon_form="before_correction")),
         "adamw before": small("elu", optimizer=_ADAMW, initializer="glorot_normal"),
-        # Not with batch norm: the gradient of a bias before it is only rounding, and AdamW would
-        # turn that into steps.
+        # Without batch norm: the gradient of a bias before batch norm is only a rounding error, and
+        # AdamW would make whole steps of it.
         "adamw after": small(
             "leaky_relu", optimizer=replace(_ADAMW, epsilon_form="after_correction")
         ),
@@ -201,10 +203,9 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         ),
     }
 )
-# For the checks of a backend's behaviour, which do not depend on the model: with and without
-# dropout, batch norm and momentum.
+# Models for the checks of a backend's behaviour: with and without dropout, batch norm and momentum.
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
-# For native mode: its input pipelines need images of MNIST's shape.
+# Models for native mode, whose input pipelines need images of MNIST's shape.
 NATIVE = ("softmax", "mlp-relu")
 
 
@@ -220,16 +221,14 @@ def _mlp(activation: Activation) -> Workload:
     return replace(mlp, layers=layers)
 
 
-# For an epoch over a whole data set. After so many steps only the loss of a model with kinks can be
-# compared with the reference.
+# Models for an epoch over a whole data set. After so many steps, a model with ReLU can only be
+# compared with the reference by its loss.
 LONG: Mapping[str, Workload] = MappingProxyType(
     {"softmax": find_workload("softmax"), "tanh mlp": _mlp("tanh"), "relu mlp": _mlp("relu")}
 )
 
-# Two dropouts, on the images and on the vector. The weights of the layer that follows show what
-# both together kept, see `bench.worker.verification.dropout`. In example e only the pixels of
-# channel e
-# are not 0.
+# Two dropouts, on the images and on the vector. The weights of the next layer show the values that
+# both kept, see `bench.worker.verification.dropout`.
 DROPOUT_EXAMPLES = 100
 _TWO_DROPOUTS = (Dropout(rate=0.25), Flatten(), Dropout(rate=0.5))
 DROPOUT_PROBE = small(
@@ -239,7 +238,7 @@ DROPOUT_PROBE = small(
     optimizer=_SGD,
     initializer="zeros",
 )
-# The same with images that are all equal, and with as many classes as examples: see there.
+# The same model for a batch of equal images, one per class.
 DROPOUT_ALIKE = replace(
     DROPOUT_PROBE,
     input=Input(shape=(10, 10, 1), classes=16),

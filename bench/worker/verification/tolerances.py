@@ -1,8 +1,8 @@
-"""The tolerances: how far a float32 backend may be from the float64 reference, and why.
+"""The tolerances: the largest allowed deviations of a float32 backend from the float64 reference.
 
-All follow from the type, the model's depth and the number of steps; none was widened to let a
-backend pass. The deviations of this project's backends are at most three quarters of a tolerance
-(on a CPU), those of the tests' mutants mostly hundreds of tolerances.
+Every tolerance follows from the type, the model's depth and the number of steps; none was widened
+to let a backend pass. On a CPU, the deviations of this project's backends are at most three
+quarters of a tolerance. Those of the wrong backends in the tests are mostly hundreds of tolerances.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ ROUNDING = 2.0**-24
 def logits(depth: int) -> float:
     """The tolerance of an untrained model's logits, which have values of size 1.
 
-    Each value is the sum of up to 4,608 products, whose errors mostly cancel. We allow 32 roundings
-    per layer with weights (there are `depth` of them); the errors of the layers are independent, so
-    they grow with the root of their number.
+    Each value is the sum of up to 4,608 products, whose errors mostly cancel. 32 roundings are
+    allowed per layer with weights; there are `depth` such layers. The errors of the layers are
+    independent, so their sum grows with the square root of their number.
     """
     return 32 * sqrt(depth) * ROUNDING
 
@@ -37,26 +37,25 @@ def weights(steps: int) -> float:
     The weights are of size 1. A step changes them by up to 4e-3, with a relative error of about
     1e-5: an Adam that computes 1 - beta^t in float32, as Keras's does, has this error in its first
     step. Every step adds a rounding and such an error. The errors are independent, so their sum
-    grows with the root of the number of steps.
+    grows with the square root of the number of steps.
     """
     return 3 * sqrt(steps) * (ROUNDING + 4e-3 * 1e-5)
 
 
-# The share by which the mean loss over an epoch may differ for a model with kinks, as correct runs
-# of such a model diverge: by up to 2e-2 of the loss in one batch, as seen, and by a tenth of that
-# in the mean over hundreds of batches.
-KINKED_LOSS_SHARE = 2e-3
+# The share by which the mean loss over an epoch may differ for a model with ReLU or max-pool.
+# Correct runs of such a model diverge: by up to 2e-2 of the loss in one batch (measured), and by a
+# tenth of that in the mean over hundreds of batches.
+RELU_LOSS_SHARE = 2e-3
 
-# The share of a training step that may still be running when `sync` has returned. It should be 0,
-# but it is measured with a clock.
+# The share of a training step that may still be running when `sync` has returned. It should be 0;
+# the tolerance allows for the error of the clock.
 UNSYNCED_SHARE = 0.1
 
 # The tolerance of dropout's counts, in standard deviations. A correct dropout exceeds it by chance
-# in one of 1e6 verifications, nearly always in one of the two chi-squares. For how large an error
-# of
-# dropout is found, see `bench.worker.verification.dropout.check_dropout`.
+# in one of 1e6 verifications, nearly always in one of the two chi-squares.
+# `bench.worker.verification.dropout.check_dropout` says which errors of dropout are found.
 DROPOUT_DEVIATIONS = 6.0
 
-# The share of pixels that may be kept for all 16 examples of a batch, or dropped for all. The
-# probability of that is 0.625^16 = 0.0005 for a pixel, so ten of 100 pixels cannot be chance.
+# The largest share of pixels that dropout may keep for all 16 examples of a batch, or drop for all.
+# The probability of that is 0.625^16 = 0.0005 for a pixel, so chance never gives ten of 100 pixels.
 DROPOUT_ALIKE_SHARE = 0.1

@@ -18,7 +18,7 @@ from bench.worker.adapter import load_class
 from bench.worker.assignment import Verify
 from bench.worker.lines import Finding, ModelFindings, Settings
 from bench.worker.tell import Tell, one_line
-from bench.worker.verification.cases import MakeBackend, has_kinks, make_case
+from bench.worker.verification.cases import MakeBackend, has_relu_or_max_pool, make_case
 from bench.worker.verification.checks import (
     BEHAVES,
     COMPUTES,
@@ -32,7 +32,7 @@ from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
 from specs.model import Workload
 
 _SEEDS = 8
-_MAY_FLIP = frozenset({"steps", "epoch"})  # the checks in which a flip can show: those that train
+_MAY_FLIP = frozenset({"steps", "epoch"})  # these checks train, so a flip can show in them
 
 
 def work(assignment: Verify, tell: Tell) -> None:
@@ -43,7 +43,7 @@ def work(assignment: Verify, tell: Tell) -> None:
 
 
 class Verifier:
-    """Runs every check on one backend, and writes once the settings that the framework reports."""
+    """Runs every check on one backend, and writes the settings that the framework reports."""
 
     def __init__(self, assignment: Verify, make: MakeBackend, tell: Tell) -> None:
         self._assignment, self._adapter, self._tell = assignment, make, tell
@@ -81,7 +81,7 @@ class Verifier:
             return replace(find(job, *self._examples(name)), model=name)
         except Unsupported as error:
             return ModelFindings(model=name, seed=job.seed, findings=(), unsupported=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a framework raises, the other models are verified all the same
+        except Exception as error:  # noqa: BLE001 - a framework may raise anything, and the other models must still be verified
             details = traceback.format_exc()
             return ModelFindings(
                 model=name, seed=job.seed, findings=(), failed=one_line(error), details=details
@@ -108,13 +108,13 @@ class Verifier:
 
 
 def verify(make: MakeBackend, job: Job, images: Images, labels: Labels) -> ModelFindings:
-    """Check what a backend computes of a job's model.
+    """Check the computed values of a backend for a job's model.
 
-    The seed is the job's. A model with kinks is tried on up to 8 seeds, from the job's on, until
-    one shows no flip (see `bench.worker.verification.cases`).
+    The first seed is the job's. A model with ReLU or max-pool is tried on up to 8 seeds, until one
+    shows no flip (see `bench.worker.verification.cases`).
     """
     findings: tuple[Finding, ...] = ()
-    for seed in range(job.seed, job.seed + (_SEEDS if has_kinks(job) else 1)):
+    for seed in range(job.seed, job.seed + (_SEEDS if has_relu_or_max_pool(job) else 1)):
         case = make_case(replace(job, seed=seed), images, labels)
         findings = tuple(check(make, case) for check in COMPUTES.values())
         failed = {finding.check for finding in findings if not finding.passed}

@@ -1,1 +1,1 @@
-"""A family of backends as small as one can be; its framework is NumPy."""
+"""The smallest possible family of backends; its framework is NumPy."""

@@ -1,4 +1,4 @@
-"""Where it defaults on the terms of `backends.defaults`: its default, and what the adapter does."""
+"""The framework's defaults, and what the adapter does, for the settings in `backends.defaults`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The adapter: the nine methods of `backends.contract.Backend`, named by how it trains."""
+"""The adapter, with the nine methods of `backends.contract.Backend`.
+
+The file is named after the way in which the framework trains.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,16 @@ class Toy:
         require_device(job)
         self._job, self._layers = job, build_layers(job.workload)
         self._update = build_update(job.workload.optimizer)
-        self._random = np.random.default_rng(job.seed)  # for its own dropout
+        self._random = np.random.default_rng(job.seed)  # for dropout
 
     def load(self, images: Images, labels: Labels) -> None:
         self._images, self._labels = images, labels
 
     def set_weights(self, weights: Weights) -> None:
         for layer in self._layers:
-            for own in (layer.weights, layer.state):
-                own.update(
-                    {name: weights[f"{layer.position}.{name}"].astype(float) for name in own}
-                )
+            for tensors in (layer.weights, layer.state):
+                for name in tensors:
+                    tensors[name] = weights[f"{layer.position}.{name}"].astype(float)
 
     def get_weights(self) -> Weights:
         return {
@@ -43,7 +45,7 @@ class Toy:
             kept = (
                 self._draw(len(batch))
                 if masks is None
-                else [m[start : start + size] for m in masks]
+                else [mask[start : start + size] for mask in masks]
             )
             total += self._step(self._images[batch], self._labels[batch], kept) * len(batch)
         return total / len(order)
@@ -54,7 +56,7 @@ class Toy:
         return np.concatenate(parts).astype(np.float32)  # (n, classes)
 
     def sync(self) -> None:
-        """NumPy has finished when it returns."""
+        """Do nothing: NumPy has finished a call when it returns."""
 
     def device_memory(self) -> None:
         return None
@@ -74,13 +76,13 @@ class Toy:
         return loss
 
     def _forward(self, images: Images, masks: Masks | None) -> np.ndarray:
-        x, left = images.astype(float), iter(masks or ())
+        x, remaining = images.astype(float), iter(masks or ())
         for layer in self._layers:
             x = layer.forward(
-                x, next(left, None) if layer.drops else None, training=masks is not None
+                x, next(remaining, None) if layer.drops else None, training=masks is not None
             )
         return x
 
     def _draw(self, examples: int) -> Masks:
-        drops = [layer for layer in self._layers if layer.drops]
-        return [self._random.random((examples, *layer.shape)) >= layer.rate for layer in drops]
+        dropouts = [layer for layer in self._layers if layer.drops]
+        return [self._random.random((examples, *layer.shape)) >= layer.rate for layer in dropouts]

@@ -1,4 +1,4 @@
-"""What its arithmetic reaches by itself; a real family calls its framework here."""
+"""Measures the framework's operations; a real family calls its framework here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from toy_family.device import require_device, settings
 
 
 class ToyEngine(ReferenceEngine):
-    """NumPy's product, convolution and sum."""
+    """NumPy's matrix product, convolution and sum."""
 
     def __init__(self, job: Job) -> None:
         require_device(job)

@@ -1,4 +1,4 @@
-"""The rows: the environment, the backend, what it does not do. Data only; imports no framework."""
+"""The environment, the backend and its missing features, as data; it imports no framework."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAMILY = Family(
     gaps={
         "toy": {
             "bfloat16": BFLOAT16,
-            "native mode": Gap(kind="never", reason="a toy has no tutorial to train like"),
+            "native mode": Gap(kind="never", reason="the toy has no tutorial"),
         }
     },
     defaults="toy_family.defaults:BACKENDS",

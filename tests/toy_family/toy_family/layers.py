@@ -1,4 +1,4 @@
-"""The workload's layers in the framework's own; a real family builds them with its framework."""
+"""The workload's layers; a real family builds them with its framework."""
 
 from __future__ import annotations
 

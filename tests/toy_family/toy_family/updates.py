@@ -1,4 +1,4 @@
-"""The update formulas of `specs.model`; a real family writes out those that its framework lacks."""
+"""The optimizers of `specs.model`; a real family implements those that its framework lacks."""
 
 from __future__ import annotations
 
