@@ -24,4 +24,4 @@ def compare(options: argparse.Namespace) -> int:
         comparison.write(options.output)
         page = options.output / "report.html"
         print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
-    return 0 if print_alarm(comparison.frame, Console()) else 1
+    return 0 if print_alarm(comparison.jobs, Console()) else 1

@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 
 from bench.report.export.pytest_benchmark import pytest_benchmark
-from bench.report.form.csv import comma_separated
 from bench.report.frame.agreement import headline
-from bench.report.frame.epochs import epochs_frame, records_of
+from bench.report.run import Run
 
 
 def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
@@ -26,11 +25,10 @@ def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
     Raises:
         RunError: there is no run or no record in the folder.
     """
-    records, damaged = records_of(folder)
-    frame = epochs_frame(records)
+    run = Run.read(folder)
     forms: dict[str, Callable[[], bytes]] = {
-        "csv": lambda: comma_separated(frame),
-        "pytest-benchmark": lambda: pytest_benchmark(records),
-        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in records),
+        "csv": lambda: run.epochs.to_csv(index=False).encode(),
+        "pytest-benchmark": lambda: pytest_benchmark(run),
+        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in run.records),
     }
-    return forms[form](), damaged, headline(frame)
+    return forms[form](), list(run.damaged), headline(run.jobs)

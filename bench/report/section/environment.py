@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
+from bench.records.verification import one_of_each
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Table, Text
+from bench.report.run import Run
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
 
-def provenance(records: Sequence[Record], damaged: Sequence[Path]) -> list[Block]:
+def section(run: Run) -> list[Block]:
     """A table of machines, one of versions and settings, and the names of damaged files."""
+    machines = dict.fromkeys(machine_cells(record.machine) for record in run.records)
     blocks: list[Block] = [
-        Heading("Where and with what", 2),
-        Table(
-            MACHINE_COLUMNS,
-            tuple(dict.fromkeys(machine_cells(record.machine) for record in records)),
-        ),
-        _versions(records),
+        Heading("Environment", 2),
+        Table(MACHINE_COLUMNS, tuple(machines)),
+        _versions(one_of_each(run.records)),
     ]
-    if damaged:
-        names = words.first_of([path.name for path in damaged])
+    if run.damaged:
+        names = words.first_of([path.name for path in run.damaged])
         blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
     return blocks
 
@@ -53,4 +52,6 @@ def _versions(records: Sequence[Record]) -> Table:
         )
         who = backend_name(record.job)
         seen[who, record.job.device, versions] = (who, versions, settings)
-    return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))
+    return Table(
+        ("backend", "versions", "settings, as the framework tells them"), tuple(seen.values())
+    )
