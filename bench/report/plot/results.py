@@ -18,9 +18,11 @@ from bench.report.plot.style import STYLE, colours_of, save
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch, means over jobs. Training figures are of the"
     " first 10,000 training examples (all, with `--evaluate full`), dropout off.",
-    "epoch-time": "Training only: evaluation, start-up and warm-up are not in it.",
+    "epoch-time": "Training only, without evaluation and start-up. Bars are the figures of the"
+    " tables; dots are steady epochs, and all epochs of jobs with one or two.",
     "throughput": "Training images per second of the same epochs.",
-    "memory": "The process's peak memory while training, data set included.",
+    "memory": "The process's peak memory while training, data set included. A bar is the highest of"
+    " all epochs, also of the warm-up.",
 }
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
 _LOSSES = {

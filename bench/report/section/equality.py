@@ -70,12 +70,12 @@ def section(run: Run) -> list[Block]:
         return []
     verdicts = iter(correct_for_many([line.verdict for line in lines if line.verdict is not None]))
     judged = [(line, None if line.verdict is None else next(verdicts)) for line in lines]
-    return [
-        Heading("Equal in accuracy?", 3),
-        Text(_finding([verdict for _, verdict in judged if verdict is not None])),
-        Table(_COLUMNS, tuple(_cells(line, verdict) for line, verdict in judged)),
-        Folded("What the verdicts mean", [Text(_meaning(lines))]),
-    ]
+    verdicts_of = [verdict for _, verdict in judged if verdict is not None]
+    finding: list[Block] = [Heading("Equal in accuracy?", 3), Text(_finding(verdicts_of))]
+    table = Table(_COLUMNS, tuple(_cells(line, verdict) for line, verdict in judged))
+    if not any(verdict.seeds > 1 for verdict in verdicts_of):
+        return [*finding, Folded("Accuracies and their errors", [table, Text(_meaning(lines))])]
+    return [*finding, table, Folded("What the verdicts mean", [Text(_meaning(lines))])]
 
 
 def _lines(group: pd.DataFrame) -> list[_Line]:

@@ -23,7 +23,8 @@ _MEANING = (
 def section(run: Run) -> list[Block]:
     """The title, a red box if results disagree, and a list of notes."""
     lines = (verification_line(run), *notes(run))
-    items = Items(tuple(line for line in lines if line))
+    # A mark at a time stands only on the terminal; in Markdown it would begin a list.
+    items = Items(tuple(line.removeprefix("* ") for line in lines if line))
     return [Heading(_title(run), 1), *alarm(run.jobs), items]
 
 

@@ -25,7 +25,8 @@ _SAME = (
     "In matched mode every backend is given the same initial weights (drawn once in NumPy), the"
     " same batches in the same order, and the same update formulas with the same constants. The"
     " table counts the groups in which that was so, by checksums that the workers read back in this"
-    " run. Accuracy and loss are computed by the harness from the logits, after the last epoch."
+    " run; a group is here a workload with one batch size and one seed. Accuracy and loss are"
+    " computed by the harness from the logits, after the last epoch."
     " Dropout differs: timed runs use each framework's own generator; its fraction and scale, and"
     " that masks are new in each step, are verified."
 )
