@@ -18,6 +18,7 @@ from rich.table import Table as RichTable
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
 from bench.report.form import words
+from bench.report.form.csv import comma_separated
 from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
@@ -173,7 +174,7 @@ class Comparison:
         write_document(
             [*blocks, Heading("Environment", 2), self._machines(), self._versions()], folder
         )
-        write_atomically(folder / "comparison.csv", self.summary.to_csv(index=False).encode())
+        write_atomically(folder / "comparison.csv", comma_separated(self.summary))
 
     def _machines(self) -> Table:
         machines = dict.fromkeys(

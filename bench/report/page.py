@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.records.files import write_atomically
 from bench.report.beside import keep_what_applies
+from bench.report.form.csv import comma_separated
 from bench.report.form.document import Block, Heading, write_document
 from bench.report.run import Run
 from bench.report.section import (
@@ -70,7 +71,7 @@ def write_report(folder: Path) -> Run:
             blocks += section(place)
     for section in PER_RUN:
         blocks += section(run)
-    write_atomically(folder / "epochs.csv", run.epochs.to_csv(index=False).encode())
-    write_atomically(folder / "summary.csv", run.summary.to_csv(index=False).encode())
+    write_atomically(folder / "epochs.csv", comma_separated(run.epochs))
+    write_atomically(folder / "summary.csv", comma_separated(run.summary))
     write_document(blocks, folder)
     return run

@@ -13,6 +13,7 @@ from bench.records.job import Record
 from bench.records.limits import EngineLimits, read_limits
 from bench.records.noise import Calibration, read_calibrations
 from bench.records.verification import Verification, read_verifications
+from bench.report.frame.columns import GROUP
 from bench.report.frame.epochs import epochs_frame, records_of
 from bench.report.frame.jobs import jobs_frame
 from bench.report.frame.pairs import Pair, pairs_of
@@ -110,6 +111,8 @@ class Run:
             place = Run(records, self.folder, self.damaged, heading(rows))
             # Labels are those of the whole run.
             place.epochs, place.jobs, place.summary = epochs, jobs, summary
+            groups = set(jobs[GROUP].itertuples(index=False, name=None))
+            place.pairs = [pair for pair in self.pairs if pair.group in groups]
             places.append(place)
         return places
 

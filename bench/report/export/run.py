@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bench.report.export.pytest_benchmark import pytest_benchmark
+from bench.report.form.csv import comma_separated
 from bench.report.frame.agreement import headline
 from bench.report.run import Run
 
@@ -27,7 +28,7 @@ def export(folder: Path, form: str) -> tuple[bytes, list[Path], str]:
     """
     run = Run.read(folder)
     forms: dict[str, Callable[[], bytes]] = {
-        "csv": lambda: run.epochs.to_csv(index=False).encode(),
+        "csv": lambda: comma_separated(run.epochs),
         "pytest-benchmark": lambda: pytest_benchmark(run),
         "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in run.records),
     }

@@ -139,7 +139,7 @@ JOB = (
     ),
     Column("optimizer", _TEXT, "Optimizer (native mode).", partial(values.setting, "optimizer")),
     *(
-        Column(f"{name}_{field}", unit, f"{text} of {what}.", partial(values.phase, name, field))
+        Column(f"{name}_{field}", unit, f"{text} of {what}.")
         for name, what in _STARTUP.items()
         for field, (unit, text) in _FIELDS.items()
     ),

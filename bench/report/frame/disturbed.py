@@ -36,6 +36,8 @@ def say_disturbed(jobs: pd.DataFrame, group: Sequence[str]) -> list[str]:
     """A line per group with disturbed rounds: how many, an example, and whether they count."""
     lines = []
     groups = jobs[jobs["disturbed"] != ""][list(group)].drop_duplicates()
+    if groups.empty:
+        return []
     for _, rows in jobs.merge(groups).groupby(list(group), sort=False):
         disturbed, first = rows[rows["disturbed"] != ""], rows.iloc[0]
         rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))

@@ -16,6 +16,7 @@ from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.columns import EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
+from bench.report.frame.values import phase
 from bench.statistics.agreement import agreement
 from bench.statistics.steady import warm_ups
 
@@ -72,7 +73,7 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
         for column in JOB
         if column.source and column not in WORKLOAD
     }
-    jobs = pd.DataFrame({**values, **_of_workloads(ordered)})
+    jobs = pd.DataFrame({**values, **_of_workloads(ordered), **_of_phases(ordered)})
     disagreements, early = agreement(ordered), warm_ups(ordered)
     reasons = [disagreements.get(record.key) for record in ordered]
     jobs["agrees"] = [None if reason is None else not reason for reason in reasons]
@@ -85,6 +86,16 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     jobs["counts"] = counted(jobs, GROUP)
     jobs["label"] = label(jobs)
     return jobs
+
+
+def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
+    """The columns of each phase of the records' start-up."""
+    columns = {}
+    for name in ("import", "build", "load"):
+        phases = [phase(name, record) for record in ordered]
+        for field in ("wall_seconds", "cpu_seconds", "peak_rss_bytes"):
+            columns[f"{name}_{field}"] = [each and getattr(each, field) for each in phases]
+    return columns
 
 
 def _of_workloads(ordered: Sequence[Record]) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ import msgspec
 from bench.machine import disturbance
 from bench.machine.host import gpu_of
 from bench.records.job import Record, backend_name, meaning
+from bench.worker.clock import Phase
 from specs.model import Workload
 from specs.shapes import infer_shapes
 from specs.width import narrowed
@@ -88,9 +89,9 @@ def setting(name: str, record: Record) -> Any:
     return record.startup.settings.get(name) if record.startup else None
 
 
-def phase(name: str, field: str, record: Record) -> Any:
-    """A figure of a phase of the start-up; None if the job did not get so far."""
+def phase(name: str, record: Record) -> Phase | None:
+    """A phase of the start-up; None if the job did not get so far."""
     for measured in record.startup.phases if record.startup else ():
         if measured.name == name:
-            return getattr(measured, field)
+            return measured
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ CAPTIONS = {
     " all epochs, also of the warm-up.",
 }
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
+_BAR = [*_FACET, "name"]
 _LOSSES = {
     "softmax_cross_entropy": "loss, cross-entropy",
     "mean_squared_error": "loss, mean squared error",
@@ -121,14 +122,18 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     """
     measure = _BARS[name]
     shown = epochs[epochs["steady"] | (epochs["epochs"] <= _FEW_EPOCHS)]
+    by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
+    dots = {bar: _few(values).tolist() for bar, values in by_bar}
     facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
     height = 0.34 * max(len(rows) for rows in facets) + 0.55
     figure = Figure(figsize=(9, 0.4 + len(facets) * height), layout="constrained")
     axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
     colours = colours_of(summary["name"])
     for axis, rows in zip(axes, facets, strict=True):
-        dots = shown.merge(rows[[*_FACET, "name"]])
-        _draw_bars(axis, rows, dots, measure, colours)
+        own: list[list[float]] = [
+            dots.get(bar, []) for bar in rows[_BAR].itertuples(index=False, name=None)
+        ]
+        _draw_bars(axis, rows, own, measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
     axes[-1].set_xlabel(
         f"{measure.title} (bar: as in the table; dots: epochs, at most {_MOST_DOTS}, evenly by"
@@ -140,17 +145,17 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
 def _draw_bars(
     axis: Axes,
     rows: pd.DataFrame,
-    epochs: pd.DataFrame,
+    dots: Sequence[Sequence[float]],
     measure: _Measure,
     colours: dict[str, str],
 ) -> None:
+    """Draw a bar per row, and its dots."""
     values = rows[measure.bar].tolist()
     axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
-    for position, (name, value) in enumerate(zip(rows["name"], values, strict=True)):
-        dots = _few(measure.dots(epochs[epochs["name"] == name]).dropna())
-        axis.plot(dots, [position] * len(dots), ".", color="black", alpha=0.4, markersize=4)
+    for position, (value, own) in enumerate(zip(values, dots, strict=True)):
+        axis.plot(own, [position] * len(own), ".", color="black", alpha=0.4, markersize=4)
         if pd.notna(value):
-            end = max([value, *dots])
+            end = max([value, *own])
             axis.text(end, position, f"  {measure.text(value)}", verticalalignment="center")
     axis.set_yticks(range(len(rows)), rows["name"])
     axis.invert_yaxis()
@@ -176,7 +181,9 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
     More than `_IN_ONE_COLUMN` workloads stand two in a row.
     """
-    facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
+    columns = [*_BAR, "label", "loss", "epoch"]
+    means = frame.groupby(columns, sort=False)[_CURVES].mean().reset_index()
+    facets = [facet for _, facet in means.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
     rows = -(-len(facets) // per_row)
     figure = Figure(figsize=(3 + 6 * per_row, 0.4 + 2.8 * rows), layout="constrained")
@@ -209,10 +216,7 @@ def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[
 
     Lines drawn earlier are thicker, so that an equal line does not hide them.
     """
-    means = {
-        str(name): rows.groupby("epoch")[_CURVES].mean()
-        for name, rows in facet.groupby("name", sort=False)
-    }
+    means = {str(name): rows.set_index("epoch") for name, rows in facet.groupby("name", sort=False)}
     for number, (name, mean) in enumerate(means.items()):
         colour, width = colours[name], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
         for part, style, face in (("test", "-", colour), ("train", "--", "white")):

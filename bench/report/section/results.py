@@ -112,16 +112,17 @@ def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
 
     Jobs are separated by semicolons. Of many jobs it is the range.
     """
-    epochs = run.epochs[(run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)]
+    columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds"]
+    few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)
+    epochs = run.epochs.loc[few, columns]
     texts = {}
     for group, rows in epochs.groupby(GROUP_AND_BACKEND, sort=False):
         seconds = rows["train_wall_seconds"]
+        if len(seconds) > _MOST_TIMES:
+            texts[group] = words.span(seconds.min(), seconds.max())
+            continue
         jobs = [own.map(words.seconds) for _, own in seconds.groupby(rows["key"], sort=False)]
-        texts[group] = (
-            "; ".join(", ".join(times) for times in jobs)
-            if len(seconds) <= _MOST_TIMES
-            else words.span(seconds.min(), seconds.max())
-        )
+        texts[group] = "; ".join(", ".join(times) for times in jobs)
     return texts
 
 

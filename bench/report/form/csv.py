@@ -1,0 +1,35 @@
+"""Writes a frame as comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from math import inf
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+_ROWS = 20_000  # at a time, as the texts of all cells take several times the memory of the file
+
+
+def comma_separated(frame: pd.DataFrame) -> bytes:
+    """A line of column names, then a line per row, in UTF-8; a missing value is an empty cell.
+
+    Numbers have all their digits. `DataFrame.to_csv` takes three times as long, which for 50,000
+    records is a third of the whole report.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(frame.columns)
+    for first in range(0, len(frame), _ROWS):
+        part = frame.iloc[first : first + _ROWS]
+        writer.writerows(zip(*(_cells(part[name]) for name in part), strict=True))
+    return file.getvalue().encode()
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    # JSON is the fastest way to write numbers, but it has no infinity.
+    if column.dtype == float and not column.isin([inf, -inf]).any():
+        return msgspec.json.encode(column.tolist()).decode()[1:-1].replace("null", "").split(",")
+    return column.astype(object).where(column.notna(), "").tolist()
