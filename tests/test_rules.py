@@ -29,6 +29,7 @@ LAYERS = (
     ("bench.runner",),
     ("bench.report.form",),
     ("bench.report.frame",),
+    ("bench.report.run",),
     ("bench.report.plot",),
     ("bench.report.section",),
     ("bench.report.terminal", "bench.report.export"),

@@ -20,10 +20,10 @@ def check(options: argparse.Namespace) -> int:
     from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
     from bench.statistics import gate
 
-    (run, damaged), (baseline, more) = (
+    (run, left_out), (baseline, more) = (
         records_of(folder) for folder in (options.run, options.against)
     )
-    warn_left_out([*damaged, *more])
+    warn_left_out([*left_out, *more])
     agreements = gate.check_agreement(run, options.backend)
     cells = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.Checked(

@@ -18,10 +18,10 @@ def compare(options: argparse.Namespace) -> int:
     from bench.report.terminal.agreement import print_alarm
 
     comparison = Comparison(options.runs)
-    warn_left_out(comparison.damaged)
+    warn_left_out(comparison.left_out)
     comparison.print_table(Console())
     if options.output:
         comparison.write(options.output)
         page = options.output / "report.html"
         print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
-    return 0 if print_alarm(comparison.frame, Console()) else 1
+    return 0 if print_alarm(comparison.jobs, Console()) else 1

@@ -13,8 +13,8 @@ def export(options: argparse.Namespace) -> int:
     """`bench export`: write a run in another format, to standard output or a file."""
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
-    content, damaged, disagreement = export(options.run, options.format)
-    warn_left_out(damaged)
+    content, left_out, disagreement = export(options.run, options.format)
+    warn_left_out(left_out)
     if disagreement:
         print(f"bench: {disagreement}", file=sys.stderr)
     if options.output:

@@ -34,11 +34,11 @@ def report(options: argparse.Namespace) -> int:
     from bench.report.terminal.agreement import print_alarm
 
     suite = find_suite(options.suite) if options.suite else None
-    frame = fill_table(
+    run = fill_table(
         options.into, options.run, [part.workload for part in suite.workloads] if suite else ()
     )
     print(f"{options.into}: table of {options.run}")
-    return 0 if print_alarm(frame, Console()) else 1
+    return 0 if print_alarm(run.jobs, Console()) else 1
 
 
 def write_run_report(
@@ -60,20 +60,21 @@ def write_run_report(
     from rich.console import Console  # with them come pandas and matplotlib, 1 s
 
     from bench.report.page import write_report
+    from bench.report.section.trust import verification_line
     from bench.report.terminal.agreement import print_alarm
     from bench.report.terminal.results import print_table
 
-    made = write_report(folder, known)
-    warn_left_out([file for file in made.damaged if file not in left_out])
+    run = write_report(folder, known)
+    warn_left_out([file for file in run.left_out if file not in left_out])
     console = Console()
-    print_table(made.summary, made.frame, made.noise, console)
-    console.print(made.verified, highlight=False, markup=False, soft_wrap=True)
+    print_table(run, console)
+    console.print(verification_line(run), highlight=False, markup=False, soft_wrap=True)
     print(
         f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
     )
     for line in notes:
         print(line)
-    return print_alarm(made.frame, console)
+    return print_alarm(run.jobs, console)
 
 
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich import box
@@ -15,28 +15,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from bench.records.files import RunError
+from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
-from bench.records.stored import LeftOut
 from bench.report.form import words
+from bench.report.form.csv import comma_separated
 from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
-from bench.report.frame import places as tables
+from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
-from bench.report.frame.epochs import GROUP, epochs_frame, records_of
-from bench.report.frame.summary import summarise
+from bench.report.frame.places import Row, label, rows_of
 from bench.report.plot.results import CAPTIONS, write_plots
-from bench.report.section.agreement import alarm_blocks
-from bench.report.section.machines import MACHINE_COLUMNS, machine_cells
+from bench.report.run import Run
+from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
+from bench.report.section.opening import alarm
 
-# Two sites stand in one row only if these are equal.
+# Two sites are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
-_TOLD = (
-    ("data_checksum", "data sets"),
-    ("spec", "specs"),
-    ("epochs", "epochs"),
-    ("batch_size", "batch sizes"),
-)
-_SITE = ["run", "machine", "device", "threads"]
+_TOLD = {
+    "data_checksum": "data sets",
+    "spec": "specs",
+    "epochs": "epochs",
+    "batch_size": "batch sizes",
+}
+_SITE = {"run": "{}", "machine": "{}", "device": "{}", "threads": "{} threads"}
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
     "Test accuracy, last epoch": ("test_accuracy", words.percent),
@@ -47,10 +47,26 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
+class _Training(NamedTuple):
+    """The rows of one training by site; `base` is the row that the others are divided by."""
+
+    workload: str
+    backend: str
+    rows: dict[str, Row]
+    base: Row
+
+    def ratio(self, site: str) -> str:
+        """How many times the base's time this site takes, in words."""
+        row = self.rows[site]
+        once = max(row["rounds"], self.base["rounds"]) == 1
+        return words.ratio(row["epoch_seconds"] / self.base["epoch_seconds"], provisional=once)
+
+
 class Comparison:
     """Several sites as columns of the same tables.
 
-    A site is a run, or a machine, device or thread count within a run.
+    A site is a run, or a machine, device or thread count within a run. Its frames are those of the
+    runs (see `bench.report.run.Run`), with the columns `run` and `site`.
 
     Args:
         folders: the runs' folders; the other sites are divided by the first one.
@@ -60,32 +76,34 @@ class Comparison:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.damaged: list[LeftOut] = []
-        found: dict[tuple[str, str], Record] = {}
-        frames = []
-        for name, folder in zip(_names(folders), folders, strict=True):
-            records, damaged = records_of(folder)
-            self.damaged += damaged
-            found |= {(name, record.key): record for record in records}
-            frames.append(epochs_frame(records).assign(run=name))
-        self.frame = pd.concat(frames, ignore_index=True)
-        self.frame["site"] = _sites(self.frame)
-        jobs = self.frame.drop_duplicates(["run", "key"])
-        self._records = [
-            (str(row.site), found[str(row.run), str(row.key)]) for row in jobs.itertuples()
-        ]
-        self.sites = list(dict.fromkeys(self.frame["site"]))
+        runs = {
+            name: Run.read(folder) for name, folder in zip(_names(folders), folders, strict=True)
+        }
+        self.left_out = [file for run in runs.values() for file in run.left_out]
+        self.jobs, self.epochs, self.summary = (
+            pd.concat([frame.assign(run=name) for name, frame in frames], ignore_index=True)
+            for frames in (
+                [(name, run.jobs) for name, run in runs.items()],
+                [(name, run.epochs) for name, run in runs.items()],
+                [(name, run.summary) for name, run in runs.items()],
+            )
+        )
+        several = _columns_of_sites(self.jobs)
+        for frame in (self.jobs, self.epochs, self.summary):
+            frame["site"] = _sites(frame, several)
+        self.sites = list(dict.fromkeys(self.jobs["site"]))
         if len(self.sites) == 1:
             raise RunError(
                 f"there is only one site to compare: {self.sites[0]}",
                 expected="several runs, or one with several machines or devices",
             )
-        groups = [
-            summarise(rows).assign(site=site)
-            for site, rows in self.frame.groupby("site", sort=False)
+        self.summary["label"] = label(self.summary) + _data_label(self.summary)
+        self.epochs["label"] = label(self.epochs) + _data_label(self.epochs)
+        records = {(name, r.key): r for name, run in runs.items() for r in run.records}
+        identities = self.jobs[["site", "run", "key"]].itertuples(index=False, name=None)
+        self._records: list[tuple[str, Record]] = [
+            (site, records[name, key]) for site, name, key in identities
         ]
-        self.summary = pd.concat(groups, ignore_index=True)
-        self.summary["label"] = tables.label(self.summary) + _data_label(self.summary)
 
     def print_table(self, console: Console) -> None:
         """Print a row per workload, backend and site, and below them the notes."""
@@ -95,45 +113,37 @@ class Comparison:
         for title in ("accuracy", "epoch", "ratio", "memory"):
             table.add_column(title, justify="right")
         previous = ""
-        for (workload, backend), rows in self._trainings():
-            for number, site in enumerate(site for site in self.sites if site in rows):
-                cells = (workload if workload != previous else "", "" if number else backend, site)
-                table.add_row(*map(escape, (*cells, *_short(rows[site], self._base(rows)))))
-                previous = workload
+        for training in self._trainings():
+            for number, site in enumerate(site for site in self.sites if site in training.rows):
+                workload = training.workload if training.workload != previous else ""
+                cells = (workload, "" if number else training.backend, site)
+                table.add_row(*map(escape, (*cells, *_short(training, site))))
+                previous = training.workload
         console.print(table)
         for line in self.notes():
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def notes(self) -> list[str]:
         """The lines that a reader needs to read the tables correctly."""
-        found = [
-            (
-                f"Ratios are to the first site with that job, {self.sites[0]} where it can be:"
-                " above 1, slower."
-            )
-        ]
-        ok = self.summary[self.summary["status"] == "ok"]
+        first = f"{self.sites[0]} where possible"
+        lines = [f"Ratios are to the first site with that job, {first}: above 1 is slower."]
+        ok, bad = (self.summary[(self.summary["status"] == "ok") == end] for end in (True, False))
         if not ok.empty and ok["rounds"].max() == 1:
-            found.append(
-                "One round each: ratios are what was seen once, not a verdict on which is faster."
-            )
+            lines.append("~ provisional: one round.")
         for workload, rows in self.summary.groupby("workload", sort=False):
-            for column, what in _TOLD:
-                per_site = rows.groupby("site")[column].agg(frozenset)
-                if per_site.nunique() > 1:
-                    found.append(
-                        f"{workload}: not every site has the same {what}; such rows are not"
-                        " compared."
+            for column, name in _TOLD.items():
+                if rows.groupby("site")[column].agg(frozenset).nunique() > 1:
+                    lines.append(
+                        f"{workload}: {name} differ between sites; such rows are not compared."
                     )
-        bad = self.summary[self.summary["status"] != "ok"]
-        found += [
-            f"{row.label} {row.backend}, {row.site}: {row.status}, {row.reason}"
-            for row in bad.itertuples()
+        lines += [
+            f"{row['label']} {row['backend']}, {row['site']}: {row['status']}, {row['reason']}"
+            for row in rows_of(bad)
         ]
-        found += self._differing_versions()
-        for site, rows in self.frame.groupby("site", sort=False):
-            found += [f"{site}, {line}" for line in say_disturbed(rows, GROUP)]
-        return found
+        lines += self._differing_versions()
+        for site, rows in self.jobs.groupby("site", sort=False):
+            lines += [f"{site}, {line}" for line in say_disturbed(rows, GROUP)]
+        return lines
 
     def write(self, folder: Path) -> None:
         """Write the comparison as `report.md`, `report.html`, `comparison.csv` and plots.
@@ -145,10 +155,14 @@ class Comparison:
             raise RunError(
                 f"{folder}: is a file", expected="a folder", hint="--output names a folder"
             )
-        plots = write_plots(self.frame, folder / "plots")
+        summary, epochs = (
+            frame.assign(name=frame["backend"] + " " + frame["site"])
+            for frame in (self.summary, self.epochs)
+        )
+        plots = write_plots(summary, epochs, folder / "plots")
         blocks: list[Block] = [
             Heading(folder.resolve().name, 1),
-            *alarm_blocks(self.frame),
+            *alarm(self.jobs),
             Text("The same workloads, side by side."),
             Items(tuple(self.notes())),
         ]
@@ -158,9 +172,9 @@ class Comparison:
                 blocks += [Heading(title, 2), self._table(column, text, ratio=ratio)]
         blocks += [Heading("Plots", 2), *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
         write_document(
-            [*blocks, Heading("Where and with what", 2), self._machines(), self._versions()], folder
+            [*blocks, Heading("Environment", 2), self._machines(), self._versions()], folder
         )
-        self.summary.to_csv(folder / "comparison.csv", index=False)
+        write_atomically(folder / "comparison.csv", comma_separated(self.summary))
 
     def _machines(self) -> Table:
         machines = dict.fromkeys(
@@ -203,41 +217,40 @@ class Comparison:
 
     def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:
         lines = []
-        for key, rows in self._trainings():
+        for training in self._trainings():
             cells = []
             for site in self.sites:
-                row = rows.get(site)
+                row = training.rows.get(site)
                 shown = words.ABSENT if row is None else text(row[column])
-                if ratio and row is not None and shown != words.ABSENT:
-                    shown += f" ({words.times(row[column] / self._base(rows)[column])})"
+                if ratio and shown != words.ABSENT:
+                    shown += f" ({training.ratio(site)})"
                 cells.append(shown)
-            lines.append((*key, *cells))
+            lines.append((training.workload, training.backend, *cells))
         return Table(("workload", "backend", *self.sites), tuple(lines))
 
-    def _trainings(self) -> list[tuple[tuple[str, str], dict[str, dict[str, Any]]]]:
-        """(workload, backend) and its rows by site, per training that is the same on all sites."""
-        found = []
-        for _, rows in self.summary.groupby(_TRAINING, sort=False):
-            by_site = {
-                row["site"]: {str(k): v for k, v in row.items()} for row in rows.to_dict("records")
-            }
-            first = next(iter(by_site.values()))
-            found.append(((str(first["label"]), str(first["backend"])), by_site))
-        return found
+    def _trainings(self) -> list[_Training]:
+        """Each training that is the same on all its sites.
 
-    def _base(self, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The row that the others are divided by: of the first site where it ended ok, if any."""
-        there = [rows[site] for site in self.sites if site in rows]
-        return next((row for row in there if row["status"] == "ok"), there[0])
+        The base is the first site where it ended ok, if any.
+        """
+        trainings = []
+        for _, group in self.summary.groupby(_TRAINING, sort=False):
+            rows = {row["site"]: row for row in rows_of(group)}
+            first = rows[group["site"].iloc[0]]
+            in_order = [rows[site] for site in self.sites if site in rows]
+            base = next((row for row in in_order if row["status"] == "ok"), first)
+            trainings.append(_Training(first["label"], first["backend"], rows, base))
+        return trainings
 
 
-def _short(row: dict[str, Any], base: dict[str, Any]) -> tuple[str, ...]:
+def _short(training: _Training, site: str) -> tuple[str, ...]:
+    row = training.rows[site]
     if row["status"] != "ok":
         return (row["status"], *[words.ABSENT] * 3)
     return (
         words.percent(row["test_accuracy"]),
         words.seconds(row["epoch_seconds"]),
-        words.times(row["epoch_seconds"] / base["epoch_seconds"]),
+        training.ratio(site),
         words.gigabytes(row["train_peak_rss_bytes"]),
     )
 
@@ -253,15 +266,19 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [str(Path(*path[-length:])) for path in parts]
 
 
-def _sites(frame: pd.DataFrame) -> pd.Series:
-    """The name of each row's site: those of run, machine, device and threads that differ."""
-    texts = {"run": "{}", "machine": "{}", "device": "{}", "threads": "{} threads"}
-    several = [column for column in _SITE if frame[column].nunique() > 1] or ["run"]
+def _columns_of_sites(jobs: pd.DataFrame) -> list[str]:
+    """Those of run, machine, device and threads that tell sites apart."""
+    several = [column for column in _SITE if jobs[column].nunique() > 1] or ["run"]
     # Where every run has one machine, the name of the run also tells the machine.
-    if "run" in several and frame.groupby("run")["machine"].nunique().max() == 1:
+    if "run" in several and jobs.groupby("run")["machine"].nunique().max() == 1:
         several = [column for column in several if column != "machine"]
-    parts = [[texts[column].format(value) for value in frame[column]] for column in several]
-    return pd.Series([" ".join(row) for row in zip(*parts, strict=True)], index=frame.index)
+    return several
+
+
+def _sites(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The name of each row's site."""
+    parts = [[_SITE[column].format(value) for value in frame[column]] for column in columns]
+    return [" ".join(row) for row in zip(*parts, strict=True)]
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:

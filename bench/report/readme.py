@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from bench.records.files import RunError, write_atomically
 from bench.report.form.document import markdown_table
-from bench.report.frame.epochs import epochs_frame, records_of
-from bench.report.frame.summary import summarise
+from bench.report.run import Run
 from bench.report.section import glance
 
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
-def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
+def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     """Write a run's accuracy table between the two marks of a Markdown file.
 
-    What stood between the marks is replaced. Returns the frame that the table was made of.
+    What is between the marks is replaced. Returns the run.
 
     Args:
         path: the file; the marks are two comments, `_BEGIN` and `_END`.
@@ -30,17 +27,15 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
         RunError: there is no such run, or it has several data sets, machines or devices; or the
             file cannot be read or written, or does not have the two marks.
     """
-    records, _ = records_of(folder)
-    frame = epochs_frame(records)
-    summary = summarise(frame)
-    places = summary[["dataset", "machine", "device"]].drop_duplicates()
+    run = Run.read(folder)
+    places = run.summary[["dataset", "machine", "device"]].drop_duplicates()
     if len(places) > 1:
-        found = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
+        names = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
         raise RunError(
-            f"{folder}: holds several data sets, machines or devices: {found}",
+            f"{folder}: holds several data sets, machines or devices: {names}",
             expected="one of each",
         )
-    table = markdown_table(glance.accuracy_overview(summary, wanted))
+    table = markdown_table(glance.accuracy_overview(run.summary, wanted))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -54,4 +49,4 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> pd.DataFrame:
             f"{path}: has no place for the table", expected=f"two lines, {_BEGIN} and {_END}"
         )
     write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
-    return frame
+    return run

@@ -22,14 +22,13 @@ from bench.data.cache import materialise
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
 from bench.records.run import read_run
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.summary import summarise
 from bench.report.terminal.results import print_table
 from bench.runner.jobs import make_tasks
 from bench.runner.plan import Options, Training, make_jobs
 from specs.loading import find_suite, find_workload
 from specs.model import Dropout
 from tests.support.jobs import FRAMEWORKS, make_job
+from tests.support.records import run_of
 from tests.support.tasks import run_jobs
 
 
@@ -125,9 +124,8 @@ def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(reco
 
 @pytest.mark.framework
 def test_the_terminal_table_fits_80_columns_with_nothing_cut_off(records):
-    frame = epochs_frame(records)
     console = Console(width=80, file=io.StringIO())
-    print_table(summarise(frame), frame, {}, console)
+    print_table(run_of(*records), console)
     text = console.file.getvalue()
     assert "…" not in text
     for word in (

@@ -19,11 +19,11 @@ def test_the_command_names_the_cells_writes_both_files_and_says_it_by_its_exit_c
         write(tmp_path / name / "jobs", result(accuracy))
     code, output, _ = bench("check", "good", "--against", "good")
     assert code == 0
-    assert "all 1 cells pass" in output
+    assert "all 1 results pass" in output
     code, output, _ = bench("check", "bad", "--against", "good")
     assert code == 1
-    assert "softmax pytorch cpu: FELL" in output
-    assert "FELL" in (tmp_path / "bad" / "check.md").read_text()
+    assert "softmax pytorch cpu: REGRESSED" in output
+    assert "REGRESSED" in (tmp_path / "bad" / "check.md").read_text()
     assert 'failures="1"' in (tmp_path / "bad" / "check.xml").read_text()
     code, _, errors = bench("check", "bad", "--against", "nowhere")
     assert code == 2
@@ -43,10 +43,10 @@ def test_what_has_no_baseline_passes_only_where_that_is_allowed(bench, tmp_path)
         "softmax jax cpu: NOT CHECKED, the baseline has no such job (--allow-new lets it pass)"
         in output
     )
-    assert "1 of 2 cells did not pass" in output
+    assert "1 of 2 results did not pass" in output
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 0
-    assert "all 1 cells pass, 1 not checked" in output
+    assert "all 1 results pass, 1 not checked" in output
     suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "1")
 

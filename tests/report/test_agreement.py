@@ -16,23 +16,19 @@ from rich.console import Console
 from bench.command.progress import ProgressDisplay
 from bench.machine.host import this_machine
 from bench.records.stored import write
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.places import label
-from bench.report.frame.summary import summarise
-from bench.report.section.equality import equality_blocks
-from bench.report.section.native import native_blocks
-from bench.report.section.speed import pairs_of
-from bench.report.section.tuned import tuned_blocks
+from bench.report.form.document import Table
+from bench.report.section import equality, tuned
+from bench.report.section import native as native_section
 from tests.support.agreement import result, run_of_seven
-from tests.support.records import made_verification
+from tests.support.records import blocks_of, made_verification, run_of, summary
 from tests.support.tasks import make_task, run_jobs
 
 
-def test_native_mode_is_not_the_fastest_of_a_cell_whose_matched_results_disagree():
+def test_native_mode_is_not_the_fastest_of_a_group_whose_matched_results_disagree():
     native = result("a", key="n", mode="native")
-    frame = summarise(epochs_frame([result("a"), result("b", loss=0.43), native]))
-    assert frame["times_fastest"].isna().all()
-    assert summarise(epochs_frame([native]))["times_fastest"].tolist() == [1.0]
+    rows = summary(result("a"), result("b", loss=0.43), native)
+    assert rows["times_fastest"].isna().all()
+    assert summary(native)["times_fastest"].tolist() == [1.0]
 
 
 def test_a_copy_under_another_name_does_not_hide_a_wrong_result(bench, tmp_path):
@@ -61,23 +57,18 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
         )
         for record in rounds
     ]
-    frame = epochs_frame(records)
-    frame = frame.assign(label=label(frame))
-    assert frame.groupby("backend", observed=True)["agrees"].first().to_dict() == {
+    run = run_of(*records)
+    assert run.epochs.groupby("backend")["agrees"].first().to_dict() == {
         **dict.fromkeys(("pytorch", *"bcdef"), True),
         "pytorch-compiled": False,
     }
-    assert not any("pytorch-compiled" in (pair.ours, pair.theirs) for pair in pairs_of(frame))
-    assert len(pairs_of(frame)) == 15
-    assert tuned_blocks(frame) == native_blocks(summarise(frame)) == []
-    assert not any(
-        row[1] == "pytorch-compiled"
-        for block in equality_blocks(frame)
-        for row in getattr(block, "rows", ())
-    )
-    [row] = [
-        row for row in summarise(frame).to_dict("records") if row["backend"] == "pytorch-compiled"
-    ]
+    assert not any("pytorch-compiled" in (pair.ours, pair.theirs) for pair in run.pairs)
+    assert len(run.pairs) == 15
+    assert tuned.section(run) == native_section.section(run) == []
+    [table] = blocks_of(Table, equality.section(run))
+    assert len(table.rows) == 6
+    assert not any(row[1] == "pytorch-compiled" for row in table.rows)
+    [row] = [row for row in run.summary.to_dict("records") if row["backend"] == "pytorch-compiled"]
     assert (row["status"], row["agrees"], row["ok_jobs"], row["jobs"]) == (
         "disagrees",
         False,
@@ -90,9 +81,7 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
 def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
     seeds = [result(name, key=f"{name}{seed}", seed=seed) for name in "abx" for seed in (0, 1)]
     seeds[-1] = result("x", key="x1", seed=1, loss=0.43, accuracy=0.5)
-    [row] = [
-        row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"
-    ]
+    [row] = [row for row in summary(*seeds).to_dict("records") if row["backend"] == "x"]
     assert (row["status"], row["ok_jobs"], row["jobs"], row["agrees"]) == ("ok", 1, 2, False)
     assert row["test_accuracy"] == 0.98
     assert "loss 0.43" in row["disagreement"]
@@ -101,9 +90,7 @@ def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
 def test_a_seed_that_failed_does_not_hide_one_that_disagrees():
     seeds = [result(name, key=f"{name}{seed}", seed=seed) for name in "abx" for seed in (0, 1)]
     seeds[-2:] = [result("x", key="x0", status="failed"), result("x", key="x1", seed=1, loss=0.43)]
-    [row] = [
-        row for row in summarise(epochs_frame(seeds)).to_dict("records") if row["backend"] == "x"
-    ]
+    [row] = [row for row in summary(*seeds).to_dict("records") if row["backend"] == "x"]
     assert row["status"] == "disagrees"
 
 
@@ -177,7 +164,7 @@ def test_whatever_was_verified_it_disagrees_here(bench, tmp_path):
     write(tmp_path / "verifications", verification)
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert "\npytorch disagrees here on softmax. Not verified equal" in output
+    assert "\npytorch disagrees here on softmax. Not verified here" in output
     for line in (tmp_path / "r" / "report.md").read_text().splitlines():
         if "pytorch" in line and "verified on this machine" in line:
             assert line.endswith("of the tolerance; but it disagrees here on softmax |")
@@ -214,7 +201,7 @@ def test_a_table_for_a_page_of_ones_own_has_no_accuracy_of_it(bench, tmp_path):
     assert "95.98" not in page.read_text()
 
 
-def test_broken_gradients_are_found_in_a_real_run_and_the_bench_stays_red_on_every_look(
+def test_broken_gradients_are_found_in_a_real_run_and_the_report_stays_red_on_every_look(
     mnist_5k, tmp_path, bench
 ):
     """Real workers, and the report of the command."""

@@ -7,11 +7,10 @@ from msgspec.structs import replace
 from bench.records.run import read_run
 from bench.records.stored import write
 from bench.report.form.document import Items, Table, Text
-from bench.report.frame.epochs import epochs_frame
 from bench.report.page import write_report
-from bench.report.section.energy import energy_blocks
+from bench.report.section import energy
 from bench.worker.energy import Counter
-from tests.support.records import make_record, on_gpu
+from tests.support.records import blocks_of, make_record, on_gpu, run_of
 
 RAPL = Counter(name="RAPL: package-0", window_seconds=0.05)
 NVML = Counter(name="NVML: the whole GPU board", window_seconds=5.0)
@@ -38,13 +37,13 @@ def measured(
 
 
 def table_of(*records):
-    [table] = [block for block in energy_blocks(epochs_frame(records)) if isinstance(block, Table)]
+    [table] = blocks_of(Table, energy.section(run_of(*records)))
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def told(*records):
     """All texts and items of the section, if it has no table."""
-    blocks = energy_blocks(epochs_frame(records))
+    blocks = energy.section(run_of(*records))
     assert not any(isinstance(block, Table) for block in blocks)
     texts = [block.text for block in blocks if isinstance(block, Text)]
     return texts + [line for block in blocks if isinstance(block, Items) for line in block.lines]
@@ -97,8 +96,8 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     assert (row["energy per epoch, median"], row["energy to target"]) == ("30 J", "-")
     row = table_of(measured(record, (40.0, 10.0, 36.0, None)), other)[0]
     assert (row["energy per epoch, median"], row["energy to target"]) == ("-", "86 J")
-    frame = epochs_frame([measured(record, (40.0, None, 36.0, 30.0)), other])
-    [line] = energy_blocks(frame)[-1].lines
+    run = run_of(measured(record, (40.0, None, 36.0, 30.0)), other)
+    [[line]] = [items.lines for items in blocks_of(Items, energy.section(run))]
     assert line == (
         "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this"
         " counter, which needs 5 s."
@@ -119,17 +118,15 @@ def test_without_a_counter_one_line_says_why():
         make_record(), (None,) * 4, counter=Counter(reason="no RAPL under `/sys`"), why=""
     )
     assert told(record) == ["No counter could be read: no RAPL under `/sys`."]
-    assert told(make_record()) == ["No counter could be read: not measured."]
-    assert energy_blocks(epochs_frame([make_record(status="failed")])) == []
+    assert told(make_record()) == ["No counter could be read: nobody asked."]
+    assert energy.section(run_of(make_record(status="failed"))) == []
 
 
 def test_a_gpus_table_has_the_cpus_beside_it():
     records = [measured(make_record(), (500.0,) * 4, counter=NVML, host=80.0)]
     [row] = table_of(*records)
     assert (row["energy per epoch, median"], row["CPUs beside it, per epoch"]) == ("500 J", "80 J")
-    [text] = [
-        block.text for block in energy_blocks(epochs_frame(records)) if isinstance(block, Text)
-    ]
+    [text] = [block.text for block in blocks_of(Text, energy.section(run_of(*records)))]
     assert "NVML: the whole GPU board" in text
     assert "RAPL" not in text
 
@@ -140,6 +137,7 @@ def test_what_was_measured_survives_the_disk_and_stands_in_the_page(tmp_path):
     assert read_run(tmp_path) == ([record], [])
     write_report(tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert "### Energy\n\nCounted by RAPL: package-0" in page
+    assert "### Energy\n\n| workload" in page
+    assert "Counted by RAPL: package-0" in page
     assert "| 700 MB, whole GPU |" in page
     assert "40.0" in (tmp_path / "epochs.csv").read_text()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
-import pandas as pd
 import pytest
 from msgspec.structs import replace
 from pytest_benchmark.logger import Logger
@@ -18,10 +16,9 @@ from pytest_benchmark.storage.file import FileStorage
 from bench.records.stored import write
 from bench.report.export.junit import junit
 from bench.report.export.pytest_benchmark import pytest_benchmark
-from bench.report.form.csv import comma_separated
 from bench.statistics.gate import Checked, check
 from tests.support.gate import result
-from tests.support.records import make_record
+from tests.support.records import make_record, run_of
 
 
 def test_escape_sequences_in_a_reason_leave_the_xml_readable():
@@ -47,10 +44,12 @@ def test_control_characters_in_a_backends_name_leave_the_xml_readable():
 
 
 def benchmarks(*records):
-    return {one["name"]: one for one in json.loads(pytest_benchmark(records))["benchmarks"]}
+    return {
+        one["name"]: one for one in json.loads(pytest_benchmark(run_of(*records)))["benchmarks"]
+    }
 
 
-def test_steady_epochs_of_all_jobs_are_a_contestants_rounds():
+def test_steady_epochs_of_all_jobs_are_a_backends_rounds():
     found = benchmarks(
         make_record("a", times=(9.0, 1.0, 2.0, 3.0)),
         make_record("b", seed=1, times=(9.0, 4.0, 5.0, 6.0)),
@@ -72,12 +71,14 @@ def test_steady_epochs_of_all_jobs_are_a_contestants_rounds():
 
 
 @pytest.mark.parametrize("changes", [{"threads": 2}, {"batch_size": 64}, {"data": "e"}])
-def test_what_is_not_the_same_cell_never_has_the_same_name(changes):
+def test_what_is_not_the_same_group_never_has_the_same_name(changes):
     records = [
         make_record("a"),
         replace(make_record("b", **changes), started="2026-01-02T00:00:00Z"),
     ]
-    names = [one["fullname"] for one in json.loads(pytest_benchmark(records))["benchmarks"]]
+    names = [
+        one["fullname"] for one in json.loads(pytest_benchmark(run_of(*records)))["benchmarks"]
+    ]
     assert len(set(names)) == 2
 
 
@@ -118,25 +119,7 @@ def test_pytest_benchmark_compares_an_exported_run(bench, tmp_path):
 def test_records_of_several_machines_name_them_all():
     one = make_record("a")
     other = replace(make_record("b"), machine=replace(one.machine, name="other"))
-    found = json.loads(pytest_benchmark([one, other]))
+    found = json.loads(pytest_benchmark(run_of(one, other)))
     assert found["machine_info"]["node"] == "m, other"
     assert [machine["name"] for machine in found["machine_info"]["machines"]] == ["m", "other"]
     assert len({one["fullname"] for one in found["benchmarks"]}) == 2
-
-
-def test_commas_are_where_pandas_puts_them_and_numbers_are_read_as_what_they_were():
-    frame = pd.DataFrame(
-        {
-            "text": ['a "b", c', None, "line\nbreak", ""],
-            "number": [1.5e-7, float("nan"), 0.1 + 0.2, 100.0],
-            "endless": [float("inf"), -1.0, float("nan"), 2.5],
-            "whole": [1, 2, 3, 10**12],
-            "mixed": [None, True, "x", 2.5],
-            "a,b": [True, False, True, True],
-        }
-    )
-    written = comma_separated(frame)
-    assert written == frame.to_csv(index=False).replace("1.5e-07", "1.5e-7").encode()
-    pd.testing.assert_series_equal(
-        pd.read_csv(io.BytesIO(written))["number"], frame["number"], check_exact=True
-    )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.summary import summarise
-from bench.report.section.memory import allocator_peak, device_peak, memory_notes
-from tests.support.records import make_record, on_gpu
+from bench.report.form.document import Items, Table
+from bench.report.section import memory
+from tests.support.records import blocks_of, make_record, on_gpu, run_of
+
+
+def table_and_notes(*records):
+    """The row of the table, its last two cells as (allocator, driver), and the notes."""
+    blocks = memory.section(run_of(*records))
+    [table], [notes] = (blocks_of(kind, blocks) for kind in (Table, Items))
+    [row] = table.rows
+    return row[-2:], notes.lines
 
 
 @pytest.mark.parametrize(
@@ -21,21 +28,15 @@ from tests.support.records import make_record, on_gpu
     ],
 )
 def test_every_figure_of_a_device_says_what_it_is_of(record, allocator, driver, notes):
-    table = summarise(epochs_frame([record]))
-    [row] = table.to_dict("records")
-    assert (allocator_peak(row), device_peak(row)) == (allocator, driver)
-    lines = memory_notes(table).lines
+    peaks, lines = table_and_notes(record)
+    assert peaks == (allocator, driver)
     assert len(lines) == notes
     for word in ("whole GPU", "from the start"):
         assert any(line.startswith(f"`{word}`") for line in lines) == (word in allocator + driver)
 
 
 def test_of_two_jobs_the_weaker_instrument_names_the_figure():
-    table = summarise(
-        epochs_frame([on_gpu("a", 700_000_000), on_gpu("b", 1, by="device", anew=False, seed=1)])
+    peaks, _ = table_and_notes(
+        on_gpu("a", 700_000_000), on_gpu("b", 1, by="device", anew=False, seed=1)
     )
-    [row] = table.to_dict("records")
-    assert (allocator_peak(row), device_peak(row)) == (
-        "300 MB, from the start",
-        "700 MB, whole GPU",
-    )
+    assert peaks == ("300 MB, from the start", "700 MB, whole GPU")

@@ -11,13 +11,11 @@ from rich.console import Console
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
 from bench.report.form.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.summary import summarise
 from bench.report.readme import fill_table
 from bench.report.section.glance import accuracy_overview
 from bench.report.terminal.results import print_table
 from specs.loading import find_suite
-from tests.support.records import make_record, summary
+from tests.support.records import make_record, run_of, summary
 
 
 def test_the_accuracy_table_has_a_column_per_backend_and_names_what_was_not_run():
@@ -37,7 +35,7 @@ def test_the_accuracy_table_has_a_column_per_backend_and_names_what_was_not_run(
 
 def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
     name = "mlp-relu-dropout-sgd"
-    frame = epochs_frame([make_record("a", workload=name, backend="keras-tensorflow")])
+    run = run_of(make_record("a", workload=name, backend="keras-tensorflow"))
     all_three = {"start", "memory", "images/s"}
     for width, columns in (
         (80, all_three),
@@ -46,7 +44,7 @@ def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
         (60, set()),
     ):
         console = Console(width=width, file=io.StringIO())
-        print_table(summarise(frame), frame, {}, console)
+        print_table(run, console)
         text = console.file.getvalue()
         assert name in text
         assert "keras-tensorflow" in text

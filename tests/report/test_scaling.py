@@ -5,11 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bench.report.form.document import Plot, Table, Text
-from bench.report.frame.epochs import epochs_frame
-from bench.report.section.scaling import write_scaling
+from bench.report.section import scaling
 from specs.loading import find_workload
 from specs.width import widened
-from tests.support.records import make_record
+from tests.support.records import make_record, run_of
 
 MLP = find_workload("mlp-relu")
 
@@ -36,7 +35,7 @@ def sweep(fixed, per_size, backend="reference", rounds=1, widths=(1,), sizes=(10
 
 
 def blocks_of(folder, *records):
-    return write_scaling(epochs_frame(records), folder)
+    return scaling.section(run_of(*records, folder=folder))
 
 
 def findings(blocks):
@@ -60,12 +59,12 @@ def test_the_report_says_where_each_backend_stops_being_bound_by_overhead(tmp_pa
     assert told["jax"][-2:] == ("-", "at every size that was run")
     assert told["pytorch"][-2:] == ("-", "not reached within the sweep")
     assert any(
-        isinstance(block, Text) and "One round was run: an observation" in block.text
-        for block in blocks
+        isinstance(block, Text) and "Provisional: one round" in block.text for block in blocks
     )
     [plot] = [block for block in blocks if isinstance(block, Plot)]
     assert all(
-        (tmp_path / f"{plot.name}.{ending}").stat().st_size > 5000 for ending in ("png", "svg")
+        (tmp_path / "plots" / f"{plot.name}.{ending}").stat().st_size > 5000
+        for ending in ("png", "svg")
     )
 
 
@@ -73,7 +72,7 @@ def test_several_rounds_give_the_range_of_their_crossovers(tmp_path):
     blocks = blocks_of(tmp_path, *sweep(6e-3, 1e-4, rounds=3))
     [table] = findings(blocks)
     assert table.rows[0][5] == "59 (58 to 60)"
-    assert not any(isinstance(block, Text) and "One round" in block.text for block in blocks)
+    assert not any(isinstance(block, Text) and "one round" in block.text for block in blocks)
 
 
 def test_across_widths_the_sizes_are_the_operations_of_a_step(tmp_path):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from bench.report.form.document import Table
 from bench.report.frame.epochs import epochs_frame, newest
-from bench.report.frame.notes import notes
-from bench.report.frame.places import label
-from bench.report.frame.summary import summarise
-from bench.report.section.native import native_blocks
-from bench.report.section.speed import pairs_of
+from bench.report.section import native as native_section
+from bench.report.section.opening import notes
 from specs.loading import find_workload
-from tests.support.records import UNSEEN, make_record, native, summary
+from tests.support.records import UNSEEN, blocks_of, make_record, native, run_of, summary
 from tests.support.rounds import longer, records
 
 
@@ -46,7 +44,7 @@ def test_seeds_are_averaged_and_their_spread_kept():
 def test_what_differs_in_more_than_the_backend_is_never_compared(other):
     slow = make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch")
     table = summary(make_record("b"), replace(slow, job=slow.job))
-    assert sorted(table["times_fastest"]) == [1.0, 4.0]
+    assert sorted(table["times_fastest"]) == pytest.approx([1.0, 4.0])
     apart = summary(
         make_record("b"), make_record("a", times=(8.0, 8.0, 8.0, 8.0), backend="pytorch", **other)
     )
@@ -56,18 +54,17 @@ def test_what_differs_in_more_than_the_backend_is_never_compared(other):
 def test_two_models_of_one_name_are_told_apart():
     other = replace(find_workload("softmax"), loss="mean_squared_error")
     table = summary(make_record("a"), make_record("b", workload=other))
-    assert len(set(label(table))) == 2
+    assert table["label"].nunique() == 2
     titled = replace(find_workload("softmax"), title="x")
     assert len(summary(make_record("a"), make_record("b", seed=1, workload=titled))) == 1
-    assert all(name.startswith("softmax ") for name in label(table))
+    assert all(name.startswith("softmax ") for name in table["label"])
 
 
 def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
     records = [make_record("a", seed=0), make_record("b", seed=1, status="diverged")]
-    frame = epochs_frame(records)
-    table = summarise(frame)
-    assert table[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
-    told = notes(table, frame)
+    run = run_of(*records)
+    assert run.summary[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
+    told = notes(run)
     assert "softmax reference cpu, seed 1: diverged, why" in told
     assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok and agree." in told
 
@@ -79,15 +76,14 @@ def test_only_the_newest_of_two_records_of_one_job_counts():
     assert len(newest([old, replace(new, machine=replace(old.machine, name="other"))])) == 2
 
 
-def test_one_round_is_no_verdict_and_a_busy_machine_is_told():
-    frame = epochs_frame([make_record()])
-    assert any("not a verdict" in line for line in notes(summarise(frame), frame))
-    assert not any("disturbed" in line for line in notes(summarise(frame), frame))
+def test_one_round_is_provisional_and_a_busy_machine_is_told():
+    told = notes(run_of(make_record()))
+    assert any("provisional: one round" in line for line in told)
+    assert not any("busy" in line for line in told)
     busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
-    frame = epochs_frame([busy])
     assert (
-        "softmax cpu: the only round was disturbed (as: other processes used 50 % of its CPUs)."
-        in notes(summarise(frame), frame)
+        "softmax cpu: the machine was busy in the only round (other processes used 50 % of its"
+        " CPUs)." in notes(run_of(busy))
     )
 
 
@@ -125,27 +121,27 @@ def test_time_to_target_is_training_time_until_the_first_epoch_that_reached_it_i
     assert row["target_jobs"] == 0
 
 
-def test_a_run_in_which_nothing_ended_well_has_a_report_all_the_same(tmp_path):
-    frame = epochs_frame([make_record(status="failed")])
-    [row] = summarise(frame).to_dict("records")
+def test_a_run_in_which_nothing_ended_well_has_a_summary_all_the_same():
+    [row] = summary(make_record(status="failed")).to_dict("records")
     assert (row["status"], row["reason"], row["ok_jobs"]) == ("failed", "why", 0)
     assert row["test_accuracy"] != row["test_accuracy"]
 
 
-def test_native_mode_is_a_contestant_of_its_own_and_stands_beside_the_matched_one():
+def test_native_mode_is_a_backend_of_its_own_and_is_shown_beside_the_matched_one():
     matched = make_record("a", times=(9.0, 1.0, 1.0, 1.0), backend="pytorch")
     slow = native(
         make_record("b", times=(9.0, 2.0, 2.0, 2.0), accuracies=(0, 0, 0, 0.8), backend="pytorch")
     )
-    table = summary(matched, slow)
+    run = run_of(matched, slow)
+    table = run.summary
     assert list(table["backend"]) == ["pytorch", "pytorch, native"]
     assert list(table["times_fastest"]) == [1.0, 2.0]
-    [_, _, block] = native_blocks(table.assign(label=label(table)))
+    [block] = blocks_of(Table, native_section.section(run))
     [row] = block.rows
     assert row[:5] == ("softmax", "pytorch", "70.00 %", "80.00 %", "+10.00")
-    assert row[5:10] == ("1 s", "2 s", "2.00x", "500 ms", "25.00 %")
+    assert row[5:10] == ("1 s", "2 s", "~2.0x", "500 ms", "25.00 %")
     assert row[10:] == ("no / no", "SGD lr=0.01")
-    assert native_blocks(summary(matched).assign(label="softmax")) == []
+    assert native_section.section(run_of(matched)) == []
 
 
 def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said():
@@ -154,15 +150,15 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
         replace(r, epochs=tuple(longer(e, 10) for e in r.epochs)) if r.job.round > 11 else r
         for r in made
     ]
-    frame = epochs_frame(made)
-    rows = summarise(frame).set_index("backend")
+    run = run_of(*made)
+    rows = run.summary.set_index("backend")
     assert rows.loc["jax", "epoch_seconds"] == rows.loc["jax", "epoch_seconds_high"] == 1.0
-    line = "softmax cpu: 2 of 14 rounds were disturbed (as: other processes used 50 % of its CPUs)"
-    assert f"{line}; they are left out of times." in notes(rows.reset_index(), frame)
-    [pair] = pairs_of(frame)
-    assert (pair.found.rounds, pair.found.outcome) == (12, "faster")
-    all_loud = epochs_frame(records(range(14), loud=range(14), jax=1, pytorch=2))
+    why = "(other processes used 50 % of its CPUs)"
+    line = f"softmax cpu: the machine was busy in 2 of 14 rounds {why}; their times are left out."
+    assert line in notes(run)
+    [pair] = run.pairs
+    assert (pair.comparison.rounds, pair.comparison.outcome) == (12, "faster")
+    all_loud = run_of(*records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any(
-        "14 of 14 rounds" in line and "count all the same" in line
-        for line in notes(summarise(all_loud), all_loud)
+        "14 of 14 rounds" in line and "count all the same" in line for line in notes(all_loud)
     )

@@ -6,36 +6,37 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import UNTUNED
+from bench.report.form.document import Items, Table
 from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.places import label, places
-from bench.report.section.tuned import tuned_blocks
-from tests.support.records import make_record, summary
+from bench.report.section import results, tuned
+from tests.support.records import blocks_of, make_record, run_of, summary
 
 STEADY = (2.0,) * 3
 
 
-def raced(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
-    """Records of eager and of compiled PyTorch.
+def both(rounds, *, plain=STEADY, variant, cpu=1.0, build=2.0, **job):
+    """A run of eager and of compiled PyTorch.
 
     Given are the seconds of epochs, their CPU seconds per second, and the seconds of the build. The
     eager one takes 1 CPU second per second, and its build 2 s.
     """
-    both = (("pytorch", plain, 1.0, 2.0), ("pytorch-compiled", variant, cpu, build))
-    frame = epochs_frame(
-        made_record(
-            f"{backend}{turn}",
-            backend,
-            times,
-            own_cpu,
-            own_build,
-            5.0 if turn % 4 == 0 else 1.0,
-            turn,
-            job,
+    backends = (("pytorch", plain, 1.0, 2.0), ("pytorch-compiled", variant, cpu, build))
+    return run_of(
+        *(
+            made_record(
+                f"{backend}{turn}",
+                backend,
+                times,
+                own_cpu,
+                own_build,
+                5.0 if turn % 4 == 0 else 1.0,
+                turn,
+                job,
+            )
+            for turn in range(rounds)
+            for backend, times, own_cpu, own_build in backends
         )
-        for turn in range(rounds)
-        for backend, times, own_cpu, own_build in both
     )
-    return frame.assign(label=label(frame))
 
 
 def made_record(key, backend, times, cpu, build, slow, turn, job):
@@ -55,8 +56,8 @@ def made_record(key, backend, times, cpu, build, slow, turn, job):
     return replace(record, startup=replace(record.startup, phases=phases), epochs=epochs)
 
 
-def row(frame):
-    [_, _, table, _] = tuned_blocks(frame)
+def row(run):
+    [table] = blocks_of(Table, tuned.section(run))
     [found] = table.rows
     return dict(zip(table.columns, found, strict=True))
 
@@ -67,47 +68,49 @@ def test_gain_in_wall_and_cpu_time_and_break_even_are_told_of_each_variant():
     Its build takes 7 s longer, its first epoch 3 s longer than its steady ones, and it saves 1 s
     per epoch.
     """
-    found = row(raced(12, variant=(4.0, 1.0, 1.0), cpu=3.0, build=9.0))
-    assert (found["variant"], found["of"]) == ("pytorch-compiled", "pytorch")
+    found = row(both(12, variant=(4.0, 1.0, 1.0), cpu=3.0, build=9.0))
+    assert (found["variant"], found["plain form"]) == ("pytorch-compiled", "pytorch")
     assert found["what it changes"].startswith("`torch.compile`")
     assert found["wall time, ratio"] == "0.50x (0.50 to 0.50) faster"
     assert found["CPU time, ratio"] == "1.50x (1.50 to 1.50) slower"
-    assert found["pays for itself"] == "after 10 epochs"
+    assert found["break-even after"] == "10 epochs"
 
 
 def test_a_variant_that_is_no_faster_never_pays_however_quick_its_start():
-    found = row(raced(12, variant=STEADY, build=0.0))
+    found = row(both(12, variant=STEADY, build=0.0))
     assert found["wall time, ratio"] == "1.00x (1.00 to 1.00) same"
-    assert found["pays for itself"] == "never at this size"
-    assert row(raced(12, variant=(1.5, 1.5, 1.5), build=0.0))["pays for itself"] == "after 1 epoch"
+    assert found["break-even after"] == "never at this size"
+    assert row(both(12, variant=(1.5, 1.5, 1.5), build=0.0))["break-even after"] == "1 epoch"
 
 
-def test_one_round_is_no_verdict_one_epoch_no_break_even_and_a_gpus_cpu_time_is_not_the_work():
-    found = row(raced(1, variant=(1.0, 1.0, 1.0), device="cuda:0"))
-    assert found["wall time, ratio"] == "0.50x undecided"
+def test_one_round_is_provisional_one_epoch_no_break_even_and_a_gpus_cpu_time_is_not_the_work():
+    found = row(both(1, variant=(1.0, 1.0, 1.0), device="cuda:0"))
+    assert found["wall time, ratio"] == "~0.5x undecided"
     assert found["CPU time, ratio"] == "-"
-    assert row(raced(1, plain=(2.0,), variant=(1.0,)))["pays for itself"] == "-"
+    assert row(both(1, plain=(2.0,), variant=(1.0,)))["break-even after"] == "-"
 
 
 def test_rounds_that_disagree_on_break_even_are_shown_as_a_range():
-    frame = raced(3, variant=(1.0, 1.0, 1.0), build=3.0)
-    late = (frame["round"] == 1) & (frame["backend"] == "pytorch-compiled")
-    frame.loc[late, "train_wall_seconds"] = 3.0
-    assert row(frame)["pays for itself"] == "after 1 epoch (1 to never)"
+    fast = both(3, variant=(1.0, 1.0, 1.0), build=3.0)
+    slow = both(3, variant=(3.0, 3.0, 3.0), build=3.0)
+    late = "pytorch-compiled1"
+    records = [r for r in fast.records if r.key != late]
+    records += [r for r in slow.records if r.key == late]
+    assert row(run_of(*records))["break-even after"] == "1 epoch (1 to never)"
 
 
-def test_without_its_plain_form_or_with_failed_jobs_alone_a_variant_has_nothing_to_be_held_to():
-    frame = raced(3, variant=STEADY)
-    assert tuned_blocks(frame[frame["backend"] == "pytorch-compiled"]) == []
-    assert tuned_blocks(frame.assign(status="failed")) == []
+def test_without_its_plain_form_or_with_failed_jobs_alone_a_variant_is_not_compared():
+    records = both(3, variant=STEADY).records
+    alone = [record for record in records if record.job.backend == "pytorch-compiled"]
+    assert tuned.section(run_of(*alone)) == []
+    failed = [replace(record, status="failed") for record in records]
+    assert tuned.section(run_of(*failed)) == []
 
 
 def test_a_backend_without_a_variant_is_named_with_the_reason():
-    frame = raced(1, variant=STEADY)
-    also = frame[frame["backend"] == "pytorch"].assign(backend="jax", key="jax")
-    import pandas as pd
-
-    [*_, items] = tuned_blocks(pd.concat([frame, also], ignore_index=True))
+    run = both(1, variant=STEADY)
+    also = make_record("jax", times=STEADY, accuracies=(0.5,) * 3, backend="jax")
+    [items] = blocks_of(Items, tuned.section(run_of(*run.records, also)))
     assert items.lines == (f"`jax` has none: {UNTUNED['jax']}",)
 
 
@@ -146,7 +149,7 @@ def test_with_few_epochs_or_one_job_only_the_first_epoch_is_known_to_be_warm_up(
     assert set(epochs_frame(slow_starts(epochs, jobs))["warm_up_epochs"]) == {1}
 
 
-def test_one_contestants_warm_up_is_not_anothers():
+def test_one_backends_warm_up_is_not_anothers():
     calm = [
         make_record(f"p{n}", times=(1.0,) * 24, accuracies=(0.5,) * 24, backend="pytorch", round=n)
         for n in range(5)
@@ -156,12 +159,10 @@ def test_one_contestants_warm_up_is_not_anothers():
 
 
 def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
-    from bench.report.section.results import SECTIONS, section
-
-    columns = dict(SECTIONS)["Start-up"]
     for times, expected in (((4.0, 1.0, 1.0), ("1", "3 s", "1 s")), ((4.0,), ("-", "-", "-"))):
-        [(_, group)] = places(summary(make_record(times=times, accuracies=(0.5,) * len(times))))
-        [cells] = section(group, columns).rows
+        run = run_of(make_record(times=times, accuracies=(0.5,) * len(times)))
+        [table] = blocks_of(Table, results.start_up(run))
+        [cells] = table.rows
         assert cells[-3:] == expected
 
 
@@ -185,7 +186,7 @@ def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets
     )
     assert code == 0, error
     page = (tmp_path / "results" / "softmax" / "report.md").read_text()
-    _, _, rest = page.partition("### At their best")
+    _, _, rest = page.partition("### Tuned variants")
     [line] = [
         line
         for line in rest.splitlines()

@@ -7,13 +7,12 @@ from msgspec.structs import replace
 
 from bench.records.files import PROJECT
 from bench.records.run import read_run
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.summary import summarise
-from bench.report.section.agreement import alarm_blocks
+from bench.report.section.opening import alarm
 from bench.runner.rounds import widest_precision
 from bench.statistics.agreement import Result, agreement, judge
 from specs.loading import find_workload
 from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
+from tests.support.records import run_of
 
 
 def judged(losses, accuracies=None, images=10_000):
@@ -108,7 +107,7 @@ def test_a_line_names_its_batch_size_round_and_machine_where_there_are_several()
         for machine in "mn"
     ]
     jobs[-1] = result("x", key="x641n", batch_size=64, round=1, machine="n", loss=0.43)
-    [box] = alarm_blocks(epochs_frame(jobs))
+    [box] = alarm(run_of(*jobs).jobs)
     assert box.lines[0].startswith(
         "softmax x cpu, seed 0, round 1, batch size 64 on n: loss 0.43 after epoch 1"
     )
@@ -182,6 +181,6 @@ def test_no_test_image_says_nothing_of_accuracy():
 
 
 def test_one_backend_alone_is_neither_right_nor_wrong():
-    frame = epochs_frame([result("a")])
-    assert frame["agrees"].isna().all()
-    assert summarise(frame)["agrees"].isna().all()
+    run = run_of(result("a"))
+    assert run.epochs["agrees"].isna().all()
+    assert run.summary["agrees"].isna().all()

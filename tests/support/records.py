@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -12,8 +13,8 @@ from bench.machine.host import Machine, this_machine
 from bench.records.job import DataUsed, Record
 from bench.records.limits import EngineLimits
 from bench.records.verification import Verification, checks_checksum
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.summary import summarise
+from bench.report.form.document import Folded
+from bench.report.run import Run
 from bench.worker.clock import Phase
 from bench.worker.energy import Counter
 from bench.worker.lines import Epoch, Finding, ModelFindings, Reached, Startup
@@ -146,8 +147,27 @@ def make_epoch(number, seconds, accuracy):
     )
 
 
+def run_of(*records, folder=Path("run")):
+    """The run of these records; nothing is read or written unless a section does so."""
+    return Run(records, folder)
+
+
 def summary(*records):
-    return summarise(epochs_frame(records))
+    return run_of(*records).summary
+
+
+def blocks_of(kind, blocks):
+    """All blocks of a kind, also folded ones, in their order."""
+    return [
+        inner
+        for block in blocks
+        for inner in (
+            blocks_of(kind, block.blocks)
+            if isinstance(block, Folded) and kind is not Folded
+            else [block]
+        )
+        if isinstance(inner, kind)
+    ]
 
 
 def native(record, **changes):

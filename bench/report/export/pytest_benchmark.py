@@ -16,7 +16,8 @@ import pandas as pd
 
 from bench.machine.host import Machine
 from bench.records.job import Record
-from bench.report.frame.epochs import GROUP, GROUP_AND_BACKEND, epochs_frame
+from bench.report.frame.columns import GROUP, GROUP_AND_BACKEND
+from bench.report.run import Run
 
 _VERSION = "5.3.1"
 # Records hold the checksum of the adapters' text, but no commit.
@@ -31,41 +32,43 @@ _COMMIT = {
 _WHAT = "wall seconds of training epochs, of all jobs that ended ok but each one's first"
 
 
-def pytest_benchmark(records: Sequence[Record]) -> bytes:
-    """The run as JSON: a benchmark per contestant, whose rounds are its steady epochs.
+def pytest_benchmark(run: Run) -> bytes:
+    """The run as JSON: a benchmark per backend of a group, whose rounds are its steady epochs.
 
-    A contestant without a steady epoch is left out, as pytest-benchmark leaves out what failed.
+    A backend without a steady epoch is left out, as pytest-benchmark leaves out what failed.
     """
-    frame, by_key = epochs_frame(records), {record.key: record for record in records}
-    ok = frame[frame["steady"] & (frame["status"] == "ok")]
-    machines = list(dict.fromkeys(record.machine for record in records))
-    found = {
+    by_key = {record.key: record for record in run.records}
+    steady = run.epochs[run.epochs["steady"] & (run.epochs["status"] == "ok")]
+    machines = list(dict.fromkeys(record.machine for record in run.records))
+    content = {
         "machine_info": _machine_info(machines),
         "commit_info": _COMMIT,
         "benchmarks": [
             _benchmark(rows, by_key[rows["key"].iloc[0]], several=len(machines) > 1)
-            for _, rows in ok.groupby(GROUP_AND_BACKEND, sort=False)
+            for _, rows in steady.groupby(GROUP_AND_BACKEND, sort=False)
         ],
-        "datetime": max(record.started for record in records).replace("Z", "+00:00"),
+        "datetime": max(record.started for record in run.records).replace("Z", "+00:00"),
         "version": _VERSION,
     }
-    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
 def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str, Any]:
-    """One contestant's benchmark.
+    """The benchmark of one backend of a group.
 
     It has the same name in every run of one machine, so that runs can be compared.
     """
-    cell = {name: rows[name].iloc[0] for name in GROUP}
-    backend, workload = rows["backend"].iloc[0], cell["workload"]
+    group = {name: rows[name].iloc[0] for name in GROUP}
+    backend, workload = rows["backend"].iloc[0], group["workload"]
     place = (
-        f"{cell['dataset']} {cell['data_checksum'][:8]}, {cell['device']}, {cell['threads']}"
-        " threads" + (f", {cell['machine']}" if several else "")
+        f"{group['dataset']} {group['data_checksum'][:8]}, {group['device']}, {group['threads']}"
+        " threads" + (f", {group['machine']}" if several else "")
     )
-    way = f"{cell['epochs']} epochs, batch {cell['batch_size']}, spec {cell['spec']}"
+    way = f"{group['epochs']} epochs, batch {group['batch_size']}, spec {group['spec']}"
     extra = {
-        **{name: value.item() if hasattr(value, "item") else value for name, value in cell.items()},
+        **{
+            name: value.item() if hasattr(value, "item") else value for name, value in group.items()
+        },
         "backend": backend,
         "mode": record.job.mode,
         "device_name": rows["device_name"].iloc[0],

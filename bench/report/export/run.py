@@ -14,24 +14,23 @@ from bench.records.stored import LeftOut
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
 from bench.report.frame.agreement import headline
-from bench.report.frame.epochs import epochs_frame, records_of
+from bench.report.run import Run
 
 
 def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
     """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
 
-    Returns the content, the damaged files, which are left out, and a sentence that says which
+    Returns the content, the files that are left out, and a sentence that says which
     results disagree ("" if none does). JSON Lines hold these results unchanged; CSV marks them;
     pytest-benchmark's format leaves them out.
 
     Raises:
         RunError: there is no run or no record in the folder.
     """
-    records, damaged = records_of(folder)
-    frame = epochs_frame(records)
+    run = Run.read(folder)
     forms: dict[str, Callable[[], bytes]] = {
-        "csv": lambda: comma_separated(frame),
-        "pytest-benchmark": lambda: pytest_benchmark(records),
-        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in records),
+        "csv": lambda: comma_separated(run.epochs),
+        "pytest-benchmark": lambda: pytest_benchmark(run),
+        "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in run.records),
     }
-    return forms[form](), damaged, headline(frame)
+    return forms[form](), list(run.left_out), headline(run.jobs)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -48,6 +49,16 @@ class Table(Struct, frozen=True):
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+Columns = Mapping[str, Callable[[dict[str, Any]], str]]
+
+
+def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
+    """A table of rows; `columns` has the text of a row's cell by the title of the column."""
+    return Table(
+        tuple(columns), tuple(tuple(text(row) for text in columns.values()) for row in rows)
+    )
 
 
 class Plot(Struct, frozen=True):
@@ -104,7 +115,7 @@ figcaption, footer { color: var(--soft); font-size: .9rem; }
 """
 _LONG_CELL = 45  # characters; a cell of at least so many is broken into lines
 _NUMBER = re.compile(
-    r"[-+]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?( .*)?$|-$|not |reached|disagrees$"
+    r"[-+~]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?(,? .*)?$|-$|none$|not |reached|disagrees$"
 )
 
 

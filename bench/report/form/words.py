@@ -46,6 +46,13 @@ def seconds(value: float | None) -> str:
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
+def span(low: float | None, high: float | None) -> str:
+    """A range of seconds: "1.2 s to 3 s"."""
+    if low is None or isnan(low):
+        return ABSENT
+    return f"{seconds(low)} to {seconds(high)}"
+
+
 def gigabytes(value: float | None) -> str:
     """Bytes as MB or GB (decimal)."""
     if value is None or isnan(value):
@@ -88,9 +95,11 @@ def watts(value: float | None) -> str:
     return ABSENT if value is None or isnan(value) else f"{three_digits(value)} W"
 
 
-def times(value: float | None) -> str:
-    """A ratio: "1.93x"."""
-    return ABSENT if value is None or isnan(value) else f"{value:.2f}x"
+def ratio(value: float | None, *, provisional: bool = False) -> str:
+    """A ratio: "1.93x"; with fewer digits if it may change: "~1.9x"."""
+    if value is None or isnan(value):
+        return ABSENT
+    return f"~{value:.1f}x" if provisional else f"{value:.2f}x"
 
 
 def tolerances(value: float | None) -> str:

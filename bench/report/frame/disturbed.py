@@ -1,7 +1,7 @@
-"""Finds the rows of a frame whose times count.
+"""Finds the jobs whose times count.
 
-A time counts if no other work disturbed the machine in its repetition (a round of one seed), or if
-such disturbance is usual in its cell.
+A time counts if no other work disturbed the machine in its round (of one seed), or if such
+disturbance is usual in its group.
 """
 
 from __future__ import annotations
@@ -12,38 +12,41 @@ import pandas as pd
 
 from bench.machine.disturbance import which_count
 
-_REPETITION = ["round", "seed"]
+_ROUND = ["round", "seed"]
 
 
-def counted(frame: pd.DataFrame, cell: Sequence[str]) -> pd.Series:
-    """Whether each row's repetition counts; see `bench.machine.disturbance.which_count`.
+def counted(jobs: pd.DataFrame, group: Sequence[str]) -> pd.Series:
+    """Whether each job's round counts; see `bench.machine.disturbance.which_count`.
 
-    All rows count where no disturbance was recorded.
+    All jobs count where no disturbance was recorded.
 
     Args:
-        frame: see `epochs.epochs_frame`.
-        cell: the columns that tell cells apart.
+        jobs: a row per job.
+        group: the columns that tell groups apart.
     """
-    repetition = [*cell, *_REPETITION]
-    flagged = frame.assign(disturbed=frame["disturbed"] != "")
-    disturbed = flagged.groupby(repetition)["disturbed"].any()
-    counts = disturbed.groupby(list(cell)).transform(lambda flags: which_count(flags.tolist()))
-    of_each_row = pd.MultiIndex.from_frame(frame[repetition])
-    return pd.Series(counts.reindex(of_each_row).to_numpy(), frame.index)
+    whole_round = [*group, *_ROUND]
+    flagged = jobs.assign(disturbed=jobs["disturbed"] != "")
+    disturbed = flagged.groupby(whole_round)["disturbed"].any()
+    counts = disturbed.groupby(list(group)).transform(lambda flags: which_count(flags.tolist()))
+    of_each_job = pd.MultiIndex.from_frame(jobs[whole_round])
+    return pd.Series(counts.reindex(of_each_job).to_numpy(), jobs.index)
 
 
-def say_disturbed(frame: pd.DataFrame, cell: Sequence[str]) -> list[str]:
-    """A line per cell with disturbed repetitions: how many, an example, and whether they count."""
+def say_disturbed(jobs: pd.DataFrame, group: Sequence[str]) -> list[str]:
+    """A line per group with disturbed rounds: how many, an example, and whether they count."""
     lines = []
-    for _, whole in frame.groupby(list(cell), sort=False):
-        every = whole.drop_duplicates(_REPETITION).shape[0]
-        rows = whole[whole["disturbed"] != ""]
-        if rows.empty:
-            continue
-        some, why = rows.drop_duplicates(_REPETITION).shape[0], rows["disturbed"].iloc[0]
-        fate = "count all the same" if rows["counts"].all() else "are left out of times"
-        first = rows.iloc[0]
-        of = "the only round was" if every == 1 else f"{some} of {every} rounds were"
-        fate = "" if every == 1 else f"; they {fate}"
-        lines.append(f"{first['workload']} {first['device']}: {of} disturbed (as: {why}){fate}.")
+    groups = jobs[jobs["disturbed"] != ""][list(group)].drop_duplicates()
+    if groups.empty:
+        return []
+    for _, rows in jobs.merge(groups).groupby(list(group), sort=False):
+        disturbed, first = rows[rows["disturbed"] != ""], rows.iloc[0]
+        rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))
+        some = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"
+        count = (
+            "they count all the same" if disturbed["counts"].all() else "their times are left out"
+        )
+        lines.append(
+            f"{first['workload']} {first['device']}: the machine was busy {some}"
+            f" ({disturbed['disturbed'].iloc[0]}){'' if rounds == 1 else f'; {count}'}."
+        )
     return lines

@@ -1,165 +1,112 @@
-"""Summarises a run's frame in one row per contestant, from which tables are made."""
+"""Summarises jobs in one row per backend and group; see `columns` for what it holds."""
 
 from __future__ import annotations
 
-from math import nan
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from bench.report.frame.epochs import GROUP, GROUP_AND_BACKEND
-from bench.report.frame.warmup import PHASES, warm_up_seconds
+from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
+from bench.report.frame.pairs import Pair, to_fastest
 from bench.statistics.timing import own_time
 
-
-def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per contestant, over its jobs that ended ok and do not disagree (`ok_jobs` of `jobs`).
-
-    Accuracy and loss are those of the last epoch, not of the best one, as a mean over jobs.
-    `epoch_seconds` is the median over all steady epochs (all after the warm-up, see
-    `bench.statistics.steady`; the first where there is only one). `epoch_seconds_sure_low` and
-    `_high` are the interval of 95 % over processes, where there are enough of them.
-    `times_fastest` is `epoch_seconds` divided by that of the fastest matched contestant of the same
-    cell. The rows of a workload are next to each other.
-    """
-    rows = [
-        {**dict(zip(GROUP_AND_BACKEND, key, strict=True)), **_summary(group)}
-        for key, group in frame.groupby(GROUP_AND_BACKEND, sort=False)
-    ]
-    summary = pd.DataFrame(rows)
-    first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
-    summary = summary.sort_values(
-        "workload", key=lambda names: names.map(first), kind="stable", ignore_index=True
-    )
-    # The fastest of the matched contestants; of all, where none is matched.
-    matched = summary["epoch_seconds"].where(summary["mode"] == "matched")
-    fastest, any_fastest = (
-        summary.assign(of=of).groupby(GROUP)["of"].transform("min")
-        for of in (matched, summary["epoch_seconds"])
-    )
-    alone = ~summary.assign(of=summary["mode"] == "matched").groupby(GROUP)["of"].transform("any")
-    summary["times_fastest"] = summary["epoch_seconds"] / fastest.where(~alone, any_fastest)
-    return summary
+_TO_TARGET = ["seconds_to_target", "epochs_to_target"]
+_ENERGY = ["epoch_energy_joules", "epoch_host_energy_joules", "mean_watts"]
+_COUNTS = ["seeds", "rounds", "steady_epochs", "energy_epochs", "target_jobs", "ok_jobs"]
 
 
-def _summary(group: pd.DataFrame) -> dict[str, Any]:
-    """One contestant's figures, over its jobs that ended ok; missing values if none did."""
-    ok = group[group["status"] == "ok"]
-    jobs = group[["key", "status", "reason", "agrees", "disagreement"]].drop_duplicates("key")
-    worst = jobs.iloc[(jobs["disagreement"] != "").to_numpy().argmax()]
-    return {
-        **_counts(group, ok, jobs),
-        **_to_target(ok, len(jobs)),
-        "status": worst["status"] if ok.empty else "ok",
-        "reason": worst["reason"] if ok.empty else "",
-        **_last_epoch(ok),
-        **_speed(ok[ok["steady"]]),
-        **_start(ok),
-        **_memory(ok),
-    }
+def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
+    """A row per backend of a group; its figures are over its jobs that ended ok and agree.
 
-
-def _counts(group: pd.DataFrame, ok: pd.DataFrame, jobs: pd.DataFrame) -> dict[str, Any]:
-    """The numbers of jobs, seeds and rounds, whether they agree, and what they have in common.
+    The rows of a workload are next to each other.
 
     Args:
-        group: the contestant's rows.
-        ok: those of its jobs that ended ok.
-        jobs: a row per job.
+        jobs: see `jobs.jobs_frame`.
+        pairs: all pairs of these jobs, see `pairs.pairs_of`.
     """
-    judged, first = jobs["agrees"].dropna(), group.iloc[0]
-    return {
-        "jobs": len(jobs),
-        "ok_jobs": int((jobs["status"] == "ok").sum()),
-        "agrees": bool(judged.all()) if len(judged) else None,
-        "disagreement": "; ".join(dict.fromkeys(why for why in jobs["disagreement"] if why)),
-        "seeds": ok["seed"].nunique(),
-        "rounds": ok["round"].nunique(),
-        "device_name": first["device_name"],
-        "course_accuracy": first["course_accuracy"],
-        "target_accuracy": first["target_accuracy"],
-        "test_examples": first["test_examples"],
-        "train_examples": first["train_examples"],
-        "load_average": group["load_average"].max(),
-        "mode": first["mode"],
-        "inputs_seconds": group["inputs_wall_seconds"].median(),
-        "compiled": None if ok.empty else ok["compiled"].iloc[0],
-        "optimizer": None if ok.empty else ok["optimizer"].iloc[0],
+    ok = jobs[jobs["status"] == "ok"]
+    parts = [_ends(jobs), _figures(ok), _ratios(jobs, pairs)]
+    summary: pd.DataFrame = _groups(jobs)[SAME].first().join(parts).reset_index()
+    summary[_COUNTS] = summary[_COUNTS].fillna(0).astype(int)
+    summary["status"] = summary["status"].mask(summary["ok_jobs"] > 0, "ok")
+    summary["reason"] = summary["reason"].mask(summary["ok_jobs"] > 0, "")
+    # A median of only the jobs that reached the target would look too good.
+    all_did = summary["target_jobs"] == summary["jobs"]
+    summary[_TO_TARGET] = summary[_TO_TARGET].where(all_did)
+    summary["joules_to_target"] = summary["joules_to_target"].where(all_did)
+    for part, seconds in (("train", "epoch_seconds"), ("predict", "predict_seconds")):
+        examples = summary["train_examples" if part == "train" else "test_examples"]
+        summary[f"{part}_examples_per_second"] = examples / summary[seconds]
+    first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
+    summary = summary.sort_values("workload", key=lambda names: names.map(first), kind="stable")
+    measured = {column.name: float for column in SUMMARY if column.is_measured}
+    summary = summary[[column.name for column in SUMMARY]].astype(measured)
+    return summary.reset_index(drop=True)
+
+
+def _groups(jobs: pd.DataFrame) -> Any:
+    return jobs.groupby(GROUP_AND_BACKEND, sort=False)
+
+
+def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
+    """The number of jobs, how the worst ended, and whether all agree."""
+    by_backend = _groups(jobs)
+    # A job that disagrees is worse than one that failed, as nobody would notice it.
+    worst_first = jobs.iloc[(jobs["disagreement"] == "").argsort(kind="stable")]
+    return pd.DataFrame(
+        {
+            "jobs": by_backend.size(),
+            "ok_jobs": by_backend["status"].agg(lambda ends: (ends == "ok").sum()),
+            "status": _groups(worst_first)["status"].first(),
+            "reason": _groups(worst_first)["reason"].first(),
+            "agrees": by_backend["agrees"].agg(_all_of_known),
+            "disagreement": by_backend["disagreement"].agg(
+                lambda reasons: "; ".join(dict.fromkeys(filter(None, reasons)))
+            ),
+        }
+    )
+
+
+def _all_of_known(values: pd.Series) -> bool | None:
+    known = values.dropna()
+    return None if known.empty else bool(known.all())
+
+
+def _figures(ok: pd.DataFrame) -> pd.DataFrame:
+    """All figures that follow from the jobs that ended ok."""
+    by_backend = _groups(ok)
+    simple = {
+        column.name: pd.NamedAgg(column.source or column.name, column.how)
+        for column in SUMMARY
+        if column.how
     }
-
-
-def _last_epoch(ok: pd.DataFrame) -> dict[str, Any]:
-    """Accuracies (0..1) and loss after the last epoch, over jobs."""
-    last = ok.loc[ok["epoch"] == ok["epochs"], ["test_accuracy", "test_loss", "train_accuracy"]]
-    return {
-        "test_accuracy": last["test_accuracy"].mean(),
-        "test_accuracy_low": last["test_accuracy"].min(),
-        "test_accuracy_high": last["test_accuracy"].max(),
-        "test_loss": last["test_loss"].mean(),
-        "train_accuracy": last["train_accuracy"].mean(),
+    seconds = by_backend["epoch_seconds"]
+    timed = _groups(ok[ok["steady_epochs"] > 0])
+    special = {
+        "target_jobs": by_backend["seconds_to_target"].count(),
+        "epoch_seconds_sure_low": seconds.agg(lambda times: own_time(times.to_numpy()).low),
+        "epoch_seconds_sure_high": seconds.agg(lambda times: own_time(times.to_numpy()).high),
+        # None is not True: it was not reset.
+        "allocator_began_anew": by_backend["allocator_began_anew"].agg(
+            lambda resets: bool(resets.map(lambda reset: reset is True).all())
+        ),
+        "device_peak_by": by_backend["device_peak_by"].agg(
+            lambda kinds: "device" if (kinds == "device").any() else "process"
+        ),
+        # Missing, if it is in one job.
+        "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
+        **{name: timed[name].agg(_strict_median) for name in _ENERGY},
     }
+    figures: pd.DataFrame = by_backend.agg(**simple)
+    return figures.join(pd.DataFrame(special))
 
 
-def _speed(epochs: pd.DataFrame) -> dict[str, Any]:
-    """Seconds per epoch and images per second, over the epochs that count."""
-    seconds = epochs["train_wall_seconds"]
-    own = own_time(epochs.groupby("key")["train_wall_seconds"].median().to_numpy())
-    return {
-        "epoch_seconds": seconds.median(),
-        "epoch_seconds_sure_low": nan if own.low is None else own.low,
-        "epoch_seconds_sure_high": nan if own.high is None else own.high,
-        "epoch_seconds_low": seconds.min(),
-        "epoch_seconds_high": seconds.max(),
-        "epoch_cpu_seconds": epochs["train_cpu_seconds"].median(),
-        "steady_epochs": len(epochs),
-        "train_examples_per_second": epochs["train_examples"].median() / seconds.median(),
-        "predict_examples_per_second": epochs["test_examples"].median()
-        / epochs["predict_wall_seconds"].median(),
-    }
+def _strict_median(values: pd.Series) -> float:
+    return float(values.median(skipna=False))
 
 
-def _start(ok: pd.DataFrame) -> dict[str, Any]:
-    """Seconds before the first epoch, of the first epoch, and of the warm-up; medians over jobs."""
-    first = ok.loc[ok["epoch"] == 1, [*PHASES, "train_wall_seconds"]]
-    return {
-        "startup_seconds": first[PHASES].sum(axis=1).median(),
-        "import_seconds": first["import_wall_seconds"].median(),
-        "build_seconds": first["build_wall_seconds"].median(),
-        "load_seconds": first["load_wall_seconds"].median(),
-        "first_epoch_seconds": first["train_wall_seconds"].median(),
-        "warm_up_epochs": ok["warm_up_epochs"].max(),
-        "warm_up_seconds": warm_up_seconds(ok).median(),
-    }
-
-
-def _memory(ok: pd.DataFrame) -> dict[str, Any]:
-    """The highest peaks of all jobs, in bytes, and what the figures of the device include."""
-    return {
-        "train_peak_rss_bytes": ok["train_peak_rss_bytes"].max(),
-        "predict_peak_rss_bytes": ok["predict_peak_rss_bytes"].max(),
-        "load_peak_rss_bytes": ok["load_peak_rss_bytes"].max(),
-        "allocator_peak_bytes": ok["allocator_peak_bytes"].max(),
-        # None is not True.
-        "allocator_began_anew": bool((ok["allocator_began_anew"] == True).all()),  # noqa: E712
-        "device_peak_bytes": ok["device_peak_bytes"].max(),
-        "device_peak_by": "device" if (ok["device_peak_by"] == "device").any() else "process",
-    }
-
-
-def _to_target(ok: pd.DataFrame, jobs: int) -> dict[str, Any]:
-    """Training seconds and epochs until a job first reached the target accuracy: medians over jobs.
-
-    They are missing if a job did not reach it or did not end ok, as a median of the others would
-    look too good. `target_jobs` is the number of jobs that reached it.
-    """
-    columns = ["key", "epoch", "train_wall_seconds", "test_accuracy", "target_accuracy"]
-    epochs = ok[columns].sort_values(["key", "epoch"])
-    seconds = epochs.groupby("key")["train_wall_seconds"].cumsum()
-    reached = epochs.assign(seconds=seconds)[epochs["test_accuracy"] >= epochs["target_accuracy"]]
-    first = reached.drop_duplicates("key")
-    all_did = not first.empty and len(first) == jobs
-    return {
-        "target_jobs": len(first),
-        "seconds_to_target": first["seconds"].median() if all_did else float("nan"),
-        "epochs_to_target": first["epoch"].median() if all_did else float("nan"),
-    }
+def _ratios(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
+    ratios = to_fastest(jobs, pairs)
+    index = pd.MultiIndex.from_tuples(ratios, names=GROUP_AND_BACKEND)
+    return pd.DataFrame(ratios.values(), index, ["times_fastest", "unsure"])

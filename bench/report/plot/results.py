@@ -2,81 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from bench.report.form import words
-from bench.report.frame.places import label
 from bench.report.plot.style import STYLE, colours_of, save
 
 CAPTIONS = {
-    "curves": "Accuracy and loss after every epoch. Training figures are of the first 10,000"
-    " training examples (all, with `--evaluate full`), dropout off.",
-    "epoch-time": "Training only: evaluation, start-up and warm-up are not in it.",
+    "curves": "Accuracy and loss after every epoch, means over jobs. Training figures are of the"
+    " first 10,000 training examples (all, with `--evaluate full`), dropout off.",
+    "epoch-time": "Training only, without evaluation and start-up. Bars are the figures of the"
+    " tables; dots are steady epochs, and all epochs of jobs with one or two.",
     "throughput": "Training images per second of the same epochs.",
-    "memory": "The kernel's high-water mark of the process, data set included.",
+    "memory": "The process's peak memory while training, data set included. A bar is the highest of"
+    " all epochs, also of the warm-up.",
 }
 _FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
+_BAR = [*_FACET, "name"]
 _LOSSES = {
     "softmax_cross_entropy": "loss, cross-entropy",
     "mean_squared_error": "loss, mean squared error",
 }
 # Per bar: more would be one black line, and 100,000 make a file that no browser shows.
 _MOST_DOTS = 40
+_FEW_EPOCHS = 2  # all epochs of such jobs are dots, as all are in the tables
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
-_DRAWN = [
-    *(*_FACET, *_CURVES, "backend", "device", "threads", "machine", "loss"),
-    *("epoch", "steady", "train_examples"),
-    *("train_wall_seconds", "train_peak_rss_bytes"),
-]
-# `y` is where matplotlib would put the title, too, after a slow search.
-_TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "y": 1.0}
 _IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
 
 
-def write_plots(frame: pd.DataFrame, folder: Path) -> list[str]:
-    """Write every plot that the frame has data for, and return their names without ending."""
-    # With all columns, this selection takes longer than the drawing in a run of 100,000 records.
-    ok = frame.loc[frame["status"] == "ok", [*_DRAWN, *(["site"] if "site" in frame else [])]]
-    if ok.empty:
+class _Measure(NamedTuple):
+    """What a plot of bars shows.
+
+    `bar` is a column of the summary, `dots` computes the same figure of each epoch, and `text`
+    writes a bar's value.
+    """
+
+    title: str
+    unit: str
+    bar: str
+    dots: Callable[[pd.DataFrame], pd.Series]
+    text: Callable[[float], str]
+
+
+_BARS = {
+    "epoch-time": _Measure(
+        "time of a training epoch",
+        "s",
+        "epoch_seconds",
+        lambda epochs: epochs["train_wall_seconds"],
+        words.seconds,
+    ),
+    "throughput": _Measure(
+        "training images per second",
+        "",
+        "train_examples_per_second",
+        lambda epochs: epochs["train_examples"] / epochs["train_wall_seconds"],
+        words.per_second,
+    ),
+    "memory": _Measure(
+        "peak process memory while training",
+        "B",
+        "train_peak_rss_bytes",
+        lambda epochs: epochs["train_peak_rss_bytes"],
+        words.gigabytes,
+    ),
+}
+
+
+def write_plots(summary: pd.DataFrame, epochs: pd.DataFrame, folder: Path) -> list[str]:
+    """Write every plot that there is data for, and return their names without ending.
+
+    Args:
+        summary: see `frame.columns.SUMMARY`; bars are its figures. Both frames have another column
+            `name`: the name of each row in the plots.
+        epochs: see `frame.columns.EPOCHS`.
+        folder: the folder that the plots are written to.
+    """
+    rows, ran = (frame[frame["status"] == "ok"] for frame in (summary, epochs))
+    if rows.empty:
         return []
-    ok["contestant"], ok["label"] = _contestants(ok), label(ok)
     folder.mkdir(parents=True, exist_ok=True)
-    bars: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series], Callable[[float], str]]] = {
-        "epoch-time": (
-            "seconds per training epoch",
-            lambda e: e["train_wall_seconds"],
-            words.seconds,
-        ),
-        "throughput": (
-            "training images per second",
-            lambda e: e["train_examples"] / e["train_wall_seconds"],
-            words.per_second,
-        ),
-        "memory": (
-            "peak process memory while training, GB",
-            lambda e: e["train_peak_rss_bytes"] / 1e9,
-            _gigabytes,
-        ),
-    }
     with mpl.rc_context(STYLE):
-        save(_curves(ok), folder / "curves")
-        counted = ok[ok["steady"]]
-        if counted.empty:  # every round was disturbed, or failed in another backend
+        save(_curves(ran), folder / "curves")
+        if rows["epoch_seconds"].isna().all():  # no epoch is steady
             return ["curves"]
-        for name, (title, values, text) in bars.items():
-            save(_bars(counted, title, values, text), folder / name)
-    return ["curves", *bars]
+        for name in _BARS:
+            save(bars(rows, ran, name), folder / name)
+    return ["curves", *_BARS]
 
 
-def _contestants(frame: pd.DataFrame) -> pd.Series:
+def names_of(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's backend, with device, threads and machine where there are several."""
     names = frame["backend"].astype(str)
     texts: dict[str, Callable[[Any], str]] = {
@@ -84,11 +106,74 @@ def _contestants(frame: pd.DataFrame) -> pd.Series:
         "threads": words.threads,
         "machine": str,
     }
-    columns = {"site": str} if "site" in frame else texts
-    for column, text in columns.items():
+    for column, text in texts.items():
         if frame[column].nunique() > 1:
             names += " " + frame[column].map(text).astype(str)
     return names
+
+
+def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
+    """Per workload a panel with a bar per row of the summary, and dots for its epochs.
+
+    Args:
+        summary: see `write_plots`; rows with at least one job that ended ok.
+        epochs: of jobs that ended ok; steady ones are dots, and all of jobs with few epochs.
+        name: the plot's name.
+    """
+    measure = _BARS[name]
+    shown = epochs[epochs["steady"] | (epochs["epochs"] <= _FEW_EPOCHS)]
+    by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
+    dots = {bar: _few(values).tolist() for bar, values in by_bar}
+    facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
+    height = 0.34 * max(len(rows) for rows in facets) + 0.55
+    figure = Figure(figsize=(9, 0.4 + len(facets) * height), layout="constrained")
+    axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
+    colours = colours_of(summary["name"])
+    for axis, rows in zip(axes, facets, strict=True):
+        own: list[list[float]] = [
+            dots.get(bar, []) for bar in rows[_BAR].itertuples(index=False, name=None)
+        ]
+        _draw_bars(axis, rows, own, measure, colours)
+        axis.set_title(_title(rows), loc="left", fontweight="bold")
+    axes[-1].set_xlabel(
+        f"{measure.title} (bar: as in the table; dots: epochs, at most {_MOST_DOTS}, evenly by"
+        " rank)"
+    )
+    return figure
+
+
+def _draw_bars(
+    axis: Axes,
+    rows: pd.DataFrame,
+    dots: Sequence[Sequence[float]],
+    measure: _Measure,
+    colours: dict[str, str],
+) -> None:
+    """Draw a bar per row, and its dots."""
+    values = rows[measure.bar].tolist()
+    axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
+    for position, (value, own) in enumerate(zip(values, dots, strict=True)):
+        axis.plot(own, [position] * len(own), ".", color="black", alpha=0.4, markersize=4)
+        if pd.notna(value):
+            end = max([value, *own])
+            axis.text(end, position, f"  {measure.text(value)}", verticalalignment="center")
+    axis.set_yticks(range(len(rows)), rows["name"])
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlim(left=0)
+    axis.grid(visible=False, axis="y")
+    axis.xaxis.set_major_formatter(EngFormatter(measure.unit))
+
+
+def _few(values: pd.Series) -> pd.Series:
+    """At most `_MOST_DOTS` of the values, at even steps of rank.
+
+    The lowest and the highest are among them.
+    """
+    if len(values) <= _MOST_DOTS:
+        return values
+    step = (len(values) - 1) / (_MOST_DOTS - 1)
+    return values.sort_values().iloc[[round(number * step) for number in range(_MOST_DOTS)]]
 
 
 def _curves(frame: pd.DataFrame) -> Figure:
@@ -96,7 +181,9 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
     More than `_IN_ONE_COLUMN` workloads stand two in a row.
     """
-    facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
+    columns = [*_BAR, "label", "loss", "epoch"]
+    means = frame.groupby(columns, sort=False)[_CURVES].mean().reset_index()
+    facets = [facet for _, facet in means.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
     rows = -(-len(facets) // per_row)
     figure = Figure(figsize=(3 + 6 * per_row, 0.4 + 2.8 * rows), layout="constrained")
@@ -104,10 +191,10 @@ def _curves(frame: pd.DataFrame) -> Figure:
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
-        _draw_curves(accuracy, loss, facet, colours_of(frame))
-        accuracy.set_title(_title(facet), **_TITLE)
+        _draw_curves(accuracy, loss, facet, colours_of(frame["name"]))
+        accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
-        accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         loss.set_ylabel(_LOSSES[facet["loss"].iloc[0]])
         for axis in (accuracy, loss):
             axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
@@ -125,19 +212,16 @@ def _curves(frame: pd.DataFrame) -> Figure:
 
 
 def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[str, str]) -> None:
-    """A line per contestant and part (test, training): the mean over its jobs.
+    """A line per backend and part (test, training): the mean over its jobs.
 
     Lines drawn earlier are thicker, so that an equal line does not hide them.
     """
-    means = {
-        str(name): rows.groupby("epoch")[_CURVES].mean()
-        for name, rows in facet.groupby("contestant", sort=False)
-    }
-    for number, (contestant, mean) in enumerate(means.items()):
-        colour, width = colours[contestant], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
+    means = {str(name): rows.set_index("epoch") for name, rows in facet.groupby("name", sort=False)}
+    for number, (name, mean) in enumerate(means.items()):
+        colour, width = colours[name], 1.2 + 6.0 * (len(means) - 1 - number) / len(means)
         for part, style, face in (("test", "-", colour), ("train", "--", "white")):
             line: dict[str, Any] = {
-                "label": f"{contestant}, {'training' if part == 'train' else 'test'}",
+                "label": f"{name}, {'training' if part == 'train' else 'test'}",
                 "color": colour,
                 "linestyle": style,
                 "linewidth": width,
@@ -148,85 +232,5 @@ def _draw_curves(accuracy: Axes, loss: Axes, facet: pd.DataFrame, colours: dict[
             loss.plot(mean.index, mean[f"{part}_loss"], **line)
 
 
-def _bars(
-    frame: pd.DataFrame,
-    title: str,
-    values: Callable[[pd.DataFrame], pd.Series],
-    text: Callable[[float], str],
-) -> Figure:
-    """Per workload a panel with a bar per contestant, as long as the median of its epochs.
-
-    Epochs are dots on it, see `_dots`.
-
-    Args:
-        frame: the epochs that count.
-        title: what is shown, with its unit.
-        values: computes the values from a frame of epochs.
-        text: writes a value.
-    """
-    facets = [facet for _, facet in frame.groupby(_FACET, sort=False)]
-    most = max(facet["contestant"].nunique() for facet in facets)
-    # In inches. All texts are of one size, so their places are known; matplotlib's search takes as
-    # long as the drawing.
-    left = 0.15 + 0.085 * frame["contestant"].str.len().max()
-    right, top, bottom, between = 0.3, 0.3, 0.5, 0.55
-    bars = 0.34 * most
-    width, height = left + 7 + right, top + len(facets) * (bars + between) - between + bottom
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
-    figure.subplots_adjust(
-        left / width, bottom / height, 1 - right / width, 1 - top / height, hspace=between / bars
-    )
-    colours = colours_of(frame)
-    for axis, facet in zip(axes, facets, strict=True):
-        _panel(axis, facet, colours, values, text)
-        axis.set_title(_title(facet), **_TITLE)
-    axes[-1].set_xlabel(
-        f"{title} (bar: median; dots: epochs, at most {_MOST_DOTS}, evenly by rank)"
-    )
-    return figure
-
-
-def _panel(
-    axis: Axes,
-    facet: pd.DataFrame,
-    colours: dict[str, str],
-    values: Callable[[pd.DataFrame], pd.Series],
-    text: Callable[[float], str],
-) -> None:
-    rows = {
-        str(name): values(own).dropna() for name, own in facet.groupby("contestant", sort=False)
-    }
-    # The median of no values is not a number: no bar is drawn.
-    middles = [measured.median() for measured in rows.values()]
-    dots = {position: _dots(measured) for position, measured in enumerate(rows.values())}
-    axis.barh(range(len(rows)), middles, color=[colours[name] for name in rows], height=0.7)
-    heights = [position for position, shown in dots.items() for _ in shown]
-    axis.plot(pd.concat(dots), heights, ".", color="black", alpha=0.4, markersize=4)
-    for position, (middle, measured) in enumerate(zip(middles, rows.values(), strict=True)):
-        if not measured.empty:
-            axis.text(measured.max(), position, f"  {text(middle)}", verticalalignment="center")
-    axis.set_yticks(range(len(rows)), rows.keys())
-    axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.set_xlim(left=0)
-    axis.grid(visible=False, axis="y")
-
-
-def _dots(measured: pd.Series) -> pd.Series:
-    """At most `_MOST_DOTS` of the values, at even steps of rank.
-
-    The lowest and the highest are among them.
-    """
-    if len(measured) <= _MOST_DOTS:
-        return measured
-    step = (len(measured) - 1) / (_MOST_DOTS - 1)
-    return measured.sort_values().iloc[[round(number * step) for number in range(_MOST_DOTS)]]
-
-
-def _title(facet: pd.DataFrame) -> str:
-    return f"{facet['label'].iloc[0]} on {facet['dataset'].iloc[0]}"
-
-
-def _gigabytes(value: float) -> str:
-    return words.gigabytes(1e9 * value)
+def _title(rows: pd.DataFrame) -> str:
+    return f"{rows['label'].iloc[0]} on {rows['dataset'].iloc[0]}"

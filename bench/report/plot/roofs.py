@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -30,7 +29,7 @@ _MARGIN = 4.0
 
 
 class Point(NamedTuple):
-    """A training in the plot: the workload's label, the contestant, the engine, the standing."""
+    """A training in the plot: the workload's label, the backend, the engine, the standing."""
 
     workload: str
     backend: str
@@ -106,7 +105,7 @@ def _markers(points: Sequence[Point]) -> dict[str, str]:
 
 
 def _colours(points: Sequence[Point]) -> dict[str, str]:
-    return colours_of(pd.DataFrame({"contestant": [point.backend for point in points]}))
+    return colours_of(point.backend for point in points)
 
 
 def _draw_point(axis: Axes, point: Point, points: Sequence[Point]) -> None:

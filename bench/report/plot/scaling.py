@@ -22,7 +22,7 @@ def write_scaling_plot(points: pd.DataFrame, path: Path) -> str:
         points: a row per job: backend, width, batch_size, images_per_second, and memory in bytes.
         path: without ending.
     """
-    points = points.assign(contestant=points["backend"], gigabytes=points["memory"] / 1e9)
+    points = points.assign(gigabytes=points["memory"] / 1e9)
     along = "batch_size" if points["batch_size"].nunique() > 1 else "width"
     facets = [f for _, f in points.groupby("width")] if along == "batch_size" else [points]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_scaling_plot(points: pd.DataFrame, path: Path) -> str:
         axes = figure.subplots(len(facets), len(_PANELS), squeeze=False, sharey="col")
         for row, facet in zip(axes, facets, strict=True):
             for axis, (column, title) in zip(row, _PANELS, strict=True):
-                _draw(axis, facet, along, column, colours_of(points))
+                _draw(axis, facet, along, column, colours_of(points["backend"]))
                 axis.set_ylabel(title)
             row[0].set_yscale("log")
             row[0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

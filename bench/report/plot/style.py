@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.records.files import write_atomically
@@ -23,10 +23,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def colours_of(frame: pd.DataFrame) -> dict[str, str]:
-    """A colour per contestant, the same in all plots of a frame."""
-    names = sorted(frame["contestant"].unique())
-    return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """A colour per name, the same in all plots of the same names."""
+    return {
+        name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(sorted(set(names)))
+    }
 
 
 def save(figure: Figure, path: Path) -> None:

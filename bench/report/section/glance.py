@@ -7,61 +7,88 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.form import words
-from bench.report.form.document import Table
-from bench.report.frame.places import Row, label, rows_of
+from bench.report.form.document import Block, Heading, Table, Text
+from bench.report.frame.places import Row, rows_of
+from bench.report.run import Run
+from bench.report.section.results import ratio_to_fastest
+from bench.statistics import noise
+
+_ACCURACY = (
+    "Test accuracy after the last epoch, mean over jobs (min to max). The published figure is shown"
+    " only where data set, epochs and batch size are the workload's own."
+)
+_SPEED = "Median training epoch, and how many times the fastest backend's it is."
+
+
+def section(run: Run) -> list[Block]:
+    """The overview of accuracy and, where there are several backends, of speed."""
+    matched = run.summary[run.summary["mode"] == "matched"]
+    # Native backends have a section of their own; they are here only where nothing is matched.
+    shown = run.summary if matched.empty else matched
+    blocks: list[Block] = [
+        Heading("At a glance", 3),
+        Text(_ACCURACY),
+        accuracy_overview(shown),
+    ]
+    if shown["backend"].nunique() > 1:
+        blocks += [Text(_SPEED), speed_overview(shown)]
+    return [*blocks, Text(noise_line(run))]
+
+
+def noise_line(run: Run) -> str:
+    """What is known of the timing noise of a place."""
+    if run.calibration is None:
+        job, machine = run.records[0].job, run.records[0].machine
+        command = f"bench calibrate --device {job.device} --threads {job.threads}"
+        return f"Timing noise on {machine.name} is unknown. Run: `{command}`"
+    return noise.say(run.calibration, len(run.jobs[["round", "seed"]].drop_duplicates()))
 
 
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
     """A row per workload, a column per backend: the accuracy after the last epoch.
 
-    A cell has its mean over seeds and its range.
+    A cell has its mean over jobs and its range.
 
     Args:
         summary: see `summary.summarise`.
         wanted: workloads that are listed even where there is no record of them, in this order,
             before the others.
     """
-    summary = summary.assign(label=label(summary))
     backends = list(dict.fromkeys(summary["backend"]))
-    found = {
+    by_workload = {
         str(name): list(rows.groupby("label", sort=False))
         for name, rows in summary.groupby("workload", sort=False)
     }
     lines: list[tuple[str, ...]] = []
-    for name in dict.fromkeys((*wanted, *found)):
-        if name not in found:
+    for name in dict.fromkeys((*wanted, *by_workload)):
+        if name not in by_workload:
             lines.append((name, words.ABSENT, words.ABSENT, *["not run"] * len(backends)))
-        for text, rows in found.get(name, []):
+        for label, rows in by_workload.get(name, []):
             by_backend = {row["backend"]: row for row in rows_of(rows)}
-            cells = [_spread(by_backend[b]) if b in by_backend else "not run" for b in backends]
-            one = next(iter(by_backend.values()))
-            lines.append(
-                (str(text), str(one["epochs"]), words.percent(one["course_accuracy"]), *cells)
-            )
+            cells = [_accuracy(by_backend[b]) if b in by_backend else "not run" for b in backends]
+            first = next(iter(by_backend.values()))
+            published = words.percent(first["course_accuracy"])
+            lines.append((str(label), str(first["epochs"]), published, *cells))
     return Table(("workload", "epochs", "published", *backends), tuple(lines))
 
 
 def speed_overview(summary: pd.DataFrame) -> Table:
-    """A row per workload, a column per backend: the median epoch, and its ratio to the fastest.
-
-    A "?" says that it is not certain that this backend is slower than the fastest.
-    """
-    ok = summary[summary["status"] == "ok"].assign(label=label(summary))
+    """A row per workload, a column per backend: the median epoch, and its ratio to the fastest."""
+    ok = summary[summary["status"] == "ok"]
     backends = list(dict.fromkeys(summary["backend"]))
     lines = []
-    for text, rows in ok.groupby("label", sort=False):
+    for label, rows in ok.groupby("label", sort=False):
         by_backend = {row["backend"]: row for row in rows_of(rows)}
         cells = [_speed(by_backend[b]) if b in by_backend else words.ABSENT for b in backends]
-        lines.append((str(text), *cells))
+        lines.append((str(label), *cells))
     return Table(("workload", *backends), tuple(lines))
 
 
 def _speed(row: Row) -> str:
-    ratio = words.times(row["times_fastest"]) + ("?" if row.get("unsure") else "")
-    return f"{words.seconds(row['epoch_seconds'])} ({ratio})"
+    return f"{words.seconds(row['epoch_seconds'])} ({ratio_to_fastest(row)})"
 
 
-def _spread(row: Row) -> str:
+def _accuracy(row: Row) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     mean = words.percent(row["test_accuracy"])

@@ -1,20 +1,18 @@
-"""Writes the device's cells of the memory table, and the notes that explain its figures.
+"""Makes the table of peak memory, and the notes that explain its figures.
 
 Every figure is named for the instrument that measured it.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
-
 from bench.report.form import words
-from bench.report.form.document import Items
+from bench.report.form.document import Block, Columns, Folded, Heading, Items, table_of
+from bench.report.frame.places import Row, rows_of
+from bench.report.run import Run
 
 _PROCESS = (
-    "Peaks loading, training and predicting: of the process, the kernel's high-water mark"
-    " (`VmHWM`), reset before each phase."
+    "Peaks loading, training and predicting: the process's largest resident memory, data set"
+    " included, as the kernel tells it (`VmHWM`, reset before each phase)."
 )
 _ALLOCATOR = (
     "Device, allocator: the framework's own peak, of an epoch's training alone (the largest)."
@@ -24,39 +22,54 @@ _FROM_START = (
     " prediction, and holds the loading and the first epoch's training."
 )
 _DRIVER = (
-    "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of a"
-    " look every 0.5 s."
+    "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of"
+    " one look every 0.5 s."
 )
 _WHOLE = (
     "`whole GPU`: the driver does not say whose memory is whose, as in a container. It is how much"
-    " more of the GPU was in use than when the job began, by whomever."
+    " more of the GPU was in use than when the job began, by any process."
 )
 
 
-def allocator_peak(row: dict[str, Any]) -> str:
-    """The cell with the allocator's peak, for a row of the summary."""
+def section(run: Run) -> list[Block]:
+    """A row per workload and backend, the highest of all jobs; nothing if no job ended ok."""
+    if run.ok.empty:
+        return []
+    columns: Columns = {
+        "workload": lambda row: row["label"],
+        "backend": lambda row: row["backend"],
+        "peak loading": lambda row: words.gigabytes(row["load_peak_rss_bytes"]),
+        "peak training": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
+        "peak predicting": lambda row: words.gigabytes(row["predict_peak_rss_bytes"]),
+        "device, allocator": _allocator_peak,
+        "device, driver": _device_peak,
+    }
+    table = table_of(rows_of(run.ok), columns)
+    return [Heading("Memory", 3), table, Folded("What is measured", [_notes(run)])]
+
+
+def _allocator_peak(row: Row) -> str:
     text = words.gigabytes(row["allocator_peak_bytes"])
     plain = text == words.ABSENT or row["allocator_began_anew"]
     return text if plain else f"{text}, from the start"
 
 
-def device_peak(row: dict[str, Any]) -> str:
-    """The cell with the driver's peak, for a row of the summary."""
+def _device_peak(row: Row) -> str:
     text = words.gigabytes(row["device_peak_bytes"])
     plain = text == words.ABSENT or row["device_peak_by"] == "process"
     return text if plain else f"{text}, whole GPU"
 
 
-def memory_notes(summary: pd.DataFrame) -> Items:
+def _notes(run: Run) -> Items:
     """An explanation of each kind of figure that the table has."""
-    allocator = summary["allocator_peak_bytes"].notna()
-    driver = summary["device_peak_bytes"].notna()
-    whole = driver & (summary["device_peak_by"] == "device")
+    rows = run.ok
+    allocator, driver = rows["allocator_peak_bytes"].notna(), rows["device_peak_bytes"].notna()
+    whole = driver & (rows["device_peak_by"] == "device")
     notes = (
-        (summary["train_peak_rss_bytes"].notna().any(), _PROCESS),
+        (rows["train_peak_rss_bytes"].notna().any(), _PROCESS),
         (allocator.any(), _ALLOCATOR),
-        ((allocator & ~summary["allocator_began_anew"].astype(bool)).any(), _FROM_START),
+        ((allocator & ~rows["allocator_began_anew"].astype(bool)).any(), _FROM_START),
         ((driver & ~whole).any(), _DRIVER),
         (whole.any(), _WHOLE),
     )
-    return Items(tuple(text for there, text in notes if there))
+    return Items(tuple(text for applies, text in notes if applies))

@@ -5,63 +5,75 @@ It shows what a framework's own way of training changes in accuracy and speed.
 
 from __future__ import annotations
 
-import pandas as pd
+from math import isnan
+
+import numpy as np
 
 from bench.records.job import native_name
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Table, Text
-from bench.report.frame.epochs import GROUP
-from bench.report.frame.places import rows_of
+from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.frame.columns import GROUP
+from bench.report.frame.pairs import times_of
+from bench.report.frame.places import Row, identity, rows_of
+from bench.report.run import Run
+from bench.statistics.timing import Comparison, compare
 
 _TEXT = (
     "Native: the workload as the framework's own tutorial trains it, with its own initial weights,"
     " shuffle, input pipeline, and the optimizer of that name with the framework's own constants."
-    " The difference in accuracy is of these semantics. Of the difference in time, `input pipeline`"
-    " is an epoch of the pipeline alone, read without training (it may run while the device trains,"
-    " so that it is at most what it costs); the rest is the training loop and the compiler, which"
-    " stands beside it. Nobody promised equality here, so of the verification only the checks of"
-    " prediction from given weights, of a seed's repetition and of purity apply: `bench verify"
-    " --mode native`."
+    " The difference in accuracy is due to these. The ratio is the median over rounds of the native"
+    " job's time divided by the matched one's. `input pipeline` is an epoch of the pipeline alone,"
+    " without training; it may run while the device trains, so this is at most what it costs. The"
+    " rest of the difference is due to the training loop and the compiler. Native mode promises no"
+    " equality, so only some checks apply to it: predictions from given weights, whether a seed"
+    " repeats, and purity (`bench verify --mode native`)."
 )
 _COLUMNS = (
-    *("workload", "backend", "accuracy, matched", "native", "points"),
-    *("epoch, matched", "native", "ratio", "input pipeline", "share of it"),
-    *("compiled", "native optimizer"),
+    *("workload", "backend", "accuracy, matched", "accuracy, native", "difference, points"),
+    *("epoch, matched", "epoch, native", "ratio", "input pipeline", "share of the epoch"),
+    *("compiled, matched / native", "native optimizer"),
 )
 
 
-def native_blocks(summary: pd.DataFrame) -> list[Block]:
-    """A table with a row per workload and backend that ran in both modes; nothing if none did.
-
-    Args:
-        summary: see `summary.summarise`; the rows of one of `groups.groups`.
-    """
-    ok = summary[summary["status"] == "ok"]
-    rows = []
-    for _, cell in ok.groupby(GROUP, sort=False):
-        by_name = {row["backend"]: row for row in rows_of(cell)}
-        for name, matched in by_name.items():
-            native = by_name.get(native_name(name))
-            if native is None:
-                continue
-            inputs, epoch = native["inputs_seconds"], native["epoch_seconds"]
-            compiled = ("yes" if row["compiled"] else "no" for row in (matched, native))
-            rows.append(
-                (
-                    str(matched["label"]),
-                    str(name),
-                    words.percent(matched["test_accuracy"]),
-                    words.percent(native["test_accuracy"]),
-                    words.points(native["test_accuracy"] - matched["test_accuracy"]),
-                    words.seconds(matched["epoch_seconds"]),
-                    words.seconds(epoch),
-                    words.times(epoch / matched["epoch_seconds"]),
-                    words.seconds(inputs),
-                    words.percent(inputs / epoch),
-                    " / ".join(compiled),
-                    str(native["optimizer"] or words.ABSENT),
-                )
-            )
+def section(run: Run) -> list[Block]:
+    """A table with a row per workload and backend that ran in both modes; nothing if none did."""
+    rows_by_identity = {identity(row): row for row in rows_of(run.ok)}
+    rows = [
+        _cells(row, native, _comparison(run, row))
+        for (*group, name), row in rows_by_identity.items()
+        if (native := rows_by_identity.get((*group, native_name(name)))) is not None
+    ]
     if not rows:
         return []
-    return [Heading("Native mode against matched", 3), Text(_TEXT), Table(_COLUMNS, tuple(rows))]
+    return [
+        Heading("Native mode compared with matched mode", 3),
+        Table(_COLUMNS, tuple(rows)),
+        Folded("What is compared", [Text(_TEXT)]),
+    ]
+
+
+def _comparison(run: Run, row: Row) -> Comparison:
+    """The time of the native job divided by that of the matched one of this row."""
+    ok = run.jobs[run.jobs["status"] == "ok"]
+    times = times_of(ok[np.all([ok[column] == row[column] for column in GROUP], axis=0)])
+    return compare(times[native_name(row["backend"])], times[row["backend"]])
+
+
+def _cells(matched: Row, native: Row, comparison: Comparison) -> tuple[str, ...]:
+    inputs, epoch = native["inputs_seconds"], native["epoch_seconds"]
+    compiled = ("yes" if row["compiled"] else "no" for row in (matched, native))
+    undecided = comparison.outcome == "undecided"
+    return (
+        str(matched["label"]),
+        str(matched["backend"]),
+        words.percent(matched["test_accuracy"]),
+        words.percent(native["test_accuracy"]),
+        words.points(native["test_accuracy"] - matched["test_accuracy"]),
+        words.seconds(matched["epoch_seconds"]),
+        words.seconds(epoch),
+        words.ratio(comparison.ratio, provisional=undecided),
+        words.seconds(inputs),
+        words.ABSENT if isnan(inputs) else words.percent(inputs / epoch),
+        " / ".join(compiled),
+        str(native["optimizer"] or words.ABSENT),
+    )

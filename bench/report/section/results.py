@@ -1,104 +1,145 @@
-"""Makes the tables of a run's accuracy, speed, start-up and memory."""
+"""Makes the tables of a run's accuracy, speed and start-up, a row per workload and backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isnan
+from typing import Any
 
-import pandas as pd
+from bench.report.form import words
+from bench.report.form.document import Block, Columns, Folded, Heading, Text, table_of
+from bench.report.frame.columns import GROUP_AND_BACKEND
+from bench.report.frame.places import Row, identity, rows_of
+from bench.report.run import Run
 
-from bench.report.form import document, words
-from bench.report.frame.places import Row, rows_of
-from bench.report.section import memory
+FEW_EPOCHS = 2  # of a job with so few all are shown, as no range can be told of them
+_MOST_TIMES = 4  # in a cell
+_ACCURACY_TEXT = (
+    "Accuracies are those after the last epoch, the mean over jobs. The training accuracy is of"
+    " the first 10,000 training examples (all, with `--evaluate full`), dropout off. The time to"
+    " the target is training alone, up to the end of the first epoch that reached it: the median"
+    " over jobs, if all reached it."
+)
+_SPEED_TEXT = (
+    "A job's time is the median of its steady epochs, which are those after the warm-up in rounds"
+    " that count; CPU and prediction times are made in the same way. A backend's time is the median"
+    " over its jobs, with an interval of 95 % where there are enough of them. `times the fastest`"
+    " is the median over rounds of the ratio of two jobs of one round. Epoch times are the fastest"
+    " and the slowest steady epoch; of jobs of one or two epochs they are all epochs."
+)
+_START_TEXT = (
+    "`compile and warm-up` is how much longer the first epochs took than as many steady ones;"
+    " `none`: they were no slower. All are medians over jobs."
+)
 
 
-def accuracy(row: Row) -> str:
-    """The test accuracy of a row of the summary, in words."""
-    return words.percent(row.get("test_accuracy"))
+def accuracy(run: Run) -> list[Block]:
+    """Accuracies, the published one, and the time to the target."""
+    columns: Columns = {
+        "workload": lambda row: row["label"],
+        "backend": lambda row: row["backend"],
+        "epochs": lambda row: str(row["epochs"]),
+        "jobs": lambda row: f"{row['ok_jobs']} of {row['jobs']}",
+        "published": lambda row: words.percent(row["course_accuracy"]),
+        "test accuracy": lambda row: words.percent(row["test_accuracy"]),
+        "min to max": _range_of_accuracy,
+        "target": lambda row: words.percent(row["target_accuracy"]),
+        "training time to target": lambda row: to_target(
+            row, f"{words.seconds(row['seconds_to_target'])}, epoch {row['epochs_to_target']:g}"
+        ),
+        "training accuracy": lambda row: words.percent(row["train_accuracy"]),
+        "test loss": lambda row: f"{row['test_loss']:.4f}",
+    }
+    return _blocks("Accuracy", run, columns, _ACCURACY_TEXT)
 
 
-def _to_target(row: Row) -> str:
-    if row["target_accuracy"] is None or isnan(row["target_accuracy"]):
+def speed(run: Run) -> list[Block]:
+    """Times of an epoch, how they compare with the fastest, and images per second."""
+    few = epoch_times(run)
+    columns: Columns = {
+        "workload": lambda row: row["label"],
+        "backend": lambda row: row["backend"],
+        "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
+        "95 % interval": lambda row: _range(row, "epoch_seconds_sure"),
+        "times the fastest": ratio_to_fastest,
+        "epoch times": lambda row: few.get(identity(row)) or _range(row, "epoch_seconds"),
+        "epochs counted": lambda row: str(row["steady_epochs"]),
+        "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
+        "training images/s": lambda row: words.per_second(row["train_examples_per_second"]),
+        "prediction images/s": lambda row: words.per_second(row["predict_examples_per_second"]),
+    }
+    return _blocks("Speed", run, columns, _SPEED_TEXT)
+
+
+def start_up(run: Run) -> list[Block]:
+    """Times before the first epoch, and what the first epochs take longer than later ones."""
+    columns: Columns = {
+        "workload": lambda row: row["label"],
+        "backend": lambda row: row["backend"],
+        "import": lambda row: words.seconds(row["import_seconds"]),
+        "build": lambda row: words.seconds(row["build_seconds"]),
+        "load": lambda row: words.seconds(row["load_seconds"]),
+        "first epoch": lambda row: words.seconds(row["first_epoch_seconds"]),
+        "warm-up epochs": lambda row: (
+            f"{row['warm_up_epochs']:g}" if row["epochs"] > 1 else words.ABSENT
+        ),
+        "compile and warm-up": lambda row: (
+            "none" if row["warm_up_seconds"] <= 0 else words.seconds(row["warm_up_seconds"])
+        ),
+        "steady epoch": lambda row: (
+            words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT
+        ),
+    }
+    return _blocks("Start-up", run, columns, _START_TEXT)
+
+
+def ratio_to_fastest(row: Row) -> str:
+    """How many times the fastest backend's time a row of the summary takes, in words."""
+    return words.ratio(row["times_fastest"], provisional=row["unsure"] is True)
+
+
+def to_target(row: Row, text: str) -> str:
+    """`text`, if all jobs of a row of the summary reached the target; else how many did."""
+    if isnan(row["target_accuracy"]):
         return words.ABSENT
     if row["target_jobs"] == row["jobs"]:
-        return f"{words.seconds(row['seconds_to_target'])}, epoch {row['epochs_to_target']:g}"
-    return (
-        f"reached by {row['target_jobs']} of {row['jobs']}" if row["target_jobs"] else "not reached"
-    )
+        return text
+    reached = row["target_jobs"]
+    return f"reached by {reached} of {row['jobs']}" if reached else "not reached"
 
 
-_RESULTS: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["label"],
-    "backend": lambda row: row["backend"],
-    "epochs": lambda row: str(row["epochs"]),
-    "jobs": lambda row: f"{row['ok_jobs']} of {row['jobs']}",
-    "published": lambda row: words.percent(row["course_accuracy"]),
-    "test accuracy": accuracy,
-    "lowest to highest": lambda row: (
-        f"{words.percent(row['test_accuracy_low'])} to {words.percent(row['test_accuracy_high'])}"
-        if row["ok_jobs"] > 1
-        else words.ABSENT
-    ),
-    "target": lambda row: words.percent(row["target_accuracy"]),
-    "training time to target": _to_target,
-    "training accuracy": lambda row: words.percent(row["train_accuracy"]),
-    "test loss": lambda row: f"{row['test_loss']:.4f}",
-}
-_SPEED: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["label"],
-    "backend": lambda row: row["backend"],
-    "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
-    "95 % interval": lambda row: (
-        f"{words.seconds(row['epoch_seconds_sure_low'])} to"
-        f" {words.seconds(row['epoch_seconds_sure_high'])}"
-        if not isnan(row["epoch_seconds_sure_low"])
-        else words.ABSENT
-    ),
-    "fastest to slowest epoch": lambda row: (
-        f"{words.seconds(row['epoch_seconds_low'])} to {words.seconds(row['epoch_seconds_high'])}"
-    ),
-    "epochs counted": lambda row: str(row["steady_epochs"]),
-    "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
-    "vs fastest": lambda row: (
-        words.times(row["times_fastest"]) + ("?" if row.get("unsure") else "")
-    ),
-    "training images/s": lambda row: words.per_second(row["train_examples_per_second"]),
-    "prediction images/s": lambda row: words.per_second(row["predict_examples_per_second"]),
-}
-_START: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["label"],
-    "backend": lambda row: row["backend"],
-    "import": lambda row: words.seconds(row["import_seconds"]),
-    "build": lambda row: words.seconds(row["build_seconds"]),
-    "load": lambda row: words.seconds(row["load_seconds"]),
-    "first epoch": lambda row: words.seconds(row["first_epoch_seconds"]),
-    "warm-up epochs": lambda row: (
-        f"{row['warm_up_epochs']:g}" if row["epochs"] > 1 else words.ABSENT
-    ),
-    "compile and warm-up": lambda row: words.seconds(max(row["warm_up_seconds"], 0.0)),
-    "steady epoch": lambda row: (
-        words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT
-    ),
-}
-_MEMORY: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row["label"],
-    "backend": lambda row: row["backend"],
-    "peak loading": lambda row: words.gigabytes(row["load_peak_rss_bytes"]),
-    "peak training": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
-    "peak predicting": lambda row: words.gigabytes(row["predict_peak_rss_bytes"]),
-    "device, allocator": memory.allocator_peak,
-    "device, driver": memory.device_peak,
-}
-SECTIONS = (("Accuracy", _RESULTS), ("Speed", _SPEED), ("Start-up", _START), ("Memory", _MEMORY))
+def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
+    """The times of all epochs, where jobs have at most `FEW_EPOCHS`, by group and backend.
+
+    Jobs are separated by semicolons. Of many jobs it is the range.
+    """
+    columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds"]
+    few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)
+    epochs = run.epochs.loc[few, columns]
+    texts = {}
+    for group, rows in epochs.groupby(GROUP_AND_BACKEND, sort=False):
+        seconds = rows["train_wall_seconds"]
+        if len(seconds) > _MOST_TIMES:
+            texts[group] = words.span(seconds.min(), seconds.max())
+            continue
+        jobs = [own.map(words.seconds) for _, own in seconds.groupby(rows["key"], sort=False)]
+        texts[group] = "; ".join(", ".join(times) for times in jobs)
+    return texts
 
 
-def section(rows: pd.DataFrame, columns: dict[str, Callable[[Row], str]]) -> document.Table:
-    """A table of these columns, with the rows that ended ok."""
-    return document.Table(
-        tuple(columns),
-        tuple(
-            tuple(text(row) for text in columns.values())
-            for row in rows_of(rows)
-            if row["status"] == "ok"
-        ),
-    )
+def _range(row: Row, name: str) -> str:
+    return words.span(row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _range_of_accuracy(row: Row) -> str:
+    if row["ok_jobs"] == 1:
+        return words.ABSENT
+    low, high = row["test_accuracy_low"], row["test_accuracy_high"]
+    return f"{words.percent(low)} to {words.percent(high)}"
+
+
+def _blocks(title: str, run: Run, columns: Columns, text: str) -> list[Block]:
+    """A table with these columns, and below it, folded, how its figures are made."""
+    if run.ok.empty:
+        return []
+    how = Folded("How these figures are made", [Text(text)])
+    return [Heading(title, 3), table_of(rows_of(run.ok), columns), how]

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import nan
-from pathlib import Path
 
 import pandas as pd
 
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Plot, Table, Text
-from bench.report.frame.places import places
+from bench.report.form.document import Block, Folded, Heading, Plot, Table, Text
 from bench.report.plot.scaling import write_scaling_plot
+from bench.report.run import Run
 from bench.statistics.crossover import FEWEST_SIZES, LARGEST_MISS, Crossover, crossover
 
 _FAMILY = ["family", "family_spec", "epochs"]
 _POINT = ["width", "batch_size"]
 _GIGA = 1e9
-_ENDING = ("line misses by", "twice the fixed cost at", "work outweighs overhead")
+_ENDING = ("largest deviation", "work equals overhead at", "work outweighs overhead")
 _COLUMNS = {
     "examples": ("fixed per step", "per example", *_ENDING),
     "flops": (
         "fixed per step",
         "per GFLOP",
-        "line misses by",
-        "twice the fixed cost at, GFLOP",
+        "largest deviation",
+        "work equals overhead at, GFLOP",
         _ENDING[-1],
     ),
 }
@@ -47,74 +46,68 @@ _MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ),
 )
 _MEANING = (
-    "To the time of a step a line is fitted, t = a + c b: a is paid by every step, whatever its"
-    " batch (the calls into the framework, starting kernels, updating all weights), c by every"
-    " example (b: the epoch's examples by its steps; what an epoch costs once is in c). At b = a /"
-    " c the step takes twice its fixed cost: below, it is bound by overhead, and a larger batch is"
-    " nearly free; above, by the work itself. The fit is of least relative deviations, of each"
-    f" round by itself, and takes {FEWEST_SIZES} sizes. Nothing is said beyond the sizes that were"
-    f" run, nor where the line misses a point by more than {100 * LARGEST_MISS:g} %."
+    "A line t = a + c b is fitted to the time of a step. a is the overhead that every step costs,"
+    " whatever its batch: the calls into the framework, starting kernels, updating all weights. c"
+    " is the cost of an example, b the examples of a step. At b = a / c the work of a step takes"
+    " as long as its overhead: below, a larger batch costs little more time; above, the time grows"
+    " with the work. The fit is of least relative deviations, of each round by itself, and needs"
+    f" {FEWEST_SIZES} sizes. Nothing is said beyond the sizes that were run, nor where the line"
+    f" deviates from a point by more than {100 * LARGEST_MISS:g} %."
 )
 _ACROSS_WIDTHS = (
-    "Across widths, b being the operations of a step's matrix products instead of its examples."
-    " Updating wider weights is work here, so that a is nearer to what the calls alone cost."
+    "Across widths. Here b is the number of operations of a step's matrix products. Updating wider"
+    " weights counts as work, so that the fixed cost is nearer to that of the calls alone."
 )
 _TOO_FEW = (
-    f"Where a step outgrows overhead takes {FEWEST_SIZES} sizes: `--batch-size 32,128,512,2048`."
+    f"{FEWEST_SIZES} sizes show from which size on the work of a step takes longer than its"
+    " overhead: `--batch-size 32,128,512,2048`."
 )
-_ONE_ROUND = " One round was run: an observation; `--rounds 5` shows how far it moves."
+_ONE_ROUND = "Provisional: one round. `--rounds 5` shows how far the figures move."
 
 
-def write_scaling(frame: pd.DataFrame, folder: Path) -> list[Block]:
-    """Tables, a plot and the finding per workload that was run in several sizes on one device.
+def section(run: Run) -> list[Block]:
+    """Findings, a plot and tables per workload that was run in several sizes on one device.
 
     Nothing is returned or written if no workload was.
 
-    Args:
-        frame: see `epochs.epochs_frame`.
-        folder: the folder that the plots are written to.
-
     Raises:
-        RunError: the folder cannot be written.
+        RunError: a plot cannot be written.
     """
-    sizes = frame[[*_FAMILY, *_POINT]].drop_duplicates()
-    if not sizes.duplicated(_FAMILY).any():  # most runs have one size
-        return []
-    ok = frame[(frame["status"] == "ok") & frame["epoch"].notna()]
     blocks: list[Block] = []
     number = 0
-    for heading, group in places(ok) if len(ok) else ():
-        for (family, *_), jobs in group.groupby(_FAMILY, sort=False):
-            if len(jobs.drop_duplicates(_POINT)) > 1:
+    for place in run.places:
+        ok = place.jobs[place.jobs["status"] == "ok"]
+        for (family, *_), jobs in ok.groupby(_FAMILY, sort=False):
+            if len(jobs[_POINT].drop_duplicates()) > 1:
                 points, number = _points(jobs), number + 1
-                name = write_scaling_plot(points, folder / f"scaling-{number}-{family}")
+                path = run.folder / "plots" / f"scaling-{number}-{family}"
                 blocks += [
-                    Heading(f"{family}: {heading}", 3),
+                    Heading(f"{family}: {place.heading}", 3),
                     *_findings(points),
-                    Plot(name, _caption(points)),
+                    Plot(write_scaling_plot(points, path), _caption(points)),
+                    *_tables(points),
                 ]
-                blocks += _tables(points)
-    one = _ONE_ROUND if len(ok.drop_duplicates(["round", "seed"])) == 1 else ""
-    return [Heading("Against size", 2), Text(_MEANING + one), *blocks] if blocks else []
+    if not blocks:
+        return []
+    one = len(run.jobs[["round", "seed"]].drop_duplicates()) == 1
+    how = Folded("How these figures are made", [Text(_MEANING)])
+    return [Heading("Batch size and width", 2), *([Text(_ONE_ROUND)] if one else []), *blocks, how]
 
 
-def _points(epochs: pd.DataFrame) -> pd.DataFrame:
-    """A row per job: its size, and its seconds per step, from the median of its steady epochs."""
-    jobs = epochs.drop_duplicates("key").set_index("key")
+def _points(jobs: pd.DataFrame) -> pd.DataFrame:
+    """A row per job: its size, its seconds per step, and its memory."""
     steps = -(-jobs["train_examples"] // jobs["batch_size"])
-    medians = epochs[epochs["steady"]].groupby("key")["train_wall_seconds"].median()
-    seconds = medians.reindex(jobs.index)
+    step_seconds = jobs["epoch_seconds"] / steps
     examples = jobs["train_examples"] / steps
     flops = examples * jobs["training_flops"]
+    process, allocator = jobs["train_peak_rss_bytes"], jobs["allocator_peak_bytes"]
     return jobs[[*_POINT, "backend", "device", "round", "seed", "parameters"]].assign(
         examples=examples,
         flops=flops,
-        memory=jobs["train_peak_rss_bytes"].where(
-            jobs["device"] == "cpu", jobs["allocator_peak_bytes"]
-        ),
-        step_seconds=seconds / steps,
-        images_per_second=jobs["train_examples"] / seconds,
-        gigaflop_seconds=seconds / steps / flops * _GIGA,
+        memory=process.where(jobs["device"] == "cpu", allocator),
+        step_seconds=step_seconds,
+        images_per_second=jobs["train_examples"] / jobs["epoch_seconds"],
+        gigaflop_seconds=step_seconds / flops * _GIGA,
     )
 
 
@@ -161,8 +154,8 @@ def _finding(cell: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
 
     Fixed cost, cost per size, how far the line misses, the crossover, and the words for it.
     """
-    turns = cell.groupby(["round", "seed"], sort=True)
-    found = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in turns])
+    rounds = cell.groupby(["round", "seed"], sort=True)
+    found = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in rounds])
     sizes = cell.groupby(along)[size].first()  # the size as typed -> that of a step
     if found is None:
         return (*[words.ABSENT] * 4, f"unknown: {len(sizes)} sizes, {FEWEST_SIZES} are needed")

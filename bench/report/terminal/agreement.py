@@ -8,12 +8,12 @@ from rich.console import Console
 from bench.report.frame.agreement import headline, lines_of
 
 
-def print_alarm(frame: pd.DataFrame, console: Console) -> bool:
+def print_alarm(jobs: pd.DataFrame, console: Console) -> bool:
     """Print a red line per job that disagrees, and last a sentence that sums them up.
 
-    Returns whether all agree; nothing is printed then.
+    Returns whether all agree; nothing is printed then. `jobs`: see `jobs.jobs_frame`.
     """
-    text = headline(frame)
-    for line in (*lines_of(frame), text) if text else ():
+    text = headline(jobs)
+    for line in (*lines_of(jobs), text) if text else ():
         console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
     return not text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 from rich import box
@@ -12,49 +12,44 @@ from rich.table import Table
 
 from bench.report.form import words
 from bench.report.frame.agreement import DISAGREES
-from bench.report.frame.notes import notes
-from bench.report.frame.places import Place, Row, place_of, places, rows_of
-from bench.report.section.results import accuracy
+from bench.report.frame.places import Row, rows_of
+from bench.report.run import Run
+from bench.report.section.glance import noise_line
+from bench.report.section.opening import notes
+from bench.report.section.results import FEW_EPOCHS, ratio_to_fastest
 
 # Column title -> its text; these fit a terminal of 80 columns.
 _SHORT: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
-    "accuracy": accuracy,
-    "epoch": lambda row: words.seconds(row["epoch_seconds"]) + ("" if row["epochs"] > 1 else "*"),
-    "ratio": lambda row: words.times(row["times_fastest"]) + ("?" if row.get("unsure") else ""),
-    "images/s": lambda row: words.per_second(row.get("train_examples_per_second")),
-    "memory": lambda row: words.gigabytes(row.get("train_peak_rss_bytes")),
-    "start": lambda row: words.seconds(row.get("startup_seconds")),
+    "accuracy": lambda row: words.percent(row["test_accuracy"]),
+    "epoch": lambda row: (
+        words.seconds(row["epoch_seconds"]) + ("*" if row["epochs"] <= FEW_EPOCHS else "")
+    ),
+    "ratio": ratio_to_fastest,
+    "images/s": lambda row: words.per_second(row["train_examples_per_second"]),
+    "memory": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
+    "start": lambda row: words.seconds(row["startup_seconds"]),
 }
 _WIDEST = 1000  # characters; room to measure how wide a table would be
 # Columns that a narrow terminal leaves out.
 _LESS = (("start",), ("start", "memory"), ("start", "memory", "images/s"))
 
 
-def print_table(
-    summary: pd.DataFrame, frame: pd.DataFrame, noise: Mapping[Place, str], console: Console
-) -> None:
-    """Print the short tables, within 80 columns, and below each the noise of its place.
+def print_table(run: Run, console: Console) -> None:
+    """Print a short table per place, and below it the place's timing noise.
 
     The notes come last, with the jobs that failed.
-
-    Args:
-        summary: see `summary.summarise`.
-        frame: see `epochs.epochs_frame`.
-        noise: the text on timing noise, by machine, device and threads.
-        console: where to print.
     """
-    for heading, group in places(summary):
-        console.print(f"\n{escape(heading)}", highlight=False, soft_wrap=True)
-        console.print(_fitting_table(group, console))
-        if place_of(group) in noise:
-            console.print(noise[place_of(group)], highlight=False, markup=False)
-    for line in notes(summary, frame):
+    for place in run.places:
+        console.print(f"\n{escape(place.heading)}", highlight=False, soft_wrap=True)
+        console.print(_fitting_table(place.summary, console))
+        console.print(noise_line(place), highlight=False, markup=False)
+    for line in notes(run):
         console.print(line, highlight=False, markup=False)
 
 
-def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
+def _fitting_table(summary: pd.DataFrame, console: Console) -> Table:
     """A table with as many columns as the terminal has room for; the report has them all."""
     for columns in (
         _SHORT,
@@ -66,7 +61,7 @@ def _fitting_table(group: pd.DataFrame, console: Console) -> Table:
                 title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True
             )
         previous = None
-        for row in rows_of(group):
+        for row in rows_of(summary):
             cells = _cells(row, columns)
             first = cells[0] if cells[0] != previous else ""
             table.add_row(

@@ -26,17 +26,17 @@ _LEFT = {"workload", "backend", "device", "verdict"}
 _MARKS = {
     "ok": "ok",
     "not checked": "NOT CHECKED",
-    "fell": "FELL",
+    "fell": "REGRESSED",
     "missing": "MISSING",
     "failed": "FAILED",
 }
 
 
 def print_verdicts(checked: Checked, console: Console) -> None:
-    """Print a row per cell, and what backends agree on.
+    """Print a row per result, and what backends agree on.
 
-    Below the table: a line per workload and device on which backends are compared, a line per cell
-    that did not pass, and the conclusion.
+    Below the table: a line per workload and device on which backends are compared, a line per
+    result that did not pass, and the conclusion.
     """
     verdicts = checked.results
     table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
@@ -52,9 +52,11 @@ def print_verdicts(checked: Checked, console: Console) -> None:
         right = checked.lets_pass(verdict) and not checked.disagrees(verdict)
         table.add_row(*(escape(row[number]) for number in shown), style="" if right else "bold red")
     console.print(table)
-    for one in checked.agreements:
-        style = None if one.passed else "bold red"
-        console.print(_agreement(one), style=style, highlight=False, markup=False, soft_wrap=True)
+    for agreement in checked.agreements:
+        style = None if agreement.passed else "bold red"
+        console.print(
+            _agreement(agreement), style=style, highlight=False, markup=False, soft_wrap=True
+        )
     for line in _failures(checked):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
@@ -72,16 +74,16 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
             *map(Text, _failures(checked)),
             Text(
                 "Last epoch's test accuracy, mean over the paired seeds. `fails below`: a lower"
-                f" accuracy would fail. By chance, with nothing changed, at most {100 * level:g} of"
-                " 100 checks have such a result in any row."
+                f" accuracy would fail. If nothing changed, at most {100 * level:g} of 100 checks"
+                " have such a result in any row by chance."
             ),
         ]
     )
 
 
 def _row(verdict: Verdict, checked: Checked) -> list[str]:
-    found, baseline = verdict.found, verdict.baseline
-    change = None if found is None or baseline is None else found - baseline
+    now, baseline = verdict.found, verdict.baseline
+    change = None if now is None or baseline is None else now - baseline
     return [
         *verdict.result,
         f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
@@ -93,14 +95,12 @@ def _row(verdict: Verdict, checked: Checked) -> list[str]:
     ]
 
 
-def _agreement(one: Agreement) -> str:
+def _agreement(agreement: Agreement) -> str:
     """A line that says whether the backends agree on a workload."""
-    what = f"agreement on {one.workload} {one.device}"
-    return (
-        f"{what}: ok, {', '.join(one.backends)}"
-        if one.passed
-        else f"{what}: DISAGREES, {'; '.join(one.reasons)}"
-    )
+    where = f"agreement on {agreement.workload} {agreement.device}"
+    if agreement.passed:
+        return f"{where}: ok, {', '.join(agreement.backends)}"
+    return f"{where}: DISAGREES, {'; '.join(agreement.reasons)}"
 
 
 def _failures(checked: Checked) -> list[str]:
@@ -112,14 +112,14 @@ def _failures(checked: Checked) -> list[str]:
 
 
 def _conclusion(checked: Checked) -> str:
-    """A sentence that says how many cells and workloads passed."""
+    """A sentence that says how many results and workloads passed."""
     bad = sum(not checked.lets_pass(verdict) for verdict in checked.results)
-    disagree = sum(not one.passed for one in checked.agreements)
+    disagree = sum(not agreement.passed for agreement in checked.agreements)
     compared = sum(verdict.status != "not checked" for verdict in checked.results)
     if checked.passed:
         new = len(checked.results) - compared
-        return f"all {compared} cells pass{f', {new} not checked' if new else ''}"
-    wrong = [f"{bad} of {len(checked.results)} cells did not pass"] if bad else []
+        return f"all {compared} results pass{f', {new} not checked' if new else ''}"
+    wrong = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
     if disagree:
         wrong.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
     return "; ".join(wrong)

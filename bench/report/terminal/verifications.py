@@ -29,31 +29,37 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
 
     Below it: which backends are not verified, and why.
     """
-    kinds = list(dict.fromkeys((made.device, made.mode) for made in verifications))
+    kinds = list(
+        dict.fromkeys((verification.device, verification.mode) for verification in verifications)
+    )
     for kind in kinds:
         title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
         console.print(
-            _table([made for made in verifications if (made.device, made.mode) == kind], title)
+            _table(
+                [
+                    verification
+                    for verification in verifications
+                    if (verification.device, verification.mode) == kind
+                ],
+                title,
+            )
         )
     console.print(
         "Largest deviation from the float64 reference, in units of its tolerance; above 1 is a"
         " failure."
     )
-    for made in verifications:
-        if made.verdict != "verified":
+    for verification in verifications:
+        if verification.verdict != "verified":
             console.print(
-                f"{backend_name(made)} {made.device}: {say(made)}",
+                f"{backend_name(verification)} {verification.device}: {say(verification)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
-    equal = sum(made.verdict == "verified" for made in verifications)
-    what = (
-        "verified equal"
-        if all(made.mode == "matched" for made in verifications)
-        else "passed every check that applies"
-    )
-    verdict = f"{equal} of {len(verifications)} {what} on {verifications[0].machine.name}"
+    equal = sum(verification.verdict == "verified" for verification in verifications)
+    matched = all(verification.mode == "matched" for verification in verifications)
+    end = "verified equal" if matched else "passed every check that applies"
+    verdict = f"{equal} of {len(verifications)} {end} on {verifications[0].machine.name}"
     console.print(
         verdict, style="green" if equal == len(verifications) else "bold red", highlight=False
     )
@@ -67,12 +73,12 @@ def _table(verifications: Sequence[Verification], title: str | None) -> Table:
     checks = [
         check
         for check in CHECKS
-        if any(deviation_of(made, check) is not None for made in verifications)
+        if any(deviation_of(verification, check) is not None for verification in verifications)
     ]
     for check in checks:
         table.add_column(_SHORT.get(check, check), justify="right", no_wrap=True)
-    for made in verifications:
-        style = "" if made.verdict == "verified" else "bold red"
-        cells = (words.tolerances(deviation_of(made, check)) for check in checks)
-        table.add_row(escape(made.backend), *cells, style=style)
+    for verification in verifications:
+        style = "" if verification.verdict == "verified" else "bold red"
+        cells = (words.tolerances(deviation_of(verification, check)) for check in checks)
+        table.add_row(escape(verification.backend), *cells, style=style)
     return table

@@ -1,4 +1,4 @@
-"""The report's section on limits: shares, findings, and the reasons for missing figures."""
+"""Hardware utilization in the report: shares, findings, and reasons for missing figures."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import msgspec
 
 from bench.records.stored import write
 from bench.report.form.document import Plot, Table, Text, to_markdown
-from bench.report.frame.epochs import epochs_frame
-from bench.report.frame.places import places
-from bench.report.frame.summary import summarise
 from bench.report.page import write_report
-from bench.report.section.limits import limit_blocks
-from tests.support.records import made_limits, make_record, reached
+from bench.report.section import utilization
+from tests.support.records import made_limits, make_record, reached, run_of
 
 
 def blocks_of(tmp_path, *records, limits=None):
-    frame = epochs_frame(records)
-    [(_, group)] = places(summarise(frame))
-    [(_, rows)] = places(frame)
-    return limit_blocks(
-        group, rows, records, [made_limits()] if limits is None else limits, tmp_path
-    )
+    run = run_of(*records, folder=tmp_path)
+    run.limits = [made_limits()] if limits is None else limits
+    return utilization.section(run)
 
 
 def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path):
     record = make_record("a", batch_size=100, times=(1.0, 0.01, 0.01), accuracies=(0, 0, 0))
     blocks = blocks_of(tmp_path, record, limits=[made_limits(memory=((10**9, 1e13),))])
-    limits, table = (block for block in blocks if isinstance(block, Table))
+    table, limits = (block for block in blocks if isinstance(block, Table))
     assert limits.rows[0][1] == "100 GFLOP/s, 128 x 128"
     [row] = table.rows
     # 1,000 images of 31,360 FLOP in 10 ms are 3.136 GFLOP/s
@@ -34,18 +28,18 @@ def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path)
     assert row[-1] == "per-step overhead"
     text = to_markdown(blocks)
     assert (
-        "softmax: bound by per-step overhead in reference (3.1 % of the ceiling, 1 ms per step)."
+        "softmax: bound by per-step overhead in reference (3.1 % of the attainable, 1 ms per step)."
         " Seen in one" in text
     )
     [plot] = (block for block in blocks if isinstance(block, Plot))
-    assert (tmp_path / f"{plot.name}.png").stat().st_size > 10_000
-    assert (tmp_path / f"{plot.name}.svg").is_file()
+    assert (tmp_path / "plots" / f"{plot.name}.png").stat().st_size > 10_000
+    assert (tmp_path / "plots" / f"{plot.name}.svg").is_file()
 
 
 def test_a_share_above_the_limit_is_printed_and_explained_not_clipped(tmp_path):
     record = make_record("a", batch_size=100, times=(1.0, 1e-4, 1e-4), accuracies=(0, 0, 0))
     blocks = blocks_of(tmp_path, record)
-    table = [block for block in blocks if isinstance(block, Table)][1]
+    table = next(block for block in blocks if isinstance(block, Table))
     assert table.rows[0][4] == "314 %"
     assert any(
         isinstance(b, Text) and b.text.startswith("Above 100 %: softmax reference.") for b in blocks
@@ -77,5 +71,5 @@ def test_a_job_that_did_not_end_well_has_no_row_and_stops_no_report(tmp_path):
     (tmp_path / "limits" / "k.json").write_bytes(msgspec.json.encode(made_limits()))
     write_report(tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert page.count("### How far from the limit") == 1
+    assert page.count("### Hardware utilization") == 1
     assert "bound by" in page

@@ -1,4 +1,4 @@
-"""Makes the section that compares each training with the limits of its engine.
+"""Makes the section on hardware utilization: each training beside the limits of its engine.
 
 The limits are the rates that the engine's matrix product, convolution and memory reached.
 """
@@ -7,32 +7,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from bench.records.job import Record
 from bench.records.limits import EngineLimits, limits_of
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Items, Plot, Table, Text
-from bench.report.frame.epochs import GROUP_AND_BACKEND
-from bench.report.frame.places import Row, rows_of
+from bench.report.frame.columns import GROUP_AND_BACKEND
+from bench.report.frame.places import Row, identity, rows_of
 from bench.report.plot.roofs import Point, write_roofs
+from bench.report.run import Run
 from bench.statistics.roofline import BOUND_FROM, MOST_CALLS, NEITHER_BELOW, Standing, stand
 from bench.worker.lines import OperationName
 
 _TEXT = (
-    "What a training does per second against what its engine reached by itself in this run, on the"
-    " same device with the same threads: the matrix product, the convolution, the memory (one array"
-    " added to another in place). Limits are the best of all sizes tried, a training is its median"
-    " steady epoch; both are what was seen in this run, on a machine that may have done other work."
+    "What a training does per second is compared with what its engine reached by itself in this"
+    " run, on the same device with the same threads: its matrix product, its convolution, its"
+    " memory (one array added to another in place). Limits are the best of all sizes tried; a"
+    " training is its median steady epoch. Other work may have slowed the machine in either."
 )
 _RULE = (
-    "The ceiling is the roofline's: the smaller of the arithmetic peak (the product's rate; with"
+    "Attainable is the roofline: the smaller of the arithmetic peak (the product's rate; with"
     " convolutions, the mean of both, each for the FLOP done in it) and FLOP per byte times the"
     f" memory's rate, of sums that move no less than a step. From {100 * BOUND_FROM:g} % of the"
-    " ceiling on, a training is bound by memory or by arithmetic, whichever roof it is under; from"
+    " attainable on, a training is bound by memory or by arithmetic, whichever limits it; from"
     f" {100 * NEITHER_BELOW:g} % on, partly. Below, most of a step's time is neither at the"
     " engine's own best: it is said to be bound by per-step overhead if that time is no longer than"
     f" {MOST_CALLS:,} calls of the engine's smallest operation, else by slow kernels or waiting:"
@@ -52,8 +50,9 @@ _ABOVE = (
     " a cache."
 )
 _COLUMNS = (
-    *("workload", "backend", "step", "arithmetic", "of product", "of convolution"),
-    *("memory", "FLOP/byte", "ceiling", "of ceiling", "bound by"),
+    *("workload", "backend", "time per step", "arithmetic"),
+    *("of the matrix product's peak", "of the convolution's peak"),
+    *("memory", "FLOP/byte", "attainable", "of the attainable", "bound by"),
 )
 # Operation -> title, unit, how its size is written.
 _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
@@ -62,10 +61,10 @@ _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
     "memory": ("memory", "B/s", "arrays of {}"),
 }
 _CAPTION = (
-    "Rooflines: each engine's limits, and where the trainings stand under them. Solid: the matrix"
-    " product, and the memory at its fastest (in a cache, mostly); dotted: the memory with its"
-    " largest arrays; dashed: the convolution. How far a point is below the lines is what overhead,"
-    " and kernels far from the best, cost."
+    "Rooflines: each engine's limits as lines, trainings as points below them. Solid: the matrix"
+    " product, and the memory at its fastest (mostly in a cache); dotted: the memory with its"
+    " largest arrays; dashed: the convolution. The distance of a point from the lines is the cost"
+    " of overhead and slow kernels."
 )
 
 
@@ -77,57 +76,43 @@ class _Placed(NamedTuple):
     standing: Standing
 
 
-def limit_blocks(
-    group: pd.DataFrame,
-    frame: pd.DataFrame,
-    records: Sequence[Record],
-    limits: Sequence[EngineLimits],
-    plots: Path,
-) -> list[Block]:
-    """Every engine's limits, a row per workload and backend, the roofline, and the findings.
+def section(run: Run) -> list[Block]:
+    """The findings, a row per workload and backend, the roofline, and every engine's limits.
 
     Nothing is returned or written if no limits apply.
 
-    Args:
-        group: see `summary.summarise`; the rows of one of `groups.groups`.
-        frame: see `epochs.epochs_frame`; the rows of the same group.
-        records: the run's records.
-        limits: the limits that were measured in the run.
-        plots: the folder that the roofline is written to.
-
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the plot cannot be written.
     """
-    engines, placed = _place(group, frame, records, limits)
+    engines, placed = _place(run)
     if not engines:
         return []
-    blocks: list[Block] = [
-        Heading("How far from the limit", 3),
-        Text(_TEXT),
+    blocks: list[Block] = [Heading("Hardware utilization", 3)]
+    if placed:
+        name = _plot_name(run)
+        points = [
+            Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed
+        ]
+        write_roofs(points, engines, run.folder / "plots" / name)
+        blocks += [*_placed_blocks(placed), Plot(name, _CAPTION)]
+    return [
+        *blocks,
+        Text("What each engine reached by itself:"),
         _limits_table(list(engines.values())),
+        Folded("How these figures are made", [Text(_TEXT), Text(_RULE), Text(_COUNTED)]),
     ]
-    if not placed:
-        return blocks
-    name = _plot_name(group)
-    points = [Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed]
-    write_roofs(points, engines, plots / name)
-    return [*blocks, *_placed_blocks(placed), Plot(name, _CAPTION)]
 
 
-def _place(
-    group: pd.DataFrame,
-    frame: pd.DataFrame,
-    records: Sequence[Record],
-    limits: Sequence[EngineLimits],
-) -> tuple[dict[str, EngineLimits], list[_Placed]]:
+def _place(run: Run) -> tuple[dict[str, EngineLimits], list[_Placed]]:
     """The limits that apply, by environment, and the rows that ended ok with their standing."""
-    keys = frame.drop_duplicates(GROUP_AND_BACKEND).set_index(GROUP_AND_BACKEND)["key"].to_dict()
-    by_key = {record.key: record for record in records}
+    firsts = run.jobs.drop_duplicates(GROUP_AND_BACKEND).set_index(GROUP_AND_BACKEND)
+    keys = firsts["key"].to_dict()
+    by_key = {record.key: record for record in run.records}
     engines: dict[str, EngineLimits] = {}
     placed: list[_Placed] = []
-    for row in rows_of(group):
-        record = by_key[keys[tuple(row[column] for column in GROUP_AND_BACKEND)]]
-        own = limits_of(record.job, record.machine, limits)
+    for row in rows_of(run.summary):
+        record = by_key[keys[identity(row)]]
+        own = limits_of(record.job, record.machine, run.limits)
         if own is None:
             continue
         engines[own.environment] = own
@@ -137,7 +122,7 @@ def _place(
 
 
 def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
-    """The findings, the table of trainings, and how both were made."""
+    """The findings, and the table of trainings."""
     above = [
         f"{one.row['label']} {one.row['backend']}"
         for one in placed
@@ -147,7 +132,6 @@ def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
         Items(tuple(_findings(placed))),
         Table(_COLUMNS, tuple(_cells(one) for one in placed)),
         *([Text(_ABOVE.format(", ".join(above)))] if above else []),
-        Folded("What is counted, and the rule of the last column", [Text(_RULE), Text(_COUNTED)]),
     ]
 
 
@@ -189,7 +173,7 @@ def _findings(placed: Sequence[_Placed]) -> list[str]:
         parts = []
         for bound in dict.fromkeys(one.standing.bound for one in own):
             backends = ", ".join(
-                f"{one.row['backend']} ({words.share(one.standing.of_ceiling)} of the ceiling,"
+                f"{one.row['backend']} ({words.share(one.standing.of_ceiling)} of the attainable,"
                 f" {words.seconds(one.standing.step_seconds)} per step)"
                 for one in own
                 if one.standing.bound == bound
@@ -197,7 +181,7 @@ def _findings(placed: Sequence[_Placed]) -> list[str]:
             parts.append(
                 f"{'' if bound.startswith('partly') else 'bound by '}{bound} in {backends}"
             )
-        warm = " One epoch only, which includes warming up." if own[0].row["epochs"] == 1 else ""
+        warm = " One epoch, which includes the warm-up." if own[0].row["epochs"] == 1 else ""
         once = "" if max(one.row["rounds"] for one in own) > 1 else " Seen in one round."
         lines.append(f"{workload}: {'; '.join(parts)}.{warm}{once}")
     return lines
@@ -215,7 +199,7 @@ def _limits_table(engines: Sequence[EngineLimits]) -> Table:
         )
         for one in engines
     )
-    return Table(("engine", *titles, "memory, largest arrays", "a call", "measured"), rows)
+    return Table(("engine", *titles, "memory, largest arrays", "launch overhead", "status"), rows)
 
 
 def _reached(limits: EngineLimits, operation: OperationName) -> str:
@@ -235,9 +219,9 @@ def _highest_share(found: Standing) -> float:
     return max(found.of_product, found.of_convolution or 0.0, found.of_ceiling)
 
 
-def _plot_name(group: pd.DataFrame) -> str:
+def _plot_name(run: Run) -> str:
     columns = ["device", "threads", "dataset", "data_checksum", "machine"]
-    device, threads, dataset, checksum, machine = group[columns].iloc[0]
+    device, threads, dataset, checksum, machine = run.summary[columns].iloc[0]
     return re.sub(
         r"[^A-Za-z0-9]+", "-", f"roofline {device} {threads} {dataset} {checksum[:6]} {machine}"
     )

@@ -6,26 +6,25 @@ from collections.abc import Sequence
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
-from bench.records.stored import LeftOut
+from bench.records.verification import one_of_each
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Table, Text
+from bench.report.form.document import Block, Heading, Items, Table, Text
+from bench.report.run import Run
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
 
-def provenance(records: Sequence[Record], damaged: Sequence[LeftOut]) -> list[Block]:
-    """A table of machines, one of versions and settings, and the names of damaged files."""
+def section(run: Run) -> list[Block]:
+    """A table of machines, one of versions and settings, and the files that are left out."""
+    machines = dict.fromkeys(machine_cells(record.machine) for record in run.records)
     blocks: list[Block] = [
-        Heading("Where and with what", 2),
-        Table(
-            MACHINE_COLUMNS,
-            tuple(dict.fromkeys(machine_cells(record.machine) for record in records)),
-        ),
-        _versions(records),
+        Heading("Environment", 2),
+        Table(MACHINE_COLUMNS, tuple(machines)),
+        _versions(one_of_each(run.records)),
     ]
-    if damaged:
-        names = words.first_of([file.path.name for file in damaged])
-        blocks.append(Text(f"Damaged record files, left out: {', '.join(names)}"))
+    if run.left_out:
+        lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])
+        blocks += [Text("Files that are left out:"), Items(tuple(lines))]
     return blocks
 
 
@@ -53,4 +52,6 @@ def _versions(records: Sequence[Record]) -> Table:
         )
         who = backend_name(record.job)
         seen[who, record.job.device, versions] = (who, versions, settings)
-    return Table(("backend", "versions", "settings, read back"), tuple(seen.values()))
+    return Table(
+        ("backend", "versions", "settings, as the framework tells them"), tuple(seen.values())
+    )

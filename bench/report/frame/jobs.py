@@ -1,0 +1,104 @@
+"""Makes a frame with a row per job: every figure of a job, from which all others are made.
+
+The time of a job is the median of its steady epochs (see `bench.statistics.steady`); all other
+figures of speed are medians over the same epochs.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.frame.columns import JOB
+
+PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
+_MEASURES = {
+    "epoch_seconds": "train_wall_seconds",
+    "epoch_cpu_seconds": "train_cpu_seconds",
+    "predict_seconds": "predict_wall_seconds",
+}
+_ENERGY = {
+    "epoch_energy_joules": "train_energy_joules",
+    "epoch_host_energy_joules": "train_host_energy_joules",
+    "mean_watts": "watts",
+}
+
+
+def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
+    """A row per job: its columns, see `columns.JOB`, and the figures of its epochs.
+
+    Args:
+        epochs: see `epochs.epochs_frame`.
+    """
+    of_job = [column.name for column in JOB]
+    jobs = epochs[of_job].drop_duplicates("key").set_index("key", drop=False)
+    last = epochs[epochs["epoch"] == epochs["epochs"]].set_index("key")
+    peaks = epochs.groupby("key")[["train_peak_rss_bytes", "predict_peak_rss_bytes"]].max()
+    return jobs.join(
+        [
+            last[["test_accuracy", "test_loss", "train_accuracy"]],
+            peaks,
+            _speed(epochs),
+            _start(epochs),
+            _to_target(epochs),
+        ]
+    )
+
+
+def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Per job the medians over its steady epochs; missing where it has none.
+
+    An energy is missing unless all of these epochs have it: long epochs have one more often, and a
+    choice among them would not be fair.
+    """
+    steady = epochs[epochs["steady"]]
+    steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])
+    by_job = steady.groupby("key")
+    seconds = by_job["train_wall_seconds"]
+    figures = {name: by_job[column].median() for name, column in _MEASURES.items()}
+    # As in `timing.process_seconds`: a time that is not positive is not a time.
+    figures["epoch_seconds"] = figures["epoch_seconds"].where(seconds.min() > 0)
+    for name, column in _ENERGY.items():
+        figures[name] = by_job[column].median().where(by_job[column].count() == by_job.size())
+    return pd.DataFrame(
+        {
+            **figures,
+            "epoch_seconds_low": seconds.min(),
+            "epoch_seconds_high": seconds.max(),
+            "steady_epochs": by_job.size(),
+            "energy_epochs": by_job["train_energy_joules"].count(),
+        }
+    )
+
+
+def _start(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Per job the seconds of its start-up, of its first epoch, and of its warm-up.
+
+    The warm-up is what its first epochs took longer than as many steady ones. Values are missing
+    where a part is not known.
+    """
+    early = epochs["epoch"] <= epochs["warm_up_epochs"]
+    warm_up = epochs[early].groupby("key")["train_wall_seconds"].agg(["sum", "size"])
+    later = epochs[~early].groupby("key")["train_wall_seconds"].median()
+    first = epochs[epochs["epoch"] == 1].set_index("key")
+    return pd.DataFrame(
+        {
+            "startup_seconds": first[PHASES].sum(axis=1, skipna=False),
+            "first_epoch_seconds": first["train_wall_seconds"],
+            "warm_up_seconds": warm_up["sum"] - warm_up["size"] * later,
+        }
+    )
+
+
+def _to_target(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Per job that reached its target accuracy: epochs, seconds and joules of training until then.
+
+    Joules are missing if those of any epoch until then are.
+    """
+    by_job = epochs.groupby("key")
+    sums = epochs[["key"]].assign(
+        epochs_to_target=epochs["epoch"],
+        seconds_to_target=by_job["train_wall_seconds"].cumsum(skipna=False),
+        joules_to_target=by_job["train_energy_joules"].cumsum(skipna=False),
+    )
+    reached = sums[epochs["test_accuracy"] >= epochs["target_accuracy"]]
+    return reached.drop_duplicates("key").set_index("key")

@@ -1,0 +1,97 @@
+"""Values of a record or a workload that take more than reading one attribute."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from bench.machine import disturbance
+from bench.machine.host import gpu_of
+from bench.records.job import Record, backend_name, meaning
+from bench.worker.clock import Phase
+from specs.model import Workload
+from specs.shapes import infer_shapes
+from specs.width import narrowed
+
+
+def spec(workload: Workload) -> str:
+    """Six hexadecimal digits of a hash of all that decides a workload's training.
+
+    They tell two workloads of one name apart.
+    """
+    content = msgspec.json.encode(meaning(workload), order="sorted")
+    return hashlib.sha256(content).hexdigest()[:6]
+
+
+def family(workload: Workload) -> str:
+    """The name of the workload that a wider one was made of."""
+    return narrowed(workload)[0].name
+
+
+def family_spec(workload: Workload) -> str:
+    """The `spec` of the workload that a wider one was made of."""
+    return spec(narrowed(workload)[0])
+
+
+def width(workload: Workload) -> int:
+    """How many times as wide as its family a workload is."""
+    return narrowed(workload)[1]
+
+
+def parameters(workload: Workload) -> int:
+    """The number of trained parameters."""
+    return sum(shape.parameter_count for shape in infer_shapes(workload))
+
+
+def training_flops(workload: Workload) -> int:
+    """Operations of the matrix products of one training example, forward and backward."""
+    return sum(shape.training_flops for shape in infer_shapes(workload))
+
+
+def backend(record: Record) -> str:
+    """The backend's name; see `bench.records.job.backend_name`."""
+    return backend_name(record.job)
+
+
+def device_name(record: Record) -> str:
+    """The model of the job's CPU or GPU."""
+    gpu = gpu_of(record.machine, record.job.device)
+    return gpu.name if gpu else record.machine.cpu
+
+
+def published_accuracy(record: Record) -> float | None:
+    """The published accuracy (0..1), or None if the job was not the published training.
+
+    It was if data set, epochs and batch size are the workload's own.
+    """
+    recipe, job = record.job.workload.recipe, record.job
+    published = recipe.dataset, recipe.epochs, recipe.batch_size
+    whole = published == (record.data.name, job.epochs, job.batch_size)
+    return next((r.accuracy for r in job.workload.references), None) if whole else None
+
+
+def train_examples(record: Record) -> int:
+    """The examples of one training epoch; without a last partial batch, if that is dropped."""
+    examples, batch_size = record.data.train_examples, record.job.batch_size
+    dropped = record.job.workload.recipe.last_partial_batch == "drop"
+    return examples - (examples % batch_size if dropped else 0)
+
+
+def disturbed(record: Record) -> str:
+    """What disturbed the job, in words; "" if nothing did."""
+    return disturbance.say(record.disturbance)
+
+
+def setting(name: str, record: Record) -> Any:
+    """A setting that the framework reported; None if it reported none of that name."""
+    return record.startup.settings.get(name) if record.startup else None
+
+
+def phase(name: str, record: Record) -> Phase | None:
+    """A phase of the start-up; None if the job did not get so far."""
+    for measured in record.startup.phases if record.startup else ():
+        if measured.name == name:
+            return measured
+    return None

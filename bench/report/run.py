@@ -1,0 +1,131 @@
+"""Everything about a run that a section of its report can show, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from bench.records import noise, verification
+from bench.records.job import Record
+from bench.records.limits import EngineLimits, read_limits
+from bench.records.noise import Calibration, read_calibrations
+from bench.records.stored import Kind, LeftOut
+from bench.records.verification import Verification, read_verifications
+from bench.report.frame.columns import GROUP
+from bench.report.frame.epochs import epochs_frame, records_of
+from bench.report.frame.jobs import jobs_frame
+from bench.report.frame.pairs import Pair, pairs_of
+from bench.report.frame.places import PLACE_COLUMNS, heading
+from bench.report.frame.summary import summarise
+from bench.statistics.noise import noise_of
+
+
+class Run:
+    """A run, or the part of it that was made in one place (see `places`).
+
+    Nothing is written, and files are read only when they are asked for.
+
+    Attributes:
+        records: the newest record of every job.
+        folder: the run's folder; plots belong into its folder `plots`.
+        left_out: the files of records, verifications and others that cannot be read, so far.
+        heading: of a place; "" for a whole run.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        folder: Path,
+        left_out: Sequence[LeftOut] = (),
+        heading: str = "",
+    ) -> None:
+        self.records = records
+        self.folder = folder
+        self.left_out = [*left_out]
+        self.heading = heading
+
+    @classmethod
+    def read(cls, folder: Path, known: Iterable[Record] = ()) -> Run:
+        """The run in a folder.
+
+        Args:
+            folder: the run's.
+            known: records that need not be read again.
+
+        Raises:
+            RunError: there is no run or no record in the folder.
+        """
+        records, left_out = records_of(folder, known)
+        return cls(records, folder, left_out)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row per epoch, see `frame.columns.EPOCHS`."""
+        return epochs_frame(self.records)
+
+    @cached_property
+    def jobs(self) -> pd.DataFrame:
+        """A row per job, see `frame.jobs.jobs_frame`."""
+        return jobs_frame(self.epochs)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every two matched backends of every group, compared."""
+        return pairs_of(self.jobs)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per backend of a group, see `frame.columns.SUMMARY`."""
+        return summarise(self.jobs, self.pairs)
+
+    @property
+    def ok(self) -> pd.DataFrame:
+        """The rows of the summary with at least one job that ended ok and agrees."""
+        return self.summary[self.summary["status"] == "ok"]
+
+    @cached_property
+    def verifications(self) -> list[Verification]:
+        """All verifications in the run's folder and beside it, oldest first."""
+        return self._noting(read_verifications(self._here_and_beside(verification.FOLDER)))
+
+    @cached_property
+    def limits(self) -> list[EngineLimits]:
+        """The limits of engines that were measured in the run."""
+        return self._noting(read_limits(self.folder))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The measured timing noise of the place of the first record; None if there is none."""
+        calibrations = self._noting(read_calibrations(self._here_and_beside(noise.FOLDER)))
+        return noise_of(self.records[0], calibrations)
+
+    @cached_property
+    def places(self) -> list[Run]:
+        """The run's parts, one per table: of one data set, machine, device and threads."""
+        places = []
+        for _, rows in self.summary.groupby(PLACE_COLUMNS, sort=False, dropna=False):
+            where = rows[PLACE_COLUMNS].drop_duplicates()
+            epochs, jobs, summary = (
+                frame.merge(where) for frame in (self.epochs, self.jobs, self.summary)
+            )
+            keys = set(jobs["key"])
+            records = [record for record in self.records if record.key in keys]
+            place = Run(records, self.folder, self.left_out, heading(rows))
+            # Labels are those of the whole run.
+            place.epochs, place.jobs, place.summary = epochs, jobs, summary
+            groups = set(jobs[GROUP].itertuples(index=False, name=None))
+            place.pairs = [pair for pair in self.pairs if pair.group in groups]
+            places.append(place)
+        return places
+
+    def _noting(self, read: tuple[list[Kind], list[LeftOut]]) -> list[Kind]:
+        """The records that were read; the files that were left out are kept."""
+        records, left_out = read
+        self.left_out += [file for file in left_out if file not in self.left_out]
+        return records
+
+    def _here_and_beside(self, name: str) -> list[Path]:
+        return [self.folder / name, self.folder.resolve().parent / name]

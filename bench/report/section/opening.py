@@ -1,0 +1,96 @@
+"""Makes the top of a report: its title, the alarm, and what a reader has to know first."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.form import words
+from bench.report.form.document import Alarm, Block, Heading, Items
+from bench.report.frame.agreement import DISAGREES, headline, lines_of
+from bench.report.frame.columns import GROUP
+from bench.report.frame.disturbed import say_disturbed
+from bench.report.frame.places import identity, rows_of
+from bench.report.run import Run
+from bench.report.section.results import epoch_times
+from bench.report.section.trust import verification_line
+
+_MEANING = (
+    "In matched mode all backends do the same work from the same weights, so a result that is far"
+    " from the others is wrong. It is left out of every figure, ranking and plot below."
+)
+
+
+def section(run: Run) -> list[Block]:
+    """The title, a red box if results disagree, and a list of notes."""
+    lines = (verification_line(run), *notes(run))
+    # A mark at a time stands only on the terminal; in Markdown it would begin a list.
+    items = Items(tuple(line.removeprefix("* ") for line in lines if line))
+    return [Heading(_title(run), 1), *alarm(run.jobs), items]
+
+
+def alarm(jobs: pd.DataFrame) -> list[Block]:
+    """A red box with a line per job that disagrees; nothing if all agree.
+
+    Args:
+        jobs: of any runs, see `jobs.jobs_frame`.
+    """
+    title = headline(jobs)
+    return [Alarm(title, _MEANING, tuple(lines_of(jobs)))] if title else []
+
+
+def notes(run: Run) -> list[str]:
+    """The lines that a reader needs to read the tables correctly.
+
+    Among them is one per job that did not end ok.
+    """
+    lines = _on_few_epochs(run)
+    if not run.ok.empty and run.ok["rounds"].max() == 1:
+        lines.append("~ provisional: one round. More rounds decide who is faster.")
+    elif run.ok["unsure"].any():
+        lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
+    lines += say_disturbed(run.jobs, GROUP)
+    lines += words.first_of(_ended_badly(run.jobs))
+    partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
+    lines += [
+        f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']}"
+        f" of {row['jobs']} jobs that ended ok and agree."
+        for row in rows_of(partly)
+    ]
+    return lines
+
+
+def _on_few_epochs(run: Run) -> list[str]:
+    """What the mark `*` at a time means; nothing if no job has so few epochs."""
+    lines, times = [], epoch_times(run)
+    if (run.ok["epochs"] == 1).any():
+        lines.append("* one epoch: its time includes the warm-up.")
+    two = [
+        f"{row['label']} {row['backend']} {row['device']} {times[identity(row)]}"
+        for row in rows_of(run.ok)
+        if row["epochs"] == 2  # noqa: PLR2004 - the first is the warm-up, the time is the second
+    ]
+    if two:
+        lines.append(
+            "* two epochs: the time is that of the second, as the first is the warm-up. Both are:"
+            f" {'; '.join(words.first_of(two))}."
+        )
+    return lines
+
+
+def _ended_badly(jobs: pd.DataFrame) -> list[str]:
+    """A line per job that did not end ok; the alarm names those that disagree."""
+    return [
+        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']},"
+        f" {row['reason']}"
+        for row in rows_of(jobs[~jobs["status"].isin(["ok", DISAGREES])])
+    ]
+
+
+def _title(run: Run) -> str:
+    """The run's name, and the data sets that were used instead of the workloads' own."""
+    name = run.folder.resolve().name
+    pairs = {(record.data.name, record.job.workload.recipe.dataset) for record in run.records}
+    used, planned = ({pair[part] for pair in pairs if pair[0] != pair[1]} for part in (0, 1))
+    if not used:
+        return name
+    return f"{name}, on {', '.join(sorted(used))} instead of {', '.join(sorted(planned))}"

@@ -1,0 +1,85 @@
+"""Makes the section that says which backends are faster.
+
+For every two backends it has the ratio within rounds, its interval, and a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.form import words
+from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.frame.pairs import Pair
+from bench.report.run import Run
+from bench.statistics.sequential import EVERY_ROUND
+from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
+
+_OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
+_TEXT = (
+    "A cell is the time of the row's epoch divided by that of the column's: below 1 the row is"
+    " faster. A round has a fresh process of each backend. Times are divided within a round, and"
+    " the cell is the median of the rounds' ratios, with an interval of"
+    f" {100 * (1 - VERDICT_LEVEL):g} %. `same`: the interval lies within {100 * MARGIN:g} % of 1."
+    " `faster`, `slower`: it does not, and lies on one side of 1, by more than chance among so many"
+    " pairs. Rounds may be added at any time, and the run looked at after each: if all backends"
+    f" were the same, at most {100 * TABLE_LEVEL:g} of 100 such tables would name a faster one."
+)
+
+
+def section(run: Run) -> list[Block]:
+    """A table with a row per workload and backend, a column per backend; nothing without pairs."""
+    pairs = run.pairs
+    if not pairs:
+        return []
+    heading, rounds = Heading("Who is faster?", 3), max(pair.comparison.rounds for pair in pairs)
+    least = EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(pairs)))
+    if least is not None and rounds < least:
+        of = f"a verdict among {len(pairs)} pairs of backends" if len(pairs) > 1 else "a verdict"
+        return [
+            heading,
+            Text(
+                f"Undecided, after {rounds} of the {least} rounds that {of} takes: `--rounds"
+                f" {least}`."
+            ),
+        ]
+    undecided = sum(pair.comparison.outcome == "undecided" for pair in pairs)
+    return [
+        heading,
+        Text(f"Of {len(pairs)} pairs {undecided} are undecided."),
+        _table(pairs),
+        Folded("How these figures are made", [Text(_TEXT)]),
+    ]
+
+
+def _table(pairs: Sequence[Pair]) -> Table:
+    backends = list(dict.fromkeys(name for pair in pairs for name in (pair.ours, pair.theirs)))
+    cells = {}
+    for pair in pairs:
+        result = pair.comparison
+        cells[pair.workload, pair.ours, pair.theirs] = _cell(
+            result.ratio, result.sure_low, result.sure_high, result.outcome
+        )
+        low, high = (end and 1 / end for end in (result.sure_high, result.sure_low))
+        cells[pair.workload, pair.theirs, pair.ours] = _cell(
+            1 / result.ratio, low, high, _OPPOSITE[result.outcome]
+        )
+    rows = [
+        (
+            workload,
+            ours,
+            *(cells.get((workload, ours, theirs), words.ABSENT) for theirs in backends),
+        )
+        for workload in dict.fromkeys(pair.workload for pair in pairs)
+        for ours in backends
+        if any(key[:2] == (workload, ours) for key in cells)
+    ]
+    columns = (f"compared with {name}" for name in backends)
+    return Table(("workload", "backend", *columns), tuple(rows))
+
+
+def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
+    interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+    # Bold and pale show at first sight what is certain.
+    return f"{words.ratio(ratio)}{interval} " + (
+        f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**"
+    )

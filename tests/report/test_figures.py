@@ -1,0 +1,152 @@
+"""A figure has one meaning: tables, overview, pairs and plots of a run show the same number."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+
+from bench.report.form import words
+from bench.report.form.document import Table
+from bench.report.plot.results import bars, names_of
+from bench.report.section import glance, ratios, results
+from bench.report.section.opening import notes
+from tests.support.records import blocks_of, make_record, run_of
+
+# Seconds per (round, seed), of every epoch; the first is the warm-up. Jobs have as many epochs, but
+# these are uneven: the median of all epochs is not the median of the jobs' medians, and the ratio
+# of two backends' times is not the median of the rounds' ratios.
+TIMES = {
+    "pytorch": {
+        (0, 0): (9.0, 1.0, 1.0, 7.0, 8.0),
+        (0, 1): (9.0, 2.0, 2.0, 2.0, 9.0),
+        (1, 0): (9.0, 3.0, 6.0, 3.0, 3.0),
+        (1, 1): (9.0, 10.0, 10.0, 1.0, 10.0),
+        (2, 0): (9.0, 2.5, 2.5, 2.5, 2.5),
+    },
+    "jax": {
+        (0, 0): (9.0, 1.0, 1.0, 1.0, 1.0),
+        (0, 1): (9.0, 3.0, 3.0, 4.0, 4.0),
+        (1, 0): (9.0, 2.0, 2.0, 2.0, 8.0),
+        (1, 1): (9.0, 2.0, 2.0, 9.0, 9.0),
+        (2, 0): (9.0, 6.0, 6.0, 6.0, 6.0),
+    },
+    "tensorflow": {
+        (0, 0): (9.0, 3.0, 3.0, 3.0, 3.0),
+        (0, 1): (9.0, 9.0, 9.0, 9.0, 9.0),
+        (1, 1): (9.0, 5.0, 5.0, 5.0, 5.0),
+    },
+}
+
+
+def uneven(times=TIMES):
+    return run_of(
+        *(
+            make_record(
+                f"{backend}{turn}{seed}",
+                times=epochs,
+                accuracies=(0.5,) * len(epochs),
+                backend=backend,
+                round=turn,
+                seed=seed,
+            )
+            for backend, jobs in times.items()
+            for (turn, seed), epochs in jobs.items()
+        )
+    )
+
+
+def test_the_time_of_a_backend_is_the_median_of_its_jobs_medians():
+    rows = uneven().summary.set_index("backend")
+    for backend, jobs in TIMES.items():
+        of_jobs = [median(epochs[1:]) for epochs in jobs.values()]
+        assert rows.loc[backend, "epoch_seconds"] == median(of_jobs)
+        assert rows.loc[backend, "epoch_cpu_seconds"] == 2 * median(of_jobs)
+        assert rows.loc[backend, "train_examples_per_second"] == 1000 / median(of_jobs)
+    every = [time for epochs in TIMES["pytorch"].values() for time in epochs[1:]]
+    assert rows.loc["pytorch", "epoch_seconds"] != median(every)
+
+
+def test_the_ratio_to_the_fastest_is_that_of_the_pair():
+    run = uneven()
+    rows = run.summary.set_index("backend")
+    [best] = rows.index[rows["times_fastest"] == 1]
+    for pair in run.pairs:
+        if best in (pair.ours, pair.theirs):
+            other, power = (pair.theirs, -1) if pair.ours == best else (pair.ours, 1)
+            expected = pair.comparison.ratio**power
+            assert rows.loc[other, "times_fastest"] == pytest.approx(expected)
+    seconds = rows["epoch_seconds"]
+    assert rows.loc["tensorflow", "times_fastest"] != seconds["tensorflow"] / seconds[best]
+
+
+def test_table_overview_pairs_and_plots_show_the_same_numbers():
+    turns = {
+        backend: {(turn, 0): jobs[0, turn % 2] for turn in range(12)}
+        for backend, jobs in TIMES.items()
+    }
+    run = uneven(turns)
+    rows = run.summary.set_index("backend")
+    [speed] = blocks_of(Table, results.speed(run))
+    shown = {row[1]: dict(zip(speed.columns, row, strict=True)) for row in speed.rows}
+    overview = glance.speed_overview(run.summary)
+    [line] = [dict(zip(overview.columns, row, strict=True)) for row in overview.rows]
+    [pairs] = blocks_of(Table, ratios.section(run))
+    by_pair = {
+        (row[1], column.removeprefix("compared with ")): cell
+        for row in pairs.rows
+        for column, cell in zip(pairs.columns[2:], row[2:], strict=True)
+    }
+    [best] = rows.index[rows["times_fastest"] == 1]
+    for name, row in rows.iterrows():
+        seconds = words.seconds(row["epoch_seconds"])
+        ratio = shown[name]["times the fastest"]
+        assert shown[name]["epoch, median"] == seconds
+        assert line[name] == f"{seconds} ({ratio})"
+        if name != best and not row["unsure"]:
+            assert by_pair[name, best].startswith(f"{ratio} ")
+    assert not rows.loc["tensorflow", "unsure"]
+    summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
+    for plot, column in (
+        ("epoch-time", "epoch_seconds"),
+        ("throughput", "train_examples_per_second"),
+        ("memory", "train_peak_rss_bytes"),
+    ):
+        axis, *_ = bars(summary, epochs, plot).axes
+        drawn = dict(zip(summary["name"], (bar.get_width() for bar in axis.patches), strict=True))
+        assert drawn == rows[column].to_dict()
+
+
+def test_a_job_of_one_or_two_epochs_shows_them_all():
+    run = uneven({"pytorch": {(0, 0): (33.8, 23.1)}, "jax": {(0, 0): (1.0, 1.5)}})
+    [speed] = blocks_of(Table, results.speed(run))
+    column = speed.columns.index("epoch times")
+    assert [row[column] for row in speed.rows] == ["1 s, 1.5 s", "33.8 s, 23.1 s"]
+    [note] = [line for line in notes(run) if line.startswith("* two epochs")]
+    assert "softmax jax cpu 1 s, 1.5 s; softmax pytorch cpu 33.8 s, 23.1 s." in note
+    summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
+    axis, *_ = bars(summary, epochs, "epoch-time").axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[1.0, 1.5], [33.8, 23.1]]
+    [start] = blocks_of(Table, results.start_up(run))
+    column = start.columns.index("compile and warm-up")
+    assert [row[column] for row in start.rows] == ["none", "10.7 s"]
+    one = uneven({"pytorch": {(0, 0): (33.8,)}})
+    assert any(line.startswith("* one epoch") for line in notes(one))
+
+
+def test_many_rounds_of_two_epochs_show_their_range():
+    run = uneven({"pytorch": {(turn, 0): (9.0, 1.0 + turn) for turn in range(3)}})
+    [speed] = blocks_of(Table, results.speed(run))
+    assert speed.rows[0][speed.columns.index("epoch times")] == "1 s to 9 s"
+
+
+def test_ratios_of_one_round_are_provisional():
+    run = uneven({name: {(0, 0): jobs[0, 0]} for name, jobs in TIMES.items()})
+    overview = glance.speed_overview(run.summary)
+    assert overview.rows == (("softmax", "1 s (1.00x)", "4 s (~4.0x)", "3 s (~3.0x)"),)
+    assert "~ provisional: one round. More rounds decide who is faster." in notes(run)
+
+
+def test_backends_without_a_round_in_common_are_not_ranked():
+    run = uneven({"pytorch": {(0, 0): (9.0, 1.0)}, "jax": {(1, 0): (9.0, 2.0)}})
+    assert run.summary["times_fastest"].isna().all()
