@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.records.files import PROJECT
-from bench.records.job import write_record
+from bench.records.stored import write
 from bench.report.frame.columns import EPOCHS, SUMMARY, columns_page
 from bench.report.page import write_report
 from tests.support.records import make_record, native, on_gpu, run_of
@@ -33,7 +33,7 @@ def test_what_is_measured_is_a_number_also_where_nothing_was_measured():
 
 
 def test_the_files_hold_the_frames_with_all_digits(tmp_path):
-    write_record(tmp_path / "jobs", make_record("a", times=(4.0, 0.1 + 0.2, 1.5e-7, 1 / 3)))
+    write(tmp_path / "jobs", make_record("a", times=(4.0, 0.1 + 0.2, 1.5e-7, 1 / 3)))
     run = write_report(tmp_path)
     for name, frame in (("epochs", run.epochs), ("summary", run.summary)):
         written = pd.read_csv(tmp_path / f"{name}.csv")

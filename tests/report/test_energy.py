@@ -118,7 +118,7 @@ def test_without_a_counter_one_line_says_why():
         make_record(), (None,) * 4, counter=Counter(reason="no RAPL under `/sys`"), why=""
     )
     assert told(record) == ["No counter could be read: no RAPL under `/sys`."]
-    assert told(make_record()) == ["No counter could be read: nobody asked."]
+    assert told(make_record()) == ["No counter could be read: not measured."]
     assert energy.section(run_of(make_record(status="failed"))) == []
 
 
