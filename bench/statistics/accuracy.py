@@ -155,7 +155,7 @@ def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[
     differences that are truly zero would be called different. "Equal" stays as it is: each such
     verdict is wrong in at most `level` of the cases, and so is "all are equal", as each of them
     must have passed (R. L. Berger, Technometrics 24, 1982: intersection-union). Holm's correction
-    needs no independence; verdicts have none, as each backend is part of the mean that others are
+    needs no independence; verdicts have none, as each backend is part of the median that others are
     compared with.
 
     Raises:

@@ -46,7 +46,7 @@ def notes(run: Run) -> list[str]:
     lines = _on_few_epochs(run)
     if not run.ok.empty and run.ok["rounds"].max() == 1:
         lines.append("~ provisional: one round. More rounds decide who is faster.")
-    elif run.ok["unsure"].any():
+    elif run.ok["unsure"].isin([True]).any():  # missing where nothing is compared
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += say_disturbed(run.jobs, GROUP)
     lines += words.first_of(_ended_badly(run.jobs))
