@@ -158,7 +158,7 @@ def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[
     would be called different. "Equal" needs no correction: each such verdict is wrong in at most
     `level` of the cases, and the statement "all are equal" is wrong no more often, as every single
     test must pass (R. L. Berger, Technometrics 24, 1982: intersection-union). The verdicts depend
-    on each other, as each backend is part of the mean that others are compared with; Holm's
+    on each other, as each backend is part of the median that others are compared with; Holm's
     correction allows that.
 
     Raises:

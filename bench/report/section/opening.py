@@ -46,16 +46,18 @@ def notes(run: Run) -> list[str]:
     lines = _on_few_epochs(run)
     if not run.ok.empty and run.ok["rounds"].max() == 1:
         lines.append("~ provisional: one round. More rounds decide who is faster.")
-    elif run.ok["unsure"].any():
+    elif run.ok["unsure"].isin([True]).any():  # missing where nothing is compared
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += say_disturbed(run.jobs, GROUP)
     lines += words.first_of(_ended_badly(run.jobs))
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
-    lines += [
-        f"{row['workload']} {row['backend']} {row['device']}: figures are of the {row['ok_jobs']}"
-        f" of {row['jobs']} jobs that ended ok and agree."
-        for row in rows_of(partly)
-    ]
+    lines += words.first_of(
+        [
+            f"{row['workload']} {row['backend']} {row['device']}: figures are of the"
+            f" {row['ok_jobs']} of {row['jobs']} jobs that ended ok and agree."
+            for row in rows_of(partly)
+        ]
+    )
     return lines
 
 
@@ -64,15 +66,16 @@ def _on_few_epochs(run: Run) -> list[str]:
     lines, times = [], epoch_times(run)
     if (run.ok["epochs"] == 1).any():
         lines.append("* one epoch: its time includes the warm-up.")
-    two = [
-        f"{row['label']} {row['backend']} {row['device']} {times[identity(row)]}"
-        for row in rows_of(run.ok)
-        if row["epochs"] == 2  # noqa: PLR2004 - the first is the warm-up, the time is the second
-    ]
-    if two:
+    two = run.ok[run.ok["epochs"] == 2]  # noqa: PLR2004 - the first is the warm-up
+    if not two.empty:
+        both = [
+            f"{row['label']} {row['backend']} {row['device']} {times[identity(row)]}"
+            for row in rows_of(two)
+            if identity(row) in times
+        ]
         lines.append(
-            "* two epochs: the time is that of the second, as the first is the warm-up. Both are:"
-            f" {'; '.join(words.first_of(two))}."
+            "* two epochs: the time is that of the second, as the first is the warm-up."
+            + (f" Both are: {'; '.join(words.first_of(both))}." if both else "")
         )
     return lines
 

@@ -24,7 +24,7 @@ _SPEED_TEXT = (
     " that count; CPU and prediction times are made in the same way. A backend's time is the median"
     " over its jobs, with an interval of 95 % where there are enough of them. `times the fastest`"
     " is the median over rounds of the ratio of two jobs of one round. Epoch times are the fastest"
-    " and the slowest steady epoch; of jobs of one or two epochs they are all epochs."
+    " and the slowest steady epoch; of a job of one or two epochs they are all epochs."
 )
 _START_TEXT = (
     "`compile and warm-up` is how much longer the first epochs took than as many steady ones;"
@@ -108,21 +108,20 @@ def to_target(row: Row, text: str) -> str:
 
 
 def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
-    """The times of all epochs, where jobs have at most `FEW_EPOCHS`, by group and backend.
+    """The times of all epochs by group and backend, where jobs have at most `FEW_EPOCHS`.
 
-    Jobs are separated by semicolons. Of many jobs it is the range.
+    Jobs are separated by semicolons. Backends with many such jobs are left out: their steady epochs
+    have a range.
     """
     columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds"]
     few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)
     epochs = run.epochs.loc[few, columns]
     texts = {}
     for group, rows in epochs.groupby(GROUP_AND_BACKEND, sort=False):
-        seconds = rows["train_wall_seconds"]
-        if len(seconds) > _MOST_TIMES:
-            texts[group] = words.span(seconds.min(), seconds.max())
-            continue
-        jobs = [own.map(words.seconds) for _, own in seconds.groupby(rows["key"], sort=False)]
-        texts[group] = "; ".join(", ".join(times) for times in jobs)
+        if len(rows) <= _MOST_TIMES:
+            times = rows["train_wall_seconds"].map(words.seconds)
+            jobs = times.groupby(rows["key"], sort=False)
+            texts[group] = "; ".join(", ".join(of_job) for _, of_job in jobs)
     return texts
 
 
