@@ -29,6 +29,6 @@ FAMILY = Family(
         )
     },
     gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
-    untuned={"jax": "an epoch is already one compiled `scan`, as JAX's documentation recommends"},
+    untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
 )

@@ -1,4 +1,4 @@
 """The commands, one file each: they read the user's options and print what was found.
 
-No other package prints.
+Tables and reports are printed by `bench.report`.
 """

@@ -38,9 +38,9 @@ def command(options: argparse.Namespace) -> int:
         calibrations = calibrate(read_run(folder, [*earlier, *records])[0])
         for calibration in calibrations:
             write(folder, calibration)
-    asked = {calibration.key for calibration in calibrate(records)}
+    keys_of_this_run = {calibration.key for calibration in calibrate(records)}
     for calibration in calibrations:
-        if calibration.key in asked:
+        if calibration.key in keys_of_this_run:
             _show(calibration, Console())
     return 0 if all(record.status == "ok" for record in records) else 1
 

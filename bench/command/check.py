@@ -11,7 +11,8 @@ from bench.records.files import write_atomically
 def check(options: argparse.Namespace) -> int:
     """`bench check`: compare accuracy with a baseline, and backends with each other.
 
-    1 if a cell fell, failed, is missing or cannot be checked, or if backends disagree.
+    Returns 1 if the accuracy of a result fell, if a result failed, is missing or cannot be checked,
+    or if backends disagree.
     """
     from rich.console import Console  # see bench.command.report.write_run_report
 

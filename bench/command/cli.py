@@ -20,7 +20,8 @@ _RESUMED = (_RUN_COMMAND, "bench.command.calibrate:command")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
-    0 fine, 1 a job failed, results disagree or a check did not hold, 2 usage, 130 interrupted.
+    0: fine. 1: a job failed, results disagree, a check failed, or an operating system error. 2: a
+    `UserError` or wrong usage. 130: interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
     options = make_parser().parse_args(arguments)

@@ -18,7 +18,7 @@ def data(options: argparse.Namespace) -> int:
     1 if one could not be had, or is damaged.
 
     Raises:
-        DataError: a name is not that of a data set, or for `verify` of one with files of its own.
+        DataError: a name is unknown, or `verify` got a data set that has no published files.
     """
     places = places_of(options)
     for name in options.names:

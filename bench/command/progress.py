@@ -50,7 +50,7 @@ class ProgressDisplay:
         Args:
             console: where to show it.
             machine: the name of this machine.
-            earlier: its records, with which those of this run are compared.
+            earlier: earlier records of this machine; new results are compared with them.
         """
         self._console, self._machine = console, machine
         self._results: dict[tuple[Group, int], dict[tuple[str, int], Result]] = defaultdict(dict)
@@ -152,7 +152,7 @@ class ProgressDisplay:
         self._console.print(line, style=style, markup=False, highlight=not reason, soft_wrap=True)
 
     def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
-        """Keep the result of a job, if it can be compared with others; returns its group's."""
+        """Keep the job's result if it can be compared; return all results of its group and seed."""
         job = record.job
         if record.status != "ok" or job.mode != "matched":
             return {}
@@ -165,7 +165,7 @@ class ProgressDisplay:
         return group_of(job, data_checksum, self._machine), job.seed
 
     def _disagreement(self, task: TrainingTask, epochs: Sequence[Epoch]) -> str:
-        """Why a job disagrees after its first epoch; "" if it does not, or that is not over."""
+        """Why a running job disagrees after epoch 1; "" if it agrees or epoch 1 has not ended."""
         job, results = task.job, dict[tuple[str, int], Result]()
         if epochs and job.mode == "matched":
             results |= self._results[self._group(job, task.data.checksum)]
@@ -180,7 +180,7 @@ class ProgressDisplay:
         return f"{self._number}/{len(self._numbers)} {names}"
 
     def _left(self, share_done: float) -> str:
-        """The time left: the guesses, scaled by the median of real to guessed seconds."""
+        """The time left: the guesses times the median ratio of real to guessed seconds."""
         ahead = self._guesses[self._number - 1 :]
         seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
         scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0

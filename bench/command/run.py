@@ -31,7 +31,7 @@ _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report.
 
-    1 if a job did not end ok, or results disagree.
+    Returns 1 if a job ended neither "ok" nor "unsupported", or if results disagree; else 0.
     """
     suite, setup = plan.find_suite_or_workload(options.what), set_up(options)
     goal = _goal(options, suite, setup.choices)

@@ -27,8 +27,8 @@ class Setup(NamedTuple):
     Attributes:
         environments: the interpreters of the frameworks.
         machine: this one.
-        choices: the backends, devices, threads, seeds, rounds and modes that the user chose, or
-            their defaults.
+        choices: the chosen backends, devices, threads and modes, or their defaults; seeds and
+            rounds are None if the user did not choose them.
         places: where data sets may be.
         console: for progress, on standard error.
     """
@@ -41,7 +41,7 @@ class Setup(NamedTuple):
 
 
 def set_up(options: argparse.Namespace) -> Setup:
-    """Set up a command with the options of `bench.command.cli`.
+    """Set up a command from the parsed options, see `bench.command.parser`.
 
     Raises:
         UserError: a choice is not known, not installed or not available.
@@ -71,7 +71,7 @@ def choose_backends(
         tuned: add the tuned variants of each backend, right after it.
 
     Raises:
-        InstallError: one that was chosen, or every one, is not installed.
+        InstallError: a chosen backend is not installed; or no backend is installed at all.
     """
     plain = _choose_backends(chosen, environments)
     if not tuned:

@@ -1,4 +1,4 @@
-"""`bench list`, `show` and `contract`: they run nothing, and import no NumPy, to answer at once."""
+"""`bench list`, `show` and `defaults`: they do not run jobs or import NumPy, so they start fast."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ def listing(_: argparse.Namespace) -> int:
         print(f"  {name:<22} {find_workload(name).title}")
     print("backends")
     for name, backend in BACKENDS.items():
-        there = environments.python(backend.environment) is not None
-        note = "" if there else f"  (not installed: bench environment create {backend.environment})"
+        is_installed = environments.python(backend.environment) is not None
+        note = (
+            ""
+            if is_installed
+            else f"  (not installed: bench environment create {backend.environment})"
+        )
         print(f"  {name:<22} {backend.title}{note}")
     print(f"data sets\n  {', '.join(DATASETS)}")
     devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]

@@ -52,7 +52,7 @@ def trainings(
             try:
                 data_set = _data_of(name, workload, places, began, asked_for=asked_for)
             except DataError as error:
-                used = began.instead_of(workload) or began.whole(workload)
+                used = began.instead_of(workload) or began.original_in_use(workload)
                 raise _explained(error, folder, used) from error
             began.add(workload, data_set)
             data_sets[wanted] = data_set
@@ -71,7 +71,7 @@ def trainings(
 class _Began:
     """The data sets that a run began with, by the recipe's data set and the images' shape.
 
-    The fallback is used instead of all data sets that it may replace, or instead of none.
+    A run uses the fallback for all data sets that it can replace, or for none of them.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -83,10 +83,10 @@ class _Began:
         """Add the data set that a workload is trained on; an earlier one is kept."""
         self._used.setdefault((workload.recipe.dataset, workload.input), used)
 
-    def whole(self, workload: Workload) -> DataUsed | DataSet | None:
-        """The data set because of which the fallback must not be used; None if there is none.
+    def original_in_use(self, workload: Workload) -> DataUsed | DataSet | None:
+        """A replaceable data set that the run uses itself; None if there is none.
 
-        The fallback could have replaced it, and did not.
+        If there is one, the run must not use the fallback.
         """
         return self._first_for(workload, _REPLACEABLE)
 
@@ -119,7 +119,7 @@ def _data_of(
     Raises:
         DataError: it is not available, or is not the one that the run began with.
     """
-    before, whole = began.instead_of(workload), began.whole(workload)
+    before, whole = began.instead_of(workload), began.original_in_use(workload)
     replaceable = name in _REPLACEABLE and not asked_for and whole is None
     if replaceable and before is not None and before.name == dataset.FALLBACK:
         print(

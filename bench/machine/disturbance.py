@@ -7,8 +7,8 @@ no counter shows that. `bench calibrate` measures such noise.
 
 The jobs of one round and seed count together. If any of them was disturbed, the round does not
 count and is repeated. If most of the first ten rounds are disturbed, the machine is always busy,
-and all rounds count. This is decided once, after ten rounds, so that later intervals use the same
-rule; there is no verdict before that.
+and all rounds count. With fewer than ten rounds the rounds so far decide. After ten rounds the rule
+is fixed. Verdicts need at least eleven rounds, so all of them use the fixed rule.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def native_name(backend: str) -> str:
     return f"{backend}, native"
 
 
-def meaning(workload: Workload) -> Workload:
+def without_labels(workload: Workload) -> Workload:
     """A workload without what does not affect training: title, references and target accuracy."""
     return replace(
         workload, title="", references=(), recipe=replace(workload.recipe, target_accuracy=None)
@@ -115,7 +115,7 @@ def group_of(job: Job, data_checksum: str, machine: str) -> Group:
         machine: the name of its machine.
     """
     return Group(
-        workload=meaning(job.workload),
+        workload=without_labels(job.workload),
         data_checksum=data_checksum,
         machine=machine,
         device=job.device,

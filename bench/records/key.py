@@ -40,9 +40,9 @@ def checksum_of(*names: str) -> str:
     """
     found: dict[str, str] = {}
     roots = {*_OURS, *(name.partition(".")[0] for name in names)}
-    ahead = [name.partition(":")[0] for name in names]
-    while ahead:
-        module = ahead.pop()
+    to_read = [name.partition(":")[0] for name in names]
+    while to_read:
+        module = to_read.pop()
         if module in found or module.partition(".")[0] not in roots:
             continue
         path = _file_of(module)
@@ -51,9 +51,9 @@ def checksum_of(*names: str) -> str:
         code, imported = _read(path.read_text(encoding="utf-8-sig"))
         found[module] = code
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        ahead += [_absolute(name, package) for name in imported]
+        to_read += [_absolute(name, package) for name in imported]
         if parent := module.rpartition(".")[0]:  # Python imports the packages above a module first
-            ahead.append(parent)
+            to_read.append(parent)
     digest = _digest(*(part for module in sorted(found) for part in (module, found[module])))
     return digest[:_DIGITS]
 

@@ -23,7 +23,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
             (the first job's divided by the second's), in wall time and in CPU time.
         disturbed: the number of rounds in which a job was disturbed; they are part of `wall` and
             `cpu`, too.
-        ended: when the last job began.
+        ended: the start time of the last job.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -42,7 +42,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def scatter(self) -> float:
-        """The median difference of a round, as a share; NaN without a round."""
+        """The median difference between the two jobs of a round, as a share; NaN without rounds."""
         return float(np.expm1(median(map(abs, self.wall)))) if self.wall else float("nan")
 
 

@@ -1,7 +1,7 @@
 """What all records on disk have in common, and the only way in which they are written and read.
 
 A record is one JSON file, `KEY.json`, written whole or not at all. A file that this version cannot
-read is left out, and the caller is told why; it is never an error, and never silent.
+read is left out, and the caller is told why; reading goes on with the other files.
 """
 
 from __future__ import annotations

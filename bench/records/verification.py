@@ -80,12 +80,11 @@ def checks_checksum() -> str:
     return checksum_of("bench.worker.verification.verifier")
 
 
-def one_of_each(records: Iterable[Record]) -> list[Record]:
-    """Records of which each needs another verification.
+def one_per_verification(records: Iterable[Record]) -> list[Record]:
+    """One record for each different verification that the records need.
 
-    Of several records for which the same verification is valid only the last is returned: 100,000
-    records
-    may leave eight.
+    If the same verification is valid for several records, only the last record is returned. This
+    keeps the search fast: 100,000 records may become eight.
     """
     return list({_made_with(record): record for record in records}.values())
 

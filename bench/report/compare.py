@@ -56,7 +56,7 @@ class _Training(NamedTuple):
     base: Row
 
     def ratio(self, site: str) -> str:
-        """How many times the base's time this site takes, in words."""
+        """This site's epoch time divided by that of `base`, as text."""
         row = self.rows[site]
         once = max(row["rounds"], self.base["rounds"]) == 1
         return words.ratio(row["epoch_seconds"] / self.base["epoch_seconds"], provisional=once)
@@ -69,7 +69,8 @@ class Comparison:
     runs (see `bench.report.run.Run`), with the columns `run` and `site`.
 
     Args:
-        folders: the runs' folders; the other sites are divided by the first one.
+        folders: the runs' folders; times are divided by those of the first site where the training
+            ended ok.
 
     Raises:
         RunError: a run is missing or empty, or there is only one site.

@@ -26,7 +26,7 @@ from bench.statistics.noise import noise_of
 class Run:
     """A run, or the part of it that was made in one place (see `places`).
 
-    Nothing is written, and files are read only when they are asked for.
+    It writes no files. Verifications, limits and calibrations are read at first use.
 
     Attributes:
         records: the newest record of every job.

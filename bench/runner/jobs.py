@@ -32,7 +32,7 @@ def make_tasks(
         train_evaluated: how many training examples are evaluated after an epoch, at most.
 
     Raises:
-        InstallError: a backend is unknown, or not installed; or this is not a clone.
+        InstallError: a backend is unknown or not installed.
     """
     tasks = []
     for job, data in jobs:

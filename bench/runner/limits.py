@@ -34,7 +34,7 @@ def limit_tasks(
 
     Args:
         tasks: the run's, see `bench.runner.jobs.make_tasks`.
-        ended: the keys of jobs that ran earlier: limits of today say nothing about them.
+        ended: the keys of jobs that ran earlier; limits measured now need not apply to them.
         measured: the limits that the run has.
         machine: this one.
         retry: measure again what could not be measured before.

@@ -158,7 +158,8 @@ def _start(
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment variables.
 
-    They are ours, our packages on its path, the number of threads, the GPU, and the backend's own.
+    They are this process's variables, PYTHONPATH, the number of threads, the GPU, and the backend's
+    variables.
     """
     threads = str(task.job.threads)
     gpu = gpu_of(machine, task.job.device)

@@ -30,10 +30,11 @@ class Goal(Struct, frozen=True, kw_only=True):
     """When a group has enough rounds.
 
     Attributes:
-        rounds: it has so many undisturbed ones, where `precision` is None.
-        precision: every ratio's interval is this narrow, as a share to either side; None: the
-            number of rounds counts.
-        seconds: no round is started later than this after the first; None: no limit.
+        rounds: if `precision` is None, the number of undisturbed rounds to reach; a group stops
+            after twice as many rounds in any case.
+        precision: the largest allowed half-width of every ratio's interval, as a share (0.02 for 2
+            %); None: `rounds` decides. The run also stops at the most rounds allowed.
+        seconds: the time limit: no new round starts after it; None: no limit.
     """
 
     rounds: int

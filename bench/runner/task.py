@@ -1,4 +1,4 @@
-"""A task: a job with everything that its worker needs; who is told of it; and how it ended."""
+"""Defines a task (a job and what its worker needs), its observer, and its outcome."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def judge(group: Sequence[Result]) -> dict[str, str]:
 
     A result is compared with the median of the other backends: a wrong backend would move their
     mean. An even number of values has two values in the middle. A result disagrees only if it is
-    far from both, because one of the two may be wrong. If two backends differ, nobody can say which
-    is wrong, so both disagree.
+    far from both, because one of the two may be wrong. If the group has only two backends and they
+    differ, it is unknown which is wrong, so both get a reason.
 
     Returns:
         key -> reason; empty if the group has a single backend.

@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import Job
-from bench.records.job import Record, backend_name, meaning
+from bench.records.job import Record, backend_name, without_labels
 from bench.statistics.accuracy import binomial_error
 from bench.statistics.agreement import agreement
 from bench.statistics.distributions import normal_below, student_below
@@ -296,7 +296,7 @@ def _training(record: Record) -> tuple[object, ...]:
     """The properties that must be equal if two accuracies are compared."""
     data, job = record.data, record.job
     name = f"{data.name} ({data.checksum[:8]})"
-    return name, job.epochs, job.batch_size, job.precision, meaning(job.workload)
+    return name, job.epochs, job.batch_size, job.precision, without_labels(job.workload)
 
 
 class _Fall(NamedTuple):

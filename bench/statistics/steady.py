@@ -82,7 +82,7 @@ def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP
             to 2 of 100, and up to 4 if slowdowns last several epochs.
 
     Returns:
-        The number; 1 with fewer than 20 epochs or two processes, 0 with a single epoch.
+        The number; 1 with fewer than 20 epochs or fewer than two processes, 0 with a single epoch.
     """
     times_of_processes = [
         np.asarray(epochs, dtype=np.float64)

@@ -40,8 +40,8 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     """Compare a backend with the reference.
 
     Attributes:
-        models: names of `bench.worker.verification.models.MODELS`: what is computed is checked.
-        behaviour: names of `bench.worker.verification.models.BEHAVIOUR`: behaviour is checked.
+        models: the models whose computed values are checked, names of `verification.models.MODELS`.
+        behaviour: the models whose calls are checked, names of `verification.models.BEHAVIOUR`.
         long: names of `bench.worker.verification.models.LONG`: an epoch of all data is checked.
         native: names of `bench.worker.verification.models.NATIVE`: native mode is checked.
         folders: model -> the folder of its data set.

@@ -1,7 +1,8 @@
 """Measures the limits of an engine, in one process of the engine's environment.
 
-An operation is run in chains: each result is the argument of the next call. So no call can be left
-out, by us or by a compiler, without a wrong result. NumPy computes a part of the last timed chain
+An operation is run in chains: each result is the argument of the next call. So if a call were left
+out, by a mistake or by a compiler, the result would be wrong. NumPy computes a part of the last
+timed chain
 of every size again.
 """
 

@@ -41,8 +41,8 @@ def test_the_same_training_on_two_machines_stands_side_by_side_with_its_ratio(tm
     )
     assert comparison.sites == ["old", "new"]
     text = printed(comparison)
-    assert "4 s ~1.0x" in text
-    assert "2 s ~0.5x" in text
+    assert "4.00 s ~1.00x" in text
+    assert "2.00 s ~0.50x" in text
 
 
 def test_machines_and_devices_in_one_run_are_sites_too(tmp_path):
@@ -59,7 +59,7 @@ def test_other_data_batches_or_epochs_never_stand_in_one_row(tmp_path, other):
     first, second = make_record("a"), make_record("a", **other)
     comparison = Comparison([write(tmp_path / "x", first), write(tmp_path / "y", second)])
     assert len(comparison._trainings()) == 2
-    assert printed(comparison).count("~1.0x") == 2
+    assert printed(comparison).count("~1.00x") == 2
     if "data" in other:
         assert "softmax: data sets differ between sites" in " ".join(comparison.notes())
 
@@ -87,7 +87,7 @@ def test_ratios_are_to_the_first_site_that_ended_well(tmp_path):
         write(tmp_path / name, record)
         for name, record in (("x", bad), ("y", make_record("a")), ("z", make_record("a")))
     ]
-    assert printed(Comparison(runs)).count("~1.0x") == 2
+    assert printed(Comparison(runs)).count("~1.00x") == 2
 
 
 def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench, tmp_path):
@@ -134,7 +134,7 @@ def test_the_command_prints_and_writes_a_page(bench, tmp_path):
         "report.md",
     }
     assert (
-        "| softmax | reference | 2 s (~1.0x) | 2 s (~1.0x) |"
+        "| softmax | reference | 2.00 s (~1.00x) | 2.00 s (~1.00x) |"
         in (tmp_path / "out" / "report.md").read_text()
     )
 

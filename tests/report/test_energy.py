@@ -99,7 +99,7 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     run = run_of(measured(record, (40.0, None, 36.0, 30.0)), other)
     [[line]] = [items.lines for items in blocks_of(Items, energy.section(run))]
     assert line == (
-        "softmax reference: 1 of 3 epochs (median 1 s) without a figure: too short for this"
+        "softmax reference: 1 of 3 epochs (median 1.00 s) without a figure: too short for this"
         " counter, which needs 5 s."
     )
 
@@ -108,7 +108,7 @@ def test_where_all_are_too_short_it_says_how_short_and_what_the_counter_needs():
     text, line = told(measured(make_record(), (None,) * 4, counter=NVML))
     assert text == "No figures, though there is a counter (NVML: the whole GPU board):"
     assert line.startswith(
-        "softmax reference: 3 of 3 epochs (median 2 s) without a figure: too short"
+        "softmax reference: 3 of 3 epochs (median 2.00 s) without a figure: too short"
     )
     assert "which needs 5 s" in line
 

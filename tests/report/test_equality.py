@@ -10,7 +10,7 @@ from bench.statistics.accuracy import equivalence
 from tests.support.records import blocks_of, make_record, run_of
 
 IMAGES = 10_000
-DIFFERENCE = "compared with the median of the others, points"
+DIFFERENCE = "minus the median of the others, percentage points"
 
 
 def run(backend, accuracies, *, start=0, **job):
@@ -59,7 +59,7 @@ def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch()
         "equal",
     )
     assert tuple(rows[0].values()) == first
-    assert rows[1]["95 % interval"] == "97.98 to 98.02 %"
+    assert rows[1]["95 % interval, or error"] == "97.98 to 98.02 %"
     assert rows[1]["90 % interval, points"] == "-0.37 to -0.03"
     assert "Of 2 comparisons: 2 equal, 0 different, 0 undecided." in text
     assert "below 0.5 points" in text
@@ -69,11 +69,11 @@ def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch()
 
 def test_one_seed_has_the_error_of_its_images_and_no_verdict():
     rows, text = table(run("reference", (0.99,)), run("pytorch", (0.98,)))
-    assert rows[0]["95 % interval"] == "1 seed: ±0.10 points by the number of images"
+    assert rows[0]["95 % interval, or error"] == "±0.10 points"
     assert (rows[0][DIFFERENCE], rows[0]["90 % interval, points"]) == ("+1.00", "-")
     assert {row["verdict"] for row in rows} == {"not tested: 1 seed"}
     assert "Not tested. Several seeds decide" in text
-    assert "With one seed this is not tested" in text
+    assert "With one seed equality is not tested" in text
     assert "`equal`" not in text
 
 

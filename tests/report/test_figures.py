@@ -100,7 +100,7 @@ def test_table_overview_pairs_and_plots_show_the_same_numbers():
     [best] = rows.index[rows["times_fastest"] == 1]
     for name, row in rows.iterrows():
         seconds = words.seconds(row["epoch_seconds"])
-        ratio = shown[name]["times the fastest"]
+        ratio = shown[name]["ratio to fastest"]
         assert shown[name]["epoch, median"] == seconds
         assert line[name] == f"{seconds} ({ratio})"
         if name != best and not row["unsure"]:
@@ -121,9 +121,9 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
     run = uneven({"pytorch": {(0, 0): (33.8, 23.1)}, "jax": {(0, 0): (1.0, 1.5)}})
     [speed] = blocks_of(Table, results.speed(run))
     column = speed.columns.index("epoch times")
-    assert [row[column] for row in speed.rows] == ["1 s, 1.5 s", "33.8 s, 23.1 s"]
+    assert [row[column] for row in speed.rows] == ["1.00 s, 1.50 s", "33.8 s, 23.1 s"]
     [note] = [line for line in notes(run) if line.startswith("* two epochs")]
-    assert "softmax jax cpu 1 s, 1.5 s; softmax pytorch cpu 33.8 s, 23.1 s." in note
+    assert "softmax jax cpu 1.00 s, 1.50 s; softmax pytorch cpu 33.8 s, 23.1 s." in note
     summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
     axis, *_ = bars(summary, epochs, "epoch-time").axes
     assert [list(line.get_xdata()) for line in axis.lines] == [[1.0, 1.5], [33.8, 23.1]]
@@ -137,13 +137,13 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
 def test_many_rounds_of_two_epochs_show_the_range_of_the_second():
     run = uneven({"pytorch": {(turn, 0): (9.0, 1.0 + turn) for turn in range(3)}})
     [speed] = blocks_of(Table, results.speed(run))
-    assert speed.rows[0][speed.columns.index("epoch times")] == "1 s to 3 s"
+    assert speed.rows[0][speed.columns.index("epoch times")] == "1.00 s to 3.00 s"
 
 
 def test_ratios_of_one_round_are_provisional():
     run = uneven({name: {(0, 0): jobs[0, 0]} for name, jobs in TIMES.items()})
     overview = glance.speed_overview(run.summary)
-    assert overview.rows == (("softmax", "1 s (1.00x)", "4 s (~4.0x)", "3 s (~3.0x)"),)
+    assert overview.rows == (("softmax", "1.00 s (1.00x)", "4.00 s (~4.0x)", "3.00 s (~3.0x)"),)
     assert "~ provisional: one round. More rounds decide who is faster." in notes(run)
 
 

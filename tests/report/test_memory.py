@@ -14,7 +14,9 @@ def table_and_notes(*records):
     blocks = memory.section(run_of(*records))
     [table], [notes] = (blocks_of(kind, blocks) for kind in (Table, Items))
     [row] = table.rows
-    return row[-2:], notes.lines
+    cells = dict(zip(table.columns, row, strict=True))
+    device = (cells.get(f"device, {source}", "-") for source in ("allocator", "driver"))
+    return tuple(device), notes.lines
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,9 @@ def rounds(count, **factors):
 
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     [_, text] = ratios.section(rounds(3, pytorch=1.0, jax=2.0))
-    assert text.text == "Undecided, after 3 of the 11 rounds that a verdict takes: `--rounds 11`."
+    assert text.text == "Undecided: 3 of 11 rounds done. For a verdict: `--rounds 11`."
     [_, text] = ratios.section(rounds(11, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
-    assert "after 11 of the 12 rounds that a verdict among 6 pairs of backends takes" in text.text
+    assert "11 of 12 rounds done (6 pairs of backends)" in text.text
     [_, _, table, _] = ratios.section(
         rounds(12, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0)
     )

@@ -55,7 +55,7 @@ def test_the_report_says_where_each_backend_stops_being_bound_by_overhead(tmp_pa
     )
     [table] = findings(blocks)
     told = {row[1]: row[2:] for row in table.rows}
-    assert told["reference"] == ("6 ms", "0.1 ms", "0.00 %", "60", "from batch size 100 on")
+    assert told["reference"] == ("6.00 ms", "100 µs", "0.00 %", "60", "from batch size 100 on")
     assert told["jax"][-2:] == ("-", "at every size that was run")
     assert told["pytorch"][-2:] == ("-", "not reached within the sweep")
     assert any(

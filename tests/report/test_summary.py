@@ -139,7 +139,7 @@ def test_native_mode_is_a_backend_of_its_own_and_is_shown_beside_the_matched_one
     [block] = blocks_of(Table, native_section.section(run))
     [row] = block.rows
     assert row[:5] == ("softmax", "pytorch", "70.00 %", "80.00 %", "+10.00")
-    assert row[5:10] == ("1 s", "2 s", "~2.0x", "500 ms", "25.00 %")
+    assert row[5:10] == ("1.00 s", "2.00 s", "~2.0x", "500 ms", "25.00 %")
     assert row[10:] == ("no / no", "SGD lr=0.01")
     assert native_section.section(run_of(matched)) == []
 

@@ -24,12 +24,12 @@ def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path)
     assert limits.rows[0][1] == "100 GFLOP/s, 128 x 128"
     [row] = table.rows
     # 1,000 images of 31,360 FLOP in 10 ms are 3.136 GFLOP/s
-    assert row[:6] == ("softmax", "reference", "1 ms", "3.14 GFLOP/s", "3.1 %", "-")
+    assert row[:6] == ("softmax", "reference", "1.00 ms", "3.14 GFLOP/s", "3.1 %", "-")
     assert row[-1] == "per-step overhead"
     text = to_markdown(blocks)
     assert (
-        "softmax: bound by per-step overhead in reference (3.1 % of the attainable, 1 ms per step)."
-        " Seen in one" in text
+        "softmax: bound by per-step overhead in reference (3.1 % of the attainable, 1.00 ms per"
+        " step). Seen in one" in text
     )
     [plot] = (block for block in blocks if isinstance(block, Plot))
     assert (tmp_path / "plots" / f"{plot.name}.png").stat().st_size > 10_000

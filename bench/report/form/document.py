@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from bench.records.files import write_atomically
+from bench.report.form.words import ABSENT
 
 
 class Heading(Struct, frozen=True):
@@ -55,9 +56,24 @@ Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 
 
 def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
-    """A table of rows; `columns` has the text of a row's cell by the title of the column."""
+    """A table of rows, without columns that have no figure in any row.
+
+    `columns` has the text of a row's cell by the title of the column.
+    """
+    cells = tuple(tuple(text(row) for text in columns.values()) for row in rows)
+    return without_empty(Table(tuple(columns), cells))
+
+
+def without_empty(table: Table) -> Table:
+    """The table without the columns that have no figure in any row."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if not table.rows or any(row[place] != ABSENT for row in table.rows)
+    ]
     return Table(
-        tuple(columns), tuple(tuple(text(row) for text in columns.values()) for row in rows)
+        tuple(table.columns[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in table.rows),
     )
 
 

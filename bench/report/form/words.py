@@ -1,4 +1,4 @@
-"""Writes numbers as text for people; no other module converts units."""
+"""Writes numbers with their units as text for people."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ _GIGA = 1e9
 _THOUSAND = 1000
 _ROUNDS_TO_THOUSAND = 999.5
 _TEN = 10
+_NEAR = 1.1
 _BEYOND = 1e6
 _PREFIXES = ("", "k", "M", "G", "T", "P")
-_TINY = 1e-4
+
+
+def _digits(value: float) -> str:
+    """A number below 1,000 to three digits, with its zeros: "1.20", "34.0", "585"."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def percent(share: float | None) -> str:
@@ -36,18 +41,20 @@ def points(difference: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds to three digits, in ms below 1 s, in µs below 0.1 ms."""
+    """Seconds to three digits, in ms below 1 s, in µs below 1 ms: "1.20 s", "34.0 ms"."""
     if value is None or isnan(value):
         return ABSENT
-    if value >= _THOUSAND:
+    if value >= _ROUNDS_TO_THOUSAND:
         return f"{value:,.0f} s"
-    if value < _TINY:
-        return f"{1e6 * value:.3g} µs"
-    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+    if value >= _ROUNDS_TO_THOUSAND / 1e3:
+        return f"{_digits(value)} s"
+    if value >= _ROUNDS_TO_THOUSAND / 1e6:
+        return f"{_digits(1e3 * value)} ms"
+    return f"{_digits(1e6 * value)} µs"
 
 
 def span(low: float | None, high: float | None) -> str:
-    """A range of seconds: "1.2 s to 3 s"."""
+    """A range of seconds: "1.20 s to 3.00 s"."""
     if low is None or isnan(low):
         return ABSENT
     return f"{seconds(low)} to {seconds(high)}"
@@ -96,10 +103,18 @@ def watts(value: float | None) -> str:
 
 
 def ratio(value: float | None, *, provisional: bool = False) -> str:
-    """A ratio: "1.93x"; with fewer digits if it may change: "~1.9x"."""
+    """A ratio: "1.93x"; with fewer digits if it is not decided: "~1.9x", near 1 "~0.98x"."""
     if value is None or isnan(value):
         return ABSENT
-    return f"~{value:.1f}x" if provisional else f"{value:.2f}x"
+    if not provisional:
+        return f"{value:.2f}x"
+    return (
+        f"~{value:.2f}x"
+        if value < _NEAR
+        else f"~{value:.1f}x"
+        if value < _TEN
+        else f"~{value:.0f}x"
+    )
 
 
 def tolerances(value: float | None) -> str:

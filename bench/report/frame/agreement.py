@@ -41,19 +41,19 @@ def headline(jobs: pd.DataFrame) -> str:
 
 def lines_of(jobs: pd.DataFrame) -> list[str]:
     """A line per job that disagrees: which job, and why."""
-    told = {"workload": "{}", "backend": " {}", "device": " {}", "seed": ", seed {}"}
-    several = {
+    formats = {"workload": "{}", "backend": " {}", "device": " {}", "seed": ", seed {}"}
+    optional_formats = {
         "round": ", round {}",
         "batch_size": ", batch size {}",
         "epochs": ", {} epochs",
         "machine": " on {}",
     }
-    ways = jobs.groupby("workload")[[*several]].nunique().max()
-    told |= {name: text for name, text in several.items() if ways[name] > 1}
+    ways = jobs.groupby("workload")[[*optional_formats]].nunique().max()
+    formats |= {name: text for name, text in optional_formats.items() if ways[name] > 1}
     wrong = _wrong(jobs)
-    rows = zip(wrong[[*told]].itertuples(index=False), wrong["reason"], strict=True)
+    rows = zip(wrong[[*formats]].itertuples(index=False), wrong["reason"], strict=True)
     return words.first_of(
-        ["".join(map(str.format, told.values(), row)) + f": {why}" for row, why in rows]
+        ["".join(map(str.format, formats.values(), row)) + f": {why}" for row, why in rows]
     )
 
 

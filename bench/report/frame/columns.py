@@ -30,9 +30,9 @@ class Column(Struct, frozen=True):
         source: where a value comes from: an attribute such as "job.seed", or a function of the same
             object; "" if it is computed from other columns. "inputs?.wall_seconds" is missing where
             the object has no `inputs`.
-        how: of a column of the summary: how its value is made of the values of the jobs that ended
-            ok, as pandas names it ("median"). `source` is then a column of the jobs; "": the one of
-            the same name.
+        how: only for columns of the summary: the pandas aggregation ("median") over the jobs that
+            ended ok. `source` then names the column of the jobs; "" means the column of the same
+            name.
     """
 
     name: str

@@ -110,15 +110,12 @@ def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
 
 
 def _of_workloads(ordered: Sequence[Record]) -> dict[str, list[Any]]:
-    """The columns of each record's workload.
-
-    The records of a run share a few workload objects (see `bench.records.decode`), so each object
-    is looked at once.
-    """
-    workloads = {id(record.job.workload): record.job.workload for record in ordered}
+    """The columns of each record's workload; each of a run's few workloads is looked at once."""
+    workloads = list(dict.fromkeys(record.job.workload for record in ordered))
+    places = {workload: place for place, workload in enumerate(workloads)}
+    place_of_each = [places[record.job.workload] for record in ordered]
     columns = {}
     for column in WORKLOAD:
-        get = column.getter()
-        of = {number: get(workload) for number, workload in workloads.items()}
-        columns[column.name] = [of[id(record.job.workload)] for record in ordered]
+        values = list(map(column.getter(), workloads))
+        columns[column.name] = [values[place] for place in place_of_each]
     return columns

@@ -47,8 +47,8 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
 def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the medians over its steady epochs; missing where it has none.
 
-    An energy is missing unless all of these epochs have it: long epochs have one more often, and a
-    choice among them would not be fair.
+    An energy is missing if one of these epochs has none. Long epochs have a figure more often, so a
+    median over only some epochs would be biased.
     """
     steady = epochs[epochs["steady"]]
     steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])
@@ -73,7 +73,8 @@ def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
 def _start(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the seconds of its start-up, of its first epoch, and of its warm-up.
 
-    The warm-up is what its first epochs took longer than as many steady ones. Values are missing
+    The warm-up time is the time of the warm-up epochs minus that of as many steady epochs. Values
+    are missing
     where a part is not known.
     """
     early = epochs["epoch"] <= epochs["warm_up_epochs"]

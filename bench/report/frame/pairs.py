@@ -35,7 +35,7 @@ class Pair(NamedTuple):
 
 
 class ToFastest(NamedTuple):
-    """How many times as long as the fastest backend of its group a backend takes.
+    """The time of a backend divided by that of the fastest backend of its group.
 
     `unsure`: it is undecided whether it is slower at all.
     """
@@ -47,8 +47,8 @@ class ToFastest(NamedTuple):
 def times_of(jobs: pd.DataFrame, column: str = "epoch_seconds") -> Times:
     """Per backend the time of its job in every round, in seconds: (rounds,).
 
-    It is not a number where a backend has no job, or no steady epoch in it. A round of several
-    seeds counts as several.
+    NaN if the backend has no job in a round, or its job has no steady epoch. Each seed of a round
+    counts as a round of its own.
 
     Args:
         jobs: see `jobs.jobs_frame`; of one group.

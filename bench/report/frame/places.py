@@ -1,4 +1,4 @@
-"""Divides rows into places, in which all rows can be compared, and labels them."""
+"""Defines a place (the columns whose rows can be compared), its heading, and the labels of rows."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.machine import disturbance
 from bench.machine.host import gpu_of
-from bench.records.job import Record, backend_name, meaning
+from bench.records.job import Record, backend_name, without_labels
 from bench.worker.clock import Phase
 from specs.model import Workload
 from specs.shapes import infer_shapes
@@ -21,12 +21,12 @@ def spec(workload: Workload) -> str:
 
     They tell two workloads of one name apart.
     """
-    content = msgspec.json.encode(meaning(workload), order="sorted")
+    content = msgspec.json.encode(without_labels(workload), order="sorted")
     return hashlib.sha256(content).hexdigest()[:6]
 
 
 def family(workload: Workload) -> str:
-    """The name of the workload that a wider one was made of."""
+    """The name of the original workload, if this one was widened; else its own name."""
     return narrowed(workload)[0].name
 
 
@@ -64,7 +64,7 @@ def device_name(record: Record) -> str:
 def published_accuracy(record: Record) -> float | None:
     """The published accuracy (0..1), or None if the job was not the published training.
 
-    It was if data set, epochs and batch size are the workload's own.
+    It is the published training if data set, epochs and batch size are those of the recipe.
     """
     recipe, job = record.job.workload.recipe, record.job
     published = recipe.dataset, recipe.epochs, recipe.batch_size

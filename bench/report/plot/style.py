@@ -9,10 +9,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from backends.registry import BACKENDS
 from bench.records.files import write_atomically
 
 # Okabe and Ito's colours: readers who cannot tell red from green can tell these apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Eight default and plain backends come first, so that they have eight colours.
+_BACKENDS = sorted(BACKENDS, key=lambda name: BACKENDS[name].variant_of is not None)
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -24,10 +27,13 @@ STYLE: dict[Any, Any] = {
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour per name, the same in all plots of the same names."""
-    return {
-        name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(sorted(set(names)))
-    }
+    """A colour per name; a backend has the same one in the plots of all runs.
+
+    The backends of the registry come first, then other names (of backends with their machine).
+    """
+    wanted = set(names)
+    known = [*_BACKENDS, *sorted(wanted.difference(_BACKENDS))]
+    return {name: _COLOURS[known.index(name) % len(_COLOURS)] for name in wanted}
 
 
 def save(figure: Figure, path: Path) -> None:

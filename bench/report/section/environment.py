@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
-from bench.records.verification import one_of_each
+from bench.records.verification import one_per_verification
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Table, Text
 from bench.report.run import Run
@@ -20,7 +20,7 @@ def section(run: Run) -> list[Block]:
     blocks: list[Block] = [
         Heading("Environment", 2),
         Table(MACHINE_COLUMNS, tuple(machines)),
-        _versions(one_of_each(run.records)),
+        _versions(one_per_verification(run.records)),
     ]
     if run.left_out:
         lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])
@@ -46,7 +46,7 @@ def _versions(records: Sequence[Record]) -> Table:
     for record in records:
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         settings = (
-            ", ".join(f"{k} {v}" for k, v in record.startup.settings.items())
+            ", ".join(f"{k} {v}" for k, v in record.startup.settings.items() if v is not None)
             if record.startup
             else "-"
         )

@@ -28,13 +28,13 @@ _ACCURACY_INTERVAL = f"{1 - LEVEL:.0%}".replace("%", " %")
 # Two one-sided tests at LEVEL are the same as this interval.
 _DIFFERENCE_INTERVAL = f"{1 - 2 * LEVEL:.0%}".replace("%", " %")
 _COLUMNS = (
-    *("workload", "backend", "seeds", "test accuracy", f"{_ACCURACY_INTERVAL} interval"),
-    "compared with the median of the others, points",
+    *("workload", "backend", "seeds", "test accuracy", f"{_ACCURACY_INTERVAL} interval, or error"),
+    "minus the median of the others, percentage points",
     *(f"{_DIFFERENCE_INTERVAL} interval, points", "verdict"),
 )
 _ONE_SEED = (
-    "With one seed this is not tested: a single accuracy is known no better than its number of"
-    " images allows. What stands beside it is one standard error of that, and no interval."
+    "With one seed equality is not tested. ± is then the standard error of the accuracy, which"
+    " follows from the number of test images."
 )
 
 
@@ -119,7 +119,7 @@ def _spread(accuracies: tuple[float, ...], images: int) -> str:
     found = interval(accuracies, images)
     if found is None:
         error = words.points(binomial_error(accuracies[0], images)).replace("+", "±")
-        return f"1 seed: {error} points by the number of images"
+        return f"{error} points"
     # The interval is symmetric, but accuracies end at 0 and 1.
     low, high = max(found[0], 0.0), min(found[1], 1.0)
     return f"{words.percent(low).removesuffix(' %')} to {words.percent(high)}"

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Table, Text
+from bench.report.form.document import Block, Heading, Table, Text, without_empty
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
-from bench.report.section.results import ratio_to_fastest
+from bench.report.section.results import epoch_time, ratio_to_fastest
 from bench.statistics import noise
 
 _ACCURACY = (
-    "Test accuracy after the last epoch, mean over jobs (min to max). The published figure is shown"
-    " only where data set, epochs and batch size are the workload's own."
+    "Test accuracy after the last epoch: the mean over jobs (min to max). `published` is the figure"
+    " of the workload's source; it is shown if data set, epochs and batch size are the same here."
 )
-_SPEED = "Median training epoch, and how many times the fastest backend's it is."
+_SPEED = "Median time of a training epoch (ratio to the fastest backend)."
 
 
 def section(run: Run) -> list[Block]:
@@ -69,7 +69,7 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
             first = next(iter(by_backend.values()))
             published = words.percent(first["course_accuracy"])
             lines.append((str(label), str(first["epochs"]), published, *cells))
-    return Table(("workload", "epochs", "published", *backends), tuple(lines))
+    return without_empty(Table(("workload", "epochs", "published", *backends), tuple(lines)))
 
 
 def speed_overview(summary: pd.DataFrame) -> Table:
@@ -85,7 +85,7 @@ def speed_overview(summary: pd.DataFrame) -> Table:
 
 
 def _speed(row: Row) -> str:
-    return f"{words.seconds(row['epoch_seconds'])} ({ratio_to_fastest(row)})"
+    return f"{epoch_time(row)} ({ratio_to_fastest(row)})"
 
 
 def _accuracy(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Makes the table of peak memory, and the notes that explain its figures.
 
-Every figure is named for the instrument that measured it.
+The column title of each figure says what measured it: the process, allocator or driver.
 """
 
 from __future__ import annotations

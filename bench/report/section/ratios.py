@@ -34,14 +34,9 @@ def section(run: Run) -> list[Block]:
     heading, rounds = Heading("Who is faster?", 3), max(pair.comparison.rounds for pair in pairs)
     least = EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(pairs)))
     if least is not None and rounds < least:
-        of = f"a verdict among {len(pairs)} pairs of backends" if len(pairs) > 1 else "a verdict"
-        return [
-            heading,
-            Text(
-                f"Undecided, after {rounds} of the {least} rounds that {of} takes: `--rounds"
-                f" {least}`."
-            ),
-        ]
+        among = f" ({len(pairs)} pairs of backends)" if len(pairs) > 1 else ""
+        done = f"{rounds} of {least} rounds done{among}"
+        return [heading, Text(f"Undecided: {done}. For a verdict: `--rounds {least}`.")]
     undecided = sum(pair.comparison.outcome == "undecided" for pair in pairs)
     return [
         heading,

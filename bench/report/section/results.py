@@ -15,20 +15,23 @@ FEW_EPOCHS = 2  # of a job with so few all are shown, as no range can be told of
 _MOST_TIMES = 4  # in a cell
 _ACCURACY_TEXT = (
     "Accuracies are those after the last epoch, the mean over jobs. The training accuracy is of"
-    " the first 10,000 training examples (all, with `--evaluate full`), dropout off. The time to"
-    " the target is training alone, up to the end of the first epoch that reached it: the median"
-    " over jobs, if all reached it."
+    " the first 10,000 training examples (all, if there are fewer or with `--evaluate full`),"
+    " dropout off. The time to the target is training alone, up to the end of the first epoch that"
+    " reached it: the median over jobs, if all reached it."
 )
 _SPEED_TEXT = (
     "A job's time is the median of its steady epochs, which are those after the warm-up in rounds"
-    " that count; CPU and prediction times are made in the same way. A backend's time is the median"
-    " over its jobs, with an interval of 95 % where there are enough of them. `times the fastest`"
-    " is the median over rounds of the ratio of two jobs of one round. Epoch times are the fastest"
-    " and the slowest steady epoch; of a job of one or two epochs they are all epochs."
+    " that count; CPU and prediction times are computed in the same way. Ratios are of unrounded"
+    " times. A backend's time is the median over its jobs, with an interval of 95 % where there"
+    " are enough of them. `ratio to fastest` is the median over rounds of the ratio of two jobs of"
+    " one round. Epoch times are the fastest and the slowest steady epoch; of a job of one or two"
+    " epochs (`*`) they are all epochs in their order, and with one epoch the time includes the"
+    " warm-up."
 )
 _START_TEXT = (
-    "`compile and warm-up` is how much longer the first epochs took than as many steady ones;"
-    " `none`: they were no slower. All are medians over jobs."
+    "Importing the framework, building the model (some compile here), and loading the data come"
+    " before the first epoch. `compile and warm-up` is how much longer the first epochs took than"
+    " as many steady ones; `none`: they were no slower. All are medians over jobs."
 )
 
 
@@ -58,9 +61,9 @@ def speed(run: Run) -> list[Block]:
     columns: Columns = {
         "workload": lambda row: row["label"],
         "backend": lambda row: row["backend"],
-        "epoch, median": lambda row: words.seconds(row["epoch_seconds"]),
+        "epoch, median": epoch_time,
         "95 % interval": lambda row: _range(row, "epoch_seconds_sure"),
-        "times the fastest": ratio_to_fastest,
+        "ratio to fastest": ratio_to_fastest,
         "epoch times": lambda row: few.get(identity(row)) or _range(row, "epoch_seconds"),
         "epochs counted": lambda row: str(row["steady_epochs"]),
         "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
@@ -85,6 +88,7 @@ def start_up(run: Run) -> list[Block]:
         "compile and warm-up": lambda row: (
             "none" if row["warm_up_seconds"] <= 0 else words.seconds(row["warm_up_seconds"])
         ),
+        "total before epoch 1": lambda row: words.seconds(row["startup_seconds"]),
         "steady epoch": lambda row: (
             words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT
         ),
@@ -92,8 +96,13 @@ def start_up(run: Run) -> list[Block]:
     return _blocks("Start-up", run, columns, _START_TEXT)
 
 
+def epoch_time(row: Row) -> str:
+    """The time of an epoch, in words; `*` if it is of a job of one or two epochs."""
+    return words.seconds(row["epoch_seconds"]) + ("*" if row["epochs"] <= FEW_EPOCHS else "")
+
+
 def ratio_to_fastest(row: Row) -> str:
-    """How many times the fastest backend's time a row of the summary takes, in words."""
+    """The row's epoch time divided by that of the fastest backend, as text."""
     return words.ratio(row["times_fastest"], provisional=row["unsure"] is True)
 
 
@@ -110,8 +119,8 @@ def to_target(row: Row, text: str) -> str:
 def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
     """The times of all epochs by group and backend, where jobs have at most `FEW_EPOCHS`.
 
-    Jobs are separated by semicolons. Backends with many such jobs are left out: their steady epochs
-    have a range.
+    Jobs are separated by semicolons. A backend with more than `_MOST_TIMES` such epochs is left
+    out; the table shows a range instead.
     """
     columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds"]
     few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)

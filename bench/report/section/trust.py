@@ -13,8 +13,14 @@ from typing import NamedTuple
 from backends.defaults import SETTINGS
 from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, GAPS
-from bench.records.job import Record, meaning
-from bench.records.verification import Verification, deviation_of, one_of_each, say, verification_of
+from bench.records.job import Record, without_labels
+from bench.records.verification import (
+    Verification,
+    deviation_of,
+    one_per_verification,
+    say,
+    verification_of,
+)
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Table, Text
 from bench.report.frame.agreement import disagreeing
@@ -26,7 +32,7 @@ _SAME = (
     " same batches in the same order, and the same update formulas with the same constants. The"
     " table counts the groups in which that was so, by checksums that the workers read back in this"
     " run; a group is here a workload with one batch size and one seed. Accuracy and loss are"
-    " computed by the harness from the logits, after the last epoch."
+    " computed by the bench from the logits, after the last epoch."
     " Dropout differs: timed runs use each framework's own generator; its fraction and scale, and"
     " that masks are new in each step, are verified."
 )
@@ -100,7 +106,10 @@ def _finding(run: Run) -> str:
         return "No result was compared with another backend."
     if not agrees.all():
         return f"{(agrees == False).sum()} of {len(agrees)} results disagree; see the red box."  # noqa: E712
-    return f"All {len(agrees)} results that can be compared with another backend agree."
+    return (
+        f"No result of {len(agrees)} is far from the other backends: the loss of the first epoch is"
+        " within 10 %, and no accuracy is more than 6 standard errors and a point lower."
+    )
 
 
 def verification_line(run: Run) -> str:
@@ -149,7 +158,7 @@ def _applied(
 ) -> dict[_Backend, Verification | None]:
     """Per backend the worst verification of its records (see `_WORST_FIRST`), or None."""
     applied: dict[_Backend, list[Verification | None]] = defaultdict(list)
-    for record in one_of_each(records):
+    for record in one_per_verification(records):
         if record.status != "unsupported":
             applied[_backend(record)].append(verification_of(record, verifications))
     return {
@@ -175,7 +184,7 @@ def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
 
 def _groups(records: Iterable[Record]) -> list[_Group]:
     groups: dict[object, _Group] = defaultdict(lambda: _Group(set(), set(), defaultdict(set)))
-    meaning_of = cache(meaning)  # many records have few workloads
+    meaning_of = cache(without_labels)  # many records have few workloads
     for record in records:
         job, startup = record.job, record.startup
         if startup is not None:

@@ -30,11 +30,11 @@ _TEXT = (
     "A tuned variant is the same framework at the same work, trained in the way that its"
     " documentation calls fastest; `bench verify` checks it against the same reference. Ratios are"
     " medians over rounds: below 1 the variant is faster. Between variants of one framework at the"
-    " same number of threads CPU time decides, as it is disturbed less; on a GPU it is not the time"
-    " of the work, and left out. `break-even after`: the first number of epochs after which the"
-    " variant, with its start-up, compiling and warm-up, has taken no longer than the plain form:"
-    " median over rounds (min to max). If there were no difference, at most"
-    f" {100 * TABLE_LEVEL:g} of 100 such tables would name one in a column."
+    " same number of threads CPU time decides, as other programs disturb it less; on a GPU it is"
+    " left out, as it is not the time of the work. `break-even after`: the first number of epochs"
+    " after which the variant, with its start-up, compiling and warm-up, has taken no longer than"
+    " the plain form: median over rounds (min to max). The chance of a false result in a column is"
+    f" at most {100 * TABLE_LEVEL:g} %."
 )
 
 
@@ -129,7 +129,7 @@ def _row(variant: _Variant) -> tuple[str, ...]:
         entry.changes,
         _ratio(variant.wall),
         _ratio(variant.cpu) if variant.on_cpu else words.ABSENT,
-        _epochs(variant.epochs),
+        _epochs(variant.epochs, decided=variant.wall.outcome != "undecided"),
     )
 
 
@@ -140,14 +140,15 @@ def _ratio(result: Comparison) -> str:
     return f"{words.ratio(result.ratio)} {interval} {result.outcome}"
 
 
-def _epochs(numbers: Sequence[float]) -> str:
+def _epochs(numbers: Sequence[float], *, decided: bool) -> str:
     """The median over rounds (of an even number the upper middle one), and the range."""
     if not numbers:
         return words.ABSENT
     low, middle, high = (_number(pick(numbers)) for pick in (min, median_high, max))
     unit = "epoch" if middle == "1" else "epochs"
-    text = "never at this size" if middle == "never" else f"{middle} {unit}"
-    return text if low == high else f"{text} ({low} to {high})"
+    text = "never (its epochs are slower)" if middle == "never" else f"{middle} {unit}"
+    text = text if low == high else f"{text} ({low} to {high})"
+    return text if decided else f"{text} (undecided)"
 
 
 def _number(epochs: float) -> str:

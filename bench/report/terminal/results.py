@@ -16,16 +16,14 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
-from bench.report.section.results import FEW_EPOCHS, ratio_to_fastest
+from bench.report.section.results import epoch_time, ratio_to_fastest
 
 # Column title -> its text; these fit a terminal of 80 columns.
 _SHORT: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: row["label"],
     "backend": lambda row: row["backend"],
     "accuracy": lambda row: words.percent(row["test_accuracy"]),
-    "epoch": lambda row: (
-        words.seconds(row["epoch_seconds"]) + ("*" if row["epochs"] <= FEW_EPOCHS else "")
-    ),
+    "epoch": epoch_time,
     "ratio": ratio_to_fastest,
     "images/s": lambda row: words.per_second(row["train_examples_per_second"]),
     "memory": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),

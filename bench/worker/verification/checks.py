@@ -140,7 +140,7 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_repeat(make: MakeBackend, case: Case) -> Finding:
-    """Check that the same seed repeats the training, and that another seed only changes dropout.
+    """Check that the same seed repeats the training, and that another seed changes only dropout.
 
     On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode the
     seed also changes the shuffle.

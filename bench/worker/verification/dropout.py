@@ -30,8 +30,9 @@ _KERNEL = "3.kernel"
 def check_dropout(make: MakeBackend, job: Job) -> Finding:
     """Check the values that dropout keeps, and its scale: 20,000 values in two epochs.
 
-    99 of 100 verifications find a fraction kept that is wrong by 3 percentage points, or a
-    correlation of 0.1 with the last epoch, batch, example or unit. Counts are compared in standard
+    An error of 3 percentage points in the fraction kept, or a correlation of 0.1 with the last
+    epoch, batch, example or unit, is found in 99 of 100 verifications. Counts are compared in
+    standard
     deviations (see `tolerances.DROPOUT_DEVIATIONS`).
     """
     channels = np.eye(DROPOUT_EXAMPLES, dtype=np.float32)
@@ -66,7 +67,8 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
 def _share_same_for_batch(make: MakeBackend, job: Job) -> float:
     """The share of pixels that dropout kept for all examples of a batch, or dropped for all.
 
-    With a correct dropout it is about 1 in 1,000. The batch has 16 equal images, one of each class.
+    With a correct dropout it is about 1 in 1,000. The batch has 16 identical images, each with a
+    different label.
     If a pixel was kept for all examples or for none, its weights change by the same amount for all
     classes. Otherwise they change by different amounts.
     """
