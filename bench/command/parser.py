@@ -101,7 +101,10 @@ def _add_repetitions(run: argparse.ArgumentParser) -> None:
     )
     rounds = run.add_mutually_exclusive_group()
     rounds.add_argument(
-        "--rounds", type=arguments.count, metavar="N", help="how often everything is run"
+        "--rounds",
+        type=arguments.count,
+        metavar="N",
+        help="how many times each job is run (default: the suite's)",
     )
     rounds.add_argument(
         "--until-precise",
@@ -144,7 +147,7 @@ def _add_sizes(run: argparse.ArgumentParser) -> None:
 
 
 def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    report = subparsers.add_parser("report", help="write tables, plots and page of a run again")
+    report = subparsers.add_parser("report", help="write a run's tables, plots and page again")
     report.add_argument(
         "run", type=Path, metavar="RUN", help="the run's folder, e.g. results/quick"
     )
@@ -152,7 +155,7 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--into",
         type=Path,
         metavar="FILE",
-        help="write the accuracy table between two marks of FILE",
+        help="replace the accuracy table between its two marks in FILE",
     )
     report.add_argument(
         "--suite",
@@ -228,7 +231,7 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "names",
         nargs="*",
         metavar="NAME",
-        help="data sets (fetch: mnist; verify: all that are there)",
+        help="data sets (default for fetch: mnist; for verify: all that are found)",
     )
     _add_data_directory(data)
     data.set_defaults(command="bench.command.data:data")
@@ -294,7 +297,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         type=arguments.count,
         default=40,
         metavar="N",
-        help="rounds of two jobs, with those of earlier runs (default: 40)",
+        help="rounds in all, with those of earlier runs; a round is two jobs (default: 40)",
     )
     calibrate.add_argument("--retry", action="store_true", help="re-run failed jobs")
     calibrate.add_argument(
@@ -323,7 +326,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         type=arguments.modes,
         default=("matched",),
         metavar="A,B",
-        help="matched (default): the same training in all; native: the framework's tutorial",
+        help="matched (default): the same training in all; native: as in each framework's tutorial",
     )
     parser.add_argument(
         "--device",
@@ -382,10 +385,12 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=arguments.level,
         default=0.01,
         metavar="P",
-        help="probability of a false alarm, all results together (default: 0.01)",
+        help="chance of a failure if nothing changed, over all results (default: 0.01)",
     )
     check.add_argument(
-        "--allow-new", action="store_true", help="pass results that the baseline does not have"
+        "--allow-new",
+        action="store_true",
+        help="do not fail on results that the baseline does not have",
     )
     check.add_argument(
         "--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)"

@@ -71,7 +71,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def defaults(options: argparse.Namespace) -> int:
-    """`bench defaults`: show each backend's defaults, what the spec says and what is enforced."""
+    """`bench defaults`: show each framework's defaults, the workload's values, and what we set."""
     from rich import box  # takes 0.1 s, and the other commands here need none of it
     from rich.console import Console
     from rich.markup import escape
@@ -84,7 +84,7 @@ def defaults(options: argparse.Namespace) -> int:
     console = Console()
     for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
         if entry(backend).environment == OWN_ENVIRONMENT:
-            console.print(f"{backend} defines what the spec says; it has no defaults.\n")
+            console.print(f"{backend} is the reference; it has no defaults.\n")
             continue
         table = Table(
             box=box.SIMPLE_HEAD,
@@ -93,7 +93,7 @@ def defaults(options: argparse.Namespace) -> int:
             title=backend,
             title_justify="left",
         )
-        for title in ("term", "default", "the spec says", "enforced"):
+        for title in ("setting", "default", "workload", "what we set"):
             table.add_column(title, overflow="fold")
         specs = {setting.name: setting.workload_value for setting in SETTINGS}
         for default in defaults_of(backend):

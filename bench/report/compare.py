@@ -36,7 +36,7 @@ _TOLD = {
     "epochs": "epochs",
     "batch_size": "batch sizes",
 }
-_SITE = {"run": "{}", "machine": "{}", "device": "{}", "threads": "{} threads"}
+_SITE = {"run": "{}", "machine": "{}", "device": "{}", "threads": "threads {}"}
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
     "Test accuracy, last epoch": ("test_accuracy", words.percent),

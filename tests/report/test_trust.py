@@ -93,7 +93,7 @@ def test_one_line_says_what_is_verified_and_what_to_run_for_the_rest():
     other = replace(make_record("b", backend="jax"), adapter_checksum="a")
     assert (
         line([record()], [made_verification()])
-        == "Verified against the float64 reference on this machine: all backends."
+        == "All backends are verified against the float64 reference on this machine."
     )
     text = line([record(), other], [made_verification()])
     assert text == "Not verified here: jax. Run: `bench verify --backend jax`"
@@ -120,7 +120,7 @@ def test_the_line_never_says_verified_of_what_disagrees_without_saying_so():
     verified = [made_verification(), made_verification(backend="jax", key="j")]
     right = [replace(other, adapter_checksum="a") for other in others]
     text = line([*right, wrong], verified)
-    assert text.endswith("this machine: all backends. But pytorch disagrees here on softmax.")
+    assert text.endswith("this machine. But pytorch disagrees here on softmax.")
     text = line([*right, wrong], [])
     assert text.startswith("pytorch disagrees here on softmax. Not verified here: jax, pytorch.")
     assert text.endswith("Run: `bench verify --backend jax,pytorch`")

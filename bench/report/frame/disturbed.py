@@ -42,9 +42,8 @@ def say_disturbed(jobs: pd.DataFrame, group: Sequence[str]) -> list[str]:
         disturbed, first = rows[rows["disturbed"] != ""], rows.iloc[0]
         rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))
         some = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"
-        count = (
-            "they count all the same" if disturbed["counts"].all() else "their times are left out"
-        )
+        usual = disturbed["counts"].all()
+        count = "they are counted, as this is usual here" if usual else "their times are left out"
         lines.append(
             f"{first['workload']} {first['device']}: the machine was busy {some}"
             f" ({disturbed['disturbed'].iloc[0]}){'' if rounds == 1 else f'; {count}'}."

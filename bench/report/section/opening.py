@@ -47,7 +47,7 @@ def notes(run: Run) -> list[str]:
     """
     lines = _on_few_epochs(run)
     if not run.ok.empty and run.ok["rounds"].max() == 1:
-        lines.append("~ provisional: one round. More rounds decide who is faster.")
+        lines.append("~ provisional: one round. More rounds decide, e.g. `--rounds 11`.")
     elif run.ok["unsure"].isin([True]).any():  # missing where nothing is compared
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += say_disturbed(run.jobs, GROUP)
@@ -77,7 +77,7 @@ def _on_few_epochs(run: Run) -> list[str]:
         ]
         lines.append(
             "* two epochs: the time is that of the second, as the first is the warm-up."
-            + (f" Both are: {'; '.join(words.first_of(both))}." if both else "")
+            + (f" Times: {'; '.join(words.first_of(both))}." if both else "")
         )
     return lines
 

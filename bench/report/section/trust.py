@@ -142,7 +142,7 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
         some = f" --backend {','.join(left)}" if not_all else ""
         return f"Not verified here: {', '.join(left)}. Run: `bench verify{some}`"
     if applied:
-        return "Verified against the float64 reference on this machine: all backends."
+        return "All backends are verified against the float64 reference on this machine."
     return ""
 
 

@@ -118,7 +118,8 @@ def _conclusion(checked: Checked) -> str:
     compared = sum(verdict.status != "not checked" for verdict in checked.results)
     if checked.passed:
         new = len(checked.results) - compared
-        return f"all {compared} results pass{f', {new} not checked' if new else ''}"
+        passed = "the result passes" if compared == 1 else f"all {compared} results pass"
+        return f"{passed}{f', {new} not checked' if new else ''}"
     wrong = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
     if disagree:
         wrong.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
