@@ -160,7 +160,7 @@ def test_the_title_names_every_data_set_that_was_replaced(bench, monkeypatch, tm
     expanded = expanded_too(tmp_path)
     for command in (TINY, expanded):
         assert bench(*command)[0] == 0
-    title = "# softmax, on mnist-5k instead of mnist, mnist-expanded\n"
+    title = "# softmax, on mnist-5k instead of mnist and mnist-expanded\n"
     assert Path("results/softmax/report.md").read_text().startswith(title)
 
 

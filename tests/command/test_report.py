@@ -17,7 +17,7 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert code == 0
     text = (tmp_path / "page.md").read_text()
     assert text.startswith(f"before\n\n{begin}\n\n| workload |")
-    assert "| cnn | - | - | not run |" in text
+    assert "| cnn | - | not run |" in text
     assert text.endswith(f"|\n\n{end}\n\nafter\n")
     assert "old" not in text
     (tmp_path / "page.md").write_bytes(b"\xff\xfe")

@@ -159,6 +159,4 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
     [pair] = run.pairs
     assert (pair.comparison.rounds, pair.comparison.outcome) == (12, "faster")
     all_loud = run_of(*records(range(14), loud=range(14), jax=1, pytorch=2))
-    assert any(
-        "14 of 14 rounds" in line and "count all the same" in line for line in notes(all_loud)
-    )
+    assert any("14 of 14 rounds" in line and "they are counted" in line for line in notes(all_loud))

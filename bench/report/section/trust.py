@@ -141,7 +141,7 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
         not_all = len(left) < len({backend.backend for backend in applied})
         some = f" --backend {','.join(left)}" if not_all else ""
         return f"Not verified here: {', '.join(left)}. Run: `bench verify{some}`"
-    if applied:
+    if any(backend.backend != "reference" for backend in applied):
         return "All backends are verified against the float64 reference on this machine."
     return ""
 
