@@ -80,10 +80,11 @@ def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):
         fill_table(tmp_path / "page.md", tmp_path, ())
 
 
-def test_the_table_in_the_readme_is_what_the_command_makes_of_the_reference_run(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_bytes((PROJECT / "README.md").read_bytes())
+def test_the_table_of_the_findings_is_what_the_command_makes_of_the_reference_run(tmp_path):
+    findings = PROJECT / "docs" / "findings.md"
+    page = tmp_path / "findings.md"
+    page.write_bytes(findings.read_bytes())
     wanted = [part.workload for part in find_suite("course").workloads]
     fill_table(page, PROJECT / "results" / "reference", wanted)
-    hint = "bench report results/reference --suite course --into README.md"
-    assert page.read_text() == (PROJECT / "README.md").read_text(), hint
+    hint = "bench report results/reference --suite course --into docs/findings.md"
+    assert page.read_text() == findings.read_text(), hint

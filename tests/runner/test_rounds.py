@@ -8,8 +8,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from bench.runner.plan import Options, Training, make_groups
-from bench.runner.rounds import Goal, run_rounds, widest_precision
+from bench.runner.rounds import Goal, _times, run_rounds, widest_precision
 from specs.loading import find_workload
+from tests.support.records import make_record, run_of
 from tests.support.rounds import longer, records
 
 
@@ -169,3 +170,27 @@ def test_the_rounds_that_are_certain_are_planned_at_once(mnist_5k):
     assert len(ran) == 3
     assert ends == ["3 rounds", "3 rounds"]
     assert [len(tasks) for tasks in told] == [6]
+
+
+def test_the_stopping_rule_takes_the_same_times_as_tables():
+    """Three slow epochs at the start are more than the one that is always left out."""
+    random = np.random.default_rng(3)
+    slow_start = [
+        make_record(
+            f"{backend}{number}",
+            times=tuple(
+                factor * seconds * random.uniform(0.99, 1.01)
+                for seconds in (9.0, 3.0, 2.0, *[1.0] * 21)
+            ),
+            accuracies=(0.9,) * 24,
+            backend=backend,
+            round=number,
+        )
+        for number in range(6)
+        for backend, factor in (("jax", 1.0), ("pytorch", 2.0))
+    ]
+    jobs = run_of(*slow_start).jobs
+    assert set(jobs["warm_up_epochs"]) == {3}
+    for backend, seconds in _times(slow_start).items():
+        shown = jobs[jobs["backend"] == backend].sort_values("round")["epoch_seconds"]
+        assert seconds == shown.tolist()
