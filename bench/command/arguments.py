@@ -12,7 +12,11 @@ from pathlib import Path
 
 def words(text: str) -> tuple[str, ...]:
     """Names separated by commas: "a,b"."""
-    return tuple(word for word in text.split(",") if word)
+    if not re.fullmatch(r"[^\s,]+(,[^\s,]+)*", text):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected names separated by single commas, e.g. a,b"
+        )
+    return tuple(dict.fromkeys(text.split(",")))
 
 
 def count(text: str) -> int:
@@ -73,6 +77,15 @@ def seeds(text: str) -> tuple[int, ...]:
             f"found {text!r}, expected whole numbers and commas, e.g. 0,1,2"
         )
     return tuple(dict.fromkeys(map(int, text.split(","))))
+
+
+def run_folder(text: str) -> Path:
+    """The folder of a run: its path, its name under `results`, or the path of its page."""
+    path = Path(text)
+    if path.name in ("report.html", "report.md"):
+        path = path.parent
+    named = Path("results") / text
+    return named if not path.exists() and named.is_dir() else path
 
 
 def name(text: str) -> str:

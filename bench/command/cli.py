@@ -24,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `UserError` or wrong usage. 130: interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if "command" not in options:
+        parser.print_help()
+        return 0
     for sentence in LEFT_OUT:
         print(f"bench: {sentence}", file=sys.stderr)
     try:

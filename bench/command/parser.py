@@ -6,10 +6,13 @@ It imports no framework, no pandas and no plots, so that help and lists answer a
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+from typing import NoReturn
 
 from backends.registry import BACKENDS, ENVIRONMENTS
 from bench.command import arguments
+from specs.errors import closest
 
 _EXAMPLES = """\
 examples:
@@ -39,13 +42,14 @@ _CALIBRATE = (
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of `bench`; each command sets `command` to "module:function"."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="bench",
         description="Train the same model in every deep-learning framework, and compare them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    subparsers = parser.add_subparsers(metavar="COMMAND")
     for add in (
         *(
             _add_run,
@@ -60,6 +64,30 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         add(subparsers)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its errors are short: the problem, then what to type."""
+
+    def error(self, message: str) -> NoReturn:
+        command = re.match(
+            r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message
+        )
+        if command:
+            known = re.findall(r"'(.*?)'", command[2])
+            message = f"no command is named '{command[1]}'\n  expected: one of {', '.join(known)}"
+            near = closest(command[1], known)
+            message += f"\n  hint: {near}" if near else ""
+        self.exit(2, f"{self.prog}: {message}\n  see: {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    """Prints the version; it is read only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import importlib.metadata
+
+        parser.exit(message=f"bench {importlib.metadata.version('framework-bench')}\n")
 
 
 def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -149,7 +177,7 @@ def _add_sizes(run: argparse.ArgumentParser) -> None:
 def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     report = subparsers.add_parser("report", help="write a run's tables, plots and page again")
     report.add_argument(
-        "run", type=Path, metavar="RUN", help="the run's folder, e.g. results/quick"
+        "run", type=arguments.run_folder, metavar="RUN", help="the run's folder, e.g. results/quick"
     )
     report.add_argument(
         "--into",
@@ -172,7 +200,7 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     compare.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=arguments.run_folder,
         metavar="RUN",
         help="runs' folders; ratios are relative to the first",
     )
@@ -189,7 +217,7 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     export = subparsers.add_parser(
         "export", help="convert a run to JSON Lines, CSV or pytest-benchmark's JSON"
     )
-    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
     export.add_argument(
         "--pytest-benchmark",
@@ -332,7 +360,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=arguments.words,
         metavar="A,B",
-        help="cpu, cuda (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
+        help="cpu, gpu (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
     )
     parser.add_argument(
         "--threads",
@@ -366,10 +394,10 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = subparsers.add_parser(
         "check", help="compare accuracy with a baseline; exit code 1 if it regressed"
     )
-    check.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    check.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     check.add_argument(
         "--against",
-        type=Path,
+        type=arguments.run_folder,
         required=True,
         metavar="BASELINE",
         help="the folder of the run to compare with",

@@ -18,6 +18,7 @@ from bench.runner import plan
 from bench.runner.environments import Environments, InstallError
 from specs.errors import UserError
 
+_ALL_GPUS = ("cuda", "gpu")
 _UNTESTED = r"mps|xpu:[0-9]+"
 
 
@@ -113,8 +114,14 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
     known = ["cpu", *cuda]
     devices: list[str] = []
     for name in chosen or known:
-        if name == "cuda" and cuda:
+        if name in _ALL_GPUS and cuda:
             devices += cuda
+        elif name in _ALL_GPUS:
+            raise UserError(
+                f"there is no NVIDIA GPU on {machine.name}",
+                expected=f"one of {', '.join(known)}",
+                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set?",
+            )
         elif name in known or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:

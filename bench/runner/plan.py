@@ -16,7 +16,7 @@ from msgspec import Struct
 from backends.contract import Job, Mode
 from backends.registry import entry
 from bench.data.dataset import DataSet
-from specs.errors import UserError
+from specs.errors import UserError, closest
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
 from specs.model import BatchNorm, Suite, SuiteEntry, Workload
 from specs.shapes import infer_shapes
@@ -79,7 +79,7 @@ def find_suite_or_workload(name: str) -> Suite:
     raise PlanError(
         f"no suite or workload is named '{name}'",
         expected=f"one of {', '.join(known)}, or a path that ends in .json",
-        hint="bench list",
+        hint=closest(name, known) or "bench list",
     )
 
 

@@ -20,9 +20,18 @@ from tests.support.command import QUICK
 BAD = {
     "unknown suite": (
         ("run", "qiuck"),
-        ["no suite or workload is named 'qiuck'", "quick, smoke", "bench list"],
+        ["no suite or workload is named 'qiuck'", "quick, smoke", "did you mean 'quick'?"],
     ),
-    "unknown command": (("rnu",), ["invalid choice", "run"]),
+    "unknown command": (("rnu",), ["no command is named 'rnu'", "did you mean 'run'?"]),
+    "list with a hole": (
+        ("run", "smoke", "--backend", "pytorch,,jax"),
+        ["found 'pytorch,,jax'", "names separated by single commas", "bench run --help"],
+    ),
+    "list with an end": (("verify", "--backend", "pytorch,"), ["found 'pytorch,'"]),
+    "no GPU": (
+        (*("run", *QUICK), "--device", "gpu"),
+        ["there is no NVIDIA GPU on", "nvidia-smi"],
+    ),
     "unknown option": (
         ("run", "smoke", "--epoch-count", "3"),
         ["unrecognized arguments: --epoch-count"],
