@@ -87,7 +87,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
 
-        parser.exit(message=f"bench {importlib.metadata.version('framework-bench')}\n")
+        print(f"bench {importlib.metadata.version('framework-bench')}")
+        parser.exit()
 
 
 def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
