@@ -7,6 +7,7 @@ read is left out, and the caller is told why; reading goes on with the other fil
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self, TypeVar
 
@@ -99,7 +100,7 @@ def read(
     by_name = {f"{record.key}.json": record for record in known}
     records, left_out = [], []
     for folder in folders:
-        for path in sorted(folder.glob("[!.]*.json")):
+        for path in sorted(folder.glob("[!.]*.json"), key=attrgetter("name")):
             record = by_name.get(path.name) or read_file(path, kind)
             if isinstance(record, LeftOut):
                 left_out.append(record)

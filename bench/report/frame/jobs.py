@@ -74,8 +74,7 @@ def _start(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the seconds of its start-up, of its first epoch, and of its warm-up.
 
     The warm-up time is the time of the warm-up epochs minus that of as many steady epochs. Values
-    are missing
-    where a part is not known.
+    are missing where a part is not known.
     """
     early = epochs["epoch"] <= epochs["warm_up_epochs"]
     warm_up = epochs[early].groupby("key")["train_wall_seconds"].agg(["sum", "size"])

@@ -190,8 +190,9 @@ def _curves(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots(rows, 2 * per_row, squeeze=False).reshape(-1, 2)
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
+    colours = colours_of(frame["name"].unique())
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
-        _draw_curves(accuracy, loss, facet, colours_of(frame["name"]))
+        _draw_curves(accuracy, loss, facet, colours)
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
         accuracy.set_ylabel("accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
