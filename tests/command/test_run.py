@@ -349,9 +349,7 @@ def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     [path] = (tmp_path / "results" / "softmax" / "limits").iterdir()
     before = path.read_bytes()
     assert json.loads(before)["status"] == "ok"
-    assert (
-        "How far from the limit" in (tmp_path / "results" / "softmax" / "report.html").read_text()
-    )
+    assert "Hardware utilization" in (tmp_path / "results" / "softmax" / "report.html").read_text()
     code, _, errors = bench(*command, "2")
     assert code == 0
     assert "peak rates" not in errors
@@ -389,7 +387,7 @@ def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_keeps_backe
     ]
     assert "mlp-relu-x2 batch 4000" in output
     page = Path("results/mlp-relu/report.md").read_text()
-    assert page.count("## Against size") == 1
+    assert page.count("## Batch size and width") == 1
     [name] = {path.stem for path in Path("results/mlp-relu/plots").glob("scaling-*")}
     assert f"](plots/{name}.png)" in page
     assert {path.suffix for path in Path("results/mlp-relu/plots").glob("scaling-*")} == {
