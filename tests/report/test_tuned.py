@@ -96,7 +96,7 @@ def test_rounds_that_disagree_on_break_even_are_shown_as_a_range():
     late = "pytorch-compiled1"
     records = [r for r in fast.records if r.key != late]
     records += [r for r in slow.records if r.key == late]
-    assert row(run_of(*records))["break-even after"] == "1 epoch (1 to never) (undecided)"
+    assert row(run_of(*records))["break-even after"] == "~1 epoch (1 to never)"
 
 
 def test_without_its_plain_form_or_with_failed_jobs_alone_a_variant_is_not_compared():
