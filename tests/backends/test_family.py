@@ -51,7 +51,7 @@ def test_the_toy_is_verified_runs_and_stands_in_the_report_as_verified(bench, tm
     arguments = ("--backend", "toy,reference", "--dataset", "mnist-5k", "--epochs", "1")
     code, out, err = bench("run", "softmax", *arguments, "--python", PYTHON, "--device", "cpu")
     assert code == 0, err
-    assert "ModelFindings equal to the float64 reference on this machine: all backends." in out
+    assert "All backends are verified against the float64 reference on this machine." in out
     assert (tmp_path / "results" / "softmax" / "verifications" / kept.name).is_file()
     records, _ = read_run(tmp_path / "results" / "softmax")
     accuracies = {r.job.backend: r.epochs[-1].test_accuracy for r in records if r.status == "ok"}
