@@ -149,15 +149,21 @@ def _draw_bars(
     measure: _Measure,
     colours: dict[str, str],
 ) -> None:
-    """Draw a bar per row, and its dots."""
+    """Draw a bar per row, and its dots; the bar's value is beside the backend's name.
+
+    Beside the bar it would be read as the value of a dot.
+    """
     values = rows[measure.bar].tolist()
     axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
-    for position, (value, own) in enumerate(zip(values, dots, strict=True)):
-        axis.plot(own, [position] * len(own), ".", color="black", alpha=0.4, markersize=4)
-        if pd.notna(value):
-            end = max([value, *own])
-            axis.text(end, position, f"  {measure.text(value)}", verticalalignment="center")
-    axis.set_yticks(range(len(rows)), rows["name"])
+    for position, epochs in enumerate(dots):
+        axis.plot(
+            epochs, [position] * len(epochs), ".", color="black", markeredgecolor="white", alpha=0.6
+        )
+    names = [
+        f"{name}  {measure.text(value)}" if pd.notna(value) else str(name)
+        for name, value in zip(rows["name"], values, strict=True)
+    ]
+    axis.set_yticks(range(len(rows)), names)
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.set_xlim(left=0)

@@ -14,8 +14,8 @@ from bench.records.files import write_atomically
 
 # Okabe and Ito's colours: readers who cannot tell red from green can tell these apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-# Eight default and plain backends come first, so that they have eight colours.
-_BACKENDS = sorted(BACKENDS, key=lambda name: BACKENDS[name].variant_of is not None)
+# The default backends come first, so that each of them has a colour of its own.
+_BACKENDS = sorted(BACKENDS, key=lambda name: not BACKENDS[name].default)
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
