@@ -136,8 +136,7 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
         _draw_bars(axis, rows, own, measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
     axes[-1].set_xlabel(
-        f"{measure.title} (bar: as in the table; dots: epochs, at most {_MOST_DOTS}, evenly by"
-        " rank)"
+        f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})"
     )
     return figure
 
