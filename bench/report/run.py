@@ -113,7 +113,8 @@ class Run:
             )
             keys = set(jobs["key"])
             records = [record for record in self.records if record.key in keys]
-            place = Run(records, self.folder, self.left_out, heading(rows))
+            place = Run(records, self.folder, heading=heading(rows))
+            place.left_out = self.left_out  # shared: what a place leaves out is said of the run
             # Labels are those of the whole run.
             place.epochs, place.jobs, place.summary = epochs, jobs, summary
             groups = set(jobs[GROUP].itertuples(index=False, name=None))

@@ -25,6 +25,7 @@ from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Table, Text
 from bench.report.frame.agreement import disagreeing
 from bench.report.run import Run
+from bench.statistics.agreement import ACCURACY_MARGIN, LOSS_MARGIN, STANDARD_ERRORS
 from bench.worker.verification.checks import CHECKS
 
 _SAME = (
@@ -105,10 +106,11 @@ def _finding(run: Run) -> str:
     if agrees.empty:
         return "No result was compared with another backend."
     if not agrees.all():
-        return f"{(agrees == False).sum()} of {len(agrees)} results disagree; see the red box."  # noqa: E712
+        return f"{len(agrees) - agrees.sum()} of {len(agrees)} results disagree; see the red box."
     return (
-        f"No result of {len(agrees)} is far from the other backends: the loss of the first epoch is"
-        " within 10 %, and no accuracy is more than 6 standard errors and a point lower."
+        f"None of {len(agrees)} results is far from the other backends: no loss of the first epoch"
+        f" is more than {100 * LOSS_MARGIN:g} % off, and no accuracy is lower by more than"
+        f" {STANDARD_ERRORS:g} standard errors and {100 * ACCURACY_MARGIN:g} percentage points."
     )
 
 
