@@ -7,9 +7,9 @@ from statistics import median
 import pytest
 
 from bench.report.form import words
-from bench.report.form.document import Table
+from bench.report.form.document import Items, Table
 from bench.report.plot.results import bars, names_of
-from bench.report.section import glance, ratios, results
+from bench.report.section import glance, opening, ratios, results
 from bench.report.section.opening import notes
 from tests.support.records import blocks_of, make_record, run_of
 
@@ -130,6 +130,10 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
     [start] = blocks_of(Table, results.start_up(run))
     column = start.columns.index("compile and warm-up")
     assert [row[column] for row in start.rows] == ["none", "10.7 s"]
+    [items] = blocks_of(Items, opening.section(run))
+    assert "`*` two epochs: the time is that of the second, as the first is the warm-up." in (
+        items.lines
+    )
     one = uneven({"pytorch": {(0, 0): (33.8,)}})
     assert any(line.startswith("* one epoch") for line in notes(one))
 

@@ -25,8 +25,9 @@ _MEANING = (
 def section(run: Run) -> list[Block]:
     """The title, a red box if results disagree, and a list of notes."""
     lines = (verification_line(run), *notes(run))
-    # In Markdown the mark `*` would begin a list; the table of speed lists the epochs.
-    items = Items(tuple(re.sub(r"^\* (.*?) Both:.*", r"`*` \1", line) for line in lines if line))
+    # In Markdown `*` would begin a list; the table of speed lists the epochs.
+    marked = (re.sub(r"^\* (.*?)( Times:.*)?$", r"`*` \1", line) for line in lines if line)
+    items = Items(tuple(marked))
     return [Heading(_title(run), 1), *alarm(run.jobs), items]
 
 
