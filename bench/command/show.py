@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from backends.family import OWN_ENVIRONMENT
-from backends.registry import BACKENDS, entry
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
@@ -82,7 +82,7 @@ def defaults(options: argparse.Namespace) -> int:
     from backends.registry import GAPS, UNTUNED
 
     console = Console()
-    for backend in options.backend or [name for name in BACKENDS if BACKENDS[name].default]:
+    for backend in options.backend or DEFAULT_BACKENDS:
         if entry(backend).environment == OWN_ENVIRONMENT:
             console.print(f"{backend} is the reference; it has no defaults.\n")
             continue

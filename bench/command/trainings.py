@@ -14,10 +14,10 @@ from bench.records.job import DataUsed, Record
 from bench.runner import plan
 from specs.loading import find_workload
 from specs.model import Input, Suite, Workload
-from specs.width import widened
+from specs.width import narrowed, widened
 
 # In a new run `dataset.FALLBACK` may be used instead of these data sets.
-_REPLACEABLE = ("mnist", "mnist-expanded")
+_REPLACEABLE = ("mnist", "mnist-12k", "mnist-expanded")
 
 
 def trainings(
@@ -41,25 +41,26 @@ def trainings(
     Raises:
         DataError: a data set is not available, or is not the one that the run began with.
     """
-    data_sets, began = dict[tuple[str, Input], DataSet](), _Began(earlier)
+    began, asked_for = _Began(earlier), options.dataset is not None
+    data_sets = dict[tuple[str, Input], DataSet]()  # so that each is read once
     planned = []
     for part in suite.workloads:
         workload = find_workload(part.workload)
-        wanted = workload.recipe.dataset, workload.input
-        if wanted not in data_sets:
-            name = options.dataset or suite.dataset or workload.recipe.dataset
-            asked_for = options.dataset is not None
-            try:
-                data_set = _data_of(name, workload, places, began, asked_for=asked_for)
-            except DataError as error:
-                used = began.instead_of(workload) or began.original_in_use(workload)
-                raise _explained(error, folder, used) from error
-            began.add(workload, data_set)
-            data_sets[wanted] = data_set
+        recommended = part.dataset or suite.dataset or workload.recipe.dataset
+        wanted = options.dataset or recommended, workload.input
+        try:
+            data_set = data_sets.get(wanted) or _data_of(
+                wanted[0], workload, places, began, asked_for=asked_for
+            )
+        except DataError as error:
+            used = began.instead_of(workload) or began.original_in_use(workload)
+            raise _explained(error, folder, used) from error
+        began.add(workload, data_set)
+        data_sets[wanted] = data_set
         planned += [
             plan.Training(
                 workload=widened(workload, width),
-                data=data_sets[wanted],
+                data=data_set,
                 epochs=options.epochs or part.epochs or workload.recipe.epochs,
                 batch_size=batch_size,
             )
@@ -69,19 +70,19 @@ def trainings(
 
 
 class _Began:
-    """The data sets that a run began with, by the recipe's data set and the images' shape.
+    """The data sets that a run began with, by the workload.
 
     A run uses the fallback for all data sets that it can replace, or for none of them.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self._used: dict[tuple[str, Input], DataUsed | DataSet] = {}
+        self._used: dict[tuple[str, str, Input], DataUsed | DataSet] = {}
         for record in sorted(records, key=lambda record: record.started):
             self.add(record.job.workload, record.data)
 
     def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
         """Add the data set that a workload is trained on; an earlier one is kept."""
-        self._used.setdefault((workload.recipe.dataset, workload.input), used)
+        self._used.setdefault(_identity(workload), used)
 
     def original_in_use(self, workload: Workload) -> DataUsed | DataSet | None:
         """A replaceable data set that the run uses itself; None if there is none.
@@ -91,15 +92,20 @@ class _Began:
         return self._first_for(workload, _REPLACEABLE)
 
     def instead_of(self, workload: Workload) -> DataUsed | DataSet | None:
-        """The data set used for the one that a workload names; None if none was used yet."""
-        own = self._used.get((workload.recipe.dataset, workload.input))
-        return own or self._first_for(workload, (dataset.FALLBACK,))
+        """The data set that the workload began with, else the fallback if it is used; else None."""
+        used = self._used.get(_identity(workload))
+        return used or self._first_for(workload, (dataset.FALLBACK,))
 
     def _first_for(self, workload: Workload, names: Sequence[str]) -> DataUsed | DataSet | None:
         if workload.recipe.dataset not in _REPLACEABLE:
             return None
-        used = (used for (recipe, _), used in self._used.items() if recipe in _REPLACEABLE)
+        used = (used for (_, recipe, _), used in self._used.items() if recipe in _REPLACEABLE)
         return next((data for data in used if data.name in names), None)
+
+
+def _identity(workload: Workload) -> tuple[str, str, Input]:
+    """What workloads of all widths have in common: name, the recipe's data set, and the input."""
+    return narrowed(workload)[0].name, workload.recipe.dataset, workload.input
 
 
 def _data_of(

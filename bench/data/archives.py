@@ -74,6 +74,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
 ARRAYS: Mapping[str, str] = MappingProxyType(
     {
         "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
+        "mnist-12k": "fd90ee7c7718e94db2d022a60f3848002a28d7eab7141328ae5f8214e11bc3a5",
         "mnist-expanded": "e8cfea724a06e5c0f7fa2a1f5a049f0bdde48ea248f496df9748519ba0c1c1b5",
     }
 )

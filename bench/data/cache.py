@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,11 @@ import numpy.typing as npt
 from bench.data import archives
 from bench.data.archives import Arrays, find, missing, place, read
 from bench.data.dataset import DataError, DataSet, Places, check_name
-from bench.data.made import draw_synthetic, expand, read_mnist_5k
+from bench.data.made import draw_synthetic, expand, first_12k, read_mnist_5k
 from specs.model import Input
 
 _DIGITS = 16  # the number of digits of the checksum in a folder's name
+_MADE_OF_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -74,8 +76,8 @@ def _arrays(name: str, spec: Input, places: Places) -> Arrays:
         return draw_synthetic(spec)
     if (kept := _read_kept(name, places)) is not None:
         return kept
-    if name == "mnist-expanded":
-        return expand(_arrays("mnist", spec, places))
+    if name in _MADE_OF_MNIST:
+        return _MADE_OF_MNIST[name](_arrays("mnist", spec, places))
     return read(name, find(name, places))
 
 
@@ -86,7 +88,7 @@ def _read_kept(name: str, places: Places) -> Arrays | None:
     them. Only arrays with a known checksum are used (`archives.ARRAYS`); Fashion-MNIST's is not
     known yet.
     """
-    archive = "mnist" if name == "mnist-expanded" else name
+    archive = "mnist" if name in _MADE_OF_MNIST else name
     folder = place(archive, places)
     if folder != places.cache / archive or not missing(archive, folder):
         return None

@@ -9,7 +9,7 @@ from msgspec import Struct
 from specs.errors import UserError, closest
 
 # A recipe may name an unknown data set; `check_name` reports it before anything runs.
-DATASETS = ("mnist", "mnist-5k", "mnist-expanded", "fashion-mnist", "synthetic")
+DATASETS = ("mnist", "mnist-5k", "mnist-12k", "mnist-expanded", "fashion-mnist", "synthetic")
 FALLBACK = "mnist-5k"  # used instead of MNIST if MNIST is not available
 
 

@@ -1,4 +1,4 @@
-"""Makes the data sets that are not downloaded: mnist-5k, mnist-expanded and synthetic."""
+"""Makes the data sets that are not downloaded: mnist-5k, mnist-12k, mnist-expanded and synthetic."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from specs.model import Input
 
 # mnist-5k is sorted by digit: the first 400 of each digit are for training, the last 100 for tests.
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400
+_FIRST = 12_000  # training images of mnist-12k
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
 # The largest numbers of images. Smaller data sets have the same ratio, four to one.
 _SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
@@ -46,6 +47,12 @@ def expand(arrays: Arrays) -> Arrays:
         "train_images": np.concatenate([images, *shifted]),  # (5 n, height, width, channels)
         "train_labels": np.tile(labels, 1 + len(_SHIFTS)),
     }
+
+
+def first_12k(arrays: Arrays) -> Arrays:
+    """The first 12,000 training images, as many of each digit as there happen to be; all tests."""
+    first = {part: arrays[part][:_FIRST] for part in ("train_images", "train_labels")}
+    return {**arrays, **first}
 
 
 def read_mnist_5k() -> Arrays:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from backends.contract import Job
-from backends.registry import BACKENDS
+from backends.registry import BACKENDS, DEFAULT_BACKENDS
 from specs.loading import find_workload
 from specs.model import Workload
 
-FRAMEWORKS = tuple(name for name, backend in BACKENDS.items() if backend.default)
+FRAMEWORKS = DEFAULT_BACKENDS
 VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
 
 # Read once each, as thousands of jobs are made.

@@ -9,13 +9,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from backends.registry import BACKENDS
+from backends.registry import BACKENDS, DEFAULT_BACKENDS
 from bench.records.files import write_atomically
 
 # Okabe and Ito's colours: readers who cannot tell red from green can tell these apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 # The default backends come first, so that each of them has a colour of its own.
-_BACKENDS = sorted(BACKENDS, key=lambda name: not BACKENDS[name].default)
+_BACKENDS = tuple(dict.fromkeys((*DEFAULT_BACKENDS, *BACKENDS)))
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,

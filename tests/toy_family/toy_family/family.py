@@ -18,7 +18,6 @@ FAMILY = Family(
             adapter="toy_family.eager:Toy",
             environment="toy",
             needs=("numpy",),
-            default=False,
         )
     },
     gaps={
