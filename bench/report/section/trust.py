@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 from backends.defaults import SETTINGS
@@ -186,11 +185,10 @@ def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
 
 def _groups(records: Iterable[Record]) -> list[_Group]:
     groups: dict[object, _Group] = defaultdict(lambda: _Group(set(), set(), defaultdict(set)))
-    meaning_of = cache(without_labels)  # many records have few workloads
     for record in records:
         job, startup = record.job, record.startup
         if startup is not None:
-            key = meaning_of(job.workload), record.data.checksum, job.seed, job.batch_size
+            key = without_labels(job.workload), record.data.checksum, job.seed, job.batch_size
             group = groups[key]
             group.backends.add(_backend(record))
             group.weights.add(startup.weights_checksum)
