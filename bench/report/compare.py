@@ -157,7 +157,7 @@ class Comparison:
                 f"{folder}: is a file", expected="a folder", hint="--output names a folder"
             )
         summary, epochs = (
-            frame.assign(name=frame["backend"] + " " + frame["site"])
+            frame.assign(name=frame["backend"].astype(str) + " " + frame["site"])
             for frame in (self.summary, self.epochs)
         )
         plots = write_plots(summary, epochs, folder / "plots")
@@ -285,4 +285,4 @@ def _sites(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 def _data_label(summary: pd.DataFrame) -> pd.Series:
     """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
     ways = summary.groupby("workload")["data_checksum"].transform("nunique")
-    return summary["dataset"].map(" on {}".format).where(ways > 1, "")
+    return (" on " + summary["dataset"].astype(str)).where(ways > 1, "")

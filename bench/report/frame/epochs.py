@@ -14,7 +14,7 @@ from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import LeftOut
 from bench.report.frame.agreement import DISAGREES
-from bench.report.frame.columns import EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
+from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
 from bench.report.frame.values import phase
@@ -96,7 +96,7 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]
     jobs["counts"] = counted(jobs, GROUP)
     jobs["label"] = label(jobs)
-    return jobs
+    return jobs.astype(dict.fromkeys(CATEGORIES, "category"))
 
 
 def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
