@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +36,9 @@ _LOSSES = {
 _MOST_DOTS = 40
 _FEW_EPOCHS = 2  # all epochs of such jobs are dots, as all are in the tables
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
+# Inches. To measure the texts instead takes as long as to draw the plot.
+_TITLE, _BELOW_BARS, _BELOW_CURVES, _BESIDE_CURVES, _CHARACTER = 0.3, 0.55, 0.8, 1.0, 0.072
+_LEGEND_COLUMNS = 4
 _IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
 
 
@@ -125,8 +130,9 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
     dots = {bar: _few(values).tolist() for bar, values in by_bar}
     facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
-    height = 0.34 * max(len(rows) for rows in facets) + 0.55
-    figure = Figure(figsize=(9, 0.4 + len(facets) * height), layout="constrained")
+    panel = 0.34 * max(len(rows) for rows in facets)  # inches, as all lengths here
+    height = _TITLE + len(facets) * (panel + _BELOW_BARS)
+    figure = Figure(figsize=(9, height))
     axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
     colours = colours_of(summary["name"])
     for axis, rows in zip(axes, facets, strict=True):
@@ -137,6 +143,14 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
         axis.set_title(_title(rows), loc="left", fontweight="bold")
     axes[-1].set_xlabel(
         f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})"
+    )
+    longest = max(len(text.get_text()) for axis in axes for text in axis.get_yticklabels())
+    figure.subplots_adjust(
+        left=min(0.2 + _CHARACTER * longest, 6) / 9,
+        right=0.99,
+        top=1 - _TITLE / height,
+        bottom=_BELOW_BARS / height,
+        hspace=_BELOW_BARS / panel,
     )
     return figure
 
@@ -154,10 +168,9 @@ def _draw_bars(
     """
     values = rows[measure.bar].tolist()
     axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
-    for position, epochs in enumerate(dots):
-        axis.plot(
-            epochs, [position] * len(epochs), ".", color="black", markeredgecolor="white", alpha=0.6
-        )
+    positions = [position for position, epochs in enumerate(dots) for _ in epochs]
+    figures = [*chain.from_iterable(dots)]
+    axis.plot(figures, positions, ".", color="black", markeredgecolor="white", alpha=0.6)
     names = [
         f"{name}  {measure.text(value)}" if pd.notna(value) else str(name)
         for name, value in zip(rows["name"], values, strict=True)
@@ -191,11 +204,14 @@ def _curves(frame: pd.DataFrame) -> Figure:
     facets = [facet for _, facet in means.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
     rows = -(-len(facets) // per_row)
-    figure = Figure(figsize=(3 + 6 * per_row, 0.4 + 2.8 * rows), layout="constrained")
+    colours = colours_of(frame["name"].unique())
+    above = _TITLE + 0.1 + 0.17 * ceil(2 * len(colours) / _LEGEND_COLUMNS)  # with the legend
+    width, height = 3 + 6 * per_row, above + 2.8 * rows
+    panel = (width - 0.1) / (2 * per_row) - _BESIDE_CURVES
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots(rows, 2 * per_row, squeeze=False).reshape(-1, 2)
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
-    colours = colours_of(frame["name"].unique())
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
         _draw_curves(accuracy, loss, facet, colours)
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
@@ -206,13 +222,23 @@ def _curves(frame: pd.DataFrame) -> Figure:
             axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlabel("epoch")
+            axis.xaxis.set_label_coords(0.5, -0.13)
+            axis.yaxis.set_label_coords(-0.72 / panel, 0.5)
     entries = {
         label: handle
         for row in axes
         for handle, label in zip(*row[0].get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False
+        entries.values(), entries.keys(), loc="upper center", ncols=_LEGEND_COLUMNS, frameon=False
+    )
+    figure.subplots_adjust(
+        left=_BESIDE_CURVES / width,
+        right=1 - 0.1 / width,
+        top=1 - above / height,
+        bottom=0.5 / height,
+        wspace=_BESIDE_CURVES / panel,
+        hspace=_BELOW_CURVES / (2.8 - _BELOW_CURVES),
     )
     return figure
 
