@@ -16,10 +16,10 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 
 def section(run: Run) -> list[Block]:
     """A table of machines, one of versions and settings, and the files that are left out."""
-    machines = dict.fromkeys(machine_cells(record.machine) for record in run.records)
+    machines = dict.fromkeys(record.machine for record in run.records)
     blocks: list[Block] = [
         Heading("Environment", 2),
-        Table(MACHINE_COLUMNS, tuple(machines)),
+        Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
         _versions(one_per_verification(run.records)),
     ]
     if run.left_out:
