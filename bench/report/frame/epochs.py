@@ -17,7 +17,6 @@ from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
-from bench.report.frame.values import phase
 from bench.statistics.agreement import agreement
 from bench.statistics.steady import warm_ups
 
@@ -101,12 +100,12 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
 
 def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
     """The columns of each phase of the records' start-up."""
-    columns = {}
-    for name in ("import", "build", "load"):
-        phases = [phase(name, record) for record in ordered]
-        for field in ("wall_seconds", "cpu_seconds", "peak_rss_bytes"):
-            columns[f"{name}_{field}"] = [each and getattr(each, field) for each in phases]
-    return columns
+    by_name = [{p.name: p for p in r.startup.phases} if r.startup else {} for r in ordered]
+    return {
+        f"{name}_{field}": [getattr(phases.get(name), field, None) for phases in by_name]
+        for name in ("import", "build", "load")
+        for field in ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
+    }
 
 
 def _of_workloads(ordered: Sequence[Record]) -> dict[str, list[Any]]:
