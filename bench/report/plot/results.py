@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from bench.report.form import words
-from bench.report.plot.style import STYLE, colours_of, save
+from bench.report.plot.style import STYLE, colours_of, panels, save
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch, means over jobs. Training figures are of the"
@@ -36,8 +36,8 @@ _LOSSES = {
 _MOST_DOTS = 40
 _FEW_EPOCHS = 2  # all epochs of such jobs are dots, as all are in the tables
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
-# Inches. To measure the texts instead takes as long as to draw the plot.
-_TITLE, _BELOW_BARS, _BELOW_CURVES, _BESIDE_CURVES, _CHARACTER = 0.3, 0.55, 0.8, 1.0, 0.072
+_TITLE = 0.3  # inches
+_FIGURE = 9  # characters of a bar's figure and the two spaces before it
 _LEGEND_COLUMNS = 4
 _IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
 
@@ -130,27 +130,20 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
     dots = {bar: _few(values).tolist() for bar, values in by_bar}
     facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
-    panel = 0.34 * max(len(rows) for rows in facets)  # inches, as all lengths here
-    height = _TITLE + len(facets) * (panel + _BELOW_BARS)
-    figure = Figure(figsize=(9, height))
-    axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
+    height = 0.34 * max(len(rows) for rows in facets)
+    left = 0.072 * (summary["name"].astype(str).str.len().max() + _FIGURE) + 0.2
+    figure, axes = panels(
+        len(facets), 1, (max(8.9 - left, 3.0), height), left=left, below=0.55, above=_TITLE
+    )
     colours = colours_of(summary["name"])
-    for axis, rows in zip(axes, facets, strict=True):
+    for axis, rows in zip(axes[:, 0], facets, strict=True):
         own: list[list[float]] = [
             dots.get(bar, []) for bar in rows[_BAR].itertuples(index=False, name=None)
         ]
         _draw_bars(axis, rows, own, measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
-    axes[-1].set_xlabel(
+    axes[-1, 0].set_xlabel(
         f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})"
-    )
-    longest = max(len(text.get_text()) for axis in axes for text in axis.get_yticklabels())
-    figure.subplots_adjust(
-        left=min(0.2 + _CHARACTER * longest, 6) / 9,
-        right=0.99,
-        top=1 - _TITLE / height,
-        bottom=_BELOW_BARS / height,
-        hspace=_BELOW_BARS / panel,
     )
     return figure
 
@@ -203,13 +196,11 @@ def _curves(frame: pd.DataFrame) -> Figure:
     means = frame.groupby(columns, sort=False)[_CURVES].mean().reset_index()
     facets = [facet for _, facet in means.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
-    rows = -(-len(facets) // per_row)
-    colours = colours_of(frame["name"].unique())
-    above = _TITLE + 0.1 + 0.17 * ceil(2 * len(colours) / _LEGEND_COLUMNS)  # with the legend
-    width, height = 3 + 6 * per_row, above + 2.8 * rows
-    panel = (width - 0.1) / (2 * per_row) - _BESIDE_CURVES
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(rows, 2 * per_row, squeeze=False).reshape(-1, 2)
+    rows, colours = -(-len(facets) // per_row), colours_of(frame["name"].unique())
+    legend = 0.17 * ceil(2 * len(colours) / _LEGEND_COLUMNS) + 0.1
+    size = (3.5 if per_row == 1 else 2.9, 2.0)
+    figure, axes = panels(rows, 2 * per_row, size, left=1.0, below=0.8, above=_TITLE + legend)
+    axes = axes.reshape(-1, 2)
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
@@ -223,7 +214,7 @@ def _curves(frame: pd.DataFrame) -> Figure:
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlabel("epoch")
             axis.xaxis.set_label_coords(0.5, -0.13)
-            axis.yaxis.set_label_coords(-0.72 / panel, 0.5)
+            axis.yaxis.set_label_coords(-0.72 / size[0], 0.5)
     entries = {
         label: handle
         for row in axes
@@ -231,14 +222,6 @@ def _curves(frame: pd.DataFrame) -> Figure:
     }
     figure.legend(
         entries.values(), entries.keys(), loc="upper center", ncols=_LEGEND_COLUMNS, frameon=False
-    )
-    figure.subplots_adjust(
-        left=_BESIDE_CURVES / width,
-        right=1 - 0.1 / width,
-        top=1 - above / height,
-        bottom=0.5 / height,
-        wspace=_BESIDE_CURVES / panel,
-        hspace=_BELOW_CURVES / (2.8 - _BELOW_CURVES),
     )
     return figure
 
