@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -27,6 +24,7 @@ from bench.report.plot.results import CAPTIONS, write_plots
 from bench.report.run import Run
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.section.opening import alarm
+from bench.report.terminal.plain import plain_table
 
 # Two sites are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
@@ -82,12 +80,10 @@ class Comparison:
         }
         self.left_out = [file for run in runs.values() for file in run.left_out]
         self.jobs, self.epochs, self.summary = (
-            pd.concat([frame.assign(run=name) for name, frame in frames], ignore_index=True)
-            for frames in (
-                [(name, run.jobs) for name, run in runs.items()],
-                [(name, run.epochs) for name, run in runs.items()],
-                [(name, run.summary) for name, run in runs.items()],
-            )
+            pd.concat(
+                [frame.assign(run=name) for name, frame in zip(runs, frames, strict=True)]
+            ).reset_index(drop=True)
+            for frames in zip(*((r.jobs, r.epochs, r.summary) for r in runs.values()), strict=True)
         )
         several = _columns_of_sites(self.jobs)
         for frame in (self.jobs, self.epochs, self.summary):
@@ -108,21 +104,19 @@ class Comparison:
 
     def print_table(self, console: Console) -> None:
         """Print a row per workload, backend and site, and below them the notes."""
-        table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for title in ("workload", "backend", "site"):
-            table.add_column(title, justify="left")
-        for title in ("accuracy", "epoch", "ratio", "memory"):
-            table.add_column(title, justify="right")
+        left = ("workload", "backend", "site")
+        titles = (*left, "accuracy", "epoch", "ratio", "memory")
+        table = plain_table(titles, left, no_wrap=False)
         previous = ""
         for training in self._trainings():
             for number, site in enumerate(site for site in self.sites if site in training.rows):
                 workload = training.workload if training.workload != previous else ""
                 cells = (workload, "" if number else training.backend, site)
-                table.add_row(*map(escape, (*cells, *_short(training, site))))
+                table.add_row(*cells, *_short(training, site))
                 previous = training.workload
         console.print(table)
         for line in self.notes():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
     def notes(self) -> list[str]:
         """The lines that a reader needs to read the tables correctly."""
