@@ -5,6 +5,7 @@ A computing centre compares its nodes in this way.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,36 +179,28 @@ class Comparison:
         return Table(("site", *MACHINE_COLUMNS), tuple(machines))
 
     def _versions(self) -> Table:
-        lines = [
-            (
-                backend,
-                *(" / ".join(sorted(by_site.get(site, {words.ABSENT}))) for site in self.sites),
-            )
-            for backend, by_site in self._versions_by_backend().items()
-        ]
-        return Table(("backend", *self.sites), tuple(lines))
-
-    def _versions_by_backend(self) -> dict[str, dict[str, set[str]]]:
-        found: dict[str, dict[str, set[str]]] = {}
+        """A row per backend, with its packages' versions at each site."""
+        texts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for site, record in self._records:
-            text = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-            found.setdefault(record.job.backend, {}).setdefault(site, set()).add(text)
-        return found
+            text = ", ".join(map(" ".join, record.versions.items()))
+            texts[record.job.backend][site].add(text)
+        lines = (
+            (backend, *(" / ".join(sorted(own[site] or {words.ABSENT})) for site in self.sites))
+            for backend, own in texts.items()
+        )
+        return Table(("backend", *self.sites), tuple(lines))
 
     def _differing_versions(self) -> list[str]:
         """A line per backend and package whose version differs between sites."""
-        found: dict[str, dict[str, set[str]]] = {}
+        sites: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for site, record in self._records:
             for package, version in record.versions.items():
-                by_version = found.setdefault(f"{record.job.backend}: {package}", {})
-                by_version.setdefault(version, set()).add(site)
+                sites[f"{record.job.backend}: {package}"][version].add(site)
         return [
             f"{package} "
-            + "; ".join(
-                f"{version} at {', '.join(sorted(sites))}" for version, sites in versions.items()
-            )
-            for package, versions in found.items()
-            if len(versions) > 1
+            + "; ".join(f"{version} at {', '.join(sorted(own))}" for version, own in of.items())
+            for package, of in sites.items()
+            if len(of) > 1
         ]
 
     def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:
