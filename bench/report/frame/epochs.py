@@ -60,7 +60,8 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     A job without an epoch has one row, with a missing epoch. A job that disagrees has the status
     "disagrees", and its reason says why.
     """
-    ordered = sorted(records, key=attrgetter("started", "key"))
+    # In the order in which they were read they lie side by side in memory.
+    ordered = sorted(records, key=attrgetter("key"))
     jobs = _jobs(ordered)
     epochs = [epoch for record in ordered for epoch in record.epochs]
     frame = pd.DataFrame(
@@ -73,7 +74,8 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     frame["no_energy"] = frame["no_energy"].where(frame["no_energy"] != "", no_counter)
     frame["steady"] = frame["counts"] & (frame["epoch"] > frame["warm_up_epochs"])
     measured = {column.name: float for column in EPOCHS if column.is_measured}
-    return frame[[column.name for column in EPOCHS]].astype(measured)
+    frame = frame[[column.name for column in EPOCHS]].astype(measured)
+    return frame.sort_values(["started", "key"], kind="stable", ignore_index=True)
 
 
 def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
