@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 
 from msgspec.structs import replace
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bench.command.progress import ProgressDisplay
 from bench.command.setup import Setup, set_up
@@ -16,6 +14,7 @@ from bench.records.job import Record
 from bench.records.noise import FOLDER, Calibration
 from bench.records.run import claim, read_run
 from bench.records.stored import write
+from bench.report.terminal.plain import plain_console, plain_table
 from bench.runner import jobs, plan
 from bench.runner.tasks import run_tasks
 from bench.statistics.noise import calibrate, needed, say, say_visible
@@ -41,7 +40,7 @@ def command(options: argparse.Namespace) -> int:
     keys_of_this_run = {calibration.key for calibration in calibrate(records)}
     for calibration in calibrations:
         if calibration.key in keys_of_this_run:
-            _show(calibration, Console())
+            _show(calibration, plain_console())
     return 0 if all(record.status == "ok" for record in records) else 1
 
 
@@ -80,15 +79,13 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
 
 def _show(calibration: Calibration, console: Console) -> None:
     rounds = len(calibration.wall)
-    console.print(f"\n{say(calibration, rounds)}", highlight=False, markup=False)
+    console.print(f"\n{say(calibration, rounds)}")
     if calibration.disturbed:
         console.print(
-            f"The machine was busy in {calibration.disturbed} of {rounds} rounds; they count here.",
-            highlight=False,
+            f"The machine was busy in {calibration.disturbed} of {rounds} rounds; they count here."
         )
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for title in ("to find a difference of", "rounds, by wall time", "by CPU time"):
-        table.add_column(title, justify="right")
+    titles = ("to find a difference of", "rounds, by wall time", "by CPU time")
+    table = plain_table(titles, no_wrap=False)
     for difference, wall, cpu in needed(calibration):
         table.add_row(
             f"{100 * difference:g} %",
@@ -96,4 +93,4 @@ def _show(calibration: Calibration, console: Console) -> None:
         )
     console.print(table)
     for number in _ROUNDS:
-        console.print(say_visible(calibration, number), highlight=False, markup=False)
+        console.print(say_visible(calibration, number))

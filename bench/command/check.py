@@ -14,10 +14,9 @@ def check(options: argparse.Namespace) -> int:
     Returns 1 if the accuracy of a result fell, if a result failed, is missing or cannot be checked,
     or if backends disagree.
     """
-    from rich.console import Console  # see bench.command.report.write_run_report
-
-    from bench.report.export import junit
+    from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of
+    from bench.report.terminal.plain import plain_console
     from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
     from bench.statistics import gate
 
@@ -30,7 +29,7 @@ def check(options: argparse.Namespace) -> int:
     checked = gate.Checked(
         results=tuple(cells), agreements=tuple(agreements), allow_new=options.allow_new
     )
-    print_verdicts(checked, Console())
+    print_verdicts(checked, plain_console())
     title = f"{options.run} against {options.against}"
     summary = verdicts_markdown(checked, title, options.level)
     write_atomically(options.junit or options.run / "check.xml", junit.junit(checked, title))

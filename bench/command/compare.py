@@ -12,16 +12,15 @@ def compare(options: argparse.Namespace) -> int:
 
     1 if a result disagrees with those of the other backends of its run.
     """
-    from rich.console import Console  # see bench.command.report.write_run_report
-
-    from bench.report.compare import Comparison
+    from bench.report.compare import Comparison  # see bench.command.report.write_run_report
     from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.plain import plain_console
 
     comparison = Comparison(options.runs)
     warn_left_out(comparison.left_out)
-    comparison.print_table(Console())
+    comparison.print_table(plain_console())
     if options.output:
         comparison.write(options.output)
         page = options.output / "report.html"
         print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
-    return 0 if print_alarm(comparison.jobs, Console()) else 1
+    return 0 if print_alarm(comparison.jobs, plain_console()) else 1

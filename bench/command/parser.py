@@ -113,13 +113,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folder name under --results (default: the suite's name)",
     )
     run.add_argument("--retry", action="store_true", help="re-run failed jobs")
-    run.add_argument(
-        "--timeout",
-        type=arguments.count,
-        default=1800,
-        metavar="S",
-        help="kill a job that finishes no epoch in S seconds (default: 1800)",
-    )
+    _add_timeout(run, 1800, "a job that finishes no epoch in S seconds")
     run.set_defaults(command="bench.command.run:run")
 
 
@@ -244,12 +238,7 @@ def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     defaults = subparsers.add_parser(
         "defaults", help="show each framework's defaults, and what the bench sets instead"
     )
-    defaults.add_argument(
-        "--backend",
-        type=arguments.words,
-        metavar="A,B",
-        help=f"one or more of: {', '.join(BACKENDS)}",
-    )
+    _add_backend(defaults)
     defaults.set_defaults(command="bench.command.show:defaults")
 
 
@@ -287,13 +276,7 @@ def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         description=_VERIFY,
     )
     _add_place(verify)
-    verify.add_argument(
-        "--timeout",
-        type=arguments.count,
-        default=600,
-        metavar="S",
-        help="kill a worker whose checks of one model take longer (default: 600)",
-    )
+    _add_timeout(verify, 600, "a worker whose checks of one model take longer")
     verify.set_defaults(command="bench.command.verify:verify")
 
 
@@ -329,24 +312,13 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         help="rounds in all, with those of earlier runs; a round is two jobs (default: 40)",
     )
     calibrate.add_argument("--retry", action="store_true", help="re-run failed jobs")
-    calibrate.add_argument(
-        "--timeout",
-        type=arguments.count,
-        default=600,
-        metavar="S",
-        help="kill a job that finishes no epoch in S seconds (default: 600)",
-    )
+    _add_timeout(calibrate, 600, "a job that finishes no epoch in S seconds")
     calibrate.set_defaults(command="bench.command.calibrate:command")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     """What runs, and where: the same for `run`, `verify` and `calibrate`."""
-    parser.add_argument(
-        "--backend",
-        type=arguments.words,
-        metavar="A,B",
-        help=f"one or more of: {', '.join(BACKENDS)}",
-    )
+    _add_backend(parser)
     parser.add_argument(
         "--tuned", action="store_true", help="also run each backend's tuned variants"
     )
@@ -370,6 +342,25 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         help="CPU threads (default: as many as the scheduler allows)",
     )
     _add_folders(parser)
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        type=arguments.words,
+        metavar="A,B",
+        help=f"one or more of: {', '.join(BACKENDS)}",
+    )
+
+
+def _add_timeout(parser: argparse.ArgumentParser, seconds: int, what: str) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=arguments.count,
+        default=seconds,
+        metavar="S",
+        help=f"kill {what} (default: {seconds})",
+    )
 
 
 def _add_folders(parser: argparse.ArgumentParser) -> None:

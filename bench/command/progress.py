@@ -149,7 +149,7 @@ class ProgressDisplay:
             line = f"{line}  DISAGREES: {reason}"
         elif before:
             line = f"{line}  agrees after all"
-        self._console.print(line, style=style, markup=False, highlight=not reason, soft_wrap=True)
+        self._console.print(line, style=style, highlight=not reason, soft_wrap=True)
 
     def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
         """Keep the job's result if it can be compared; return all results of its group and seed."""

@@ -28,17 +28,16 @@ def report(options: argparse.Namespace) -> int:
                 expected="--into FILE, whose table then lists the suite's workloads",
             )
         return 0 if write_run_report(options.run) else 1
-    from rich.console import Console  # see write_run_report
-
-    from bench.report.readme import fill_table
+    from bench.report.readme import fill_table  # see write_run_report
     from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.plain import plain_console
 
     suite = find_suite(options.suite) if options.suite else None
     run = fill_table(
         options.into, options.run, [part.workload for part in suite.workloads] if suite else ()
     )
     print(f"{options.into}: table of {options.run}")
-    return 0 if print_alarm(run.jobs, Console()) else 1
+    return 0 if print_alarm(run.jobs, plain_console()) else 1
 
 
 def write_run_report(
@@ -57,18 +56,17 @@ def write_run_report(
         known: records that need not be read again.
         left_out: files that the user was told of already.
     """
-    from rich.console import Console  # with them come pandas and matplotlib, 1 s
-
-    from bench.report.page import write_report
+    from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
     from bench.report.section.trust import verification_line
     from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.plain import plain_console
     from bench.report.terminal.results import print_table
 
     run = write_report(folder, known)
     warn_left_out([file for file in run.left_out if file not in left_out])
-    console = Console()
+    console = plain_console()
     print_table(run, console)
-    console.print(verification_line(run), highlight=False, markup=False, soft_wrap=True)
+    console.print(verification_line(run), soft_wrap=True)
     print(
         f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
     )

@@ -14,6 +14,7 @@ from rich.console import Console
 from backends.registry import BACKENDS, GAPS
 from bench.data.dataset import Places
 from bench.machine.host import Machine, allowed_cpus, this_machine
+from bench.report.terminal.plain import plain_console
 from bench.runner import plan
 from bench.runner.environments import Environments, InstallError
 from specs.errors import UserError
@@ -58,7 +59,7 @@ def set_up(options: argparse.Namespace) -> Setup:
         modes=options.mode,
     )
     say_without_native(choices.backends, choices.modes)
-    return Setup(environments, machine, choices, places_of(options), Console(stderr=True))
+    return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
 def choose_backends(

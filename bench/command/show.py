@@ -72,40 +72,26 @@ def show(options: argparse.Namespace) -> int:
 
 def defaults(options: argparse.Namespace) -> int:
     """`bench defaults`: show each framework's defaults, the workload's values, and what we set."""
-    from rich import box  # takes 0.1 s, and the other commands here need none of it
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from backends.defaults import SETTINGS
     from backends.defaults_of import defaults_of
     from backends.registry import GAPS, UNTUNED
+    from bench.report.terminal.plain import plain_console, plain_table  # 0.1 s
 
-    console = Console()
+    console = plain_console()
     for backend in options.backend or DEFAULT_BACKENDS:
         if entry(backend).environment == OWN_ENVIRONMENT:
             console.print(f"{backend} is the reference; it has no defaults.\n")
             continue
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            show_edge=False,
-            title=backend,
-            title_justify="left",
-        )
-        for title in ("setting", "default", "workload", "what we set"):
-            table.add_column(title, overflow="fold")
+        titles = ("setting", "default", "workload", "what we set")
+        table = plain_table(titles, titles, no_wrap=False)
+        table.title, table.padding = backend, (0, 1, 0, 0)
         specs = {setting.name: setting.workload_value for setting in SETTINGS}
         for default in defaults_of(backend):
-            table.add_row(
-                *map(escape, (default.setting, default.text, specs[default.setting], default.ours))
-            )
+            table.add_row(default.setting, default.text, specs[default.setting], default.ours)
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
-            console.print(
-                f"gap: {feature} ({gap.kind}): {gap.reason}", markup=False, highlight=False
-            )
+            console.print(f"gap: {feature} ({gap.kind}): {gap.reason}")
         if backend in UNTUNED:
-            console.print(f"no tuned variant: {UNTUNED[backend]}", markup=False, highlight=False)
+            console.print(f"no tuned variant: {UNTUNED[backend]}")
         console.print()
     return 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-
 from backends.registry import entry
 from bench.command.progress import ProgressDisplay
 from bench.command.setup import set_up
 from bench.records.run import claim
 from bench.records.verification import FOLDER
+from bench.report.terminal.plain import plain_console
 from bench.report.terminal.verifications import print_verifications
 from bench.runner.tasks import run_tasks
 from bench.runner.verification import make_record, make_task
@@ -44,5 +43,5 @@ def verify(options: argparse.Namespace) -> int:
         records = run_tasks(
             tasks, folder, machine, make_record, timeout=options.timeout, observer=display
         )
-    print_verifications(records, Console())
+    print_verifications(records, plain_console())
     return 0 if all(record.verdict == "verified" for record in records) else 1

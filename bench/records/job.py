@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 from msgspec import Struct
@@ -55,18 +56,25 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
 
-        If the job ended ok, n is the job's number of epochs.
+        If the job ended ok, n is the job's number of epochs. Records of equal workloads share one.
         """
+        record = replace(self, job=replace(self.job, workload=_shared(self.job.workload)))
         numbers = [epoch.number for epoch in self.epochs]
         last = self.job.epochs if self.status == "ok" else len(numbers)
         if self.status == "failed" or numbers == list(range(1, last + 1)):
-            return self
+            return record
         problem = (
             f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"
             f" expected 1 to {last}, each once"
         )
         reason = f"{problem}; {self.reason}" if self.reason else problem
-        return replace(self, status="failed", reason=reason)
+        return replace(record, status="failed", reason=reason)
+
+
+@cache
+def _shared(workload: Workload) -> Workload:
+    """The first workload that equals this one: a run has few, and may have 50,000 records."""
+    return workload
 
 
 class _HasBackend(Protocol):
@@ -86,6 +94,7 @@ def native_name(backend: str) -> str:
     return f"{backend}, native"
 
 
+@cache
 def without_labels(workload: Workload) -> Workload:
     """A workload without what does not affect training: title, references and target accuracy."""
     return replace(

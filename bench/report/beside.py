@@ -8,7 +8,7 @@ from __future__ import annotations
 from bench.records.noise import FOLDER as NOISE
 from bench.records.stored import write
 from bench.records.verification import FOLDER as VERIFICATIONS
-from bench.records.verification import one_per_verification, verification_of
+from bench.records.verification import verification_of
 from bench.report.run import Run
 
 
@@ -18,7 +18,7 @@ def keep_what_applies(run: Run) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    for record in one_per_verification(run.records):
+    for record in run.made_with:
         if verification := verification_of(record, run.verifications):
             write(run.folder / VERIFICATIONS, verification)
     for place in run.places:

@@ -5,15 +5,13 @@ A computing centre compares its nodes in this way.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -27,6 +25,7 @@ from bench.report.plot.results import CAPTIONS, write_plots
 from bench.report.run import Run
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.section.opening import alarm
+from bench.report.terminal.plain import plain_table
 
 # Two sites are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
@@ -82,12 +81,10 @@ class Comparison:
         }
         self.left_out = [file for run in runs.values() for file in run.left_out]
         self.jobs, self.epochs, self.summary = (
-            pd.concat([frame.assign(run=name) for name, frame in frames], ignore_index=True)
-            for frames in (
-                [(name, run.jobs) for name, run in runs.items()],
-                [(name, run.epochs) for name, run in runs.items()],
-                [(name, run.summary) for name, run in runs.items()],
-            )
+            pd.concat(
+                [frame.assign(run=name) for name, frame in zip(runs, frames, strict=True)]
+            ).reset_index(drop=True)
+            for frames in zip(*((r.jobs, r.epochs, r.summary) for r in runs.values()), strict=True)
         )
         several = _columns_of_sites(self.jobs)
         for frame in (self.jobs, self.epochs, self.summary):
@@ -108,21 +105,19 @@ class Comparison:
 
     def print_table(self, console: Console) -> None:
         """Print a row per workload, backend and site, and below them the notes."""
-        table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for title in ("workload", "backend", "site"):
-            table.add_column(title, justify="left")
-        for title in ("accuracy", "epoch", "ratio", "memory"):
-            table.add_column(title, justify="right")
+        left = ("workload", "backend", "site")
+        titles = (*left, "accuracy", "epoch", "ratio", "memory")
+        table = plain_table(titles, left, no_wrap=False)
         previous = ""
         for training in self._trainings():
             for number, site in enumerate(site for site in self.sites if site in training.rows):
                 workload = training.workload if training.workload != previous else ""
                 cells = (workload, "" if number else training.backend, site)
-                table.add_row(*map(escape, (*cells, *_short(training, site))))
+                table.add_row(*cells, *_short(training, site))
                 previous = training.workload
         console.print(table)
         for line in self.notes():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
     def notes(self) -> list[str]:
         """The lines that a reader needs to read the tables correctly."""
@@ -157,7 +152,7 @@ class Comparison:
                 f"{folder}: is a file", expected="a folder", hint="--output names a folder"
             )
         summary, epochs = (
-            frame.assign(name=frame["backend"] + " " + frame["site"])
+            frame.assign(name=frame["backend"].astype(str) + " " + frame["site"])
             for frame in (self.summary, self.epochs)
         )
         plots = write_plots(summary, epochs, folder / "plots")
@@ -184,36 +179,28 @@ class Comparison:
         return Table(("site", *MACHINE_COLUMNS), tuple(machines))
 
     def _versions(self) -> Table:
-        lines = [
-            (
-                backend,
-                *(" / ".join(sorted(by_site.get(site, {words.ABSENT}))) for site in self.sites),
-            )
-            for backend, by_site in self._versions_by_backend().items()
-        ]
-        return Table(("backend", *self.sites), tuple(lines))
-
-    def _versions_by_backend(self) -> dict[str, dict[str, set[str]]]:
-        found: dict[str, dict[str, set[str]]] = {}
+        """A row per backend, with its packages' versions at each site."""
+        texts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for site, record in self._records:
-            text = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-            found.setdefault(record.job.backend, {}).setdefault(site, set()).add(text)
-        return found
+            text = ", ".join(map(" ".join, record.versions.items()))
+            texts[record.job.backend][site].add(text)
+        lines = (
+            (backend, *(" / ".join(sorted(own[site] or {words.ABSENT})) for site in self.sites))
+            for backend, own in texts.items()
+        )
+        return Table(("backend", *self.sites), tuple(lines))
 
     def _differing_versions(self) -> list[str]:
         """A line per backend and package whose version differs between sites."""
-        found: dict[str, dict[str, set[str]]] = {}
+        sites: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for site, record in self._records:
             for package, version in record.versions.items():
-                by_version = found.setdefault(f"{record.job.backend}: {package}", {})
-                by_version.setdefault(version, set()).add(site)
+                sites[f"{record.job.backend}: {package}"][version].add(site)
         return [
             f"{package} "
-            + "; ".join(
-                f"{version} at {', '.join(sorted(sites))}" for version, sites in versions.items()
-            )
-            for package, versions in found.items()
-            if len(versions) > 1
+            + "; ".join(f"{version} at {', '.join(sorted(own))}" for version, own in of.items())
+            for package, of in sites.items()
+            if len(of) > 1
         ]
 
     def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:
@@ -285,4 +272,4 @@ def _sites(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 def _data_label(summary: pd.DataFrame) -> pd.Series:
     """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
     ways = summary.groupby("workload")["data_checksum"].transform("nunique")
-    return summary["dataset"].map(" on {}".format).where(ways > 1, "")
+    return (" on " + summary["dataset"].astype(str)).where(ways > 1, "")

@@ -13,7 +13,7 @@ from bench.records.job import Record
 from bench.records.limits import EngineLimits, read_limits
 from bench.records.noise import Calibration, read_calibrations
 from bench.records.stored import Kind, LeftOut
-from bench.records.verification import Verification, read_verifications
+from bench.records.verification import Verification, one_per_verification, read_verifications
 from bench.report.frame.columns import GROUP
 from bench.report.frame.epochs import epochs_frame, records_of
 from bench.report.frame.jobs import jobs_frame
@@ -85,6 +85,11 @@ class Run:
     def ok(self) -> pd.DataFrame:
         """The rows of the summary with at least one job that ended ok and agrees."""
         return self.summary[self.summary["status"] == "ok"]
+
+    @cached_property
+    def made_with(self) -> list[Record]:
+        """One record for each verification that the records need."""
+        return one_per_verification(self.records)
 
     @cached_property
     def verifications(self) -> list[Verification]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
 from backends.registry import entry
 from bench.data import made
@@ -22,6 +21,7 @@ from bench.data.cache import materialise
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
 from bench.records.run import read_run
+from bench.report.terminal.plain import plain_console
 from bench.report.terminal.results import print_table
 from bench.runner.jobs import make_tasks
 from bench.runner.plan import Options, Training, make_jobs
@@ -124,7 +124,7 @@ def test_the_record_holds_the_start_the_versions_and_the_settings_read_back(reco
 
 @pytest.mark.framework
 def test_the_terminal_table_fits_80_columns_with_nothing_cut_off(records):
-    console = Console(width=80, file=io.StringIO())
+    console = plain_console(width=80, file=io.StringIO())
     print_table(run_of(*records), console)
     text = console.file.getvalue()
     assert "…" not in text

@@ -10,10 +10,10 @@ import re
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
 from bench.command.progress import ProgressDisplay
 from bench.data.dataset import DataSet
+from bench.report.terminal.plain import plain_console
 from tests.support.agreement import result, run_of_seven
 from tests.support.tasks import make_task
 
@@ -24,7 +24,7 @@ def test_a_display_begins_at_once_however_many_records_there_are(monkeypatch):
         result(name, key=f"{name}{turn}", round=turn) for name in "abcdefgh" for turn in range(50)
     ]
     monkeypatch.setattr("bench.command.progress.judge", lambda _: pytest.fail("judged"))
-    display = ProgressDisplay(Console(file=io.StringIO()), "m", earlier)
+    display = ProgressDisplay(plain_console(file=io.StringIO()), "m", earlier)
     assert sum(map(len, display._results.values())) == 400
 
 
@@ -45,7 +45,7 @@ def task_of(record):
 
 def shown(records, earlier=(), *, advance=False):
     """The lines that a display shows, with their colours, while jobs end one after the other."""
-    console = Console(
+    console = plain_console(
         file=io.StringIO(),
         width=200,
         force_terminal=True,

@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 from msgspec.structs import replace
-from rich.console import Console
 
 from bench.command.progress import ProgressDisplay
 from bench.machine.host import this_machine
@@ -19,6 +18,7 @@ from bench.records.stored import write
 from bench.report.form.document import Table
 from bench.report.section import equality, tuned
 from bench.report.section import native as native_section
+from bench.report.terminal.plain import plain_console
 from tests.support.agreement import result, run_of_seven
 from tests.support.records import blocks_of, made_verification, run_of, summary
 from tests.support.tasks import make_task, run_jobs
@@ -215,7 +215,7 @@ def test_broken_gradients_are_found_in_a_real_run_and_the_report_stays_red_on_ev
         for name, adapter in adapters.items()
     ]
     file = io.StringIO()
-    display = ProgressDisplay(Console(file=file, width=200), "m")
+    display = ProgressDisplay(plain_console(file=file, width=200), "m")
     display.planned(tasks)
     records = run_jobs(tasks, tmp_path / "r", observer=display)
     assert [record.status for record in records] == ["ok"] * 3

@@ -8,11 +8,11 @@ import json
 import pandas as pd
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
 from bench.records import stored
 from bench.records.files import RunError
 from bench.report.compare import Comparison
+from bench.report.terminal.plain import plain_console
 from tests.support.records import make_record
 
 
@@ -23,7 +23,7 @@ def write(folder, *records):
 
 
 def printed(comparison) -> str:
-    console = Console(width=100, file=io.StringIO())
+    console = plain_console(width=100, file=io.StringIO())
     comparison.print_table(console)
     return console.file.getvalue()
 

@@ -126,7 +126,9 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
     assert "softmax jax cpu 1.00 s, 1.50 s; softmax pytorch cpu 33.8 s, 23.1 s." in note
     summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
     axis, *_ = bars(summary, epochs, "epoch-time").axes
-    assert [list(line.get_xdata()) for line in axis.lines] == [[1.0, 1.5], [33.8, 23.1]]
+    [dots] = axis.lines
+    assert list(dots.get_xdata()) == [1.0, 1.5, 33.8, 23.1]
+    assert list(dots.get_ydata()) == [0, 0, 1, 1]
     [start] = blocks_of(Table, results.start_up(run))
     column = start.columns.index("compile and warm-up")
     assert [row[column] for row in start.rows] == ["none", "10.7 s"]

@@ -6,13 +6,13 @@ import io
 import re
 
 import pytest
-from rich.console import Console
 
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
 from bench.report.form.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
 from bench.report.readme import fill_table
 from bench.report.section.glance import accuracy_overview
+from bench.report.terminal.plain import plain_console
 from bench.report.terminal.results import print_table
 from specs.loading import find_suite
 from tests.support.records import make_record, run_of, summary
@@ -43,7 +43,7 @@ def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
         (70, {"images/s"}),
         (62, set()),
     ):
-        console = Console(width=width, file=io.StringIO())
+        console = plain_console(width=width, file=io.StringIO())
         print_table(run, console)
         text = console.file.getvalue()
         assert name in text

@@ -6,10 +6,10 @@ import io
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
 from bench.machine.host import this_machine
 from bench.records.verification import Verification, read_verifications, say
+from bench.report.terminal.plain import plain_console
 from bench.report.terminal.verifications import print_verifications
 from bench.runner.environments import Environments
 from bench.runner.tasks import run_tasks
@@ -43,7 +43,7 @@ def test_a_planted_wrong_epsilon_turns_the_verification_red_and_says_where(tmp_p
     assert f"NOT EQUAL: steps, epoch failed; the worst is steps of '{MODEL}', step" in say(made)
     assert read_verifications([tmp_path]) == ([made], [])
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
-    console = Console(width=100, file=io.StringIO())
+    console = plain_console(width=100, file=io.StringIO())
     print_verifications([made], console)
     assert "0 of 1 verified equal" in console.file.getvalue()
 

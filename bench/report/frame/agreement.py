@@ -8,6 +8,8 @@ In a frame such a job has the status "disagrees", so that all code that takes jo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from bench.report.form import words
@@ -61,5 +63,5 @@ def _wrong(jobs: pd.DataFrame) -> pd.DataFrame:
     return jobs[jobs["status"] == DISAGREES]
 
 
-def _unique(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    return list(dict.fromkeys(tuple(map(str, row)) for row in frame.itertuples(index=False)))
+def _unique(frame: pd.DataFrame) -> Iterable[tuple[str, ...]]:
+    return frame.astype(str).drop_duplicates().itertuples(index=False, name=None)

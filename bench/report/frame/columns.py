@@ -182,6 +182,8 @@ SAME = [
     *("course_accuracy", "target_accuracy"),
 ]
 _BY_NAME = {column.name: column for column in JOB}
+# Texts that many jobs share: frames are grouped by the numbers of their categories.
+CATEGORIES = [name for name in (*GROUP_AND_BACKEND, *SAME) if _BY_NAME[name].unit == _TEXT]
 
 # A row is a backend in a group. Figures are over its jobs that ended ok and agree.
 SUMMARY = (

@@ -14,10 +14,9 @@ from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import LeftOut
 from bench.report.frame.agreement import DISAGREES
-from bench.report.frame.columns import EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
+from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
-from bench.report.frame.values import phase
 from bench.statistics.agreement import agreement
 from bench.statistics.steady import warm_ups
 
@@ -61,7 +60,8 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     A job without an epoch has one row, with a missing epoch. A job that disagrees has the status
     "disagrees", and its reason says why.
     """
-    ordered = sorted(records, key=attrgetter("started", "key"))
+    # In the order in which they were read they lie side by side in memory.
+    ordered = sorted(records, key=attrgetter("key"))
     jobs = _jobs(ordered)
     epochs = [epoch for record in ordered for epoch in record.epochs]
     frame = pd.DataFrame(
@@ -74,7 +74,8 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     frame["no_energy"] = frame["no_energy"].where(frame["no_energy"] != "", no_counter)
     frame["steady"] = frame["counts"] & (frame["epoch"] > frame["warm_up_epochs"])
     measured = {column.name: float for column in EPOCHS if column.is_measured}
-    return frame[[column.name for column in EPOCHS]].astype(measured)
+    frame = frame[[column.name for column in EPOCHS]].astype(measured)
+    return frame.sort_values(["started", "key"], kind="stable", ignore_index=True)
 
 
 def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
@@ -96,17 +97,17 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]
     jobs["counts"] = counted(jobs, GROUP)
     jobs["label"] = label(jobs)
-    return jobs
+    return jobs.astype(dict.fromkeys(CATEGORIES, "category"))
 
 
 def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
     """The columns of each phase of the records' start-up."""
-    columns = {}
-    for name in ("import", "build", "load"):
-        phases = [phase(name, record) for record in ordered]
-        for field in ("wall_seconds", "cpu_seconds", "peak_rss_bytes"):
-            columns[f"{name}_{field}"] = [each and getattr(each, field) for each in phases]
-    return columns
+    by_name = [{p.name: p for p in r.startup.phases} if r.startup else {} for r in ordered]
+    return {
+        f"{name}_{field}": [getattr(phases.get(name), field, None) for phases in by_name]
+        for name in ("import", "build", "load")
+        for field in ("wall_seconds", "cpu_seconds", "peak_rss_bytes")
+    }
 
 
 def _of_workloads(ordered: Sequence[Record]) -> dict[str, list[Any]]:

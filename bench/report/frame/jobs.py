@@ -32,7 +32,9 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
     of_job = [column.name for column in JOB]
     jobs = epochs[of_job].drop_duplicates("key").set_index("key", drop=False)
     last = epochs[epochs["epoch"] == epochs["epochs"]].set_index("key")
-    peaks = epochs.groupby("key")[["train_peak_rss_bytes", "predict_peak_rss_bytes"]].max()
+    peaks = epochs.groupby("key", sort=False)[
+        ["train_peak_rss_bytes", "predict_peak_rss_bytes"]
+    ].max()
     return jobs.join(
         [
             last[["test_accuracy", "test_loss", "train_accuracy"]],
@@ -52,7 +54,7 @@ def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     """
     steady = epochs[epochs["steady"]]
     steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])
-    by_job = steady.groupby("key")
+    by_job = steady.groupby("key", sort=False)
     seconds = by_job["train_wall_seconds"]
     figures = {name: by_job[column].median() for name, column in _MEASURES.items()}
     # As in `timing.process_seconds`: a time that is not positive is not a time.
@@ -77,8 +79,8 @@ def _start(epochs: pd.DataFrame) -> pd.DataFrame:
     are missing where a part is not known.
     """
     early = epochs["epoch"] <= epochs["warm_up_epochs"]
-    warm_up = epochs[early].groupby("key")["train_wall_seconds"].agg(["sum", "size"])
-    later = epochs[~early].groupby("key")["train_wall_seconds"].median()
+    warm_up = epochs[early].groupby("key", sort=False)["train_wall_seconds"].agg(["sum", "size"])
+    later = epochs[~early].groupby("key", sort=False)["train_wall_seconds"].median()
     first = epochs[epochs["epoch"] == 1].set_index("key")
     return pd.DataFrame(
         {
@@ -94,7 +96,7 @@ def _to_target(epochs: pd.DataFrame) -> pd.DataFrame:
 
     Joules are missing if those of any epoch until then are.
     """
-    by_job = epochs.groupby("key")
+    by_job = epochs.groupby("key", sort=False)
     sums = epochs[["key"]].assign(
         epochs_to_target=epochs["epoch"],
         seconds_to_target=by_job["train_wall_seconds"].cumsum(skipna=False),

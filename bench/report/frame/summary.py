@@ -38,8 +38,8 @@ def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
     for part, seconds in (("train", "epoch_seconds"), ("predict", "predict_seconds")):
         examples = summary["train_examples" if part == "train" else "test_examples"]
         summary[f"{part}_examples_per_second"] = examples / summary[seconds]
-    first = {name: number for number, name in enumerate(dict.fromkeys(summary["workload"]))}
-    summary = summary.sort_values("workload", key=lambda names: names.map(first), kind="stable")
+    by_appearance = pd.factorize(summary["workload"])[0]
+    summary = summary.iloc[by_appearance.argsort(kind="stable")]
     measured = {column.name: float for column in SUMMARY if column.is_measured}
     summary = summary[[column.name for column in SUMMARY]].astype(measured)
     return summary.reset_index(drop=True)

@@ -10,7 +10,6 @@ import msgspec
 from bench.machine import disturbance
 from bench.machine.host import gpu_of
 from bench.records.job import Record, backend_name, without_labels
-from bench.worker.clock import Phase
 from specs.model import Workload
 from specs.shapes import infer_shapes
 from specs.width import narrowed
@@ -87,11 +86,3 @@ def disturbed(record: Record) -> str:
 def setting(name: str, record: Record) -> Any:
     """A setting that the framework reported; None if it reported none of that name."""
     return record.startup.settings.get(name) if record.startup else None
-
-
-def phase(name: str, record: Record) -> Phase | None:
-    """A phase of the start-up; None if the job did not get so far."""
-    for measured in record.startup.phases if record.startup else ():
-        if measured.name == name:
-            return measured
-    return None

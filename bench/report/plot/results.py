@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from bench.report.form import words
-from bench.report.plot.style import STYLE, colours_of, save
+from bench.report.plot.style import STYLE, colours_of, panels, save
 
 CAPTIONS = {
     "curves": "Accuracy and loss after every epoch, means over jobs. Training figures are of the"
@@ -34,6 +36,9 @@ _LOSSES = {
 _MOST_DOTS = 40
 _FEW_EPOCHS = 2  # all epochs of such jobs are dots, as all are in the tables
 _CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
+_TITLE = 0.3  # inches
+_FIGURE = 9  # characters of a bar's figure and the two spaces before it
+_LEGEND_COLUMNS = 4
 _IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
 
 
@@ -125,17 +130,19 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
     dots = {bar: _few(values).tolist() for bar, values in by_bar}
     facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
-    height = 0.34 * max(len(rows) for rows in facets) + 0.55
-    figure = Figure(figsize=(9, 0.4 + len(facets) * height), layout="constrained")
-    axes = figure.subplots(len(facets), 1, squeeze=False)[:, 0]
+    height = 0.34 * max(len(rows) for rows in facets)
+    left = 0.072 * (summary["name"].astype(str).str.len().max() + _FIGURE) + 0.2
+    figure, axes = panels(
+        len(facets), 1, (max(8.9 - left, 3.0), height), left=left, below=0.55, above=_TITLE
+    )
     colours = colours_of(summary["name"])
-    for axis, rows in zip(axes, facets, strict=True):
+    for axis, rows in zip(axes[:, 0], facets, strict=True):
         own: list[list[float]] = [
             dots.get(bar, []) for bar in rows[_BAR].itertuples(index=False, name=None)
         ]
         _draw_bars(axis, rows, own, measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
-    axes[-1].set_xlabel(
+    axes[-1, 0].set_xlabel(
         f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})"
     )
     return figure
@@ -154,10 +161,9 @@ def _draw_bars(
     """
     values = rows[measure.bar].tolist()
     axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
-    for position, epochs in enumerate(dots):
-        axis.plot(
-            epochs, [position] * len(epochs), ".", color="black", markeredgecolor="white", alpha=0.6
-        )
+    positions = [position for position, epochs in enumerate(dots) for _ in epochs]
+    figures = [*chain.from_iterable(dots)]
+    axis.plot(figures, positions, ".", color="black", markeredgecolor="white", alpha=0.6)
     names = [
         f"{name}  {measure.text(value)}" if pd.notna(value) else str(name)
         for name, value in zip(rows["name"], values, strict=True)
@@ -190,12 +196,13 @@ def _curves(frame: pd.DataFrame) -> Figure:
     means = frame.groupby(columns, sort=False)[_CURVES].mean().reset_index()
     facets = [facet for _, facet in means.groupby(_FACET, sort=False)]
     per_row = 1 if len(facets) <= _IN_ONE_COLUMN else 2
-    rows = -(-len(facets) // per_row)
-    figure = Figure(figsize=(3 + 6 * per_row, 0.4 + 2.8 * rows), layout="constrained")
-    axes = figure.subplots(rows, 2 * per_row, squeeze=False).reshape(-1, 2)
+    rows, colours = -(-len(facets) // per_row), colours_of(frame["name"].unique())
+    legend = 0.17 * ceil(2 * len(colours) / _LEGEND_COLUMNS) + 0.1
+    size = (3.5 if per_row == 1 else 2.9, 2.0)
+    figure, axes = panels(rows, 2 * per_row, size, left=1.0, below=0.8, above=_TITLE + legend)
+    axes = axes.reshape(-1, 2)
     for unused in axes[len(facets) :].flat:
         unused.set_axis_off()
-    colours = colours_of(frame["name"].unique())
     for (accuracy, loss), facet in zip(axes, facets, strict=False):
         _draw_curves(accuracy, loss, facet, colours)
         accuracy.set_title(_title(facet), loc="left", fontweight="bold")
@@ -206,13 +213,15 @@ def _curves(frame: pd.DataFrame) -> Figure:
             axis.set_xlim(0.5, facet["epochs"].iloc[0] + 0.5)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlabel("epoch")
+            axis.xaxis.set_label_coords(0.5, -0.13)
+            axis.yaxis.set_label_coords(-0.72 / size[0], 0.5)
     entries = {
         label: handle
         for row in axes
         for handle, label in zip(*row[0].get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False
+        entries.values(), entries.keys(), loc="upper center", ncols=_LEGEND_COLUMNS, frameon=False
     )
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,11 +55,19 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
         unused.set_axis_off()
     every = [point.standing.intensity for point in points]
     span = min(every) / _MARGIN, max(every) * _MARGIN
+    workloads = dict.fromkeys(point.workload for point in points)
+    markers = dict(zip(workloads, cycle(_MARKERS)))
+    colours = colours_of(point.backend for point in points)
     for axis, name in zip(axes, names, strict=False):
         _draw_roofs(axis, engines[name], span)
         for point in points:
             if point.environment == name:
-                _draw_point(axis, point, points)
+                axis.plot(
+                    point.standing.intensity,
+                    point.standing.flops_per_second,
+                    marker=markers[point.workload],
+                    color=colours[point.backend],
+                )
         axis.set_title(f"engine {name}", loc="left", fontweight="bold")
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -66,7 +75,9 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
         axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.rate(y, "FLOP/s")))
         axis.tick_params(labelbottom=True)
         axis.set_xlabel("FLOP per byte moved, at most")
-    figure.legend(handles=_legend(points), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(
+        handles=_legend(markers, colours), loc="outside lower center", ncols=4, frameon=False
+    )
     return figure
 
 
@@ -85,34 +96,13 @@ def _draw_roofs(axis: Axes, limits: EngineLimits, span: tuple[float, float]) -> 
         axis.axhline(convolution.per_second, **_ROOFS["convolution"])
 
 
-def _legend(points: Sequence[Point]) -> list[Line2D]:
+def _legend(markers: Mapping[str, str], colours: Mapping[str, str]) -> list[Line2D]:
     """The roofs, a marker per workload, a colour per backend."""
     roofs = [Line2D([], [], **style) for style in _ROOFS.values()]
     black: dict[str, Any] = {"linestyle": "", "color": "black", "markerfacecolor": "white"}
-    workloads = [
-        Line2D([], [], marker=mark, label=name, **black) for name, mark in _markers(points).items()
-    ]
+    workloads = [Line2D([], [], marker=mark, label=name, **black) for name, mark in markers.items()]
     backends = [
         Line2D([], [], linestyle="", marker="o", color=colour, label=name)
-        for name, colour in _colours(points).items()
+        for name, colour in colours.items()
     ]
     return [*roofs, *workloads, *backends]
-
-
-def _markers(points: Sequence[Point]) -> dict[str, str]:
-    names = dict.fromkeys(point.workload for point in points)
-    return {name: _MARKERS[number % len(_MARKERS)] for number, name in enumerate(names)}
-
-
-def _colours(points: Sequence[Point]) -> dict[str, str]:
-    return colours_of(point.backend for point in points)
-
-
-def _draw_point(axis: Axes, point: Point, points: Sequence[Point]) -> None:
-    axis.plot(
-        [point.standing.intensity],
-        [point.standing.flops_per_second],
-        linestyle="",
-        marker=_markers(points)[point.workload],
-        color=_colours(points)[point.backend],
-    )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
-from bench.records.verification import one_per_verification
 from bench.report.form import words
 from bench.report.form.document import Block, Heading, Items, Table, Text
 from bench.report.run import Run
@@ -16,11 +15,11 @@ MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "
 
 def section(run: Run) -> list[Block]:
     """A table of machines, one of versions and settings, and the files that are left out."""
-    machines = dict.fromkeys(machine_cells(record.machine) for record in run.records)
+    machines = dict.fromkeys(record.machine for record in run.records)
     blocks: list[Block] = [
         Heading("Environment", 2),
-        Table(MACHINE_COLUMNS, tuple(machines)),
-        _versions(one_per_verification(run.records)),
+        Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
+        _versions(run.made_with),
     ]
     if run.left_out:
         lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])

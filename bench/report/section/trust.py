@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 from backends.defaults import SETTINGS
@@ -17,7 +16,6 @@ from bench.records.job import Record, without_labels
 from bench.records.verification import (
     Verification,
     deviation_of,
-    one_per_verification,
     say,
     verification_of,
 )
@@ -74,11 +72,10 @@ class _Group(NamedTuple):
 
 def section(run: Run) -> list[Block]:
     """What was the same in this run, what was verified, and (folded) the defaults and gaps."""
-    matched = _matched(run)
-    applied = _applied(matched, run.verifications)
+    applied = _applied(run)
     if not applied:
         return []
-    names, groups, wrong = _names(list(applied)), _groups(matched), disagreeing(run.jobs)
+    names, groups, wrong = _names(list(applied)), _groups(run.records), disagreeing(run.jobs)
     columns = ("backend", "groups", "same initial weights", "same batches", "verification")
     rows = [
         (names[backend], *_row(backend, groups, verification, wrong.get(backend, [])))
@@ -119,7 +116,7 @@ def verification_line(run: Run) -> str:
 
     It also says which backends disagree, and last what to run to verify the rest.
     """
-    line = _verification_line(_applied(_matched(run), run.verifications))
+    line = _verification_line(_applied(run))
     wrong = disagreeing(run.jobs)
     but = "; ".join(f"{backend[0]} disagrees here on {_and(on)}" for backend, on in wrong.items())
     if not but:
@@ -148,21 +145,15 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
     return ""
 
 
-def _matched(run: Run) -> list[Record]:
-    return [record for record in run.records if record.job.mode == "matched"]
-
-
 _WORST_FIRST = ("not equal", None, "not verified", "verified")
 
 
-def _applied(
-    records: Iterable[Record], verifications: Sequence[Verification]
-) -> dict[_Backend, Verification | None]:
-    """Per backend the worst verification of its records (see `_WORST_FIRST`), or None."""
+def _applied(run: Run) -> dict[_Backend, Verification | None]:
+    """Per matched backend the worst verification of its records (see `_WORST_FIRST`), or None."""
     applied: dict[_Backend, list[Verification | None]] = defaultdict(list)
-    for record in one_per_verification(records):
-        if record.status != "unsupported":
-            applied[_backend(record)].append(verification_of(record, verifications))
+    for record in run.made_with:
+        if record.job.mode == "matched" and record.status != "unsupported":
+            applied[_backend(record)].append(verification_of(record, run.verifications))
     return {
         backend: min(own, key=lambda found: _WORST_FIRST.index(found and found.verdict))
         for backend, own in applied.items()
@@ -186,11 +177,10 @@ def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
 
 def _groups(records: Iterable[Record]) -> list[_Group]:
     groups: dict[object, _Group] = defaultdict(lambda: _Group(set(), set(), defaultdict(set)))
-    meaning_of = cache(without_labels)  # many records have few workloads
     for record in records:
         job, startup = record.job, record.startup
-        if startup is not None:
-            key = meaning_of(job.workload), record.data.checksum, job.seed, job.batch_size
+        if job.mode == "matched" and startup is not None:
+            key = without_labels(job.workload), record.data.checksum, job.seed, job.batch_size
             group = groups[key]
             group.backends.add(_backend(record))
             group.weights.add(startup.weights_checksum)

@@ -15,5 +15,5 @@ def print_alarm(jobs: pd.DataFrame, console: Console) -> bool:
     """
     text = headline(jobs)
     for line in (*lines_of(jobs), text) if text else ():
-        console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
+        console.print(line, style="bold red", soft_wrap=True)
     return not text

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.report.form import words
@@ -17,6 +15,7 @@ from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
 from bench.report.section.results import epoch_time, ratio_to_fastest
+from bench.report.terminal.plain import plain_table
 
 # Column title -> its text; these fit a terminal of 80 columns.
 _SHORT: dict[str, Callable[[Row], str]] = {
@@ -40,11 +39,11 @@ def print_table(run: Run, console: Console) -> None:
     The notes come last, with the jobs that failed.
     """
     for place in run.places:
-        console.print(f"\n{escape(place.heading)}", highlight=False, soft_wrap=True)
+        console.print(f"\n{place.heading}", soft_wrap=True)
         console.print(_fitting_table(place.summary, console))
-        console.print(noise_line(place), highlight=False, markup=False)
+        console.print(noise_line(place))
     for line in notes(run):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
 
 
 def _fitting_table(summary: pd.DataFrame, console: Console) -> Table:
@@ -53,20 +52,13 @@ def _fitting_table(summary: pd.DataFrame, console: Console) -> Table:
         _SHORT,
         *({c: _SHORT[c] for c in _SHORT if c not in left_out} for left_out in _LESS),
     ):
-        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        for title in columns:
-            table.add_column(
-                title, justify="left" if title in ("workload", "backend") else "right", no_wrap=True
-            )
+        table = plain_table(columns, ("workload", "backend"))
         previous = None
         for row in rows_of(summary):
             cells = _cells(row, columns)
             first = cells[0] if cells[0] != previous else ""
-            table.add_row(
-                first,
-                *map(escape, cells[1:]),
-                style="bold red" if row["status"] == DISAGREES else "",
-            )
+            style = "bold red" if row["status"] == DISAGREES else ""
+            table.add_row(first, *cells[1:], style=style)
             previous = cells[0]
         if (
             console.measure(table, options=console.options.update(width=_WIDEST)).maximum

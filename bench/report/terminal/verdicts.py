@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from bench.report.form import words
 from bench.report.form.document import Heading, Items, Table, Text, to_markdown
+from bench.report.terminal.plain import plain_table
 from bench.statistics.gate import Agreement, Checked, Verdict
 
 _COLUMNS = (
@@ -39,29 +37,21 @@ def print_verdicts(checked: Checked, console: Console) -> None:
     result that did not pass, and the conclusion.
     """
     verdicts = checked.results
-    table = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     left_out = {"device"} if len({verdict.result[2] for verdict in verdicts}) == 1 else set()
     left_out |= {"seeds"} if all(verdict.baseline_seeds <= 1 for verdict in verdicts) else set()
     shown = [number for number, title in enumerate(_COLUMNS) if title not in left_out]
-    for number in shown:
-        table.add_column(
-            _COLUMNS[number], justify="left" if _COLUMNS[number] in _LEFT else "right", no_wrap=True
-        )
+    table = plain_table((_COLUMNS[number] for number in shown), _LEFT)
     for verdict in verdicts:
         row = _row(verdict, checked)
         right = checked.lets_pass(verdict) and not checked.disagrees(verdict)
-        table.add_row(*(escape(row[number]) for number in shown), style="" if right else "bold red")
+        table.add_row(*(row[number] for number in shown), style="" if right else "bold red")
     console.print(table)
     for agreement in checked.agreements:
         style = None if agreement.passed else "bold red"
-        console.print(
-            _agreement(agreement), style=style, highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(_agreement(agreement), style=style, soft_wrap=True)
     for line in _failures(checked):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        _conclusion(checked), style=None if checked.passed else "bold red", highlight=False
-    )
+        console.print(line, soft_wrap=True)
+    console.print(_conclusion(checked), style=None if checked.passed else "bold red")
 
 
 def verdicts_markdown(checked: Checked, title: str, level: float) -> str:

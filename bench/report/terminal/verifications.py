@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.records.job import backend_name
 from bench.records.verification import Verification, deviation_of, say
 from bench.report.form import words
+from bench.report.terminal.plain import plain_table
 from bench.worker.verification.checks import CHECKS
 
 # Short names of checks that fit a terminal; the other names are short enough.
@@ -34,16 +33,8 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
     )
     for kind in kinds:
         title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
-        console.print(
-            _table(
-                [
-                    verification
-                    for verification in verifications
-                    if (verification.device, verification.mode) == kind
-                ],
-                title,
-            )
-        )
+        own = [v for v in verifications if (v.device, v.mode) == kind]
+        console.print(_table(own, title))
     console.print(
         "Largest deviation from the float64 reference, in units of its tolerance; above 1 is a"
         " failure."
@@ -52,33 +43,25 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
         if verification.verdict != "verified":
             console.print(
                 f"{backend_name(verification)} {verification.device}: {say(verification)}",
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
     equal = sum(verification.verdict == "verified" for verification in verifications)
     matched = all(verification.mode == "matched" for verification in verifications)
     end = "verified equal" if matched else "passed every check that applies"
     verdict = f"{equal} of {len(verifications)} {end} on {verifications[0].machine.name}"
-    console.print(
-        verdict, style="green" if equal == len(verifications) else "bold red", highlight=False
-    )
+    console.print(verdict, style="green" if equal == len(verifications) else "bold red")
 
 
 def _table(verifications: Sequence[Verification], title: str | None) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=0, show_edge=False, title=title, title_justify="left"
-    )
-    table.add_column("backend", no_wrap=True)
     checks = [
         check
         for check in CHECKS
         if any(deviation_of(verification, check) is not None for verification in verifications)
     ]
-    for check in checks:
-        table.add_column(_SHORT.get(check, check), justify="right", no_wrap=True)
+    table = plain_table(("backend", *(_SHORT.get(check, check) for check in checks)), ("backend",))
+    table.title = title
     for verification in verifications:
         style = "" if verification.verdict == "verified" else "bold red"
         cells = (words.tolerances(deviation_of(verification, check)) for check in checks)
-        table.add_row(escape(verification.backend), *cells, style=style)
+        table.add_row(verification.backend, *cells, style=style)
     return table
