@@ -150,7 +150,10 @@ class Environments:
             )
         # -I: nothing from the current folder; pip's own variables count all the same.
         pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
-        wanted = [*requirements, *_extra_index(pip, "" if cuda else spec.cpu_index)]
+        index = _extra_index(pip, "" if cuda else spec.cpu_index)
+        wanted = [*requirements, *index]
+        if index:
+            say(f"{name}: pip also looks at {spec.cpu_index}, for builds without CUDA")
         if spec.say_size or cuda:
             dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
             say(f"{name}: {_download_size(dry_run)}")
