@@ -17,7 +17,7 @@ GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 def install(session: nox.Session, *groups: str) -> None:
     """The bench itself, from this folder, and the tools of some groups of pyproject.toml."""
     tools = [requirement for group in groups for requirement in GROUPS[group]]
-    session.install("--quiet", "--editable", ".", *tools)
+    session.install("--quiet", "--constraint", "constraints.txt", "--editable", ".", *tools)
 
 
 def install_frameworks(session: nox.Session) -> None:

@@ -32,6 +32,8 @@ class Environment(Struct, frozen=True, kw_only=True):
             `requirements`.
         versions: the packages whose versions a record holds, the framework's own first.
         variables: environment variables of every worker that runs in it.
+        cpu_index: a package index with smaller builds for CPUs. pip looks there, too, if the
+            builds are not for an NVIDIA GPU and the user has not told pip where to look.
         say_size: whether to print the download size before the installation, as pip may download
             GPU builds of several GB.
     """
@@ -41,6 +43,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     cuda_requirements: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    cpu_index: str = ""
     say_size: bool = False
 
     def packages(self, *, cuda: bool) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ FAMILY = Family(
             engine="backends.pytorch.engine:PyTorchEngine",
             requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
             versions=("torch", "torchvision", "keras", "numpy"),
+            # On Linux the builds of PyPI are for NVIDIA GPUs, with several GB of libraries.
+            cpu_index="https://download.pytorch.org/whl/cpu",
             say_size=True,
         )
     },

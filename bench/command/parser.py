@@ -378,7 +378,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         type=arguments.override,
         default=[],
         metavar="ENV=PATH",
-        help="use this interpreter for an environment",
+        help="use this interpreter for an environment; all=PATH for every environment",
     )
 
 

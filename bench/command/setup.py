@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from backends.registry import BACKENDS, GAPS
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
 from bench.data.dataset import Places
 from bench.machine.host import Machine, allowed_cpus, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
-from bench.runner.environments import Environments, InstallError
+from bench.runner.environments import Environments, InstallError, cache_folder
 from specs.errors import UserError
 
 _ALL_GPUS = ("cuda", "gpu")
@@ -89,9 +89,8 @@ def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments)
         for name in chosen:
             environments.require(name)
         return tuple(dict.fromkeys(chosen))
-    defaults = [name for name, backend in BACKENDS.items() if backend.default]
     installed = []
-    for name in defaults:
+    for name in DEFAULT_BACKENDS:
         try:
             environments.require(name)
             installed.append(name)
@@ -159,9 +158,4 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
 def places_of(options: argparse.Namespace) -> Places:
     """The folder of the user's data sets (by option, else by variable), and the cache."""
     directory = getattr(options, "data_dir", None) or os.environ.get("FRAMEWORK_BENCH_DATA")
-    cache = os.environ.get("FRAMEWORK_BENCH_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Places(
-        directory=Path(directory) if directory else None,
-        cache=Path(cache) if cache else home / "framework-bench",
-    )
+    return Places(directory=Path(directory) if directory else None, cache=cache_folder())

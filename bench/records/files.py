@@ -8,7 +8,7 @@ from pathlib import Path
 
 from specs.errors import UserError
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[2]  # of our packages: a clone, or an installation
 
 
 class RunError(UserError):

@@ -15,14 +15,20 @@ from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
 from specs.errors import UserError, closest
 
-ENVIRONMENTS_FOLDER = PROJECT / ".environments"
+# `--python all=PATH`: the interpreter of every environment for which none is named.
+_ALL = "all"
 _READY = "framework-bench.txt"  # written last: an environment without it was never finished
 # Builds for GPUs lie beside those for CPUs: login and compute nodes may share a clone.
 _CUDA = "-cuda"
+# The settings of pip that say where packages are looked for.
+_SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 _HEAD_SECONDS = 5.0  # how long to wait for one file's size; after it the size is unknown
-# What runs inside an environment to learn its versions, without importing a framework.
+# What runs inside an environment to learn its versions, without importing a framework. The first
+# entry of its path is the current folder, where other packages may lie.
 _ASK_VERSIONS = """
-import importlib.metadata, json, platform, sys
+import sys
+sys.path = [entry for entry in sys.path if entry]
+import importlib.metadata, json, platform
 found = {"python": platform.python_version()}
 for name in sys.argv[1:]:
     try:
@@ -40,20 +46,19 @@ class InstallError(UserError):
 class Environments:
     """The interpreters of one command.
 
-    They lie in `folder`, unless the user named others by `--python NAME=PATH`.
+    They lie in `folder` (None: `environments_folder()`), unless the user named others by
+    `--python NAME=PATH`; with the name "all" for every environment.
     """
 
     def __init__(
-        self, overrides: Mapping[str, Path] | None = None, folder: Path = ENVIRONMENTS_FOLDER
+        self, overrides: Mapping[str, Path] | None = None, folder: Path | None = None
     ) -> None:
-        # Workers take our packages, and nothing else, from a clone.
-        if not (PROJECT / "pyproject.toml").is_file():
-            raise InstallError(
-                f"{PROJECT}: not a clone of framework-bench", hint="in a clone: pip install -e ."
-            )
-        self._overrides, self._folder = dict(overrides or {}), folder
+        # A worker starts in another folder than this one.
+        self._overrides = {name: path.absolute() for name, path in (overrides or {}).items()}
+        self._folder = folder or environments_folder()
         for name, python in self._overrides.items():
-            self._check_name(name)
+            if name != _ALL:
+                self._check_name(name)
             if not python.is_file():
                 raise InstallError(
                     f"--python {name}={python}: no such file", expected="a Python interpreter"
@@ -66,6 +71,8 @@ class Environments:
             return self._overrides[name]
         if name == OWN_ENVIRONMENT:
             return Path(sys.executable)
+        if _ALL in self._overrides:
+            return self._overrides[_ALL]
         kinds = (_CUDA, "") if gpus(None) else ("", _CUDA)
         folders = [self._folder / f"{name}{kind}" for kind in kinds]
         return next(
@@ -97,7 +104,7 @@ class Environments:
             raise InstallError(
                 f"the backend '{backend}' cannot run under {python}: {', '.join(missing)} not"
                 " installed there",
-                hint=self._advice(name, python),
+                hint=self._advice(name, python, missing),
             )
         return python
 
@@ -138,18 +145,28 @@ class Environments:
         say(f"{name}: making {folder} with {', '.join(requirements)}")
         if changed or not _interpreter(folder).is_file():
             _checked(
-                [sys.executable, "-m", "venv", "--clear", str(folder)],
+                [sys.executable, "-I", "-m", "venv", "--clear", str(folder)],
                 f"{name}: python -m venv failed",
             )
-        pip = [str(_interpreter(folder)), "-m", "pip", "--disable-pip-version-check"]
+        # -I: nothing from the current folder; pip's own variables count all the same.
+        pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
+        index = _extra_index(pip, "" if cuda else spec.cpu_index)
+        wanted = [*requirements, *index]
+        if index:
+            say(f"{name}: pip also looks at {spec.cpu_index}, for builds without CUDA")
         if spec.say_size or cuda:
-            dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *requirements]
+            dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
             say(f"{name}: {_download_size(dry_run)}")
-        _checked([*pip, "install", "--quiet", *requirements], f"{name}: pip install failed")
+        _checked([*pip, "install", "--quiet", *wanted], f"{name}: pip install failed")
         write_atomically(folder / _READY, stamp.encode())
         return True
 
-    def _advice(self, name: str, python: Path) -> str:
+    def _advice(self, name: str, python: Path, missing: list[str]) -> str:
+        if python == self._overrides.get(_ALL):
+            return (
+                f"install {', '.join(missing)} under {python}, or name another Python:"
+                f" --python {name}=PATH"
+            )
         if name not in self._overrides:
             return f"bench environment create {name}"
         return f"{python} -m pip install {' '.join(ENVIRONMENTS[name].packages(cuda=False))}"
@@ -170,6 +187,32 @@ class Environments:
             )
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made again: data sets, and environments."""
+    chosen = os.environ.get("FRAMEWORK_BENCH_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(chosen) if chosen else home / "framework-bench").absolute()
+
+
+def environments_folder() -> Path:
+    """Where environments are made: in a clone its `.environments`, else in the user's cache."""
+    project = PROJECT / "pyproject.toml"
+    if project.is_file() and 'name = "framework-bench"' in project.read_text(encoding="utf-8"):
+        return PROJECT / ".environments"
+    return cache_folder() / "environments"
+
+
+def inherited_variables(python: Path) -> dict[str, str]:
+    """The variables of this process that a process with that interpreter gets.
+
+    A cluster's modules put their packages on the path; an environment that we made needs none of
+    them.
+    """
+    ours = environments_folder() in python.parents
+    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if ours else ()))
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
 def _interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -177,13 +220,32 @@ def _interpreter(folder: Path) -> Path:
 def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        variables = inherited_variables(python)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
         versions: dict[str, str] = json.loads(done.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise InstallError(
             f"{python}: does not run: {error}", expected="a Python interpreter"
         ) from error
     return versions
+
+
+def _extra_index(pip: list[str], url: str) -> list[str]:
+    """Options for pip to look also at the index `url`; none if `url` is "".
+
+    None, too, where the user has told pip where to look, by any of its files or variables: then
+    that counts as it is.
+    """
+    if not url:
+        return []
+    done = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():  # e.g. global.index-url='https://...'
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        used = section in ("global", "install", ":env:") and value.strip("'\"")
+        if used and name in _SOURCES:
+            return []
+    return ["--extra-index-url", url]
 
 
 def _checked(command: list[str], problem: str) -> None:

@@ -41,7 +41,7 @@ def make_tasks(
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
         adapter, gpu = adapter_of(job.backend, job.mode), gpu_of(machine, job.device)
-        code = checksum_of("bench.worker.__main__", "bench.worker.training", adapter)
+        code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
         place = (machine.name, gpu_kind(machine, job.device))
         decisive = (data.checksum, sorted(versions.items()), code, *place, evaluated)
         tasks.append(

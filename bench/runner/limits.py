@@ -68,7 +68,7 @@ def make_record(task: Task, machine: Machine, ended: Ended) -> EngineLimits:
 def _limit_task(task: TrainingTask, machine: Machine) -> Task:
     """The task of measuring the engine of a job; its key changes with all that decides it."""
     job, engine = replace(task.job, mode="matched"), ENGINES[task.entry.environment]
-    code = checksum_of("bench.worker.__main__", "bench.worker.limits", engine)
+    code = checksum_of("bench.worker.main", "bench.worker.limits", engine)
     settings = (engine, job.device, job.threads, job.precision, job.deterministic)
     place = (machine.name, gpu_kind(machine, job.device))
     decisive = (*settings, sorted(task.versions.items()), code, *place)

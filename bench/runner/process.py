@@ -1,6 +1,6 @@
 """Runs one worker as a process: sets its variables, CPUs and GPU, and ends its whole group.
 
-A worker (`bench.worker.__main__`) reads an assignment and tells what it does in lines; the last of
+A worker (`bench.worker.start`) reads an assignment and tells what it does in lines; the last of
 them is its `End`.
 """
 
@@ -21,10 +21,10 @@ import msgspec
 from bench.machine import device
 from bench.machine.host import Machine, allowed_cpus, gpu_of
 from bench.machine.watch import Watch
-from bench.records import files as records_files
 from bench.records.files import RunError, write_atomically
-from bench.runner import environments
-from bench.runner.task import Ended, Task, files_of
+from bench.runner.environments import inherited_variables
+from bench.runner.task import Ended, Files, Task, files_of
+from bench.worker import start
 from bench.worker.clock import monotonic_seconds, pause, utc
 from bench.worker.lines import End, Line, MarkedLine, Status
 
@@ -79,7 +79,7 @@ def run_worker(
         return _told_end(lines) is not None
 
     with files.log.open("wb") as output:
-        worker = _start((str(files.assignment), str(files.lines), mark), task, machine, output)
+        worker = _start(task, files, mark, machine, output)
         try:
             sample = partial(_sample, watch, held, worker.pid)
             timed_out = _watch(worker, sample, files.lines, timeout, look)
@@ -127,13 +127,13 @@ def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
 
 
 def _start(
-    arguments: Sequence[str], task: Task, machine: Machine, output: IO[bytes]
+    task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start a worker in a process group of its own.
 
     It gets the first `threads` of the allowed CPUs, and one GPU or none.
     """
-    command = [task.python, "-m", "bench.worker", *arguments]
+    command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
     allowed = allowed_cpus()
     _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
     try:
@@ -142,8 +142,9 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # `python -m` looks there first, and so does not find another `bench/` of the user's.
-            cwd=records_files.PROJECT,
+            # Frameworks start helpers by `python -m`, which looks in the current folder first: not
+            # in the user's, where anything may be.
+            cwd=files.assignment.parent,
             env=_variables(task, machine),
             start_new_session=True,
         )
@@ -158,22 +159,12 @@ def _start(
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment variables.
 
-    They are this process's variables, PYTHONPATH, the number of threads, the GPU, and the backend's
-    variables.
+    They are this process's variables, the number of threads, the GPU, and the backend's variables.
     """
     threads = str(task.job.threads)
     gpu = gpu_of(machine, task.job.device)
-    # A cluster's modules put their packages on the path; an environment that we made needs none of
-    # them.
-    ours = environments.ENVIRONMENTS_FOLDER in Path(task.python).parents
-    inherited = "" if ours else os.pathsep + os.environ.get("PYTHONPATH", "")
     return {
-        **{
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("PYTHONHOME", "PYTHONSTARTUP")
-        },
-        "PYTHONPATH": str(records_files.PROJECT) + inherited,
+        **inherited_variables(Path(task.python)),
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

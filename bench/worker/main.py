@@ -1,4 +1,4 @@
-"""Runs one assignment in one process: `python -m bench.worker ASSIGNMENT LINES MARK`.
+"""Does one assignment in one process; `bench.worker.start` starts it: ASSIGNMENT LINES MARK.
 
 ASSIGNMENT is a file with an `Assignment` in JSON, LINES is the file that the lines are appended to,
 and MARK stands in each of them, see `bench.worker.lines.encode_line`.
@@ -7,7 +7,6 @@ and MARK stands in each of them, see `bench.worker.lines.encode_line`.
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
 
 import msgspec
@@ -31,7 +30,3 @@ def main(assignment_path: str, lines_path: str, mark: str) -> None:
     work_and_tell(
         Path(lines_path), mark, lambda tell: importlib.import_module(module).work(assignment, tell)
     )
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
