@@ -20,30 +20,21 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--quiet", "--constraint", "constraints.txt", "--editable", ".", *tools)
 
 
-def install_frameworks(session: nox.Session) -> None:
-    """The frameworks' own environments; `--install-only` comes this far."""
-    session.run_install("bench", "environment", "create")
-
-
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run a suite and write its report: nox -s bench -- smoke --seeds 0,1 (default: quick)."""
     install(session)
-    install_frameworks(session)
-    if not session.posargs:  # `quick` takes MNIST; without it the run says so and uses its stand-in
-        session.run_install("bench", "data", "fetch", success_codes=[0, 1])
-    session.run("bench", "run", *session.posargs)
+    session.run("bench", "run", "--install", *session.posargs)
 
 
 @nox.session
 def check(session: nox.Session) -> None:
     """Did accuracy fall against results/baselines/quick? nox -s check -- pytorch (default: all)."""
     install(session)
-    install_frameworks(session)
     backends = ["--backend", ",".join(session.posargs)] if session.posargs else []
-    session.run_install("bench", "data", "fetch", success_codes=[0, 1])
     # 1: a job failed or results disagree; the gate names it
-    session.run("bench", "run", "quick", "--run", "check", *backends, success_codes=[0, 1])
+    run = ("bench", "run", "quick", "--install", "--run", "check")
+    session.run(*run, *backends, success_codes=[0, 1])
     against = ("--against", "results/baselines/quick")
     session.run("bench", "check", "results/check", *against, *backends)
 
@@ -54,7 +45,8 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     session.install("--quiet", "./tests/toy_family")
     if not any("not framework" in argument for argument in session.posargs):
-        install_frameworks(session)
+        session.run_install("bench", "environment", "create")
+        session.run_install("bench", "environment", "create", "toy")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
 
@@ -81,7 +73,7 @@ def perf(session: nox.Session) -> None:
     Without the comparison with loops written by hand: nox -s perf -- -k 'not tax'.
     """
     install(session, "test")
-    install_frameworks(session)
+    session.run_install("bench", "environment", "create")
     session.run(
         *("pytest", "tests/perf", "--benchmark-enable", "--benchmark-only"),
         *("--benchmark-storage=results/speed", "--benchmark-save=speed", COLUMNS),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-from backends.registry import ENVIRONMENTS
+from backends.family import OWN_ENVIRONMENT
+from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
 
@@ -17,10 +20,7 @@ def environment(options: argparse.Namespace) -> int:
     """
     environments = Environments()
     if options.action == "create":
-        cuda = bool(gpus(None)) and not options.cpu
-        for name in options.names or ENVIRONMENTS:
-            made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
-            print(f"{name}: {'ready' if made else 'already there'}", flush=True)
+        install(environments, options.names or environments_of(DEFAULT_BACKENDS), cpu=options.cpu)
         return 0
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
@@ -28,3 +28,32 @@ def environment(options: argparse.Namespace) -> int:
         print(f"{name:<12} {python or 'not made: bench environment create ' + name}")
         print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
+
+
+def environments_of(backends: Iterable[str]) -> list[str]:
+    """The environments in which these backends run, without the bench's own."""
+    names = dict.fromkeys(entry(backend).environment for backend in backends)
+    return [name for name in names if name != OWN_ENVIRONMENT]
+
+
+def install(environments: Environments, names: Iterable[str], *, cpu: bool = False) -> None:
+    """Make environments, all at the same time; print what happens, a line at a time.
+
+    Args:
+        environments: see `Environments`.
+        names: of the environments.
+        cpu: take builds for CPUs even if there is an NVIDIA GPU.
+
+    Raises:
+        InstallError: see `Environments.create`; the others are made all the same.
+    """
+    cuda = bool(gpus(None)) and not cpu
+
+    def create(name: str) -> None:
+        made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
+        print(f"{name}: {'ready' if made else 'already there'}", flush=True)
+
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(create, name) for name in names]
+    for environment_made in made:
+        environment_made.result()

@@ -113,6 +113,12 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folder name under --results (default: the suite's name)",
     )
     run.add_argument("--retry", action="store_true", help="re-run failed jobs")
+    run.add_argument(
+        "--install", action="store_true", help="first make the environments that are missing"
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="show what would run and how long; run nothing"
+    )
     _add_timeout(run, 1800, "a job that finishes no epoch in S seconds")
     run.set_defaults(command="bench.command.run:run")
 
@@ -261,7 +267,10 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     )
     environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
     environment.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(ENVIRONMENTS)} (default: all)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(ENVIRONMENTS)} (default: those of the default backends)",
     )
     environment.add_argument(
         "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"

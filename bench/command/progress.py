@@ -1,25 +1,26 @@
 """What a user sees while workers run: a line per finished task, and a bar.
 
-The bar shows how far the task is, and the time left.
+The bar shows the work of the whole run that is done, the task that runs, and the time left.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import median
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.progress import Task as Row
+from rich.progress_bar import ProgressBar
+from rich.text import Text
 
 from backends.contract import Job
 from bench.machine import disturbance
@@ -31,6 +32,7 @@ from bench.runner.task import Task, TrainingTask
 from bench.statistics.agreement import Result, judge, result_of
 from bench.statistics.steady import steady_seconds, warm_ups
 from bench.worker.assignment import MeasureLimits, Verify
+from bench.worker.clock import monotonic_seconds
 from bench.worker.lines import Epoch, Line, ModelFindings, Reached
 from bench.worker.operations import OPERATIONS
 from specs.shapes import infer_shapes
@@ -38,7 +40,38 @@ from specs.shapes import infer_shapes
 # Rough costs for the first guess of the time left, corrected as soon as a task was measured: a
 # framework's start, a step's overhead and arithmetic on two CPU cores, and the checks of a model.
 _START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 6.0, 4e-4, 8e10, 4.0
+_MINUTES_PER_HOUR = 60
+_MOST_OF_A_TASK = 0.95  # that the clock alone may call done
 _FEW_EPOCHS = 2  # all times of a job of so few epochs are shown
+
+
+def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> float:
+    """Roughly how long tasks take: as the same job took before, else by its arithmetic.
+
+    Args:
+        tasks: to run.
+        earlier: records of this machine or others; only those that ended ok count.
+    """
+    before = {
+        (group_of(record.job, record.data.checksum, ""), record.job.backend): record.wall_seconds
+        for record in earlier
+        if record.status == "ok"
+    }
+    seconds = 0.0
+    for task in tasks:
+        known = None
+        if isinstance(task, TrainingTask):
+            known = before.get((group_of(task.job, task.data.checksum, ""), task.job.backend))
+        seconds += known or _guess(task)
+    return seconds
+
+
+def in_minutes(seconds: float) -> str:
+    """A rough time in words."""
+    minutes = seconds / 60
+    if minutes >= _MINUTES_PER_HOUR:
+        return f"about {minutes / _MINUTES_PER_HOUR:.1f} hours"
+    return f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
 
 
 class ProgressDisplay:
@@ -67,16 +100,16 @@ class ProgressDisplay:
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
+            _Work(self),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            _Left(self),
             console=console,
             transient=True,
             refresh_per_second=2,  # the parent stays idle while a job measures
         )
-        self._row = self._bar.add_task("", total=1, note="", left="", visible=False)
+        self._row = self._bar.add_task("", total=1, note="", visible=False)
+        self._started, self._steps_done, self._steps = 0.0, 0, 1  # of the task that runs
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -101,13 +134,9 @@ class ProgressDisplay:
 
     def started(self, task: Task) -> None:
         self._number = self._numbers[task.key]
-        self._bar.reset(
-            self._row,
-            total=_steps(task),
-            description=escape(self._title(task)),
-            note="starting",
-            left=self._left(0.0),
-            visible=True,
+        self._started, self._steps_done, self._steps = monotonic_seconds(), 0, _steps(task)
+        self._bar.update(
+            self._row, description=escape(self._title(task)), note="starting", visible=True
         )
 
     def advanced(self, task: Task, lines: Sequence[Line]) -> None:
@@ -115,12 +144,12 @@ class ProgressDisplay:
         epochs = [line for line in done if isinstance(line, Epoch)]
         disagrees = isinstance(task, TrainingTask) and self._disagreement(task, epochs)
         title = escape(self._title(task))
+        self._steps_done = len(done)
+        accuracy = f" {100 * epochs[-1].test_accuracy:.2f} %" if epochs else ""
         self._bar.update(
             self._row,
-            completed=len(done),
             description=f"[bold red]{title} DISAGREES[/]" if disagrees else title,
-            note=f"{100 * epochs[-1].test_accuracy:.2f} %" if epochs else "",
-            left=self._left(len(done) / _steps(task)),
+            note=f"{len(done)}/{self._steps}{accuracy}",
         )
 
     def ended(self, task: Task, record: Outcome, *, reused: bool) -> None:
@@ -179,13 +208,38 @@ class ProgressDisplay:
         names = " ".join(filter(None, _names(task)[:2]))
         return f"{self._number}/{len(self._numbers)} {names}"
 
-    def _left(self, share_done: float) -> str:
-        """The time left: the guesses times the median ratio of real to guessed seconds."""
-        ahead = self._guesses[self._number - 1 :]
-        seconds = sum(ahead[1:]) + ahead[0] * (1.0 - share_done)
-        scale = median(real / guess for guess, real in self._measured) if self._measured else 1.0
-        minutes = seconds * scale / 60
-        return f"(~{minutes:.0f} min left)" if minutes >= 1 else "(< 1 min left)"
+    def position(self) -> tuple[float, float]:
+        """The share of the run's work that is done, and about how many seconds are left.
+
+        Within an epoch it is an estimate by the clock: a worker that told of its steps would
+        measure its own messages. A task counts as done only when it has ended.
+        """
+        if not self._number:
+            return 0.0, 0.0
+        pairs = self._measured or [(1.0, 1.0)]
+        real_per_guessed = sum(real for _, real in pairs) / sum(guess for guess, _ in pairs)
+        task, *later = (g * real_per_guessed for g in self._guesses[self._number - 1 :])
+        by_clock = min((monotonic_seconds() - self._started) / task, _MOST_OF_A_TASK)
+        left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
+        return 1.0 - left / (sum(self._guesses) * real_per_guessed), left
+
+
+class _Work(ProgressColumn):
+    """The bar: the share of the run's work that is done."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        super().__init__()
+        self._display = display
+
+    def render(self, _: Row) -> RenderableType:
+        return ProgressBar(total=1.0, completed=self._display.position()[0], width=16)
+
+
+class _Left(_Work):
+    """The time left of the run."""
+
+    def render(self, _: Row) -> RenderableType:
+        return Text(f"({in_minutes(self._display.position()[1])} left)")
 
 
 def _names(task: Task) -> tuple[str, str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.command.progress import ProgressDisplay
-from bench.command.report import warn_left_out, write_run_report
+from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
+from bench.command.report import warn_left_out, write_page, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
@@ -36,11 +37,17 @@ def run(options: argparse.Namespace) -> int:
     suite, setup = plan.find_suite_or_workload(options.what), set_up(options)
     goal = _goal(options, suite, setup.choices)
     folder = options.results / (options.run or suite.name)
+    if options.dry_run:
+        earlier = read_run(folder)[0] if (folder / "jobs").is_dir() else []
+        this_run = _Run(options, suite, setup, folder, earlier)
+        this_run.say_plan(this_run.groups())
+        return 0
     with claim(folder / "jobs", setup.machine.name):
         earlier, left_out = read_run(folder)
         warn_left_out(left_out)
         this_run = _Run(options, suite, setup, folder, earlier)
         groups = this_run.groups()
+        this_run.say_plan(groups)
         this_run.measure_limits(groups)
         records, reasons = this_run.run_jobs(groups, goal)
         notes = _reasons_in_words(groups, reasons)
@@ -68,6 +75,31 @@ class _Run(NamedTuple):
         evaluated = _EVALUATED[self.options.evaluate]
         return jobs.make_tasks(planned, self.setup.environments, self.setup.machine, evaluated)
 
+    def say_plan(self, groups: Sequence[plan.Group]) -> None:
+        """Print what runs, on what, into which folder, and how long it may take."""
+        least = _goal(self.options, self.suite, self.setup.choices).least_rounds
+        tasks = [task for number in range(least) for task in self.tasks(groups, number)]
+        missing = [task for task in tasks if task.key not in self.reused()]
+        choices, console = self.setup.choices, self.setup.console
+        data = dict.fromkeys(group.training.data.name for group in groups)
+        workloads = dict.fromkeys(group.training.workload.name for group in groups)
+        done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
+        console.print(
+            f"{self.suite.name}: {len(tasks)} jobs{done}; {', '.join(workloads)} in"
+            f" {len(choices.backends)} backends, on {' '.join(choices.devices)} with"
+            f" {choices.threads} threads; data set {', '.join(data)}"
+        )
+        minutes = in_minutes(expected_seconds(missing, self.earlier))
+        console.print(
+            f"{minutes} into {self.folder}; you may stop it at any time (Ctrl-C), the same command"
+            " resumes"
+        )
+
+    def reused(self) -> dict[str, Record]:
+        """The earlier records, by key, whose jobs are not run again."""
+        retry = self.options.retry
+        return {r.key: r for r in self.earlier if r.status == "ok" or not retry}
+
     def measure_limits(self, groups: Sequence[plan.Group]) -> None:
         """Measure what each engine reaches by itself, see `bench.runner.limits`."""
         place, machine = self.folder / records_limits.FOLDER, self.setup.machine
@@ -91,19 +123,45 @@ class _Run(NamedTuple):
 
     def run_jobs(self, groups: Sequence[plan.Group], goal: Goal) -> tuple[list[Record], list[str]]:
         """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`."""
-        machine, retry = self.setup.machine, self.options.retry
+        machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
-            run_round = partial(
+            run_group = partial(
                 run_tasks,
                 folder=self.folder / "jobs",
                 machine=machine,
                 make_record=jobs.make_record,
                 timeout=self.options.timeout,
                 observer=display,
-                reused={r.key: r for r in self.earlier if r.status == "ok" or not retry},
+                reused=self.reused(),
             )
-            return run_rounds(groups, self.tasks, run_round, goal, display)
+            return run_rounds(
+                groups, self.tasks, partial(self._run_round, run_group), goal, display
+            )
+
+    def _run_round(
+        self, run: Callable[[list[TrainingTask]], list[Record]], tasks: Sequence[TrainingTask]
+    ) -> list[Record]:
+        """Run a round; write the report after each workload of the first one, and after others.
+
+        The report at the end of the run shows the last workload, too.
+        """
+        records: list[Record] = []
+        parts = [list(part) for _, part in groupby(tasks, key=_workload_and_device)]
+        for number, part in enumerate(parts, start=1):
+            of_part = run(part)
+            records += of_part
+            is_new = any(record.key not in self.reused() for record in of_part)
+            is_last = number == len(parts)
+            if is_new and is_last == (part[0].job.round > 0):
+                known = {record.key: record for record in (*self.earlier, *records)}
+                write_page(self.folder, [*known.values()])
+                self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
+        return records
+
+
+def _workload_and_device(task: TrainingTask) -> tuple[str, int, str]:
+    return task.job.workload.name, task.job.batch_size, task.job.device
 
 
 def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:

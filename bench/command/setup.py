@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
+from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
 from bench.machine.host import Machine, allowed_cpus, this_machine
 from bench.report.terminal.plain import plain_console
@@ -49,6 +50,8 @@ def set_up(options: argparse.Namespace) -> Setup:
         UserError: a choice is not known, not installed or not available.
     """
     environments = Environments(dict(options.python))
+    if getattr(options, "install", False):
+        install(environments, environments_of(options.backend or DEFAULT_BACKENDS))
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, tuned=options.tuned),

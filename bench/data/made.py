@@ -1,4 +1,4 @@
-"""Makes the data sets that are not downloaded: mnist-5k, mnist-12k, mnist-expanded and synthetic."""
+"""Makes the data sets that are not downloaded: parts of MNIST, mnist-expanded and synthetic."""
 
 from __future__ import annotations
 

@@ -124,7 +124,9 @@ class Environments:
         return self._versions[name]
 
     def create(self, name: str, *, cuda: bool, say: Callable[[str], None]) -> bool:
-        """Make an environment with the registry's versions; False if it was there already.
+        """Make an environment with the registry's versions.
+
+        False if it was there already, or if the user named another interpreter for it.
 
         Args:
             name: a key of `backends.registry.ENVIRONMENTS`.
@@ -135,6 +137,8 @@ class Environments:
             InstallError: unknown name; `venv` or pip failed (their last lines are in the message).
         """
         self._check_name(name)
+        if {name, _ALL} & self._overrides.keys():
+            return False
         spec, folder = ENVIRONMENTS[name], self._folder / f"{name}{_CUDA if cuda else ''}"
         requirements = spec.packages(cuda=cuda)
         stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])

@@ -29,8 +29,8 @@ def test_arrays_that_were_changed_in_the_cache_are_made_again(tmp_path):
 def test_an_unknown_data_set_is_refused_with_the_nearest(places):
     with pytest.raises(
         DataError,
-        match="'mnist-6k'.*\n.*mnist, mnist-5k, mnist-12k, mnist-expanded, fashion-mnist, synthetic\n"
-        ".*did you mean 'mnist-5k'",
+        match="'mnist-6k'.*\n.*mnist, mnist-5k, mnist-12k, mnist-expanded, fashion-mnist,"
+        " synthetic\n.*did you mean 'mnist-5k'",
     ):
         materialise("mnist-6k", MNIST_INPUT, places)
 
