@@ -181,6 +181,9 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "run", type=arguments.run_folder, metavar="RUN", help="the run's folder, e.g. results/quick"
     )
     report.add_argument(
+        "--full", action="store_true", help="print a longer table: also memory and start-up"
+    )
+    report.add_argument(
         "--into",
         type=Path,
         metavar="FILE",

@@ -27,7 +27,7 @@ def report(options: argparse.Namespace) -> int:
                 "--suite without --into",
                 expected="--into FILE, whose table then lists the suite's workloads",
             )
-        return 0 if write_run_report(options.run) else 1
+        return 0 if write_run_report(options.run, full=options.full) else 1
     from bench.report.readme import fill_table  # see write_run_report
     from bench.report.terminal.agreement import print_alarm
     from bench.report.terminal.plain import plain_console
@@ -45,34 +45,40 @@ def write_run_report(
     notes: Sequence[str] = (),
     known: Sequence[Record] = (),
     left_out: Sequence[LeftOut] = (),
+    *,
+    full: bool = False,
 ) -> bool:
-    """Write a run's report, and print its table; returns whether all results agree.
+    """Write a run's report, and print its summary; returns whether all results agree.
 
     The last lines that are printed say which results disagree.
 
     Args:
         folder: the run's.
-        notes: lines to print below the table.
+        notes: lines to print below the summary.
         known: records that need not be read again.
         left_out: files that the user was told of already.
+        full: print a line per job's backend, with memory and start-up, instead of the summary.
     """
     from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
     from bench.report.section.trust import verification_line
     from bench.report.terminal.agreement import print_alarm
     from bench.report.terminal.plain import plain_console
     from bench.report.terminal.results import print_table
+    from bench.report.terminal.summary import next_command, print_summary
 
     run = write_report(folder, known)
     warn_left_out([file for file in run.left_out if file not in left_out])
     console = plain_console()
-    print_table(run, console)
+    show = print_table if full else print_summary
+    show(run, console)
     console.print(verification_line(run), soft_wrap=True)
-    print(
-        f"\n{folder / 'report.html'}, with report.md, plots/, summary.csv and epochs.csv beside it"
-    )
     for line in notes:
         print(line)
-    return print_alarm(run.jobs, console)
+    print(f"\npage: {folder / 'report.html'}")
+    agree = print_alarm(run.jobs, console)
+    if agree and (command := next_command(run)):
+        console.print(command)
+    return agree
 
 
 def write_page(folder: Path, known: Sequence[Record]) -> None:

@@ -85,15 +85,12 @@ class _Run(NamedTuple):
         workloads = dict.fromkeys(group.training.workload.name for group in groups)
         done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
         console.print(
-            f"{self.suite.name}: {len(tasks)} jobs{done}; {', '.join(workloads)} in"
-            f" {len(choices.backends)} backends, on {' '.join(choices.devices)} with"
-            f" {choices.threads} threads; data set {', '.join(data)}"
+            f"{self.suite.name}: {_number(len(tasks), 'job')}{done}; {', '.join(workloads)} in"
+            f" {_number(len(choices.backends), 'backend')}, on {', '.join(choices.devices)} with"
+            f" {_number(choices.threads, 'thread')}; data set {', '.join(data)}"
         )
         minutes = in_minutes(expected_seconds(missing, self.earlier))
-        console.print(
-            f"{minutes} into {self.folder}; you may stop it at any time (Ctrl-C), the same command"
-            " resumes"
-        )
+        console.print(f"{minutes}, into {self.folder}; Ctrl-C is safe: the same command resumes")
 
     def reused(self) -> dict[str, Record]:
         """The earlier records, by key, whose jobs are not run again."""
@@ -158,6 +155,10 @@ class _Run(NamedTuple):
                 write_page(self.folder, [*known.values()])
                 self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
         return records
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _workload_and_device(task: TrainingTask) -> tuple[str, int, str]:

@@ -11,7 +11,7 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from bench.command.progress import ProgressDisplay
+from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.data.dataset import DataSet
 from bench.report.terminal.plain import plain_console
 from tests.support.agreement import result, run_of_seven
@@ -107,3 +107,36 @@ def test_what_ended_before_it_could_be_known_is_shown_again():
         ("3", False, False, False),
         ("2", False, False, True),
     ]
+
+
+def test_the_time_left_is_weighted_by_work(monkeypatch):
+    """Of a small and a ten times larger job the small one is done, in twice its guessed time."""
+    now = 0.0
+    monkeypatch.setattr("bench.command.progress.monotonic_seconds", lambda: now)
+    small, large = result("a", key="a"), result("b", key="b")
+    tasks = [task_of(small), task_of(large)]
+    display = ProgressDisplay(plain_console(file=io.StringIO()), "m")
+    monkeypatch.setattr("bench.command.progress._guess", lambda task: {"a": 10, "b": 100}[task.key])
+    display.planned(tasks)
+    assert display.position() == (0.0, 0.0)
+    display.started(tasks[0])
+    assert display.position() == (pytest.approx(0.0), pytest.approx(110))
+    display.ended(tasks[0], replace(small, wall_seconds=20.0), reused=False)
+    display.started(tasks[1])
+    assert display.position() == (pytest.approx(10 / 110), pytest.approx(200))
+    now = 100.0
+    assert display.position() == (pytest.approx(60 / 110), pytest.approx(100))
+    now = 1000.0  # later than expected: the clock alone never says that a job is done
+    assert display.position()[1] == pytest.approx(10)
+
+
+def test_expected_minutes_are_those_of_the_same_job_before():
+    before = replace(result("a", key="a"), wall_seconds=77.0)
+    task, other = task_of(before), task_of(result("b", key="b"))
+    assert expected_seconds([task], [before]) == 77.0
+    assert expected_seconds([task, other], [before]) > 77.0
+    assert (in_minutes(20), in_minutes(300), in_minutes(9000)) == (
+        "less than a minute",
+        "about 5 min",
+        "about 2.5 hours",
+    )

@@ -280,7 +280,7 @@ def test_a_half_written_record_is_named_left_out_and_made_again(bench):
 
 
 def test_a_fault_of_the_file_system_shows_no_traceback(bench, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device", "results/softmax")
 
     monkeypatch.setattr("bench.command.report.write_run_report", full)
@@ -391,3 +391,26 @@ def test_a_sweep_is_every_workload_at_every_width_and_batch_size_and_keeps_backe
         ".png",
         ".svg",
     }
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(bench, tmp_path):
+    code, _, errors = bench("run", "smoke", "--backend", "reference", "--dry-run")
+    assert code == 0
+    text = " ".join(errors.split())
+    assert "smoke: 3 jobs; softmax, mlp-relu, cnn in 1 backend, on cpu" in text
+    assert "data set mnist-5k" in text
+    assert "min" in text
+    assert not (tmp_path / "results").exists()
+    bench("run", *QUICK)
+    _, _, errors = bench("run", *QUICK, "--dry-run")
+    assert "softmax: 1 job, 1 of them done;" in " ".join(errors.split())
+
+
+@pytest.mark.usefixtures("whole")
+def test_the_page_is_written_after_each_workload(bench):
+    _, _, errors = bench("run", *QUICK, "--batch-size", "200,400")
+    lines = errors.splitlines()
+    [so_far] = [number for number, line in enumerate(lines) if "results so far" in line]
+    assert "report.html" in lines[so_far]
+    assert "[1/2]" in lines[so_far - 1]
+    assert "[2/2]" in lines[so_far + 1]

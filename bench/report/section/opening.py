@@ -11,9 +11,8 @@ from bench.report.form.document import Alarm, Block, Heading, Items
 from bench.report.frame.agreement import DISAGREES, headline, lines_of
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
-from bench.report.frame.places import identity, rows_of
+from bench.report.frame.places import rows_of
 from bench.report.run import Run
-from bench.report.section.results import epoch_times
 from bench.report.section.trust import verification_line
 
 _MEANING = (
@@ -26,7 +25,7 @@ def section(run: Run) -> list[Block]:
     """The title, a red box if results disagree, and a list of notes."""
     lines = (verification_line(run), *notes(run))
     # In Markdown `*` would begin a list; the table of speed lists the epochs.
-    marked = (re.sub(r"^\* (.*?)( Times:.*)?$", r"`*` \1", line) for line in lines if line)
+    marked = (re.sub(r"^\* ", "`*` ", line) for line in lines if line)
     items = Items(tuple(marked))
     return [Heading(_title(run), 1), *alarm(run.jobs), items]
 
@@ -48,7 +47,7 @@ def notes(run: Run) -> list[str]:
     """
     lines = _on_few_epochs(run)
     if not run.ok.empty and run.ok["rounds"].max() == 1:
-        lines.append("~ provisional: one round. More rounds decide, e.g. `--rounds 11`.")
+        lines.append("~ provisional: one round.")
     elif run.ok["unsure"].isin([True]).any():  # missing where nothing is compared
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += say_disturbed(run.jobs, GROUP)
@@ -66,20 +65,11 @@ def notes(run: Run) -> list[str]:
 
 def _on_few_epochs(run: Run) -> list[str]:
     """What the mark `*` at a time means; nothing if no job has so few epochs."""
-    lines, times = [], epoch_times(run)
+    lines = []
     if (run.ok["epochs"] == 1).any():
         lines.append("* one epoch: its time includes the warm-up.")
-    two = run.ok[run.ok["epochs"] == 2]  # noqa: PLR2004 - the first is the warm-up
-    if not two.empty:
-        both = [
-            f"{row['label']} {row['backend']} {row['device']} {times[identity(row)]}"
-            for row in rows_of(two)
-            if identity(row) in times
-        ]
-        lines.append(
-            "* two epochs: the time is that of the second, as the first is the warm-up."
-            + (f" Times: {'; '.join(words.first_of(both))}." if both else "")
-        )
+    if (run.ok["epochs"] == 2).any():  # noqa: PLR2004 - the first is the warm-up
+        lines.append("* two epochs: the time is that of the second, as the first is the warm-up.")
     return lines
 
 
@@ -95,8 +85,15 @@ def _ended_badly(jobs: pd.DataFrame) -> list[str]:
 def _title(run: Run) -> str:
     """The run's name, and the data sets that were used instead of the workloads' own."""
     name = run.folder.resolve().name
-    pairs = {(record.data.name, record.job.workload.recipe.dataset) for record in run.records}
-    used, planned = ({pair[part] for pair in pairs if pair[0] != pair[1]} for part in (0, 1))
-    if not used:
+    jobs = {
+        (record.data.name, record.job.workload.recipe.dataset, record.job.workload.name)
+        for record in run.records
+    }
+    replaced = {job for job in jobs if job[0] != job[1]}
+    if not replaced:
         return name
-    return f"{name}, on {' and '.join(sorted(used))} instead of {' and '.join(sorted(planned))}"
+    used, planned, workloads = (
+        " and ".join(sorted({job[part] for job in replaced})) for part in range(3)
+    )
+    which = "" if replaced == jobs else f"{workloads} "
+    return f"{name}, {which}on {used} instead of {planned}"

@@ -31,8 +31,7 @@ def section(run: Run) -> list[Block]:
     pairs = run.pairs
     if not pairs:
         return []
-    heading, rounds = Heading("Who is faster?", 3), max(pair.comparison.rounds for pair in pairs)
-    least = EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(pairs)))
+    heading, (rounds, least) = Heading("Who is faster?", 3), rounds_for_verdicts(pairs)
     if least is not None and rounds < least:
         among = f" ({len(pairs)} pairs of backends)" if len(pairs) > 1 else ""
         done = f"{rounds} of {least} rounds done{among}"
@@ -44,6 +43,13 @@ def section(run: Run) -> list[Block]:
         _table(pairs),
         Folded("How these figures are made", [Text(_TEXT)]),
     ]
+
+
+def rounds_for_verdicts(pairs: Sequence[Pair]) -> tuple[int, int | None]:
+    """The rounds that are done, and the fewest that a verdict takes; None if none can be had."""
+    rounds = max((pair.comparison.rounds for pair in pairs), default=0)
+    level = min(VERDICT_LEVEL, TABLE_LEVEL / max(1, len(pairs)))
+    return rounds, EVERY_ROUND.next_look(0, level) if pairs else None
 
 
 def _table(pairs: Sequence[Pair]) -> Table:

@@ -1,0 +1,94 @@
+"""Prints a run's answer in few lines: who is fastest, then a row per backend.
+
+Three workloads fit a terminal of 24 rows and 80 columns.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from bench.report.form import words
+from bench.report.frame.agreement import DISAGREES
+from bench.report.frame.places import Row, rows_of
+from bench.report.run import Run
+from bench.report.section.opening import notes
+from bench.report.section.ratios import rounds_for_verdicts
+from bench.report.section.results import ratio_to_fastest
+from bench.report.terminal.plain import plain_table
+
+_CELL = "{:>5} {:>7} {:>6}"
+_TITLES = _CELL.format("acc %", "epoch", "ratio")
+_MOST_NAMES = 2  # of backends with exactly the same time
+_WHERE = ["machine", "device", "device_name", "threads"]
+
+
+def print_summary(run: Run, console: Console) -> None:
+    """Print the answer, a table per device, and what a reader has to know of it."""
+    console.print(f"\n{run.folder.resolve().name}: {_answer(run)}", style="bold")
+    for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
+        rows = rows_of(summary)
+        console.print(
+            f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"
+            f" {rows[0]['device_name']}, {rows[0]['machine']}"
+        )
+        labels = list(dict.fromkeys((row["label"], row["dataset"]) for row in rows))
+        backends = list(dict.fromkeys(row["backend"] for row in rows))
+        room = console.width - max(map(len, backends))
+        together = max(1, room // (len(_TITLES) + 1))
+        for first in range(0, len(labels), together):
+            _print_table(rows, backends, labels[first : first + together], console)
+    for line in notes(run):
+        console.print(line)
+
+
+def _print_table(
+    rows: list[Row], backends: list[str], labels: list[tuple[str, str]], console: Console
+) -> None:
+    """A row per backend, a column per workload; the data set stands below its name."""
+    titles = (f"{label}\n{dataset}\n{_TITLES}" for label, dataset in labels)
+    table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
+    cells = {(row["backend"], row["label"], row["dataset"]): _cell(row) for row in rows}
+    for backend in backends:
+        of_backend = (cells.get((backend, *label), Text(words.ABSENT)) for label in labels)
+        table.add_row(backend, *of_backend)
+    console.print(table)
+
+
+def _cell(row: Row) -> Text:
+    """Accuracy, epoch time and ratio; green for the fastest, red for what is wrong or failed."""
+    if row["status"] != "ok":
+        bad = row["status"] != "unsupported"
+        return Text(row["status"], style="bold red" if bad else "dim")
+    accuracy = words.percent(row["test_accuracy"]).removesuffix(" %")
+    text = _CELL.format(accuracy, words.seconds(row["epoch_seconds"]), ratio_to_fastest(row))
+    return Text(text, style="green" if row["times_fastest"] == 1 else "")
+
+
+def _answer(run: Run) -> str:
+    """Who is fastest on each workload, and whether the results agree."""
+    compared = run.jobs["agrees"].dropna()
+    wrong = int((run.summary["status"] == DISAGREES).sum())
+    agreement = f"all {len(compared)} results agree" if len(compared) and compared.all() else ""
+    if wrong:
+        agreement = f"{wrong} of {len(run.summary)} results DISAGREE"
+    first = run.ok[(run.ok["times_fastest"] == 1) & bool(run.pairs)]
+    fastest = [
+        f"{' = '.join(rows['backend'].astype(str)[:_MOST_NAMES])} ({label})"
+        for label, rows in first.groupby("label", sort=False, observed=True)
+    ]
+    sure = run.ok["rounds"].max() > 1 if not run.ok.empty else False
+    speed = f"{'fastest' if sure else 'fastest so far'}: {', '.join(fastest)}" if fastest else ""
+    return "; ".join(filter(None, (speed, agreement))) or f"{len(run.jobs)} jobs"
+
+
+def next_command(run: Run) -> str:
+    """The next command and its minutes; "" if the run has enough rounds for verdicts."""
+    rounds, least = rounds_for_verdicts(run.pairs)
+    if least is None or rounds >= least:
+        return ""
+    seconds = sum(record.wall_seconds for record in run.records) / rounds * (least - rounds)
+    return (
+        f"Next: the same command with --rounds {least} (about {seconds / 60:.0f} min more) says who"
+        " is faster"
+    )

@@ -1,0 +1,65 @@
+"""Tests the summary that ends a run: an answer first, in 24 rows of 80 columns."""
+
+from __future__ import annotations
+
+import io
+
+from bench.report.terminal.plain import plain_console
+from bench.report.terminal.summary import next_command, print_summary
+from tests.support.records import make_record, run_of
+
+BACKENDS = ("keras-tensorflow", "keras-jax", "keras-torch", "pytorch", "pytorch-compiled", "jax")
+
+
+def summary_of(*records, width=80):
+    console = plain_console(width=width, file=io.StringIO())
+    print_summary(run_of(*records), console)
+    return console.file.getvalue().splitlines()
+
+
+def records(workloads, backends=BACKENDS, **changes):
+    return [
+        make_record(
+            f"{workload}-{backend}",
+            workload=workload,
+            backend=backend,
+            times=(4.0, 1.0 + number, 3.0 + number, 2.0 + number),
+            **changes,
+        )
+        for workload in workloads
+        for number, backend in enumerate(backends)
+    ]
+
+
+def test_three_workloads_fit_a_small_terminal_and_the_answer_is_first():
+    lines = summary_of(*records(("softmax", "mlp-relu", "cnn")))
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines[1:3]).split()) == (
+        "run: fastest so far: keras-tensorflow (cnn), keras-tensorflow (mlp-relu),"
+        " keras-tensorflow (softmax); all 18 results agree"
+    )
+    [header] = [line for line in lines if "backend" in line]
+    assert header.count("acc %   epoch  ratio") == 3
+    assert [line.split()[0] for line in lines[lines.index(header) + 2 :][: len(BACKENDS)]] == [
+        *BACKENDS
+    ]
+
+
+def test_more_workloads_than_fit_stand_below_each_other():
+    lines = summary_of(*records(("softmax", "mlp-relu", "cnn", "lenet5")))
+    assert sum(line.startswith("jax ") for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_was_not_run_or_failed_is_in_its_cell():
+    ran = records(("softmax",), ("a", "b")) + records(("cnn",), ("a",), status="diverged")
+    lines = summary_of(*ran)
+    assert next(line for line in lines if line.startswith("a ")).split()[1] == "diverged"
+    assert next(line for line in lines if line.startswith("b ")).split()[1] == "-"
+
+
+def test_the_next_command_says_its_rounds_and_minutes():
+    command = next_command(run_of(*records(("softmax",), ("a", "b"))))
+    assert command.startswith("Next: the same command with --rounds 11 (about ")
+    assert not next_command(run_of(*records(("softmax",), ("a",))))
