@@ -34,6 +34,8 @@ class Environment(Struct, frozen=True, kw_only=True):
         variables: environment variables of every worker that runs in it.
         cpu_index: a package index with smaller builds for CPUs. pip looks there, too, if the
             builds are not for an NVIDIA GPU and the user has not told pip where to look.
+        wrong_versions: package -> its versions that compute wrong results; no backend runs with
+            them.
         say_size: whether to print the download size before the installation, as pip may download
             GPU builds of several GB.
     """
@@ -44,6 +46,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     cuda_requirements: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cpu_index: str = ""
+    wrong_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     say_size: bool = False
 
     def packages(self, *, cuda: bool) -> tuple[str, ...]:

@@ -92,15 +92,18 @@ def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments)
         for name in chosen:
             environments.require(name)
         return tuple(dict.fromkeys(chosen))
-    installed = []
+    installed, hint = [], ""
     for name in DEFAULT_BACKENDS:
         try:
             environments.require(name)
             installed.append(name)
         except InstallError as error:
             print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
+            hint = hint or error.hint
     if not installed:
-        raise InstallError("no framework is installed", hint="bench environment create")
+        if hint.startswith("bench environment create"):
+            hint = "bench environment create"
+        raise InstallError("no framework is installed", hint=hint)
     return tuple(installed)
 
 

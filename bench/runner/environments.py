@@ -83,8 +83,8 @@ class Environments:
         """The interpreter that a backend runs under.
 
         Raises:
-            InstallError: it has not been made, or lacks a package that the backend needs; the
-                message says what to type.
+            InstallError: it has not been made, lacks a package that the backend needs, or has one
+                that computes wrong results; the message says what to type.
         """
         chosen = entry(backend)
         name, versions = chosen.environment, self.versions(chosen.environment)
@@ -106,6 +106,14 @@ class Environments:
                 " installed there",
                 hint=self._advice(name, python, missing),
             )
+        for package, wrong in _wrong_versions(name).items():
+            if versions.get(package) in wrong:
+                raise InstallError(
+                    f"the backend '{backend}' is refused under {python}: {package}"
+                    f" {versions[package]} computes wrong results (docs/findings.md)",
+                    expected=f"{package} other than {', '.join(wrong)}",
+                    hint=f"{python} -m pip install --upgrade {package}",
+                )
         return python
 
     def versions(self, name: str) -> dict[str, str]:
@@ -217,6 +225,10 @@ def inherited_variables(python: Path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
+def _wrong_versions(name: str) -> Mapping[str, tuple[str, ...]]:
+    return {} if name == OWN_ENVIRONMENT else ENVIRONMENTS[name].wrong_versions
+
+
 def _interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -282,7 +294,7 @@ def _download_size(command: list[str]) -> str:
     kind = ", the GPU build (give pip an index with CPU builds for less)" if gpu else ""
     unknown = f" and {sizes.count(None)} of unknown size" if None in sizes else ""
     return (
-        f"{len(urls)} packages to download, {sum(filter(None, sizes)) / 1e9:.1f} GB{unknown}{kind}"
+        f"{len(urls)} packages to download, {sum(filter(None, sizes)) / 1e9:.2f} GB{unknown}{kind}"
     )
 
 

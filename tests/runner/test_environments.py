@@ -90,6 +90,23 @@ def test_a_named_backend_that_the_interpreter_for_all_lacks_is_an_error(site):
     assert "--python jax=PATH" in str(raised.value)
 
 
+@pytest.mark.parametrize(("version", "refused"), [("0.8.1", True), ("0.8.2", False)])
+def test_a_version_that_computes_wrong_results_is_refused(site, version, refused):
+    for name in ("jax", "jaxlib", "keras"):
+        folder = site.parent / "packages" / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    environments = Environments({"all": site})
+    if not refused:
+        assert environments.require("keras-jax") == site
+        return
+    for backend in ("jax", "keras-jax"):
+        with pytest.raises(InstallError, match=f"jaxlib {version} computes wrong results"):
+            environments.require(backend)
+
+
 def test_an_interpreter_may_be_named_relative_to_the_current_folder(site, monkeypatch):
     monkeypatch.chdir(site.parent)
     assert Environments({"torch": Path("python")}).python("torch") == site
