@@ -633,6 +633,24 @@ class EvaluationModeSticks(Reference):
         return super()._forward(images, None)
 
 
+class PredictsWithItsFirstWeights(Reference):
+    """From jaxlib 0.8.1 on CPUs: a product keeps the weights that it read first."""
+
+    _first = None
+
+    def set_weights(self, weights):
+        super().set_weights(weights)
+        self._first = None
+
+    def predict(self, images):
+        self._first = self._first or self.get_weights()
+        trained = self.get_weights()
+        super().set_weights(self._first)
+        logits = super().predict(images)
+        super().set_weights(trained)
+        return logits
+
+
 class KerasDefaults(_OtherOptimizer):
     """A constant of the spec was not given to the framework."""
 
@@ -713,6 +731,7 @@ MUTANTS = {
     OneRandomKeyForAllDropouts: "dropout after flatten",
     PredictionForgetsOptimizerState: "dropout after flatten",
     EvaluationModeSticks: "batch norm, nesterov",
+    PredictsWithItsFirstWeights: "softmax",
     KerasDefaults: "strides, same, adam after",
     SaysAnotherDevice: "softmax",
 }

@@ -25,6 +25,7 @@ from bench.worker.verification.cases import (
 from specs.initial import epoch_order, initial_weights
 
 _TRIES = 5
+_LESS_THAN_A_BATCH = 256  # images to predict; `Case.shown` has more than a batch of prediction
 _LEAST_PAUSE = 0.1  # seconds; a step of any model here takes less
 # Kind of device -> the words that frameworks use for it.
 _DEVICE_WORDS = {"cuda": ("cuda", "gpu"), "mps": ("mps", "gpu", "metal")}
@@ -55,21 +56,24 @@ def check_steps(make: MakeBackend, case: Case) -> Finding:
 
 
 def check_epoch(make: MakeBackend, case: Case) -> Finding:
-    """Compare one call over all batches, as timed runs make it, and the prediction after it.
+    """Compare one call over all batches, as timed runs make it, and predictions after it.
 
-    The last batch is partial.
+    The last batch is partial. The backend also predicts before, as it does before a later epoch.
     """
     backend, steps = ready(make, case), len(case.oracle.losses)
+    sizes = (_LESS_THAN_A_BATCH, len(case.shown))
+    for size in sizes:  # a product must not go on with the weights that it read first
+        backend.predict(case.shown[:size])
     loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
     deviations = {"loss": loss / tolerances.loss(case.depth)}
     for name, value in weight_differences(backend.get_weights(), case.oracle.weights[-1]):
         deviations[name] = value / tolerances.weights(steps)
     # The inputs of the last layer are of size 1, so the errors of its weights add to the error of
     # the logits.
-    logits = difference(backend.predict(case.shown), case.oracle.after)
-    deviations["logits after"] = logits / (
-        tolerances.logits(case.depth) + 10 * tolerances.weights(steps)
-    )
+    tolerance = tolerances.logits(case.depth) + 10 * tolerances.weights(steps)
+    for size in sizes:
+        logits = difference(backend.predict(case.shown[:size]), case.oracle.after[:size])
+        deviations[f"logits after, {size} images"] = logits / tolerance
     return finding("epoch", deviations)
 
 
