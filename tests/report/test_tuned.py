@@ -81,6 +81,7 @@ def test_a_variant_that_is_no_faster_never_pays_however_quick_its_start():
     assert found["wall time, ratio"] == "1.00x (1.00 to 1.00) same"
     assert found["break-even after"] == "never (its epochs are slower)"
     assert row(both(12, variant=(1.5, 1.5, 1.5), build=0.0))["break-even after"] == "1 epoch"
+    assert row(both(1, variant=STEADY, build=0.0))["break-even after"].startswith("~never")
 
 
 def test_one_round_is_provisional_one_epoch_no_break_even_and_a_gpus_cpu_time_is_not_the_work():

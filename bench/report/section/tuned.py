@@ -148,7 +148,7 @@ def _epochs(numbers: Sequence[float], *, decided: bool) -> str:
     unit = "epoch" if middle == "1" else "epochs"
     text = "never (its epochs are slower)" if middle == "never" else f"{middle} {unit}"
     text = text if low == high else f"{text} ({low} to {high})"
-    return text if decided or middle == "never" else f"~{text}"
+    return text if decided else f"~{text}"
 
 
 def _number(epochs: float) -> str:
