@@ -71,7 +71,8 @@ def write_run_report(
     console = plain_console()
     show = print_table if full else print_summary
     show(run, console)
-    console.print(verification_line(run), soft_wrap=True)
+    if verified := verification_line(run):
+        console.print(verified, soft_wrap=True)
     for line in notes:
         print(line)
     print(f"\npage: {folder / 'report.html'}")

@@ -12,6 +12,7 @@ from bench.report.form import words
 from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
+from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
 from bench.report.section.ratios import rounds_for_verdicts
 from bench.report.section.results import ratio_to_fastest
@@ -38,6 +39,8 @@ def print_summary(run: Run, console: Console) -> None:
         together = max(1, room // (len(_TITLES) + 1))
         for first in range(0, len(labels), together):
             _print_table(rows, backends, labels[first : first + together], console)
+    if run.calibration is not None:
+        console.print(noise_line(run))
     for line in notes(run):
         console.print(line)
 
@@ -79,7 +82,7 @@ def _answer(run: Run) -> str:
     ]
     sure = run.ok["rounds"].max() > 1 if not run.ok.empty else False
     speed = f"{'fastest' if sure else 'fastest so far'}: {', '.join(fastest)}" if fastest else ""
-    return "; ".join(filter(None, (speed, agreement))) or f"{len(run.jobs)} jobs"
+    return "; ".join(filter(None, (speed, agreement))) or f"jobs: {len(run.jobs)}"
 
 
 def next_command(run: Run) -> str:
