@@ -49,9 +49,12 @@ def install(environments: Environments, names: Iterable[str], *, cpu: bool = Fal
     """
     cuda = bool(gpus(None)) and not cpu
 
+    def say(line: str) -> None:  # whole lines, as threads print at the same time
+        print(f"{line}\n", end="", flush=True)
+
     def create(name: str) -> None:
-        made = environments.create(name, cuda=cuda, say=lambda line: print(line, flush=True))
-        print(f"{name}: {'ready' if made else 'already there'}", flush=True)
+        made = environments.create(name, cuda=cuda, say=say)
+        say(f"{name}: {'ready' if made else 'already there'}")
 
     with ThreadPoolExecutor() as pool:
         made = [pool.submit(create, name) for name in names]

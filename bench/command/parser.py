@@ -113,10 +113,11 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folder name under --results (default: the suite's name)",
     )
     run.add_argument("--retry", action="store_true", help="re-run failed jobs")
-    run.add_argument(
+    before = run.add_mutually_exclusive_group()
+    before.add_argument(
         "--install", action="store_true", help="first make the environments that are missing"
     )
-    run.add_argument(
+    before.add_argument(
         "--dry-run", action="store_true", help="show what would run and how long; run nothing"
     )
     _add_timeout(run, 1800, "a job that finishes no epoch in S seconds")

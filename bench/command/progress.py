@@ -39,7 +39,7 @@ from specs.shapes import infer_shapes
 
 # Rough costs for the first guess of the time left, corrected as soon as a task was measured: a
 # framework's start, a step's overhead and arithmetic on two CPU cores, and the checks of a model.
-_START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 6.0, 4e-4, 8e10, 4.0
+_START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 9.0, 4e-4, 6e10, 4.0
 _MINUTES_PER_HOUR = 60
 _MOST_OF_A_TASK = 0.95  # that the clock alone may call done
 _FEW_EPOCHS = 2  # all times of a job of so few epochs are shown
@@ -268,7 +268,11 @@ def _guess(task: Task) -> float:
         return _START_SECONDS + (_MODEL_SECONDS * _steps(task) if models else 0.0)
     job, layers = task.job, infer_shapes(task.job.workload)
     steps = task.data.train_examples / job.batch_size
-    flops = sum(layer.training_flops for layer in layers) * task.data.train_examples
+    evaluated = task.assignment.train_evaluated + task.data.test_examples
+    flops = sum(
+        layer.training_flops * task.data.train_examples + layer.forward_flops * evaluated
+        for layer in layers
+    )
     return _START_SECONDS + job.epochs * (steps * _STEP_SECONDS + flops / _FLOPS)
 
 

@@ -132,28 +132,22 @@ class _Run(NamedTuple):
                 observer=display,
                 reused=self.reused(),
             )
-            return run_rounds(
-                groups, self.tasks, partial(self._run_round, run_group), goal, display
-            )
+            run_round = partial(self._run_round, run_group)
+            return run_rounds(groups, self.tasks, run_round, goal, display)
 
     def _run_round(
         self, run: Callable[[list[TrainingTask]], list[Record]], tasks: Sequence[TrainingTask]
     ) -> list[Record]:
-        """Run a round; write the report after each workload of the first one, and after others.
+        """Run the tasks of a round; between two workloads of the first one, write the report.
 
-        The report at the end of the run shows the last workload, too.
+        Later rounds would spend too much time on it: the report is written again when all end.
         """
-        records: list[Record] = []
-        parts = [list(part) for _, part in groupby(tasks, key=_workload_and_device)]
-        for number, part in enumerate(parts, start=1):
-            of_part = run(part)
-            records += of_part
-            is_new = any(record.key not in self.reused() for record in of_part)
-            is_last = number == len(parts)
-            if is_new and is_last == (part[0].job.round > 0):
-                known = {record.key: record for record in (*self.earlier, *records)}
-                write_page(self.folder, [*known.values()])
+        earlier, records = {record.key: record for record in self.earlier}, list[Record]()
+        for _, part in groupby(tasks, key=_workload_and_device):
+            if any(record.key not in earlier for record in records) and not tasks[0].job.round:
+                write_page(self.folder, [*self.earlier, *records])
                 self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
+            records += run([*part])
         return records
 
 

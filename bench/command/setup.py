@@ -92,18 +92,17 @@ def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments)
         for name in chosen:
             environments.require(name)
         return tuple(dict.fromkeys(chosen))
-    installed, hint = [], ""
+    installed = []
     for name in DEFAULT_BACKENDS:
         try:
             environments.require(name)
             installed.append(name)
         except InstallError as error:
             print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
-            hint = hint or error.hint
     if not installed:
-        if hint.startswith("bench environment create"):
-            hint = "bench environment create"
-        raise InstallError("no framework is installed", hint=hint)
+        raise InstallError(
+            "no framework is installed", hint="bench environment create, or --python NAME=PATH"
+        )
     return tuple(installed)
 
 

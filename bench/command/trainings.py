@@ -49,9 +49,9 @@ def trainings(
         recommended = part.dataset or suite.dataset or workload.recipe.dataset
         wanted = options.dataset or recommended, workload.input
         try:
-            data_set = data_sets.get(wanted) or _data_of(
-                wanted[0], workload, places, began, asked_for=asked_for
-            )
+            data_set = data_sets.get(wanted)
+            if data_set is None or began.differs(workload, data_set):
+                data_set = _data_of(wanted[0], workload, places, began, asked_for=asked_for)
         except DataError as error:
             used = began.instead_of(workload) or began.original_in_use(workload)
             raise _explained(error, folder, used) from error
@@ -83,6 +83,11 @@ class _Began:
     def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
         """Add the data set that a workload is trained on; an earlier one is kept."""
         self._used.setdefault(_identity(workload), used)
+
+    def differs(self, workload: Workload, data_set: DataSet) -> bool:
+        """Whether the workload began with another data set."""
+        used = self._used.get(_identity(workload))
+        return used is not None and used.checksum != data_set.checksum
 
     def original_in_use(self, workload: Workload) -> DataUsed | DataSet | None:
         """A replaceable data set that the run uses itself; None if there is none.

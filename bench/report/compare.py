@@ -185,22 +185,22 @@ class Comparison:
             text = ", ".join(map(" ".join, record.versions.items()))
             texts[record.job.backend][site].add(text)
         lines = (
-            (backend, *(" / ".join(sorted(own[site] or {words.ABSENT})) for site in self.sites))
-            for backend, own in texts.items()
+            (backend, *(" / ".join(sorted(by_site[site] or {words.ABSENT})) for site in self.sites))
+            for backend, by_site in texts.items()
         )
         return Table(("backend", *self.sites), tuple(lines))
 
     def _differing_versions(self) -> list[str]:
         """A line per backend and package whose version differs between sites."""
-        sites: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        packages: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for site, record in self._records:
             for package, version in record.versions.items():
-                sites[f"{record.job.backend}: {package}"][version].add(site)
+                packages[f"{record.job.backend}: {package}"][version].add(site)
         return [
             f"{package} "
-            + "; ".join(f"{version} at {', '.join(sorted(own))}" for version, own in of.items())
-            for package, of in sites.items()
-            if len(of) > 1
+            + "; ".join(f"{version} at {', '.join(sorted(at))}" for version, at in versions.items())
+            for package, versions in packages.items()
+            if len(versions) > 1
         ]
 
     def _table(self, column: str, text: Callable[[Any], str], *, ratio: bool) -> Table:

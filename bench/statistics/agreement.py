@@ -174,7 +174,5 @@ def _far(loss: float, median: float, *, both_ways: bool) -> bool:
 
 def _below(accuracy: float, other: float, images: int) -> bool:
     """Whether an accuracy is lower than `other` by more than both bounds."""
-    if other - accuracy <= ACCURACY_MARGIN:
-        return False
     error = hypot(binomial_error(accuracy, images), binomial_error(other, images))
-    return other - accuracy > STANDARD_ERRORS * error
+    return other - accuracy > max(STANDARD_ERRORS * error, ACCURACY_MARGIN)

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
+from bench.command.trainings import trainings
 from bench.data import archives
 from bench.data import made as data_made
 from bench.data.cache import materialise
-from bench.data.dataset import Places
+from bench.data.dataset import DataError, Places
 from bench.records.files import PROJECT
-from specs.loading import WORKLOADS, find_workload
+from specs.loading import WORKLOADS, find_suite, find_workload
 from tests.support.command import QUICK
+from tests.support.records import make_record
 
 
 def no_mirror(monkeypatch):
@@ -271,3 +274,13 @@ def test_a_prepared_machine_needs_no_network(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "softmax" / "report.html").is_file()
+
+
+def test_each_workload_keeps_the_data_set_that_it_began_with(tmp_path):
+    """The suite trains softmax on the same data set before it; that hides nothing."""
+    earlier = [make_record(workload="mlp-relu", data="another")]
+    options = Namespace(dataset=None, width=(1,), batch_size=None, epochs=None)
+    places = Places(directory=None, cache=tmp_path)
+    with pytest.raises(DataError, match=r"results began with another \(another\)"):
+        trainings(options, find_suite("smoke"), places, Path("results"), earlier)
+    assert len(trainings(options, find_suite("smoke"), places, Path("results"), [])) == 3

@@ -28,6 +28,10 @@ BAD = {
         ["found 'pytorch,,jax'", "names separated by single commas", "bench run --help"],
     ),
     "list with an end": (("verify", "--backend", "pytorch,"), ["found 'pytorch,'"]),
+    "a dry run that installs": (
+        ("run", "smoke", "--install", "--dry-run"),
+        ["--dry-run: not allowed with argument --install"],
+    ),
     "no GPU": (
         (*("run", *QUICK), "--device", "gpu"),
         ["there is no NVIDIA GPU on", "nvidia-smi"],

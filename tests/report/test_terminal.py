@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+from msgspec.structs import replace
+
 from bench.report.terminal.plain import plain_console
 from bench.report.terminal.summary import next_command, print_summary
 from tests.support.records import make_record, run_of
@@ -35,9 +37,10 @@ def test_three_workloads_fit_a_small_terminal_and_the_answer_is_first():
     lines = summary_of(*records(("softmax", "mlp-relu", "cnn")))
     assert len(lines) <= 20
     assert max(map(len, lines)) <= 80
-    assert " ".join(" ".join(lines[1:3]).split()) == (
-        "run: fastest so far: keras-tensorflow (cnn), keras-tensorflow (mlp-relu),"
-        " keras-tensorflow (softmax); all 18 results agree"
+    assert lines[1] == "run: all 18 results agree"
+    assert " ".join(" ".join(lines[2:4]).split()) == (
+        "fastest so far: keras-tensorflow (cnn), keras-tensorflow (mlp-relu),"
+        " keras-tensorflow (softmax)"
     )
     [header] = [line for line in lines if "backend" in line]
     assert header.count("acc %   epoch  ratio") == 3
@@ -56,6 +59,40 @@ def test_what_was_not_run_or_failed_is_in_its_cell():
     lines = summary_of(*ran)
     assert next(line for line in lines if line.startswith("a ")).split()[1] == "diverged"
     assert next(line for line in lines if line.startswith("b ")).split()[1] == "-"
+
+
+def rounds_of(number, **changes):
+    """Rounds of two backends, of which `a` always takes less time."""
+    return [
+        replace(record, key=f"{record.key}-{turn}", job=replace(record.job, round=turn))
+        for turn in range(number)
+        for record in records(("softmax",), ("a", "b"), **changes)
+    ]
+
+
+def test_fastest_is_said_only_of_a_verdict():
+    assert summary_of(*rounds_of(2))[2] == "fastest so far: a (softmax)"
+    assert summary_of(*rounds_of(12))[2] == "fastest: a (softmax)"
+
+
+def test_devices_are_not_compared_with_each_other():
+    both = [
+        replace(record, key=f"{record.key}-{device}", job=replace(record.job, device=device))
+        for device in ("cpu", "mps")
+        for record in records(("softmax",), ("a", "b"))
+    ]
+    lines = summary_of(*both)
+    assert lines.count("fastest so far: a (softmax)") == 2
+    assert sum(line.startswith(("on cpu", "on mps")) for line in lines) == 2
+
+
+def test_each_seed_of_a_round_counts_as_one():
+    seeds = [
+        replace(record, key=f"{record.key}-{seed}", job=replace(record.job, seed=seed))
+        for seed in range(4)
+        for record in records(("softmax",), ("a", "b"))
+    ]
+    assert "--rounds 3 " in next_command(run_of(*seeds))  # 3 rounds of 4 seeds: 12, of 11 needed
 
 
 def test_the_next_command_says_its_rounds_and_minutes():

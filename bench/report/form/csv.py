@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from math import inf
+from typing import Any
 
 import msgspec
 import pandas as pd
+
+_ROWS = 20_000  # at a time, as the texts of all cells take several times the memory of the file
 
 
 def comma_separated(frame: pd.DataFrame) -> bytes:
@@ -14,18 +19,17 @@ def comma_separated(frame: pd.DataFrame) -> bytes:
     Numbers have all their digits. `DataFrame.to_csv` takes two to three times as long: for 50,000
     records it would be a quarter of the time of the report.
     """
-    rows = zip(*([name, *_cells(frame[name])] for name in frame), strict=True)
-    return "".join(f"{','.join(row)}\n" for row in rows).encode()
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(frame.columns)
+    for first in range(0, len(frame), _ROWS):
+        part = frame.iloc[first : first + _ROWS]
+        writer.writerows(zip(*(_cells(part[name]) for name in part), strict=True))
+    return file.getvalue().encode()
 
 
-def _cells(column: pd.Series) -> list[str]:
+def _cells(column: pd.Series) -> list[Any]:
     # JSON is the fastest way to write numbers, but it has no infinity.
     if column.dtype == float and not column.isin([inf, -inf]).any():
         return msgspec.json.encode(column.tolist()).decode()[1:-1].replace("null", "").split(",")
-    numbers, values = column.factorize()
-    texts = [*map(_quoted, map(str, values)), ""]  # a missing value has the number -1
-    return [texts[number] for number in numbers]
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
+    return column.astype(object).where(column.notna(), "").tolist()

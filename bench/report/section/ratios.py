@@ -6,6 +6,7 @@ For every two backends it has the ratio within rounds, its interval, and a verdi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Table, Text
@@ -31,11 +32,12 @@ def section(run: Run) -> list[Block]:
     pairs = run.pairs
     if not pairs:
         return []
-    heading, (rounds, least) = Heading("Who is faster?", 3), rounds_for_verdicts(pairs)
+    heading, (rounds, least) = Heading("Who is faster?", 3), rounds_for_verdicts(run)
     if least is not None and rounds < least:
         among = f" ({len(pairs)} pairs of backends)" if len(pairs) > 1 else ""
         done = f"{rounds} of {least} rounds done{among}"
-        return [heading, Text(f"Undecided: {done}. For a verdict: `--rounds {least}`.")]
+        option = f"--rounds {rounds_option(run, least)}"
+        return [heading, Text(f"Undecided: {done}. For a verdict: `{option}`.")]
     undecided = sum(pair.comparison.outcome == "undecided" for pair in pairs)
     return [
         heading,
@@ -45,11 +47,20 @@ def section(run: Run) -> list[Block]:
     ]
 
 
-def rounds_for_verdicts(pairs: Sequence[Pair]) -> tuple[int, int | None]:
-    """The rounds that are done, and the fewest that a verdict takes; None if none can be had."""
-    rounds = max((pair.comparison.rounds for pair in pairs), default=0)
-    level = min(VERDICT_LEVEL, TABLE_LEVEL / max(1, len(pairs)))
-    return rounds, EVERY_ROUND.next_look(0, level) if pairs else None
+def rounds_for_verdicts(run: Run) -> tuple[int, int | None]:
+    """The rounds that are done, and the fewest that a verdict takes; None if none can be had.
+
+    Each seed of a round counts as a round.
+    """
+    if not run.pairs:
+        return 0, None
+    rounds = max(pair.comparison.rounds for pair in run.pairs)
+    return rounds, EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs)))
+
+
+def rounds_option(run: Run, rounds: int) -> int:
+    """The value of `--rounds` with which a run of as many seeds has so many rounds."""
+    return ceil(rounds / run.jobs["seed"].nunique())
 
 
 def _table(pairs: Sequence[Pair]) -> Table:

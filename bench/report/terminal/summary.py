@@ -1,9 +1,11 @@
-"""Prints a run's answer in few lines: who is fastest, then a row per backend.
+"""Prints a run's answer in few lines: do the results agree, who is fastest; a row per backend.
 
 Three workloads fit a terminal of 24 rows and 80 columns.
 """
 
 from __future__ import annotations
+
+from collections import defaultdict
 
 from rich.console import Console
 from rich.text import Text
@@ -14,21 +16,22 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
-from bench.report.section.ratios import rounds_for_verdicts
+from bench.report.section.ratios import rounds_for_verdicts, rounds_option
 from bench.report.section.results import ratio_to_fastest
 from bench.report.terminal.plain import plain_table
 
 _CELL = "{:>5} {:>7} {:>6}"
 _TITLES = _CELL.format("acc %", "epoch", "ratio")
-_MOST_NAMES = 2  # of backends with exactly the same time
 _WHERE = ["machine", "device", "device_name", "threads"]
 
 
 def print_summary(run: Run, console: Console) -> None:
     """Print the answer, a table per device, and what a reader has to know of it."""
-    console.print(f"\n{run.folder.resolve().name}: {_answer(run)}", style="bold")
+    console.print(f"\n{run.folder.resolve().name}: {_agreement(run)}", style="bold")
     for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
         rows = rows_of(summary)
+        if fastest := _fastest(rows):
+            console.print(fastest, style="bold")
         console.print(
             f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"
             f" {rows[0]['device_name']}, {rows[0]['machine']}"
@@ -68,30 +71,36 @@ def _cell(row: Row) -> Text:
     return Text(text, style="green" if row["times_fastest"] == 1 else "")
 
 
-def _answer(run: Run) -> str:
-    """Who is fastest on each workload, and whether the results agree."""
-    compared = run.jobs["agrees"].dropna()
-    wrong = int((run.summary["status"] == DISAGREES).sum())
-    agreement = f"all {len(compared)} results agree" if len(compared) and compared.all() else ""
+def _agreement(run: Run) -> str:
+    """Whether the results agree, where several were compared."""
+    compared, wrong = run.jobs["agrees"].dropna(), (run.jobs["status"] == DISAGREES).sum()
     if wrong:
-        agreement = f"{wrong} of {len(run.summary)} results DISAGREE"
-    first = run.ok[(run.ok["times_fastest"] == 1) & bool(run.pairs)]
-    fastest = [
-        f"{' = '.join(rows['backend'].astype(str)[:_MOST_NAMES])} ({label})"
-        for label, rows in first.groupby("label", sort=False, observed=True)
-    ]
-    sure = run.ok["rounds"].max() > 1 if not run.ok.empty else False
-    speed = f"{'fastest' if sure else 'fastest so far'}: {', '.join(fastest)}" if fastest else ""
-    return "; ".join(filter(None, (speed, agreement))) or f"jobs: {len(run.jobs)}"
+        return f"{wrong} of {len(compared)} results DISAGREE"
+    return f"all {len(compared)} results agree" if len(compared) else f"jobs: {len(run.jobs)}"
+
+
+def _fastest(rows: list[Row]) -> str:
+    """Who is fastest on each workload; "so far" if that is undecided for any other backend."""
+    by_workload: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["status"] == "ok" and row["times_fastest"] >= 1:
+            by_workload[row["label"], row["dataset"]].append(row)
+    names: dict[str, list[str]] = {"fastest": [], "fastest so far": []}
+    for (label, _), compared in by_workload.items():
+        if len(compared) > 1:
+            first = " = ".join(row["backend"] for row in compared if row["times_fastest"] == 1)
+            unsure = any(row["unsure"] is True for row in compared)
+            names["fastest so far" if unsure else "fastest"].append(f"{first} ({label})")
+    return "; ".join(f"{title}: {', '.join(texts)}" for title, texts in names.items() if texts)
 
 
 def next_command(run: Run) -> str:
     """The next command and its minutes; "" if the run has enough rounds for verdicts."""
-    rounds, least = rounds_for_verdicts(run.pairs)
+    rounds, least = rounds_for_verdicts(run)
     if least is None or rounds >= least:
         return ""
     seconds = sum(record.wall_seconds for record in run.records) / rounds * (least - rounds)
     return (
-        f"Next: the same command with --rounds {least} (about {seconds / 60:.0f} min more) says who"
-        " is faster"
+        f"Next: the same command with --rounds {rounds_option(run, least)} (about"
+        f" {seconds / 60:.0f} min more) says who is faster"
     )
