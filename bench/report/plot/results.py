@@ -133,7 +133,7 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     height = 0.34 * max(len(rows) for rows in facets)
     left = 0.072 * (summary["name"].astype(str).str.len().max() + _FIGURE) + 0.2
     figure, axes = panels(
-        len(facets), 1, (max(8.9 - left, 3.0), height), left=left, below=0.55, above=_TITLE
+        len(facets), 1, (max(8.65 - left, 3.0), height), left=left, below=0.55, above=_TITLE
     )
     colours = colours_of(summary["name"])
     for axis, rows in zip(axes[:, 0], facets, strict=True):
@@ -143,7 +143,8 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
         _draw_bars(axis, rows, own, measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
     axes[-1, 0].set_xlabel(
-        f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})"
+        f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})",
+        loc="right",  # beside long names the axis is shorter than this text
     )
     return figure
 

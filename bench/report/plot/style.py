@@ -17,6 +17,7 @@ from bench.records.files import write_atomically
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 # The default backends come first, so that each of them has a colour of its own.
 _BACKENDS = tuple(dict.fromkeys((*DEFAULT_BACKENDS, *BACKENDS)))
+_RIGHT = 0.35  # inches on the right of all panels: half of the last number on an axis
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -53,11 +54,11 @@ def panels(
         below: the room for texts below each panel.
         above: the room above all panels.
     """
-    width, height = columns * (left + size[0]) + 0.1, rows * (size[1] + below) + above
+    width, height = columns * (left + size[0]) + _RIGHT, rows * (size[1] + below) + above
     figure = Figure(figsize=(width, height))
     room = {
         "left": left / width,
-        "right": 1 - 0.1 / width,
+        "right": 1 - _RIGHT / width,
         "wspace": left / size[0],
         "bottom": below / height,
         "top": 1 - above / height,
