@@ -17,7 +17,7 @@ from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
 from bench.report.section.ratios import rounds_for_verdicts, rounds_option
-from bench.report.section.results import ratio_to_fastest
+from bench.report.section.results import FEW_EPOCHS, ratio_to_fastest
 from bench.report.terminal.plain import plain_table
 
 _CELL = "{:>5} {:>7} {:>6}"
@@ -36,7 +36,7 @@ def print_summary(run: Run, console: Console) -> None:
             f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"
             f" {rows[0]['device_name']}, {rows[0]['machine']}"
         )
-        labels = list(dict.fromkeys((row["label"], row["dataset"]) for row in rows))
+        labels = list(dict.fromkeys(map(_workload, rows)))
         backends = list(dict.fromkeys(row["backend"] for row in rows))
         room = console.width - max(map(len, backends))
         together = max(1, room // (len(_TITLES) + 1))
@@ -54,11 +54,16 @@ def _print_table(
     """A row per backend, a column per workload; the data set stands below its name."""
     titles = (f"{label}\n{dataset}\n{_TITLES}" for label, dataset in labels)
     table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
-    cells = {(row["backend"], row["label"], row["dataset"]): _cell(row) for row in rows}
+    cells = {(row["backend"], *_workload(row)): _cell(row) for row in rows}
     for backend in backends:
         of_backend = (cells.get((backend, *label), Text(words.ABSENT)) for label in labels)
         table.add_row(backend, *of_backend)
     console.print(table)
+
+
+def _workload(row: Row) -> tuple[str, str]:
+    """The workload's label, with `*` where jobs have one or two epochs, and the data set."""
+    return row["label"] + ("*" if row["epochs"] <= FEW_EPOCHS else ""), row["dataset"]
 
 
 def _cell(row: Row) -> Text:
@@ -85,13 +90,18 @@ def _fastest(rows: list[Row]) -> str:
     for row in rows:
         if row["status"] == "ok" and row["times_fastest"] >= 1:
             by_workload[row["label"], row["dataset"]].append(row)
-    names: dict[str, list[str]] = {"fastest": [], "fastest so far": []}
+    won: dict[str, dict[str, list[str]]] = {"fastest": {}, "fastest so far": {}}
     for (label, _), compared in by_workload.items():
         if len(compared) > 1:
             first = " = ".join(row["backend"] for row in compared if row["times_fastest"] == 1)
             unsure = any(row["unsure"] is True for row in compared)
-            names["fastest so far" if unsure else "fastest"].append(f"{first} ({label})")
-    return "; ".join(f"{title}: {', '.join(texts)}" for title, texts in names.items() if texts)
+            won["fastest so far" if unsure else "fastest"].setdefault(first, []).append(label)
+    return "; ".join(
+        f"{title}: "
+        + ", ".join(f"{backend} ({', '.join(labels)})" for backend, labels in of_title.items())
+        for title, of_title in won.items()
+        if of_title
+    )
 
 
 def next_command(run: Run) -> str:
