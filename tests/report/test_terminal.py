@@ -45,6 +45,19 @@ def test_three_workloads_fit_a_small_terminal_and_the_answer_is_first():
     assert sorted(line.split()[0] for line in table) == sorted(BACKENDS)
 
 
+def test_no_name_is_cut_however_long():
+    both = [
+        make_record(f"{name}{size}", workload="mlp-relu-dropout-sgd", batch_size=size, backend=name)
+        for name in ("keras-tensorflow", "keras-tensorflow-tuned")
+        for size in (1000, 2000, 4000)
+    ]
+    lines = summary_of(*both)
+    assert max(map(len, lines)) <= 80
+    for size in (1000, 2000, 4000):
+        assert any(f"mlp-relu-dropout-sgd batch {size}" in line for line in lines)
+    assert any(line.startswith("keras-tensorflow-tuned ") for line in lines)
+
+
 def test_a_workload_of_two_epochs_is_marked():
     few = [
         make_record(name, backend=name, times=times, accuracies=(0.1, 0.2), epochs=2)

@@ -39,7 +39,8 @@ def print_summary(run: Run, console: Console) -> None:
         labels = list(dict.fromkeys(map(_workload, rows)))
         backends = list(dict.fromkeys(row["backend"] for row in rows))
         room = console.width - max(map(len, backends))
-        together = max(1, room // (len(_TITLES) + 1))
+        widest = max(len(text) for label in labels for text in (*label, _TITLES))
+        together = max(1, room // (widest + 1))
         for first in range(0, len(labels), together):
             _print_table(rows, backends, labels[first : first + together], console)
     if run.calibration is not None:
