@@ -30,7 +30,7 @@ from bench.statistics.many import holm_level
 from specs.errors import UserError
 
 ResultName = tuple[str, str, str]  # workload, backend, kind of device
-Status = Literal["ok", "fell", "missing", "failed", "not checked"]
+Status = Literal["ok", "regressed", "missing", "failed", "not checked"]
 # One false alarm in a hundred checks in which nothing changed: people switch off a gate that has
 # many false alarms.
 LEVEL = 0.01
@@ -388,7 +388,7 @@ def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
         verdicts.append(
             replace(
                 verdict,
-                status="fell" if chance <= own_level else "ok",
+                status="regressed" if chance <= own_level else "ok",
                 reason=f"p = {min(chance * level / own_level, 1.0):.2g}, corrected for"
                 f" {len(compared)} results",
                 fails_below=fall.accuracy_at(own_level),

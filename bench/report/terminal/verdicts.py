@@ -24,7 +24,7 @@ _LEFT = {"workload", "backend", "device", "verdict"}
 _MARKS = {
     "ok": "ok",
     "not checked": "NOT CHECKED",
-    "fell": "REGRESSED",
+    "regressed": "REGRESSED",
     "missing": "MISSING",
     "failed": "FAILED",
 }
