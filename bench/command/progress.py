@@ -289,14 +289,11 @@ def _result(record: Outcome) -> str:
 
 def _training_result(record: Record) -> str:
     times = [epoch.training.wall_seconds for epoch in record.epochs]
-    shown = times if len(times) <= _FEW_EPOCHS else [steady_seconds(record, _warm_up(record))]
-    seconds = ", ".join(f"{time:.3g}" for time in shown)
+    if len(times) > _FEW_EPOCHS:
+        times = [steady_seconds(record, warm_ups([record])[record.key])]
+    seconds = ", ".join(f"{time:.3g}" for time in times)
     note = "  (machine was busy)" if disturbance.say(record.disturbance) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds} s/epoch{note}"
-
-
-def _warm_up(record: Record) -> int:
-    return warm_ups([record])[record.key]
 
 
 def _peaks(limits: EngineLimits) -> str:

@@ -29,18 +29,7 @@ from bench.report.terminal.plain import plain_table
 
 # Two setups are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
-_TITLES = {
-    "data_checksum": "data set",
-    "spec": "spec",
-    "epochs": "epochs",
-    "batch_size": "batch size",
-}
-_SETUP: dict[str, Callable[[Any], str]] = {
-    "run": str,
-    "machine": str,
-    "device": str,
-    "threads": words.threads,
-}
+_SETUP = ("run", "machine", "device", "threads")
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
     "Test accuracy, last epoch": ("test_accuracy", words.percent),
@@ -59,18 +48,15 @@ class _Training(NamedTuple):
     rows: dict[str, Row]
     base: Row
 
-    def provisional(self, setup: str) -> bool:
-        """Whether this setup's time or that of `base` is of one round."""
-        return bool(min(self.rows[setup]["rounds"], self.base["rounds"]) == 1)
-
     def ratio(self, setup: str) -> str:
         """This setup's epoch time divided by that of `base`, as text."""
-        ratio = self.rows[setup]["epoch_seconds"] / self.base["epoch_seconds"]
-        return words.ratio(ratio, provisional=self.provisional(setup))
+        row, base = self.rows[setup], self.base
+        one_round = min(row["rounds"], base["rounds"]) == 1
+        return words.ratio(row["epoch_seconds"] / base["epoch_seconds"], provisional=one_round)
 
 
 class Comparison:
-    """Several setups as columns of the same tables.
+    """Several setups in the same tables.
 
     A setup is a run, or a machine, device or number of threads within a run. The frames are those
     of the runs (see `bench.report.run.Run`), with the columns `run` and `setup`.
@@ -142,8 +128,8 @@ class Comparison:
             lines.append("~ provisional: one of the two times is of a single round.")
         for workload, rows in self.summary.groupby("workload", sort=False):
             unequal = [
-                title
-                for column, title in _TITLES.items()
+                column.replace("_", " ").replace("checksum", "set")
+                for column in ("data_checksum", "spec", "epochs", "batch_size")
                 if rows.groupby("setup")[column].agg(frozenset).nunique() > 1
             ]
             if unequal:
@@ -288,11 +274,11 @@ def _columns_of_setups(jobs: pd.DataFrame) -> list[str]:
 
 def _setups(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """The name of each row's setup."""
-    parts = [frame[column].map(_SETUP[column]) for column in columns]
+    parts = [frame[name].map(words.threads if name == "threads" else str) for name in columns]
     return [", ".join(row) for row in zip(*parts, strict=True)]
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:
     """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
-    ways = summary.groupby("workload")["data_checksum"].transform("nunique")
-    return (" on " + summary["dataset"].astype(str)).where(ways > 1, "")
+    counts = summary.groupby("workload")["data_checksum"].transform("nunique")
+    return (" on " + summary["dataset"].astype(str)).where(counts > 1, "")

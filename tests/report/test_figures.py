@@ -126,7 +126,7 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
     axis, *_ = bars(summary, epochs, "epoch-time").axes
     [dots] = axis.lines
     assert list(dots.get_xdata()) == [1.5, 23.1]  # the first epoch is the warm-up
-    assert list(dots.get_ydata()) == [0, 0, 1, 1]
+    assert list(dots.get_ydata()) == [0, 1]
     [start] = blocks_of(Table, results.start_up(run))
     column = start.columns.index("compile and warm-up")
     assert [row[column] for row in start.rows] == ["none", "10.7 s"]

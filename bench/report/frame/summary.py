@@ -1,4 +1,4 @@
-"""Summarises jobs in one row per backend and group; see `columns` for what it holds."""
+"""Summarises jobs in a row per backend and group; `columns` lists its columns."""
 
 from __future__ import annotations
 

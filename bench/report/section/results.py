@@ -32,7 +32,7 @@ _START_TEXT = (
     " loads the data. `compile and warm-up` is the extra time of the first epochs, compared with as"
     " many steady ones; `none`: they were no slower. All are medians over jobs. Every job compiles"
     " again, as `torch.compile`'s caches on disk are off. The first job of a framework may start"
-    " slower, as the system then reads the framework's files from disk."
+    " slower, for example because its files are not yet in memory."
 )
 
 

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.records.job import Record
 from bench.records.limits import EngineLimits, limits_of
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Items, Plot, Table, Text
@@ -122,7 +121,16 @@ def _compare(run: Run) -> tuple[dict[str, EngineLimits], list[_Training]]:
         if limits is None:
             continue
         engines[limits.environment] = limits
-        if row["status"] == "ok" and (used := _utilization(row, record, limits)) is not None:
+        if row["status"] != "ok":
+            continue
+        used = utilization_of(
+            record.job.workload,
+            examples=int(row["train_examples"]),
+            batch_size=int(row["batch_size"]),
+            epoch_seconds=row["epoch_seconds"],
+            limits=limits,
+        )
+        if used is not None:
             trainings.append(_Training(row, limits.environment, used))
     return engines, trainings
 
@@ -139,16 +147,6 @@ def _training_blocks(trainings: Sequence[_Training]) -> list[Block]:
         Table(_COLUMNS, tuple(map(_cells, trainings))),
         *([Text(_ABOVE.format(", ".join(above)))] if above else []),
     ]
-
-
-def _utilization(row: Row, record: Record, limits: EngineLimits) -> Utilization | None:
-    return utilization_of(
-        record.job.workload,
-        examples=int(row["train_examples"]),
-        batch_size=int(row["batch_size"]),
-        epoch_seconds=row["epoch_seconds"],
-        limits=limits,
-    )
 
 
 def _cells(training: _Training) -> tuple[str, ...]:
