@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: fine. 1: a job failed, results disagree, a check failed, or an operating system error. 2: a
     `UserError` or wrong usage. 130: interrupted.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler sends it before it kills
     parser = make_parser()
     options = parser.parse_args(arguments)
     if "command" not in options:

@@ -50,18 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (
-        *(
-            _add_run,
-            _add_report,
-            _add_compare,
-            _add_check,
-            _add_verify,
-            _add_calibrate,
-            _add_export,
-        ),
-        *(_add_lists, _add_data, _add_environment),
-    ):
+    for add in (_add_run, _add_report, _add_compare, _add_check, _add_verify, _add_calibrate):
+        add(subparsers)
+    for add in (_add_export, _add_lists, _add_data, _add_environment):
         add(subparsers)
     return parser
 

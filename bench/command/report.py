@@ -82,13 +82,6 @@ def write_run_report(
     return agree
 
 
-def write_page(folder: Path, known: Sequence[Record]) -> None:
-    """Write a run's report, and print nothing; `known`: records that need not be read again."""
-    from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
-
-    write_report(folder, known)
-
-
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:
     """Name the files of a run that cannot be read on standard error."""
     for line in first_of([str(file) for file in left_out]):

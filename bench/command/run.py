@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
-from bench.command.report import warn_left_out, write_page, write_run_report
+from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
@@ -144,10 +144,12 @@ class _Run(NamedTuple):
 
         In later rounds that would take too much time.
         """
+        from bench.report.page import write_report  # see bench.command.report.write_run_report
+
         earlier, records = {record.key: record for record in self.earlier}, list[Record]()
         for _, of_workload in groupby(tasks, key=_workload_and_device):
             if any(record.key not in earlier for record in records) and not tasks[0].job.round:
-                write_page(self.folder, [*self.earlier, *records])
+                write_report(self.folder, [*self.earlier, *records])
                 self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
             records += run([*of_workload])
         return records

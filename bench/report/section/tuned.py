@@ -117,7 +117,7 @@ def _break_even(extra: float, variant: float, plain: float) -> float:
         variant: the seconds of a steady epoch of the variant.
         plain: the seconds of a steady epoch of the plain form.
     """
-    # `extra` includes what the first epochs take longer than steady ones.
+    # `extra` includes the extra time of the first epochs.
     return (break_even(extra, variant, variant, plain) if variant < plain else None) or inf
 
 

@@ -52,7 +52,7 @@ def print_summary(run: Run, console: Console) -> None:
 def _print_table(
     rows: list[Row], backends: list[str], labels: list[tuple[str, str]], console: Console
 ) -> None:
-    """A row per backend, a column per workload; the data set stands below its name."""
+    """A row per backend, a column per workload; the data set is below its name."""
     titles = (f"{label}\n{dataset}\n{_TITLES}" for label, dataset in labels)
     table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
     cells = {(row["backend"], *_workload(row)): _cell(row) for row in rows}
