@@ -7,14 +7,15 @@ more, see `NativeBackend`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from specs.model import Name, Size, Workload
+from specs.model import Conv2d, Name, Size, Workload
+from specs.shapes import infer_shapes
 
 Images = npt.NDArray[np.float32]  # (n, height, width, channels), 0..1
 Labels = npt.NDArray[np.int64]  # (n,)
@@ -27,6 +28,15 @@ Masks = Sequence[npt.NDArray[np.bool_]]
 # that the overhead of a call is negligible, and small enough that the activations of a convolution
 # (1,000 x 26 x 26 x 32 floats, 87 MB) fit any device.
 PREDICTION_BATCH = 1000
+
+# An adapter may compile a program that trains several steps. Each such program trains the same
+# number of steps in each epoch, so that a short epoch can show whether it is right. The number is
+# at most this one. A call costs about 0.1 ms, which is little for so many steps.
+MOST_STEPS_PER_CALL = 32
+# If the number of batches has no divisor in this range, the last call of an epoch has fewer steps.
+_LEAST_STEPS_PER_CALL, _USUAL_STEPS_PER_CALL = 8, 16
+# A step with more floating point operations is a call of its own: the cost of the call is hidden.
+_MOST_FLOPS = 1e9
 
 Mode = Literal["matched", "native"]
 
@@ -62,6 +72,49 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     epochs: Size
     batch_size: Size
     round: Annotated[int, Meta(ge=0)]
+
+
+def steps_per_call(job: Job, examples: int) -> int:
+    """The number of training steps in one call of an adapter that compiles several steps.
+
+    It depends only on the job and the data set, so all epochs and the verification have the same
+    compiled programs. It is 1 where a step is long, and for convolutions on CPUs: XLA's are some 10
+    times as slow inside a loop there (measured with JAX 0.10.2; jax-ml/jax issue 12868).
+
+    Args:
+        job: the job.
+        examples: the number of training examples that are loaded.
+    """
+    layers = infer_shapes(job.workload)
+    if sum(layer.training_flops for layer in layers) * job.batch_size > _MOST_FLOPS or (
+        job.device == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers)
+    ):
+        return 1
+    batches = examples // job.batch_size
+    divisors = (
+        steps
+        for steps in range(MOST_STEPS_PER_CALL, _LEAST_STEPS_PER_CALL - 1, -1)
+        if batches % steps == 0
+    )
+    return next(divisors, _USUAL_STEPS_PER_CALL)
+
+
+def split_epoch(examples: int, batch_size: int, steps: int) -> Iterator[tuple[slice, int]]:
+    """Yield the calls of an epoch: the part of the order, and the size of its batches.
+
+    Full batches are trained by `steps` in a call; the last call may have fewer. A partial batch is
+    a call of its own.
+
+    Args:
+        examples: the number of indices in the order.
+        batch_size: the size of a full batch.
+        steps: the most batches in a call.
+    """
+    in_full_batches = examples // batch_size * batch_size
+    for start in range(0, in_full_batches, steps * batch_size):
+        yield slice(start, min(start + steps * batch_size, in_full_batches)), batch_size
+    if in_full_batches < examples:
+        yield slice(in_full_batches, examples), examples - in_full_batches
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
@@ -107,6 +160,14 @@ class Backend(Protocol):
 
     def set_weights(self, weights: Weights) -> None:
         """Set the weights, with the canonical names and layouts of `specs.shapes.LayerShape`."""
+
+    def reset(self, weights: Weights) -> None:
+        """Go back to the start of the training: the state of a new backend with these weights.
+
+        Optimizer state, number of steps and random state are those of a new backend. Nothing is
+        compiled again: the next `train_epoch` runs the programs of the last one. Only for matched
+        mode.
+        """
 
     def get_weights(self) -> Weights:
         """The current weights, with the names and layouts of `set_weights`."""

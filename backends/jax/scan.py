@@ -1,7 +1,6 @@
-"""Plain JAX: the data are on the device, and an epoch is one compiled scan over its batches.
+"""Plain JAX: the data are on the device, and a compiled scan trains some batches in one call.
 
-On a CPU a model with convolutions is trained by one call per step, because XLA's convolutions are
-some 10 times as slow inside a loop there (measured with JAX 0.10.2; jax-ml/jax issue 12868).
+See `backends.contract.steps_per_call`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from backends.contract import Job, Unsupported
 from backends.formulas import Updates
 from backends.jax import device as jax_device
 from backends.jax.layers import draw_masks, forward, loss_of
-from specs.model import Conv2d, Workload
+from specs.model import Workload
 from specs.shapes import infer_shapes
 
 
@@ -51,33 +50,19 @@ class Jax:
         if not job.compiled or job.precision == "bfloat16" or job.mode != "matched":
             raise Unsupported("this adapter trains compiled, in float32 or TF32, in matched mode")
         self._job, self._device = job, jax_device.require_device(job)
-        shapes = infer_shapes(job.workload)
-        update = Updates(spec=job.workload.optimizer, sqrt=jnp.sqrt, expm1=jnp.expm1)
-        weights = {
-            name: jnp.zeros(size) for shape in shapes for name, size in shape.parameters.items()
-        }
-        self._now = _Training(
-            weights=weights,
-            slots={
-                name: tuple(jnp.full_like(weight, value) for value in update.initial_slots())
-                for name, weight in weights.items()
-            },
-            state={name: jnp.zeros(size) for shape in shapes for name, size in shape.state.items()},
-            step=jnp.zeros(()),
-            key=jax.random.key(job.seed),
-        )
-        self._names = [name for shape in shapes for name in shape.parameters | shape.state]
+        self._update = Updates(spec=job.workload.optimizer, sqrt=jnp.sqrt, expm1=jnp.expm1)
+        self._shapes = infer_shapes(job.workload)
+        self._names = [name for shape in self._shapes for name in shape.parameters | shape.state]
+        self._now = self._start()
         # The new values are written to the memory of the old ones.
-        self._train = jax.jit(partial(_train, job.workload, update), donate_argnums=0)
-        self._loops = job.device != "cpu" or not any(
-            isinstance(layer, Conv2d) for layer in job.workload.layers
-        )
+        self._train = jax.jit(partial(_train, job.workload, self._update), donate_argnums=0)
         self._logits = jax.jit(
             lambda values, images: forward(job.workload, values, images, [], training=False)[0]
         )
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         self._data = jax.device_put((images, labels.astype(np.int32)))  # on the default device
+        self._steps = contract.steps_per_call(self._job, len(labels))
 
     def set_weights(self, weights: contract.Weights) -> None:
         # Copies, as arrays on a CPU may share NumPy's memory, and every step overwrites the memory
@@ -88,29 +73,27 @@ class Jax:
         )
         self._now = self._now._replace(**dict(zip(("weights", "state"), kinds, strict=True)))
 
+    def reset(self, weights: contract.Weights) -> None:
+        self._now = self._start()
+        self.set_weights(weights)
+
     def get_weights(self) -> contract.Weights:
         values = self._now.weights | self._now.state
         return {name: np.array(values[name]) for name in self._names}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
-        size, examples = self._job.batch_size, len(order)
-        in_full_batches = examples // size * size
-        calls = [(start, start + size) for start in range(0, in_full_batches, size)]
-        if self._loops:
-            calls = [(0, in_full_batches)]
         losses = []  # an array (steps,) per call, which stays on the device until all are queued
-        for start, stop in (*calls, (in_full_batches, examples)):
-            if start < stop:
-                rows = min(size, stop - start)
-                # JAX has no 64-bit integers by default.
-                batches = _stack(order[start:stop].astype(np.int32), rows)
-                stacked = masks and [_stack(mask[start:stop], rows) for mask in masks]
-                self._now, step_losses = self._train(self._now, self._data, batches, stacked)
-                losses.append((step_losses, rows))
+        calls = contract.split_epoch(len(order), self._job.batch_size, self._steps)
+        for part, rows in calls:
+            # JAX has no 64-bit integers by default.
+            batches = _stack(order[part].astype(np.int32), rows)
+            stacked = masks and [_stack(mask[part], rows) for mask in masks]
+            self._now, step_losses = self._train(self._now, self._data, batches, stacked)
+            losses.append((step_losses, rows))
         totals = (
             float(np.asarray(step_losses, np.float64).sum()) * rows for step_losses, rows in losses
         )
-        return sum(totals) / examples
+        return sum(totals) / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
         values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
@@ -133,6 +116,23 @@ class Jax:
             "compiled": not jax.config.jax_disable_jit,
             "device": device,
         }
+
+    def _start(self) -> _Training:
+        """The values before the first step, with weights 0."""
+        weights = {
+            name: jnp.zeros(size)
+            for shape in self._shapes
+            for name, size in shape.parameters.items()
+        }
+        state = {
+            name: jnp.zeros(size) for shape in self._shapes for name, size in shape.state.items()
+        }
+        slots = {
+            name: tuple(jnp.full_like(weight, value) for value in self._update.initial_slots())
+            for name, weight in weights.items()
+        }
+        key = jax.random.key(self._job.seed)
+        return _Training(weights=weights, slots=slots, state=state, step=jnp.zeros(()), key=key)
 
 
 def _train(

@@ -55,6 +55,12 @@ class KerasModel:
         for name, variable in self._variables.items():
             variable.assign(weights[name])
 
+    def reset(self, weights: contract.Weights) -> None:
+        with self._scope():
+            for variable, value in self._start:
+                variable.assign(value.copy())  # an engine may write to memory that it is given
+            self.set_weights(weights)
+
     def get_weights(self) -> contract.Weights:
         return {
             name: np.array(ops.convert_to_numpy(variable))
@@ -114,6 +120,10 @@ class KerasModel:
             jit_compile=self._job.compiled,
             steps_per_execution=self.steps_per_execution,
         )
+        self._model.optimizer.build(self._model.trainable_variables)
+        # The optimizer's variables, batch norm's averages and the state of dropout's generators.
+        states = (*self._model.optimizer.variables, *self._model.non_trainable_variables)
+        self._start = [(state, np.array(ops.convert_to_numpy(state))) for state in states]
 
 
 class _Dropout(keras.layers.Dropout):

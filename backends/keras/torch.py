@@ -25,6 +25,11 @@ class KerasTorch(KerasModel):
         self._device = require_device(job)
         configure(job)
         super().__init__(job)
+        torch.manual_seed(job.seed)  # Keras's dropout draws from PyTorch's own generator here
+
+    def reset(self, weights: contract.Weights) -> None:
+        super().reset(weights)
+        torch.manual_seed(self._job.seed)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # Copies, as the adapter must not change the arrays.

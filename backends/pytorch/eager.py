@@ -14,7 +14,7 @@ from backends.pytorch import device as pytorch_device
 from backends.pytorch.device import configure, require_device, torch_settings
 from backends.pytorch.layers import Model, build_loss
 from backends.pytorch.layout import from_torch, to_torch
-from backends.pytorch.updates import build_optimizer
+from backends.pytorch.updates import build_optimizer, reset_optimizer
 
 
 class PyTorch:
@@ -30,6 +30,7 @@ class PyTorch:
         configure(job)
         self._job = job
         self._model = Model(job.workload).to(self._device)
+        torch.manual_seed(job.seed)  # for dropout, as the new layers have drawn weights
         self._loss = build_loss(job.workload)
         self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
         self._update = self._optimizer.step
@@ -44,6 +45,11 @@ class PyTorch:
         with torch.no_grad():
             for name, tensor, image in self._model.tensors():
                 tensor.copy_(torch.from_numpy(to_torch(weights[name], image)))
+
+    def reset(self, weights: contract.Weights) -> None:
+        reset_optimizer(self._optimizer)
+        torch.manual_seed(self._job.seed)
+        self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
         return {

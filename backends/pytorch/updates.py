@@ -21,6 +21,19 @@ class _Update:
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self._weights = parameters
+        self._slots: list[tuple[list[Tensor], float]] = []
+
+    def _slot(self, start: float = 0.0) -> list[Tensor]:
+        """A new tensor per weight, with this value before the first step."""
+        tensors = [torch.full_like(weight, start) for weight in self._weights]
+        self._slots.append((tensors, start))
+        return tensors
+
+    def reset(self) -> None:
+        """Go back to the state before the first step."""
+        for tensors, start in self._slots:
+            for tensor in tensors:
+                tensor.fill_(start)
 
     def zero_grad(self) -> None:
         """Remove the gradients of the last step."""
@@ -40,7 +53,7 @@ class RmsPropInsideRoot(_Update):
 
     def __init__(self, parameters: list[Tensor], spec: RmsProp) -> None:
         super().__init__(parameters)
-        self._spec, self._v = spec, [torch.zeros_like(weight) for weight in parameters]
+        self._spec, self._v = spec, self._slot()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -60,8 +73,7 @@ class AdagradInsideRoot(_Update):
 
     def __init__(self, parameters: list[Tensor], spec: Adagrad) -> None:
         super().__init__(parameters)
-        self._spec = spec
-        self._v = [torch.full_like(weight, spec.initial_accumulator) for weight in parameters]
+        self._spec, self._v = spec, self._slot(spec.initial_accumulator)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -83,8 +95,11 @@ class AdamBeforeCorrection(_Update):
         super().__init__(parameters)
         self._spec, self._t = spec, 0
         self._decay = spec.weight_decay if isinstance(spec, AdamW) else 0.0
-        self._m = [torch.zeros_like(weight) for weight in parameters]
-        self._v = [torch.zeros_like(weight) for weight in parameters]
+        self._m, self._v = self._slot(), self._slot()
+
+    def reset(self) -> None:
+        super().reset()
+        self._t = 0
 
     @torch.no_grad()
     def step(self) -> None:
@@ -101,6 +116,22 @@ class AdamBeforeCorrection(_Update):
         roots = torch._foreach_sqrt(self._v)
         torch._foreach_add_(roots, spec.epsilon)
         torch._foreach_addcdiv_(self._weights, self._m, roots, -rate)
+
+
+def reset_optimizer(optimizer: _Update | torch.optim.Optimizer) -> None:
+    """Go back to the state before the first step, in the same tensors.
+
+    In SGD a momentum of 0 has the same effect as none: the first step is g either way.
+    """
+    if isinstance(optimizer, _Update):
+        optimizer.reset()
+        return
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            for name, value in optimizer.state.get(weight, {}).items():
+                if value is not None:
+                    # Adagrad's "sum" is the only tensor that does not start at 0.
+                    value.fill_(group["initial_accumulator_value"] if name == "sum" else 0.0)
 
 
 def build_optimizer(spec: Optimizer, parameters: list[Tensor]) -> _Update | torch.optim.Optimizer:

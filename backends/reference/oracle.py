@@ -33,8 +33,7 @@ class Reference:
             raise Unsupported("the reference computes in float64, uncompiled, in matched mode")
         self._job = job
         self._layers: list[ReferenceLayer] = build_layers(job.workload)
-        self._update: Update = build_update(job.workload.optimizer)
-        self._random = np.random.RandomState(job.seed)  # for dropout without injected masks
+        self._begin()
 
     def load(self, images: Images, labels: Labels) -> None:
         self._images, self._labels = images, labels
@@ -45,9 +44,17 @@ class Reference:
                 for name in tensors:
                     tensors[name] = weights[f"{layer.position}.{name}"].astype(np.float64)
 
+    def reset(self, weights: Weights) -> None:
+        self._begin()
+        self.set_weights(weights)
+
     def get_weights(self) -> Weights:
+        return {name: value.astype(np.float32) for name, value in self.exact_weights().items()}
+
+    def exact_weights(self) -> dict[str, np.ndarray]:
+        """The current weights in float64."""
         return {
-            f"{layer.position}.{name}": value.astype(np.float32)
+            f"{layer.position}.{name}": value.copy()
             for layer in self._layers
             for name, value in (layer.weights | layer.state).items()
         }
@@ -76,6 +83,10 @@ class Reference:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {"dtype": "float64", "compiled": False, "device": "cpu"}
+
+    def _begin(self) -> None:
+        self._update: Update = build_update(self._job.workload.optimizer)
+        self._random = np.random.RandomState(self._job.seed)  # for dropout without given masks
 
     def _train_step(self, batch: Order, masks: list[np.ndarray] | None) -> float:
         logits = self._forward(

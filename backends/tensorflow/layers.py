@@ -33,7 +33,13 @@ _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def forward(
-    workload: Workload, values: Values, x: tf.Tensor, kept: list[tf.Tensor], *, training: bool
+    workload: Workload,
+    values: Values,
+    x: tf.Tensor,
+    kept: list[tf.Tensor],
+    random: tf.random.Generator,
+    *,
+    training: bool,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 
@@ -43,6 +49,7 @@ def forward(
         x: the images.
         kept: the values that each dropout layer keeps, (n, *shape) booleans, in layer order; if
             empty, the framework's own dropout is used.
+        random: draws what that dropout keeps.
         training: whether this is a training step.
     """
     state: dict[str, tf.Tensor] = {}
@@ -69,7 +76,7 @@ def forward(
             case Dropout(rate=rate) if training and kept:
                 x = x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
             case Dropout(rate=rate) if training:
-                x = tf.nn.dropout(x, rate)
+                x = tf.nn.experimental.general_dropout(x, rate, random.uniform)
     return x, state
 
 

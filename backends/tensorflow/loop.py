@@ -29,7 +29,8 @@ class TensorFlow:
             way = "with" if self.compiles else "without"
             raise Unsupported(f"this adapter trains {way} XLA, in float32 or TF32, in matched mode")
         tensorflow_device.configure(job)
-        tf.random.set_seed(job.seed)  # for dropout, as nothing else is random
+        # For dropout, as nothing else is random. Unlike `tf.nn.dropout`'s it can be reset.
+        self._random = tf.random.Generator.from_seed(job.seed, alg="philox")
         self._job = job
         shapes = infer_shapes(job.workload)
         self._weights = {
@@ -45,9 +46,7 @@ class TensorFlow:
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
         self._update = Updates(spec=job.workload.optimizer, sqrt=tf.sqrt, expm1=tf.math.expm1)
         self._slots = {
-            name: [
-                tf.Variable(tf.fill(weight.shape, value)) for value in self._update.initial_slots()
-            ]
+            name: [tf.Variable(value) for value in self._initial_slots(weight)]
             for name, weight in self._weights.items()
         }
         self._step = tf.Variable(0.0)
@@ -57,19 +56,33 @@ class TensorFlow:
         # Variables, because a constant that a `tf.function` uses is copied into the function.
         self._images = tf.Variable(images, trainable=False)
         self._labels = tf.Variable(labels, trainable=False)
-        # Created here, as it uses these variables.
-        self._epoch = tf.function(self._train, reduce_retracing=True)
+        # Created here, as they use these variables. The first is one program for any length.
+        self._epoch = tf.function(
+            self._train, input_signature=[tf.TensorSpec([None], labels.dtype), []]
+        )
+        self._masked_epoch = tf.function(self._train, reduce_retracing=True)
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, variable in (self._weights | self._state).items():
             variable.assign(weights[name])
+
+    def reset(self, weights: contract.Weights) -> None:
+        self._step.assign(0.0)
+        self._random.reset_from_seed(self._job.seed)
+        for name, slots in self._slots.items():
+            for slot, value in zip(slots, self._initial_slots(self._weights[name]), strict=True):
+                slot.assign(value)
+        self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
         values = self._weights | self._state
         return {name: np.array(values[name].numpy()) for name in self._names}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
-        total = self._epoch(tf.constant(order), [tf.constant(mask) for mask in masks or ()])
+        if masks is None:
+            total = self._epoch(tf.constant(order), [])
+        else:
+            total = self._masked_epoch(tf.constant(order), [tf.constant(mask) for mask in masks])
         return float(total) / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
@@ -94,9 +107,12 @@ class TensorFlow:
             "device": device,
         }
 
+    def _initial_slots(self, weight: tf.Variable) -> list[tf.Tensor]:
+        return [tf.fill(weight.shape, value) for value in self._update.initial_slots()]
+
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
         values = self._weights | self._state
-        return forward(self._job.workload, values, images, [], training=False)[0]
+        return forward(self._job.workload, values, images, [], self._random, training=False)[0]
 
     def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
         """Train one epoch, and return the sum of the losses of its examples, in float64."""
@@ -111,7 +127,7 @@ class TensorFlow:
         workload, current = self._job.workload, self._weights | self._state
         images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
-            logits, state = forward(workload, current, images, kept, training=True)
+            logits, state = forward(workload, current, images, kept, self._random, training=True)
             loss = loss_of(workload, logits, labels)
         gradients = tape.gradient(loss, self._weights)
         step = self._step.assign_add(1.0, read_value=True)

@@ -12,7 +12,7 @@ from backends.contract import DeviceMemory, Job, Mode
 from bench.machine.disturbance import Disturbance
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
-from bench.worker.lines import Epoch, Startup
+from bench.worker.lines import Epoch, JobVerification, Startup
 from specs.model import Workload
 
 
@@ -34,6 +34,8 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
             the system does not count it.
         disturbance: what else the machine did during the job.
         inputs: in native mode, an epoch of the input pipeline alone, after the training; else None.
+        weights_checksum: of the weights after the last epoch; None if it was not told.
+        verification: of the job itself; None in native mode, and if it was not told.
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
@@ -52,6 +54,8 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_memory: DeviceMemory | None
     device_peak_bytes: int | None
     device_peak_by: Literal["process", "device"] | None
+    weights_checksum: str | None = None
+    verification: JobVerification | None = None
 
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.

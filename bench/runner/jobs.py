@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from backends import registry
 from backends.contract import Job
@@ -14,7 +15,7 @@ from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
 from bench.runner.task import Ended, TrainingTask, outcome_fields
 from bench.worker.assignment import Train
-from bench.worker.lines import Epoch, Inputs, PeakMemory, Startup
+from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
 
 
 def make_tasks(
@@ -60,6 +61,7 @@ def make_tasks(
                     data=data.folder,
                     train_evaluated=evaluated,
                     gpu=gpu.uuid if gpu else "",
+                    references=str(Path(data.folder).parents[1] / "references"),
                 ),
             )
         )
@@ -90,4 +92,8 @@ def make_record(task: TrainingTask, machine: Machine, ended: Ended) -> Record:
         ),
         device_peak_bytes=peak.peak_bytes if peak else None,
         device_peak_by=peak.by if peak else None,
+        weights_checksum=next(
+            (line.weights_checksum for line in lines if isinstance(line, Trained)), None
+        ),
+        verification=next((line for line in lines if isinstance(line, JobVerification)), None),
     )

@@ -29,11 +29,14 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
         data: the folder of the data set's arrays.
         train_evaluated: how many training examples are evaluated after every epoch, at most.
         gpu: the UUID of the job's NVIDIA GPU; "" if it has none.
+        references: the folder of what the reference makes of first steps, see
+            `bench.worker.verification.expected`.
     """
 
     data: str
     train_evaluated: int
     gpu: str = ""
+    references: str
 
 
 class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):

@@ -139,6 +139,45 @@ class Inputs(Struct, frozen=True, kw_only=True, tag="inputs"):
     phase: Phase
 
 
+class Trained(Struct, frozen=True, kw_only=True, tag="trained"):
+    """A job after its last epoch.
+
+    Attributes:
+        weights_checksum: the checksum of the weights.
+    """
+
+    weights_checksum: str
+
+
+class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification"):
+    """How far the first steps of a job, trained again after the last epoch, are from the reference.
+
+    Attributes:
+        method: "exact": the change of every weight; "dropout": the backend draws its own masks, so
+            loss, size and direction of every change are compared with what masks make likely.
+        steps: the number of full batches.
+        partial_batch: the number of examples in the partial batch after them.
+        deviations: of "loss", of every weight by its name, and of "prediction", the logits after
+            the last epoch; in units of the tolerance: more than 1 is a failure.
+        tries: how many orders were tried, as a ReLU may flip by rounding.
+        seconds: how long it took.
+        not_verified: why there is no comparison; "" if there is one.
+    """
+
+    method: Literal["exact", "dropout"]
+    steps: int
+    partial_batch: int
+    deviations: dict[str, float] = {}
+    tries: int = 0
+    seconds: float = 0.0
+    not_verified: str = ""
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The name of the largest deviation, and the deviation; ("nothing", 0.0) without any."""
+        return max(self.deviations.items(), key=lambda item: item[1], default=("nothing", 0.0))
+
+
 class Settings(Struct, frozen=True, kw_only=True, tag="settings"):
     """The settings that a framework reports where there is no `Startup`.
 
@@ -165,7 +204,18 @@ class End(Struct, frozen=True, kw_only=True, tag="end"):
     cpu_seconds: float | None
 
 
-Line = Startup | Epoch | PeakMemory | Inputs | Settings | Reached | ModelFindings | End
+Line = (
+    Startup
+    | Epoch
+    | PeakMemory
+    | Inputs
+    | Trained
+    | JobVerification
+    | Settings
+    | Reached
+    | ModelFindings
+    | End
+)
 
 
 class MarkedLine(Struct, frozen=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from msgspec.structs import replace
 
 from backends.contract import (
     PREDICTION_BATCH,
@@ -26,8 +27,10 @@ from bench.worker import clock, energy, examples
 from bench.worker.adapter import load_class
 from bench.worker.assignment import Train
 from bench.worker.grading import grade
-from bench.worker.lines import Epoch, Inputs, PeakMemory, Startup
+from bench.worker.lines import Epoch, Inputs, PeakMemory, Startup, Trained
 from bench.worker.tell import Diverged, Tell
+from bench.worker.verification.expected import Examples
+from bench.worker.verification.training import prediction_deviation, verify_training
 from specs.initial import epoch_order, initial_weights
 from specs.shapes import infer_shapes
 
@@ -51,6 +54,7 @@ def work(assignment: Train, tell: Tell) -> None:
         run.epoch(backend, number, tell)
     if assignment.job.mode == "native":
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
+    run.verify(backend, tell)
 
 
 class Run:
@@ -67,6 +71,7 @@ class Run:
         largest = max(shape.forward_bytes for shape in infer_shapes(assignment.job.workload))
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self._peak: DeviceMemory | None = None
+        self._name, self._references = Path(assignment.data).name, Path(assignment.references)
 
     def start(self, tell: Tell) -> Backend:
         """Import, build and load the backend, each measured as a phase; return the backend."""
@@ -113,6 +118,7 @@ class Run:
         predicted, logits = clock.measure(
             "predict", lambda: self._predict(backend, self._test_images), backend.sync, self._clock
         )
+        self._logits = logits
         seen = self._predict(backend, self._images[: self._evaluated])
         loss_name = self._job.workload.loss
         test_loss, test_accuracy = grade(logits, self._test_labels, loss_name)
@@ -134,6 +140,18 @@ class Run:
                 order_checksum=order_checksum,
             )
         )
+
+    def verify(self, backend: Backend, tell: Tell) -> None:
+        """Tell the checksum of the weights after the last epoch; verify a job in matched mode."""
+        weights = backend.get_weights()
+        tell(Trained(weights_checksum=_checksum(weights)))
+        if self._job.mode != "matched":
+            return
+        of_prediction = prediction_deviation(self._job, weights, self._test_images, self._logits)
+        examples_used = Examples(self._images, self._labels, self._name)
+        found = verify_training(backend, self._job, examples_used, self._references)
+        deviations = {**found.deviations, "prediction": of_prediction}
+        tell(replace(found, deviations=deviations))
 
     def _predict(self, backend: Backend, images: Images) -> Logits:
         """The logits (n, classes), predicted in calls that need at most `_PREDICTION_BYTES`."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from backends.contract import Weights
+from backends.contract import Backend, Weights
 from bench.worker import clock as measure
 from bench.worker.lines import INFINITE, Finding
 from bench.worker.verification import tolerances
@@ -146,23 +146,29 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
 def check_repeat(make: MakeBackend, case: Case) -> Finding:
     """Check that the same seed repeats the training, and that another seed changes only dropout.
 
-    On a CPU, and for a deterministic job, the same seed must give the same bits. In native mode the
-    seed also changes the shuffle.
+    A new backend and one that was reset must repeat it. On a CPU, and for a deterministic job, the
+    same seed must give the same bits. In native mode the seed also changes the shuffle.
     """
-    results = []
-    for seed in (case.job.seed, case.job.seed, case.job.seed + 1):
-        backend = ready(make, case, seed=seed)
-        results.append((backend.train_epoch(case.order), backend.get_weights()))
-    (loss, weights), (again, same), (other, changed) = results
-    steps = len(case.oracle.losses)
+    (loss, weights), again, (other, changed) = (
+        _trained(ready(make, case, seed=seed), case)
+        for seed in (case.job.seed, case.job.seed, case.job.seed + 1)
+    )
     exact = case.job.device == "cpu" or case.job.deterministic
-    tolerance = 1e-30 if exact else tolerances.weights(steps)
-    deviations = {
-        "same seed, loss": abs(loss - again) / (1e-30 if exact else tolerances.loss(case.depth))
-    }
-    deviations |= {
-        f"same seed, {name}": value / tolerance for name, value in weight_differences(weights, same)
-    }
+    tolerance = 1e-30 if exact else tolerances.weights(len(case.oracle.losses))
+    repeats = {"same seed": ((loss, weights), again)}
+    if case.job.mode == "matched":
+        backend = ready(make, case)
+        _trained(backend, case)
+        first, second = (_trained(backend, case, reset=True) for _ in range(2))
+        # With dropout two resets are compared: Keras's first `fit` draws random numbers of its own
+        # on PyTorch.
+        repeats["reset"] = (first if case.masks else (loss, weights), second)
+    deviations = {}
+    for way, ((first_loss, first_weights), (loss_again, weights_again)) in repeats.items():
+        loss_tolerance = 1e-30 if exact else tolerances.loss(case.depth)
+        deviations[f"{way}, loss"] = abs(first_loss - loss_again) / loss_tolerance
+        for name, value in weight_differences(first_weights, weights_again):
+            deviations[f"{way}, {name}"] = value / tolerance
     if case.masks or case.job.mode == "native":
         # Other masks, weights or another shuffle change the loss by about a percent; rounding
         # changes it by a millionth.
@@ -177,6 +183,13 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
             for name, value in weight_differences(weights, changed)
         }
     return finding("repeat", deviations)
+
+
+def _trained(backend: Backend, case: Case, *, reset: bool = False) -> tuple[float, Weights]:
+    """The loss of training on the case's order, without given masks, and the weights after it."""
+    if reset:
+        backend.reset(initial_weights(case.job.workload, case.job.seed))
+    return backend.train_epoch(case.order), backend.get_weights()
 
 
 def check_purity(make: MakeBackend, case: Case) -> Finding:

@@ -59,3 +59,39 @@ DROPOUT_DEVIATIONS = 6.0
 # The largest share of pixels that dropout may keep for all 16 examples of a batch, or drop for all.
 # The probability of that is 0.625^16 = 0.0005 for a pixel, so chance never gives ten of 100 pixels.
 DROPOUT_ALIKE_SHARE = 0.1
+
+# The tolerances of a job's own first steps. Sizes are shares: of the loss, or of the Euclidean norm
+# of a weight's change. `spread` is what rounding errors change in the reference (see
+# `bench.worker.verification.expected`), which are as large as `nudge` says: about four times those
+# of a product, as a sum of hundreds of products has larger ones.
+# How much coarser than float32's the rounding of a precision is: TF32 keeps 11 bits, bfloat16 8.
+_COARSENESS = {"float32": 1.0, "tf32": 2.0**13, "bfloat16": 2.0**16}
+_SPREADS = 4.0
+_LEAST_SHARE, _LEAST_SHARE_OF_LOSS = 2e-5, 4e-6
+
+# A deviation below this needs no second try.
+CLEAR = 0.5
+
+# With dropout: how many standard deviations over masks, and the least share, are allowed.
+_DEVIATIONS_OF_MASKS = 6.0
+LEAST_WITH_MASKS, LEAST_OF_LOSS_WITH_MASKS = 0.25, 0.01
+
+
+def nudge(precision: str) -> float:
+    """The largest random error of a weight in a noisy run of the reference, as a share."""
+    return 4 * ROUNDING * _COARSENESS[precision]
+
+
+def share(spread: float, precision: str) -> float:
+    """The tolerance of the change of a weight, or of logits after the training."""
+    return _SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision]
+
+
+def share_of_loss(spread: float, precision: str) -> float:
+    """The tolerance of the mean loss."""
+    return _SPREADS * spread + _LEAST_SHARE_OF_LOSS * _COARSENESS[precision]
+
+
+def with_masks(deviation: float, least: float) -> float:
+    """The tolerance of a share that varies with dropout's masks, by its standard deviation."""
+    return _DEVIATIONS_OF_MASKS * deviation + least

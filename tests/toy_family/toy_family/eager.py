@@ -1,4 +1,4 @@
-"""The adapter, with the nine methods of `backends.contract.Backend`.
+"""The adapter, with the ten methods of `backends.contract.Backend`.
 
 The file is named after the way in which the framework trains.
 """
@@ -19,8 +19,7 @@ class Toy:
     def __init__(self, job: Job) -> None:
         require_device(job)
         self._job, self._layers = job, build_layers(job.workload)
-        self._update = build_update(job.workload.optimizer)
-        self._random = np.random.default_rng(job.seed)  # for dropout
+        self._begin()
 
     def load(self, images: Images, labels: Labels) -> None:
         self._images, self._labels = images, labels
@@ -30,6 +29,10 @@ class Toy:
             for tensors in (layer.weights, layer.state):
                 for name in tensors:
                     tensors[name] = weights[f"{layer.position}.{name}"].astype(float)
+
+    def reset(self, weights: Weights) -> None:
+        self._begin()
+        self.set_weights(weights)
 
     def get_weights(self) -> Weights:
         return {
@@ -63,6 +66,10 @@ class Toy:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return settings()
+
+    def _begin(self) -> None:
+        self._update = build_update(self._job.workload.optimizer)
+        self._random = np.random.default_rng(self._job.seed)  # for dropout
 
     def _step(self, images: Images, labels: Labels, masks: Masks) -> float:
         logits = self._forward(images, masks)

@@ -1,0 +1,212 @@
+"""What the reference makes of the first steps of a job: computed once, kept for all backends.
+
+Rounding alone makes a correct result differ. How much is measured with the reference: it is also
+trained with weights that are changed by rounding errors before every step. With dropout a backend
+draws its own masks; then the reference is trained several times, each time with other masks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from backends.contract import Images, Job, Labels, Order, Weights
+from backends.reference.oracle import Reference
+from bench.worker.verification import tolerances
+from specs.initial import initial_weights
+
+NOISY_RUNS = 3  # trainings of the reference with rounding errors
+MASKED_RUNS = 6  # trainings of the reference with other dropout masks
+_SOURCES = ("backends/reference", "specs", "bench/worker/verification")
+_PROJECT = Path(__file__).parents[3]
+
+Arrays = dict[str, np.ndarray]
+
+
+class Examples(NamedTuple):
+    """The training examples, and the name of the folder of arrays that they come from."""
+
+    images: Images
+    labels: Labels
+    name: str
+
+
+class Trained(NamedTuple):
+    """The result of a training.
+
+    Attributes:
+        loss: the mean over its examples.
+        changes: name of a weight -> its value after the training minus the initial one, in float64.
+    """
+
+    loss: float
+    changes: Arrays
+
+
+def expected(job: Job, examples: Examples, order: Order, folder: Path, *, masked: bool) -> Arrays:
+    """The reference's results on an order: read from a folder, else computed and kept there.
+
+    Args:
+        job: only its workload, seed, batch size and precision matter.
+        examples: the training examples.
+        order: (n,) indices of those to train on.
+        folder: where results are kept.
+        masked: whether the job has dropout.
+
+    Returns:
+        See `_noisy` or, if `masked`, `_masked`.
+    """
+    file = folder / f"{_digest(job, examples, order)}.npz"
+    try:
+        with np.load(file) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+        arrays = (_masked if masked else _noisy)(job, examples, order)
+    with suppress(OSError):  # a folder that cannot be written costs time, and no job
+        _keep(file, arrays)
+    return arrays
+
+
+def make_reference(job: Job, weights: Weights) -> Reference:
+    """The reference for a job of any device, with these weights."""
+    supported = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
+    reference = Reference(msgspec.structs.replace(job, **supported))
+    reference.set_weights(weights)
+    return reference
+
+
+def nudged(weights: Weights, job: Job, random: np.random.RandomState) -> Arrays:
+    """Weights that are changed by random rounding errors of the job's precision, in float64."""
+    size = tolerances.nudge(job.precision)
+    return {
+        name: value * (1.0 + size * random.uniform(-1.0, 1.0, value.shape))
+        for name, value in weights.items()
+    }
+
+
+def share(difference: np.ndarray, whole: np.ndarray) -> float:
+    """The Euclidean norm of a difference as a share of that of the whole; infinite if it is NaN."""
+    part, size = float(np.linalg.norm(difference)), float(np.linalg.norm(whole))
+    if part == 0.0:
+        return 0.0
+    return part / size if np.isfinite(part) and size else np.inf
+
+
+def _noisy(job: Job, examples: Examples, order: Order) -> Arrays:
+    """The results without dropout, and how much rounding errors change them.
+
+    "loss", and per weight "change NAME"; for both also "spread of ...", the largest difference that
+    rounding errors made, as a share.
+    """
+    start = initial_weights(job.workload, job.seed)
+    exact = _train(job, examples, order)
+    runs = [_train_with_errors(job, examples, order, run) for run in range(NOISY_RUNS)]
+    loss_spread = max(abs(run.loss / exact.loss - 1.0) for run in runs)
+    arrays = {"loss": np.array(exact.loss), "spread of loss": np.array(loss_spread)}
+    for name in start:
+        change = exact.changes[name]
+        spread = max(share(run.changes[name] - change, change) for run in runs)
+        arrays |= {
+            f"change {name}": change.astype(np.float32),
+            f"spread of {name}": np.array(spread),
+        }
+    return arrays
+
+
+def _masked(job: Job, examples: Examples, order: Order) -> Arrays:
+    """The results with dropout: means over trainings with different masks, and standard deviations.
+
+    "loss", and per weight "change NAME", the mean change; "size NAME", the norm of a change;
+    "direction NAME", how much of the mean change of the other trainings is in a change (about 1).
+    For these "deviation of ...".
+    """
+    runs = [
+        _train(msgspec.structs.replace(job, seed=job.seed + 1 + run), examples, order, job.seed)
+        for run in range(MASKED_RUNS)
+    ]
+    arrays = _mean_and_deviation("loss", [run.loss for run in runs])
+    for name in runs[0].changes:
+        changes = [run.changes[name] for run in runs]
+        mean = np.mean(changes, axis=0)
+        others = [(mean * len(runs) - change) / (len(runs) - 1) for change in changes]
+        pairs = zip(changes, others, strict=True)
+        arrays |= {
+            f"change {name}": mean.astype(np.float32),
+            **_mean_and_deviation(f"size {name}", [float(np.linalg.norm(c)) for c in changes]),
+            **_mean_and_deviation(f"direction {name}", [direction(c, o) for c, o in pairs]),
+        }
+    return arrays
+
+
+def direction(change: np.ndarray, mean: np.ndarray) -> float:
+    """How often the mean change is contained in a change: 1 if they are equal, 0 if unrelated."""
+    square = float((mean * mean).sum())
+    return float((change * mean).sum()) / square if square else 0.0
+
+
+def _mean_and_deviation(name: str, values: list[float]) -> Arrays:
+    return {
+        name: np.array(np.mean(values)),
+        f"deviation of {name}": np.array(np.std(values, ddof=1)),
+    }
+
+
+def _train(job: Job, examples: Examples, order: Order, seed: int | None = None) -> Trained:
+    """Train the reference; the job's seed is that of dropout, `seed` that of the weights."""
+    start = initial_weights(job.workload, job.seed if seed is None else seed)
+    reference = make_reference(job, start)
+    reference.load(examples.images, examples.labels)
+    loss, after = reference.train_epoch(order), reference.exact_weights()
+    return Trained(loss, {name: after[name] - start[name] for name in start})
+
+
+def _train_with_errors(job: Job, examples: Examples, order: Order, run: int) -> Trained:
+    """Train the reference with rounding errors in every step.
+
+    A step is computed from weights with random rounding errors, and its change is added to weights
+    in float32.
+    """
+    start: Arrays = {**initial_weights(job.workload, job.seed)}
+    reference, random = make_reference(job, start), np.random.RandomState(run)
+    reference.load(examples.images, examples.labels)
+    current, total = start, 0.0
+    for first in range(0, len(order), job.batch_size):
+        batch, before = order[first : first + job.batch_size], nudged(current, job, random)
+        reference.set_weights(before)
+        total += reference.train_epoch(batch) * len(batch)
+        after = reference.exact_weights()
+        current = {
+            name: (current[name] + after[name] - before[name]).astype(np.float32) for name in start
+        }
+    return Trained(
+        total / len(order), {name: current[name] - start[name].astype(np.float64) for name in start}
+    )
+
+
+def _digest(job: Job, examples: Examples, order: Order) -> str:
+    """What decides the results, and the code that computes them, as a file's name."""
+    decisive = (job.workload, job.seed, job.batch_size, job.precision, examples.name)
+    digest = hashlib.sha256(msgspec.json.encode(decisive) + order.tobytes() + _code())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _code() -> bytes:
+    files = sorted(file for source in _SOURCES for file in (_PROJECT / source).glob("*.py"))
+    return b"".join(file.read_bytes() for file in files)
+
+
+def _keep(file: Path, arrays: Arrays) -> None:
+    """Write a file whole: other workers may read it at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
+        np.savez(new, **arrays)  # type: ignore[arg-type]
+    Path(new.name).chmod(0o644)
+    Path(new.name).replace(file)

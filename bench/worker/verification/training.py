@@ -1,0 +1,177 @@
+"""Verifies a timed job itself: after its last epoch it trains its first steps again.
+
+The backend is reset and called as in the timed epochs, so it runs the same compiled programs on the
+same device, with the same batch size, threads and precision. The loss and the change of every
+weight are then compared with the reference in float64, see `expected`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from backends.contract import Backend, Images, Job, Logits, Order, Weights, steps_per_call
+from bench.worker import clock
+from bench.worker.lines import INFINITE, JobVerification
+from bench.worker.verification import tolerances
+from bench.worker.verification.cases import has_relu_or_max_pool
+from bench.worker.verification.expected import (
+    MASKED_RUNS,
+    NOISY_RUNS,
+    Arrays,
+    Examples,
+    Trained,
+    direction,
+    expected,
+    make_reference,
+    nudged,
+    share,
+)
+from specs.initial import epoch_order, initial_weights
+from specs.model import Dropout
+from specs.shapes import infer_shapes
+
+# How many full batches are trained again where each step is a call of its own. Of long steps one is
+# enough: the partial batch of an epoch, or another full one, is the second.
+_STEPS, _LONG_STEPS, _LONG_FLOPS = 3, 1, 1e9
+# If the reference would need more operations, the job is not verified. It takes a minute for these.
+_MOST_FLOPS = 3e11
+# A ReLU or a max-pool may flip by rounding, see `cases`; then correct runs diverge. A flip depends
+# on the images, so the first images of the next epochs are tried. A wrong program is wrong on all.
+_TRIES = 4
+_ROWS = 100  # test images whose logits are compared
+# A weight that moves by less than this share of what is expected does not move.
+_STILL = 1e-3
+
+
+def verify_training(
+    backend: Backend, job: Job, examples: Examples, references: Path
+) -> JobVerification:
+    """Train the first steps of a job again, and compare them with the reference.
+
+    Args:
+        backend: after its training. It is reset and trained.
+        job: the job, in matched mode.
+        examples: those that the backend has loaded.
+        references: the folder of the reference's results.
+    """
+    begin = clock.monotonic_seconds()
+    masked = any(isinstance(layer, Dropout) for layer in job.workload.layers)
+    order = _short_epoch(job, 0, len(examples.labels))
+    result = JobVerification(
+        method="dropout" if masked else "exact",
+        steps=len(order) // job.batch_size,
+        partial_batch=len(order) % job.batch_size,
+    )
+    runs = MASKED_RUNS if masked else 1 + NOISY_RUNS
+    flops = runs * len(order) * _training_flops(job)
+    if flops > _MOST_FLOPS:
+        reason = f"the reference would need {flops / 1e9:,.0f} GFLOP for its first steps"
+        return msgspec.structs.replace(result, not_verified=reason)
+    deviations: dict[str, float] = {}
+    tries = _TRIES if has_relu_or_max_pool(job) and not masked else 1
+    for attempt in range(tries):
+        order = _short_epoch(job, attempt, len(examples.labels))
+        right = expected(job, examples, order, references, masked=masked)
+        trained = _train(backend, job, order)
+        new = _masked_deviations(trained, right) if masked else _deviations(trained, right, job)
+        if not deviations or max(new.values()) < max(deviations.values()):
+            deviations = new
+        if max(deviations.values()) <= tolerances.CLEAR:
+            break
+    return msgspec.structs.replace(
+        result,
+        deviations=deviations,
+        tries=attempt + 1,
+        seconds=clock.monotonic_seconds() - begin,
+    )
+
+
+def prediction_deviation(job: Job, weights: Weights, images: Images, logits: Logits) -> float:
+    """How far logits are from those of the reference with the same weights, in tolerances.
+
+    Args:
+        job: the job that predicted them.
+        weights: the job's, when it predicted.
+        images: (n, height, width, channels).
+        logits: (n, classes).
+    """
+    rows = np.unique(np.linspace(0, len(images) - 1, _ROWS).astype(int))
+    reference = make_reference(job, weights)
+    right = reference.predict(images[rows]).astype(np.float64)
+    reference.set_weights(nudged(weights, job, np.random.RandomState(0)))
+    spread = share(reference.predict(images[rows]) - right, right)
+    return _number(share(logits[rows] - right, right) / tolerances.share(spread, job.precision))
+
+
+def _short_epoch(job: Job, epoch: int, examples: int) -> Order:
+    """The first full batches of an epoch, and its partial one.
+
+    Where an adapter trains several steps in a call, all its programs are called: that of a whole
+    call, that of the last full batches of an epoch, and that of the partial batch.
+    """
+    size = job.batch_size
+    order = epoch_order(job.workload, job.seed, epoch, examples, size)
+    batches, in_a_call = len(order) // size, steps_per_call(job, examples)
+    full = in_a_call + batches % in_a_call
+    if in_a_call == 1:
+        is_long = _training_flops(job) * size > _LONG_FLOPS
+        full = _LONG_STEPS + (len(order) == batches * size) if is_long else _STEPS
+    return np.concatenate([order[: min(full, batches) * size], order[batches * size :]])
+
+
+def _training_flops(job: Job) -> int:
+    """Floating point operations of training one example."""
+    return sum(shape.training_flops for shape in infer_shapes(job.workload))
+
+
+def _train(backend: Backend, job: Job, order: Order) -> Trained:
+    start = initial_weights(job.workload, job.seed)
+    backend.reset(start)
+    loss, after = backend.train_epoch(order), backend.get_weights()
+    return Trained(loss, {name: after[name] - start[name].astype(np.float64) for name in start})
+
+
+def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
+    """The deviations of the loss and of the change of every weight, in tolerances."""
+    loss = abs(trained.loss / float(right["loss"]) - 1.0)
+    spread = float(right["spread of loss"])
+    deviations = {"loss": _number(loss / tolerances.share_of_loss(spread, job.precision))}
+    for name, change in trained.changes.items():
+        difference = share(change - right[f"change {name}"], right[f"change {name}"])
+        tolerance = tolerances.share(float(right[f"spread of {name}"]), job.precision)
+        deviations[name] = _number(difference / tolerance)
+    return deviations
+
+
+def _masked_deviations(trained: Trained, right: Arrays) -> dict[str, float]:
+    """The deviations of a training with the framework's own dropout, in tolerances.
+
+    Loss, size and direction of every change are compared with the reference's mean, in units of
+    how much they vary with the masks.
+    """
+
+    def deviation(name: str, value: float, least: float) -> float:
+        mean, varies = float(right[name]), float(right[f"deviation of {name}"])
+        if not mean:
+            return 0.0 if not value else INFINITE
+        return _number(abs(value / mean - 1.0) / tolerances.with_masks(varies / abs(mean), least))
+
+    deviations = {"loss": deviation("loss", trained.loss, tolerances.LEAST_OF_LOSS_WITH_MASKS)}
+    for name, change in trained.changes.items():
+        size, expected_size = float(np.linalg.norm(change)), float(right[f"size {name}"])
+        along = direction(change, right[f"change {name}"].astype(np.float64))
+        least = tolerances.LEAST_WITH_MASKS
+        deviations[name] = max(
+            deviation(f"size {name}", size, least),
+            deviation(f"direction {name}", along, least),
+            INFINITE if size < _STILL * expected_size else 0.0,
+        )
+    return deviations
+
+
+def _number(deviation: float) -> float:
+    """A deviation; one that is no finite number becomes `INFINITE`."""
+    return min(float(deviation), INFINITE) if np.isfinite(deviation) else INFINITE
