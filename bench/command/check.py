@@ -11,8 +11,8 @@ from bench.records.files import write_atomically
 def check(options: argparse.Namespace) -> int:
     """`bench check`: compare accuracy with a baseline, and backends with each other.
 
-    Returns 1 if the accuracy of a result fell, if a result failed, is missing or cannot be checked,
-    or if backends disagree.
+    Returns 1 if a result regressed, failed, is missing or cannot be checked, or if backends
+    disagree.
     """
     from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of
@@ -25,9 +25,9 @@ def check(options: argparse.Namespace) -> int:
     )
     warn_left_out([*left_out, *more])
     agreements = gate.check_agreement(run, options.backend)
-    cells = gate.check(run, baseline, level=options.level, backends=options.backend)
-    checked = gate.Checked(
-        results=tuple(cells), agreements=tuple(agreements), allow_new=options.allow_new
+    results = gate.check(run, baseline, level=options.level, backends=options.backend)
+    checked = gate.CheckResult(
+        results=tuple(results), agreements=tuple(agreements), allow_new=options.allow_new
     )
     print_verdicts(checked, plain_console())
     title = f"{options.run} against {options.against}"

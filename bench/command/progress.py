@@ -291,7 +291,7 @@ def _training_result(record: Record) -> str:
     times = [epoch.training.wall_seconds for epoch in record.epochs]
     shown = times if len(times) <= _FEW_EPOCHS else [steady_seconds(record, _warm_up(record))]
     seconds = ", ".join(f"{time:.3g}" for time in shown)
-    note = "  (machine was busy)" if disturbance.say(record.disturbance) else ""
+    note = "  (machine was busy)" if disturbance.reasons(record.disturbance) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds} s/epoch{note}"
 
 

@@ -173,7 +173,7 @@ def _counted(records: Sequence[Record]) -> dict[tuple[int, int], bool]:
     disturbed = {
         (record.job.round, record.job.seed)
         for record in records
-        if disturbance.say(record.disturbance)
+        if disturbance.reasons(record.disturbance)
     }
     flags = [place in disturbed for place in places]
     return dict(zip(places, disturbance.which_count(flags), strict=True))

@@ -93,7 +93,7 @@ def test_the_threshold_is_shown(bench, tmp_path):
     assert code == 0
     assert "fails below" in output
     assert "97.51 %" in output
-    assert check([result(0.9751)], [result(0.98)])[0].status == "fell"
+    assert check([result(0.9751)], [result(0.98)])[0].status == "regressed"
     assert check([result(0.9753)], [result(0.98)])[0].status == "ok"
     assert check([result(0.0)], [result(0.0)])[0].fails_below is None
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine import watch as machine_watch
-from bench.machine.disturbance import say, which_count
+from bench.machine.disturbance import reasons, which_count
 from bench.machine.host import allowed_cpus
 from bench.machine.watch import Watch
 from tests.support.rounds import QUIET
@@ -37,7 +37,7 @@ from tests.support.rounds import QUIET
     ],
 )
 def test_a_disturbance_is_said_in_words_where_it_is_one(change, words):
-    assert say(replace(QUIET, **change)) == words
+    assert reasons(replace(QUIET, **change)) == words
 
 
 BURN = "import time; end = time.process_time() + 1.0\nwhile time.process_time() < end: pass"

@@ -28,7 +28,7 @@ from bench.records.noise import FOLDER, read_calibrations
 from bench.runner.jobs import make_record
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
-from bench.statistics.noise import needed
+from bench.statistics.noise import rounds_by_difference
 from bench.statistics.sequential import rounds_needed, share_interval
 from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
 from bench.worker.assignment import Train
@@ -93,7 +93,9 @@ def planted(folder, output):
         for one in read_calibrations([Path("results") / FOLDER])[0]
         if (one.backend, one.epochs, one.threads) == ("reference", EPOCHS, 1)
     ]
-    most = next(wall for difference, wall, _ in needed(noise) if difference == PLANTED)
+    most = next(
+        wall for difference, wall, _ in rounds_by_difference(noise) if difference == PLANTED
+    )
     comparisons = [
         comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)
     ]

@@ -24,7 +24,7 @@ def test_a_planted_fall_in_one_result_is_found_and_named_and_the_others_pass():
     ]
     assert statuses(run, baseline) == {
         ("softmax", "pytorch"): "ok",
-        ("mlp-relu", "pytorch"): "fell",
+        ("mlp-relu", "pytorch"): "regressed",
         ("cnn", "pytorch"): "ok",
     }
 
@@ -35,7 +35,9 @@ def test_one_seed_falls_by_more_than_the_binomial_error_or_not_at_all():
     The one-sided level of 1 % is 2.33 standard errors.
     """
     assert statuses([result(0.98 - 0.0044)], [result(0.98)]) == {("softmax", "pytorch"): "ok"}
-    assert statuses([result(0.98 - 0.0050)], [result(0.98)]) == {("softmax", "pytorch"): "fell"}
+    assert statuses([result(0.98 - 0.0050)], [result(0.98)]) == {
+        ("softmax", "pytorch"): "regressed"
+    }
     # among many results one must fall further
     many = [result(0.98, backend=f"b{n}") for n in range(20)]
     assert statuses([result(0.975), *many], [result(0.98), *many])["softmax", "pytorch"] == "ok"
@@ -44,7 +46,7 @@ def test_one_seed_falls_by_more_than_the_binomial_error_or_not_at_all():
 def test_several_seeds_notice_a_smaller_fall_than_one():
     baseline = [result(0.98, seed=seed) for seed in range(4)]
     run = [result(0.98 - 0.0030 - 0.0001 * seed, seed=seed) for seed in range(4)]
-    assert statuses(run, baseline) == {("softmax", "pytorch"): "fell"}
+    assert statuses(run, baseline) == {("softmax", "pytorch"): "regressed"}
     assert statuses(run[:1], baseline[:1]) == {("softmax", "pytorch"): "ok"}
 
 
@@ -67,7 +69,7 @@ def test_a_fall_that_any_reader_would_see_is_found_however_the_seeds_scatter(acc
         for n in range(14)
         for seed in range(len(accuracies))
     ]
-    assert statuses([*run, *others], [*baseline, *others])["softmax", "pytorch"] == "fell"
+    assert statuses([*run, *others], [*baseline, *others])["softmax", "pytorch"] == "regressed"
 
 
 def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
@@ -80,7 +82,7 @@ def test_seeds_that_scatter_are_given_more_room_than_the_binomial_error():
     scattered = [
         result(0.9765 + d, seed=seed) for seed, d in enumerate((0.006, -0.006, 0.006, -0.006))
     ]
-    assert statuses(even, baseline) == {("softmax", "pytorch"): "fell"}
+    assert statuses(even, baseline) == {("softmax", "pytorch"): "regressed"}
     assert statuses(scattered, baseline) == {("softmax", "pytorch"): "ok"}
 
 
@@ -95,7 +97,8 @@ def test_a_fall_of_two_points_is_found_among_fifteen_results_in_19_of_20_runs(se
 
     for _ in range(trials):
         found += (
-            statuses([*draw(0.96), *others], [*draw(0.98), *others])["softmax", "pytorch"] == "fell"
+            statuses([*draw(0.96), *others], [*draw(0.98), *others])["softmax", "pytorch"]
+            == "regressed"
         )
     print(f"{seeds} seeds: {100 * found / trials:.1f} % found")
     assert found / trials >= 0.95
@@ -151,7 +154,7 @@ def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
         "keras-jax": ("missing", False),
         "reference": ("not checked", False),
     }
-    assert found["reference"].found == 0.5
+    assert found["reference"].accuracy == 0.5
     assert "--allow-new" in found["reference"].reason
     assert "diverged: why" in found["keras-torch"].reason
 
@@ -224,7 +227,7 @@ def test_backends_that_cannot_be_compared_have_no_case():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_result_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
     random = np.random.RandomState(2)
-    fallen = 0
+    regressed = 0
     for _ in range(300):
         drops = random.choice([0.0, 0.003, 0.006, 0.02], size=6)
         baseline = [
@@ -236,9 +239,9 @@ def test_a_result_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
             for seed in range(seeds)
         ]
         for verdict in check(run, baseline):
-            assert (verdict.status == "fell") == (verdict.found < verdict.fails_below)
-            fallen += verdict.status == "fell"
-    assert 100 < fallen < 1700  # both happened
+            assert (verdict.status == "regressed") == (verdict.accuracy < verdict.fails_below)
+            regressed += verdict.status == "regressed"
+    assert 100 < regressed < 1700  # both happened
 
 
 def test_where_one_result_fell_the_next_is_judged_among_the_rest_alone():
@@ -253,7 +256,7 @@ def test_where_one_result_fell_the_next_is_judged_among_the_rest_alone():
     )
     assert (
         statuses([result(0.90, backend="a"), result(0.9749, backend="b")], baseline)["softmax", "b"]
-        == "fell"
+        == "regressed"
     )
 
 
@@ -265,4 +268,4 @@ def test_what_is_unsupported_in_run_and_baseline_is_no_result():
 
 def test_a_level_above_a_half_is_no_traceback():
     [verdict] = check([result(0.98)], [result(0.98)], level=0.6)
-    assert (verdict.status, verdict.fails_below) == ("fell", 0.98)
+    assert (verdict.status, verdict.fails_below) == ("regressed", 0.98)

@@ -80,7 +80,7 @@ def train_examples(record: Record) -> int:
 
 def disturbed(record: Record) -> str:
     """What disturbed the job, in words; "" if nothing did."""
-    return disturbance.say(record.disturbance)
+    return disturbance.reasons(record.disturbance)
 
 
 def setting(name: str, record: Record) -> Any:

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter
 from bench.records.limits import EngineLimits
 from bench.report.form import words
 from bench.report.plot.style import STYLE, colours_of, save
-from bench.statistics.roofline import Standing
+from bench.statistics.roofline import Utilization
 
 _MARKERS = "os^Dv*XPp<>h"  # by workload
 _PANELS_PER_ROW = 2
@@ -30,12 +30,12 @@ _MARGIN = 4.0
 
 
 class Point(NamedTuple):
-    """A training in the plot: the workload's label, the backend, the engine, the standing."""
+    """A training in the plot: the workload's label, the backend, the engine, the utilization."""
 
     workload: str
     backend: str
     environment: str
-    standing: Standing
+    utilization: Utilization
 
 
 def write_roofs(points: Sequence[Point], engines: Mapping[str, EngineLimits], path: Path) -> None:
@@ -53,7 +53,7 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
     for unused in axes[len(names) :]:
         unused.set_axis_off()
-    every = [point.standing.intensity for point in points]
+    every = [point.utilization.intensity for point in points]
     span = min(every) / _MARGIN, max(every) * _MARGIN
     workloads = dict.fromkeys(point.workload for point in points)
     markers = dict(zip(workloads, cycle(_MARKERS)))
@@ -63,8 +63,8 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
         for point in points:
             if point.environment == name:
                 axis.plot(
-                    point.standing.intensity,
-                    point.standing.flops_per_second,
+                    point.utilization.intensity,
+                    point.utilization.flops_per_second,
                     marker=markers[point.workload],
                     color=colours[point.backend],
                 )

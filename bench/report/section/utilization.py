@@ -17,7 +17,13 @@ from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import Row, identity, rows_of
 from bench.report.plot.roofs import Point, write_roofs
 from bench.report.run import Run
-from bench.statistics.roofline import BOUND_FROM, MOST_CALLS, NEITHER_BELOW, Standing, stand
+from bench.statistics.roofline import (
+    BOUND_FROM,
+    MOST_CALLS,
+    NEITHER_BELOW,
+    Utilization,
+    utilization_of,
+)
 from bench.worker.lines import OperationName
 
 _TEXT = (
@@ -73,7 +79,7 @@ class _Placed(NamedTuple):
 
     row: Row
     environment: str
-    standing: Standing
+    utilization: Utilization
 
 
 def section(run: Run) -> list[Block]:
@@ -91,7 +97,7 @@ def section(run: Run) -> list[Block]:
     if placed:
         name = _plot_name(run)
         points = [
-            Point(p.row["label"], p.row["backend"], p.environment, p.standing) for p in placed
+            Point(p.row["label"], p.row["backend"], p.environment, p.utilization) for p in placed
         ]
         write_roofs(points, engines, run.folder / "plots" / name)
         blocks += [*_placed_blocks(placed), Plot(name, _CAPTION)]
@@ -104,7 +110,7 @@ def section(run: Run) -> list[Block]:
 
 
 def _place(run: Run) -> tuple[dict[str, EngineLimits], list[_Placed]]:
-    """The limits that apply, by environment, and the rows that ended ok with their standing."""
+    """The limits that apply, by environment, and the rows that ended ok with their utilization."""
     firsts = run.jobs.drop_duplicates(GROUP_AND_BACKEND).set_index(GROUP_AND_BACKEND)
     keys = firsts["key"].to_dict()
     by_key = {record.key: record for record in run.records}
@@ -116,8 +122,8 @@ def _place(run: Run) -> tuple[dict[str, EngineLimits], list[_Placed]]:
         if own is None:
             continue
         engines[own.environment] = own
-        if row["status"] == "ok" and (standing := _standing(row, record, own)) is not None:
-            placed.append(_Placed(row, own.environment, standing))
+        if row["status"] == "ok" and (utilization := _utilization(row, record, own)) is not None:
+            placed.append(_Placed(row, own.environment, utilization))
     return engines, placed
 
 
@@ -126,7 +132,7 @@ def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
     above = [
         f"{one.row['label']} {one.row['backend']}"
         for one in placed
-        if _highest_share(one.standing) > 1
+        if _highest_share(one.utilization) > 1
     ]
     return [
         Items(tuple(_findings(placed))),
@@ -135,8 +141,8 @@ def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
     ]
 
 
-def _standing(row: Row, record: Record, limits: EngineLimits) -> Standing | None:
-    return stand(
+def _utilization(row: Row, record: Record, limits: EngineLimits) -> Utilization | None:
+    return utilization_of(
         record.job.workload,
         examples=int(row["train_examples"]),
         batch_size=int(row["batch_size"]),
@@ -146,18 +152,18 @@ def _standing(row: Row, record: Record, limits: EngineLimits) -> Standing | None
 
 
 def _cells(one: _Placed) -> tuple[str, ...]:
-    found = one.standing
+    found = one.utilization
     return (
         str(one.row["label"]),
         str(one.row["backend"]),
         words.seconds(found.step_seconds),
         words.rate(found.flops_per_second, "FLOP/s"),
-        words.share(found.of_product),
-        words.share(found.of_convolution),
+        words.share(found.of_matmul_peak),
+        words.share(found.of_convolution_peak),
         words.rate(found.bytes_per_second, "B/s"),
         f"{found.intensity:.3g}",
-        words.rate(found.ceiling, "FLOP/s"),
-        words.share(found.of_ceiling),
+        words.rate(found.attainable, "FLOP/s"),
+        words.share(found.of_attainable),
         found.bound,
     )
 
@@ -171,12 +177,12 @@ def _findings(placed: Sequence[_Placed]) -> list[str]:
     for workload in dict.fromkeys(one.row["label"] for one in placed):
         own = [one for one in placed if one.row["label"] == workload]
         parts = []
-        for bound in dict.fromkeys(one.standing.bound for one in own):
+        for bound in dict.fromkeys(one.utilization.bound for one in own):
             backends = ", ".join(
-                f"{one.row['backend']} ({words.share(one.standing.of_ceiling)} of the attainable,"
-                f" {words.seconds(one.standing.step_seconds)} per step)"
+                f"{one.row['backend']} ({words.share(one.utilization.of_attainable)} of the"
+                f" attainable, {words.seconds(one.utilization.step_seconds)} per step)"
                 for one in own
-                if one.standing.bound == bound
+                if one.utilization.bound == bound
             )
             parts.append(
                 f"{'' if bound.startswith('partly') else 'bound by '}{bound} in {backends}"
@@ -215,8 +221,8 @@ def _largest(limits: EngineLimits) -> str:
     return words.rate(sizes[-1].per_second, "B/s") if sizes else "unavailable"
 
 
-def _highest_share(found: Standing) -> float:
-    return max(found.of_product, found.of_convolution or 0.0, found.of_ceiling)
+def _highest_share(found: Utilization) -> float:
+    return max(found.of_matmul_peak, found.of_convolution_peak or 0.0, found.of_attainable)
 
 
 def _plot_name(run: Run) -> str:
