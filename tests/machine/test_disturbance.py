@@ -71,7 +71,7 @@ def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
     monkeypatch.setattr(machine_watch, "_clock", lambda _: next(clocks))
     watch = Watch([0, 1], None)
     for _ in range(3):
-        watch.look()
+        watch.sample()
     found = watch.end()
     assert (found.other_cpu, found.steal, found.frequency) == pytest.approx((0.15, 0.02, 0.8))
 
@@ -97,7 +97,7 @@ def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     watch = Watch([0], "GPU-1")
     for expected in (False, False, True):  # 0x4, a power limit as usual, is no disturbance
-        watch.look()
+        watch.sample()
         assert watch.end().gpu_throttled is expected
     assert watch.end().gpu_processes == 2
 
@@ -108,7 +108,7 @@ def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
         refuse
     )
     watch = Watch([0], "GPU-1")
-    watch.look()
+    watch.sample()
     assert (watch.end().gpu_processes, watch.end().gpu_throttled) == (None, None)
 
 
