@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.command.setup import places_of
-from bench.data import archives, cache, dataset, made
+from bench.data import archives, cache, dataset, derived
 from bench.data.dataset import DataError, Places
 from specs.loading import find_workload
 
@@ -49,7 +49,7 @@ def data(options: argparse.Namespace) -> int:
     )
     print(
         f"{'synthetic':<15}   4,000 + 1,000 images of any shape, fewer where they would take more"
-        f" than {made.SYNTHETIC_BYTES // 10**6} MB, drawn when needed"
+        f" than {derived.SYNTHETIC_BYTES // 10**6} MB, drawn when needed"
     )
     return 0
 

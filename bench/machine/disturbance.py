@@ -1,9 +1,9 @@
 """The other load of the machine during a job, and the rule for a disturbed job.
 
 A job is disturbed if the machine was busy with other work. The rule uses only counters of the
-machine, because leaving out slow jobs would make every backend look fast. It cannot see everything:
-another virtual machine on the same host may use memory bandwidth or the other half of a core, and
-no counter shows that. `bench calibrate` measures such noise.
+machine, because leaving out slow jobs would make every backend look fast. No counter shows that
+another virtual machine of the host uses memory bandwidth or the other half of a core; `bench
+calibrate` measures such noise.
 
 The jobs of one round and seed count together. If any of them was disturbed, the round does not
 count and is repeated. If most of the first ten rounds are disturbed, the machine is always busy,
