@@ -84,12 +84,10 @@ def run_worker(
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
     lines = read_lines(files.lines, mark)
-    end = _end_of(lines)
-    if end is None:
-        end = _missing_end(worker.returncode, timeout if timed_out else None, files.log)
+    timed_out_after = timeout if timed_out else None
     return WorkerResult(
         lines=lines,
-        end=end,
+        end=_end_of(lines) or _missing_end(worker.returncode, timed_out_after, files.log),
         started=started,
         wall_seconds=monotonic_seconds() - start_seconds,
         peak=gpu_watch.peak if gpu_watch else None,
