@@ -31,7 +31,7 @@ def data(options: argparse.Namespace) -> int:
         where = archives.place(name, places)
         state = "there"
         if archives.missing(name, where):
-            kept = cache.kept_arrays(name, places.cache)
+            kept = cache.cached_arrays(name, places.cache)
             state = (
                 f"there as arrays: {kept}"
                 if kept

@@ -56,7 +56,7 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     )
 
 
-def kept_arrays(name: str, cache: Path) -> Path | None:
+def cached_arrays(name: str, cache: Path) -> Path | None:
     """The cache's folder with the arrays of a published data set; None if there is none."""
     checksum = archives.ARRAYS.get(name, "")
     folder = cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
@@ -69,14 +69,14 @@ def _arrays(name: str, spec: Input, places: Places) -> Arrays:
         return read_mnist_5k()
     if name == "synthetic":
         return draw_synthetic(spec)
-    if (kept := _read_kept(name, places)) is not None:
-        return kept
+    if (arrays := _read_cached(name, places)) is not None:
+        return arrays
     if name in _DERIVED_FROM_MNIST:
         return _DERIVED_FROM_MNIST[name](_arrays("mnist", spec, places))
     return read(name, find(name, places))
 
 
-def _read_kept(name: str, places: Places) -> Arrays | None:
+def _read_cached(name: str, places: Places) -> Arrays | None:
     """The arrays of a data set in the cache, if their checksum is in `archives.ARRAYS`.
 
     None if there are none, if the original files are available, or if the user named a folder.
@@ -85,8 +85,10 @@ def _read_kept(name: str, places: Places) -> Arrays | None:
     folder = place(archive, places)
     if folder != places.cache / archive or not missing(archive, folder):
         return None
-    kept = kept_arrays(name, places.cache)
-    return {part: np.load(kept / f"{part}.npy") for part in _PARTS} if kept else None
+    folder_of_arrays = cached_arrays(name, places.cache)
+    if folder_of_arrays is None:
+        return None
+    return {part: np.load(folder_of_arrays / f"{part}.npy") for part in _PARTS}
 
 
 def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:

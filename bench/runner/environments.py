@@ -224,8 +224,8 @@ def inherited_variables(python: Path) -> dict[str, str]:
 
     PYTHONPATH is left out for our own environments: a cluster's modules may add packages to it.
     """
-    ours = environments_folder() in python.parents
-    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if ours else ()))
+    is_own = environments_folder() in python.parents
+    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if is_own else ()))
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 

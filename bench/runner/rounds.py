@@ -127,8 +127,8 @@ def widest_precision(records: Sequence[Record]) -> float | None:
     It is None if no two backends ended ok and agree.
     """
     times = [seconds for seconds in _times(records).values() if any(map(isfinite, seconds))]
-    pairs = [compare(ours, theirs) for ours, theirs in combinations(times, 2)]
-    return max((precision(pair.sure_low, pair.sure_high) for pair in pairs), default=None)
+    ratios = [compare(first, second) for first, second in combinations(times, 2)]
+    return max((precision(ratio.sure_low, ratio.sure_high) for ratio in ratios), default=None)
 
 
 def _precision_text(value: float | None) -> str:

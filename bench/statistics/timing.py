@@ -112,8 +112,8 @@ def log_ratios(first: Seconds, second: Seconds) -> NDArray[np.float64]:
             " expected the same number"
         )
     times = np.array([first, second], dtype=np.float64)  # (2, rounds)
-    both = np.all((times > 0) & (times < inf), axis=0)
-    logs: NDArray[np.float64] = np.log(times[0, both]) - np.log(times[1, both])
+    complete = np.all((times > 0) & (times < inf), axis=0)
+    logs: NDArray[np.float64] = np.log(times[0, complete]) - np.log(times[1, complete])
     return logs
 
 
@@ -188,9 +188,7 @@ def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
     return "faster" if high < 1 else "slower" if low > 1 else "undecided"
 
 
-def correct_for_many(
-    comparisons: Sequence[Comparison], level: float = TABLE_LEVEL
-) -> list[Comparison]:
+def correct_for_many(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons after Holm's correction: some verdicts become "undecided".
 
     `comparisons` must hold every comparison that a reader may pick: all pairs, if readers look for
@@ -204,7 +202,7 @@ def correct_for_many(
             comparison,
             chance=chance,
             outcome="undecided"
-            if comparison.outcome in {"faster", "slower"} and chance > level
+            if comparison.outcome in {"faster", "slower"} and chance > TABLE_LEVEL
             else comparison.outcome,
         )
         for comparison, chance in zip(comparisons, corrected, strict=True)
@@ -237,7 +235,7 @@ def precision(low: float | None, high: float | None) -> float:
     return inf if low is None or high is None else float(np.sqrt(high / low)) - 1
 
 
-def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
+def own_time(processes: Seconds) -> OwnTime:
     """The time of a steady epoch of one backend on one machine, over its processes.
 
     The interval assumes that processes are independent. If slowdowns last for several jobs,
@@ -247,11 +245,9 @@ def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> O
     Args:
         processes: the time of each process, see `process_seconds`; NaN (a failed process) is left
             out.
-        level: the probability that the interval misses.
-        looks: the looks that are allowed.
     """
     times = [float(seconds) for seconds in processes if 0 < seconds < inf]
-    low, high = median_interval(times, level, looks) or (None, None)
+    low, high = median_interval(times, LEVEL, ONCE) or (None, None)
     return OwnTime(
         processes=len(times), seconds=float(np.median(times)) if times else nan, low=low, high=high
     )
