@@ -29,9 +29,9 @@ from bench.statistics.timing import (
     Comparison,
     compare,
     correct_for_many,
+    epoch_seconds_interval,
     log_ratios,
     median_interval,
-    own_time,
     precision,
     process_seconds,
     verdict,
@@ -479,13 +479,11 @@ def test_noise_only_asks_for_more_rounds_if_it_is_larger_or_the_difference_small
 # One backend's own time, and its first epochs.
 
 
-def test_an_own_time_is_the_median_over_processes_and_few_have_no_interval():
-    found = own_time([*(n / 10 for n in range(1, 8)), nan])
-    assert (found.processes, found.seconds) == (7, pytest.approx(0.4))
-    assert (found.low, found.high) == pytest.approx((0.1, 0.7))
-    few = own_time([1.0] * 5)
-    assert (few.seconds, few.low) == (1.0, None)
-    assert isnan(own_time([]).seconds)
+def test_the_interval_of_own_times_leaves_out_failed_processes_and_takes_six():
+    times = [*(n / 10 for n in range(1, 8)), nan]
+    assert epoch_seconds_interval(times) == pytest.approx((0.1, 0.7))
+    assert epoch_seconds_interval([1.0] * 5) is None
+    assert epoch_seconds_interval([]) is None
 
 
 def test_an_own_time_is_as_sure_as_processes_are_independent_however_much_epochs_scatter():
@@ -493,7 +491,7 @@ def test_an_own_time_is_as_sure_as_processes_are_independent_however_much_epochs
     for _ in range(TRIALS):
         # by process and epoch
         epochs = np.exp(random.normal(0, 0.1, (10, 1)) + random.normal(0, 0.05, (10, 4)))
-        found = own_time(np.median(epochs, axis=1))
-        missed += not found.low <= 1.0 <= found.high
+        low, high = epoch_seconds_interval(np.median(epochs, axis=1))
+        missed += not low <= 1.0 <= high
     print(missed / TRIALS)
     assert missed / TRIALS <= LEVEL
