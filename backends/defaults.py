@@ -30,12 +30,12 @@ class Setting(Struct, frozen=True):
 
 
 class Default(Struct, frozen=True):
-    """A framework's default for one setting, and the adapter's way to the workload's value.
+    """A framework's default for one setting, and how the adapter gets the workload's value.
 
     Attributes:
         setting: the name of a `Setting`.
         value: the framework's default; None if the framework has no such feature.
-        ours: what the adapter does to get the workload's value.
+        ours: how the adapter gets the workload's value.
     """
 
     setting: str
@@ -56,14 +56,14 @@ class Default(Struct, frozen=True):
 # value, or has the same result.
 KEPT = "default kept"
 PASSED = "passed explicitly"
-SET = "set at the start"
+SET = "set before training"
 IMPLEMENTED = "implemented here"
 OTHER_FORM = "default kept; the other form is implemented here"
 NUMPY = "drawn once in NumPy, the same for all backends"
 ORDER = "order of the bench, the same for all backends"
 
 ON, OFF = True, False
-IN_WORKLOAD, IN_JOB = "in the workload", "in the job"
+IN_WORKLOAD = "set by each workload"
 
 SETTINGS = (
     Setting("weights", "kernel initializer", IN_WORKLOAD),
@@ -97,20 +97,24 @@ SETTINGS = (
     Setting("optimizers", "rmsprop's rho", IN_WORKLOAD),
     Setting("optimizers", "rmsprop's epsilon", IN_WORKLOAD),
     Setting(
-        "optimizers", "position of rmsprop's epsilon", "inside or outside the root, see workload"
+        "optimizers",
+        "position of rmsprop's epsilon",
+        "set by each workload: inside or outside the root",
     ),
     Setting("optimizers", "adagrad's learning rate", IN_WORKLOAD),
     Setting("optimizers", "adagrad's first accumulator", IN_WORKLOAD),
     Setting("optimizers", "adagrad's epsilon", IN_WORKLOAD),
     Setting(
-        "optimizers", "position of adagrad's epsilon", "inside or outside the root, see workload"
+        "optimizers",
+        "position of adagrad's epsilon",
+        "set by each workload: inside or outside the root",
     ),
     Setting("optimizers", "adam's learning rate", IN_WORKLOAD),
     Setting("optimizers", "adam's epsilon", IN_WORKLOAD),
     Setting(
         "optimizers",
         "position of adam's epsilon",
-        "before or after the correction, see workload",
+        "set by each workload: before or after the correction",
     ),
     Setting("optimizers", "adam's weight decay", "none; adamw's is separate from the gradient"),
     Setting("optimizers", "adamw's weight decay", IN_WORKLOAD),
@@ -121,13 +125,13 @@ SETTINGS = (
     Setting("data", "shuffling", "a fresh permutation per epoch, from the seed"),
     Setting("data", "last partial batch", IN_WORKLOAD),
     Setting("device", "dtype", "float32"),
-    Setting("device", "TF32 in matrix products", IN_JOB),
-    Setting("device", "TF32 in convolutions", IN_JOB),
+    Setting("device", "TF32 in matrix products", "off"),
+    Setting("device", "TF32 in convolutions", "off"),
     Setting("device", "compiler", "see the backend's name"),
-    Setting("device", "determinism", IN_JOB),
-    Setting("device", "autotuning of GPU kernels", "on, unless deterministic"),
+    Setting("device", "determinism", "off"),
+    Setting("device", "autotuning of GPU kernels", "on"),
     Setting("device", "GPU memory allocation", "as needed"),
-    Setting("device", "CPU threads", IN_JOB),
+    Setting("device", "CPU threads", "the number in --threads"),
 )
 
 OPTIMIZERS = tuple(setting.name for setting in SETTINGS if setting.subject == "optimizers")

@@ -1,4 +1,4 @@
-"""The commands, one file each: they read the user's options and print what was found.
+"""The commands, one file each: they read the user's options, do the work, and print the result.
 
 Tables and reports are printed by `bench.report`.
 """

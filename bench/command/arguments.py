@@ -9,73 +9,61 @@ import argparse
 import re
 from pathlib import Path
 
+_NUMBER = "[1-9][0-9]{0,5}"
+
+
+def _check(text: str, pattern: str, expected: str) -> None:
+    if not re.fullmatch(pattern, text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+
 
 def words(text: str) -> tuple[str, ...]:
     """Names separated by commas: "a,b"."""
-    if not re.fullmatch(r"[^\s,]+(,[^\s,]+)*", text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected names separated by single commas, e.g. a,b"
-        )
+    _check(text, r"[^\s,]+(,[^\s,]+)*", "names separated by single commas, e.g. a,b")
     return tuple(dict.fromkeys(text.split(",")))
 
 
 def count(text: str) -> int:
     """A whole number from 1 to 999999."""
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a whole number from 1 to 999999"
-        )
+    _check(text, _NUMBER, "a whole number from 1 to 999999")
     return int(text)
 
 
 def counts(text: str) -> tuple[int, ...]:
     """Whole numbers from 1 to 999999, separated by commas: "1,4,16"."""
-    if not re.fullmatch(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*", text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected whole numbers from 1 to 999999 and commas, e.g. 1,4,16"
-        )
+    expected = "whole numbers from 1 to 999999 and commas, e.g. 1,4,16"
+    _check(text, f"{_NUMBER}(,{_NUMBER})*", expected)
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
 def percentage(text: str) -> float:
     """A share: 0.02 for "2%"."""
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?%", text) or not float(text[:-1]):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a percentage, e.g. 2% or 0.5%")
+    _check(text, r"(?=.*[1-9])[0-9]{1,2}(\.[0-9]{1,3})?%", "a percentage, e.g. 2% or 0.5%")
     return float(text[:-1]) / 100
 
 
 def duration(text: str) -> float:
     """Seconds: 1800 for "30m"."""
-    if not re.fullmatch(r"[1-9][0-9]{0,5}[smh]", text):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a time, e.g. 90s, 30m or 2h")
+    _check(text, f"{_NUMBER}[smh]", "a time, e.g. 90s, 30m or 2h")
     return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
 def modes(text: str) -> tuple[str, ...]:
     """The modes: "matched", "native", or both, separated by a comma."""
-    chosen = tuple(dict.fromkeys(words(text)))
-    if not chosen or set(chosen) - {"matched", "native"}:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected matched, native, or matched,native"
-        )
-    return chosen
+    _check(text, "(matched|native)(,(matched|native))*", "matched, native, or matched,native")
+    return words(text)
 
 
 def level(text: str) -> float:
     """A probability: 0.01 for "0.01"."""
-    if not re.fullmatch(r"0?\.[0-9]{1,6}", text) or not float(text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a probability between 0 and 1, e.g. 0.01"
-        )
+    expected = "a probability between 0 and 1, e.g. 0.01"
+    _check(text, r"0?\.(?=.*[1-9])[0-9]{1,6}", expected)
     return float(text)
 
 
 def seeds(text: str) -> tuple[int, ...]:
     """Whole numbers from 0 on, separated by commas: "0,1,2"."""
-    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected whole numbers and commas, e.g. 0,1,2"
-        )
+    _check(text, "[0-9]{1,9}(,[0-9]{1,9})*", "whole numbers and commas, e.g. 0,1,2")
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
@@ -90,16 +78,13 @@ def run_folder(text: str) -> Path:
 
 def name(text: str) -> str:
     """The name of a folder; not a path."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, expected a name, not a path (the folder is --results)"
-        )
+    pattern = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+    _check(text, pattern, "a name, not a path (the folder is --results)")
     return text
 
 
 def override(text: str) -> tuple[str, Path]:
     """An environment and its interpreter: "torch=/path/to/python"."""
+    _check(text, "[^=]*=.+", "ENVIRONMENT=/path/to/python")
     environment, _, path = text.partition("=")
-    if not path:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected ENVIRONMENT=/path/to/python")
     return environment, Path(path)

@@ -25,9 +25,9 @@ _ROUNDS = (11, 20, 40, 80)  # for each of them the smallest visible difference i
 
 
 def command(options: argparse.Namespace) -> int:
-    """`bench calibrate`: run the rounds that have no records yet, and show what all rounds say.
+    """`bench calibrate`: run the rounds that have no records yet, and print the result of all.
 
-    1 if a job did not end ok.
+    Returns 1 if a job did not end ok.
     """
     setup = _with_one_backend(set_up(options), options)
     folder = options.results / FOLDER
@@ -45,17 +45,17 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _with_one_backend(setup: Setup, options: argparse.Namespace) -> Setup:
-    """The set-up with one seed, and with one backend if the user chose none."""
+    """The setup with one seed, and with one backend if the user chose none."""
     choices = setup.choices
     if options.backend is None:
-        usual = _PREFERRED if _PREFERRED in choices.backends else choices.backends[0]
-        choices = replace(choices, backends=(usual,))
-    # Two jobs in a row of one backend are a round of two.
+        backend = _PREFERRED if _PREFERRED in choices.backends else choices.backends[0]
+        choices = replace(choices, backends=(backend,))
+    # A round of a calibration is two jobs in a row of one backend.
     return setup._replace(choices=replace(choices, seeds=(0,), rounds=2 * options.rounds))
 
 
 def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> list[Record]:
-    """Run the jobs that have no record yet, pair by pair; every record, old and new."""
+    """Run the jobs that have no record yet, pair by pair; returns all records, old and new."""
     workload = find_workload(options.workload)
     images = cache.materialise(options.dataset or dataset.FALLBACK, workload.input, setup.places)
     training = plan.Training(workload=workload, data=images, epochs=options.epochs)

@@ -11,8 +11,8 @@ from bench.records.files import write_atomically
 def check(options: argparse.Namespace) -> int:
     """`bench check`: compare accuracy with a baseline, and backends with each other.
 
-    Returns 1 if a result regressed, failed, is missing or cannot be checked, or if backends
-    disagree.
+    Returns 1 if the accuracy of a result regressed, if a result failed, is missing or cannot be
+    checked, or if backends disagree.
     """
     from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of
@@ -20,14 +20,14 @@ def check(options: argparse.Namespace) -> int:
     from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
     from bench.statistics import gate
 
-    (run, left_out), (baseline, more) = (
+    (run, left_out), (baseline, left_out_of_baseline) = (
         records_of(folder) for folder in (options.run, options.against)
     )
-    warn_left_out([*left_out, *more])
+    warn_left_out([*left_out, *left_out_of_baseline])
     agreements = gate.check_agreement(run, options.backend)
-    results = gate.check(run, baseline, level=options.level, backends=options.backend)
+    verdicts = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.CheckResult(
-        results=tuple(results), agreements=tuple(agreements), allow_new=options.allow_new
+        results=tuple(verdicts), agreements=tuple(agreements), allow_new=options.allow_new
     )
     print_verdicts(checked, plain_console())
     title = f"{options.run} against {options.against}"

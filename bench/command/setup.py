@@ -1,4 +1,4 @@
-"""What every command that runs workers sets up first: interpreters, machine, choices, folders."""
+"""Sets up a command that runs workers: interpreters, machine, choices, folders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _UNTESTED = r"mps|xpu:[0-9]+"
 
 
 class Setup(NamedTuple):
-    """What a command runs with.
+    """The setup of a command that runs workers.
 
     Attributes:
         environments: the interpreters of the frameworks.
         machine: this one.
         choices: the chosen backends, devices, threads and modes, or their defaults; seeds and
             rounds are None if the user did not choose them.
-        places: where data sets may be.
+        places: the folders in which data sets are searched.
         console: for progress, on standard error.
     """
 
@@ -68,7 +68,7 @@ def set_up(options: argparse.Namespace) -> Setup:
 def choose_backends(
     chosen: tuple[str, ...] | None, environments: Environments, *, tuned: bool = False
 ) -> tuple[str, ...]:
-    """The backends to run; all that are installed, if the user did not choose.
+    """The backends to run: those that the user chose, else all that are installed.
 
     Args:
         chosen: by the user.
@@ -76,7 +76,7 @@ def choose_backends(
         tuned: add the tuned variants of each backend, right after it.
 
     Raises:
-        InstallError: a chosen backend is not installed; or no backend is installed at all.
+        InstallError: a chosen backend is not installed, or none is.
     """
     plain = _choose_backends(chosen, environments)
     if not tuned:
@@ -107,10 +107,10 @@ def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments)
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on; all that the machine has, if the user did not choose.
+    """The devices to run on: those that the user chose, else all of the machine.
 
-    Apple's and Intel's devices are not checked here, as only a framework can tell whether there is
-    one: if it reports none, the job ends as unsupported.
+    Apple's and Intel's devices are not checked here, as only a framework can find them. If it finds
+    none, the job ends as unsupported.
 
     Raises:
         UserError: the machine has no such device.
@@ -138,10 +138,10 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
 
 
 def choose_threads(chosen: int | None) -> int:
-    """The CPU threads; as many as the scheduler allows, if the user did not choose.
+    """The CPU threads: as many as the user chose, else as many as the scheduler allows.
 
     Raises:
-        UserError: it allows fewer than were chosen.
+        UserError: the scheduler allows fewer than the user chose.
     """
     allowed = len(allowed_cpus())
     if chosen is not None and chosen > allowed:

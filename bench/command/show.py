@@ -1,4 +1,4 @@
-"""`bench list`, `show` and `defaults`: they do not run jobs or import NumPy, so they start fast."""
+"""`bench list`, `show` and `defaults`: they run no jobs, and import no NumPy to start fast."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def show(options: argparse.Namespace) -> int:
         )
         print(f"{kind:<14}{shape:<18}{counts}")
     totals = [
-        sum(getattr(n, key) for n in layers)
+        sum(getattr(layer, key) for layer in layers)
         for key in ("parameter_count", "forward_flops", "training_flops")
     ]
     print(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
@@ -82,12 +82,13 @@ def defaults(options: argparse.Namespace) -> int:
         if entry(backend).environment == OWN_ENVIRONMENT:
             console.print(f"{backend} is the reference; it has no defaults.\n")
             continue
-        titles = ("setting", "default", "workload", "what we set")
+        titles = ("setting", "default", "workload value", "what we set")
         table = plain_table(titles, titles, no_wrap=False)
         table.title, table.padding = backend, (0, 1, 0, 0)
-        specs = {setting.name: setting.workload_value for setting in SETTINGS}
+        workload_values = {setting.name: setting.workload_value for setting in SETTINGS}
         for default in defaults_of(backend):
-            table.add_row(default.setting, default.text, specs[default.setting], default.ours)
+            workload_value = workload_values[default.setting]
+            table.add_row(default.setting, default.text, workload_value, default.ours)
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(f"gap: {feature} ({gap.kind}): {gap.reason}")

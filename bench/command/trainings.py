@@ -41,7 +41,7 @@ def trainings(
     Raises:
         DataError: a data set is not available, or is not the one that the run began with.
     """
-    began, asked_for = _Began(earlier), options.dataset is not None
+    used_data, asked_for = _UsedData(earlier), options.dataset is not None
     data_sets = dict[tuple[str, Input], DataSet]()  # so that each is read once
     planned = []
     for part in suite.workloads:
@@ -50,12 +50,12 @@ def trainings(
         wanted = options.dataset or recommended, workload.input
         try:
             data_set = data_sets.get(wanted)
-            if data_set is None or began.differs(workload, data_set):
-                data_set = _data_of(wanted[0], workload, places, began, asked_for=asked_for)
+            if data_set is None or used_data.differs(workload, data_set):
+                data_set = _data_of(wanted[0], workload, places, used_data, asked_for=asked_for)
         except DataError as error:
-            used = began.instead_of(workload) or began.original_in_use(workload)
-            raise _explained(error, folder, used) from error
-        began.add(workload, data_set)
+            began_with = used_data.first_of(workload) or used_data.original(workload)
+            raise _explained(error, folder, began_with) from error
+        used_data.add(workload, data_set)
         data_sets[wanted] = data_set
         planned += [
             plan.Training(
@@ -69,8 +69,8 @@ def trainings(
     return planned
 
 
-class _Began:
-    """The data sets that a run began with, by the workload.
+class _UsedData:
+    """The data sets that a run began with, by workload.
 
     A run uses the fallback for all data sets that it can replace, or for none of them.
     """
@@ -89,14 +89,14 @@ class _Began:
         used = self._used.get(_identity(workload))
         return used is not None and used.checksum != data_set.checksum
 
-    def original_in_use(self, workload: Workload) -> DataUsed | DataSet | None:
+    def original(self, workload: Workload) -> DataUsed | DataSet | None:
         """A replaceable data set that the run uses itself; None if there is none.
 
         If there is one, the run must not use the fallback.
         """
         return self._first_for(workload, _REPLACEABLE)
 
-    def instead_of(self, workload: Workload) -> DataUsed | DataSet | None:
+    def first_of(self, workload: Workload) -> DataUsed | DataSet | None:
         """The data set that the workload began with, else the fallback if it is used; else None."""
         used = self._used.get(_identity(workload))
         return used or self._first_for(workload, (dataset.FALLBACK,))
@@ -109,12 +109,12 @@ class _Began:
 
 
 def _identity(workload: Workload) -> tuple[str, str, Input]:
-    """What workloads of all widths have in common: name, the recipe's data set, and the input."""
+    """What is equal in workloads of all widths: name, the recipe's data set, and the input."""
     return narrowed(workload)[0].name, workload.recipe.dataset, workload.input
 
 
 def _data_of(
-    name: str, workload: Workload, places: Places, began: _Began, *, asked_for: bool
+    name: str, workload: Workload, places: Places, used_data: _UsedData, *, asked_for: bool
 ) -> DataSet:
     """The data set of that name, or the fallback.
 
@@ -124,27 +124,28 @@ def _data_of(
         name: of the data set.
         workload: that is trained on it.
         places: see `Places`.
-        began: the data sets that the run began with.
+        used_data: the data sets that the run began with.
         asked_for: whether the user named the data set; then no other one is used.
 
     Raises:
         DataError: it is not available, or is not the one that the run began with.
     """
-    before, whole = began.instead_of(workload), began.original_in_use(workload)
-    replaceable = name in _REPLACEABLE and not asked_for and whole is None
-    if replaceable and before is not None and before.name == dataset.FALLBACK:
+    began_with, original = used_data.first_of(workload), used_data.original(workload)
+    replaceable = name in _REPLACEABLE and not asked_for and original is None
+    if replaceable and began_with is not None and began_with.name == dataset.FALLBACK:
+        ignored = f" ({places.directory} is not used)" if places.directory else ""
         print(
-            f"bench: this run began with {before.name} and continues with it; to use {name}:"
-            " --run NAME",
+            f"bench: this run began with {began_with.name} and continues with it{ignored}; to use"
+            f" {name}: --run NAME",
             file=sys.stderr,
         )
-        name = before.name
-    if name == dataset.FALLBACK and whole is not None:
+        name = began_with.name
+    if name == dataset.FALLBACK and original is not None:
         raise DataError(f"{name} is another data set")
     try:
         data_set = cache.materialise(name, workload.input, places)
     except DataError as error:
-        if before is not None or not replaceable or places.directory is not None:
+        if began_with is not None or not replaceable or places.directory is not None:
             raise
         print(
             f"bench: {error.problem}\n"
@@ -155,17 +156,17 @@ def _data_of(
             file=sys.stderr,
         )
         data_set = cache.materialise(dataset.FALLBACK, workload.input, places)
-    if before is not None and before.checksum != data_set.checksum:
+    if began_with is not None and began_with.checksum != data_set.checksum:
         raise DataError(f"{data_set.name} ({data_set.checksum[:8]}) is another data set")
     return data_set
 
 
-def _explained(error: DataError, folder: Path, began: DataUsed | DataSet | None) -> DataError:
+def _explained(error: DataError, folder: Path, used: DataUsed | DataSet | None) -> DataError:
     """The error; if the run began with a data set, it says that another one cannot be used."""
-    if began is None:
+    if used is None:
         return error
     return DataError(
-        f"{folder} began with {began.name} ({began.checksum[:8]}), and {error.problem}",
+        f"{folder} began with {used.name} ({used.checksum[:8]}), and {error.problem}",
         expected="the same data set in all of a run",
         hint=f"for a new run: --run NAME. {error.hint}".strip(),
     )

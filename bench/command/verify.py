@@ -1,4 +1,4 @@
-"""`bench verify`: verifies every backend, each in its own process, and shows the result."""
+"""`bench verify`: verifies every backend, each in its own process, and prints the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from specs.errors import UserError
 def verify(options: argparse.Namespace) -> int:
     """`bench verify`: verify every backend on every device, and keep the records.
 
-    1 if one is not verified.
+    Returns 1 if one is not verified.
     """
     setup = set_up(options)
     choices, machine = setup.choices, setup.machine
@@ -32,7 +32,8 @@ def verify(options: argparse.Namespace) -> int:
     ]
     if not tasks:
         raise UserError(
-            "none of these backends has a native mode", hint="bench defaults says which and why"
+            "none of these backends has a native mode",
+            hint="bench defaults lists the backends without one, and why",
         )
     folder = options.results / FOLDER
     with (

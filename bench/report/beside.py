@@ -1,6 +1,6 @@
 """Copies the verifications and calibrations that apply to a run into its folder.
 
-So the folder can be sent as it is.
+So the folder is complete when it is sent to others.
 """
 
 from __future__ import annotations

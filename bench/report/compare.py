@@ -27,15 +27,9 @@ from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.section.opening import alarm
 from bench.report.terminal.plain import plain_table
 
-# Two sites are in one row only if these are equal.
+# Two setups are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
-_TOLD = {
-    "data_checksum": "data sets",
-    "spec": "specs",
-    "epochs": "epochs",
-    "batch_size": "batch sizes",
-}
-_SITE = {"run": "{}", "machine": "{}", "device": "{}", "threads": "threads {}"}
+_SETUP = ("run", "machine", "device", "threads")
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
     "Test accuracy, last epoch": ("test_accuracy", words.percent),
@@ -47,32 +41,37 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 
 class _Training(NamedTuple):
-    """The rows of one training by site; `base` is the row that the others are divided by."""
+    """The rows of one training by setup; times are divided by that of the row `base`."""
 
     workload: str
     backend: str
     rows: dict[str, Row]
     base: Row
 
-    def ratio(self, site: str) -> str:
-        """This site's epoch time divided by that of `base`, as text."""
-        row = self.rows[site]
-        once = max(row["rounds"], self.base["rounds"]) == 1
-        return words.ratio(row["epoch_seconds"] / self.base["epoch_seconds"], provisional=once)
+    def ratio(self, setup: str) -> str:
+        """This setup's epoch time divided by that of `base`, as text."""
+        row, base = self.rows[setup], self.base
+        one_round = min(row["rounds"], base["rounds"]) == 1
+        return words.ratio(row["epoch_seconds"] / base["epoch_seconds"], provisional=one_round)
 
 
 class Comparison:
-    """Several sites as columns of the same tables.
+    """Several setups in the same tables.
 
-    A site is a run, or a machine, device or thread count within a run. Its frames are those of the
-    runs (see `bench.report.run.Run`), with the columns `run` and `site`.
+    A setup is a run, or a machine, device or number of threads within a run. The frames are those
+    of the runs (see `bench.report.run.Run`), with the columns `run` and `setup`.
+
+    Attributes:
+        left_out: the files of all runs that cannot be read.
+        setups: the names of the setups.
+        kind: what tells the setups apart: "run", "machine", "run, threads".
 
     Args:
-        folders: the runs' folders; times are divided by those of the first site where the training
-            ended ok.
+        folders: the runs' folders; times are divided by those of the first setup in which the
+            training ended ok.
 
     Raises:
-        RunError: a run is missing or empty, or there is only one site.
+        RunError: a run is missing or empty, or there is only one setup.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -86,34 +85,35 @@ class Comparison:
             ).reset_index(drop=True)
             for frames in zip(*((r.jobs, r.epochs, r.summary) for r in runs.values()), strict=True)
         )
-        several = _columns_of_sites(self.jobs)
+        columns = _columns_of_setups(self.jobs)
+        self.kind = ", ".join(columns)
         for frame in (self.jobs, self.epochs, self.summary):
-            frame["site"] = _sites(frame, several)
-        self.sites = list(dict.fromkeys(self.jobs["site"]))
-        if len(self.sites) == 1:
+            frame["setup"] = _setups(frame, columns)
+        self.setups = list(dict.fromkeys(self.jobs["setup"]))
+        if len(self.setups) == 1:
             raise RunError(
-                f"there is only one site to compare: {self.sites[0]}",
+                f"there is only one {self.kind} to compare: {self.setups[0]}",
                 expected="several runs, or one with several machines or devices",
             )
         self.summary["label"] = label(self.summary) + _data_label(self.summary)
         self.epochs["label"] = label(self.epochs) + _data_label(self.epochs)
         records = {(name, r.key): r for name, run in runs.items() for r in run.records}
-        identities = self.jobs[["site", "run", "key"]].itertuples(index=False, name=None)
+        identities = self.jobs[["setup", "run", "key"]].itertuples(index=False, name=None)
         self._records: list[tuple[str, Record]] = [
-            (site, records[name, key]) for site, name, key in identities
+            (setup, records[name, key]) for setup, name, key in identities
         ]
 
     def print_table(self, console: Console) -> None:
-        """Print a row per workload, backend and site, and below them the notes."""
-        left = ("workload", "backend", "site")
+        """Print a row per workload, backend and setup, and below them the notes."""
+        left = ("workload", "backend", self.kind)
         titles = (*left, "accuracy", "epoch", "ratio", "memory")
         table = plain_table(titles, left, no_wrap=False)
         previous = ""
         for training in self._trainings():
-            for number, site in enumerate(site for site in self.sites if site in training.rows):
+            for number, setup in enumerate(name for name in self.setups if name in training.rows):
                 workload = training.workload if training.workload != previous else ""
-                cells = (workload, "" if number else training.backend, site)
-                table.add_row(*cells, *_short(training, site))
+                cells = (workload, "" if number else training.backend, setup)
+                table.add_row(*cells, *_short(training, setup))
                 previous = training.workload
         console.print(table)
         for line in self.notes():
@@ -121,24 +121,28 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """The lines that a reader needs to read the tables correctly."""
-        first = f"{self.sites[0]} where possible"
-        lines = [f"Ratios are to the first site with that job, {first}: above 1 is slower."]
-        ok, bad = (self.summary[(self.summary["status"] == "ok") == end] for end in (True, False))
-        if not ok.empty and ok["rounds"].max() == 1:
-            lines.append("~ provisional: one round.")
+        where = f"that in {self.setups[0]} (if none is there: in the next that has one)"
+        lines = [f"Ratio: epoch time divided by {where}; above 1 is slower."]
+        ok, bad = (self.summary[(self.summary["status"] == "ok") == good] for good in (True, False))
+        if (ok["rounds"] == 1).any():
+            lines.append("~ provisional: one of the two times is of a single round.")
         for workload, rows in self.summary.groupby("workload", sort=False):
-            for column, name in _TOLD.items():
-                if rows.groupby("site")[column].agg(frozenset).nunique() > 1:
-                    lines.append(
-                        f"{workload}: {name} differ between sites; such rows are not compared."
-                    )
+            unequal = [
+                column.replace("_", " ").replace("checksum", "set")
+                for column in ("data_checksum", "spec", "epochs", "batch_size")
+                if rows.groupby("setup")[column].agg(frozenset).nunique() > 1
+            ]
+            if unequal:
+                lines.append(
+                    f"{workload}: rows that differ in {' or '.join(unequal)} are not compared."
+                )
         lines += [
-            f"{row['label']} {row['backend']}, {row['site']}: {row['status']}, {row['reason']}"
+            f"{row['label']} {row['backend']}, {row['setup']}: {row['status']}, {row['reason']}"
             for row in rows_of(bad)
         ]
         lines += self._differing_versions()
-        for site, rows in self.jobs.groupby("site", sort=False):
-            lines += [f"{site}, {line}" for line in say_disturbed(rows, GROUP)]
+        for setup, rows in self.jobs.groupby("setup", sort=False):
+            lines += [f"{setup}, {line}" for line in say_disturbed(rows, GROUP)]
         return lines
 
     def write(self, folder: Path) -> None:
@@ -152,7 +156,7 @@ class Comparison:
                 f"{folder}: is a file", expected="a folder", hint="--output names a folder"
             )
         summary, epochs = (
-            frame.assign(name=frame["backend"].astype(str) + " " + frame["site"])
+            frame.assign(name=frame["backend"].astype(str) + " " + frame["setup"])
             for frame in (self.summary, self.epochs)
         )
         plots = write_plots(summary, epochs, folder / "plots")
@@ -174,31 +178,36 @@ class Comparison:
 
     def _machines(self) -> Table:
         machines = dict.fromkeys(
-            (site, *machine_cells(record.machine)) for site, record in self._records
+            (setup, *machine_cells(record.machine)) for setup, record in self._records
         )
-        return Table(("site", *MACHINE_COLUMNS), tuple(machines))
+        return Table((self.kind, *MACHINE_COLUMNS), tuple(machines))
 
     def _versions(self) -> Table:
-        """A row per backend, with its packages' versions at each site."""
+        """A row per backend, with its packages' versions in each setup."""
         texts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for site, record in self._records:
+        for setup, record in self._records:
             text = ", ".join(map(" ".join, record.versions.items()))
-            texts[record.job.backend][site].add(text)
+            texts[record.job.backend][setup].add(text)
         lines = (
-            (backend, *(" / ".join(sorted(by_site[site] or {words.ABSENT})) for site in self.sites))
-            for backend, by_site in texts.items()
+            (
+                backend,
+                *(" / ".join(sorted(by_setup[setup] or {words.ABSENT})) for setup in self.setups),
+            )
+            for backend, by_setup in texts.items()
         )
-        return Table(("backend", *self.sites), tuple(lines))
+        return Table(("backend", *self.setups), tuple(lines))
 
     def _differing_versions(self) -> list[str]:
-        """A line per backend and package whose version differs between sites."""
+        """A line per backend and package whose version differs between setups."""
         packages: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for site, record in self._records:
+        for setup, record in self._records:
             for package, version in record.versions.items():
-                packages[f"{record.job.backend}: {package}"][version].add(site)
+                packages[f"{record.job.backend}: {package}"][version].add(setup)
         return [
             f"{package} "
-            + "; ".join(f"{version} at {', '.join(sorted(at))}" for version, at in versions.items())
+            + "; ".join(
+                f"{version} in {', '.join(sorted(where))}" for version, where in versions.items()
+            )
             for package, versions in packages.items()
             if len(versions) > 1
         ]
@@ -207,38 +216,38 @@ class Comparison:
         lines = []
         for training in self._trainings():
             cells = []
-            for site in self.sites:
-                row = training.rows.get(site)
+            for setup in self.setups:
+                row = training.rows.get(setup)
                 shown = words.ABSENT if row is None else text(row[column])
                 if ratio and shown != words.ABSENT:
-                    shown += f" ({training.ratio(site)})"
+                    shown += f" ({training.ratio(setup)})"
                 cells.append(shown)
             lines.append((training.workload, training.backend, *cells))
-        return Table(("workload", "backend", *self.sites), tuple(lines))
+        return Table(("workload", "backend", *self.setups), tuple(lines))
 
     def _trainings(self) -> list[_Training]:
-        """Each training that is the same on all its sites.
+        """Each training with its rows, which are the same training in each setup.
 
-        The base is the first site where it ended ok, if any.
+        The base is the first setup in which it ended ok, if any.
         """
         trainings = []
         for _, group in self.summary.groupby(_TRAINING, sort=False):
-            rows = {row["site"]: row for row in rows_of(group)}
-            first = rows[group["site"].iloc[0]]
-            in_order = [rows[site] for site in self.sites if site in rows]
+            rows = {row["setup"]: row for row in rows_of(group)}
+            first = rows[group["setup"].iloc[0]]
+            in_order = [rows[setup] for setup in self.setups if setup in rows]
             base = next((row for row in in_order if row["status"] == "ok"), first)
             trainings.append(_Training(first["label"], first["backend"], rows, base))
         return trainings
 
 
-def _short(training: _Training, site: str) -> tuple[str, ...]:
-    row = training.rows[site]
+def _short(training: _Training, setup: str) -> tuple[str, ...]:
+    row = training.rows[setup]
     if row["status"] != "ok":
         return (row["status"], *[words.ABSENT] * 3)
     return (
         words.percent(row["test_accuracy"]),
         words.seconds(row["epoch_seconds"]),
-        training.ratio(site),
+        training.ratio(setup),
         words.gigabytes(row["train_peak_rss_bytes"]),
     )
 
@@ -254,22 +263,22 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [str(Path(*path[-length:])) for path in parts]
 
 
-def _columns_of_sites(jobs: pd.DataFrame) -> list[str]:
-    """Those of run, machine, device and threads that tell sites apart."""
-    several = [column for column in _SITE if jobs[column].nunique() > 1] or ["run"]
+def _columns_of_setups(jobs: pd.DataFrame) -> list[str]:
+    """Those of run, machine, device and threads that tell setups apart."""
+    several = [column for column in _SETUP if jobs[column].nunique() > 1] or ["run"]
     # Where every run has one machine, the name of the run also tells the machine.
     if "run" in several and jobs.groupby("run")["machine"].nunique().max() == 1:
         several = [column for column in several if column != "machine"]
     return several
 
 
-def _sites(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The name of each row's site."""
-    parts = [[_SITE[column].format(value) for value in frame[column]] for column in columns]
-    return [" ".join(row) for row in zip(*parts, strict=True)]
+def _setups(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The name of each row's setup."""
+    parts = [frame[name].map(words.threads if name == "threads" else str) for name in columns]
+    return [", ".join(row) for row in zip(*parts, strict=True)]
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:
     """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
-    ways = summary.groupby("workload")["data_checksum"].transform("nunique")
-    return (" on " + summary["dataset"].astype(str)).where(ways > 1, "")
+    counts = summary.groupby("workload")["data_checksum"].transform("nunique")
+    return (" on " + summary["dataset"].astype(str)).where(counts > 1, "")

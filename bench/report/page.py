@@ -1,8 +1,8 @@
 """Writes the report of a run into its folder: `report.html`, `report.md`, CSV files and plots.
 
-Everything in it follows from what the folder holds and from the verifications and calibrations
-beside it. To add a section, write a file with a function `section(run) -> list[Block]`, and name it
-in one of the two tuples.
+It is made from the folder's records and from the verifications and calibrations beside it. To add a
+section, write a file with a function `section(run) -> list[Block]`, and name it in one of the two
+tuples.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     Args:
         path: the file; the marks are two comments, `_BEGIN` and `_END`.
         folder: the run's folder.
-        wanted: workloads that the table lists even where the run has no record of them.
+        wanted: workloads that the table lists even if they were not run.
 
     Raises:
         RunError: there is no such run, or it has several data sets, machines or devices; or the

@@ -1,4 +1,4 @@
-"""Everything about a run that a section of its report can show, computed once."""
+"""The data of a run for all sections of its report, computed once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bench.statistics.noise import noise_of
 
 
 class Run:
-    """A run, or the part of it that was made in one place (see `places`).
+    """A run, or its part of one place (see `places`).
 
     It writes no files. Verifications, limits and calibrations are read at first use.
 
@@ -32,7 +32,7 @@ class Run:
         records: the newest record of every job.
         folder: the run's folder; plots belong into its folder `plots`.
         left_out: the files of records, verifications and others that cannot be read, so far.
-        heading: of a place; "" for a whole run.
+        heading: the title of a place; "" for a whole run.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Run:
             keys = set(jobs["key"])
             records = [record for record in self.records if record.key in keys]
             place = Run(records, self.folder, heading=heading(rows))
-            place.left_out = self.left_out  # shared: what a place leaves out is said of the run
+            place.left_out = self.left_out  # shared, so that the run knows all of them
             # Labels are those of the whole run.
             place.epochs, place.jobs, place.summary = epochs, jobs, summary
             groups = set(jobs[GROUP].itertuples(index=False, name=None))
@@ -128,7 +128,7 @@ class Run:
         return places
 
     def _noting(self, read: tuple[list[Kind], list[LeftOut]]) -> list[Kind]:
-        """The records that were read; the files that were left out are kept."""
+        """The records that were read; files that cannot be read are added to `left_out`."""
         records, left_out = read
         self.left_out += [file for file in left_out if file not in self.left_out]
         return records

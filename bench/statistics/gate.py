@@ -274,7 +274,7 @@ def _matching(name: ResultName, run: Sequence[Record], baseline: Sequence[Record
         raise CheckError(
             f"{' '.join(name)}: the baseline holds {len(trainings)} different trainings",
             expected="one training per workload, backend and kind of device",
-            hint="make a baseline with one bench run into an empty folder",
+            hint="use a baseline folder that holds a single run",
         )
     [training] = trainings
     matching = [record for record in run if _training(record) == training]
@@ -287,7 +287,7 @@ def _matching(name: ResultName, run: Sequence[Record], baseline: Sequence[Record
         raise CheckError(
             f"{' '.join(name)}: the {part} {verb}{values}",
             expected="the same training in both",
-            hint="make a new baseline from a run that you trust: copy its jobs/ folder",
+            hint="use the baseline's settings, or another baseline: a run that you trust",
         )
     return matching
 

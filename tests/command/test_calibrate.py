@@ -49,7 +49,7 @@ def test_calibrating_goes_on_where_it_stopped_and_the_reports_of_runs_say_what_i
         (["run", "softmax", "--rounds", "3", "--until-precise", "2%"], "not allowed with argument"),
         (
             ["run", "softmax", "--backend", "reference", "--until-precise", "2%"],
-            "reference is alone",
+            "reference is the only one",
         ),
         (["calibrate", "--workload", "nothing", "--backend", "reference"], "no workload is named"),
         (["calibrate", "--rounds", "0"], "expected a whole number"),

@@ -30,7 +30,7 @@ def test_lists_and_pages_of_help_name_what_there_is(bench):
     assert "untested: mps" in output_of_list
     code, output, _ = bench("data")
     assert code == 0
-    assert "not there" in output
+    assert "not found" in output
 
 
 def test_a_reader_that_goes_away_is_no_error():

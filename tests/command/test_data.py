@@ -42,7 +42,7 @@ def test_data_are_fetched_listed_and_verified_and_damage_is_named(bench, monkeyp
     assert "mnist-5k: 4,000 + 1,000 images in" in output
     code, output, _ = bench("data", "verify")
     assert code == 0
-    assert "mnist: not there" in output
+    assert "mnist: not found" in output
     assert ": ok" in output
     [path] = (tmp_path / "cache" / "arrays").glob("*/train_labels.npy")
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -133,7 +133,7 @@ def test_arrays_in_the_cache_are_the_data_set_when_its_files_are_gone(bench, mon
     # The first one was found again.
     assert len(list(Path("results/softmax/jobs").glob("*.json"))) == kept + 1
     code, output, _ = bench("data")
-    assert re.search(r"mnist +60,000 .*\n.*\(there as arrays: \S+mnist-[0-9a-f]{16}\)", output)
+    assert re.search(r"mnist +60,000 .*\n.*\(found as arrays: \S+mnist-[0-9a-f]{16}\)", output)
     code, output, _ = bench("data", "fetch", "mnist")
     assert code == 0
     assert "mnist: 4,000 + 1,000 images" in output
@@ -226,14 +226,15 @@ def test_the_stand_in_is_taken_for_all_data_sets_that_it_replaces_or_for_none(
     assert data_sets("softmax") == {"mnist", "mnist-expanded"}
 
 
-def test_a_run_that_began_with_the_stand_in_goes_on_with_it_when_mnist_is_there(
+def test_a_run_that_began_with_the_fallback_continues_with_it_when_mnist_is_there(
     bench, monkeypatch, tmp_path
 ):
     make_archive(monkeypatch, tmp_path / "files")
     assert bench(*TINY)[0] == 0
     code, _, errors = bench(*TINY, "--seeds", "0,1", "--data-dir", "files")
     assert code == 0
-    assert "this run began with mnist-5k and continues with it; to use mnist: --run NAME" in errors
+    kept = "this run began with mnist-5k and continues with it (files is not used); to use mnist"
+    assert f"{kept}: --run NAME" in errors
     assert data_sets("softmax") == {"mnist-5k"}
     code, _, errors = bench(*TINY, "--dataset", "mnist", "--data-dir", "files")
     assert code == 2

@@ -93,13 +93,13 @@ def test_a_job_that_runs_again_is_not_compared_with_its_earlier_record():
     """`x` was wrong with an older adapter, and is right now."""
     stale = [replace(result("x", key="old", loss=0.43), started="2025-01-01T00:00:00Z")]
     lines = shown([result("a"), result("x")], [*stale, result("b")])
-    assert not any("DISAGREES" in line or "after all" in line for line in lines)
+    assert not any("DISAGREES" in line or "agrees now" in line for line in lines)
 
 
 def test_what_ended_before_it_could_be_known_is_shown_again():
     right, [wrong] = run_of_seven()[:2], run_of_seven()[-1:]
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown([wrong, *right])]
-    said = ("these two disagree", "the median of the others", "agrees after all")
+    said = ("these two disagree", "the median of the others", "agrees now")
     assert [(line[1], *(text in line for text in said)) for line in lines] == [
         ("1", False, False, False),  # alone
         ("1", True, False, False),  # of two, both

@@ -407,7 +407,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(bench, tmp_path):
     assert not (tmp_path / "results").exists()
     bench("run", *QUICK)
     _, _, errors = bench("run", *QUICK, "--dry-run")
-    assert "softmax: 1 job, 1 of them done;" in " ".join(errors.split())
+    assert "softmax: 1 job, 1 of them finished;" in " ".join(errors.split())
 
 
 @pytest.mark.usefixtures("whole")

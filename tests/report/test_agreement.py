@@ -62,7 +62,7 @@ def test_a_job_that_disagrees_is_in_no_ratio_ranking_equality_or_break_even():
         **dict.fromkeys(("pytorch", *"bcdef"), True),
         "pytorch-compiled": False,
     }
-    assert not any("pytorch-compiled" in (pair.ours, pair.theirs) for pair in run.pairs)
+    assert not any("pytorch-compiled" in (pair.backend, pair.other) for pair in run.pairs)
     assert len(run.pairs) == 15
     assert tuned.section(run) == native_section.section(run) == []
     [table] = blocks_of(Table, equality.section(run))

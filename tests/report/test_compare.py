@@ -39,17 +39,17 @@ def test_the_same_training_on_two_machines_stands_side_by_side_with_its_ratio(tm
     comparison = Comparison(
         [write(tmp_path / "old", slow), write(tmp_path / "new", on(make_record("a"), "other"))]
     )
-    assert comparison.sites == ["old", "new"]
+    assert comparison.setups == ["old", "new"]
     text = printed(comparison)
     assert "4.00 s ~1.00x" in text
     assert "2.00 s ~0.50x" in text
 
 
-def test_machines_and_devices_in_one_run_are_sites_too(tmp_path):
+def test_machines_and_devices_in_one_run_are_setups_too(tmp_path):
     run = write(tmp_path / "both", make_record("a"), on(make_record("a"), "n2"))
-    assert Comparison([run]).sites == ["m", "n2"]
+    assert Comparison([run]).setups == ["m", "n2"]
     run = write(tmp_path / "devices", make_record("a"), make_record("b", device="mps"))
-    assert Comparison([run]).sites == ["cpu", "mps"]
+    assert Comparison([run]).setups == ["cpu", "mps"]
 
 
 @pytest.mark.parametrize(
@@ -61,33 +61,45 @@ def test_other_data_batches_or_epochs_never_stand_in_one_row(tmp_path, other):
     assert len(comparison._trainings()) == 2
     assert printed(comparison).count("~1.00x") == 2
     if "data" in other:
-        assert "softmax: data sets differ between sites" in " ".join(comparison.notes())
+        assert "softmax: rows that differ in data set are not compared." in " ".join(
+            comparison.notes()
+        )
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     runs = [write(tmp_path / node / "quick", make_record("a")) for node in ("n1", "n2")]
-    assert Comparison(runs).sites == ["n1/quick", "n2/quick"]
+    assert Comparison(runs).setups == ["n1/quick", "n2/quick"]
 
 
-def test_versions_that_differ_are_named_by_site(tmp_path):
+def test_versions_that_differ_are_named_by_setup(tmp_path):
     one, other = (
         replace(make_record("a"), versions={"torch": version, "numpy": "2"})
         for version in ("2.12", "2.13")
     )
     comparison = Comparison([write(tmp_path / "x", one), write(tmp_path / "y", other)])
-    assert "reference: torch 2.12 at x; 2.13 at y" in comparison.notes()
+    assert "reference: torch 2.12 in x; 2.13 in y" in comparison.notes()
     assert comparison._versions().rows == (
         ("reference", "torch 2.12, numpy 2", "torch 2.13, numpy 2"),
     )
 
 
-def test_ratios_are_to_the_first_site_that_ended_well(tmp_path):
+def test_ratios_are_to_the_first_setup_that_ended_well(tmp_path):
     bad = make_record("a", status="failed")
     runs = [
         write(tmp_path / name, record)
         for name, record in (("x", bad), ("y", make_record("a")), ("z", make_record("a")))
     ]
     assert printed(Comparison(runs)).count("~1.00x") == 2
+
+
+def test_a_ratio_to_a_single_round_is_provisional(tmp_path):
+    runs = [
+        write(tmp_path / "x", make_record("a")),
+        write(tmp_path / "y", make_record("a"), make_record("b", round=1)),
+    ]
+    text = printed(Comparison(runs))
+    assert text.count("~1.00x") == 2
+    assert "~ provisional: one of the two times is of a single round." in text
 
 
 def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench, tmp_path):
@@ -102,7 +114,7 @@ def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench
     assert "is a file" in errors
 
 
-def test_what_failed_at_one_site_is_named(tmp_path):
+def test_what_failed_in_one_setup_is_named(tmp_path):
     runs = [
         write(tmp_path / "x", make_record("a")),
         write(tmp_path / "y", make_record("a", status="failed")),
@@ -112,9 +124,9 @@ def test_what_failed_at_one_site_is_named(tmp_path):
     assert "failed" in printed(comparison)
 
 
-def test_one_site_is_nothing_to_compare(tmp_path):
+def test_one_setup_is_nothing_to_compare(tmp_path):
     run = write(tmp_path / "x", make_record("a"))
-    with pytest.raises(RunError, match="only one site"):
+    with pytest.raises(RunError, match="only one run"):
         Comparison([run])
     with pytest.raises(RunError, match="named twice"):
         Comparison([run, run])

@@ -138,6 +138,6 @@ def test_what_was_measured_survives_the_disk_and_stands_in_the_page(tmp_path):
     write_report(tmp_path)
     page = (tmp_path / "report.md").read_text()
     assert "### Energy\n\n| workload" in page
-    assert "Counted by RAPL: package-0" in page
+    assert "Measured by RAPL: package-0" in page
     assert "| 700 MB, whole GPU |" in page
     assert "40.0" in (tmp_path / "epochs.csv").read_text()

@@ -62,7 +62,7 @@ def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch()
     assert rows[1]["95 % interval, or error"] == "97.98 to 98.02 %"
     assert rows[1]["90 % interval, points"] == "-0.37 to -0.03"
     assert "Of 2 comparisons: 2 equal, 0 different, 0 undecided." in text
-    assert "below 0.5 points" in text
+    assert "lies within 0.5 points" in text
     assert "for 2 tests" in text
     assert "one seed" not in text
 

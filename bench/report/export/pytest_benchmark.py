@@ -20,7 +20,7 @@ from bench.report.frame.columns import GROUP, GROUP_AND_BACKEND
 from bench.report.run import Run
 
 _VERSION = "5.3.1"
-# Records hold the checksum of the adapters' text, but no commit.
+# Records have no commit.
 _COMMIT = {
     "id": "unknown",
     "time": None,
@@ -64,7 +64,7 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
         f"{group['dataset']} {group['data_checksum'][:8]}, {group['device']}, {group['threads']}"
         " threads" + (f", {group['machine']}" if several else "")
     )
-    way = f"{group['epochs']} epochs, batch {group['batch_size']}, spec {group['spec']}"
+    training = f"{group['epochs']} epochs, batch {group['batch_size']}, spec {group['spec']}"
     extra = {
         **{
             name: value.item() if hasattr(value, "item") else value for name, value in group.items()
@@ -81,7 +81,7 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
     return {
         "group": f"{workload}, {place}",
         "name": f"{workload}[{backend}]",
-        "fullname": f"{place}/{way}/{workload}[{backend}]",
+        "fullname": f"{place}/{training}/{workload}[{backend}]",
         "params": {"backend": backend},
         "param": backend,
         "extra_info": extra,
@@ -97,16 +97,16 @@ def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:
     """
     if len(machines) > 1:
         return {"node": ", ".join(machine.name for machine in machines), "machines": machines}
-    [one] = machines
-    system, _, release = one.system.partition(" ")
+    [machine] = machines
+    system, _, release = machine.system.partition(" ")
     return {
-        "node": one.name,
+        "node": machine.name,
         "system": system,
         "release": release,
-        "cpu": {"brand_raw": one.cpu, "count": one.logical_cpus},
-        "allowed_cpus": one.allowed_cpus,
-        "memory_bytes": one.memory_bytes,
-        "gpus": one.gpus,
+        "cpu": {"brand_raw": machine.cpu, "count": machine.logical_cpus},
+        "allowed_cpus": machine.allowed_cpus,
+        "memory_bytes": machine.memory_bytes,
+        "gpus": machine.gpus,
     }
 
 
@@ -115,7 +115,7 @@ def _stats(seconds: list[float]) -> dict[str, Any]:
     spread = stdev(data) if len(data) > 1 else 0
     q1, q3 = _quartile(data), _quartile(data[::-1])
     low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)  # Tukey's fences
-    beyond = (
+    outliers = (
         sum(abs(value - mean) > spread for value in data),
         sum(not low <= value <= high for value in data),
     )
@@ -128,9 +128,9 @@ def _stats(seconds: list[float]) -> dict[str, Any]:
         "iqr": q3 - q1,
         "q1": q1,
         "q3": q3,
-        "stddev_outliers": beyond[0],
-        "iqr_outliers": beyond[1],
-        "outliers": f"{beyond[0]};{beyond[1]}",
+        "stddev_outliers": outliers[0],
+        "iqr_outliers": outliers[1],
+        "outliers": f"{outliers[0]};{outliers[1]}",
         "ld15iqr": data[bisect_left(data, low)],
         "hd15iqr": data[bisect_right(data, high) - 1],
         "rounds": len(data),
@@ -147,11 +147,11 @@ def _quartile(data: Sequence[float]) -> float:
     For an even number of values it is the median of the first half; for an odd number a weighted
     mean of two neighbours.
     """
-    place, rest = divmod(len(data), 4)
+    index, rest = divmod(len(data), 4)
     if len(data) == 1:
         return data[0]
     if rest == 1:
-        return 0.25 * data[place - 1] + 0.75 * data[place]
+        return 0.25 * data[index - 1] + 0.75 * data[index]
     if rest == 3:  # noqa: PLR2004 - the last of what four leaves
-        return 0.75 * data[place] + 0.25 * data[place + 1]
+        return 0.75 * data[index] + 0.25 * data[index + 1]
     return median(data[: len(data) // 2])

@@ -1,1 +1,1 @@
-"""Writes what a report holds: blocks as HTML and Markdown, numbers as words, frames as CSV."""
+"""Writes blocks as HTML and Markdown, numbers as text, and frames as CSV."""

@@ -1,6 +1,6 @@
 """Writes a report, which is a list of blocks, as Markdown and as one HTML file.
 
-The HTML file holds all that it shows: style and plots, too.
+The HTML file contains style and plots.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
 def without_empty(table: Table) -> Table:
     """The table without the columns that have no figure in any row."""
     kept = [
-        place
-        for place in range(len(table.columns))
-        if not table.rows or any(row[place] != ABSENT for row in table.rows)
+        index
+        for index in range(len(table.columns))
+        if not table.rows or any(row[index] != ABSENT for row in table.rows)
     ]
     return Table(
-        tuple(table.columns[place] for place in kept),
-        tuple(tuple(row[place] for place in kept) for row in table.rows),
+        tuple(table.columns[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in table.rows),
     )
 
 
@@ -129,7 +129,7 @@ figcaption, footer { color: var(--soft); font-size: .9rem; }
 @media (max-width: 40rem) { main { padding: 1.25rem 1rem 3rem; } }
 @media print { body { background: #fff; } main { padding: 0; } h2, figure { break-inside: avoid; } }
 """
-_LONG_CELL = 45  # characters; a cell of at least so many is broken into lines
+_LONG_CELL = 45  # characters; such a cell and longer ones are broken into lines
 _NUMBER = re.compile(
     r"[-+~]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?(,? .*)?$|-$|none$|not |reached|disagrees$"
 )
@@ -141,10 +141,7 @@ def to_markdown(blocks: Sequence[Block]) -> str:
 
 
 def to_html(blocks: Sequence[Block], folder: Path) -> str:
-    """The report as one HTML file that needs no other file.
-
-    Style and plots (`folder/plots/NAME.svg`) are in it.
-    """
+    """The report as one HTML file, which contains style and plots (`folder/plots/NAME.svg`)."""
     title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
     body = "\n".join(filter(None, (_html(block, folder) for block in blocks)))
     return (
@@ -211,7 +208,7 @@ def _html(block: Block, folder: Path) -> str:
                 f"<figcaption>{_inline(caption)}</figcaption></figure>"
             )
         case Folded(title, blocks):
-            inner = "\n".join(filter(None, (_html(one, folder) for one in blocks)))
+            inner = "\n".join(filter(None, (_html(inner_block, folder) for inner_block in blocks)))
             return f"<details><summary>{_inline(title)}</summary>\n{inner}\n</details>"
 
 

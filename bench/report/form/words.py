@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import floor, isnan, log10
 
 ABSENT = "-"
-MOST_LINES = 20  # of a list on a page
+MOST_LINES = 20  # lines of a list on a page
 _GIGA = 1e9
 _THOUSAND = 1000
 _ROUNDS_TO_THOUSAND = 999.5
@@ -103,7 +103,7 @@ def watts(value: float | None) -> str:
 
 
 def ratio(value: float | None, *, provisional: bool = False) -> str:
-    """A ratio: "1.93x"; with fewer digits if it is not decided: "~1.9x", near 1 "~0.98x"."""
+    """A ratio: "1.93x"; with fewer digits if provisional: "~1.9x", below 1.1 "~0.98x"."""
     if value is None or isnan(value):
         return ABSENT
     if not provisional:
@@ -135,10 +135,7 @@ def rate(value: float | None, unit: str) -> str:
 
 
 def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
-    """The first lines, at most `most`, and a last one that says how many more there are.
-
-    A run may have 100,000 jobs.
-    """
+    """The first lines, at most `most`, and a last one with the number of the others."""
     more = len(lines) - most
     return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
 

@@ -1,1 +1,1 @@
-"""Records as one table, and what is computed from it before anything is shown."""
+"""Makes data frames of records: a row per epoch, per job, and per backend of a group."""

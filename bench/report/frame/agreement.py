@@ -50,8 +50,8 @@ def lines_of(jobs: pd.DataFrame) -> list[str]:
         "epochs": ", {} epochs",
         "machine": " on {}",
     }
-    ways = jobs.groupby("workload")[[*optional_formats]].nunique().max()
-    formats |= {name: text for name, text in optional_formats.items() if ways[name] > 1}
+    counts = jobs.groupby("workload")[[*optional_formats]].nunique().max()
+    formats |= {name: text for name, text in optional_formats.items() if counts[name] > 1}
     wrong = _wrong(jobs)
     rows = zip(wrong[[*formats]].itertuples(index=False), wrong["reason"], strict=True)
     return words.first_of(

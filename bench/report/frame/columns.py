@@ -26,7 +26,7 @@ class Column(Struct, frozen=True):
     Attributes:
         name: its name in the frame and in the CSV file.
         unit: of its values.
-        meaning: what a value says.
+        meaning: the meaning of its values.
         source: where a value comes from: an attribute such as "job.seed", or a function of the same
             object; "" if it is computed from other columns. "inputs?.wall_seconds" is missing where
             the object has no `inputs`.
@@ -71,9 +71,16 @@ _STARTUP = {
 WORKLOAD = (
     Column("workload", _TEXT, "Name of the workload.", "name"),
     Column("spec", _TEXT, "Hash of all that decides the workload's training.", values.spec),
-    Column("family", _TEXT, "Workload that this is a wider form of.", values.family),
+    Column(
+        "family", _TEXT, "Workload that was widened by `--width`; else its own name.", values.family
+    ),
     Column("family_spec", _TEXT, "The `spec` of `family`.", values.family_spec),
-    Column("width", _COUNT, "Hidden units and filters, times those of `family`.", values.width),
+    Column(
+        "width",
+        _COUNT,
+        "Hidden units and filters, as a multiple of those of `family`.",
+        values.width,
+    ),
     Column("parameters", _COUNT, "Trained parameters.", values.parameters),
     Column("training_flops", _COUNT, "FLOP of one training example.", values.training_flops),
     Column("loss", _TEXT, "Name of the loss.", "loss"),
@@ -88,7 +95,7 @@ JOB = (
     Column("device_name", _TEXT, "Model of the CPU or GPU.", values.device_name),
     Column("threads", _COUNT, "Threads that the job may use.", "job.threads"),
     *WORKLOAD,
-    Column("label", _TEXT, "`workload`, and what tells several forms of it in a run apart."),
+    Column("label", _TEXT, "`workload`, with epochs, batch size or spec if the run has several."),
     Column("backend", _TEXT, "Name of the backend, with its mode if native.", values.backend),
     Column("mode", _TEXT, "matched or native.", "job.mode"),
     Column("epochs", _COUNT, "Planned epochs.", "job.epochs"),
@@ -109,12 +116,12 @@ JOB = (
     Column("started", _TEXT, "When the job started, in UTC.", "started"),
     Column("job_wall_seconds", _SECONDS, "Wall time of the whole job.", "wall_seconds"),
     Column("device_peak_bytes", _BYTES, "Peak GPU memory by the driver.", "device_peak_bytes"),
-    Column("device_peak_by", _TEXT, "Whose peak that is: process or device.", "device_peak_by"),
+    Column("device_peak_by", _TEXT, "What that peak counts: process or device.", "device_peak_by"),
     Column("load_average", "processes", "Load average during the job.", "load_average"),
     Column("agrees", _TRUTH, "Whether it agrees with the other backends; missing if alone."),
     Column("disagreement", _TEXT, "Why it disagrees."),
     Column("warm_up_epochs", _COUNT, "Epochs at the start that are not steady."),
-    Column("disturbed", _TEXT, "What disturbed the job.", values.disturbed),
+    Column("disturbed", _TEXT, "Why the machine was busy.", values.disturbed),
     Column(
         "allocator_peak_bytes",
         _BYTES,
@@ -122,7 +129,7 @@ JOB = (
         "device_memory?.allocator_peak_bytes",
     ),
     Column(
-        "allocator_began_anew",
+        "allocator_was_reset",
         _TRUTH,
         "Whether that peak is of training alone.",
         "device_memory?.began_anew",
@@ -237,7 +244,7 @@ SUMMARY = (
     Column(
         "times_fastest",
         "ratio",
-        "Median over rounds: its job's time divided by that of the fastest backend, which has 1.",
+        "Epoch time divided by that of the fastest backend, median over rounds.",
     ),
     Column("unsure", _TRUTH, "Whether it may be as fast as the fastest."),
     Column("train_examples_per_second", "1/s", "`train_examples` divided by `epoch_seconds`."),
@@ -256,7 +263,7 @@ SUMMARY = (
     Column(
         "warm_up_seconds",
         _SECONDS,
-        "Time of these, less that of as many steady ones, median; negative if they were faster.",
+        "Time of these minus that of as many steady epochs, median.",
         how="median",
     ),
     Column("train_peak_rss_bytes", _BYTES, "Peak memory while training, highest.", how="max"),
@@ -264,7 +271,7 @@ SUMMARY = (
     Column("load_peak_rss_bytes", _BYTES, "While loading the data, highest.", how="max"),
     Column("allocator_peak_bytes", _BYTES, "GPU memory by the allocator, highest.", how="max"),
     Column("device_peak_bytes", _BYTES, "GPU memory by the driver, highest.", how="max"),
-    Column("allocator_began_anew", _TRUTH, "Whether every allocator's peak is of training alone."),
+    Column("allocator_was_reset", _TRUTH, "Whether every allocator's peak is of training alone."),
     Column("device_peak_by", _TEXT, "device if any peak is of the whole device, else process."),
     Column(
         "epoch_energy_joules", _JOULES, "Energy, made as `epoch_seconds`; only if all is known."
@@ -285,7 +292,7 @@ def columns_page() -> str:
         "A job without an epoch has one row. Columns of a job are repeated in each of its rows.",
         _markdown(EPOCHS),
         "## `summary.csv`: a row per backend in a group",
-        f"A group are the jobs that are compared with each other: they are equal in {group}.",
+        f"A group is the jobs that are compared with each other. They are equal in {group}.",
         "Figures are over the jobs that ended ok and agree with the other backends.",
         _markdown(SUMMARY),
     )

@@ -41,11 +41,11 @@ def say_disturbed(jobs: pd.DataFrame, group: Sequence[str]) -> list[str]:
     for _, rows in jobs.merge(groups).groupby(list(group), sort=False):
         disturbed, first = rows[rows["disturbed"] != ""], rows.iloc[0]
         rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))
-        some = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"
-        usual = disturbed["counts"].all()
-        count = "they are counted, as this is usual here" if usual else "their times are left out"
+        which = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"
+        counts = disturbed["counts"].all()
+        note = "they are counted, as this is usual here" if counts else "their times are left out"
         lines.append(
-            f"{first['workload']} {first['device']}: the machine was busy {some}"
-            f" ({disturbed['disturbed'].iloc[0]}){'' if rounds == 1 else f'; {count}'}."
+            f"{first['workload']} {first['device']}: the machine was busy {which}"
+            f" ({disturbed['disturbed'].iloc[0]}){'' if rounds == 1 else f'; {note}'}."
         )
     return lines

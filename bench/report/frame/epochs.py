@@ -1,4 +1,4 @@
-"""Makes one frame of a run's records, a row per epoch; see `columns` for what it holds."""
+"""Makes a frame of a run's records with a row per epoch; `columns` lists its columns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record]
 def newest(records: Iterable[Record]) -> list[Record]:
     """The newest record of every job, data set and machine.
 
-    There are several where versions or the adapter changed in between.
+    There are several if versions or the adapter changed.
     """
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: r.started):
@@ -60,7 +60,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     A job without an epoch has one row, with a missing epoch. A job that disagrees has the status
     "disagrees", and its reason says why.
     """
-    # In the order in which they were read they lie side by side in memory.
+    # Records were read in the order of their keys; in this order access to memory is faster.
     ordered = sorted(records, key=attrgetter("key"))
     jobs = _jobs(ordered)
     epochs = [epoch for record in ordered for epoch in record.epochs]
@@ -69,7 +69,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
         index=jobs.index.repeat([len(record.epochs) for record in ordered]),
     )
     frame = jobs.join(frame).reset_index(drop=True)
-    # Where there is no counter, this is why; no epoch has a reason of its own then.
+    # Without a counter, epochs have no reason of their own.
     no_counter = frame.pop("no_counter")
     frame["no_energy"] = frame["no_energy"].where(frame["no_energy"] != "", no_counter)
     frame["steady"] = frame["counts"] & (frame["epoch"] > frame["warm_up_epochs"])
@@ -111,12 +111,12 @@ def _of_phases(ordered: Sequence[Record]) -> dict[str, list[Any]]:
 
 
 def _of_workloads(ordered: Sequence[Record]) -> dict[str, list[Any]]:
-    """The columns of each record's workload; each of a run's few workloads is looked at once."""
+    """The columns of each record's workload; they are computed once per workload."""
     workloads = list(dict.fromkeys(record.job.workload for record in ordered))
-    places = {workload: place for place, workload in enumerate(workloads)}
-    place_of_each = [places[record.job.workload] for record in ordered]
+    indices = {workload: index for index, workload in enumerate(workloads)}
+    index_of_each = [indices[record.job.workload] for record in ordered]
     columns = {}
     for column in WORKLOAD:
         values = list(map(column.getter(), workloads))
-        columns[column.name] = [values[place] for place in place_of_each]
+        columns[column.name] = [values[index] for index in index_of_each]
     return columns

@@ -1,4 +1,4 @@
-"""Makes a frame with a row per job: every figure of a job, from which all others are made.
+"""Makes a frame with a row per job; all other figures are computed from it.
 
 The time of a job is the median of its steady epochs (see `bench.statistics.steady`); all other
 figures of speed are medians over the same epochs.
@@ -49,8 +49,8 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
 def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the medians over its steady epochs; missing where it has none.
 
-    An energy is missing if one of these epochs has none. Long epochs have a figure more often, so a
-    median over only some epochs would be biased.
+    An energy is missing if one of these epochs has none: long epochs have a figure more often, so
+    the median of the others would be too high.
     """
     steady = epochs[epochs["steady"]]
     steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])

@@ -1,6 +1,6 @@
 """Compares the times of every two backends of a group, round by round.
 
-A ratio is of two jobs, one of each backend, of the same round and seed.
+A ratio is that of the times of two jobs of one round and seed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Times = dict[str, NDArray[np.float64]]
 
 
 class Pair(NamedTuple):
-    """Two backends of a group; `comparison` is of our time divided by theirs.
+    """Two backends of a group; `comparison` is of the time of `backend` divided by that of `other`.
 
     `workload` is the label of their workload.
     """
 
     group: Group
     workload: str
-    ours: str
-    theirs: str
+    backend: str
+    other: str
     comparison: Comparison
 
 
@@ -54,9 +54,9 @@ def times_of(jobs: pd.DataFrame, column: str = "epoch_seconds") -> Times:
         jobs: see `jobs.jobs_frame`; of one group.
         column: the time to take.
     """
-    one_each = jobs.groupby(["round", "seed", "backend"])[column].median()
+    by_round = jobs.groupby(["round", "seed", "backend"])[column].median()
     # `pivot` (PD010) would need columns; these are an index.
-    rounds = one_each.unstack("backend")  # noqa: PD010
+    rounds = by_round.unstack("backend")  # noqa: PD010
     return {str(name): rounds[name].to_numpy() for name in jobs["backend"].unique()}
 
 
@@ -69,22 +69,20 @@ def pairs_of(jobs: pd.DataFrame) -> list[Pair]:
         jobs: see `jobs.jobs_frame`; those that did not end ok are left out.
     """
     ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
-    judged: list[Pair] = []
+    all_pairs: list[Pair] = []
     for _, place in ok.groupby(PLACE_COLUMNS, sort=False, dropna=False):
         pairs = [
-            Pair(
-                group, str(rows["label"].iloc[0]), ours, theirs, compare(times[ours], times[theirs])
-            )
+            Pair(group, str(rows["label"].iloc[0]), name, other, compare(times[name], times[other]))
             for group, rows in place.groupby(GROUP, sort=False)
             for times in [times_of(rows)]
-            for ours, theirs in combinations(times, 2)
+            for name, other in combinations(times, 2)
         ]
         corrected = correct_for_many([pair.comparison for pair in pairs])
-        judged += [
+        all_pairs += [
             pair._replace(comparison=comparison)
             for pair, comparison in zip(pairs, corrected, strict=True)
         ]
-    return judged
+    return all_pairs
 
 
 def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFastest]:
@@ -97,7 +95,7 @@ def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFaste
         pairs: all pairs of these jobs, see `pairs_of`.
     """
     undecided = {
-        (pair.group, frozenset((pair.ours, pair.theirs))): pair.comparison.outcome == "undecided"
+        (pair.group, frozenset((pair.backend, pair.other))): pair.comparison.outcome == "undecided"
         for pair in pairs
     }
     ratios: dict[Group, ToFastest] = {}
@@ -105,7 +103,7 @@ def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFaste
         ok, matched = rows[rows["status"] == "ok"], rows["mode"] == "matched"
         times = times_of(ok)
         may_win = set(rows.loc[matched, "backend"]) or set(times)
-        best = _fastest({name: own for name, own in times.items() if name in may_win})
+        best = _fastest({name: times[name] for name in times if name in may_win})
         if best is None:  # no two of them have a round in common
             continue
         for name in times:
@@ -123,5 +121,5 @@ def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFaste
 
 def _fastest(times: Mapping[str, NDArray[np.float64]]) -> str | None:
     """The fastest backend; a backend that is the only one with a time is the fastest, too."""
-    timed = {name: own for name, own in times.items() if np.isfinite(own).any()}
+    timed = {name: times[name] for name in times if np.isfinite(times[name]).any()}
     return next(iter(timed)) if len(timed) == 1 else fastest(timed)

@@ -1,4 +1,4 @@
-"""Defines a place (the columns whose rows can be compared), its heading, and the labels of rows."""
+"""Places (data set, machine, device, number of threads), their headings, and labels of rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def label(rows: pd.DataFrame) -> pd.Series:
     """
     names = rows["workload"].astype(str)
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
-        ways = rows.groupby("workload")[column].transform("nunique")
-        if (ways > 1).any():
-            names += rows[column].astype(str).map(text.format).where(ways > 1, "")
+        counts = rows.groupby("workload")[column].transform("nunique")
+        if (counts > 1).any():
+            names += rows[column].astype(str).map(text.format).where(counts > 1, "")
     return names
 
 
@@ -44,5 +44,5 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
 
 
 def identity(row: Row) -> tuple[Any, ...]:
-    """What tells a row of the summary from all others: its group and its backend."""
+    """The group and backend of a row of the summary; no other row has the same."""
     return tuple(row[column] for column in GROUP_AND_BACKEND)

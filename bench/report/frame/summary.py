@@ -1,4 +1,4 @@
-"""Summarises jobs in one row per backend and group; see `columns` for what it holds."""
+"""Summarises jobs in a row per backend and group; `columns` lists its columns."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
     summary[_COUNTS] = summary[_COUNTS].fillna(0).astype(int)
     summary["status"] = summary["status"].mask(summary["ok_jobs"] > 0, "ok")
     summary["reason"] = summary["reason"].mask(summary["ok_jobs"] > 0, "")
-    # A median of only the jobs that reached the target would look too good.
-    all_did = summary["target_jobs"] == summary["jobs"]
-    summary[_TO_TARGET] = summary[_TO_TARGET].where(all_did)
-    summary["joules_to_target"] = summary["joules_to_target"].where(all_did)
+    # A median over only the jobs that reached the target would be too low.
+    all_reached = summary["target_jobs"] == summary["jobs"]
+    summary[_TO_TARGET] = summary[_TO_TARGET].where(all_reached)
+    summary["joules_to_target"] = summary["joules_to_target"].where(all_reached)
     for part, seconds in (("train", "epoch_seconds"), ("predict", "predict_seconds")):
         examples = summary["train_examples" if part == "train" else "test_examples"]
         summary[f"{part}_examples_per_second"] = examples / summary[seconds]
@@ -50,9 +50,9 @@ def _groups(jobs: pd.DataFrame) -> Any:
 
 
 def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
-    """The number of jobs, how the worst ended, and whether all agree."""
+    """The number of jobs, the status of the worst, and whether all agree."""
     by_backend = _groups(jobs)
-    # A job that disagrees is worse than one that failed, as nobody would notice it.
+    # A job that disagrees counts as worse than one that failed.
     worst_first = jobs.iloc[(jobs["disagreement"] == "").argsort(kind="stable")]
     return pd.DataFrame(
         {
@@ -87,14 +87,12 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
         "target_jobs": by_backend["seconds_to_target"].count(),
         "epoch_seconds_sure_low": seconds.agg(lambda times: _interval(times)[0]),
         "epoch_seconds_sure_high": seconds.agg(lambda times: _interval(times)[1]),
-        # None is not True: it was not reset.
-        "allocator_began_anew": by_backend["allocator_began_anew"].agg(
+        "allocator_was_reset": by_backend["allocator_was_reset"].agg(
             lambda resets: bool(resets.map(lambda reset: reset is True).all())
         ),
         "device_peak_by": by_backend["device_peak_by"].agg(
             lambda kinds: "device" if (kinds == "device").any() else "process"
         ),
-        # Missing, if it is in one job.
         "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
         **{name: timed[name].agg(_strict_median) for name in _ENERGY},
     }

@@ -1,4 +1,4 @@
-"""Values of a record or a workload that take more than reading one attribute."""
+"""Values that are computed from a record or a workload."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from specs.width import narrowed
 
 
 def spec(workload: Workload) -> str:
-    """Six hexadecimal digits of a hash of all that decides a workload's training.
-
-    They tell two workloads of one name apart.
-    """
+    """Six hexadecimal digits of a hash of all that decides a workload's training."""
     content = msgspec.json.encode(without_labels(workload), order="sorted")
     return hashlib.sha256(content).hexdigest()[:6]
 
@@ -79,7 +76,7 @@ def train_examples(record: Record) -> int:
 
 
 def disturbed(record: Record) -> str:
-    """What disturbed the job, in words; "" if nothing did."""
+    """Why the machine was busy during the job, as text; "" if it was not."""
     return disturbance.reasons(record.disturbance)
 
 

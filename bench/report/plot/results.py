@@ -21,7 +21,7 @@ CAPTIONS = {
     "curves": "Accuracy and loss after every epoch, means over jobs. Training figures are of the"
     " first 10,000 training examples (all, with `--evaluate full`), dropout off.",
     "epoch-time": "Training only, without evaluation and start-up. Bars are the figures of the"
-    " tables; dots are steady epochs, and all epochs of jobs with one or two.",
+    " tables; dots are steady epochs.",
     "throughput": "Training images per second of the same epochs.",
     "memory": "The process's peak memory while training, data set included. A bar is the highest of"
     " all epochs, also of the warm-up.",
@@ -32,14 +32,13 @@ _LOSSES = {
     "softmax_cross_entropy": "loss, cross-entropy",
     "mean_squared_error": "loss, mean squared error",
 }
-# Per bar: more would be one black line, and 100,000 make a file that no browser shows.
+# Per bar. 100,000 dots would make a file that no browser shows.
 _MOST_DOTS = 40
-_FEW_EPOCHS = 2  # all epochs of such jobs are dots, as all are in the tables
-_CURVES = [f"{part}_{what}" for part in ("test", "train") for what in ("accuracy", "loss")]
+_CURVES = ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
 _TITLE = 0.3  # inches
 _FIGURE = 9  # characters of a bar's figure and the two spaces before it
 _LEGEND_COLUMNS = 4
-_IN_ONE_COLUMN = 4  # workloads; more would make a picture longer than a page
+_IN_ONE_COLUMN = 4  # workloads; with more, a single column would be longer than a page
 
 
 class _Measure(NamedTuple):
@@ -122,11 +121,11 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
 
     Args:
         summary: see `write_plots`; rows with at least one job that ended ok.
-        epochs: of jobs that ended ok; steady ones are dots, and all of jobs with few epochs.
+        epochs: of jobs that ended ok; the steady ones are dots.
         name: the plot's name.
     """
     measure = _BARS[name]
-    shown = epochs[epochs["steady"] | (epochs["epochs"] <= _FEW_EPOCHS)]
+    shown = epochs[epochs["steady"]]
     by_bar = measure.dots(shown).dropna().groupby([shown[column] for column in _BAR])
     dots = {bar: _few(values).tolist() for bar, values in by_bar}
     facets = [rows for _, rows in summary.groupby(_FACET, sort=False)]
@@ -137,13 +136,11 @@ def bars(summary: pd.DataFrame, epochs: pd.DataFrame, name: str) -> Figure:
     )
     colours = colours_of(summary["name"])
     for axis, rows in zip(axes[:, 0], facets, strict=True):
-        own: list[list[float]] = [
-            dots.get(bar, []) for bar in rows[_BAR].itertuples(index=False, name=None)
-        ]
-        _draw_bars(axis, rows, own, measure, colours)
+        bar_names = rows[_BAR].itertuples(index=False, name=None)
+        _draw_bars(axis, rows, [dots.get(bar, []) for bar in bar_names], measure, colours)
         axis.set_title(_title(rows), loc="left", fontweight="bold")
     axes[-1, 0].set_xlabel(
-        f"{measure.title} (bar: as in the table; dots: single epochs, at most {_MOST_DOTS})",
+        f"{measure.title} (bar: as in the table; dots: steady epochs, at most {_MOST_DOTS})",
         loc="right",  # beside long names the axis is shorter than this text
     )
     return figure
@@ -156,10 +153,7 @@ def _draw_bars(
     measure: _Measure,
     colours: dict[str, str],
 ) -> None:
-    """Draw a bar per row, and its dots; the bar's value is beside the backend's name.
-
-    Beside the bar it would be read as the value of a dot.
-    """
+    """Draw a bar per row, and its dots; the bar's value is beside the backend's name."""
     values = rows[measure.bar].tolist()
     axis.barh(range(len(rows)), values, color=rows["name"].map(colours), height=0.7)
     positions = [position for position, epochs in enumerate(dots) for _ in epochs]
@@ -191,7 +185,7 @@ def _few(values: pd.Series) -> pd.Series:
 def _curves(frame: pd.DataFrame) -> Figure:
     """Per workload a panel of accuracy and one of loss; test is solid, training dashed.
 
-    More than `_IN_ONE_COLUMN` workloads stand two in a row.
+    There are two workloads in a row if there are more than `_IN_ONE_COLUMN`.
     """
     columns = [*_BAR, "label", "loss", "epoch"]
     means = frame.groupby(columns, sort=False)[_CURVES].mean().reset_index()

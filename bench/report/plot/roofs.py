@@ -21,16 +21,16 @@ from bench.statistics.roofline import Utilization
 _MARKERS = "os^Dv*XPp<>h"  # by workload
 _PANELS_PER_ROW = 2
 _ROOFS: dict[str, dict[str, Any]] = {
-    "product": {"color": "black", "label": "matrix product, memory"},
+    "matmul": {"color": "black", "label": "matrix product, memory"},
     "largest": {"color": "black", "linestyle": ":", "label": "memory, largest arrays"},
     "convolution": {"color": "black", "linestyle": "--", "linewidth": 1, "label": "convolution"},
 }
-# Roofs reach this factor beyond the points on both sides, so that a ridge near them is seen.
+# Roofs extend by this factor beyond the points on both sides.
 _MARGIN = 4.0
 
 
 class Point(NamedTuple):
-    """A training in the plot: the workload's label, the backend, the engine, the utilization."""
+    """A training in the plot: the workload's label, the backend, the engine, its utilization."""
 
     workload: str
     backend: str
@@ -53,8 +53,8 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
     for unused in axes[len(names) :]:
         unused.set_axis_off()
-    every = [point.utilization.intensity for point in points]
-    span = min(every) / _MARGIN, max(every) * _MARGIN
+    intensities = [point.utilization.intensity for point in points]
+    span = min(intensities) / _MARGIN, max(intensities) * _MARGIN
     workloads = dict.fromkeys(point.workload for point in points)
     markers = dict(zip(workloads, cycle(_MARKERS)))
     colours = colours_of(point.backend for point in points)
@@ -82,16 +82,17 @@ def _figure(points: Sequence[Point], engines: Mapping[str, EngineLimits]) -> Fig
 
 
 def _draw_roofs(axis: Axes, limits: EngineLimits, span: tuple[float, float]) -> None:
-    product, memory, convolution = (
+    matmul, memory, convolution = (
         limits.best(name) for name in ("matmul", "memory", "convolution")
     )
-    if product is None or memory is None:
+    if matmul is None or memory is None:
         return
-    sizes = [found.per_second for found in limits.reached if found.operation == "memory"]
-    for bandwidth, roof in ((memory.per_second, "product"), (sizes[-1], "largest")):
+    sizes = [rate.per_second for rate in limits.reached if rate.operation == "memory"]
+    for bandwidth, roof in ((memory.per_second, "matmul"), (sizes[-1], "largest")):
         # Two straight lines on these axes, which meet where both are the limit.
-        x = sorted({*span, min(max(product.per_second / bandwidth, span[0]), span[1])})
-        axis.plot(x, [min(product.per_second, one * bandwidth) for one in x], **_ROOFS[roof])
+        x = sorted({*span, min(max(matmul.per_second / bandwidth, span[0]), span[1])})
+        rates = [min(matmul.per_second, intensity * bandwidth) for intensity in x]
+        axis.plot(x, rates, **_ROOFS[roof])
     if convolution:
         axis.axhline(convolution.per_second, **_ROOFS["convolution"])
 

@@ -55,8 +55,8 @@ def _draw(
     measured = facet.dropna(subset=column)
     for name in measured["backend"].unique():
         jobs = measured[measured["backend"] == name]
-        middle = jobs.groupby(along)[column].median()
-        axis.plot(middle.index, middle, color=colours[name], label=name)
+        medians = jobs.groupby(along)[column].median()
+        axis.plot(medians.index, medians, color=colours[name], label=name)
         axis.plot(jobs[along], jobs[column], ".", color=colours[name], markersize=6)
     axis.set_xscale("log", base=2)
     sizes = sorted(map(int, facet[along].unique()))

@@ -1,4 +1,4 @@
-"""Holds what all plots share: style, colours, and saving."""
+"""Style, colours and saving of all plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backends.registry import BACKENDS, DEFAULT_BACKENDS
 from bench.records.files import write_atomically
 
-# Okabe and Ito's colours: readers who cannot tell red from green can tell these apart.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 # The default backends come first, so that each of them has a colour of its own.
 _BACKENDS = tuple(dict.fromkeys((*DEFAULT_BACKENDS, *BACKENDS)))
@@ -22,7 +22,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "axes.titley": 1.0,  # to find a place above the ticks takes a tenth of the time
+    "axes.titley": 1.0,  # computing the position takes a tenth of the drawing time
     "grid.alpha": 0.3,
     "font.size": 9,
     "svg.hashsalt": "framework-bench",  # the same records give the same file

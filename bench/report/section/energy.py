@@ -1,7 +1,4 @@
-"""Makes the section on energy: joules per epoch and to the target, and the counter used.
-
-Where there is no figure, it says why.
-"""
+"""Makes the section on energy: joules per epoch and to the target, or why there are none."""
 
 from __future__ import annotations
 
@@ -14,15 +11,11 @@ from bench.report.section.results import to_target
 
 _HOST = "CPUs beside it, per epoch"
 _TEXT = (
-    "Counted by {by}, between the two syncs of every epoch's training, so without start-up and"
-    " evaluation. It contains what the hardware takes when idle, and whatever else ran on it"
-    " meanwhile.{cpus} A figure is shown only where every steady epoch has one, as a choice among"
-    " them would not be fair."
+    "Measured by {by} during the training of each epoch, without start-up and evaluation. It"
+    " includes the idle power of the hardware and other programs.{cpus} A figure is shown only if"
+    " every steady epoch has one."
 )
-_CPUS = (
-    " RAPL counts all processors of the machine, also those that the job did not use, and not its"
-    " memory."
-)
+_CPUS = " RAPL counts all processors of the machine, also unused ones, and no memory."
 
 
 def section(run: Run) -> list[Block]:

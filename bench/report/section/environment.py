@@ -1,4 +1,4 @@
-"""Makes the section on machines, versions and settings with which records were made."""
+"""Makes the section on the machines, versions and settings of a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
 
 
 def _versions(records: Sequence[Record]) -> Table:
-    seen = {}
+    rows = {}
     for record in records:
         versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         settings = (
@@ -49,8 +49,6 @@ def _versions(records: Sequence[Record]) -> Table:
             if record.startup
             else "-"
         )
-        who = backend_name(record.job)
-        seen[who, record.job.device, versions] = (who, versions, settings)
-    return Table(
-        ("backend", "versions", "settings, as the framework tells them"), tuple(seen.values())
-    )
+        backend = backend_name(record.job)
+        rows[backend, record.job.device, versions] = (backend, versions, settings)
+    return Table(("backend", "versions", "settings, by the framework"), tuple(rows.values()))

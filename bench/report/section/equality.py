@@ -69,10 +69,10 @@ def section(run: Run) -> list[Block]:
     if not lines:
         return []
     verdicts = iter(correct_for_many([line.verdict for line in lines if line.verdict is not None]))
-    judged = [(line, None if line.verdict is None else next(verdicts)) for line in lines]
-    verdicts_of = [verdict for _, verdict in judged if verdict is not None]
+    corrected = [(line, None if line.verdict is None else next(verdicts)) for line in lines]
+    verdicts_of = [verdict for _, verdict in corrected if verdict is not None]
     finding: list[Block] = [Heading("Equal in accuracy?", 3), Text(_finding(verdicts_of))]
-    table = Table(_COLUMNS, tuple(_cells(line, verdict) for line, verdict in judged))
+    table = Table(_COLUMNS, tuple(_cells(line, verdict) for line, verdict in corrected))
     if not any(verdict.seeds > 1 for verdict in verdicts_of):
         return [*finding, Folded("Accuracies and their errors", [table, Text(_meaning(lines))])]
     return [*finding, table, Folded("What the verdicts mean", [Text(_meaning(lines))])]
@@ -86,14 +86,14 @@ def _lines(group: pd.DataFrame) -> list[_Line]:
     )
     lines = []
     for backend in dict.fromkeys(group["backend"]):
-        own, others = accuracies[backend], accuracies.drop(columns=backend)
-        differences = (own - others.median(axis="columns")).tolist()
+        of_backend, others = accuracies[backend], accuracies.drop(columns=backend)
+        differences = (of_backend - others.median(axis="columns")).tolist()
         lines.append(
             _Line(
                 workload=workload,
                 backend=str(backend),
                 images=images,
-                accuracies=tuple(own.dropna()),
+                accuracies=tuple(of_backend.dropna()),
                 verdict=None if others.empty else equivalence(differences, images),
             )
         )
@@ -111,17 +111,17 @@ def _cells(line: _Line, verdict: Verdict | None) -> tuple[str, ...]:
         _spread(line.accuracies, line.images),
         words.ABSENT if verdict is None else words.points(verdict.difference),
         words.ABSENT if verdict is None else _range(verdict.low, verdict.high),
-        "no other backend" if verdict is None else _said(verdict),
+        "no other backend" if verdict is None else _verdict_text(verdict),
     )
 
 
 def _spread(accuracies: tuple[float, ...], images: int) -> str:
-    found = interval(accuracies, images)
-    if found is None:
+    mean_interval = interval(accuracies, images)
+    if mean_interval is None:
         error = words.points(binomial_error(accuracies[0], images)).replace("+", "±")
         return f"{error} points"
     # The interval is symmetric, but accuracies end at 0 and 1.
-    low, high = max(found[0], 0.0), min(found[1], 1.0)
+    low, high = max(mean_interval[0], 0.0), min(mean_interval[1], 1.0)
     return f"{words.percent(low).removesuffix(' %')} to {words.percent(high)}"
 
 
@@ -129,7 +129,7 @@ def _range(low: float | None, high: float | None) -> str:
     return words.ABSENT if low is None else f"{words.points(low)} to {words.points(high)}"
 
 
-def _said(verdict: Verdict) -> str:
+def _verdict_text(verdict: Verdict) -> str:
     if verdict.seeds > 1:
         return verdict.outcome
     return "not tested: 1 seed" if verdict.seeds else "not tested: no seed in common"
@@ -156,10 +156,10 @@ def _meaning(lines: Sequence[_Line]) -> str:
     return (
         "Each backend's accuracy after the last epoch is compared with the median of the others"
         " with the same seed, and so with the same initial weights and batches. `equal`: the"
-        f" difference is shown to be below {100 * MARGIN:g} points, as its {_DIFFERENCE_INTERVAL}"
-        f" interval lies within them (two one-sided t-tests); if it were that large, {chance} would"
-        " be called equal. `different`: not so, and more than chance; if all backends were the"
-        f" same, {chance} tables would have such a verdict (Holm's correction for {tests} tests)."
-        " `undecided`: neither is shown, which is no sign of equality. Intervals are Student's,"
-        f" over seeds, on these test images.{' ' + _ONE_SEED if one_seed else ''}"
+        f" {_DIFFERENCE_INTERVAL} interval of the difference lies within {100 * MARGIN:g} points"
+        f" (two one-sided t-tests); if it were that large, {chance} would be called equal."
+        " `different`: the difference is more than chance; if all backends were the same,"
+        f" {chance} tables would have such a verdict (Holm's correction for {tests} tests)."
+        " `undecided`: neither is shown. Intervals are Student's, over seeds, on these test"
+        f" images.{' ' + _ONE_SEED if one_seed else ''}"
     )

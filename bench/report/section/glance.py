@@ -23,7 +23,7 @@ _SPEED = "Median time of a training epoch (ratio to the fastest backend)."
 def section(run: Run) -> list[Block]:
     """The overview of accuracy and, where there are several backends, of speed."""
     matched = run.summary[run.summary["mode"] == "matched"]
-    # Native backends have a section of their own; they are here only where nothing is matched.
+    # Native backends are shown here only if there are no others; they have their own section.
     shown = run.summary if matched.empty else matched
     blocks: list[Block] = [
         Heading("At a glance", 3),
@@ -36,7 +36,7 @@ def section(run: Run) -> list[Block]:
 
 
 def noise_line(run: Run) -> str:
-    """What is known of the timing noise of a place."""
+    """A sentence on the timing noise of the machine, or how to measure it."""
     if run.calibration is None:
         job, machine = run.records[0].job, run.records[0].machine
         command = f"bench calibrate --device {job.device} --threads {job.threads}"
@@ -51,8 +51,7 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
 
     Args:
         summary: see `summary.summarise`.
-        wanted: workloads that are listed even where there is no record of them, in this order,
-            before the others.
+        wanted: workloads that are listed first, in this order, even if they were not run.
     """
     backends = list(dict.fromkeys(summary["backend"]))
     by_workload = {

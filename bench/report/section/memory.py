@@ -11,23 +11,23 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 
 _PROCESS = (
-    "Peaks loading, training and predicting: the process's largest resident memory, data set"
-    " included, as the kernel tells it (`VmHWM`, reset before each phase)."
+    "Peaks loading, training and predicting: the largest resident memory of the process, with the"
+    " data set (the kernel's `VmHWM`, reset before each phase)."
 )
 _ALLOCATOR = (
-    "Device, allocator: the framework's own peak, of an epoch's training alone (the largest)."
+    "Device, allocator: the largest peak of an epoch's training, by the framework's allocator."
 )
 _FROM_START = (
     "`from the start`: this framework's peak cannot be reset. It is read before the first"
-    " prediction, and holds the loading and the first epoch's training."
+    " prediction, and includes loading and the training of the first epoch."
 )
 _DRIVER = (
-    "Device, driver: what the NVIDIA driver says that the job's processes hold, the highest of"
-    " one look every 0.5 s."
+    "Device, driver: the memory of the job's processes by the NVIDIA driver, read every 0.5 s; the"
+    " highest."
 )
 _WHOLE = (
-    "`whole GPU`: the driver does not say whose memory is whose, as in a container. It is how much"
-    " more of the GPU was in use than when the job began, by any process."
+    "`whole GPU`: the driver does not show the memory of single processes, as in a container. The"
+    " figure is the increase in used GPU memory since the job began, by any process."
 )
 
 
@@ -50,14 +50,14 @@ def section(run: Run) -> list[Block]:
 
 def _allocator_peak(row: Row) -> str:
     text = words.gigabytes(row["allocator_peak_bytes"])
-    plain = text == words.ABSENT or row["allocator_began_anew"]
-    return text if plain else f"{text}, from the start"
+    unmarked = text == words.ABSENT or row["allocator_was_reset"]
+    return text if unmarked else f"{text}, from the start"
 
 
 def _device_peak(row: Row) -> str:
     text = words.gigabytes(row["device_peak_bytes"])
-    plain = text == words.ABSENT or row["device_peak_by"] == "process"
-    return text if plain else f"{text}, whole GPU"
+    unmarked = text == words.ABSENT or row["device_peak_by"] == "process"
+    return text if unmarked else f"{text}, whole GPU"
 
 
 def _notes(run: Run) -> Items:
@@ -68,7 +68,7 @@ def _notes(run: Run) -> Items:
     notes = (
         (rows["train_peak_rss_bytes"].notna().any(), _PROCESS),
         (allocator.any(), _ALLOCATOR),
-        ((allocator & ~rows["allocator_began_anew"].astype(bool)).any(), _FROM_START),
+        ((allocator & ~rows["allocator_was_reset"].astype(bool)).any(), _FROM_START),
         ((driver & ~whole).any(), _DRIVER),
         (whole.any(), _WHOLE),
     )

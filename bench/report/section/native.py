@@ -19,14 +19,13 @@ from bench.report.run import Run
 from bench.statistics.timing import Comparison, compare
 
 _TEXT = (
-    "Native: the workload as the framework's own tutorial trains it, with its own initial weights,"
-    " shuffle, input pipeline, and the optimizer of that name with the framework's own constants."
-    " The difference in accuracy is due to these. The ratio is the median over rounds of the native"
-    " job's time divided by the matched one's. `input pipeline` is an epoch of the pipeline alone,"
-    " without training; it may run while the device trains, so this is at most what it costs. The"
-    " rest of the difference is due to the training loop and the compiler. Native mode promises no"
-    " equality, so only some checks apply to it: predictions from given weights, whether a seed"
-    " repeats, and purity (`bench verify --mode native`)."
+    "Native: the workload as the framework's own tutorial trains it, with the framework's initial"
+    " weights, shuffling, input pipeline, and defaults of the optimizer. These cause the difference"
+    " in accuracy. The ratio is the native job's time divided by the matched one's, median over"
+    " rounds. `input pipeline` is the time of an epoch of the pipeline alone. It may run while the"
+    " device trains, so it is the most that the pipeline costs. The rest of the difference is due"
+    " to the training loop and the compiler. `bench verify --mode native` makes the checks that"
+    " apply: predictions from given weights, whether a seed repeats, and purity."
 )
 _COLUMNS = (
     *("workload", "backend", "accuracy, matched", "accuracy, native", "difference, points"),

@@ -1,4 +1,4 @@
-"""Makes the top of a report: its title, the alarm, and what a reader has to know first."""
+"""Makes the top of a report: its title, the alarm, and the notes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.report.run import Run
 from bench.report.section.trust import verification_line
 
 _MEANING = (
-    "In matched mode all backends do the same work from the same weights, so a result that is far"
-    " from the others is wrong. It is left out of every figure, ranking and plot below."
+    "In matched mode all backends do the same work from the same weights, so a result far from the"
+    " others is wrong. It is left out of every figure, ranking and plot below."
 )
 
 
@@ -48,7 +48,7 @@ def notes(run: Run) -> list[str]:
     lines = _on_few_epochs(run)
     if not run.ok.empty and run.ok["rounds"].max() == 1:
         lines.append("~ provisional: one round.")
-    elif run.ok["unsure"].isin([True]).any():  # missing where nothing is compared
+    elif run.ok["unsure"].isin([True]).any():  # it may be missing
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += say_disturbed(run.jobs, GROUP)
     lines += words.first_of(_ended_badly(run.jobs))
@@ -64,7 +64,7 @@ def notes(run: Run) -> list[str]:
 
 
 def _on_few_epochs(run: Run) -> list[str]:
-    """What the mark `*` at a time means; nothing if no job has so few epochs."""
+    """The meaning of the mark `*` at a time; nothing if no job has so few epochs."""
     lines = []
     if (run.ok["epochs"] == 1).any():
         lines.append("* one epoch: its time includes the warm-up.")

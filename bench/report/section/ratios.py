@@ -17,13 +17,13 @@ from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
 _TEXT = (
-    "A cell is the time of the row's epoch divided by that of the column's: below 1 the row is"
-    " faster. A round has a fresh process of each backend. Times are divided within a round, and"
-    " the cell is the median of the rounds' ratios, with an interval of"
+    "A figure is the epoch time of the row's backend divided by that of the column's; below 1 the"
+    " row is faster. In each round every backend runs in a new process. Times are divided within a"
+    " round; the figure is the median of the rounds' ratios, with an interval of"
     f" {100 * (1 - VERDICT_LEVEL):g} %. `same`: the interval lies within {100 * MARGIN:g} % of 1."
-    " `faster`, `slower`: it does not, and lies on one side of 1, by more than chance among so many"
-    " pairs. Rounds may be added at any time, and the run looked at after each: if all backends"
-    f" were the same, at most {100 * TABLE_LEVEL:g} of 100 such tables would name a faster one."
+    " `faster`, `slower`: it does not, and the difference is more than chance, corrected for the"
+    " number of pairs. Rounds may be added at any time, and the results read after each. If all"
+    f" backends were the same, at most {100 * TABLE_LEVEL:g} of 100 tables would name a faster one."
 )
 
 
@@ -48,7 +48,7 @@ def section(run: Run) -> list[Block]:
 
 
 def rounds_for_verdicts(run: Run) -> tuple[int, int | None]:
-    """The rounds that are done, and the fewest that a verdict takes; None if none can be had.
+    """The finished rounds, and the fewest that a verdict needs; None if nothing is compared.
 
     Each seed of a round counts as a round.
     """
@@ -59,31 +59,31 @@ def rounds_for_verdicts(run: Run) -> tuple[int, int | None]:
 
 
 def rounds_option(run: Run, rounds: int) -> int:
-    """The value of `--rounds` with which a run of as many seeds has so many rounds."""
+    """The value of `--rounds` for so many rounds, as each seed counts as a round."""
     return ceil(rounds / run.jobs["seed"].nunique())
 
 
 def _table(pairs: Sequence[Pair]) -> Table:
-    backends = list(dict.fromkeys(name for pair in pairs for name in (pair.ours, pair.theirs)))
+    backends = list(dict.fromkeys(name for pair in pairs for name in (pair.backend, pair.other)))
     cells = {}
     for pair in pairs:
         result = pair.comparison
-        cells[pair.workload, pair.ours, pair.theirs] = _cell(
+        cells[pair.workload, pair.backend, pair.other] = _cell(
             result.ratio, result.sure_low, result.sure_high, result.outcome
         )
         low, high = (end and 1 / end for end in (result.sure_high, result.sure_low))
-        cells[pair.workload, pair.theirs, pair.ours] = _cell(
+        cells[pair.workload, pair.other, pair.backend] = _cell(
             1 / result.ratio, low, high, _OPPOSITE[result.outcome]
         )
     rows = [
         (
             workload,
-            ours,
-            *(cells.get((workload, ours, theirs), words.ABSENT) for theirs in backends),
+            backend,
+            *(cells.get((workload, backend, other), words.ABSENT) for other in backends),
         )
         for workload in dict.fromkeys(pair.workload for pair in pairs)
-        for ours in backends
-        if any(key[:2] == (workload, ours) for key in cells)
+        for backend in backends
+        if any(key[:2] == (workload, backend) for key in cells)
     ]
     columns = (f"compared with {name}" for name in backends)
     return Table(("workload", "backend", *columns), tuple(rows))
@@ -91,7 +91,7 @@ def _table(pairs: Sequence[Pair]) -> Table:
 
 def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
     interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-    # Bold and pale show at first sight what is certain.
+    # Verdicts are bold; undecided ones are pale.
     return f"{words.ratio(ratio)}{interval} " + (
         f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**"
     )

@@ -11,7 +11,7 @@ from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import Row, identity, rows_of
 from bench.report.run import Run
 
-FEW_EPOCHS = 2  # of a job with so few all are shown, as no range can be told of them
+FEW_EPOCHS = 2  # the times of jobs with so few epochs are marked and all shown
 _MOST_TIMES = 4  # in a cell
 _ACCURACY_TEXT = (
     "Accuracies are those after the last epoch, the mean over jobs. The training accuracy is of"
@@ -20,18 +20,19 @@ _ACCURACY_TEXT = (
     " reached it: the median over jobs, if all reached it."
 )
 _SPEED_TEXT = (
-    "A job's time is the median of its steady epochs, which are those after the warm-up in rounds"
-    " that count; CPU and prediction times are computed in the same way. Ratios are of unrounded"
-    " times. A backend's time is the median over its jobs, with an interval of 95 % where there"
-    " are enough of them. `ratio to fastest` is the median over rounds of the ratio of two jobs of"
-    " one round. Epoch times are the fastest and the slowest steady epoch; of a job of one or two"
-    " epochs (`*`) they are all epochs in their order, and with one epoch the time includes the"
-    " warm-up."
+    "A job's time is the median of its steady epochs: those after the warm-up, without rounds in"
+    " which the machine was unusually busy. CPU and prediction times are computed in the same way."
+    " A backend's time is the median over its jobs, with an interval of 95 % if there are enough."
+    " `ratio to fastest` is the median over rounds of the ratio of two jobs of one round. Epoch"
+    " times are the fastest and the slowest steady epoch. For jobs of one or two epochs (`*`) all"
+    " epochs are listed; the time of a single epoch includes the warm-up."
 )
 _START_TEXT = (
-    "Importing the framework, building the model (some compile here), and loading the data come"
-    " before the first epoch. `compile and warm-up` is how much longer the first epochs took than"
-    " as many steady ones; `none`: they were no slower. All are medians over jobs."
+    "Before the first epoch a job imports the framework, builds the model (some compile here), and"
+    " loads the data. `compile and warm-up` is the extra time of the first epochs, compared with as"
+    " many steady ones; `none`: they were no slower. All are medians over jobs. Every job compiles"
+    " again, as `torch.compile`'s caches on disk are off. The first job of a framework may start"
+    " slower, for example because its files are not yet in memory."
 )
 
 
@@ -56,7 +57,7 @@ def accuracy(run: Run) -> list[Block]:
 
 
 def speed(run: Run) -> list[Block]:
-    """Times of an epoch, how they compare with the fastest, and images per second."""
+    """Times of an epoch, ratios to the fastest, and images per second."""
     few = epoch_times(run)
     columns: Columns = {
         "workload": lambda row: row["label"],
@@ -74,7 +75,7 @@ def speed(run: Run) -> list[Block]:
 
 
 def start_up(run: Run) -> list[Block]:
-    """Times before the first epoch, and what the first epochs take longer than later ones."""
+    """Times before the first epoch, and the extra time of the first epochs."""
     columns: Columns = {
         "workload": lambda row: row["label"],
         "backend": lambda row: row["backend"],

@@ -1,7 +1,7 @@
 """Makes the section on a sweep over batch size and width.
 
-It shows throughput, time and memory against size, and the size from which on the work of a step
-outweighs its overhead.
+It shows throughput, time and memory by size, and the size from which on the work of a step takes
+longer than its overhead.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ _MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ),
 )
 _MEANING = (
-    "A line t = a + c b is fitted to the time of a step. a is the overhead that every step costs,"
-    " whatever its batch: the calls into the framework, starting kernels, updating all weights. c"
-    " is the cost of an example, b the examples of a step. At b = a / c the work of a step takes"
-    " as long as its overhead: below, a larger batch costs little more time; above, the time grows"
-    " with the work. The fit is of least relative deviations, of each round by itself, and needs"
-    f" {FEWEST_SIZES} sizes. Nothing is said beyond the sizes that were run, nor where the line"
-    f" deviates from a point by more than {100 * LARGEST_MISS:g} %."
+    "A line t = a + c b is fitted to the time of a step; b is the number of its examples. a is the"
+    " overhead of a step: calls into the framework, starting kernels, updating weights. c is the"
+    " time of an example. At b = a / c the work of a step takes as long as its overhead. Below"
+    " that, a larger batch takes little more time; above, time grows with the work. The fit"
+    f" minimizes relative deviations, in each round by itself, and needs {FEWEST_SIZES} sizes."
+    " There is no result beyond the sizes that were run, or if a point deviates from the line by"
+    f" more than {100 * LARGEST_MISS:g} %."
 )
 _ACROSS_WIDTHS = (
     "Across widths. Here b is the number of operations of a step's matrix products. Updating wider"
-    " weights counts as work, so that the fixed cost is nearer to that of the calls alone."
+    " weights is part of the work, so the overhead is mainly that of the calls."
 )
 _TOO_FEW = (
     f"{FEWEST_SIZES} sizes show from which size on the work of a step takes longer than its"
     " overhead: `--batch-size 32,128,512,2048`."
 )
-_ONE_ROUND = "Provisional: one round. `--rounds 5` shows how far the figures move."
+_ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures vary."
 
 
 def section(run: Run) -> list[Block]:
@@ -89,9 +89,14 @@ def section(run: Run) -> list[Block]:
                 ]
     if not blocks:
         return []
-    one = len(run.jobs[["round", "seed"]].drop_duplicates()) == 1
+    one_round = len(run.jobs[["round", "seed"]].drop_duplicates()) == 1
     how = Folded("How these figures are made", [Text(_MEANING)])
-    return [Heading("Batch size and width", 2), *([Text(_ONE_ROUND)] if one else []), *blocks, how]
+    return [
+        Heading("Batch size and width", 2),
+        *([Text(_ONE_ROUND)] if one_round else []),
+        *blocks,
+        how,
+    ]
 
 
 def _points(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -133,56 +138,56 @@ def _tables(points: pd.DataFrame) -> list[Block]:
 
 
 def _findings(points: pd.DataFrame) -> list[Block]:
-    """The size from which on each backend is not bound by overhead, by batch size and by width."""
+    """The size from which on the work of a step takes longer than its overhead."""
     blocks: list[Block] = []
     for along, across, size, text in (
         ("batch_size", "width", "examples", "Across batch sizes."),
         ("width", "batch_size", "flops", _ACROSS_WIDTHS),
     ):
-        cells = points.groupby([across, "backend"], sort=False)
-        if any(cell[along].nunique() >= FEWEST_SIZES for _, cell in cells):
+        sweeps = points.groupby([across, "backend"], sort=False)
+        if any(sweep[along].nunique() >= FEWEST_SIZES for _, sweep in sweeps):
             columns = (across.replace("_", " "), "backend", *_COLUMNS[size])
             rows = tuple(
-                (f"{key[0]:,}", str(key[1]), *_finding(cell, along, size)) for key, cell in cells
+                (f"{key[0]:,}", str(key[1]), *_finding(sweep, along, size)) for key, sweep in sweeps
             )
             blocks += [Text(text), Table(columns, rows)]
     return blocks or [Text(_TOO_FEW)]
 
 
-def _finding(cell: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
+def _finding(sweep: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
     """One backend's cells along one axis.
 
-    Fixed cost, cost per size, how far the line misses, the crossover, and the words for it.
+    Overhead, time per size, largest deviation, the crossover, and the finding.
     """
-    rounds = cell.groupby(["round", "seed"], sort=True)
-    found = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in rounds])
-    sizes = cell.groupby(along)[size].first()  # the size as typed -> that of a step
-    if found is None:
+    rounds = sweep.groupby(["round", "seed"], sort=True)
+    line = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in rounds])
+    sizes = sweep.groupby(along)[size].first()  # batch size or width -> size of a step
+    if line is None:
         return (*[words.ABSENT] * 4, f"unknown: {len(sizes)} sizes, {FEWEST_SIZES} are needed")
     unit = 1.0 if size == "examples" else _GIGA
     numbers = (
-        words.seconds(found.fixed),
-        words.seconds(found.per_size * unit),
-        words.percent(found.largest_miss),
+        words.seconds(line.fixed),
+        words.seconds(line.per_size * unit),
+        words.percent(line.largest_miss),
     )
-    if not found.is_line:
-        return (*numbers, words.ABSENT, "unclear: no line")
-    if found.size > found.largest:
+    if not line.is_line:
+        return (*numbers, words.ABSENT, "unclear: the times are not on a line")
+    if line.size > line.largest:
         return (*numbers, words.ABSENT, "not reached within the sweep")
-    if found.size < found.smallest:
+    if line.size < line.smallest:
         return (*numbers, words.ABSENT, "at every size that was run")
-    first = sizes.index[sizes >= found.size].min()
-    return (*numbers, _crossover(found, unit), f"from {along.replace('_', ' ')} {first:,} on")
+    first = sizes.index[sizes >= line.size].min()
+    return (*numbers, _crossover(line, unit), f"from {along.replace('_', ' ')} {first:,} on")
 
 
-def _crossover(found: Crossover, unit: float) -> str:
+def _crossover(line: Crossover, unit: float) -> str:
     """The size of the crossover, with the range over rounds if there are several."""
     ends = [
         f"{end / unit:,.3g}" if unit > 1 else f"{end:,.0f}"
-        for end in (found.size, found.low, found.high)
+        for end in (line.size, line.low, line.high)
     ]
-    high = ends[2] if found.high <= found.largest else "beyond the sweep"
-    return ends[0] if found.rounds == 1 else f"{ends[0]} ({ends[1]} to {high})"
+    high = ends[2] if line.high <= line.largest else "beyond the sweep"
+    return ends[0] if line.rounds == 1 else f"{ends[0]} ({ends[1]} to {high})"
 
 
 def _caption(points: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """Makes the section that says why the results can be trusted.
 
-It says what was the same for all backends of a run, by its records, and what was verified of each.
+It shows what was equal for all backends of a run, by its records, and what was verified.
 """
 
 from __future__ import annotations
@@ -27,26 +27,24 @@ from bench.statistics.agreement import ACCURACY_MARGIN, LOSS_MARGIN, STANDARD_ER
 from bench.worker.verification.checks import CHECKS
 
 _SAME = (
-    "In matched mode every backend is given the same initial weights (drawn once in NumPy), the"
-    " same batches in the same order, and the same update formulas with the same constants. The"
-    " table counts the groups in which that was so, by checksums that the workers read back in this"
-    " run; a group is here a workload with one batch size and one seed. Accuracy and loss are"
-    " computed by the bench from the logits, after the last epoch."
-    " Dropout differs: timed runs use each framework's own generator; its fraction and scale, and"
-    " that masks are new in each step, are verified."
+    "In matched mode every backend gets the same initial weights (drawn once in NumPy), the same"
+    " batches in the same order, and the same update formulas with the same constants. The table"
+    " counts the trainings (a workload with one batch size and one seed) in which weights and"
+    " batches were equal, by checksums that the workers computed in this run. The bench computes"
+    " accuracy and loss from the logits. Dropout differs: timed jobs use each framework's random"
+    " numbers. Its fraction and scale are verified, and that each step has a new mask."
 )
 _VERIFICATION = (
-    "The verification (`bench verify`) checks a backend against a reference in float64, through the"
-    " very calls that are timed: its logits, and the loss and every weight after each of the first"
-    " steps, for every layer, activation, loss, optimizer and initializer of the language; an epoch"
-    " over a whole data set; that one call is as many steps, that exactly the ordered images are"
-    " used, that the same seed repeats, that `sync` waits, and its own dropout. Figures are the"
-    " largest deviation in units of the tolerance, each derived from float32's rounding: above 1 is"
-    " a failure."
+    "`bench verify` checks a backend against a reference in float64, through the calls that are"
+    " timed. It compares the logits, and the loss and every weight after each of the first steps,"
+    " for every layer, activation, loss, optimizer and initializer; and an epoch over a whole data"
+    " set. It also checks the number of steps of a call, the images used, that a seed repeats, that"
+    " `sync` waits, and dropout. Figures are the largest deviation divided by its tolerance, which"
+    " follows from the rounding of float32; above 1 is a failure."
 )
 _DEFAULTS = (
-    "What each framework does unless told otherwise, the value in the workload, and what we set."
-    " The tests ask the installed frameworks for these defaults."
+    "Each framework's default, the value in the workload, and what we set. The tests read these"
+    " defaults from the installed frameworks."
 )
 
 
@@ -58,11 +56,11 @@ class _Backend(NamedTuple):
     machine: str
 
 
-class _Group(NamedTuple):
-    """The jobs of one workload, data set, seed and batch size that began.
+class _Training(NamedTuple):
+    """The started jobs of one workload, data set, seed and batch size.
 
-    Their backends, the checksums of their initial weights, and by the number of the epoch the
-    checksums of the orders of their images.
+    It has their backends, the checksums of their initial weights, and per epoch the checksums of
+    the orders of their images.
     """
 
     backends: set[_Backend]
@@ -71,14 +69,15 @@ class _Group(NamedTuple):
 
 
 def section(run: Run) -> list[Block]:
-    """What was the same in this run, what was verified, and (folded) the defaults and gaps."""
+    """What was equal in this run, what was verified, and (folded) the defaults and gaps."""
     applied = _applied(run)
     if not applied:
         return []
-    names, groups, wrong = _names(list(applied)), _groups(run.records), disagreeing(run.jobs)
-    columns = ("backend", "groups", "same initial weights", "same batches", "verification")
+    names, trainings = _names(list(applied)), _trainings(run.records)
+    wrong = disagreeing(run.jobs)
+    columns = ("backend", "trainings", "same initial weights", "same batches", "verification")
     rows = [
-        (names[backend], *_row(backend, groups, verification, wrong.get(backend, [])))
+        (names[backend], *_row(backend, trainings, verification, wrong.get(backend, [])))
         for backend, verification in applied.items()
     ]
     deviations = [
@@ -92,9 +91,9 @@ def section(run: Run) -> list[Block]:
         Text(_finding(run)),
         Table(columns, tuple(rows)),
         Table(("largest deviation", *CHECKS), tuple(deviations)),
-        Folded("What is the same, and what is verified", [Text(_SAME), Text(_VERIFICATION)]),
-        Folded("Defaults: what each framework would have done, and what we set", _defaults(known)),
-        Folded("Gaps: what a backend does not do, or was not verified to do", _gaps(known)),
+        Folded("What is equal, and what is verified", [Text(_SAME), Text(_VERIFICATION)]),
+        Folded("Defaults of each framework, and what we set", _defaults(known)),
+        Folded("Gaps: what a backend cannot do, or what is not verified", _gaps(known)),
     ]
 
 
@@ -126,7 +125,7 @@ def verification_line(run: Run) -> str:
 
 
 def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
-    verdicts = {backend: found and found.verdict for backend, found in applied.items()}
+    verdicts = {name: verified and verified.verdict for name, verified in applied.items()}
     wrong = [backend.backend for backend, verdict in verdicts.items() if verdict == "not equal"]
     if wrong:
         names = ", ".join(dict.fromkeys(wrong))
@@ -155,8 +154,8 @@ def _applied(run: Run) -> dict[_Backend, Verification | None]:
         if record.job.mode == "matched" and record.status != "unsupported":
             applied[_backend(record)].append(verification_of(record, run.verifications))
     return {
-        backend: min(own, key=lambda found: _WORST_FIRST.index(found and found.verdict))
-        for backend, own in applied.items()
+        backend: min(of_backend, key=lambda each: _WORST_FIRST.index(each and each.verdict))
+        for backend, of_backend in applied.items()
     }
 
 
@@ -175,44 +174,48 @@ def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
     }
 
 
-def _groups(records: Iterable[Record]) -> list[_Group]:
-    groups: dict[object, _Group] = defaultdict(lambda: _Group(set(), set(), defaultdict(set)))
+def _trainings(records: Iterable[Record]) -> list[_Training]:
+    trainings: dict[object, _Training] = defaultdict(
+        lambda: _Training(set(), set(), defaultdict(set))
+    )
     for record in records:
         job, startup = record.job, record.startup
         if job.mode == "matched" and startup is not None:
             key = without_labels(job.workload), record.data.checksum, job.seed, job.batch_size
-            group = groups[key]
-            group.backends.add(_backend(record))
-            group.weights.add(startup.weights_checksum)
+            training = trainings[key]
+            training.backends.add(_backend(record))
+            training.weights.add(startup.weights_checksum)
             for epoch in record.epochs:
-                group.orders[epoch.number].add(epoch.order_checksum)
-    return list(groups.values())
+                training.orders[epoch.number].add(epoch.order_checksum)
+    return list(trainings.values())
 
 
 def _row(
     backend: _Backend,
-    groups: Iterable[_Group],
+    trainings: Iterable[_Training],
     verification: Verification | None,
     wrong_on: Sequence[str],
 ) -> tuple[str, ...]:
-    """One backend's row: its groups, how many had equal weights and batches, its verification."""
-    own = [group for group in groups if backend in group.backends]
-    shared = [group for group in own if len(group.backends) > 1]
-    weights = sum(len(group.weights) == 1 for group in shared)
+    """One backend's row: trainings, how many had equal weights and batches, and verification."""
+    of_backend = [training for training in trainings if backend in training.backends]
+    shared = [training for training in of_backend if len(training.backends) > 1]
+    weights = sum(len(training.weights) == 1 for training in shared)
     orders = sum(map(_same_order, shared))
-    of = f" of {len(shared)}"
-    same = (f"{weights}{of}", f"{orders}{of}") if shared else ("no other backend",) * 2
+    total = len(shared)
+    same = (
+        (f"{weights} of {total}", f"{orders} of {total}") if shared else ("no other backend",) * 2
+    )
     but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
-    return (str(len(own)), *same, f"{_verdict(verification, backend.backend)}{but}")
+    return (str(len(of_backend)), *same, f"{_verdict(verification, backend.backend)}{but}")
 
 
 def _and(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _same_order(group: _Group) -> bool:
-    """Whether all that reached an epoch saw the same images in the same order in it."""
-    return all(len(orders) == 1 for orders in group.orders.values())
+def _same_order(training: _Training) -> bool:
+    """Whether in each epoch all jobs used the same images in the same order."""
+    return all(len(orders) == 1 for orders in training.orders.values())
 
 
 def _backend(record: Record) -> _Backend:
@@ -236,19 +239,20 @@ def _verdict(verification: Verification | None, backend: str) -> str:
 
 
 def _defaults(backends: Sequence[str]) -> list[Block]:
-    """A row per setting and per way that backends deal with it, with the names of these."""
+    """A row per setting, default and adapter's way, with the names of its backends."""
     defaults = {
         name: {default.setting: default for default in defaults_of(name)} for name in backends
     }
     rows: list[tuple[str, ...]] = []
     for setting in SETTINGS:
-        ways: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for backend, own in defaults.items():
-            if default := own.get(setting.name):
-                ways[default.text, default.ours].append(backend)
-        for place, ((text, ours), names) in enumerate(ways.items()):
-            first = (setting.name, setting.workload_value) if place == 0 else ("", "")
+        backends_by_text: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for backend, by_setting in defaults.items():
+            if default := by_setting.get(setting.name):
+                backends_by_text[default.text, default.ours].append(backend)
+        first = (setting.name, setting.workload_value)
+        for (text, ours), names in backends_by_text.items():
             rows.append((*first, ", ".join(names), text, ours))
+            first = ("", "")
     columns = ("setting", "workload value", "backends", "default", "what we set")
     return [Text(_DEFAULTS), Table(columns, tuple(rows))]
 

@@ -1,7 +1,6 @@
 """Makes the section that compares each tuned variant with its plain form.
 
-It has ratios of wall and CPU time, and the number of epochs after which the variant's start-up has
-paid off.
+It has ratios of wall and CPU time, and the number of epochs until break-even.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ _COLUMNS = (
     *("wall time, ratio", "CPU time, ratio", "break-even after"),
 )
 _TEXT = (
-    "A tuned variant is the same framework at the same work, trained in the way that its"
+    "A tuned variant does the same work in the same framework, in the way that the framework's"
     " documentation calls fastest; `bench verify` checks it against the same reference. Ratios are"
-    " medians over rounds: below 1 the variant is faster. Between variants of one framework at the"
-    " same number of threads CPU time decides, as other programs disturb it less; on a GPU it is"
-    " left out, as it is not the time of the work. `break-even after`: the first number of epochs"
-    " after which the variant, with its start-up, compiling and warm-up, has taken no longer than"
-    " the plain form: median over rounds (min to max). The chance of a false result in a column is"
-    f" at most {100 * TABLE_LEVEL:g} %."
+    " medians over rounds: below 1 the variant is faster. CPU time is less disturbed by other"
+    " programs; on a GPU it is left out, as it does not measure the work. `break-even after`: the"
+    " number of epochs after which the variant, with its start-up, compiling and warm-up, has taken"
+    " no longer than the plain form: median over rounds (min to max). The chance of a false result"
+    f" in a column is at most {100 * TABLE_LEVEL:g} %."
 )
 
 
@@ -63,15 +61,18 @@ def section(run: Run) -> list[Block]:
         return []
     wall, cpu = (
         correct_for_many(comparisons)
-        for comparisons in ([each.wall for each in variants], [each.cpu for each in variants])
+        for comparisons in (
+            [variant.wall for variant in variants],
+            [variant.cpu for variant in variants],
+        )
     )
-    judged = [v._replace(wall=w, cpu=c) for v, w, c in zip(variants, wall, cpu, strict=True)]
+    corrected = [v._replace(wall=w, cpu=c) for v, w, c in zip(variants, wall, cpu, strict=True)]
     without = tuple(
         f"`{name}` has none: {why}" for name, why in UNTUNED.items() if name in set(ok["backend"])
     )
     return [
         Heading("Tuned variants", 3),
-        Table(_COLUMNS, tuple(map(_row, judged))),
+        Table(_COLUMNS, tuple(map(_row, corrected))),
         Items(without),
         Folded("How these figures are made", [Text(_TEXT)]),
     ]
@@ -109,14 +110,14 @@ def _variants(group: pd.DataFrame) -> list[_Variant]:
 
 
 def _break_even(extra: float, variant: float, plain: float) -> float:
-    """The number of epochs after which a variant has paid off; infinite if it never does.
+    """The number of epochs until break-even; infinite if there is none.
 
     Args:
-        extra: the seconds that it took longer than the plain form before its steady state.
-        variant: the seconds of its steady epoch.
-        plain: the seconds of the plain form's.
+        extra: the seconds that the variant took longer before its steady state.
+        variant: the seconds of a steady epoch of the variant.
+        plain: the seconds of a steady epoch of the plain form.
     """
-    # `extra` includes what the first epochs take longer than steady ones.
+    # `extra` includes the extra time of the first epochs.
     return (break_even(extra, variant, variant, plain) if variant < plain else None) or inf
 
 

@@ -1,15 +1,15 @@
-"""Makes the section on hardware utilization: each training beside the limits of its engine.
+"""Makes the section on hardware utilization: each training compared with its engine's peak rates.
 
-The limits are the rates that the engine's matrix product, convolution and memory reached.
+These are the measured rates of its matrix product, convolution and memory, also called its limits.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.records.job import Record
 from bench.records.limits import EngineLimits, limits_of
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Items, Plot, Table, Text
@@ -27,38 +27,36 @@ from bench.statistics.roofline import (
 from bench.worker.lines import OperationName
 
 _TEXT = (
-    "What a training does per second is compared with what its engine reached by itself in this"
-    " run, on the same device with the same threads: its matrix product, its convolution, its"
-    " memory (one array added to another in place). Limits are the best of all sizes tried; a"
-    " training is its median steady epoch. Other work may have slowed the machine in either."
+    "The rate of each training is compared with the peak rates that its engine had in this run,"
+    " on the same device with the same threads: matrix product, convolution, and memory (one array"
+    " is added to another in place). A peak is the best of all sizes; the time of a training is"
+    " its median steady epoch. Other programs may have slowed either of them."
 )
 _RULE = (
-    "Attainable is the roofline: the smaller of the arithmetic peak (the product's rate; with"
-    " convolutions, the mean of both, each for the FLOP done in it) and FLOP per byte times the"
-    f" memory's rate, of sums that move no less than a step. From {100 * BOUND_FROM:g} % of the"
-    " attainable on, a training is bound by memory or by arithmetic, whichever limits it; from"
-    f" {100 * NEITHER_BELOW:g} % on, partly. Below, most of a step's time is neither at the"
-    " engine's own best: it is said to be bound by per-step overhead if that time is no longer than"
-    f" {MOST_CALLS:,} calls of the engine's smallest operation, else by slow kernels or waiting:"
-    " operations stay far from what the same engine reaches elsewhere, or other work on the machine"
-    " kept them waiting. This is read off times from outside; no profiler looked."
+    "`attainable` is the roofline: the smaller of the arithmetic peak and FLOP/byte times the"
+    " memory rate. The arithmetic peak is that of the matrix product; with convolutions, it is the"
+    " mean of both, weighted by the FLOP done in each. The memory rate is that of arrays at"
+    " least as large as the bytes of a step. A training is bound by memory or arithmetic, whichever"
+    f" is lower, from {100 * BOUND_FROM:g} % of the attainable rate on; partly, from"
+    f" {100 * NEITHER_BELOW:g} % on. Below that, it is bound by per-step overhead if the rest of a"
+    f" step's time is at most {MOST_CALLS:,} calls of the engine's smallest operation; else by slow"
+    " kernels or waiting. This is computed from times; no profiler was used."
 )
 _COUNTED = (
-    "FLOP are those of the matrix products and convolutions of the model, forward and backward,"
-    " whatever the framework really does. Bytes are a lower bound: every layer's input and output"
-    " once forward, gradient and input once backward, weights and the optimizer's state once per"
-    " use (`specs/traffic.py` has the formula). A framework that moves more uses more of the"
-    " memory's rate than stands here."
+    "FLOP are those of the model's matrix products and convolutions, forward and backward, whatever"
+    " the framework executes. Bytes are a lower bound: each layer's input and output once forward,"
+    " gradient and input once backward, weights and the optimizer's state once per use (see"
+    " `specs/traffic.py`). A framework that moves more bytes uses more of the memory rate than is"
+    " shown."
 )
 _ABOVE = (
-    "Above 100 %: {}. The limit was disturbed when it was measured, or the framework needs fewer"
-    " operations than are counted (as in fast convolutions), or what is counted as moved stayed in"
-    " a cache."
+    "Above 100 %: {}. The machine was busy when the peak rate was measured, or the framework needs"
+    " fewer operations than are counted (fast convolutions), or the data stayed in a cache."
 )
 _COLUMNS = (
     *("workload", "backend", "time per step", "arithmetic"),
-    *("of the matrix product's peak", "of the convolution's peak"),
-    *("memory", "FLOP/byte", "attainable", "of the attainable", "bound by"),
+    *("share of matmul peak", "share of convolution peak"),
+    *("memory", "FLOP/byte", "attainable", "share of attainable", "bound by"),
 )
 # Operation -> title, unit, how its size is written.
 _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
@@ -67,19 +65,19 @@ _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
     "memory": ("memory", "B/s", "arrays of {}"),
 }
 _CAPTION = (
-    "Rooflines: each engine's limits as lines, trainings as points below them. Solid: the matrix"
-    " product, and the memory at its fastest (mostly in a cache); dotted: the memory with its"
-    " largest arrays; dashed: the convolution. The distance of a point from the lines is the cost"
-    " of overhead and slow kernels."
+    "Rooflines: lines are each engine's peak rates, points are trainings. Solid: matrix product,"
+    " and memory at its fastest (mostly in a cache); dotted: memory with its largest arrays;"
+    " dashed: convolution. The distance of a point from the lines is the cost of overhead and slow"
+    " kernels."
 )
 
 
-class _Placed(NamedTuple):
-    """A row of the summary, the environment of its engine, and how it stands to the limits."""
+class _Training(NamedTuple):
+    """A row of the summary, the environment of its engine, and how much of its peaks it used."""
 
     row: Row
     environment: str
-    utilization: Utilization
+    used: Utilization
 
 
 def section(run: Run) -> list[Block]:
@@ -90,106 +88,108 @@ def section(run: Run) -> list[Block]:
     Raises:
         RunError: the plot cannot be written.
     """
-    engines, placed = _place(run)
+    engines, trainings = _compare(run)
     if not engines:
         return []
     blocks: list[Block] = [Heading("Hardware utilization", 3)]
-    if placed:
+    if trainings:
         name = _plot_name(run)
         points = [
-            Point(p.row["label"], p.row["backend"], p.environment, p.utilization) for p in placed
+            Point(row["label"], row["backend"], environment, used)
+            for row, environment, used in trainings
         ]
         write_roofs(points, engines, run.folder / "plots" / name)
-        blocks += [*_placed_blocks(placed), Plot(name, _CAPTION)]
+        blocks += [*_training_blocks(trainings), Plot(name, _CAPTION)]
     return [
         *blocks,
-        Text("What each engine reached by itself:"),
+        Text("Peak rates of each engine:"),
         _limits_table(list(engines.values())),
         Folded("How these figures are made", [Text(_TEXT), Text(_RULE), Text(_COUNTED)]),
     ]
 
 
-def _place(run: Run) -> tuple[dict[str, EngineLimits], list[_Placed]]:
-    """The limits that apply, by environment, and the rows that ended ok with their utilization."""
+def _compare(run: Run) -> tuple[dict[str, EngineLimits], list[_Training]]:
+    """The limits that apply, by environment, and the trainings that ended ok."""
     firsts = run.jobs.drop_duplicates(GROUP_AND_BACKEND).set_index(GROUP_AND_BACKEND)
     keys = firsts["key"].to_dict()
-    by_key = {record.key: record for record in run.records}
+    records = {record.key: record for record in run.records}
     engines: dict[str, EngineLimits] = {}
-    placed: list[_Placed] = []
+    trainings: list[_Training] = []
     for row in rows_of(run.summary):
-        record = by_key[keys[identity(row)]]
-        own = limits_of(record.job, record.machine, run.limits)
-        if own is None:
+        record = records[keys[identity(row)]]
+        limits = limits_of(record.job, record.machine, run.limits)
+        if limits is None:
             continue
-        engines[own.environment] = own
-        if row["status"] == "ok" and (utilization := _utilization(row, record, own)) is not None:
-            placed.append(_Placed(row, own.environment, utilization))
-    return engines, placed
+        engines[limits.environment] = limits
+        if row["status"] != "ok":
+            continue
+        used = utilization_of(
+            record.job.workload,
+            examples=int(row["train_examples"]),
+            batch_size=int(row["batch_size"]),
+            epoch_seconds=row["epoch_seconds"],
+            limits=limits,
+        )
+        if used is not None:
+            trainings.append(_Training(row, limits.environment, used))
+    return engines, trainings
 
 
-def _placed_blocks(placed: Sequence[_Placed]) -> list[Block]:
+def _training_blocks(trainings: Sequence[_Training]) -> list[Block]:
     """The findings, and the table of trainings."""
     above = [
-        f"{one.row['label']} {one.row['backend']}"
-        for one in placed
-        if _highest_share(one.utilization) > 1
+        f"{row['label']} {row['backend']}"
+        for row, _, used in trainings
+        if max(used.of_matmul_peak, used.of_convolution_peak or 0.0, used.of_attainable) > 1
     ]
     return [
-        Items(tuple(_findings(placed))),
-        Table(_COLUMNS, tuple(_cells(one) for one in placed)),
+        Items(tuple(_findings(trainings))),
+        Table(_COLUMNS, tuple(map(_cells, trainings))),
         *([Text(_ABOVE.format(", ".join(above)))] if above else []),
     ]
 
 
-def _utilization(row: Row, record: Record, limits: EngineLimits) -> Utilization | None:
-    return utilization_of(
-        record.job.workload,
-        examples=int(row["train_examples"]),
-        batch_size=int(row["batch_size"]),
-        epoch_seconds=row["epoch_seconds"],
-        limits=limits,
-    )
-
-
-def _cells(one: _Placed) -> tuple[str, ...]:
-    found = one.utilization
+def _cells(training: _Training) -> tuple[str, ...]:
+    row, _, used = training
     return (
-        str(one.row["label"]),
-        str(one.row["backend"]),
-        words.seconds(found.step_seconds),
-        words.rate(found.flops_per_second, "FLOP/s"),
-        words.share(found.of_matmul_peak),
-        words.share(found.of_convolution_peak),
-        words.rate(found.bytes_per_second, "B/s"),
-        f"{found.intensity:.3g}",
-        words.rate(found.attainable, "FLOP/s"),
-        words.share(found.of_attainable),
-        found.bound,
+        str(row["label"]),
+        str(row["backend"]),
+        words.seconds(used.step_seconds),
+        words.rate(used.flops_per_second, "FLOP/s"),
+        words.share(used.of_matmul_peak),
+        words.share(used.of_convolution_peak),
+        words.rate(used.bytes_per_second, "B/s"),
+        f"{used.intensity:.3g}",
+        words.rate(used.attainable, "FLOP/s"),
+        words.share(used.of_attainable),
+        used.bound,
     )
 
 
-def _findings(placed: Sequence[_Placed]) -> list[str]:
+def _findings(trainings: Sequence[_Training]) -> list[str]:
     """A line per workload: what bounds it, and in which backends.
 
-    A backend has its share of the ceiling and the time of a step.
+    Each backend has its share of the attainable rate and the time of a step.
     """
+    by_workload: dict[str, list[_Training]] = defaultdict(list)
+    for training in trainings:
+        by_workload[training.row["label"]].append(training)
     lines = []
-    for workload in dict.fromkeys(one.row["label"] for one in placed):
-        own = [one for one in placed if one.row["label"] == workload]
-        parts = []
-        for bound in dict.fromkeys(one.utilization.bound for one in own):
-            backends = ", ".join(
-                f"{one.row['backend']} ({words.share(one.utilization.of_attainable)} of the"
-                f" attainable, {words.seconds(one.utilization.step_seconds)} per step)"
-                for one in own
-                if one.utilization.bound == bound
+    for workload, of_workload in by_workload.items():
+        backends: dict[str, list[str]] = defaultdict(list)
+        for row, _, used in of_workload:
+            backends[used.bound].append(
+                f"{row['backend']} ({words.share(used.of_attainable)} of the attainable,"
+                f" {words.seconds(used.step_seconds)} per step)"
             )
-            parts.append(
-                f"{'' if bound.startswith('partly') else 'bound by '}{bound} in {backends}"
-            )
-        warm = " One epoch, which includes the warm-up." if own[0].row["epochs"] == 1 else ""
-        once = "" if max(one.row["rounds"] for one in own) > 1 else " Seen in one round."
-        lines.append(f"{workload}: {'; '.join(parts)}.{warm}{once}")
+        parts = "; ".join(
+            f"{'' if bound.startswith('partly') else 'bound by '}{bound} in {', '.join(names)}"
+            for bound, names in backends.items()
+        )
+        rows = [training.row for training in of_workload]
+        warm_up = " One epoch, which includes the warm-up." if rows[0]["epochs"] == 1 else ""
+        one_round = "" if max(row["rounds"] for row in rows) > 1 else " Seen in one round."
+        lines.append(f"{workload}: {parts}.{warm_up}{one_round}")
     return lines
 
 
@@ -197,32 +197,28 @@ def _limits_table(engines: Sequence[EngineLimits]) -> Table:
     titles = (title for title, _, _ in _OPERATIONS.values())
     rows = tuple(
         (
-            one.environment,
-            *(_reached(one, operation) for operation in _OPERATIONS),
-            _largest(one),
-            words.seconds(one.call_seconds),
-            one.status if one.status == "ok" else f"{one.status}: {one.reason}",
+            limits.environment,
+            *(_peak(limits, operation) for operation in _OPERATIONS),
+            _rate_of_largest(limits),
+            words.seconds(limits.call_seconds),
+            limits.status if limits.status == "ok" else f"{limits.status}: {limits.reason}",
         )
-        for one in engines
+        for limits in engines
     )
     return Table(("engine", *titles, "memory, largest arrays", "launch overhead", "status"), rows)
 
 
-def _reached(limits: EngineLimits, operation: OperationName) -> str:
+def _peak(limits: EngineLimits, operation: OperationName) -> str:
     best, (_, unit, size) = limits.best(operation), _OPERATIONS[operation]
     if best is None:
         return "unavailable"
-    what = words.gigabytes(best.size) if operation == "memory" else str(best.size)
-    return f"{words.rate(best.per_second, unit)}, {size.format(what, what)}"
+    best_size = words.gigabytes(best.size) if operation == "memory" else str(best.size)
+    return f"{words.rate(best.per_second, unit)}, {size.format(best_size, best_size)}"
 
 
-def _largest(limits: EngineLimits) -> str:
-    sizes = [found for found in limits.reached if found.operation == "memory"]
-    return words.rate(sizes[-1].per_second, "B/s") if sizes else "unavailable"
-
-
-def _highest_share(found: Utilization) -> float:
-    return max(found.of_matmul_peak, found.of_convolution_peak or 0.0, found.of_attainable)
+def _rate_of_largest(limits: EngineLimits) -> str:
+    rates = [rate.per_second for rate in limits.reached if rate.operation == "memory"]
+    return words.rate(rates[-1], "B/s") if rates else "unavailable"
 
 
 def _plot_name(run: Run) -> str:

@@ -9,7 +9,7 @@ from bench.report.frame.agreement import headline, lines_of
 
 
 def print_alarm(jobs: pd.DataFrame, console: Console) -> bool:
-    """Print a red line per job that disagrees, and last a sentence that sums them up.
+    """Print a red line per job that disagrees, and last a summary.
 
     Returns whether all agree; nothing is printed then. `jobs`: see `jobs.jobs_frame`.
     """

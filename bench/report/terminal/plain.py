@@ -1,4 +1,4 @@
-"""Makes consoles and tables that show every text as it is."""
+"""Makes consoles and tables that print text without interpreting markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 
 def plain_console(**options: Any) -> Console:
-    """A console that takes no text for markup, and colours no numbers."""
+    """A console that interprets no markup, and colours no numbers."""
     return Console(markup=False, highlight=False, **options)
 
 

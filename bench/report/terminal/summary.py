@@ -1,4 +1,4 @@
-"""Prints a run's answer in few lines: do the results agree, who is fastest; a row per backend.
+"""Prints a short summary of a run: do the results agree, who is fastest; a row per backend.
 
 Three workloads fit a terminal of 24 rows and 80 columns.
 """
@@ -26,7 +26,7 @@ _WHERE = ["machine", "device", "device_name", "threads"]
 
 
 def print_summary(run: Run, console: Console) -> None:
-    """Print the answer, a table per device, and what a reader has to know of it."""
+    """Print the result, a table per device, and the notes."""
     console.print(f"\n{run.folder.resolve().name}: {_agreement(run)}", style="bold")
     for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
         rows = rows_of(summary)
@@ -40,9 +40,9 @@ def print_summary(run: Run, console: Console) -> None:
         backends = list(dict.fromkeys(row["backend"] for row in rows))
         room = console.width - max(map(len, backends))
         widest = max(len(text) for label in labels for text in (*label, _TITLES))
-        together = max(1, room // (widest + 1))
-        for first in range(0, len(labels), together):
-            _print_table(rows, backends, labels[first : first + together], console)
+        per_table = max(1, room // (widest + 1))
+        for first in range(0, len(labels), per_table):
+            _print_table(rows, backends, labels[first : first + per_table], console)
     if run.calibration is not None:
         console.print(noise_line(run))
     for line in notes(run):
@@ -52,7 +52,7 @@ def print_summary(run: Run, console: Console) -> None:
 def _print_table(
     rows: list[Row], backends: list[str], labels: list[tuple[str, str]], console: Console
 ) -> None:
-    """A row per backend, a column per workload; the data set stands below its name."""
+    """A row per backend, a column per workload; the data set is below its name."""
     titles = (f"{label}\n{dataset}\n{_TITLES}" for label, dataset in labels)
     table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
     cells = {(row["backend"], *_workload(row)): _cell(row) for row in rows}
@@ -68,7 +68,7 @@ def _workload(row: Row) -> tuple[str, str]:
 
 
 def _cell(row: Row) -> Text:
-    """Accuracy, epoch time and ratio; green for the fastest, red for what is wrong or failed."""
+    """Accuracy, epoch time and ratio; green for the fastest, red for wrong or failed results."""
     if row["status"] != "ok":
         bad = row["status"] != "unsupported"
         return Text(row["status"], style="bold red" if bad else "dim")
@@ -78,7 +78,7 @@ def _cell(row: Row) -> Text:
 
 
 def _agreement(run: Run) -> str:
-    """Whether the results agree, where several were compared."""
+    """Whether the results agree, if there are several."""
     compared, wrong = run.jobs["agrees"].dropna(), (run.jobs["status"] == DISAGREES).sum()
     if wrong:
         return f"{wrong} of {len(compared)} results DISAGREE"

@@ -1,4 +1,4 @@
-"""Shows the gate's verdicts on the terminal and as a Markdown summary for CI."""
+"""Prints the verdicts of `bench check`, and writes them as Markdown for CI."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def print_verdicts(checked: CheckResult, console: Console) -> None:
     table = plain_table((_COLUMNS[number] for number in shown), _LEFT)
     for verdict in verdicts:
         row = _row(verdict, checked)
-        right = checked.lets_pass(verdict) and not checked.disagrees(verdict)
-        table.add_row(*(row[number] for number in shown), style="" if right else "bold red")
+        passed = checked.lets_pass(verdict) and not checked.disagrees(verdict)
+        table.add_row(*(row[number] for number in shown), style="" if passed else "bold red")
     console.print(table)
     for agreement in checked.agreements:
         style = None if agreement.passed else "bold red"
@@ -64,8 +64,8 @@ def verdicts_markdown(checked: CheckResult, title: str, level: float) -> str:
             *map(Text, _failures(checked)),
             Text(
                 "Last epoch's test accuracy, mean over the paired seeds. `fails below`: a lower"
-                f" accuracy would fail. If nothing changed, at most {100 * level:g} of 100 checks"
-                " have such a result in any row by chance."
+                f" accuracy fails. If nothing changed, at most {100 * level:g} of 100 checks fail"
+                " by chance."
             ),
         ]
     )
@@ -110,7 +110,7 @@ def _conclusion(checked: CheckResult) -> str:
         new = len(checked.results) - compared
         passed = "the result passes" if compared == 1 else f"all {compared} results pass"
         return f"{passed}{f', {new} not checked' if new else ''}"
-    wrong = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
+    failures = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
     if disagree:
-        wrong.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
-    return "; ".join(wrong)
+        failures.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
+    return "; ".join(failures)

@@ -33,8 +33,8 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
     )
     for kind in kinds:
         title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
-        own = [v for v in verifications if (v.device, v.mode) == kind]
-        console.print(_table(own, title))
+        of_kind = [v for v in verifications if (v.device, v.mode) == kind]
+        console.print(_table(of_kind, title))
     console.print(
         "Largest deviation from the float64 reference, in units of its tolerance; above 1 is a"
         " failure."
@@ -45,11 +45,11 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
                 f"{backend_name(verification)} {verification.device}: {say(verification)}",
                 soft_wrap=True,
             )
-    equal = sum(verification.verdict == "verified" for verification in verifications)
+    verified = sum(verification.verdict == "verified" for verification in verifications)
     matched = all(verification.mode == "matched" for verification in verifications)
     end = "verified equal" if matched else "passed every check that applies"
-    verdict = f"{equal} of {len(verifications)} {end} on {verifications[0].machine.name}"
-    console.print(verdict, style="green" if equal == len(verifications) else "bold red")
+    verdict = f"{verified} of {len(verifications)} {end} on {verifications[0].machine.name}"
+    console.print(verdict, style="green" if verified == len(verifications) else "bold red")
 
 
 def _table(verifications: Sequence[Verification], title: str | None) -> Table:
