@@ -70,7 +70,7 @@ def types(session: nox.Session) -> None:
 def perf(session: nox.Session) -> None:
     """Measure what the bench itself costs, into results/speed/; half an hour on an idle machine.
 
-    Without the comparison with loops written by hand: nox -s perf -- -k 'not tax'.
+    Without the comparison with handwritten loops: nox -s perf -- -k 'not overhead'.
     """
     install(session, "test")
     session.run_install("bench", "environment", "create")

@@ -1,1 +1,1 @@
-"""The race: runs workloads through backends, measures, records and shows what happened."""
+"""The benchmark: runs workloads in backends, measures, records and reports."""

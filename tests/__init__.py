@@ -1,5 +1,1 @@
-"""Holds the tests.
-
-It is a package, so that tests, workers and `python -m tests.perf.tax` import its modules under the
-same names.
-"""
+"""The tests. A package, so that tests, workers and `python -m` import its modules by one name."""

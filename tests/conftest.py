@@ -21,7 +21,7 @@ from bench.command.cli import main
 from bench.data import cache as data_cache
 from bench.data.cache import materialise
 from bench.data.dataset import DataSet, Places
-from bench.data.made import draw_synthetic, read_mnist_5k
+from bench.data.derived import draw_synthetic, read_mnist_5k
 from bench.records.limits import EngineLimits
 from bench.records.stored import write
 from bench.runner.environments import Environments

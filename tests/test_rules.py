@@ -1,4 +1,4 @@
-"""The rules of the house: imports point down, and asking for help imports no framework."""
+"""The layers of packages, the limits of files and functions, and the imports of `--help`."""
 
 from __future__ import annotations
 

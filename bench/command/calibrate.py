@@ -17,7 +17,7 @@ from bench.records.stored import write
 from bench.report.terminal.plain import plain_console, plain_table
 from bench.runner import jobs, plan
 from bench.runner.tasks import run_tasks
-from bench.statistics.noise import calibrate, needed, say, say_visible
+from bench.statistics.noise import calibrate, describe, describe_visible, rounds_by_difference
 from specs.loading import find_workload
 
 _PREFERRED = "pytorch"  # starts fast, and no compiler changes its times
@@ -79,18 +79,18 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
 
 def _show(calibration: Calibration, console: Console) -> None:
     rounds = len(calibration.wall)
-    console.print(f"\n{say(calibration, rounds)}")
+    console.print(f"\n{describe(calibration, rounds)}")
     if calibration.disturbed:
         console.print(
             f"The machine was busy in {calibration.disturbed} of {rounds} rounds; they count here."
         )
     titles = ("to find a difference of", "rounds, by wall time", "by CPU time")
     table = plain_table(titles, no_wrap=False)
-    for difference, wall, cpu in needed(calibration):
+    for difference, wall, cpu in rounds_by_difference(calibration):
         table.add_row(
             f"{100 * difference:g} %",
             *("more than 200" if number is None else str(number) for number in (wall, cpu)),
         )
     console.print(table)
     for number in _ROUNDS:
-        console.print(say_visible(calibration, number))
+        console.print(describe_visible(calibration, number))

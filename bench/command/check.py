@@ -26,7 +26,7 @@ def check(options: argparse.Namespace) -> int:
     warn_left_out([*left_out, *left_out_of_baseline])
     agreements = gate.check_agreement(run, options.backend)
     verdicts = gate.check(run, baseline, level=options.level, backends=options.backend)
-    checked = gate.Checked(
+    checked = gate.CheckResult(
         results=tuple(verdicts), agreements=tuple(agreements), allow_new=options.allow_new
     )
     print_verdicts(checked, plain_console())

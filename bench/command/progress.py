@@ -292,7 +292,7 @@ def _training_result(record: Record) -> str:
     if len(times) > _FEW_EPOCHS:
         times = [steady_seconds(record, warm_ups([record])[record.key])]
     seconds = ", ".join(f"{time:.3g}" for time in times)
-    note = "  (machine was busy)" if disturbance.say(record.disturbance) else ""
+    note = "  (machine was busy)" if disturbance.reasons(record.disturbance) else ""
     return f"{100 * record.epochs[-1].test_accuracy:.2f} %  {seconds} s/epoch{note}"
 
 

@@ -69,8 +69,8 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         ),
     }
 )
-# SHA-256 of the arrays that are read from the original files, see `bench.data.cache`. Arrays in the
-# cache with this checksum may be used instead of the files.
+# SHA-256 of the arrays in the cache that may be used instead of the original files. That of
+# Fashion-MNIST is not known yet.
 ARRAYS: Mapping[str, str] = MappingProxyType(
     {
         "mnist": "d478ed1a33204036686c3dc0f06dfcf2e4f55019697acb6e47e614a6461cc285",
@@ -78,8 +78,8 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
         "mnist-expanded": "e8cfea724a06e5c0f7fa2a1f5a049f0bdde48ea248f496df9748519ba0c1c1b5",
     }
 )
-_ATTEMPTS = 2  # per mirror; the second one comes after all mirrors have failed once
-# The time limits to connect, and between two packets: a mirror that does not answer costs seconds.
+_ATTEMPTS = 2  # per mirror; the second one follows when all mirrors have failed
+# The time limits to connect, and between two packets.
 _TIMEOUT_SECONDS = (3.0, 5.0)
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 
@@ -124,12 +124,12 @@ def fetch(name: str, cache: Path) -> Path:
 
 
 def place(name: str, places: Places) -> Path:
-    """The folder for the files of an archive; the files may still be missing.
+    """The folder for the files of an archive; the files may be missing.
 
     It is the first of these that applies: the folder with the archive's name in the user's folder;
-    the user's folder itself, if it belongs to this archive; a folder of the cache. All archives
-    have the same four file names. So the user's folder belongs to the archive that has its name,
-    and to MNIST if there is no such archive.
+    the user's folder itself, if it is named after the archive (for MNIST: if it is not named after
+    another archive); a folder of the cache. The name decides, as all archives have the same file
+    names.
     """
     if places.directory is None:
         return places.cache / name
@@ -142,14 +142,12 @@ def place(name: str, places: Places) -> Path:
 
 
 def missing(name: str, folder: Path) -> list[str]:
-    """The files of an archive that a folder lacks; their contents are not checked here."""
+    """The names of an archive's files that a folder lacks."""
     return [file for file in ARCHIVES[name].files if not (folder / file).is_file()]
 
 
 def find(name: str, places: Places) -> Path:
-    """The folder with an archive's files, which are downloaded into the cache if necessary.
-
-    Nothing is downloaded into the user's folder.
+    """The folder with an archive's files; only those in the cache are downloaded.
 
     Raises:
         DataError: files are missing in the user's folder, or the download failed (see `fetch`).

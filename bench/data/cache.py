@@ -19,18 +19,16 @@ import numpy.typing as npt
 from bench.data import archives
 from bench.data.archives import Arrays, find, missing, place, read
 from bench.data.dataset import DataError, DataSet, Places, check_name
-from bench.data.made import draw_synthetic, expand, first_12k, read_mnist_5k
+from bench.data.derived import draw_synthetic, expand, first_12k, read_mnist_5k
 from specs.model import Input
 
 _DIGITS = 16  # the number of digits of the checksum in a folder's name
-_MADE_OF_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
+_DERIVED_FROM_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def materialise(name: str, spec: Input, places: Places) -> DataSet:
-    """Write a data set as arrays into the cache, and describe it.
-
-    If it is not available in any form, it is downloaded first. Its checksum is computed each time.
+    """Write a data set as arrays into the cache; download it first if necessary.
 
     Args:
         name: one of `DATASETS`.
@@ -58,11 +56,8 @@ def materialise(name: str, spec: Input, places: Places) -> DataSet:
     )
 
 
-def kept_arrays(name: str, cache: Path) -> Path | None:
-    """The folder in the cache that holds a whole published data set as arrays.
-
-    None if there is none.
-    """
+def cached_arrays(name: str, cache: Path) -> Path | None:
+    """The cache's folder with the arrays of a published data set; None if there is none."""
     checksum = archives.ARRAYS.get(name, "")
     folder = cache / "arrays" / f"{name}-{checksum[:_DIGITS]}"
     return folder if checksum and _holds(folder, checksum) else None
@@ -74,26 +69,26 @@ def _arrays(name: str, spec: Input, places: Places) -> Arrays:
         return read_mnist_5k()
     if name == "synthetic":
         return draw_synthetic(spec)
-    if (kept := _read_kept(name, places)) is not None:
-        return kept
-    if name in _MADE_OF_MNIST:
-        return _MADE_OF_MNIST[name](_arrays("mnist", spec, places))
+    if (arrays := _read_cached(name, places)) is not None:
+        return arrays
+    if name in _DERIVED_FROM_MNIST:
+        return _DERIVED_FROM_MNIST[name](_arrays("mnist", spec, places))
     return read(name, find(name, places))
 
 
-def _read_kept(name: str, places: Places) -> Arrays | None:
-    """The arrays of a published data set that an earlier run wrote into the cache.
+def _read_cached(name: str, places: Places) -> Arrays | None:
+    """The arrays of a data set in the cache, if their checksum is in `archives.ARRAYS`.
 
-    None if there are none, if the original files are available, or if the user named a folder for
-    them. Only arrays with a known checksum are used (`archives.ARRAYS`); Fashion-MNIST's is not
-    known yet.
+    None if there are none, if the original files are available, or if the user named a folder.
     """
-    archive = "mnist" if name in _MADE_OF_MNIST else name
+    archive = "mnist" if name in _DERIVED_FROM_MNIST else name
     folder = place(archive, places)
     if folder != places.cache / archive or not missing(archive, folder):
         return None
-    kept = kept_arrays(name, places.cache)
-    return {part: np.load(kept / f"{part}.npy") for part in _PARTS} if kept else None
+    folder_of_arrays = cached_arrays(name, places.cache)
+    if folder_of_arrays is None:
+        return None
+    return {part: np.load(folder_of_arrays / f"{part}.npy") for part in _PARTS}
 
 
 def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:

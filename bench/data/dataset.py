@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from specs.errors import UserError, closest
 
-# A recipe may name an unknown data set; `check_name` reports it before anything runs.
 DATASETS = ("mnist", "mnist-5k", "mnist-12k", "mnist-expanded", "fashion-mnist", "synthetic")
 FALLBACK = "mnist-5k"  # used instead of MNIST if MNIST is not available
 
@@ -46,11 +45,11 @@ class DataError(UserError):
 
 
 class Places(Struct, frozen=True, kw_only=True):
-    """The places where data may be.
+    """The folders of data.
 
     Attributes:
-        directory: the folder that the user named, if any.
-        cache: the folder into which the bench writes.
+        directory: the user's folder, if any; it is only read.
+        cache: the folder that the bench writes to.
     """
 
     directory: Path | None

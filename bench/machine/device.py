@@ -38,8 +38,8 @@ class DeviceWatch:
         self._process_peak: int | None = None
         self._device_peak: int | None = None
 
-    def look(self, session: int) -> None:
-        """Take a sample of the memory that the worker holds.
+    def sample(self, session: int) -> None:
+        """Measure the memory that the worker holds.
 
         Args:
             session: the process ID of the worker, which is also the ID of its session.

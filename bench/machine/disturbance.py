@@ -1,9 +1,9 @@
 """The other load of the machine during a job, and the rule for a disturbed job.
 
 A job is disturbed if the machine was busy with other work. The rule uses only counters of the
-machine, because leaving out slow jobs would make every backend look fast. It cannot see everything:
-another virtual machine on the same host may use memory bandwidth or the other half of a core, and
-no counter shows that. `bench calibrate` measures such noise.
+machine, because leaving out slow jobs would make every backend look fast. No counter shows that
+another virtual machine of the host uses memory bandwidth or the other half of a core; `bench
+calibrate` measures such noise.
 
 The jobs of one round and seed count together. If any of them was disturbed, the round does not
 count and is repeated. If most of the first ten rounds are disturbed, the machine is always busy,
@@ -47,21 +47,21 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     gpu_throttled: bool | None
 
 
-def say(load: Disturbance) -> str:
+def reasons(load: Disturbance) -> str:
     """The reasons why a job counts as disturbed, as text; "" if it was not disturbed."""
-    reasons = []
+    texts = []
     if load.other_cpu is not None and load.other_cpu > _MOST_OTHERS:
-        reasons.append(f"other processes used {100 * load.other_cpu:.0f} % of its CPUs")
+        texts.append(f"other processes used {100 * load.other_cpu:.0f} % of its CPUs")
     if load.steal is not None and load.steal > _MOST_STEAL:
-        reasons.append(f"the host took {100 * load.steal:.0f} % of its CPUs")
+        texts.append(f"the host took {100 * load.steal:.0f} % of its CPUs")
     if load.frequency is not None and load.frequency < _LEAST_FREQUENCY:
-        reasons.append(f"its CPUs' clock fell to {100 * load.frequency:.0f} %")
+        texts.append(f"its CPUs' clock fell to {100 * load.frequency:.0f} %")
     if load.gpu_processes:
         processes = "process" if load.gpu_processes == 1 else "processes"
-        reasons.append(f"{load.gpu_processes} other {processes} on its GPU")
+        texts.append(f"{load.gpu_processes} other {processes} on its GPU")
     if load.gpu_throttled:
-        reasons.append("its GPU was throttled")
-    return ", ".join(reasons)
+        texts.append("its GPU was throttled")
+    return ", ".join(texts)
 
 
 def which_count(disturbed: Sequence[bool]) -> list[bool]:

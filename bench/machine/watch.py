@@ -40,8 +40,8 @@ class Watch:
         self._processes: int | None = None
         self._throttled: bool | None = None
 
-    def look(self) -> None:
-        """Take a sample of the CPU clocks, the GPU's processes and its throttling."""
+    def sample(self) -> None:
+        """Measure the CPU clocks, the GPU's processes and its throttling."""
         clock = _clock(self._cpus)
         if clock:
             self._clocks.append(clock)

@@ -1,4 +1,4 @@
-"""The parent process: plans a run, finds its environments, and starts one worker at a time.
+"""The parent process: it plans a run, finds the environments and starts one worker at a time.
 
 No other package starts processes.
 """

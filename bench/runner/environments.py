@@ -1,4 +1,4 @@
-"""Makes and checks the virtual environments in which backends run, one per framework family."""
+"""Creates and checks the virtual environments of the backends, one per framework family."""
 
 from __future__ import annotations
 
@@ -15,45 +15,49 @@ from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
 from specs.errors import UserError, closest
 
-# `--python all=PATH`: the interpreter of every environment for which none is named.
+# `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
 _ALL = "all"
-_READY = "framework-bench.txt"  # written last: an environment without it was never finished
-# Builds for GPUs lie beside those for CPUs: login and compute nodes may share a clone.
+_READY = "framework-bench.txt"  # written last; an environment without it is incomplete
+# GPU builds have their own folders, as login and compute nodes may share a clone.
 _CUDA = "-cuda"
-# The settings of pip that say where packages are looked for.
+# The settings of pip that name package indexes.
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
-_HEAD_SECONDS = 5.0  # how long to wait for one file's size; after it the size is unknown
-# What runs inside an environment to learn its versions, without importing a framework. The first
-# entry of its path is the current folder, where other packages may lie.
+_HEAD_SECONDS = 5.0  # the time limit for the size of one file
+# Prints the versions in an environment, without importing a framework. The empty entry of its path
+# is the current folder, which may contain other packages.
 _ASK_VERSIONS = """
 import sys
 sys.path = [entry for entry in sys.path if entry]
 import importlib.metadata, json, platform
-found = {"python": platform.python_version()}
+versions = {"python": platform.python_version()}
 for name in sys.argv[1:]:
     try:
-        found[name] = importlib.metadata.version(name)
+        versions[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pass
-print(json.dumps(found))
+print(json.dumps(versions))
 """
 
 
 class InstallError(UserError):
-    """An environment that does not exist, cannot be made, or lacks what its backends need."""
+    """An environment does not exist, cannot be created, or lacks a package."""
 
 
 class Environments:
-    """The interpreters of one command.
+    """The interpreters of the environments.
 
-    They lie in `folder` (None: `environments_folder()`), unless the user named others by
-    `--python NAME=PATH`; with the name "all" for every environment.
+    Args:
+        overrides: environment, or "all" -> the interpreter of `--python NAME=PATH`.
+        folder: the folder of all other environments; None for `environments_folder()`.
+
+    Raises:
+        InstallError: `overrides` has an unknown environment or a missing file.
     """
 
     def __init__(
         self, overrides: Mapping[str, Path] | None = None, folder: Path | None = None
     ) -> None:
-        # A worker starts in another folder than this one.
+        # Absolute, as a worker starts in another folder.
         self._overrides = {name: path.absolute() for name, path in (overrides or {}).items()}
         self._folder = folder or environments_folder()
         for name, python in self._overrides.items():
@@ -66,7 +70,7 @@ class Environments:
         self._versions: dict[str, dict[str, str]] = {}
 
     def python(self, name: str) -> Path | None:
-        """The interpreter of an environment; None where it has not been made."""
+        """The interpreter of an environment; None if it does not exist."""
         if name in self._overrides:
             return self._overrides[name]
         if name == OWN_ENVIRONMENT:
@@ -80,11 +84,11 @@ class Environments:
         )
 
     def require(self, backend: str) -> Path:
-        """The interpreter that a backend runs under.
+        """The interpreter of a backend.
 
         Raises:
-            InstallError: it has not been made, lacks a package that the backend needs, or has one
-                that computes wrong results; the message says what to type.
+            InstallError: it does not exist, lacks a package that the backend needs, or has a
+                version that computes wrong results.
         """
         chosen = entry(backend)
         name, versions = chosen.environment, self.versions(chosen.environment)
@@ -98,7 +102,7 @@ class Environments:
         missing = [
             need.replace("|", " or ")
             for need in needs
-            if not any(n in versions for n in need.split("|"))
+            if versions.keys().isdisjoint(need.split("|"))
         ]
         if missing:
             raise InstallError(
@@ -117,9 +121,9 @@ class Environments:
         return python
 
     def versions(self, name: str) -> dict[str, str]:
-        """The versions of "python" and of those installed packages that decide a measurement.
+        """The versions of "python" and of the environment's packages, by name.
 
-        Empty where the environment has not been made. An interpreter is asked once per command.
+        Empty if the environment does not exist. Each interpreter is asked only once.
 
         Raises:
             InstallError: the interpreter does not run.
@@ -132,17 +136,18 @@ class Environments:
         return self._versions[name]
 
     def create(self, name: str, *, cuda: bool, say: Callable[[str], None]) -> bool:
-        """Make an environment with the registry's versions.
-
-        False if it was there already, or if the user named another interpreter for it.
+        """Create an environment with the registry's versions.
 
         Args:
             name: a key of `backends.registry.ENVIRONMENTS`.
-            cuda: take the builds for NVIDIA GPUs.
-            say: told what happens, a line at a time.
+            cuda: install the builds for NVIDIA GPUs.
+            say: is called with each line of progress.
+
+        Returns:
+            False if it already exists, or if `--python` names its interpreter.
 
         Raises:
-            InstallError: unknown name; `venv` or pip failed (their last lines are in the message).
+            InstallError: the name is unknown, or `venv` or pip failed (with their last lines).
         """
         self._check_name(name)
         if {name, _ALL} & self._overrides.keys():
@@ -152,7 +157,7 @@ class Environments:
         stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
         if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
             return False
-        changed = (folder / _READY).is_file()  # for other versions: make it again
+        changed = (folder / _READY).is_file()  # it has other versions
         (folder / _READY).unlink(missing_ok=True)
         say(f"{name}: making {folder} with {', '.join(requirements)}")
         if changed or not _interpreter(folder).is_file():
@@ -160,7 +165,7 @@ class Environments:
                 [sys.executable, "-I", "-m", "venv", "--clear", str(folder)],
                 f"{name}: python -m venv failed",
             )
-        # -I: nothing from the current folder; pip's own variables count all the same.
+        # -I ignores the current folder, but not pip's own variables.
         pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
         index = _extra_index(pip, "" if cuda else spec.cpu_index)
         wanted = [*requirements, *index]
@@ -200,14 +205,14 @@ class Environments:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again: data sets, and environments."""
+    """The cache folder for data sets and environments."""
     chosen = os.environ.get("FRAMEWORK_BENCH_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return (Path(chosen) if chosen else home / "framework-bench").absolute()
 
 
 def environments_folder() -> Path:
-    """Where environments are made: in a clone its `.environments`, else in the user's cache."""
+    """The folder of environments: `.environments` in a clone, otherwise in the cache folder."""
     project = PROJECT / "pyproject.toml"
     if project.is_file() and 'name = "framework-bench"' in project.read_text(encoding="utf-8"):
         return PROJECT / ".environments"
@@ -215,13 +220,12 @@ def environments_folder() -> Path:
 
 
 def inherited_variables(python: Path) -> dict[str, str]:
-    """The variables of this process that a process with that interpreter gets.
+    """The environment variables of a process that runs this interpreter.
 
-    A cluster's modules put their packages on the path; an environment that we made needs none of
-    them.
+    PYTHONPATH is left out for our own environments: a cluster's modules may add packages to it.
     """
-    ours = environments_folder() in python.parents
-    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if ours else ()))
+    is_own = environments_folder() in python.parents
+    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if is_own else ()))
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
@@ -247,10 +251,9 @@ def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def _extra_index(pip: list[str], url: str) -> list[str]:
-    """Options for pip to look also at the index `url`; none if `url` is "".
+    """The options for pip to use also the index `url`.
 
-    None, too, where the user has told pip where to look, by any of its files or variables: then
-    that counts as it is.
+    There are none if `url` is "", or if the user has configured an index for pip.
     """
     if not url:
         return []
@@ -276,10 +279,7 @@ def _checked(command: list[str], problem: str) -> None:
 
 
 def _download_size(command: list[str]) -> str:
-    """The size of what pip would download, in words.
-
-    Some indexes have only GPU builds of several GB, and a user should know that beforehand.
-    """
+    """The size of the download, as text: some indexes have only GPU builds of several GB."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return "the size of the download is unknown"
@@ -299,9 +299,9 @@ def _download_size(command: list[str]) -> str:
 
 
 def _size_bytes(url: str) -> int | None:
-    import urllib.request  # takes 20 ms, which `bench list` need not wait for
+    import urllib.request  # here, as it takes 20 ms
 
-    # Both lines are safe: pip would open the same address next.
+    # Safe: pip opens the same address next.
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310

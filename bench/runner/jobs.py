@@ -1,4 +1,4 @@
-"""The tasks of a run's jobs, and the records that are made of them."""
+"""Makes the tasks of a run's jobs, and their records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.machine.host import Machine, gpu_kind, gpu_of, load_average
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
-from bench.runner.task import Ended, TrainingTask, outcome_fields
+from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
 from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
 
@@ -27,10 +27,10 @@ def make_tasks(
     """A task per job.
 
     Args:
-        jobs: each with its data set.
-        environments: with the interpreters of the backends.
-        machine: where the jobs run.
-        train_evaluated: how many training examples are evaluated after an epoch, at most.
+        jobs: each job with its data set.
+        environments: the interpreters of the backends.
+        machine: the machine that the jobs run on.
+        train_evaluated: the most training examples that are evaluated after an epoch.
 
     Raises:
         InstallError: a backend is unknown or not installed.
@@ -43,8 +43,8 @@ def make_tasks(
         evaluated = min(train_evaluated, data.train_examples)
         adapter, gpu = adapter_of(job.backend, job.mode), gpu_of(machine, job.device)
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
-        place = (machine.name, gpu_kind(machine, job.device))
-        decisive = (data.checksum, sorted(versions.items()), code, *place, evaluated)
+        hardware = (machine.name, gpu_kind(machine, job.device))
+        decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated)
         tasks.append(
             TrainingTask(
                 job=job,
@@ -68,11 +68,11 @@ def make_tasks(
     return tasks
 
 
-def make_record(task: TrainingTask, machine: Machine, ended: Ended) -> Record:
+def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> Record:
     """The record of a job whose worker has ended."""
-    lines, peak, data = ended.lines, ended.peak, task.data
+    lines, peak, data = result.lines, result.peak, task.data
     return Record(
-        **outcome_fields(task, ended, Record),
+        **outcome_fields(task, result, Record),
         machine=machine,
         job=task.job,
         data=DataUsed(
@@ -81,9 +81,9 @@ def make_record(task: TrainingTask, machine: Machine, ended: Ended) -> Record:
             train_examples=data.train_examples,
             test_examples=data.test_examples,
         ),
-        cpu_seconds=ended.end.cpu_seconds,
+        cpu_seconds=result.end.cpu_seconds,
         load_average=load_average(),
-        disturbance=ended.disturbance,
+        disturbance=result.disturbance,
         startup=next((line for line in lines if isinstance(line, Startup)), None),
         epochs=tuple(line for line in lines if isinstance(line, Epoch)),
         inputs=next((line.phase for line in lines if isinstance(line, Inputs)), None),

@@ -1,7 +1,7 @@
-"""The tasks that measure what each engine of a run reaches by itself, and their records.
+"""Makes the tasks that measure the peak rates of each engine of a run, and their records.
 
 An engine is an environment's framework on a device, with its threads and precision. Its record is
-in `RUN/limits/`. If an engine could not be measured, its record says so, and the run goes on.
+in `RUN/limits/`, also if it could not be measured.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from backends.registry import ENGINES, package_of
 from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key
 from bench.records.limits import EngineLimits
-from bench.runner.task import Ended, Task, TrainingTask, outcome_fields
+from bench.runner.task import Task, TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import MeasureLimits
 from bench.worker.lines import Reached, Settings
 
-# For one size, with what a framework needs to start; the longest seen was 10 s.
+# For one size, including the framework's start; the longest measured was 10 s.
 TIMEOUT_SECONDS = 180.0
 
 
@@ -30,30 +30,30 @@ def limit_tasks(
     *,
     retry: bool,
 ) -> list[Task]:
-    """A task per engine that has a job to run, and whose limits are not measured yet.
+    """A task per engine that has a job to run and no measured limits.
 
     Args:
-        tasks: the run's, see `bench.runner.jobs.make_tasks`.
-        ended: the keys of jobs that ran earlier; limits measured now need not apply to them.
-        measured: the limits that the run has.
-        machine: this one.
-        retry: measure again what could not be measured before.
+        tasks: the run's tasks, see `bench.runner.jobs.make_tasks`.
+        ended: the keys of jobs that have ended; their engines need no limits.
+        measured: the records of limits that the run has.
+        machine: this machine.
+        retry: repeat measurements that failed.
     """
     done = {record.key for record in measured if record.status == "ok" or not retry}
-    earlier, engines = set(ended), dict[str, Task]()
+    ended_keys, engines = set(ended), dict[str, Task]()
     for task in tasks:
-        if task.key not in earlier:
+        if task.key not in ended_keys:
             engine = _limit_task(task, machine)
             if engine.key not in done:
                 engines.setdefault(engine.key, engine)
     return list(engines.values())
 
 
-def make_record(task: Task, machine: Machine, ended: Ended) -> EngineLimits:
+def make_record(task: Task, machine: Machine, result: WorkerResult) -> EngineLimits:
     """The record of an engine whose worker has ended."""
-    settings = next((line for line in ended.lines if isinstance(line, Settings)), None)
+    settings = next((line for line in result.lines if isinstance(line, Settings)), None)
     return EngineLimits(
-        **outcome_fields(task, ended, EngineLimits),
+        **outcome_fields(task, result, EngineLimits),
         machine=machine,
         environment=task.entry.environment,
         device=task.job.device,
@@ -61,17 +61,17 @@ def make_record(task: Task, machine: Machine, ended: Ended) -> EngineLimits:
         precision=task.job.precision,
         value_bytes=settings.value_bytes if settings else None,
         settings=settings.settings if settings else {},
-        reached=tuple(line for line in ended.lines if isinstance(line, Reached)),
+        reached=tuple(line for line in result.lines if isinstance(line, Reached)),
     )
 
 
 def _limit_task(task: TrainingTask, machine: Machine) -> Task:
-    """The task of measuring the engine of a job; its key changes with all that decides it."""
+    """The task of measuring the engine of a job."""
     job, engine = replace(task.job, mode="matched"), ENGINES[task.entry.environment]
     code = checksum_of("bench.worker.main", "bench.worker.limits", engine)
     settings = (engine, job.device, job.threads, job.precision, job.deterministic)
-    place = (machine.name, gpu_kind(machine, job.device))
-    decisive = (*settings, sorted(task.versions.items()), code, *place)
+    hardware = (machine.name, gpu_kind(machine, job.device))
+    decisive = (*settings, sorted(task.versions.items()), code, *hardware)
     return Task(
         job=job,
         key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),

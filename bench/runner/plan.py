@@ -1,8 +1,8 @@
-"""Plans a run: makes the jobs of a suite, in an order in which drift affects all backends alike.
+"""Plans a run: makes the jobs of a suite, in an order that treats all backends alike.
 
-Of every two repetitions (a round of one seed) the second has the backends in the opposite order:
-what comes first in one comes last in the other. From the third repetition on the orders are random,
-so that no rhythm of the machine can favour a backend.
+A repetition is a round of one seed. Two repetitions in a row are a pair: the second has the
+backends in the opposite order, so that a slow drift of the machine affects all of them equally. The
+order of each pair is random, except that of the first. So periodic load favours no backend.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from specs.shapes import infer_shapes
 
 
 class PlanError(UserError):
-    """A combination that cannot be run; found before any job is run."""
+    """The planned jobs cannot be run."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What the user chose; None leaves the choice to the suite or the recipe."""
+    """The user's choices; None selects the value of the suite."""
 
     backends: tuple[str, ...]
     devices: tuple[str, ...]
@@ -41,8 +41,8 @@ class Training(Struct, frozen=True, kw_only=True):
     """One workload of a run with its data set.
 
     Attributes:
-        epochs: how many a job trains.
-        batch_size: None for the recipe's.
+        epochs: the number of epochs of a job.
+        batch_size: the examples per step; None for the recipe's.
     """
 
     workload: Workload
@@ -59,10 +59,10 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 def find_suite_or_workload(name: str) -> Suite:
-    """The suite of that name; or the workload of that name or JSON file, as a suite of its own.
+    """The suite of this name, or a suite of only the workload of this name or JSON file.
 
     Raises:
-        PlanError: there is neither.
+        PlanError: there is no such suite or workload.
     """
     if name in names(SUITES):
         return find_suite(name)
@@ -87,7 +87,7 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
     """Every training on every device.
 
     Raises:
-        PlanError: a workload does not fit its data, or there is no backend to train it.
+        PlanError: a workload does not fit its data, or no backend has one of the modes.
     """
     for training in trainings:
         _check(training)
@@ -106,20 +106,20 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
 def make_round(
     groups: Sequence[Group], options: Options, suite: Suite, number: int
 ) -> list[tuple[Job, DataSet]]:
-    """The jobs of one round of some groups, in order, each with its data set.
+    """The jobs of one round, in order, each with its data set.
 
-    Every seed is used once. The jobs of a group are next to each other.
+    The jobs of one group and seed follow each other.
 
     Args:
         groups: see `make_groups`.
         options: the user's choices.
-        suite: with the seeds that are used if the user chose none.
-        number: of the round, from 0.
+        suite: its seeds are used if the user chose none.
+        number: the number of the round, from 0.
     """
-    seeds, contenders = options.seeds or suite.seeds, _backends_and_modes(options)
+    seeds, backends = options.seeds or suite.seeds, _backends_and_modes(options)
     jobs = []
     for repetition, seed in enumerate(seeds, start=number * len(seeds)):
-        order = _order(contenders, repetition)
+        order = _order(backends, repetition)
         for group, (backend, mode) in product(groups, order):
             job = _job(group, options, backend=backend, mode=mode, seed=seed, number=number)
             jobs.append((job, group.training.data))
@@ -129,7 +129,7 @@ def make_round(
 def make_jobs(
     trainings: Sequence[Training], options: Options, suite: Suite
 ) -> list[tuple[Job, DataSet]]:
-    """Every job of a run with the chosen number of rounds, in order, each with its data set.
+    """All jobs of a run with the chosen number of rounds, in order, each with its data set.
 
     Raises:
         PlanError: see `make_groups`.
@@ -150,15 +150,11 @@ def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
 def _order(
     backends_and_modes: Sequence[tuple[str, Mode]], repetition: int
 ) -> list[tuple[str, Mode]]:
-    """The order of the backends in a repetition (a round of one seed).
-
-    The first two repetitions have it as given and reversed; later pairs have a random one and its
-    reverse.
-    """
+    """The order of the backends in a repetition, see the top of this file."""
     order = list(backends_and_modes)
     if repetition > 1:
         random = np.random.default_rng(repetition // 2)  # so a resumed run has the same orders
-        order = [backends_and_modes[place] for place in random.permutation(len(order))]
+        order = [backends_and_modes[index] for index in random.permutation(len(order))]
     return order if repetition % 2 == 0 else order[::-1]
 
 
@@ -189,15 +185,18 @@ def _check(training: Training) -> None:
 
 
 def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> None:
-    """Refuse batch norm on a vector for a batch of one example, which it cannot normalise.
+    """Raise `PlanError` if batch norm on a vector gets a batch of one example.
 
-    On an image it normalises over the pixels, too.
+    It cannot normalise that. On an image it also normalises over the pixels.
     """
-    left = data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0
-    vectors = any(
-        isinstance(s.layer, BatchNorm) and len(s.input) == 1 for s in infer_shapes(workload)
+    partial_batch = (
+        data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0
     )
-    if vectors and 1 in (left, batch_size):
+    on_vector = any(
+        isinstance(shape.layer, BatchNorm) and len(shape.input) == 1
+        for shape in infer_shapes(workload)
+    )
+    if on_vector and 1 in (partial_batch, batch_size):
         raise PlanError(
             f"{workload.name}: with batch size {batch_size} a batch of {data.name} has one example,"
             " which batch norm on a vector cannot normalise",

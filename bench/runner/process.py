@@ -1,7 +1,6 @@
-"""Runs one worker as a process: sets its variables, CPUs and GPU, and ends its whole group.
+"""Runs one worker process: sets its variables, CPUs and GPU, and kills its process group.
 
-A worker (`bench.worker.start`) reads an assignment and tells what it does in lines; the last of
-them is its `End`.
+A worker (`bench.worker.start`) reads an assignment and writes lines; the last one is an `End`.
 """
 
 from __future__ import annotations
@@ -23,20 +22,18 @@ from bench.machine.host import Machine, allowed_cpus, gpu_of
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
 from bench.runner.environments import inherited_variables
-from bench.runner.task import Ended, Files, Task, files_of
+from bench.runner.task import Files, Task, WorkerResult, files_of
 from bench.worker import start
 from bench.worker.clock import monotonic_seconds, pause, utc
 from bench.worker.lines import End, Line, MarkedLine, Status
 
-# The time between two looks of the parent. A look costs about 0.2 ms, so this is far under 1 % of a
-# core; and the display still changes often enough.
-_LOOK_SECONDS = 0.5
-# A job that is over in less than this would otherwise wait for half a look.
-_FIRST_LOOK_SECONDS = 0.05
-# How long a worker that has told its end may take to end.
-_LAST_SECONDS = 10.0
+# The parent checks the worker at this interval. A check takes about 0.2 ms, far less than 1 % of a
+# core.
+_CHECK_SECONDS = 0.5
+_FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
+_EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
 _LOG_TAIL_LINES = 20
-# Every library that brings its own pool of threads takes its size from one of these.
+# Libraries with threads of their own take the number of threads from one of these.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -50,68 +47,66 @@ def run_worker(
     folder: Path,
     machine: Machine,
     timeout: float,
-    told: Callable[[list[Line]], None],
-) -> Ended:
-    """Run the worker of a task until it ends, whatever the outcome.
+    on_lines: Callable[[list[Line]], None],
+) -> WorkerResult:
+    """Run the worker of a task until it ends.
 
     Args:
-        task: what it does, and on what it runs.
-        folder: where its files are, see `files_of`; those of lines and log are not removed.
-        machine: whose GPU it may see.
-        timeout: seconds without a new line after which it is killed.
-        told: called with all lines so far when there are new ones.
+        task: the task.
+        folder: the folder of the worker's files, see `files_of`; lines and log are kept.
+        machine: this machine.
+        timeout: a worker without a new line for so many seconds is killed.
+        on_lines: is called with all lines so far if there are new ones.
 
     Raises:
         RunError: a file cannot be written, or the interpreter cannot be started.
     """
-    mark, files = uuid.uuid4().hex, files_of(task, folder)  # the mark of this worker's lines
-    started, began = utc(), monotonic_seconds()
+    mark, files = uuid.uuid4().hex, files_of(task, folder)
+    started, start_seconds = utc(), monotonic_seconds()
     write_atomically(files.assignment, msgspec.json.encode(task.assignment))
     write_atomically(files.lines, b"")
     gpu = gpu_of(machine, task.job.device)
-    # Before the worker starts: the memory that is in use now is not the worker's.
-    held = device.DeviceWatch(gpu.uuid) if gpu else None
+    # Created before the worker starts, so that it knows the memory that is already in use.
+    gpu_watch = device.DeviceWatch(gpu.uuid) if gpu else None
     watch = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
 
-    def look() -> bool:
+    def read_new_lines() -> bool:
         lines = read_lines(files.lines, mark)
-        told(lines)
-        return _told_end(lines) is not None
+        on_lines(lines)
+        return _end_of(lines) is not None
 
     with files.log.open("wb") as output:
         worker = _start(task, files, mark, machine, output)
         try:
-            sample = partial(_sample, watch, held, worker.pid)
-            timed_out = _watch(worker, sample, files.lines, timeout, look)
+            sample = partial(_sample, watch, gpu_watch, worker.pid)
+            timed_out = _wait(worker, sample, files.lines, timeout, read_new_lines)
         finally:
             _kill(worker)
             files.assignment.unlink(missing_ok=True)
     lines = read_lines(files.lines, mark)
-    unseen = partial(_end_unseen, worker.returncode, timeout if timed_out else None, files.log)
-    return Ended(
+    timed_out_after = timeout if timed_out else None
+    return WorkerResult(
         lines=lines,
-        end=_told_end(lines) or unseen(),
+        end=_end_of(lines) or _missing_end(worker.returncode, timed_out_after, files.log),
         started=started,
-        wall_seconds=monotonic_seconds() - began,
-        peak=held.peak if held else None,
+        wall_seconds=monotonic_seconds() - start_seconds,
+        peak=gpu_watch.peak if gpu_watch else None,
         disturbance=watch.end(),
     )
 
 
-def _sample(watch: Watch, held: device.DeviceWatch | None, pid: int) -> None:
-    """Look once at what disturbs a worker, and at its memory on its GPU if it has one."""
-    watch.look()
-    if held is not None:
-        held.look(pid)
+def _sample(watch: Watch, gpu_watch: device.DeviceWatch | None, pid: int) -> None:
+    watch.sample()
+    if gpu_watch is not None:
+        gpu_watch.sample(pid)
 
 
-def _told_end(lines: Sequence[Line]) -> End | None:
-    """The end that a worker told; None where it told none, or has not yet."""
+def _end_of(lines: Sequence[Line]) -> End | None:
     return next((line for line in lines if isinstance(line, End)), None)
 
 
-def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
-    """The end of a worker that told none: what its parent knows, and the log's last lines."""
+def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
+    """The end of a worker that wrote none, with the last lines of its log."""
     status: Status
     if timed_out_after is not None:
         status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
@@ -129,21 +124,18 @@ def _end_unseen(code: int, timed_out_after: float | None, log: Path) -> End:
 def _start(
     task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a worker in a process group of its own.
-
-    It gets the first `threads` of the allowed CPUs, and one GPU or none.
-    """
+    """Start a worker in its own process group, on the first `threads` of the allowed CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
     allowed = allowed_cpus()
-    _set_affinity(allowed[: task.job.threads])  # a child inherits it; ours is put back at once
+    _set_affinity(allowed[: task.job.threads])  # the worker inherits it
     try:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Frameworks start helpers by `python -m`, which looks in the current folder first: not
-            # in the user's, where anything may be.
+            # Frameworks start helpers by `python -m`, which imports from the current folder first.
+            # The user's current folder may contain anything.
             cwd=files.assignment.parent,
             env=_variables(task, machine),
             start_new_session=True,
@@ -157,10 +149,7 @@ def _start(
 
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
-    """The worker's environment variables.
-
-    They are this process's variables, the number of threads, the GPU, and the backend's variables.
-    """
+    """The worker's environment variables."""
     threads = str(task.job.threads)
     gpu = gpu_of(machine, task.job.device)
     return {
@@ -173,37 +162,33 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
     }
 
 
-def _watch(
+def _wait(
     worker: subprocess.Popen[bytes],
     sample: Callable[[], None],
     lines: Path,
     timeout: float,
-    advanced: Callable[[], bool],
+    read_new_lines: Callable[[], bool],
 ) -> bool:
-    """Wait until a worker ends, or makes no progress for too long; True if it was too long.
+    """Wait until a worker exits; True if it made no progress for `timeout` seconds.
 
-    A worker that has told its end may still hang in its framework's threads: it gets a few seconds
-    more.
+    After its `End` a worker may hang in its framework's threads, so it has only `_EXIT_SECONDS`.
     """
-    size, seen, look = 0, monotonic_seconds(), _FIRST_LOOK_SECONDS
+    size, last_progress, interval = 0, monotonic_seconds(), _FIRST_CHECK_SECONDS
     while worker.poll() is None:
-        pause(look)
-        look = min(2 * look, _LOOK_SECONDS)
+        pause(interval)
+        interval = min(2 * interval, _CHECK_SECONDS)
         sample()
         if lines.stat().st_size != size:
-            size, seen = lines.stat().st_size, monotonic_seconds()
-            if advanced():
-                timeout = _LAST_SECONDS
-        if monotonic_seconds() - seen > timeout:
+            size, last_progress = lines.stat().st_size, monotonic_seconds()
+            if read_new_lines():
+                timeout = _EXIT_SECONDS
+        if monotonic_seconds() - last_progress > timeout:
             return True
     return False
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """Kill a worker's whole process group, and wait for the worker's end.
-
-    It may have started helpers of its own, and may be in a system call.
-    """
+    """Kill a worker and its helper processes, and wait until the worker has exited."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
@@ -218,11 +203,10 @@ def _set_affinity(cpus: Sequence[int]) -> None:
 
 
 def read_lines(path: Path, mark: str) -> list[Line]:
-    """The lines with a mark that a worker has told so far.
+    """The lines with this mark that a worker has written so far.
 
-    A last line that is not finished is left for the next look. Lines with another mark are left
-    out: a worker whose parent was killed may still write some into the file of the next worker.
-    Text that cannot be decoded is left out, too.
+    An incomplete last line and text that cannot be decoded are left out. A line with another mark
+    is from an earlier worker whose parent was killed.
     """
     try:
         content = path.read_bytes()

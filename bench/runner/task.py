@@ -22,11 +22,11 @@ class Task(Struct, frozen=True, kw_only=True):
     """A job, and how its worker is started.
 
     Attributes:
-        key: of its record.
-        entry: the backend's, with the variables that its worker needs.
-        python: the interpreter.
+        key: the key of its record.
+        entry: the backend's entry in the registry.
+        python: the path of the interpreter.
         versions, adapter_checksum: see `bench.records.stored`.
-        assignment: what the worker is told.
+        assignment: the worker's input.
     """
 
     job: Job
@@ -46,7 +46,7 @@ class TrainingTask(Task, frozen=True, kw_only=True):
 
 
 class Observer(Protocol):
-    """It is told what happens to tasks, in order to show it."""
+    """Shows the progress of tasks; `advanced` gets all lines of the worker so far."""
 
     def planned(self, tasks: Sequence[Task]) -> None: ...
     def started(self, task: Task) -> None: ...
@@ -55,22 +55,22 @@ class Observer(Protocol):
 
 
 class Files(Struct, frozen=True, kw_only=True):
-    """The files of a worker: its assignment, the lines that it tells, and what frameworks print."""
+    """The files of a worker: its assignment, its lines, and the output of its framework."""
 
     assignment: Path
     lines: Path
     log: Path
 
 
-class Ended(Struct, frozen=True, kw_only=True):
-    """A worker after its end.
+class WorkerResult(Struct, frozen=True, kw_only=True):
+    """The result of a worker that has result.
 
     Attributes:
-        lines: those that it told.
-        end: the outcome as it told it; or as its parent saw it, if it told none.
+        lines: the lines that it wrote.
+        end: its last line; or its parent's observation, if that line is missing.
         started, wall_seconds: see `bench.records.stored.Outcome`.
-        peak: the most memory on its GPU that its parent saw; None if none was seen.
-        disturbance: what its parent saw of other work on the machine.
+        peak: the peak of its GPU memory; None if the parent measured none.
+        disturbance: the other load of the machine.
     """
 
     lines: list[Line]
@@ -82,7 +82,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 def files_of(task: Task, folder: Path) -> Files:
-    """The files of a task's worker, in the folder of its record."""
+    """The files of a task's worker; `folder` is that of its record."""
     base = folder.resolve()
     return Files(
         assignment=base / f"{task.key}.assignment",
@@ -91,16 +91,16 @@ def files_of(task: Task, folder: Path) -> Files:
     )
 
 
-def outcome_fields(task: Task, ended: Ended, kind: type[Outcome]) -> dict[str, Any]:
-    """The fields that the records of all workers have, except for the machine."""
+def outcome_fields(task: Task, result: WorkerResult, kind: type[Outcome]) -> dict[str, Any]:
+    """The fields that all kinds of records have, except the machine."""
     return {
         "format": kind.FORMAT,
         "key": task.key,
-        "status": ended.end.status,
-        "reason": ended.end.reason,
-        "details": ended.end.traceback,
+        "status": result.end.status,
+        "reason": result.end.reason,
+        "details": result.end.traceback,
         "versions": task.versions,
         "adapter_checksum": task.adapter_checksum,
-        "started": ended.started,
-        "wall_seconds": ended.wall_seconds,
+        "started": result.started,
+        "wall_seconds": result.wall_seconds,
     }

@@ -1,4 +1,4 @@
-"""The task of verifying a backend, and the record that is made of it."""
+"""Makes the task of verifying a backend, and its record."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key
 from bench.records.verification import Verification, checks_checksum
 from bench.runner.environments import Environments
-from bench.runner.task import Ended, Task, outcome_fields
+from bench.runner.task import Task, WorkerResult, outcome_fields
 from bench.worker.assignment import Verify
 from bench.worker.lines import ModelFindings, Settings
 from bench.worker.verification.models import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
 from specs.loading import find_workload
 from specs.model import Input, Workload
 
-_BATCH_SIZE = 16  # small, as the reference takes its time
-# Every machine has these images. Models with another input shape take synthetic ones.
+_BATCH_SIZE = 16  # small, as the reference is slow
+# Every machine has these images. Models with another input shape use synthetic images.
 _IMAGES = "mnist-5k"
 
 
@@ -41,14 +41,13 @@ def make_task(
     machine: Machine,
     places: Places,
 ) -> VerificationTask:
-    """The task of verifying a backend on a device, with every model and check of the mode.
+    """The task of verifying a backend on a device, with all models and checks of the mode.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
         DataError: the images of a model are not available.
     """
-    python = environments.require(backend)
-    chosen = entry(backend)
+    python, chosen = environments.require(backend), entry(backend)
     versions = environments.versions(chosen.environment)
     job, adapter = _job(backend, mode, device, threads), adapter_of(backend, mode)
     code = checksum_of(adapter)
@@ -71,11 +70,11 @@ def make_task(
     )
 
 
-def make_record(task: VerificationTask, machine: Machine, ended: Ended) -> Verification:
+def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) -> Verification:
     """The record of a verification whose worker has ended."""
-    lines = ended.lines
+    lines = result.lines
     return Verification(
-        **outcome_fields(task, ended, Verification),
+        **outcome_fields(task, result, Verification),
         machine=machine,
         backend=task.job.backend,
         mode=task.job.mode,
@@ -89,7 +88,7 @@ def make_record(task: VerificationTask, machine: Machine, ended: Ended) -> Verif
 
 
 def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
-    """The job whose conditions hold for the whole verification; the checks replace its workload."""
+    """The job of a verification: its settings; each check uses a workload of its own."""
     return Job(
         workload=find_workload("softmax"),
         dataset=_IMAGES,
@@ -108,7 +107,7 @@ def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
 
 
 def _assignment(job: Job, adapter: str, places: Places) -> Verify:
-    """Every model and check of the job's mode."""
+    """The assignment with all models and checks of the job's mode."""
     package = package_of(adapter)
     if job.mode == "native":
         return Verify(
@@ -131,10 +130,10 @@ def _assignment(job: Job, adapter: str, places: Places) -> Verify:
 
 
 def _folder(workload: Workload, places: Places) -> str:
-    own = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
-    return _folder_of(own, workload.input, places)
+    name = _IMAGES if workload.input.shape == (28, 28, 1) else "synthetic"
+    return _folder_of(name, workload.input, places)
 
 
-@cache  # twenty models of a verification take the same few data sets
+@cache  # twenty models share a few data sets
 def _folder_of(name: str, shape: Input, places: Places) -> str:
     return materialise(name, shape, places).folder

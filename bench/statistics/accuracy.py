@@ -31,8 +31,8 @@ from bench.statistics.distributions import student_below, student_quantile
 from bench.statistics.many import holm
 
 Outcome = Literal["equal", "different", "undecided"]
-# At most 5 of 100 differences as large as the margin are called equal. This level is usual since
-# Schuirmann.
+# The level of each one-sided test, and of the two-sided t-test for "different": at most 5 of 100
+# differences as large as the margin are called equal. It is usual since Schuirmann.
 LEVEL = 0.05
 # 0.5 percentage points. It is half of the step from the course's best dense network to its CNN
 # (98.2 to 99.2 %), so "equal" backends show the same step. It is 2.5 standard errors of the
@@ -53,7 +53,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
         seeds: the number of seeds that have a difference.
         difference: the mean difference, as a share (0.001 is 0.1 points); NaN without a seed.
         standard_error: the standard error of that mean.
-        low, high: the confidence interval of the mean, of 90 % at level 0.05. It lies within the
+        low, high: the confidence interval of the mean, of 90 %. It lies within the
             margin exactly if the outcome is "equal".
         p_equal: the probability of a mean so far within the margin, if the true mean lies on the
             margin.
@@ -70,29 +70,26 @@ class Verdict(Struct, frozen=True, kw_only=True):
     p_different: float | None = None
 
 
-def interval(
-    values: Sequence[float], images: int, level: float = LEVEL
-) -> tuple[float, float] | None:
-    """Student's confidence interval of the mean over seeds.
+def interval(values: Sequence[float], images: int) -> tuple[float, float] | None:
+    """Student's confidence interval of 95 % of the mean over seeds.
 
     Args:
         values: accuracies (0..1), one per seed; NaN is left out.
         images: the number of test images. The scatter of the seeds is taken to be at least one
             image.
-        level: 0.05 for an interval of 95 %.
 
     Returns:
         (low, high), or None with fewer than two seeds.
 
     Raises:
-        ValueError: `images` is below 1, or `level` is not between 0 and 0.5.
+        ValueError: `images` is below 1.
     """
-    _require(images=images, level=level)
+    _check_images(images)
     numbers = _numbers(values)
     if len(numbers) < _FEWEST_SEEDS:
         return None
     mean, error = _mean_and_error(numbers, least=1 / images)
-    half_width = student_quantile(1 - level / 2, len(numbers) - 1) * error
+    half_width = student_quantile(1 - LEVEL / 2, len(numbers) - 1) * error
     return mean - half_width, mean + half_width
 
 
@@ -105,13 +102,11 @@ def binomial_error(accuracy: float, images: int) -> float:
     Raises:
         ValueError: `images` is below 1.
     """
-    _require(images=images)
+    _check_images(images)
     return sqrt(max(accuracy * (1 - accuracy), 1 / images) / images)
 
 
-def equivalence(
-    differences: Sequence[float], images: int, margin: float = MARGIN, level: float = LEVEL
-) -> Verdict:
+def equivalence(differences: Sequence[float], images: int, margin: float = MARGIN) -> Verdict:
     """Whether the mean of paired differences is within a margin of zero, by two one-sided t-tests.
 
     Args:
@@ -119,13 +114,16 @@ def equivalence(
             seed) is left out.
         images: the number of test images.
         margin: the smallest difference that matters, as a share.
-        level: the level of each one-sided test, and of the two-sided t-test for "different".
 
     Raises:
-        ValueError: `images` is below 1, `margin` is not positive, or `level` is not between 0 and
-            0.5.
+        ValueError: `images` is below 1, or `margin` is not positive.
     """
-    _require(images=images, level=level, margin=margin)
+    _check_images(images)
+    if not margin > 0:
+        raise ValueError(
+            f"margin {margin}; expected more than 0: two accuracies are never equal to the last"
+            " digit"
+        )
     numbers = _numbers(differences)
     seeds = len(numbers)
     if seeds < _FEWEST_SEEDS:
@@ -133,11 +131,11 @@ def equivalence(
             outcome="undecided", seeds=seeds, difference=float(numbers[0]) if seeds else nan
         )
     mean, error = _mean_and_error(numbers, least=least_deviation(numbers.tolist(), images))
-    half_width = student_quantile(1 - level, seeds - 1) * error
+    half_width = student_quantile(1 - LEVEL, seeds - 1) * error
     p_equal = student_below((abs(mean) - margin) / error, seeds - 1)
     p_different = 2 * student_below(-abs(mean) / error, seeds - 1)
     outcome: Outcome = (
-        "equal" if p_equal <= level else "different" if p_different <= level else "undecided"
+        "equal" if p_equal <= LEVEL else "different" if p_different <= LEVEL else "undecided"
     )
     return Verdict(
         outcome=outcome,
@@ -151,30 +149,26 @@ def equivalence(
     )
 
 
-def correct_for_many(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
+def correct_for_many(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The same verdicts after Holm's correction: some "different" become "undecided".
 
     Without the correction (see `many.holm`), five of a hundred differences that are truly zero
     would be called different. "Equal" needs no correction: each such verdict is wrong in at most
-    `level` of the cases, and the statement "all are equal" is wrong no more often, as every single
+    `LEVEL` of the cases, and the statement "all are equal" is wrong no more often, as every single
     test must pass (R. L. Berger, Technometrics 24, 1982: intersection-union). The verdicts depend
     on each other, as each backend is part of the median that others are compared with; Holm's
     correction allows that.
-
-    Raises:
-        ValueError: `level` is not between 0 and 0.5.
     """
-    _require(level=level)
     tested = [verdict.p_different for verdict in verdicts if verdict.p_different is not None]
     corrected = iter(holm(tested))
     return [
-        verdict if verdict.p_different is None else _corrected(verdict, next(corrected), level)
+        verdict if verdict.p_different is None else _corrected(verdict, next(corrected))
         for verdict in verdicts
     ]
 
 
-def _corrected(verdict: Verdict, chance: float, level: float) -> Verdict:
-    too_probable = verdict.outcome == "different" and chance > level
+def _corrected(verdict: Verdict, chance: float) -> Verdict:
+    too_probable = verdict.outcome == "different" and chance > LEVEL
     outcome: Outcome = "undecided" if too_probable else verdict.outcome
     return replace(verdict, p_different=chance, outcome=outcome)
 
@@ -200,13 +194,6 @@ def _mean_and_error(values: NDArray[np.float64], least: float) -> tuple[float, f
     return float(np.mean(values)), max(float(np.std(values, ddof=1)), least) / sqrt(len(values))
 
 
-def _require(*, images: int = 1, level: float = LEVEL, margin: float = MARGIN) -> None:
+def _check_images(images: int) -> None:
     if images < 1:
         raise ValueError(f"{images} test images; expected at least one")
-    if not 0 < 2 * level < 1:  # with a level of 0.5 "equal" would need no evidence
-        raise ValueError(f"level {level}; expected more than 0 and less than 0.5")
-    if not margin > 0:
-        raise ValueError(
-            f"margin {margin}; expected more than 0: two accuracies are never equal to the last"
-            " digit"
-        )

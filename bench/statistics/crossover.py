@@ -67,11 +67,6 @@ class Crossover(Struct, frozen=True, kw_only=True):
         """Whether a fixed cost and a cost per size describe the step."""
         return self.largest_miss <= LARGEST_MISS
 
-    @property
-    def reached(self) -> bool:
-        """Whether the sweep includes `size`; otherwise `size` is extrapolated."""
-        return self.size <= self.largest
-
 
 def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
     """The line with the least sum of relative deviations from the points.

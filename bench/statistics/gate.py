@@ -3,8 +3,8 @@
 A result is the accuracy of a workload in a backend on a kind of device. Every result is tested, and
 the level holds for all results together. Chance is the binomial error of an accuracy measured on n
 images. If several paired seeds scatter by more than that, Student's t on their differences is used.
-With two or three seeds the t-test alone would let even a large fall pass. So a fall also fails if
-it is too large for twice the binomial error.
+With two or three seeds the t-test alone would not even find a large regression. So a result also
+fails if its regression is too large for twice the binomial error.
 
 False alarms in 100 checks at a level of 1 % (simulated in the tests): at most 1 if seeds scatter by
 no more than the binomial error, as on MNIST; some 10 if seeds scatter by three times as much (with
@@ -34,12 +34,12 @@ Status = Literal["ok", "regressed", "missing", "failed", "not checked"]
 # One false alarm in a hundred checks in which nothing changed: people switch off a gate that has
 # many false alarms.
 LEVEL = 0.01
-# The largest scatter of the seeds that may excuse a fall, in binomial errors.
+# The largest scatter of the seeds that may explain a regression, in binomial errors.
 _MOST_SCATTER = 2.0
 
 
 class CheckError(UserError):
-    """Two runs that cannot be compared."""
+    """The run and the baseline cannot be compared."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -48,8 +48,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     Attributes:
         seeds: the number of seeds that the run and the baseline both have.
         baseline_seeds: the number of seeds of the baseline.
-        baseline, found: mean accuracy (0..1) over these seeds, in the baseline and in the run; None
-            if there is none.
+        baseline, accuracy: the mean accuracy (0..1) of the baseline and of the run over `seeds`;
+            None if there is none.
         fails_below: the accuracy (0..1) below which this result would fail, if all other results
             stay as they are; None if no accuracy would fail.
     """
@@ -60,7 +60,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     seeds: int = 0
     baseline_seeds: int = 0
     baseline: float | None = None
-    found: float | None = None
+    accuracy: float | None = None
     fails_below: float | None = None
 
     @property
@@ -90,7 +90,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
         return not self.reasons
 
 
-class Checked(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """All verdicts of a check.
 
     Attributes:
@@ -202,10 +202,10 @@ def check_agreement(
         one `Agreement` per workload and kind of device that has jobs to compare.
     """
     disagreements = agreement(run)
-    groups: dict[tuple[str, str], list[Record]] = {}
+    judged: dict[tuple[str, str], list[Record]] = {}
     for record in run:
         if record.key in disagreements and (backends is None or record.job.backend in backends):
-            groups.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
+            judged.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
     return [
         Agreement(
             workload=workload,
@@ -220,7 +220,7 @@ def check_agreement(
                 if disagreements[record.key]
             ),
         )
-        for (workload, device), records in groups.items()
+        for (workload, device), records in judged.items()
     ]
 
 
@@ -253,7 +253,7 @@ def _new(name: ResultName, records: Sequence[Record]) -> Verdict:
     ok = all(record.status == "ok" for record in records)
     accuracy = mean(_by_seed(records).values()) if ok else None
     reason = "the baseline has no such job (--allow-new lets it pass)"
-    return Verdict(result=name, status="not checked", reason=reason, found=accuracy)
+    return Verdict(result=name, status="not checked", reason=reason, accuracy=accuracy)
 
 
 def _failed(name: ResultName, record: Record) -> Verdict:
@@ -299,8 +299,8 @@ def _training(record: Record) -> tuple[object, ...]:
     return name, job.epochs, job.batch_size, job.precision, without_labels(job.workload)
 
 
-class _Fall(NamedTuple):
-    """The figures from which the chance of a fall in accuracy is computed.
+class _Regression(NamedTuple):
+    """The figures that decide which accuracy is a regression.
 
     A paired seed is a seed that the run and the baseline both have.
 
@@ -318,15 +318,12 @@ class _Fall(NamedTuple):
 
     def chance(self, accuracy: float) -> float:
         """The probability (0..1) that chance alone gives a mean accuracy as low as this one."""
-        change = accuracy - self.baseline
         binomial = hypot(*(binomial_error(p, self.images) for p in (self.baseline, accuracy)))
+        change = (accuracy - self.baseline) * sqrt(self.seeds)
         if self.spread <= binomial:
-            return normal_below(change / (binomial / sqrt(self.seeds)))
-        root = sqrt(self.seeds)
-        error, largest_error = self.spread / root, _MOST_SCATTER * binomial / root
-        return min(
-            student_below(change / error, self.seeds - 1), normal_below(change / largest_error)
-        )
+            return normal_below(change / binomial)
+        by_scatter = student_below(change / self.spread, self.seeds - 1)
+        return min(by_scatter, normal_below(change / (_MOST_SCATTER * binomial)))
 
     def accuracy_at(self, level: float) -> float | None:
         """The accuracy whose `chance` is `level`; None if every accuracy has a larger chance."""
@@ -343,7 +340,7 @@ class _Compared(NamedTuple):
     """A result with both accuracies; `_judge` decides the status of its verdict."""
 
     verdict: Verdict
-    fall: _Fall
+    regression: _Regression
     chance: float
 
 
@@ -363,7 +360,7 @@ def _compare(name: ResultName, run: list[Record], baseline: list[Record]) -> _Co
         )
     before, after = mean(then[seed] for seed in seeds), mean(now[seed] for seed in seeds)
     spread = stdev(now[seed] - then[seed] for seed in seeds) if len(seeds) > 1 else 0.0
-    fall = _Fall(baseline=before, images=run[0].data.test_examples, spread=spread, seeds=len(seeds))
+    regression = _Regression(before, run[0].data.test_examples, spread, len(seeds))
     verdict = Verdict(
         result=name,
         status="ok",
@@ -371,19 +368,16 @@ def _compare(name: ResultName, run: list[Record], baseline: list[Record]) -> _Co
         seeds=len(seeds),
         baseline_seeds=len(then),
         baseline=before,
-        found=after,
+        accuracy=after,
     )
-    return _Compared(verdict, fall, fall.chance(after))
+    return _Compared(verdict, regression, regression.chance(after))
 
 
 def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
-    """The verdicts with their status, by Holm's correction.
-
-    The more results there are, the stricter the level of each.
-    """
+    """The verdicts with their status; Holm's correction makes many results stricter."""
     chances = [result.chance for result in compared]
     verdicts = []
-    for index, (verdict, fall, chance) in enumerate(compared):
+    for index, (verdict, regression, chance) in enumerate(compared):
         own_level = holm_level([*chances[:index], *chances[index + 1 :]], level)
         verdicts.append(
             replace(
@@ -391,7 +385,7 @@ def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
                 status="regressed" if chance <= own_level else "ok",
                 reason=f"p = {min(chance * level / own_level, 1.0):.2g}, corrected for"
                 f" {len(compared)} results",
-                fails_below=fall.accuracy_at(own_level),
+                fails_below=regression.accuracy_at(own_level),
             )
         )
     return verdicts

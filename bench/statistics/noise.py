@@ -38,13 +38,13 @@ def calibrate(records: Iterable[Record]) -> list[Calibration]:
     The jobs of rounds 0 and 1, 2 and 3 ... are pairs, and a pair is a round of the calibration. A
     pair is left out if one of its jobs did not end ok.
     """
-    groups: dict[tuple[object, ...], dict[int, Record]] = {}
+    by_setup: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in records:
         job = msgspec.structs.replace(record.job, round=0)
         machine = (record.machine.name, gpu_kind(record.machine, job.device))
-        group = groups.setdefault((job, record.data.checksum, machine, record.adapter_checksum), {})
-        group[record.job.round] = record
-    calibrations = [_calibration(group) for group in groups.values()]
+        setup = (job, record.data.checksum, machine, record.adapter_checksum)
+        by_setup.setdefault(setup, {})[record.job.round] = record
+    calibrations = [_calibration(by_round) for by_round in by_setup.values()]
     return [calibration for calibration in calibrations if calibration is not None]
 
 
@@ -64,7 +64,7 @@ def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
     return sum(_is_alarm(ratios[start : start + rounds]) for start in starts), len(starts)
 
 
-def say(calibration: Calibration, rounds: int) -> str:
+def describe(calibration: Calibration, rounds: int) -> str:
     """A text on a calibration and on the difference that a table of `rounds` rounds shows."""
     alarms, trials = false_alarms(calibration.wall, SHORT)
     source = (
@@ -76,10 +76,10 @@ def say(calibration: Calibration, rounds: int) -> str:
     if trials:
         low, high = (_percent(share) for share in share_interval(alarms, trials))
         text += f"; {alarms} of {trials} comparisons named a faster one ({low} to {high})"
-    return f"{text}. {say_visible(calibration, rounds)}"
+    return f"{text}. {describe_visible(calibration, rounds)}"
 
 
-def say_visible(calibration: Calibration, rounds: int) -> str:
+def describe_visible(calibration: Calibration, rounds: int) -> str:
     """A sentence on the smallest difference that `rounds` rounds find."""
     if rounds < SHORT:
         return f"No difference is sure in fewer than {SHORT} rounds."
@@ -91,7 +91,7 @@ def say_visible(calibration: Calibration, rounds: int) -> str:
     return f"After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
 
 
-def needed(calibration: Calibration) -> list[tuple[float, int | None, int | None]]:
+def rounds_by_difference(calibration: Calibration) -> list[tuple[float, int | None, int | None]]:
     """The number of rounds that find each of `DIFFERENCES` in 19 of 20 runs.
 
     Returns:
@@ -124,12 +124,12 @@ def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration
     return max(matching, key=lambda calibration: len(calibration.wall), default=None)
 
 
-def _calibration(group: dict[int, Record]) -> Calibration | None:
+def _calibration(by_round: dict[int, Record]) -> Calibration | None:
     """The calibration of records by round; None if no pair of rounds ended ok."""
-    record = next(iter(group.values()))
+    record = next(iter(by_round.values()))
     job = msgspec.structs.replace(record.job, round=0)
     machine = (record.machine.name, gpu_kind(record.machine, job.device))
-    pairs = _pairs(group)
+    pairs = _pairs(by_round)
     if not pairs:
         return None
     warm_up = warm_ups(job_record for pair in pairs for job_record in pair)
@@ -156,18 +156,19 @@ def _calibration(group: dict[int, Record]) -> Calibration | None:
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
         disturbed=sum(
-            any(disturbance.say(job_record.disturbance) for job_record in pair) for pair in pairs
+            any(disturbance.reasons(job_record.disturbance) for job_record in pair)
+            for pair in pairs
         ),
-        ended=max(job_record.started for job_record in group.values()),
+        ended=max(job_record.started for job_record in by_round.values()),
     )
 
 
-def _pairs(group: dict[int, Record]) -> list[tuple[Record, Record]]:
+def _pairs(by_round: dict[int, Record]) -> list[tuple[Record, Record]]:
     """The records of rounds 0 and 1, 2 and 3 ..., if both ended ok."""
     pairs = [
-        (group[number], group[number + 1])
-        for number in sorted(group)
-        if number % 2 == 0 and number + 1 in group
+        (by_round[number], by_round[number + 1])
+        for number in sorted(by_round)
+        if number % 2 == 0 and number + 1 in by_round
     ]
     return [pair for pair in pairs if all(record.status == "ok" for record in pair)]
 

@@ -37,7 +37,7 @@ MOST_CALLS = 1000
 
 
 class Utilization(Struct, frozen=True, kw_only=True):
-    """One training compared with its engine's limits, in seconds, FLOP, bytes.
+    """The rates of one training and the peak rates of its engine.
 
     Attributes:
         step_seconds: the mean time of a training step in a median epoch.
@@ -68,17 +68,17 @@ class Utilization(Struct, frozen=True, kw_only=True):
         return min(self.peak, self.intensity * self.bandwidth)
 
     @property
-    def matmul_share(self) -> float:
+    def of_matmul_peak(self) -> float:
         """The share of the peak rate of matrix products (model FLOP utilisation)."""
         return self.flops_per_second / self.matmul_peak
 
     @property
-    def convolution_share(self) -> float | None:
+    def of_convolution_peak(self) -> float | None:
         """The share of the peak rate of convolutions; None without convolutions."""
         return self.flops_per_second / self.convolution_peak if self.convolution_peak else None
 
     @property
-    def attainable_share(self) -> float:
+    def of_attainable(self) -> float:
         """The share of the attainable rate.
 
         It is also the share of its time that a step would take at the attainable rate.
@@ -88,13 +88,13 @@ class Utilization(Struct, frozen=True, kw_only=True):
     @property
     def bound(self) -> Bound:
         """The limit of the speed, by the thresholds of this module."""
-        if self.attainable_share < NEITHER_BELOW:
-            rest = self.step_seconds * (1 - self.attainable_share)
+        if self.of_attainable < NEITHER_BELOW:
+            rest = self.step_seconds * (1 - self.of_attainable)
             calls = rest <= MOST_CALLS * self.call_seconds
             return "per-step overhead" if calls else "slow kernels or waiting"
         if self.intensity * self.bandwidth < self.peak:
-            return "memory" if self.attainable_share >= BOUND_FROM else "partly memory"
-        return "arithmetic" if self.attainable_share >= BOUND_FROM else "partly arithmetic"
+            return "memory" if self.of_attainable >= BOUND_FROM else "partly memory"
+        return "arithmetic" if self.of_attainable >= BOUND_FROM else "partly arithmetic"
 
 
 def utilization_of(
@@ -105,7 +105,7 @@ def utilization_of(
     epoch_seconds: float,
     limits: EngineLimits,
 ) -> Utilization | None:
-    """Compare a training with its engine's limits; None if a limit that it needs is missing.
+    """The rates of a training; None if the engine's limits lack one that it needs.
 
     Args:
         workload: the workload that is trained.
@@ -114,8 +114,6 @@ def utilization_of(
         epoch_seconds: the time of a median epoch.
         limits: the engine's limits.
     """
-    matmul, convolution = limits.best("matmul"), limits.best("convolution")
-    call = limits.call_seconds
     shapes = infer_shapes(workload)
     flops = sum(shape.training_flops for shape in shapes)
     convolution_flops = sum(
@@ -124,22 +122,24 @@ def utilization_of(
     steps, traffic = ceil(examples / batch_size), training_traffic(workload)
     values = examples * traffic.per_example + steps * traffic.per_step
     epoch_bytes = values * (limits.value_bytes or 0)
+    matmul, call_seconds = limits.best("matmul"), limits.call_seconds
     memory = limits.best("memory", least=epoch_bytes // steps)
-    if matmul is None or memory is None or call is None:
+    convolution = limits.best("convolution") if convolution_flops else None
+    if matmul is None or memory is None or call_seconds is None:
         return None
     if convolution_flops and convolution is None:
         return None
-    seconds = (flops - convolution_flops) / matmul.per_second
-    if convolution_flops and convolution:
-        seconds += convolution_flops / convolution.per_second
+    peak_seconds = (flops - convolution_flops) / matmul.per_second
+    if convolution:
+        peak_seconds += convolution_flops / convolution.per_second
     return Utilization(
         step_seconds=epoch_seconds / steps,
         flops_per_second=flops * examples / epoch_seconds,
         bytes_per_second=epoch_bytes / epoch_seconds,
         intensity=flops * examples / epoch_bytes,
         matmul_peak=matmul.per_second,
-        convolution_peak=convolution.per_second if convolution_flops and convolution else None,
-        peak=flops / seconds,
+        convolution_peak=convolution.per_second if convolution else None,
+        peak=flops / peak_seconds,
         bandwidth=memory.per_second,
-        call_seconds=call,
+        call_seconds=call_seconds,
     )

@@ -52,7 +52,8 @@ class Looks(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: `level` is not between 0 and 1.
         """
-        _require(level=level)
+        if not 0 < level < 1:
+            raise ValueError(f"level {level}; expected more than 0 and less than 1")
         if not self.may_look(rounds):
             return 0.0
         return _level_of_each(self.last, level) if self.often else level
@@ -91,52 +92,42 @@ EVERY_ROUND = Looks()
 ONCE = Looks(often=False)
 
 
-def rounds_needed(
-    scatter: Sequence[float],
-    difference: float,
-    level: float,
-    looks: Looks = EVERY_ROUND,
-    power: float = POWER,
-) -> int | None:
-    """The number of rounds that find a difference with at least this power.
+def rounds_needed(scatter: Sequence[float], difference: float, level: float) -> int | None:
+    """The number of rounds that find a difference in 19 of 20 runs (`POWER`).
 
-    Every larger number of rounds also finds it. A difference is found if few rounds point the other
-    way. A round points the other way if the noise exceeds the difference. The probability of that
-    is the upper end of a confidence interval, which is computed from the measured scatter.
+    A check is allowed after every round, and every larger number also finds the difference. A
+    difference is found if few rounds point the other way. A round points the other way if the noise
+    exceeds the difference. The probability of that is the upper end of a confidence interval, which
+    is computed from the measured scatter.
 
     Args:
         scatter: logarithms of the time ratios of identical backends, one per round; NaN is left
             out.
         difference: the difference as a share: 0.05 if one backend takes 5 % longer.
         level: the level of the verdict, of all looks together.
-        looks: the looks that are allowed.
-        power: the share of runs that must find the difference.
 
     Returns:
-        The number, or None if `looks.last` rounds are too few.
+        The number, or None if `EVERY_ROUND.last` rounds are too few.
 
     Raises:
-        ValueError: `difference` is not positive, or `level` or `power` is not between 0 and 1.
+        ValueError: `difference` is not positive, or `level` is not between 0 and 1.
     """
-    _require(level=level, power=power)
     if not difference > 0:
         raise ValueError(f"difference {difference}; expected more than 0, e.g. 0.05 for 5 %")
     sizes = _sizes(scatter)
     within = int(np.count_nonzero(sizes <= log1p(difference) * (1 + _ROUNDING)))
     wrong = _chance_of_exception(within, len(sizes))
-    too_few = [n for n in range(1, looks.last + 1) if _power(n, wrong, level, looks) < power]
-    most_too_few = max(too_few, default=0)
-    return most_too_few + 1 if most_too_few < looks.last else None
+    last = EVERY_ROUND.last
+    most_too_few = max(
+        (n for n in range(1, last + 1) if _power(n, wrong, level) < POWER), default=0
+    )
+    return most_too_few + 1 if most_too_few < last else None
 
 
 def smallest_visible_difference(
-    scatter: Sequence[float],
-    rounds: int,
-    level: float,
-    looks: Looks = EVERY_ROUND,
-    power: float = POWER,
+    scatter: Sequence[float], rounds: int, level: float
 ) -> float | None:
-    """The smallest difference (a share) that this number of rounds finds with at least this power.
+    """The smallest difference (a share) that this number of rounds finds in 19 of 20 runs.
 
     Arguments and errors are those of `rounds_needed`.
 
@@ -144,10 +135,9 @@ def smallest_visible_difference(
         The difference, or None if the noise hides every difference up to the largest measured
         ratio.
     """
-    _require(level=level, power=power)
     sizes = _sizes(scatter)
     for within, size in enumerate(sizes.tolist(), start=1):
-        if _power(rounds, _chance_of_exception(within, len(sizes)), level, looks) >= power:
+        if _power(rounds, _chance_of_exception(within, len(sizes)), level) >= POWER:
             return float(np.expm1(size))
     return None
 
@@ -169,12 +159,12 @@ def share_interval(hits: int, trials: int, level: float = 0.05) -> tuple[float, 
     return low, high
 
 
-def _power(rounds: int, wrong: float, level: float, looks: Looks) -> float:
+def _power(rounds: int, wrong: float, level: float) -> float:
     """The probability that this number of rounds finds the difference.
 
     `wrong` is the probability that a round points the wrong way.
     """
-    allowed = looks.exceptions(rounds, level)
+    allowed = EVERY_ROUND.exceptions(rounds, level)
     return 0.0 if allowed is None else float(_at_most(rounds, wrong)[allowed])
 
 
@@ -239,9 +229,3 @@ def _level_of_each(last: int, level: float) -> float:
         trial = (low * high) ** 0.5
         low, high = (trial, high) if _chance_in_all(last, trial) <= level else (low, trial)
     return low
-
-
-def _require(**shares: float) -> None:
-    for name, share in shares.items():
-        if not 0 < share < 1:
-            raise ValueError(f"{name} {share}; expected more than 0 and less than 1")

@@ -23,8 +23,8 @@ CLOCKS: tuple[Clock, ...] = ("wall_seconds", "cpu_seconds")
 # epochs would be left to see that they are steady.
 FEWEST_EPOCHS = 20
 _FEWEST_PROCESSES = 2
-# A warm-up of several epochs is reported in 1 of 100 cases in which there is none. 2,000 draws
-# estimate a probability of 1 % with an error of a quarter of it.
+# Without a warm-up, 1 of 100 results is above 1; simulated: 1 to 2, and up to 4 if slowdowns last
+# several epochs. 2,000 draws estimate a probability of 1 % with an error of a quarter of it.
 _WARM_UP_LEVEL = 0.01
 _DRAWS = 2000
 
@@ -64,7 +64,7 @@ def steady_seconds(record: Record, warm_up: int, clock: Clock = "wall_seconds") 
     return process_seconds([getattr(epoch.training, clock) for epoch in record.epochs[warm_up:]])
 
 
-def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP_LEVEL) -> int:
+def warm_up_epochs(processes: Sequence[Sequence[float]]) -> int:
     """The number of warm-up epochs at the start of every process.
 
     It is 1, or more if several epochs are shown to be slower. The first epoch always counts as
@@ -78,8 +78,6 @@ def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP
     Args:
         processes: the seconds of all epochs of each process; a process with NaN failed and is left
             out.
-        level: the probability of a result above 1 without a warm-up. Simulated at 1 of 100, it is 1
-            to 2 of 100, and up to 4 if slowdowns last several epochs.
 
     Returns:
         The number; 1 with fewer than 20 epochs or fewer than two processes, 0 with a single epoch.
@@ -102,7 +100,7 @@ def warm_up_epochs(processes: Sequence[Sequence[float]], level: float = _WARM_UP
         random_means += process_ranks[(np.arange(later) + process_starts) % later] / count
     excess = _excess(ranks.mean(axis=0))
     as_large = np.count_nonzero(_excess(random_means).max(axis=1) >= excess.max() * (1 - 1e-9))
-    return int(excess.argmax()) + 2 if (1 + as_large) / (1 + _DRAWS) <= level else 1
+    return int(excess.argmax()) + 2 if (1 + as_large) / (1 + _DRAWS) <= _WARM_UP_LEVEL else 1
 
 
 def break_even(

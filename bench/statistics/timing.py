@@ -68,21 +68,6 @@ class Comparison(Struct, frozen=True, kw_only=True):
     chance: float
 
 
-class OwnTime(Struct, frozen=True, kw_only=True):
-    """The time of a steady epoch of one backend.
-
-    Attributes:
-        processes: the number of processes.
-        seconds: the median over the processes; NaN without a process.
-        low, high: the interval of the median, in seconds; None with too few processes.
-    """
-
-    processes: int
-    seconds: float
-    low: float | None
-    high: float | None
-
-
 def process_seconds(epochs: Sequence[float]) -> float:
     """The median of one process's steady epochs, in seconds.
 
@@ -112,8 +97,8 @@ def log_ratios(first: Seconds, second: Seconds) -> NDArray[np.float64]:
             " expected the same number"
         )
     times = np.array([first, second], dtype=np.float64)  # (2, rounds)
-    both = np.all((times > 0) & (times < inf), axis=0)
-    logs: NDArray[np.float64] = np.log(times[0, both]) - np.log(times[1, both])
+    complete = np.all((times > 0) & (times < inf), axis=0)
+    logs: NDArray[np.float64] = np.log(times[0, complete]) - np.log(times[1, complete])
     return logs
 
 
@@ -188,9 +173,7 @@ def verdict(interval: Interval, margin: float = MARGIN) -> Outcome:
     return "faster" if high < 1 else "slower" if low > 1 else "undecided"
 
 
-def correct_for_many(
-    comparisons: Sequence[Comparison], level: float = TABLE_LEVEL
-) -> list[Comparison]:
+def correct_for_many(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons after Holm's correction: some verdicts become "undecided".
 
     `comparisons` must hold every comparison that a reader may pick: all pairs, if readers look for
@@ -204,7 +187,7 @@ def correct_for_many(
             comparison,
             chance=chance,
             outcome="undecided"
-            if comparison.outcome in {"faster", "slower"} and chance > level
+            if comparison.outcome in {"faster", "slower"} and chance > TABLE_LEVEL
             else comparison.outcome,
         )
         for comparison, chance in zip(comparisons, corrected, strict=True)
@@ -237,24 +220,18 @@ def precision(low: float | None, high: float | None) -> float:
     return inf if low is None or high is None else float(np.sqrt(high / low)) - 1
 
 
-def own_time(processes: Seconds, level: float = LEVEL, looks: Looks = ONCE) -> OwnTime:
-    """The time of a steady epoch of one backend on one machine, over its processes.
+def epoch_seconds_interval(processes: Seconds) -> Interval:
+    """The interval of a backend's median steady epoch, in seconds; None with too few processes.
 
-    The interval assumes that processes are independent. If slowdowns last for several jobs,
-    intervals of 95 % miss in 5 to 14 % of cases (a bootstrap over processes and epochs misses in 16
-    to 23 %). Verdicts use ratios within rounds, which do not have that weakness.
+    It assumes that processes are independent. If slowdowns last for several jobs, intervals of 95 %
+    miss in 5 to 14 % of cases (a bootstrap over processes and epochs misses in 16 to 23 %).
+    Verdicts use ratios within rounds, which do not have that weakness.
 
     Args:
         processes: the time of each process, see `process_seconds`; NaN (a failed process) is left
             out.
-        level: the probability that the interval misses.
-        looks: the looks that are allowed.
     """
-    times = [float(seconds) for seconds in processes if 0 < seconds < inf]
-    low, high = median_interval(times, level, looks) or (None, None)
-    return OwnTime(
-        processes=len(times), seconds=float(np.median(times)) if times else nan, low=low, high=high
-    )
+    return median_interval([time for time in processes if 0 < time < inf], LEVEL, ONCE)
 
 
 def _ratios(interval: Interval) -> Interval:

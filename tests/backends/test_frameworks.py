@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import entry
-from bench.data import made
+from bench.data import derived
 from bench.data.cache import materialise
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
@@ -395,7 +395,7 @@ def test_the_big_workloads_train_a_step_in_every_family(
     name, tmp_path, places, environments, monkeypatch
 ):
     # A CPU is too slow for more.
-    monkeypatch.setattr(made, "_SYNTHETIC_SIZES", {"train": 4, "test": 2})
+    monkeypatch.setattr(derived, "_SYNTHETIC_SIZES", {"train": 4, "test": 2})
     workload = find_workload(name)
     data = materialise("synthetic", workload.input, places)
     options = Options(backends=("keras-tensorflow", "pytorch", "jax"), devices=("cpu",), threads=1)

@@ -87,7 +87,7 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
 
 
 def test_the_threshold_is_shown(bench, tmp_path):
-    """One seed, one cell: 2.33 standard errors, of 0.21 points each, below 98 %."""
+    """One seed, one result: 2.33 standard errors, of 0.21 points each, below 98 %."""
     write(tmp_path / "run" / "jobs", result(0.98))
     code, output, _ = bench("check", "run", "--against", "run")
     assert code == 0

@@ -22,8 +22,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.command.trainings import trainings
-from bench.data import archives
-from bench.data import made as data_made
+from bench.data import archives, derived
 from bench.data.cache import materialise
 from bench.data.dataset import DataError, Places
 from bench.records.files import PROJECT
@@ -91,7 +90,7 @@ TINY = (
 
 def make_archive(monkeypatch, folder):
     """Make an `mnist` of mnist-5k's images, as four files that no mirror has."""
-    arrays = data_made.read_mnist_5k()
+    arrays = derived.read_mnist_5k()
     parts = ("train_images", "train_labels", "test_images", "test_labels")
     folder.mkdir(parents=True)
     checksums = []

@@ -29,7 +29,7 @@ def test_instruments_that_are_not_there_say_so(monkeypatch, tmp_path):
     for module in (None, fake_nvml(monkeypatch, gone=True)):
         monkeypatch.setitem(sys.modules, "pynvml", module)
         watch = DeviceWatch("GPU-a")
-        watch.look(1)
+        watch.sample(1)
         assert watch.peak is None
 
 
@@ -105,7 +105,7 @@ def test_the_drivers_figure_is_the_highest_sum_of_the_worker_and_its_helpers_and
         {},
     ):
         nvml.held, nvml.used = held, 10_000
-        watch.look(worker)
+        watch.sample(worker)
     assert watch.peak == DevicePeak(peak_bytes=340, by="process")
 
 
@@ -127,7 +127,7 @@ def test_where_processes_are_hidden_the_gpus_own_figure_is_taken_and_called_that
     watch = DeviceWatch("GPU-a")
     for used in (1000, 1600, 1200, 950):
         nvml.used = used
-        watch.look(worker)
+        watch.sample(worker)
     assert watch.peak == DevicePeak(peak_bytes=700, by="device")
 
 
@@ -136,7 +136,7 @@ def test_a_gpu_that_nobody_took_anything_of_has_no_figure(later, nvml):
     nvml.used = 900
     watch = DeviceWatch("GPU-a")
     nvml.used = later
-    watch.look(2**22 + 1)
+    watch.sample(2**22 + 1)
     assert watch.peak is None
 
 
@@ -201,7 +201,7 @@ def test_both_of_the_drivers_figures_see_what_a_process_takes_and_gives_back():
     )
     for step in ("nothing", "taken", "given back"):
         assert taker.stdout.readline().strip() == step
-        watch.look(taker.pid)
+        watch.sample(taker.pid)
         by_process.append(watch._held(taker.pid))
         by_device.append(watch._used())
         taker.stdin.write("\n")

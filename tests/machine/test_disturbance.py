@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine import watch as machine_watch
-from bench.machine.disturbance import say, which_count
+from bench.machine.disturbance import reasons, which_count
 from bench.machine.host import allowed_cpus
 from bench.machine.watch import Watch
 from tests.support.rounds import QUIET
@@ -37,7 +37,7 @@ from tests.support.rounds import QUIET
     ],
 )
 def test_a_disturbance_is_said_in_words_where_it_is_one(change, words):
-    assert say(replace(QUIET, **change)) == words
+    assert reasons(replace(QUIET, **change)) == words
 
 
 BURN = "import time; end = time.process_time() + 1.0\nwhile time.process_time() < end: pass"
@@ -71,7 +71,7 @@ def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
     monkeypatch.setattr(machine_watch, "_clock", lambda _: next(clocks))
     watch = Watch([0, 1], None)
     for _ in range(3):
-        watch.look()
+        watch.sample()
     found = watch.end()
     assert (found.other_cpu, found.steal, found.frequency) == pytest.approx((0.15, 0.02, 0.8))
 
@@ -97,7 +97,7 @@ def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     watch = Watch([0], "GPU-1")
     for expected in (False, False, True):  # 0x4, a power limit as usual, is no disturbance
-        watch.look()
+        watch.sample()
         assert watch.end().gpu_throttled is expected
     assert watch.end().gpu_processes == 2
 
@@ -108,7 +108,7 @@ def test_others_on_the_gpu_and_its_throttling_are_seen_by_nvml(monkeypatch):
         refuse
     )
     watch = Watch([0], "GPU-1")
-    watch.look()
+    watch.sample()
     assert (watch.end().gpu_processes, watch.end().gpu_throttled) == (None, None)
 
 

@@ -1,7 +1,4 @@
-"""The loops that a Keras user would write by hand.
-
-One has the same pipeline as the adapter, the other is `model.fit` on arrays.
-"""
+"""Handwritten Keras loops: one with the adapter's pipeline, and the tutorials' `fit` on arrays."""
 
 from __future__ import annotations
 
@@ -22,25 +19,21 @@ def mlp():
 
 def cnn():
     return [
-        *(
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(2),
-        ),
-        *(
-            layers.Dropout(0.25),
-            layers.Flatten(),
-            layers.Dense(256, activation="relu"),
-            layers.Dropout(0.25),
-        ),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Dropout(0.25),
+        layers.Flatten(),
+        layers.Dense(256, activation="relu"),
+        layers.Dropout(0.25),
         layers.Dense(10),
     ]
 
 
 def make(workload, weights):
     """A compiled model with the given weights."""
-    parts = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
-    model = keras.Sequential([keras.Input((28, 28, 1)), *parts])
+    model_layers = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
+    model = keras.Sequential([keras.Input((28, 28, 1)), *model_layers])
     model.compile(
         optimizer=keras.optimizers.Adadelta(1.0, rho=0.95, epsilon=1e-7)
         if workload == "cnn"
@@ -54,10 +47,7 @@ def make(workload, weights):
 
 
 def plain_loop(workload, weights, images, labels, threads):
-    """An epoch as a function of its order.
-
-    The pipeline is built once and gathers the images that a variable names.
-    """
+    """A function that trains an epoch in the given order, with a pipeline that is built once."""
     model = make(workload, weights)
     with tf.device("CPU"):
         x, y = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)
@@ -80,20 +70,19 @@ def plain_loop(workload, weights, images, labels, threads):
     def epoch(order):
         indices.assign(order)
         steps = -(-len(order) // 128)
-        return model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0).history["loss"][
-            0
-        ]
+        history = model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0).history
+        return history["loss"][0]
 
     return epoch
 
 
 def tutorial_loop(workload, weights, images, labels, threads):
-    """An epoch as Keras's tutorials write it: `model.fit` on arrays."""
+    """A function that trains an epoch by `model.fit` on arrays, as in Keras's tutorials."""
     model = make(workload, weights)
 
     def epoch(order):
-        return model.fit(
-            images[: len(order)], labels[: len(order)], batch_size=128, verbose=0
-        ).history["loss"][0]
+        count = len(order)
+        history = model.fit(images[:count], labels[:count], batch_size=128, verbose=0).history
+        return history["loss"][0]
 
     return epoch

@@ -1,9 +1,8 @@
-"""The loops that a PyTorch user would write by hand.
-
-One is the same loop as the adapter's, the other is the tutorial's.
-"""
+"""Handwritten PyTorch loops: one with the adapter's steps, and the tutorials' loop."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -16,32 +15,16 @@ def softmax():
 
 
 def mlp():
-    return nn.Sequential(
-        nn.Flatten(),
-        *(
-            nn.Linear(784, 200),
-            nn.ReLU(),
-            nn.Linear(200, 100),
-            nn.ReLU(),
-            nn.Linear(100, 60),
-            nn.ReLU(),
-        ),
-        *(nn.Linear(60, 30), nn.ReLU(), nn.Linear(30, 10)),
-    )
+    sizes = (784, 200, 100, 60, 30)
+    hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(30, 10))
 
 
 def cnn():
-    return nn.Sequential(
-        *(
-            nn.Conv2d(1, 32, 3),
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Dropout(0.25),
-        ),
-        *(nn.Flatten(), nn.Linear(4608, 256), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, 10)),
-    )
+    convolutions = (nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU())
+    pool = (nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten())
+    dense = (nn.Linear(4608, 256), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, 10))
+    return nn.Sequential(*convolutions, *pool, *dense)
 
 
 class RmsProp:
@@ -70,21 +53,16 @@ def make(workload, weights):
     model = {"softmax": softmax, "mlp-relu": mlp, "cnn": cnn}[workload]()
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), weights.values(), strict=True):
-            parameter.copy_(
-                torch.from_numpy(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T)
-            )
-    if workload == "cnn":
-        return model, torch.optim.Adadelta(
-            model.parameters(), lr=1.0, rho=0.95, eps=1e-7, foreach=True
-        )
-    return model, RmsProp(model.parameters())
+            transposed = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+            parameter.copy_(torch.from_numpy(transposed))
+    if workload != "cnn":
+        return model, RmsProp(model.parameters())
+    settings = {"lr": 1.0, "rho": 0.95, "eps": 1e-7, "foreach": True}
+    return model, torch.optim.Adadelta(model.parameters(), **settings)
 
 
 def plain_loop(workload, weights, images, labels, threads):
-    """An epoch as a function of its order.
-
-    The data are two tensors; each batch is one gather, and the loss is kept.
-    """
+    """A function that trains an epoch in the given order; it gathers batches from two tensors."""
     torch.set_num_threads(threads)
     model, optimizer = make(workload, weights)
     x, y = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
@@ -93,9 +71,8 @@ def plain_loop(workload, weights, images, labels, threads):
         model.train()
         total = torch.zeros((), dtype=torch.float64)
         for batch in torch.from_numpy(order).split(128):
-            loss = functional.cross_entropy(
-                model(x.index_select(0, batch)), y.index_select(0, batch)
-            )
+            logits = model(x.index_select(0, batch))
+            loss = functional.cross_entropy(logits, y.index_select(0, batch))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -106,15 +83,14 @@ def plain_loop(workload, weights, images, labels, threads):
 
 
 def tutorial_loop(workload, weights, images, labels, threads):
-    """An epoch as PyTorch's tutorials write it.
+    """A function that trains an epoch as in PyTorch's tutorials.
 
     A DataLoader shuffles a TensorDataset, and each step calls `.item()`.
     """
     torch.set_num_threads(threads)
     model, optimizer = make(workload, weights)
-    dataset = TensorDataset(
-        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
-    )
+    x, y = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
+    dataset = TensorDataset(x, y)
     loader = DataLoader(dataset, batch_size=128, shuffle=True)
 
     def epoch(order):

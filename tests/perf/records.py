@@ -1,7 +1,6 @@
-"""Makes up the records of a run with many rounds.
+"""Creates synthetic records of a run with many rounds, as large as real ones.
 
-They have the structure and size of real ones, and times with noise; nothing was measured. `python
--m tests.perf.records COUNT FOLDER` writes them as a run that `bench report` reads.
+`python -m tests.perf.records COUNT FOLDER` writes them as a run that `bench report` reads.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bench.worker.lines import Epoch, Startup
 from specs.loading import find_workload
 
 WORKLOADS = ("softmax", "mlp-sigmoid", "mlp-relu", "mlp-relu-dropout", "cnn", "lenet5")
-# Backend -> how many times the fastest's epoch, so that some pairs differ and some hardly do.
+# Backend -> its epoch time, in epochs of the fastest. Some pairs differ much, others little.
 BACKENDS = {
     "keras-tensorflow": 1.6,
     "keras-jax": 1.4,
@@ -52,16 +51,13 @@ _VERSIONS = {"python": "3.11.7", "numpy": "2.4.6", "msgspec": "0.22.0"}
 
 
 def make_records(count: int) -> Iterator[Record]:
-    """The given number of records of one run.
-
-    Every workload in every backend, seed after seed, round after round.
-    """
+    """The given number of records of one run: all workloads and backends of each seed and round."""
     random = np.random.default_rng(0)
     workloads = [find_workload(name) for name in WORKLOADS]
-    per_turn = [(workload, backend) for workload in workloads for backend in BACKENDS]
+    pairs = [(workload, backend) for workload in workloads for backend in BACKENDS]
     for number in range(count):
-        turn, place = divmod(number, len(per_turn))
-        workload, backend = per_turn[place]
+        repetition, index = divmod(number, len(pairs))
+        workload, backend = pairs[index]
         job = Job(
             workload=workload,
             dataset="mnist",
@@ -69,22 +65,19 @@ def make_records(count: int) -> Iterator[Record]:
             backend=backend,
             device="cpu",
             threads=8,
-            seed=turn % SEEDS,
+            seed=repetition % SEEDS,
             precision="float32",
             compiled=backend.endswith(("jax", "compiled")),
             deterministic=False,
             epochs=EPOCHS,
             batch_size=128,
-            round=turn // SEEDS,
+            round=repetition // SEEDS,
         )
         yield _record(number, job, random)
 
 
 def write_records(folder: Path, count: int) -> None:
-    """Write such records as a run's files, and do not wait for the disk.
-
-    The files are the same as those of `bench.records.stored.write_record`.
-    """
+    """Write `make_records` as the files of a run, without waiting for the disk."""
     (folder / "jobs").mkdir(parents=True)
     for record in make_records(count):
         content = msgspec.json.format(msgspec.json.encode(record), indent=1)
@@ -116,9 +109,10 @@ def _record(number: int, job: Job, random: np.random.Generator) -> Record:
         load_average=float(random.uniform(7.0, 8.5)),
         disturbance=_UNDISTURBED,
         startup=Startup(
-            phases=tuple(
-                _phase(name, seconds, random)
-                for name, seconds in (("import", 2), ("build", 1), ("load", 0.1))
+            phases=(
+                _phase("import", 2, random),
+                _phase("build", 1, random),
+                _phase("load", 0.1, random),
             ),
             weights_checksum=f"w{job.seed:015d}",
             settings={
@@ -167,7 +161,7 @@ def _phase(name: str, seconds: float, random: np.random.Generator) -> Phase:
 
 
 def _time(number: int) -> str:
-    """Times that are a second apart, beginning on the first of January."""
+    """The UTC time of a record: one second after that of the record before."""
     minutes, seconds = divmod(number, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

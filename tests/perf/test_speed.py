@@ -1,6 +1,6 @@
-"""Measures the CPU time that the bench itself needs.
+"""Measures the CPU time of the bench itself with `nox -s perf`.
 
-`nox -s perf` measures. Among the other tests each case runs once, on few records.
+Otherwise each test runs once, on few records.
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from bench.report.frame.epochs import epochs_frame
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
 from tests.perf.records import make_records, write_records
-from tests.perf.told_clock import CLOCK
+from tests.perf.replay_clock import CLOCK
+from tests.support.processes import run_python
 
 MANY, FEW = 50_000, 300
 cpu_time = pytest.mark.benchmark(timer=time.process_time, group="cpu seconds")
 
 
 @pytest.fixture(autouse=True)
-def beside(benchmark):
-    """Notes beside the figures what else ran on the machine during the measurement."""
+def load_average(benchmark):
+    """Add the machine's load to the results."""
     benchmark.extra_info["load_average"] = os.getloadavg()[0]
 
 
 def children_cpu_seconds():
-    """CPU seconds of all processes that we started and that have ended."""
+    """CPU seconds of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
 def count(pytestconfig):
-    """The number of records: that of a large run if it is measured, else few."""
+    """The number of records: many if benchmarks are enabled."""
     return MANY if pytestconfig.getoption("benchmark_enable") else FEW
 
 
 @pytest.fixture(scope="module")
 def run(count, tmp_path_factory):
-    """A run on disk with `count` made-up records."""
+    """The folder of a run with `count` synthetic records."""
     folder = tmp_path_factory.mktemp("runs") / "many"
     write_records(folder, count)
     return folder
@@ -98,20 +99,17 @@ def test_many_records_are_read_from_files(benchmark, run, count):
 
 
 def report_of(run):
-    """Make a report in a process of its own, as `bench report` does.
-
-    Returns its wall seconds and its peak memory in bytes.
-    """
-    code = (
-        "import sys, time; began = time.perf_counter(); from pathlib import Path;from"
-        " bench.worker.memory import peak_rss_bytes; from bench.report.page import"
-        " write_report;write_report(Path(sys.argv[1])); print(time.perf_counter() - began,"
-        " peak_rss_bytes())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run)], cwd=PROJECT, capture_output=True, check=True
-    )
-    wall, peak = done.stdout.split()
+    """Make a report in a new process; returns its wall seconds and peak memory in bytes."""
+    code = f"""
+import time
+started = time.perf_counter()
+from pathlib import Path
+from bench.report.page import write_report
+from bench.worker.memory import peak_rss_bytes
+write_report(Path({str(run)!r}))
+print(time.perf_counter() - started, peak_rss_bytes())
+"""
+    wall, peak = run_python(code).split()
     return float(wall), int(peak)
 
 
@@ -120,9 +118,7 @@ def report_of(run):
 def test_many_records_become_a_whole_report(benchmark, run, count):
     wall, peak = benchmark.pedantic(report_of, (run,), rounds=3)
     benchmark.extra_info |= {"records": count, "wall_seconds": wall, "peak_rss_bytes": peak}
-    assert (
-        run / "report.html"
-    ).stat().st_size < 10e6  # a browser shows it, whatever the number of records
+    assert (run / "report.html").stat().st_size < 10e6  # small enough for a browser
 
 
 @pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")
@@ -143,63 +139,30 @@ def test_the_command_answers(benchmark, command):
     "backend",
     [
         "reference",
-        *(
-            pytest.param(name, marks=pytest.mark.framework)
-            for name in ("pytorch", "keras-tensorflow")
-        ),
+        pytest.param("pytorch", marks=pytest.mark.framework),
+        pytest.param("keras-tensorflow", marks=pytest.mark.framework),
     ],
 )
 def test_a_job_costs_little_beyond_its_phases(benchmark, backend, tmp_path):
     epochs, rounds = ("20", "5") if benchmark.enabled else ("1", "1")
     before = children_cpu_seconds()
-    subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "bench",
-                "run",
-                "softmax",
-                "--backend",
-                backend,
-                "--device",
-                "cpu",
-                "--threads",
-                "1",
-            ),
-            *(
-                "--dataset",
-                "mnist-5k",
-                "--epochs",
-                epochs,
-                "--rounds",
-                rounds,
-                "--results",
-                str(tmp_path),
-            ),
-        ],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-    )
+    options = f"--backend {backend} --device cpu --threads 1 --dataset mnist-5k --epochs {epochs}"
+    command = [sys.executable, "-m", "bench", "run", "softmax", *options.split()]
+    command += ["--rounds", rounds, "--results", str(tmp_path)]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
     used = children_cpu_seconds() - before
     records, _ = read_run(tmp_path / "softmax")
-    CLOCK.tell(benchmark, [beyond_phases(record) for record in records])
-    benchmark.extra_info["the command's own, with the report"] = used - sum(
-        record.cpu_seconds for record in records
-    )
+    CLOCK.replay(benchmark, [beyond_phases(record) for record in records])
+    jobs = sum(record.cpu_seconds for record in records)
+    benchmark.extra_info["the command's own, with the report"] = used - jobs
 
 
 def beyond_phases(record):
-    """CPU seconds of a worker that are in none of its phases.
-
-    They are what the bench adds to the framework's own work.
-    """
+    """CPU seconds of a worker outside its phases: the cost of the bench."""
     assert record.status == "ok", record.reason
     phases = [*record.startup.phases]
     for epoch in record.epochs:
-        # The evaluation of training examples is no phase of its own; it costs as the prediction
-        # does.
+        # The evaluation of training examples has no phase; it is as expensive as the prediction.
         share = record.startup.train_evaluated / record.data.test_examples
         phases += [epoch.training, *[epoch.prediction] * (1 + round(share))]
     return record.cpu_seconds - sum(phase.cpu_seconds for phase in phases)

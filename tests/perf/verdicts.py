@@ -1,11 +1,8 @@
 """Measures how often verdicts are right.
 
-One part simulates on recorded noise, the other runs a real slowdown of 10 % on this machine.
-
-`python -m tests.perf.verdicts simulated OUTPUT` takes a minute, `python -m tests.perf.verdicts
-planted FOLDER OUTPUT` half an hour; the latter resumes where it stopped, and reads from
-`results/noise` how many rounds are needed. So run `bench calibrate --backend reference --threads 1
---epochs 15 --rounds 100` first.
+`python -m tests.perf.verdicts simulated OUTPUT` simulates recorded noise, in a minute. `python -m
+tests.perf.verdicts planted FOLDER OUTPUT` runs a backend that is 10 % slower, in half an hour. It
+needs the result of `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100`.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ from bench.records.noise import FOLDER, read_calibrations
 from bench.runner.jobs import make_record
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
-from bench.statistics.noise import needed
+from bench.statistics.noise import rounds_by_difference
 from bench.statistics.sequential import rounds_needed, share_interval
 from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
 from bench.worker.assignment import Train
@@ -40,7 +37,7 @@ TRIALS, PATIENCE = 1000, 40
 PLANTED, COMPARISONS, EPOCHS = 0.10, 20, 15
 
 
-class Nobody:
+class Silent:
     """An observer of a run that prints nothing."""
 
     def planned(self, tasks):
@@ -50,11 +47,11 @@ class Nobody:
 
 
 def simulated(output):
-    """The rate of false verdicts among identical contestants, and that of a planted 5 % found.
+    """Count false verdicts on identical backends, and right verdicts on a difference of 5 %.
 
-    The number of rounds is the one that the calibration asks for.
+    The latter take as many rounds as a calibration asks for.
     """
-    found = {}
+    results = {}
     for number, noise in enumerate(NOISE):
         logs = rounds_of(np.random.default_rng(100 + number), noise, TRIALS, PATIENCE, order="lot")
         random = np.random.default_rng(200 + number)
@@ -68,7 +65,7 @@ def simulated(output):
             if rounds
             for row in rounds_of(random, noise, TRIALS // 20, rounds, slower=0.05)
         ]
-        found[noise] = {
+        results[noise] = {
             "false_verdicts_of_1000_looking_after_every_round": sum(
                 ever_decided(row) for row in logs
             ),
@@ -77,27 +74,29 @@ def simulated(output):
             "planted_5_percent_found": sum(right),
             "of": len(right),
         }
-        print(noise, found[noise], flush=True)
-    Path(output).write_text(json.dumps(found, indent=1) + "\n")
+        print(noise, results[noise], flush=True)
+    Path(output).write_text(json.dumps(results, indent=1) + "\n")
 
 
 def planted(folder, output):
     """Compare the reference with a slower one, several times.
 
-    Each comparison ends with a verdict, or after the number of rounds that the calibration asks
-    for.
+    A comparison ends with a verdict, or after as many rounds as the calibration asks for.
     """
     machine = this_machine()
     [noise] = [
-        one
-        for one in read_calibrations([Path("results") / FOLDER])[0]
-        if (one.backend, one.epochs, one.threads) == ("reference", EPOCHS, 1)
+        calibration
+        for calibration in read_calibrations([Path("results") / FOLDER])[0]
+        if (calibration.backend, calibration.epochs, calibration.threads)
+        == ("reference", EPOCHS, 1)
     ]
-    most = next(wall for difference, wall, _ in needed(noise) if difference == PLANTED)
+    most = next(
+        wall for difference, wall, _ in rounds_by_difference(noise) if difference == PLANTED
+    )
     comparisons = [
         comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)
     ]
-    right = sum(one["outcome"] == "slower" for one in comparisons)
+    right = sum(result["outcome"] == "slower" for result in comparisons)
     low, high = share_interval(right, COMPARISONS)
     result = {
         "planted": PLANTED,
@@ -112,45 +111,38 @@ def planted(folder, output):
 
 
 def comparison(number, most, folder, machine):
-    """The rounds of one comparison, until there is a verdict."""
-    ours, theirs = [], []
+    """Run rounds of one comparison until there is a verdict."""
+    slower, reference = [], []
     for turn in range(most):
-        lot = np.random.default_rng([number, turn // 2]).integers(2) ^ turn % 2
-        pair = {}
-        for name in ("TakesATenthLonger", "Reference")[:: 1 if lot else -1]:
-            [record] = run_tasks(
-                [task(name, number, turn)],
-                folder,
-                machine,
-                make_record,
-                timeout=60,
-                observer=Nobody(),
-            )
-            pair[name] = process_seconds(
-                [epoch.training.wall_seconds for epoch in record.epochs[1:]]
-            )
-        ours.append(pair["TakesATenthLonger"])
-        theirs.append(pair["Reference"])
-        found = compare(ours, theirs)
-        if found.outcome != "undecided":
+        slower_first = np.random.default_rng([number, turn // 2]).integers(2) ^ turn % 2
+        seconds = {}
+        for name in ("TakesATenthLonger", "Reference")[:: 1 if slower_first else -1]:
+            tasks, observer = [task(name, number, turn)], Silent()
+            [record] = run_tasks(tasks, folder, machine, make_record, timeout=60, observer=observer)
+            epochs = record.epochs[1:]
+            seconds[name] = process_seconds([epoch.training.wall_seconds for epoch in epochs])
+        slower.append(seconds["TakesATenthLonger"])
+        reference.append(seconds["Reference"])
+        result = compare(slower, reference)
+        if result.outcome != "undecided":
             break
-    print(number, len(ours), f"{found.ratio:.3f}", found.outcome, flush=True)
+    print(number, len(slower), f"{result.ratio:.3f}", result.outcome, flush=True)
     return {
-        "rounds": len(ours),
-        "ratio": found.ratio,
-        "outcome": found.outcome,
-        "ratios": [round(a / b, 4) for a, b in zip(ours, theirs, strict=True)],
+        "rounds": len(slower),
+        "ratio": result.ratio,
+        "outcome": result.outcome,
+        "ratios": [round(a / b, 4) for a, b in zip(slower, reference, strict=True)],
     }
 
 
 @cache
 def images():
-    """4,000 images in batches of 100, so that a tenth more images is exactly a tenth more steps."""
+    """4,000 images, so that 10 % more batches of 100 images are exactly 10 % more steps."""
     return materialise(FALLBACK, find_workload("softmax").input, places_of(argparse.Namespace()))
 
 
 def task(name, number, turn):
-    """A job of either contestant."""
+    """A job of the reference, or of `TakesATenthLonger`."""
     module = "backends.reference.oracle" if name == "Reference" else "tests.support.faulty"
     adapter = f"{module}:{name}"
     job = make_job(epochs=EPOCHS, batch_size=100, round=turn)

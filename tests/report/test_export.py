@@ -16,14 +16,14 @@ from pytest_benchmark.storage.file import FileStorage
 from bench.records.stored import write
 from bench.report.export.junit import junit
 from bench.report.export.pytest_benchmark import pytest_benchmark
-from bench.statistics.gate import Checked, check
+from bench.statistics.gate import CheckResult, check
 from tests.support.gate import result
 from tests.support.records import make_record, run_of
 
 
 def test_escape_sequences_in_a_reason_leave_the_xml_readable():
     run = [replace(result(0.9, status="failed"), reason="\x1b[1mbad\x1b[0m \x07news")]
-    suite = ET.fromstring(junit(Checked(results=tuple(check(run, [result(0.98)]))), "x"))
+    suite = ET.fromstring(junit(CheckResult(results=tuple(check(run, [result(0.98)]))), "x"))
     assert suite[0][0].get("message") == "failed: seed 0: failed: bad news"
 
 
@@ -31,7 +31,7 @@ def test_junit_has_a_case_per_cell_and_a_failure_per_fall():
     verdicts = check(
         [result(0.9), result(0.98, workload="cnn")], [result(0.98), result(0.98, workload="cnn")]
     )
-    suite = ET.fromstring(junit(Checked(results=tuple(verdicts)), "a & b"))
+    suite = ET.fromstring(junit(CheckResult(results=tuple(verdicts)), "a & b"))
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a & b", "2", "1")
     [failed] = [case for case in suite if case.find("failure") is not None]
     assert (failed.get("classname"), failed.get("name")) == ("accuracy.softmax", "pytorch cpu")
@@ -39,7 +39,7 @@ def test_junit_has_a_case_per_cell_and_a_failure_per_fall():
 
 def test_control_characters_in_a_backends_name_leave_the_xml_readable():
     run = [result(0.98, backend="x\x01y")]
-    suite = ET.fromstring(junit(Checked(results=tuple(check(run, run))), "a\x02b"))
+    suite = ET.fromstring(junit(CheckResult(results=tuple(check(run, run))), "a\x02b"))
     assert (suite.get("name"), suite[0].get("name")) == ("ab", "xy cpu")
 
 

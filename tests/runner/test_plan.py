@@ -59,8 +59,8 @@ def test_of_every_two_repetitions_the_second_is_the_first_reversed_and_lots_are_
     )
     assert all(abs(orders.count(order) - 400 / 6) < 30 for order in set(orders))
     assert len(set(orders)) == 6
-    cells = make_groups(trainings, options)
-    assert [job for job, _ in make_round(cells, options, find_suite("smoke"), 7)] == jobs[21:24]
+    groups = make_groups(trainings, options)
+    assert [job for job, _ in make_round(groups, options, find_suite("smoke"), 7)] == jobs[21:24]
 
 
 MLP = find_workload("mlp-relu")

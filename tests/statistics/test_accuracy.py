@@ -295,10 +295,9 @@ def test_holms_correction_by_hand_takes_only_differences_back_and_counts_only_wh
     [
         ({"margin": 0.0}, "margin 0.0"),
         ({"margin": nan}, "margin nan"),
-        ({"level": 0.5}, "level"),
         ({"images": 0}, "0"),
     ],
 )
-def test_what_can_be_no_margin_level_or_number_of_images_is_refused(changes, message):
+def test_what_can_be_no_margin_or_number_of_images_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         equivalence([0.0, 0.0], **{"images": IMAGES, **changes})

@@ -154,7 +154,7 @@ def test_what_is_missing_failed_or_not_in_the_baseline_does_not_pass():
         "keras-jax": ("missing", False),
         "reference": ("not checked", False),
     }
-    assert found["reference"].found == 0.5
+    assert found["reference"].accuracy == 0.5
     assert "--allow-new" in found["reference"].reason
     assert "diverged: why" in found["keras-torch"].reason
 
@@ -227,7 +227,7 @@ def test_backends_that_cannot_be_compared_have_no_case():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_result_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
     random = np.random.RandomState(2)
-    fallen = 0
+    regressed = 0
     for _ in range(300):
         drops = random.choice([0.0, 0.003, 0.006, 0.02], size=6)
         baseline = [
@@ -239,9 +239,9 @@ def test_a_result_fails_below_the_threshold_that_is_shown_and_not_above(seeds):
             for seed in range(seeds)
         ]
         for verdict in check(run, baseline):
-            assert (verdict.status == "regressed") == (verdict.found < verdict.fails_below)
-            fallen += verdict.status == "regressed"
-    assert 100 < fallen < 1700  # both happened
+            assert (verdict.status == "regressed") == (verdict.accuracy < verdict.fails_below)
+            regressed += verdict.status == "regressed"
+    assert 100 < regressed < 1700  # both happened
 
 
 def test_where_one_result_fell_the_next_is_judged_among_the_rest_alone():

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine.disturbance import Disturbance
-from bench.statistics.noise import SHORT, calibrate, false_alarms, needed, say
+from bench.statistics.noise import SHORT, calibrate, describe, false_alarms, rounds_by_difference
 from tests.support.records import series
 
 
@@ -64,14 +64,14 @@ def test_of_identical_contestants_few_are_told_apart():
 def test_what_is_said_fits_the_noise():
     random = np.random.default_rng(1)
     [found] = calibrate(series(np.exp(random.normal(0, 0.02, 160))))
-    text = say(found, 40)
+    text = describe(found, 40)
     assert text.startswith(
         "Noise (reference against itself, softmax, 80 rounds on m): half of the rounds differ by"
     )
     assert "0 of 7 comparisons named a faster one (0 % to 41 %)" in text
     assert "After 40 rounds a difference of" in text
-    assert say(found, 3).endswith("No difference is sure in fewer than 11 rounds.")
-    rounds = {difference: wall for difference, wall, _ in needed(found)}
+    assert describe(found, 3).endswith("No difference is sure in fewer than 11 rounds.")
+    rounds = {difference: wall for difference, wall, _ in rounds_by_difference(found)}
     assert rounds[0.2] < rounds[0.05] < rounds[0.02]
     [few] = calibrate(series(np.exp(random.normal(0, 0.02, 16))))
-    assert say(few, 11).endswith("After 11 rounds no difference is found for sure.")
+    assert describe(few, 11).endswith("After 11 rounds no difference is found for sure.")

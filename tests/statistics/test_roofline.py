@@ -32,8 +32,8 @@ def test_rates_shares_and_intensity_are_what_was_worked_by_hand():
     moved = 4 * (1000 * PER_EXAMPLE + 10 * training_traffic(SOFTMAX).per_step)
     assert found.step_seconds == pytest.approx(1e-3)
     assert found.flops_per_second == pytest.approx(FLOPS * 1000 / 0.01)
-    assert found.matmul_share == pytest.approx(FLOPS * 1000 / 0.01 / 100e9)
-    assert found.convolution_share is None
+    assert found.of_matmul_peak == pytest.approx(FLOPS * 1000 / 0.01 / 100e9)
+    assert found.of_convolution_peak is None
     assert found.bytes_per_second == pytest.approx(moved / 0.01)
     assert found.intensity == pytest.approx(FLOPS * 1000 / moved)
 
@@ -54,8 +54,8 @@ def test_the_memory_is_that_of_sums_no_smaller_than_a_step():
     assert utilization(1.0, memory=(small,), call=1e-9).bandwidth == pytest.approx(100e9)
 
 
-# The time of an epoch of softmax at the attainable rate: with plenty of memory FLOP / 100 GFLOP/s;
-# with 1 GB/s, bytes / 1 GB/s.
+# The shortest time of an epoch of softmax: with plenty of memory FLOP / 100 GFLOP/s; with 1 GB/s,
+# bytes / 1 GB/s.
 ARITHMETIC = FLOPS * 1000 / 100e9
 MEMORY = 4 * (1000 * PER_EXAMPLE + 10 * training_traffic(SOFTMAX).per_step) / 1e9
 FAST, SLOW = ((10**9, 1e13),), ((10**9, 1e9),)
@@ -79,7 +79,7 @@ def test_the_finding_follows_the_attainable_share_and_the_side_of_the_roof(secon
     found = utilization(seconds, memory=memory)
     assert found.bound == bound
     best = ARITHMETIC if memory is FAST else MEMORY
-    assert found.attainable_share == pytest.approx(best / seconds)
+    assert found.of_attainable == pytest.approx(best / seconds)
 
 
 def test_a_cnn_is_held_to_both_its_rates_each_for_its_own_arithmetic():
@@ -88,7 +88,7 @@ def test_a_cnn_is_held_to_both_its_rates_each_for_its_own_arithmetic():
     dense = sum(shape.training_flops for shape in infer_shapes(cnn)[2:])
     found = utilization(1.0, workload=cnn, memory=FAST)
     assert found.peak == pytest.approx((convolved + dense) / (convolved / 50e9 + dense / 100e9))
-    assert found.convolution_share == pytest.approx(2 * found.matmul_share)
+    assert found.of_convolution_peak == pytest.approx(2 * found.of_matmul_peak)
     assert utilization(1.0, memory=FAST).peak == pytest.approx(100e9)
 
 

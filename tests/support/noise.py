@@ -11,7 +11,7 @@ from bench.records.files import PROJECT
 from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.timing import MARGIN, VERDICT_LEVEL, median_interval, verdict
 
-# Recorded on a shared machine of two cores: 160 fresh processes of one contestant (mlp-relu,
+# Recorded on a shared machine of two cores: 160 fresh processes of one backend (mlp-relu,
 # PyTorch, one thread, mnist-5k), one after the other; the median of epochs 2 to 10 of each in units
 # of 0.1 ms. Others' work took most of the core for minutes at a time: within a round one process
 # takes 0.40 to 2.59 times as long as the other.
@@ -26,8 +26,8 @@ RECORDED = """
 571 622 681
 """
 PROCESSES = np.log(np.array(RECORDED.split(), dtype=float))  # (160)
-# Turns of the same work by two loops, in one process: the recording that is nearest to identical
-# contestants.
+# Turns of the same work by two loops in one process: the recording nearest to identical
+# backends.
 TURNS = PROJECT / "results" / "speed" / "pytorch.softmax.json"
 NOISE = ("even", "bursts", "pairs", "steps", "drift", "processes", "turns")
 TRIALS = 1000
@@ -65,7 +65,7 @@ def jobs(random, noise, trials, count):
         return random.normal(0, 0.03, size)
     if noise == "bursts":
         return random.normal(0, 0.03, size) + bursts(random, trials, count)
-    if noise == "pairs":  # of jobs: in A B B A they hit the same contestant twice in a row
+    if noise == "pairs":  # of jobs: in A B B A they hit the same backend twice in a row
         struck = (random.random(size) < 0.1) * np.log(random.uniform(2, 5, size))
         return random.normal(0, 0.03, size) + struck + np.roll(struck, 1, axis=1)
     if noise == "steps":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from bench.statistics.gate import Checked
+from bench.statistics.gate import CheckResult
 
 # Characters that XML cannot hold; frameworks put escape sequences into their messages.
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def junit(checked: Checked, name: str) -> bytes:
+def junit(checked: CheckResult, name: str) -> bytes:
     """The result of a check as JUnit XML in UTF-8.
 
     It has a test case per result, and one per workload and device for agreement. A result that

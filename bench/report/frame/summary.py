@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
 from bench.report.frame.pairs import Pair, to_fastest
-from bench.statistics.timing import own_time
+from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]
 _ENERGY = ["epoch_energy_joules", "epoch_host_energy_joules", "mean_watts"]
@@ -85,8 +85,8 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
     timed = _groups(ok[ok["steady_epochs"] > 0])
     special = {
         "target_jobs": by_backend["seconds_to_target"].count(),
-        "epoch_seconds_sure_low": seconds.agg(lambda times: own_time(times.to_numpy()).low),
-        "epoch_seconds_sure_high": seconds.agg(lambda times: own_time(times.to_numpy()).high),
+        "epoch_seconds_sure_low": seconds.agg(lambda times: _interval(times)[0]),
+        "epoch_seconds_sure_high": seconds.agg(lambda times: _interval(times)[1]),
         "allocator_was_reset": by_backend["allocator_was_reset"].agg(
             lambda resets: bool(resets.map(lambda reset: reset is True).all())
         ),
@@ -108,3 +108,7 @@ def _ratios(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
     ratios = to_fastest(jobs, pairs)
     index = pd.MultiIndex.from_tuples(ratios, names=GROUP_AND_BACKEND)
     return pd.DataFrame(ratios.values(), index, ["times_fastest", "unsure"])
+
+
+def _interval(times: pd.Series) -> tuple[float | None, float | None]:
+    return epoch_seconds_interval(times.to_numpy()) or (None, None)

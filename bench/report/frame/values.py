@@ -77,7 +77,7 @@ def train_examples(record: Record) -> int:
 
 def disturbed(record: Record) -> str:
     """Why the machine was busy during the job, as text; "" if it was not."""
-    return disturbance.say(record.disturbance)
+    return disturbance.reasons(record.disturbance)
 
 
 def setting(name: str, record: Record) -> Any:

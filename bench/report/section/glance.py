@@ -41,7 +41,7 @@ def noise_line(run: Run) -> str:
         job, machine = run.records[0].job, run.records[0].machine
         command = f"bench calibrate --device {job.device} --threads {job.threads}"
         return f"Timing noise on {machine.name} is unknown. Run: `{command}`"
-    return noise.say(run.calibration, len(run.jobs[["round", "seed"]].drop_duplicates()))
+    return noise.describe(run.calibration, len(run.jobs[["round", "seed"]].drop_duplicates()))
 
 
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:

@@ -140,7 +140,7 @@ def _training_blocks(trainings: Sequence[_Training]) -> list[Block]:
     above = [
         f"{row['label']} {row['backend']}"
         for row, _, used in trainings
-        if max(used.matmul_share, used.convolution_share or 0.0, used.attainable_share) > 1
+        if max(used.of_matmul_peak, used.of_convolution_peak or 0.0, used.of_attainable) > 1
     ]
     return [
         Items(tuple(_findings(trainings))),
@@ -156,12 +156,12 @@ def _cells(training: _Training) -> tuple[str, ...]:
         str(row["backend"]),
         words.seconds(used.step_seconds),
         words.rate(used.flops_per_second, "FLOP/s"),
-        words.share(used.matmul_share),
-        words.share(used.convolution_share),
+        words.share(used.of_matmul_peak),
+        words.share(used.of_convolution_peak),
         words.rate(used.bytes_per_second, "B/s"),
         f"{used.intensity:.3g}",
         words.rate(used.attainable, "FLOP/s"),
-        words.share(used.attainable_share),
+        words.share(used.of_attainable),
         used.bound,
     )
 
@@ -179,7 +179,7 @@ def _findings(trainings: Sequence[_Training]) -> list[str]:
         backends: dict[str, list[str]] = defaultdict(list)
         for row, _, used in of_workload:
             backends[used.bound].append(
-                f"{row['backend']} ({words.share(used.attainable_share)} of the attainable,"
+                f"{row['backend']} ({words.share(used.of_attainable)} of the attainable,"
                 f" {words.seconds(used.step_seconds)} per step)"
             )
         parts = "; ".join(

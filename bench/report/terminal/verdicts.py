@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.report.form import words
 from bench.report.form.document import Heading, Items, Table, Text, to_markdown
 from bench.report.terminal.plain import plain_table
-from bench.statistics.gate import Agreement, Checked, Verdict
+from bench.statistics.gate import Agreement, CheckResult, Verdict
 
 _COLUMNS = (
     "workload",
@@ -30,7 +30,7 @@ _MARKS = {
 }
 
 
-def print_verdicts(checked: Checked, console: Console) -> None:
+def print_verdicts(checked: CheckResult, console: Console) -> None:
     """Print a row per result, and what backends agree on.
 
     Below the table: a line per workload and device on which backends are compared, a line per
@@ -54,7 +54,7 @@ def print_verdicts(checked: Checked, console: Console) -> None:
     console.print(_conclusion(checked), style=None if checked.passed else "bold red")
 
 
-def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
+def verdicts_markdown(checked: CheckResult, title: str, level: float) -> str:
     """The same verdicts as Markdown, under a heading with `title`; `level`: of the gate (0..1)."""
     return to_markdown(
         [
@@ -71,14 +71,14 @@ def verdicts_markdown(checked: Checked, title: str, level: float) -> str:
     )
 
 
-def _row(verdict: Verdict, checked: Checked) -> list[str]:
-    now, baseline = verdict.found, verdict.baseline
+def _row(verdict: Verdict, checked: CheckResult) -> list[str]:
+    now, baseline = verdict.accuracy, verdict.baseline
     change = None if now is None or baseline is None else now - baseline
     return [
         *verdict.result,
         f"{verdict.seeds} of {verdict.baseline_seeds}" if verdict.seeds else words.ABSENT,
         words.percent(verdict.baseline),
-        words.percent(verdict.found),
+        words.percent(verdict.accuracy),
         words.points(change),
         words.percent(verdict.fails_below),
         _MARKS[verdict.status] + (", DISAGREES" if checked.disagrees(verdict) else ""),
@@ -93,7 +93,7 @@ def _agreement(agreement: Agreement) -> str:
     return f"{where}: DISAGREES, {'; '.join(agreement.reasons)}"
 
 
-def _failures(checked: Checked) -> list[str]:
+def _failures(checked: CheckResult) -> list[str]:
     return [
         f"{' '.join(verdict.result)}: {_MARKS[verdict.status]}, {verdict.reason}"
         for verdict in checked.results
@@ -101,7 +101,7 @@ def _failures(checked: Checked) -> list[str]:
     ]
 
 
-def _conclusion(checked: Checked) -> str:
+def _conclusion(checked: CheckResult) -> str:
     """A sentence that says how many results and workloads passed."""
     bad = sum(not checked.lets_pass(verdict) for verdict in checked.results)
     disagree = sum(not agreement.passed for agreement in checked.agreements)

