@@ -1,4 +1,4 @@
-"""`bench check`: compares accuracy with a baseline, and backends with each other."""
+"""`bench check`: compares accuracy with a baseline, and names results in doubt."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bench.records.files import write_atomically
 
 
 def check(options: argparse.Namespace) -> int:
-    """`bench check`: compare accuracy with a baseline, and backends with each other.
+    """`bench check`: compare accuracy with a baseline, and name results in doubt.
 
     Returns 1 if the accuracy of a result regressed, if a result failed, is missing or cannot be
-    checked, or if backends disagree.
+    checked, or if it may not be believed.
     """
     from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of
@@ -24,10 +24,10 @@ def check(options: argparse.Namespace) -> int:
         records_of(folder) for folder in (options.run, options.against)
     )
     warn_left_out([*left_out, *left_out_of_baseline])
-    agreements = gate.check_agreement(run, options.backend)
+    doubts = gate.check_doubts(run, options.backend)
     verdicts = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.CheckResult(
-        results=tuple(verdicts), agreements=tuple(agreements), allow_new=options.allow_new
+        results=tuple(verdicts), doubts=tuple(doubts), allow_new=options.allow_new
     )
     print_verdicts(checked, plain_console())
     title = f"{options.run} against {options.against}"

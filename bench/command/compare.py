@@ -13,7 +13,7 @@ def compare(options: argparse.Namespace) -> int:
     Returns 1 if a result disagrees with those of the other backends of its run.
     """
     from bench.report.compare import Comparison  # see bench.command.report.write_run_report
-    from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
 
     comparison = Comparison(options.runs)

@@ -29,7 +29,8 @@ from bench.records.limits import EngineLimits
 from bench.records.stored import Outcome
 from bench.records.verification import Verification, say
 from bench.runner.task import Task, TrainingTask
-from bench.statistics.agreement import Result, judge, result_of
+from bench.statistics.agreement import Result, judge, loss_margins, result_of
+from bench.statistics.judgement import NOT_JUDGED, Judgement, judgements
 from bench.statistics.steady import steady_seconds, warm_ups
 from bench.worker.assignment import MeasureLimits, Verify
 from bench.worker.clock import monotonic_seconds
@@ -86,8 +87,8 @@ class ProgressDisplay:
             earlier: earlier records of this machine; new results are compared with them.
         """
         self._console, self._machine = console, machine
-        self._results: dict[tuple[Group, int], dict[tuple[str, int], Result]] = defaultdict(dict)
-        # By key: the line of a task that ended, and why it disagrees ("" if it does not).
+        self._ended: dict[tuple[Group, int], dict[tuple[str, int], Record]] = defaultdict(dict)
+        # By key: the line of a task that ended, and its doubt ("" if there is none).
         self._lines: dict[str, tuple[str, str]] = {}
         for record in sorted(earlier, key=lambda record: record.started):
             self._keep(record)
@@ -127,7 +128,7 @@ class ProgressDisplay:
                 # The earlier record may be of other versions. The job is added again when it
                 # ends.
                 group = self._group(task.job, task.data.checksum)
-                self._results[group].pop((task.job.backend, task.job.round), None)
+                self._ended[group].pop((task.job.backend, task.job.round), None)
             self._guesses.append(_guess(task))
             widths = map(len, _names(task))
             self._widths = [max(pair) for pair in zip(self._widths, widths, strict=True)]
@@ -161,47 +162,50 @@ class ProgressDisplay:
         )
         line = f"[{number:>{len(str(total))}}/{total}] {names.rstrip()}  {_result(record)}"
         self._lines[record.key] = (f"{line}  (reused)" if reused else line, "")
-        reasons = judge(list(self._keep(record).values())) if isinstance(record, Record) else {}
-        if not reasons.get(record.key):
-            self._show(record.key, "")
-        # With this result, the verdict on an earlier one may change.
-        for key, reason in reasons.items():
-            if key in self._lines and bool(reason) != bool(self._lines[key][1]):
-                self._show(key, reason)
+        judged = judgements(self._keep(record)) if isinstance(record, Record) else {}
+        if not judged.get(record.key, NOT_JUDGED).doubt:
+            self._show(record.key, NOT_JUDGED)
+        # With this result, the judgement of an earlier one may change.
+        for key, judgement in judged.items():
+            if key in self._lines and judgement.doubt != self._lines[key][1]:
+                self._show(key, judgement)
 
-    def _show(self, key: str, reason: str) -> None:
-        """Print a task's line: in red if it disagrees, with a note if it no longer does."""
+    def _show(self, key: str, judgement: Judgement) -> None:
+        """Print a task's line: in red if it is in doubt, with a note if it no longer is."""
         line, before = self._lines[key]
-        self._lines[key] = line, reason
-        style = "bold red" if reason else None
-        if reason:
-            line = f"{line}  DISAGREES: {reason}"
+        self._lines[key] = line, judgement.doubt
+        style = None
+        if judgement.doubt:
+            style = "yellow" if judgement.counts else "bold red"
+            line = f"{line}  {judgement.doubt.upper()}: {judgement.reason}"
         elif before:
-            line = f"{line}  agrees now"
-        self._console.print(line, style=style, highlight=not reason, soft_wrap=True)
+            line = f"{line}  no doubt now"
+        self._console.print(line, style=style, highlight=not judgement.doubt, soft_wrap=True)
 
-    def _keep(self, record: Record) -> dict[tuple[str, int], Result]:
-        """Keep the job's result if it can be compared; return all results of its group and seed."""
+    def _keep(self, record: Record) -> list[Record]:
+        """Keep a record that can be compared; return all records of its group and seed."""
         job = record.job
         if record.status != "ok" or job.mode != "matched":
-            return {}
-        results = self._results[self._group(job, record.data.checksum)]
-        results[job.backend, job.round] = result_of(record)
-        return results
+            return []
+        records = self._ended[self._group(job, record.data.checksum)]
+        records[job.backend, job.round] = record
+        return list(records.values())
 
     def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
         """The jobs that a job can be compared with: those of its group with the same seed."""
         return group_of(job, data_checksum, self._machine), job.seed
 
     def _disagreement(self, task: TrainingTask, epochs: Sequence[Epoch]) -> str:
-        """Why a running job disagrees after epoch 1; "" if it agrees or epoch 1 has not ended."""
-        job, results = task.job, dict[tuple[str, int], Result]()
-        if epochs and job.mode == "matched":
-            results |= self._results[self._group(job, task.data.checksum)]
-            loss = epochs[0].running_loss
-            results[job.backend, job.round] = Result(
-                task.key, job.backend, loss, None, task.data.test_examples
-            )
+        """Why a running job disagrees so far; "" if it agrees or its first epoch has not ended."""
+        job = task.job
+        if not epochs or job.mode != "matched":
+            return ""
+        ended = self._ended[self._group(job, task.data.checksum)]
+        losses = tuple(epoch.running_loss for epoch in epochs)
+        margins = loss_margins(job, task.data.train_examples, len(losses))
+        running = Result(task.key, job.backend, losses, margins, None, task.data.test_examples)
+        results = {name: result_of(record) for name, record in ended.items()}
+        results[job.backend, job.round] = running
         return judge(list(results.values())).get(task.key, "")
 
     def _title(self, task: Task) -> str:

@@ -29,7 +29,7 @@ def report(options: argparse.Namespace) -> int:
             )
         return 0 if write_run_report(options.run, full=options.full) else 1
     from bench.report.readme import fill_table  # see write_run_report
-    from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
 
     suite = find_suite(options.suite) if options.suite else None
@@ -61,7 +61,7 @@ def write_run_report(
     """
     from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
     from bench.report.section.trust import verification_line
-    from bench.report.terminal.agreement import print_alarm
+    from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
     from bench.report.terminal.results import print_table
     from bench.report.terminal.summary import next_command, print_summary

@@ -16,7 +16,7 @@ from bench.machine.disturbance import reasons, which_count
 from bench.records.job import Record, backend_name
 from bench.runner.plan import Group
 from bench.runner.task import Observer, TrainingTask
-from bench.statistics.agreement import agreement
+from bench.statistics.judgement import NOT_JUDGED, judgements
 from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.steady import steady_seconds, warm_ups
 from bench.statistics.timing import compare, precision
@@ -144,16 +144,16 @@ def _rounds_text(number: int) -> str:
 def _times(records: Sequence[Record]) -> dict[str, list[float]]:
     """The steady seconds of each matched backend, one value per repetition that counts.
 
-    The value is NaN if the job failed or disagrees.
+    The value is NaN if the job failed or its result must not be ranked.
     """
-    disagreements, warm_up_epochs = agreement(records), warm_ups(records)
+    judged, warm_up_epochs = judgements(records), warm_ups(records)
     counted = [repetition for repetition, counts in _counted(records).items() if counts]
     matched = [record for record in records if record.job.mode == "matched"]
     times = {backend_name(record.job): dict.fromkeys(counted, nan) for record in matched}
     for record in matched:
         repetition, name = _repetition(record), backend_name(record.job)
-        agrees = record.status == "ok" and not disagreements.get(record.key)
-        if agrees and repetition in times[name]:
+        counts = record.status == "ok" and judged.get(record.key, NOT_JUDGED).counts
+        if counts and repetition in times[name]:
             times[name][repetition] = steady_seconds(record, warm_up_epochs[record.key])
     return {name: list(seconds.values()) for name, seconds in times.items()}
 

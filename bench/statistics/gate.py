@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from backends.contract import Job
 from bench.records.job import Record, backend_name, without_labels
 from bench.statistics.accuracy import binomial_error
-from bench.statistics.agreement import agreement
 from bench.statistics.distributions import normal_below, student_below
+from bench.statistics.judgement import judgements
 from bench.statistics.many import holm_level
 from specs.errors import UserError
 
@@ -69,24 +69,24 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return self.status == "ok"
 
 
-class Agreement(Struct, frozen=True, kw_only=True):
-    """Whether the backends of a run agree on a workload on a kind of device.
+class Doubts(Struct, frozen=True, kw_only=True):
+    """The results of a workload on a kind of device that may not be believed.
 
     Attributes:
-        backends: the backends that were compared with others.
-        wrong: the backends that disagree.
-        reasons: the reason for each job that disagrees.
+        backends: the backends whose results were judged.
+        doubtful: those of which a result is wrong, disagrees or is suspect.
+        reasons: the reason for each such job.
     """
 
     workload: str
     device: str
     backends: tuple[str, ...]
-    wrong: tuple[str, ...]
+    doubtful: tuple[str, ...]
     reasons: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether all backends agree."""
+        """Whether no result is in doubt."""
         return not self.reasons
 
 
@@ -95,21 +95,21 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
     Attributes:
         results: one verdict per result.
-        agreements: one per workload and kind of device, see `check_agreement`.
+        doubts: one per workload and kind of device, see `check_doubts`.
         allow_new: whether a run passes with results that the baseline does not have.
     """
 
     results: tuple[Verdict, ...]
-    agreements: tuple[Agreement, ...] = ()
+    doubts: tuple[Doubts, ...] = ()
     allow_new: bool = False
 
-    def disagrees(self, verdict: Verdict) -> bool:
-        """Whether the backend of a result disagrees with the other backends of the run."""
+    def is_doubtful(self, verdict: Verdict) -> bool:
+        """Whether the backend of a result has one in doubt on this workload and kind of device."""
         workload, backend, device = verdict.result
         return any(
-            backend in agreement.wrong
-            for agreement in self.agreements
-            if (agreement.workload, agreement.device) == (workload, device)
+            backend in doubts.doubtful
+            for doubts in self.doubts
+            if (doubts.workload, doubts.device) == (workload, device)
         )
 
     def lets_pass(self, verdict: Verdict) -> bool:
@@ -119,8 +119,8 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         """Whether the run passes."""
-        agree = all(agreement.passed for agreement in self.agreements)
-        return agree and all(map(self.lets_pass, self.results))
+        believed = all(doubts.passed for doubts in self.doubts)
+        return believed and all(map(self.lets_pass, self.results))
 
 
 def check(
@@ -134,8 +134,8 @@ def check(
 
     Args:
         run: the records of the run.
-        baseline: the records of the baseline. Records that did not end ok, or that disagree with
-            the other backends of the baseline, are left out.
+        baseline: the records of the baseline. Records that did not end ok, or are in doubt, are
+            left out.
         level: the probability of a false alarm per check, all results together.
         backends: the backends to check; None for all.
 
@@ -147,13 +147,11 @@ def check(
         CheckError: the two have no result in common; or the data set, spec, epochs, batch size,
             precision or seeds of a result differ.
     """
-    disagreements = agreement(baseline)
-    agreeing = [
-        record for record in baseline if record.status == "ok" and not disagreements.get(record.key)
-    ]
+    judged = judgements(baseline)
+    believed = [record for record in baseline if record.key in judged and judged[record.key].counts]
     in_run, in_baseline = (
         _by_name(record for record in records if backends is None or record.job.backend in backends)
-        for records in (run, agreeing)
+        for records in (run, believed)
     )
     if not any(name in in_run for name in in_baseline):
         raise _nothing_in_common(in_baseline)
@@ -185,43 +183,43 @@ def _nothing_in_common(in_baseline: Iterable[ResultName]) -> CheckError:
     return CheckError(
         "the run and the baseline have nothing in common",
         expected="the same workloads, backends and kind of device in both",
-        hint=f"the baseline holds {names or 'no job that ended ok and agrees'}",
+        hint=f"the baseline holds {names or 'no job that ended ok and may be believed'}",
     )
 
 
-def check_agreement(
-    run: Sequence[Record], backends: Container[str] | None = None
-) -> list[Agreement]:
-    """Whether the backends of a run agree with each other, see `bench.statistics.agreement`.
+def check_doubts(run: Sequence[Record], backends: Container[str] | None = None) -> list[Doubts]:
+    """Which results of a run may not be believed, see `bench.statistics.judgement`.
 
     Args:
         run: all records of the run.
         backends: the backends to report; None for all. They are compared with all backends.
 
     Returns:
-        one `Agreement` per workload and kind of device that has jobs to compare.
+        one `Doubts` per workload and kind of device that has a job in matched mode.
     """
-    disagreements = agreement(run)
-    judged: dict[tuple[str, str], list[Record]] = {}
+    judged = judgements(run)
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in run:
-        if record.key in disagreements and (backends is None or record.job.backend in backends):
-            judged.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
-    return [
-        Agreement(
-            workload=workload,
-            device=device,
-            backends=tuple(dict.fromkeys(record.job.backend for record in records)),
-            wrong=tuple(
-                dict.fromkeys(record.job.backend for record in records if disagreements[record.key])
-            ),
-            reasons=tuple(
-                f"{_job_text(record.job)}: {disagreements[record.key]}"
-                for record in records
-                if disagreements[record.key]
-            ),
+        wanted = backends is None or record.job.backend in backends
+        if record.key in judged and record.job.mode == "matched" and wanted:
+            groups.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
+    result = []
+    for (workload, device), records in groups.items():
+        doubtful = [record for record in records if not judged[record.key].counts]
+        result.append(
+            Doubts(
+                workload=workload,
+                device=device,
+                backends=tuple(dict.fromkeys(record.job.backend for record in records)),
+                doubtful=tuple(dict.fromkeys(record.job.backend for record in doubtful)),
+                reasons=tuple(
+                    f"{_job_text(record.job)}: {judged[record.key].doubt},"
+                    f" {judged[record.key].reason}"
+                    for record in doubtful
+                ),
+            )
         )
-        for (workload, device), records in judged.items()
-    ]
+    return result
 
 
 def _job_text(job: Job) -> str:

@@ -93,6 +93,8 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
         train_loss, train_accuracy: the same on a fixed part of the training set, see
             `Startup.train_evaluated`.
         order_checksum: the checksum of the trained indices in their order; "own" in native mode.
+        predicted_classes: how many classes are the prediction of at least one test image; None in
+            records of earlier versions.
     """
 
     number: int
@@ -104,6 +106,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     train_loss: float
     train_accuracy: float
     order_checksum: str
+    predicted_classes: int | None = None
 
 
 class Startup(Struct, frozen=True, kw_only=True, tag="startup"):

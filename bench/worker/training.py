@@ -138,6 +138,7 @@ class Run:
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 order_checksum=order_checksum,
+                predicted_classes=len(np.unique(logits.argmax(axis=1))),
             )
         )
 

@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f]")
 def junit(checked: CheckResult, name: str) -> bytes:
     """The result of a check as JUnit XML in UTF-8.
 
-    It has a test case per result, and one per workload and device for agreement. A result that
+    It has a test case per result, and one per workload and device for doubts. A result that
     was not checked is a failure, or skipped where that is allowed.
     """
     suite = ET.Element("testsuite", name=_CONTROL.sub("", name))
@@ -23,10 +23,10 @@ def junit(checked: CheckResult, name: str) -> bytes:
         end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
         message = f"{verdict.status}: {verdict.reason}"
         _add_case(suite, f"accuracy.{workload}", f"{backend} {device}", end, message)
-    for agreement in checked.agreements:
-        end = "" if agreement.passed else "failure"
-        message = f"disagrees: {'; '.join(agreement.reasons)}"
-        _add_case(suite, f"agreement.{agreement.workload}", agreement.device, end, message)
+    for doubts in checked.doubts:
+        end = "" if doubts.passed else "failure"
+        message = f"in doubt: {'; '.join(doubts.reasons)}"
+        _add_case(suite, f"doubts.{doubts.workload}", doubts.device, end, message)
     failures, skipped = (str(len(suite.findall(f"*/{end}"))) for end in ("failure", "skipped"))
     suite.attrib.update(tests=str(len(suite)), failures=failures, skipped=skipped)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

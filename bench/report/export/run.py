@@ -13,7 +13,7 @@ import msgspec
 from bench.records.stored import LeftOut
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
-from bench.report.frame.agreement import headline
+from bench.report.frame.doubts import headline
 from bench.report.run import Run
 
 

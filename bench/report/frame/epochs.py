@@ -13,11 +13,10 @@ from bench.records.files import RunError
 from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import LeftOut
-from bench.report.frame.agreement import DISAGREES
 from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
-from bench.statistics.agreement import agreement
+from bench.statistics.judgement import NOT_JUDGED, judgements
 from bench.statistics.steady import warm_ups
 
 
@@ -57,8 +56,8 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """A frame with a row per epoch, in which the columns of its job are repeated.
 
-    A job without an epoch has one row, with a missing epoch. A job that disagrees has the status
-    "disagrees", and its reason says why.
+    A job without an epoch has one row, with a missing epoch. A job whose result must not be
+    ranked has the doubt as its status, and its reason says why.
     """
     # Records were read in the order of their keys; in this order access to memory is faster.
     ordered = sorted(records, key=attrgetter("key"))
@@ -86,13 +85,16 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
         if column.source and column not in WORKLOAD
     }
     jobs = pd.DataFrame({**values, **_of_workloads(ordered), **_of_phases(ordered)})
-    disagreements, early = agreement(ordered), warm_ups(ordered)
-    reasons = [disagreements.get(record.key) for record in ordered]
-    jobs["agrees"] = [None if reason is None else not reason for reason in reasons]
-    jobs["disagreement"] = [reason or "" for reason in reasons]
-    wrong = jobs["disagreement"] != ""
-    jobs["status"] = jobs["status"].mask(wrong, DISAGREES)
-    jobs["reason"] = jobs["reason"].mask(wrong, jobs["disagreement"])
+    judged, early = judgements(ordered), warm_ups(ordered)
+    found = [judged.get(record.key, NOT_JUDGED) for record in ordered]
+    jobs["agrees"] = [judgement.agrees for judgement in found]
+    jobs["doubt"] = [f"{j.doubt}: {j.reason}" if j.doubt else "" for j in found]
+    jobs["status"] = [
+        record.status if j.counts else j.doubt for record, j in zip(ordered, found, strict=True)
+    ]
+    jobs["reason"] = [
+        record.reason if j.counts else j.reason for record, j in zip(ordered, found, strict=True)
+    ]
     jobs["warm_up_epochs"] = [early[record.key] for record in ordered]
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]
     jobs["counts"] = counted(jobs, GROUP)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
+from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.pairs import Pair, to_fastest
 from bench.statistics.timing import epoch_seconds_interval
 
@@ -50,10 +51,10 @@ def _groups(jobs: pd.DataFrame) -> Any:
 
 
 def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
-    """The number of jobs, the status of the worst, and whether all agree."""
+    """The number of jobs, the status of the worst, whether all agree, and all doubts."""
     by_backend = _groups(jobs)
-    # A job that disagrees counts as worse than one that failed.
-    worst_first = jobs.iloc[(jobs["disagreement"] == "").argsort(kind="stable")]
+    # A wrong result counts as worse than a job that failed.
+    worst_first = jobs.iloc[(~jobs["status"].isin(EXCLUDED)).argsort(kind="stable")]
     return pd.DataFrame(
         {
             "jobs": by_backend.size(),
@@ -61,7 +62,7 @@ def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
             "status": _groups(worst_first)["status"].first(),
             "reason": _groups(worst_first)["reason"].first(),
             "agrees": by_backend["agrees"].agg(_all_of_known),
-            "disagreement": by_backend["disagreement"].agg(
+            "doubt": by_backend["doubt"].agg(
                 lambda reasons: "; ".join(dict.fromkeys(filter(None, reasons)))
             ),
         }

@@ -8,21 +8,22 @@ import pandas as pd
 
 from bench.report.form import words
 from bench.report.form.document import Alarm, Block, Heading, Items
-from bench.report.frame.agreement import DISAGREES, headline, lines_of
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
+from bench.report.frame.doubts import EXCLUDED, headline, lines_of, unconfirmed_lines
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.trust import verification_line
 
 _MEANING = (
-    "In matched mode all backends do the same work from the same weights, so a result far from the"
-    " others is wrong. It is left out of every figure, ranking and plot below."
+    "In matched mode all backends do the same work from the same weights, so a result that differs"
+    " from the reference or from the other backends is wrong. It is left out of every figure,"
+    " ranking and plot below."
 )
 
 
 def section(run: Run) -> list[Block]:
-    """The title, a red box if results disagree, and a list of notes."""
+    """The title, a red box if results are in doubt, and a list of notes."""
     lines = (verification_line(run), *notes(run))
     # In Markdown `*` would begin a list; the table of speed lists the epochs.
     marked = (re.sub(r"^\* ", "`*` ", line) for line in lines if line)
@@ -31,7 +32,7 @@ def section(run: Run) -> list[Block]:
 
 
 def alarm(jobs: pd.DataFrame) -> list[Block]:
-    """A red box with a line per job that disagrees; nothing if all agree.
+    """A red box with a line per result that is not ranked; nothing if there is none.
 
     Args:
         jobs: of any runs, see `jobs.jobs_frame`.
@@ -50,6 +51,7 @@ def notes(run: Run) -> list[str]:
         lines.append("~ provisional: one round.")
     elif run.ok["unsure"].isin([True]).any():  # it may be missing
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
+    lines += unconfirmed_lines(run.jobs)
     lines += say_disturbed(run.jobs, GROUP)
     lines += words.first_of(_ended_badly(run.jobs))
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
@@ -74,11 +76,11 @@ def _on_few_epochs(run: Run) -> list[str]:
 
 
 def _ended_badly(jobs: pd.DataFrame) -> list[str]:
-    """A line per job that did not end ok; the alarm names those that disagree."""
+    """A line per job that did not end ok; the alarm names the others."""
     return [
         f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']},"
         f" {row['reason']}"
-        for row in rows_of(jobs[~jobs["status"].isin(["ok", DISAGREES])])
+        for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])])
     ]
 
 

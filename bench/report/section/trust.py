@@ -21,9 +21,9 @@ from bench.records.verification import (
 )
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Table, Text
-from bench.report.frame.agreement import disagreeing
+from bench.report.frame.doubts import EXCLUDED, doubts_of, headline
 from bench.report.run import Run
-from bench.statistics.agreement import ACCURACY_MARGIN, LOSS_MARGIN, STANDARD_ERRORS
+from bench.statistics.agreement import ACCURACY_MARGIN, STANDARD_ERRORS
 from bench.worker.verification.checks import CHECKS
 
 _SAME = (
@@ -74,10 +74,10 @@ def section(run: Run) -> list[Block]:
     if not applied:
         return []
     names, trainings = _names(list(applied)), _trainings(run.records)
-    wrong = disagreeing(run.jobs)
+    doubts = doubts_of(run.jobs)
     columns = ("backend", "trainings", "same initial weights", "same batches", "verification")
     rows = [
-        (names[backend], *_row(backend, trainings, verification, wrong.get(backend, [])))
+        (names[backend], *_row(backend, trainings, verification, doubts.get(backend, "")))
         for backend, verification in applied.items()
     ]
     deviations = [
@@ -98,26 +98,43 @@ def section(run: Run) -> list[Block]:
 
 
 def _finding(run: Run) -> str:
+    """How many results agree with other backends, and how many jobs were verified themselves."""
     agrees = run.jobs["agrees"].dropna()
-    if agrees.empty:
-        return "No result was compared with another backend."
-    if not agrees.all():
-        return f"{len(agrees) - agrees.sum()} of {len(agrees)} results disagree; see the red box."
-    return (
-        f"None of {len(agrees)} results is far from the other backends: no loss of the first epoch"
-        f" is more than {100 * LOSS_MARGIN:g} % off, and no accuracy is lower by more than"
-        f" {STANDARD_ERRORS:g} standard errors and {100 * ACCURACY_MARGIN:g} percentage points."
-    )
+    if not (~run.jobs["status"].isin(EXCLUDED)).all():
+        return f"{headline(run.jobs)}; see the red box."
+    text = "No result was compared with another backend."
+    if len(agrees):
+        text = (
+            f"None of {len(agrees)} results is far from the other backends: no loss of an epoch is,"
+            f" and no accuracy is lower by more than {STANDARD_ERRORS:g} standard errors and"
+            f" {100 * ACCURACY_MARGIN:g} percentage points."
+        )
+    return " ".join([text, *_of_jobs(run.records)])
+
+
+def _of_jobs(records: Iterable[Record]) -> list[str]:
+    """How many jobs were verified themselves, to what deviation; why others were not."""
+    verifications = [r.verification for r in records if r.verification is not None]
+    done = [found for found in verifications if not found.not_verified]
+    texts = []
+    if done:
+        worst = max(found.worst[1] for found in done)
+        texts.append(
+            f"{len(done)} jobs trained their first steps again after the last epoch: the change of"
+            " every weight is that of the reference; the largest deviation is"
+            f" {words.tolerances(worst)} of its tolerance."
+        )
+    reasons = dict.fromkeys(found.not_verified for found in verifications if found.not_verified)
+    return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]
 
 
 def verification_line(run: Run) -> str:
     """One line for a terminal: which of a run's backends are verified on this machine.
 
-    It also says which backends disagree, and last what to run to verify the rest.
+    It also says which results are in doubt, and last what to run to verify the rest.
     """
     line = _verification_line(_applied(run))
-    wrong = disagreeing(run.jobs)
-    but = "; ".join(f"{backend[0]} disagrees here on {_and(on)}" for backend, on in wrong.items())
+    but = "; ".join(f"{place[0]} {doubt}" for place, doubt in doubts_of(run.jobs).items())
     if not but:
         return line
     # A line that ends with a command keeps it at the end.
@@ -194,7 +211,7 @@ def _row(
     backend: _Backend,
     trainings: Iterable[_Training],
     verification: Verification | None,
-    wrong_on: Sequence[str],
+    doubt: str,
 ) -> tuple[str, ...]:
     """One backend's row: trainings, how many had equal weights and batches, and verification."""
     of_backend = [training for training in trainings if backend in training.backends]
@@ -205,12 +222,8 @@ def _row(
     same = (
         (f"{weights} of {total}", f"{orders} of {total}") if shared else ("no other backend",) * 2
     )
-    but = f"; but it disagrees here on {_and(wrong_on)}" if wrong_on else ""
+    but = f"; but it {doubt}" if doubt else ""
     return (str(len(of_backend)), *same, f"{_verdict(verification, backend.backend)}{but}")
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _same_order(training: _Training) -> bool:

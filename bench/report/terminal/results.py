@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report.form import words
-from bench.report.frame.agreement import DISAGREES
+from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
@@ -57,7 +57,7 @@ def _fitting_table(summary: pd.DataFrame, console: Console) -> Table:
         for row in rows_of(summary):
             cells = _cells(row, columns)
             first = cells[0] if cells[0] != previous else ""
-            style = "bold red" if row["status"] == DISAGREES else ""
+            style = "bold red" if row["status"] in EXCLUDED else ""
             table.add_row(first, *cells[1:], style=style)
             previous = cells[0]
         if (

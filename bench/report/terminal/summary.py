@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.report.form import words
-from bench.report.frame.agreement import DISAGREES
+from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
@@ -78,11 +78,17 @@ def _cell(row: Row) -> Text:
 
 
 def _agreement(run: Run) -> str:
-    """Whether the results agree, if there are several."""
-    compared, wrong = run.jobs["agrees"].dropna(), (run.jobs["status"] == DISAGREES).sum()
-    if wrong:
-        return f"{wrong} of {len(compared)} results DISAGREE"
-    return f"all {len(compared)} results agree" if len(compared) else f"jobs: {len(run.jobs)}"
+    """How many results are wrong or in doubt; else whether they agree and are verified."""
+    jobs = run.jobs
+    excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
+    if any(excluded.values()):
+        verbs = {"wrong": "ARE WRONG", "disagrees": "DISAGREE", "suspect": "ARE SUSPECT"}
+        parts = (f"{count} {verbs[status]}" for status, count in excluded.items() if count)
+        return f"of {len(jobs)} results, {', '.join(parts)}"
+    compared = len(jobs["agrees"].dropna())
+    verified = sum(bool(record.verification) for record in run.records)
+    agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
+    return f"{agree}, {verified} of {len(jobs)} are verified" if verified else agree
 
 
 def _fastest(rows: list[Row]) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.report.form import words
 from bench.report.form.document import Heading, Items, Table, Text, to_markdown
 from bench.report.terminal.plain import plain_table
-from bench.statistics.gate import Agreement, CheckResult, Verdict
+from bench.statistics.gate import CheckResult, Doubts, Verdict
 
 _COLUMNS = (
     "workload",
@@ -31,9 +31,9 @@ _MARKS = {
 
 
 def print_verdicts(checked: CheckResult, console: Console) -> None:
-    """Print a row per result, and what backends agree on.
+    """Print a row per result, and the results in doubt.
 
-    Below the table: a line per workload and device on which backends are compared, a line per
+    Below the table: a line per workload and device with its doubts, a line per
     result that did not pass, and the conclusion.
     """
     verdicts = checked.results
@@ -43,12 +43,12 @@ def print_verdicts(checked: CheckResult, console: Console) -> None:
     table = plain_table((_COLUMNS[number] for number in shown), _LEFT)
     for verdict in verdicts:
         row = _row(verdict, checked)
-        passed = checked.lets_pass(verdict) and not checked.disagrees(verdict)
+        passed = checked.lets_pass(verdict) and not checked.is_doubtful(verdict)
         table.add_row(*(row[number] for number in shown), style="" if passed else "bold red")
     console.print(table)
-    for agreement in checked.agreements:
-        style = None if agreement.passed else "bold red"
-        console.print(_agreement(agreement), style=style, soft_wrap=True)
+    for doubts in checked.doubts:
+        style = None if doubts.passed else "bold red"
+        console.print(_doubts(doubts), style=style, soft_wrap=True)
     for line in _failures(checked):
         console.print(line, soft_wrap=True)
     console.print(_conclusion(checked), style=None if checked.passed else "bold red")
@@ -60,7 +60,7 @@ def verdicts_markdown(checked: CheckResult, title: str, level: float) -> str:
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
             Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.results)),
-            Items(tuple(map(_agreement, checked.agreements))),
+            Items(tuple(map(_doubts, checked.doubts))),
             *map(Text, _failures(checked)),
             Text(
                 "Last epoch's test accuracy, mean over the paired seeds. `fails below`: a lower"
@@ -81,16 +81,16 @@ def _row(verdict: Verdict, checked: CheckResult) -> list[str]:
         words.percent(verdict.accuracy),
         words.points(change),
         words.percent(verdict.fails_below),
-        _MARKS[verdict.status] + (", DISAGREES" if checked.disagrees(verdict) else ""),
+        _MARKS[verdict.status] + (", IN DOUBT" if checked.is_doubtful(verdict) else ""),
     ]
 
 
-def _agreement(agreement: Agreement) -> str:
-    """A line that says whether the backends agree on a workload."""
-    where = f"agreement on {agreement.workload} {agreement.device}"
-    if agreement.passed:
-        return f"{where}: ok, {', '.join(agreement.backends)}"
-    return f"{where}: DISAGREES, {'; '.join(agreement.reasons)}"
+def _doubts(doubts: Doubts) -> str:
+    """A line that says which results of a workload are in doubt."""
+    where = f"doubts on {doubts.workload} {doubts.device}"
+    if doubts.passed:
+        return f"{where}: none ({', '.join(doubts.backends)})"
+    return f"{where}: {'; '.join(doubts.reasons)}"
 
 
 def _failures(checked: CheckResult) -> list[str]:
@@ -104,13 +104,13 @@ def _failures(checked: CheckResult) -> list[str]:
 def _conclusion(checked: CheckResult) -> str:
     """A sentence that says how many results and workloads passed."""
     bad = sum(not checked.lets_pass(verdict) for verdict in checked.results)
-    disagree = sum(not agreement.passed for agreement in checked.agreements)
+    doubtful = sum(not doubts.passed for doubts in checked.doubts)
     compared = sum(verdict.status != "not checked" for verdict in checked.results)
     if checked.passed:
         new = len(checked.results) - compared
         passed = "the result passes" if compared == 1 else f"all {compared} results pass"
         return f"{passed}{f', {new} not checked' if new else ''}"
     failures = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
-    if disagree:
-        failures.append(f"backends disagree on {disagree} of {len(checked.agreements)} workloads")
+    if doubtful:
+        failures.append(f"results of {doubtful} of {len(checked.doubts)} workloads are in doubt")
     return "; ".join(failures)

@@ -1,17 +1,17 @@
-"""Prints the alarm: results that disagree with those of the other backends."""
+"""Prints the alarm: results that are wrong, disagree or are suspect."""
 
 from __future__ import annotations
 
 import pandas as pd
 from rich.console import Console
 
-from bench.report.frame.agreement import headline, lines_of
+from bench.report.frame.doubts import headline, lines_of
 
 
 def print_alarm(jobs: pd.DataFrame, console: Console) -> bool:
-    """Print a red line per job that disagrees, and last a summary.
+    """Print a red line per result that is not ranked, and last a summary.
 
-    Returns whether all agree; nothing is printed then. `jobs`: see `jobs.jobs_frame`.
+    Returns whether there is none; nothing is printed then. `jobs`: see `jobs.jobs_frame`.
     """
     text = headline(jobs)
     for line in (*lines_of(jobs), text) if text else ():

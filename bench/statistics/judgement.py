@@ -1,0 +1,89 @@
+"""Whether the result of a job may be believed: its own verification, and the other backends.
+
+Records do not store the judgement: it is computed whenever they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from bench.records.job import Record
+from bench.statistics.agreement import agreement
+from bench.statistics.learning import suspicion
+from bench.worker.lines import INFINITE, JobVerification
+
+Doubt = Literal["", "wrong", "disagrees", "suspect", "unconfirmed"]
+# The kinds of device on which a verified run is kept in `results/`. On others a deviation of a few
+# tolerances may mean that the tolerance is too small there.
+CONFIRMED_DEVICES = frozenset({"cpu"})
+_UNCONFIRMED = 50.0  # tolerances; a larger deviation is wrong on any device
+
+
+class Judgement(NamedTuple):
+    """The judgement of a job that ended ok.
+
+    Attributes:
+        doubt: "wrong": its first steps differ from the reference; "disagrees": it is far from the
+            other backends; "suspect": it did not learn, or is outside the range that is known for
+            this workload; "unconfirmed": it differs a little from the reference, on a kind of
+            device for which the tolerances are not confirmed; "" if there is no doubt.
+        reason: why, in one line.
+        agrees: whether it agrees with the other backends; None if it could not be compared.
+    """
+
+    doubt: Doubt
+    reason: str
+    agrees: bool | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the result may be ranked."""
+        return self.doubt in ("", "unconfirmed")
+
+
+NOT_JUDGED = Judgement("", "", agrees=None)
+
+
+def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
+    """The judgement of each job that ended ok, by the key of its record."""
+    ended_ok = [record for record in records if record.status == "ok"]
+    own = {record.key: _own(record) for record in ended_ok}
+    # A wrong result must not move the median with which the others are compared.
+    disagreements = agreement(r for r in ended_ok if own[r.key][0] != "wrong")
+    return {
+        record.key: _judge(record, *own[record.key], disagreements.get(record.key))
+        for record in ended_ok
+    }
+
+
+def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:
+    """The doubt that follows from a job's own verification, and its reason."""
+    if job_verification is None:
+        return "", ""
+    name, deviation = job_verification.worst
+    if deviation <= 1.0:
+        return "", ""
+    what = {"loss": "the loss", "prediction": "the prediction"}.get(name, f"the change of {name}")
+    times = f"{deviation:.3g} times its tolerance" if deviation < INFINITE else "completely"
+    after = "after its last epoch" if name == "prediction" else "in its first steps"
+    reason = f"{what} {after} differs from the reference by {times}"
+    if times == "completely":
+        reason = f"{what} {after} is not that of the reference"
+    confirmed = device.partition(":")[0] in CONFIRMED_DEVICES
+    return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
+
+
+def _own(record: Record) -> tuple[Doubt, str]:
+    return own_doubt(record.verification, record.job.device)
+
+
+def _judge(record: Record, doubt: Doubt, reason: str, disagreement: str | None) -> Judgement:
+    agrees = None if disagreement is None else not disagreement
+    if doubt == "wrong":
+        return Judgement("wrong", reason, agrees=None)
+    if disagreement:
+        return Judgement("disagrees", disagreement, agrees)
+    if why := suspicion(record, compared=agrees is not None):
+        return Judgement("suspect", why, agrees)
+    return Judgement(doubt, reason, agrees)
