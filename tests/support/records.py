@@ -138,7 +138,7 @@ def make_epoch(number, seconds, accuracy):
         number=number,
         training=make_phase("train", seconds),
         prediction=make_phase("predict", 0.5),
-        running_loss=1.0,
+        running_loss=1.0 / number,
         test_loss=1.0,
         test_accuracy=accuracy,
         train_loss=1.0,
