@@ -280,6 +280,19 @@ def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         description=_VERIFY,
     )
     _add_place(verify)
+    verify.add_argument(
+        "--workload",
+        type=arguments.words,
+        metavar="A,B",
+        help="check only the first steps of these workloads, at their own size",
+    )
+    verify.add_argument(
+        "--batch-size",
+        type=arguments.counts,
+        metavar="A,B",
+        help="with --workload: at these batch sizes (default: the workload's)",
+    )
+    _add_data_directory(verify)
     _add_timeout(verify, 600, "a worker whose checks of one model take longer")
     verify.set_defaults(command="bench.command.verify:verify")
 

@@ -251,7 +251,9 @@ def _names(task: Task) -> tuple[str, str, str]:
     if isinstance(task.assignment, MeasureLimits):
         return "peak rates", task.entry.environment, task.job.device
     if isinstance(task.assignment, Verify):
-        return "", backend_name(task.job), task.job.device
+        only_sizes = task.assignment.sizes if not task.assignment.models else ()
+        workloads = dict.fromkeys(size.workload.name for size in only_sizes)
+        return ",".join(workloads), backend_name(task.job), task.job.device
     job = task.job
     usual = job.batch_size == job.workload.recipe.batch_size
     name = job.workload.name if usual else f"{job.workload.name} batch {job.batch_size}"

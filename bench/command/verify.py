@@ -5,44 +5,77 @@ from __future__ import annotations
 import argparse
 
 from backends.registry import entry
-from bench.command.progress import ProgressDisplay
-from bench.command.setup import set_up
+from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
+from bench.command.setup import Setup, set_up
 from bench.records.run import claim
-from bench.records.verification import FOLDER
+from bench.records.verification import FOLDER, read_verifications
 from bench.report.terminal.plain import plain_console
 from bench.report.terminal.verifications import print_verifications
 from bench.runner.tasks import run_tasks
-from bench.runner.verification import make_record, make_task
+from bench.runner.verification import VerificationTask, make_record, make_task
+from bench.worker.assignment import Size
 from specs.errors import UserError
+from specs.loading import find_workload
 
 
 def verify(options: argparse.Namespace) -> int:
     """`bench verify`: verify every backend on every device, and keep the records.
 
-    Returns 1 if one is not verified.
+    A verification that was made before, of the same versions and code, is not made again. 1 if one
+    is not verified.
     """
     setup = set_up(options)
-    choices, machine = setup.choices, setup.machine
-    tasks = [
-        make_task(backend, mode, device, choices.threads, setup.environments, machine, setup.places)
-        for device in choices.devices
-        for backend in choices.backends
-        for mode in choices.modes
-        if mode == "matched" or entry(backend).native
-    ]
+    folder = options.results / FOLDER
+    tasks = _tasks(options, setup)
     if not tasks:
         raise UserError(
-            "none of these backends has a native mode",
-            hint="bench defaults lists the backends without one, and why",
+            "none of these backends has a native mode", hint="bench defaults says which and why"
         )
-    folder = options.results / FOLDER
+    earlier, _ = read_verifications([folder])
+    reused = {record.key: record for record in earlier if record.status == "ok"}
+    missing = [task for task in tasks if task.key not in reused]
+    minutes = in_minutes(expected_seconds(missing))
+    setup.console.print(
+        f"{len(tasks)} verifications, {len(tasks) - len(missing)} of them done; {minutes}, into"
+        f" {folder}; Ctrl-C is safe: the same command resumes"
+    )
     with (
-        claim(folder, machine.name),
-        ProgressDisplay(setup.console, machine.name) as display,
+        claim(folder, setup.machine.name),
+        ProgressDisplay(setup.console, setup.machine.name) as display,
     ):
         display.planned(tasks)
         records = run_tasks(
-            tasks, folder, machine, make_record, timeout=options.timeout, observer=display
+            tasks,
+            folder,
+            setup.machine,
+            make_record,
+            timeout=options.timeout,
+            observer=display,
+            reused=reused,
         )
     print_verifications(records, plain_console())
     return 0 if all(record.verdict == "verified" for record in records) else 1
+
+
+def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
+    """A task per backend, device and mode; with `--workload` one per workload as well."""
+    choices = setup.choices
+    place = setup.environments, setup.machine, setup.places
+    workloads = [find_workload(name) for name in options.workload or ()]
+    sizes_of: list[list[Size] | None] = [
+        [
+            Size(workload=workload, batch_size=size)
+            for size in options.batch_size or (workload.recipe.batch_size,)
+        ]
+        for workload in workloads
+    ]
+    if not workloads and options.batch_size:
+        raise UserError("--batch-size without --workload", hint="--workload cnn,mlp-relu")
+    return [
+        make_task(backend, mode, device, choices.threads, *place, sizes)
+        for device in choices.devices
+        for backend in choices.backends
+        for mode in choices.modes
+        if mode == "matched" or (entry(backend).native and not workloads)
+        for sizes in sizes_of or [None]
+    ]

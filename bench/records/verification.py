@@ -31,6 +31,8 @@ class Verification(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         settings: what the framework itself reports of threads, precision and compiler.
         pieces: the findings by model.
         planned: how many pieces a complete verification has.
+        only_sizes: whether only the first steps of some workloads were checked. Such a verification
+            says nothing of the backend's other work.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -43,6 +45,7 @@ class Verification(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     settings: dict[str, SettingValue]
     pieces: tuple[ModelFindings, ...]
     planned: int
+    only_sizes: bool = False
 
     @property
     def findings(self) -> list[tuple[str, Finding]]:
@@ -140,7 +143,8 @@ def say(verification: Verification) -> str:
 def _applies(verification: Verification, record: Record) -> bool:
     job = record.job
     return (
-        job.precision == "float32"
+        not verification.only_sizes
+        and job.precision == "float32"
         and (verification.backend, verification.mode, verification.device)
         == (job.backend, job.mode, job.device)
         and (verification.machine.name, verification.adapter_checksum)

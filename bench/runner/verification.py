@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
@@ -15,10 +16,10 @@ from bench.records.key import checksum_of, make_key
 from bench.records.verification import Verification, checks_checksum
 from bench.runner.environments import Environments
 from bench.runner.task import Task, WorkerResult, outcome_fields
-from bench.worker.assignment import Verify
+from bench.worker.assignment import Size, Verify
 from bench.worker.lines import ModelFindings, Settings
 from bench.worker.verification.models import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
-from specs.loading import find_workload
+from specs.loading import find_suite, find_workload
 from specs.model import Input, Workload
 
 _BATCH_SIZE = 16  # small, as the reference is slow
@@ -40,8 +41,19 @@ def make_task(
     environments: Environments,
     machine: Machine,
     places: Places,
+    sizes: Sequence[Size] | None = None,
 ) -> VerificationTask:
     """The task of verifying a backend on a device, with all models and checks of the mode.
+
+    Args:
+        backend: what is verified.
+        mode: in which it trains.
+        device: on which it trains.
+        threads: CPU threads.
+        environments: with its interpreter.
+        machine: where it is verified.
+        places: of the data sets.
+        sizes: if given, only the first steps of these workloads are verified.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
@@ -58,15 +70,17 @@ def make_task(
         checks_checksum(),
         machine.name,
         gpu_kind(machine, device),
+        msgspec.json.encode(sizes),
     )
+    of_workloads = sorted({size.workload.name for size in sizes or ()})
     return VerificationTask(
         job=job,
-        key=make_key((backend, mode, device), decisive),
+        key=make_key((*of_workloads, backend, mode, device), decisive),
         entry=chosen,
         python=str(python),
         versions=versions,
         adapter_checksum=code,
-        assignment=_assignment(job, adapter, places),
+        assignment=_assignment(job, adapter, places, sizes),
     )
 
 
@@ -84,6 +98,7 @@ def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) 
         settings=next((line.settings for line in lines if isinstance(line, Settings)), {}),
         pieces=tuple(line for line in lines if isinstance(line, ModelFindings)),
         planned=task.assignment.pieces,
+        only_sizes=bool(task.assignment.sizes) and not task.assignment.models,
     )
 
 
@@ -106,9 +121,24 @@ def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
     )
 
 
-def _assignment(job: Job, adapter: str, places: Places) -> Verify:
-    """The assignment with all models and checks of the job's mode."""
-    package = package_of(adapter)
+def course_sizes() -> list[Size]:
+    """The course's workloads at their own batch sizes."""
+    workloads = (find_workload(part.workload) for part in find_suite("course").workloads)
+    return [Size(workload=each, batch_size=each.recipe.batch_size) for each in workloads]
+
+
+def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | None) -> Verify:
+    """The assignment with all models and checks of the job's mode, or with some sizes only."""
+    package, references = package_of(adapter), str(places.cache / "references")
+    if sizes is not None:
+        return Verify(
+            job=job,
+            adapter=adapter,
+            package=package,
+            sizes=tuple(sizes),
+            folders={size.name: _folder(size.workload, places) for size in sizes},
+            references=references,
+        )
     if job.mode == "native":
         return Verify(
             job=job,
@@ -117,7 +147,9 @@ def _assignment(job: Job, adapter: str, places: Places) -> Verify:
             native=NATIVE,
             folders={name: _folder(MODELS[name], places) for name in NATIVE},
         )
+    course = course_sizes()
     workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
+    workloads |= {size.name: size.workload for size in course}
     return Verify(
         job=job,
         adapter=adapter,
@@ -125,6 +157,8 @@ def _assignment(job: Job, adapter: str, places: Places) -> Verify:
         models=tuple(MODELS),
         behaviour=BEHAVIOUR,
         long=tuple(LONG),
+        sizes=tuple(course),
+        references=references,
         folders={name: _folder(workload, places) for name, workload in workloads.items()},
     )
 

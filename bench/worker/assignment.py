@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from backends.contract import Job
+from specs.model import Workload
 
 
 class _Assignment(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,18 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
     references: str
 
 
+class Size(Struct, frozen=True, kw_only=True):
+    """A workload at a batch size, at which a backend is verified."""
+
+    workload: Workload
+    batch_size: int
+
+    @property
+    def name(self) -> str:
+        """The name in findings."""
+        return f"{self.workload.name}, batch {self.batch_size}"
+
+
 class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     """Compare a backend with the reference.
 
@@ -47,20 +60,29 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
         behaviour: the models whose calls are checked, names of `verification.models.BEHAVIOUR`.
         long: names of `bench.worker.verification.models.LONG`: an epoch of all data is checked.
         native: names of `bench.worker.verification.models.NATIVE`: native mode is checked.
-        folders: model -> the folder of its data set.
+        sizes: the workloads whose first steps are checked at their own size.
+        folders: model or name of a size -> the folder of its data set.
+        references: see `Train`.
     """
 
     models: tuple[str, ...] = ()
     behaviour: tuple[str, ...] = ()
     long: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] = ()
     folders: dict[str, str]
+    references: str = ""
 
     @property
     def pieces(self) -> int:
         """How many `ModelFindings` a complete verification has."""
-        named = (self.models, self.behaviour, self.long, self.native)
-        return sum(map(len, named)) + (2 if self.job.mode == "matched" else 0)
+        named = (self.models, self.behaviour, self.long, self.native, self.sizes)
+        return sum(map(len, named)) + 2 * self.checks_behaviour
+
+    @property
+    def checks_behaviour(self) -> bool:
+        """Whether `sync` and dropout are checked, on models of their own."""
+        return bool(self.behaviour)
 
 
 class MeasureLimits(_Assignment, frozen=True, kw_only=True, tag="limits"):

@@ -28,12 +28,13 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
 
     Below it: which backends are not verified, and why.
     """
-    kinds = list(
-        dict.fromkeys((verification.device, verification.mode) for verification in verifications)
-    )
+    of_sizes = [verification for verification in verifications if verification.only_sizes]
+    if of_sizes:
+        console.print(_size_table(of_sizes))
+    kinds = dict.fromkeys((v.device, v.mode) for v in verifications if not v.only_sizes)
     for kind in kinds:
         title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
-        of_kind = [v for v in verifications if (v.device, v.mode) == kind]
+        of_kind = [v for v in verifications if (v.device, v.mode) == kind and not v.only_sizes]
         console.print(_table(of_kind, title))
     console.print(
         "Largest deviation from the float64 reference, in units of its tolerance; above 1 is a"
@@ -64,4 +65,21 @@ def _table(verifications: Sequence[Verification], title: str | None) -> Table:
         style = "" if verification.verdict == "verified" else "bold red"
         cells = (words.tolerances(deviation_of(verification, check)) for check in checks)
         table.add_row(verification.backend, *cells, style=style)
+    return table
+
+
+def _size_table(verifications: Sequence[Verification]) -> Table:
+    """The largest deviation of each workload and backend, a column per batch size."""
+    worst: dict[tuple[str, str, str], dict[int, str]] = {}
+    for verification in verifications:
+        for piece in verification.pieces:
+            workload, _, size = piece.model.rpartition(", batch ")
+            text = words.tolerances(max((f.deviation for f in piece.findings), default=None))
+            row = (workload, verification.backend, verification.device)
+            worst.setdefault(row, {})[int(size)] = text if not piece.failed else "failed"
+    sizes = sorted({size for row in worst.values() for size in row})
+    table = plain_table(("workload", "backend", *map(str, sizes)), ("workload", "backend"))
+    for (workload, backend, device), row in worst.items():
+        name = backend if device == "cpu" else f"{backend} {device}"
+        table.add_row(workload, name, *(row.get(size, words.ABSENT) for size in sizes))
     return table

@@ -17,13 +17,14 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from backends.contract import Images, Job, Labels, Order, Weights
+from backends.contract import Images, Job, Labels, Masks, Order, Weights
 from backends.reference.oracle import Reference
 from bench.worker.verification import tolerances
-from specs.initial import initial_weights
+from specs.initial import dropout_masks, initial_weights
 
 NOISY_RUNS = 3  # trainings of the reference with rounding errors
 MASKED_RUNS = 6  # trainings of the reference with other dropout masks
+_FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job has
 _SOURCES = ("backends/reference", "specs", "bench/worker/verification")
 _PROJECT = Path(__file__).parents[3]
 
@@ -50,7 +51,9 @@ class Trained(NamedTuple):
     changes: Arrays
 
 
-def expected(job: Job, examples: Examples, order: Order, folder: Path, *, masked: bool) -> Arrays:
+def expected(
+    job: Job, examples: Examples, order: Order, folder: Path, masks: Masks | None
+) -> Arrays:
     """The reference's results on an order: read from a folder, else computed and kept there.
 
     Args:
@@ -58,17 +61,21 @@ def expected(job: Job, examples: Examples, order: Order, folder: Path, *, masked
         examples: the training examples.
         order: (n,) indices of those to train on.
         folder: where results are kept.
-        masked: whether the job has dropout.
+        masks: the values that dropout keeps (none without dropout); None if the backend draws its
+            own.
 
     Returns:
-        See `_noisy` or, if `masked`, `_masked`.
+        See `_noisy` or, if masks are None, `_masked`.
     """
-    file = folder / f"{_digest(job, examples, order)}.npz"
+    file = folder / f"{_digest(job, examples, order, masks)}.npz"
     try:
         with np.load(file) as kept:
             return dict(kept)
     except (OSError, ValueError, EOFError):  # there is none, or it is damaged
-        arrays = (_masked if masked else _noisy)(job, examples, order)
+        if masks is None:
+            arrays = _masked(job, examples, order)
+        else:
+            arrays = _noisy(job, examples, order, masks)
     with suppress(OSError):  # a folder that cannot be written costs time, and no job
         _keep(file, arrays)
     return arrays
@@ -99,15 +106,15 @@ def share(difference: np.ndarray, whole: np.ndarray) -> float:
     return part / size if np.isfinite(part) and size else np.inf
 
 
-def _noisy(job: Job, examples: Examples, order: Order) -> Arrays:
-    """The results without dropout, and how much rounding errors change them.
+def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
+    """The results with given masks, and how much rounding errors change them.
 
     "loss", and per weight "change NAME"; for both also "spread of ...", the largest difference that
     rounding errors made, as a share.
     """
     start = initial_weights(job.workload, job.seed)
-    exact = _train(job, examples, order)
-    runs = [_train_with_errors(job, examples, order, run) for run in range(NOISY_RUNS)]
+    exact = _train(job, examples, order, masks)
+    runs = [_train_with_errors(job, examples, order, masks, run) for run in range(NOISY_RUNS)]
     loss_spread = max(abs(run.loss / exact.loss - 1.0) for run in runs)
     arrays = {"loss": np.array(exact.loss), "spread of loss": np.array(loss_spread)}
     for name in start:
@@ -127,10 +134,10 @@ def _masked(job: Job, examples: Examples, order: Order) -> Arrays:
     "direction NAME", how much of the mean change of the other trainings is in a change (about 1).
     For these "deviation of ...".
     """
-    runs = [
-        _train(msgspec.structs.replace(job, seed=job.seed + 1 + run), examples, order, job.seed)
-        for run in range(MASKED_RUNS)
-    ]
+    runs = []
+    for run in range(MASKED_RUNS):
+        masks = dropout_masks(job.workload, job.seed, _FIRST_EPOCH_OF_RUNS + run, len(order))
+        runs.append(_train(job, examples, order, masks))
     arrays = _mean_and_deviation("loss", [run.loss for run in runs])
     for name in runs[0].changes:
         changes = [run.changes[name] for run in runs]
@@ -158,16 +165,18 @@ def _mean_and_deviation(name: str, values: list[float]) -> Arrays:
     }
 
 
-def _train(job: Job, examples: Examples, order: Order, seed: int | None = None) -> Trained:
-    """Train the reference; the job's seed is that of dropout, `seed` that of the weights."""
-    start = initial_weights(job.workload, job.seed if seed is None else seed)
+def _train(job: Job, examples: Examples, order: Order, masks: Masks) -> Trained:
+    """Train the reference on an order."""
+    start = initial_weights(job.workload, job.seed)
     reference = make_reference(job, start)
     reference.load(examples.images, examples.labels)
-    loss, after = reference.train_epoch(order), reference.exact_weights()
+    loss, after = reference.train_epoch(order, masks), reference.exact_weights()
     return Trained(loss, {name: after[name] - start[name] for name in start})
 
 
-def _train_with_errors(job: Job, examples: Examples, order: Order, run: int) -> Trained:
+def _train_with_errors(
+    job: Job, examples: Examples, order: Order, masks: Masks, run: int
+) -> Trained:
     """Train the reference with rounding errors in every step.
 
     A step is computed from weights with random rounding errors, and its change is added to weights
@@ -178,9 +187,10 @@ def _train_with_errors(job: Job, examples: Examples, order: Order, run: int) -> 
     reference.load(examples.images, examples.labels)
     current, total = start, 0.0
     for first in range(0, len(order), job.batch_size):
-        batch, before = order[first : first + job.batch_size], nudged(current, job, random)
+        part, before = slice(first, first + job.batch_size), nudged(current, job, random)
         reference.set_weights(before)
-        total += reference.train_epoch(batch) * len(batch)
+        batch, kept = order[part], [mask[part] for mask in masks]
+        total += reference.train_epoch(batch, kept) * len(batch)
         after = reference.exact_weights()
         current = {
             name: (current[name] + after[name] - before[name]).astype(np.float32) for name in start
@@ -190,9 +200,9 @@ def _train_with_errors(job: Job, examples: Examples, order: Order, run: int) -> 
     )
 
 
-def _digest(job: Job, examples: Examples, order: Order) -> str:
+def _digest(job: Job, examples: Examples, order: Order, masks: Masks | None) -> str:
     """What decides the results, and the code that computes them, as a file's name."""
-    decisive = (job.workload, job.seed, job.batch_size, job.precision, examples.name)
+    decisive = (job.workload, job.seed, job.batch_size, job.precision, examples.name, masks is None)
     digest = hashlib.sha256(msgspec.json.encode(decisive) + order.tobytes() + _code())
     return digest.hexdigest()[:32]
 

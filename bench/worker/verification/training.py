@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from backends.contract import Backend, Images, Job, Logits, Order, Weights, steps_per_call
+from backends.contract import Backend, Images, Job, Logits, Masks, Order, Weights, steps_per_call
 from bench.worker import clock
 from bench.worker.lines import INFINITE, JobVerification
 from bench.worker.verification import tolerances
@@ -29,7 +29,7 @@ from bench.worker.verification.expected import (
     nudged,
     share,
 )
-from specs.initial import epoch_order, initial_weights
+from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.model import Dropout
 from specs.shapes import infer_shapes
 
@@ -47,7 +47,7 @@ _STILL = 1e-3
 
 
 def verify_training(
-    backend: Backend, job: Job, examples: Examples, references: Path
+    backend: Backend, job: Job, examples: Examples, references: Path, *, give_masks: bool = False
 ) -> JobVerification:
     """Train the first steps of a job again, and compare them with the reference.
 
@@ -56,9 +56,11 @@ def verify_training(
         job: the job, in matched mode.
         examples: those that the backend has loaded.
         references: the folder of the reference's results.
+        give_masks: whether to give the masks of dropout to the backend. Then the results are
+            compared exactly, but the backend may run another program than in timed epochs.
     """
     begin = clock.monotonic_seconds()
-    masked = any(isinstance(layer, Dropout) for layer in job.workload.layers)
+    masked = has_dropout(job) and not give_masks
     order = _short_epoch(job, 0, len(examples.labels))
     result = JobVerification(
         method="dropout" if masked else "exact",
@@ -74,8 +76,10 @@ def verify_training(
     tries = _TRIES if has_relu_or_max_pool(job) and not masked else 1
     for attempt in range(tries):
         order = _short_epoch(job, attempt, len(examples.labels))
-        right = expected(job, examples, order, references, masked=masked)
-        trained = _train(backend, job, order)
+        masks = None if masked else dropout_masks(job.workload, job.seed, attempt, len(order))
+        right = expected(job, examples, order, references, masks)
+        # Without given masks the call is that of timed epochs.
+        trained = _train(backend, job, order, masks if give_masks else None)
         new = _masked_deviations(trained, right) if masked else _deviations(trained, right, job)
         if not deviations or max(new.values()) < max(deviations.values()):
             deviations = new
@@ -127,10 +131,15 @@ def _training_flops(job: Job) -> int:
     return sum(shape.training_flops for shape in infer_shapes(job.workload))
 
 
-def _train(backend: Backend, job: Job, order: Order) -> Trained:
+def has_dropout(job: Job) -> bool:
+    """Whether the job's model has a dropout layer."""
+    return any(isinstance(layer, Dropout) for layer in job.workload.layers)
+
+
+def _train(backend: Backend, job: Job, order: Order, masks: Masks | None) -> Trained:
     start = initial_weights(job.workload, job.seed)
     backend.reset(start)
-    loss, after = backend.train_epoch(order), backend.get_weights()
+    loss, after = backend.train_epoch(order, masks), backend.get_weights()
     return Trained(loss, {name: after[name] - start[name].astype(np.float64) for name in start})
 
 

@@ -28,7 +28,9 @@ from bench.worker.verification.checks import (
     check_sync,
 )
 from bench.worker.verification.dropout import check_dropout
+from bench.worker.verification.expected import Examples
 from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
+from bench.worker.verification.training import has_dropout, verify_training
 from specs.model import Workload
 
 _SEEDS = 8
@@ -49,6 +51,7 @@ class Verifier:
         self._assignment, self._adapter, self._tell = assignment, make, tell
         self._settled = False
         self._parts: dict[str, tuple[Images, Labels]] = {}
+        self._name_of: dict[int, str] = {}  # the data set of the images with an id
 
     def pieces(self) -> Iterator[ModelFindings]:
         """Yield the findings, model by model."""
@@ -61,7 +64,9 @@ class Verifier:
             yield self._piece(name, LONG[name], self._checked({"long": check_long}))
         for name in plan.native:
             yield self._piece(name, MODELS[name], self._checked(NATIVE))
-        if plan.job.mode == "native":
+        for size in plan.sizes:
+            yield self._piece(size.name, size.workload, self._check_size, size.batch_size)
+        if not plan.checks_behaviour:
             return
         yield self._piece("mlp-relu", MODELS["mlp-relu"], self._checked({"sync": check_sync}))
         yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
@@ -74,9 +79,14 @@ class Verifier:
         return backend
 
     def _piece(
-        self, name: str, workload: Workload, find: Callable[..., ModelFindings]
+        self,
+        name: str,
+        workload: Workload,
+        find: Callable[..., ModelFindings],
+        batch_size: int | None = None,
     ) -> ModelFindings:
-        job = replace(self._assignment.job, workload=workload)
+        size = batch_size or self._assignment.job.batch_size
+        job = replace(self._assignment.job, workload=workload, batch_size=size)
         try:
             return replace(find(job, *self._examples(name)), model=name)
         except Unsupported as error:
@@ -91,6 +101,7 @@ class Verifier:
         folder = self._assignment.folders[name]
         if folder not in self._parts:
             self._parts[folder] = examples.read_part(Path(folder), "train")
+            self._name_of[id(self._parts[folder][0])] = Path(folder).name
         return self._parts[folder]
 
     def _checked(
@@ -102,6 +113,22 @@ class Verifier:
             return ModelFindings(model="", seed=job.seed, findings=findings)
 
         return find
+
+    def _check_size(self, job: Job, images: Images, labels: Labels) -> ModelFindings:
+        """Check the first steps of a workload at a batch size, as a timed job is checked."""
+        folder = Path(self._assignment.references)
+        used = Examples(images, labels, self._name_of[id(images)])
+        backend = self._make(job)
+        backend.load(images, labels)
+        findings = []
+        for give_masks in (False, True) if has_dropout(job) else (False,):
+            result = verify_training(backend, job, used, folder, give_masks=give_masks)
+            if result.not_verified:
+                raise Unsupported(result.not_verified)
+            name, deviation = result.worst
+            where = f"{name}, with given masks" if give_masks else name
+            findings.append(Finding(check="epoch", deviation=deviation, where=where))
+        return ModelFindings(model="", seed=job.seed, findings=tuple(findings))
 
     def _check_dropout(self, job: Job, *_: object) -> ModelFindings:
         return ModelFindings(model="", seed=job.seed, findings=(check_dropout(self._make, job),))
