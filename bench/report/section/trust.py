@@ -5,10 +5,13 @@ It shows what was equal for all backends of a run, by its records, and what was 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from msgspec.structs import replace
+
+from backends.contract import Job
 from backends.defaults import SETTINGS
 from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, GAPS
@@ -109,7 +112,7 @@ def _finding(run: Run) -> str:
             f" and no accuracy is lower by more than {STANDARD_ERRORS:g} standard errors and"
             f" {100 * ACCURACY_MARGIN:g} percentage points."
         )
-    return " ".join([text, *_of_jobs(run.records)])
+    return " ".join([text, *_of_jobs(run.records), *_of_repeats(run.records)])
 
 
 def _of_jobs(records: Iterable[Record]) -> list[str]:
@@ -126,6 +129,38 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
         )
     reasons = dict.fromkeys(found.not_verified for found in verifications if found.not_verified)
     return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]
+
+
+def _of_repeats(records: Iterable[Record]) -> list[str]:
+    """How many jobs that ran several times ended with equal weights, to the last bit; which not.
+
+    On a CPU, and where a job is deterministic, a repeated job must end with the same weights.
+    """
+    checksums: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    counts: Counter[tuple[object, ...]] = Counter()
+    for record in records:
+        if record.weights_checksum and record.status == "ok" and record.job.mode == "matched":
+            job = replace(record.job, round=0)
+            same = (job, record.data.checksum, record.machine.name, *record.versions.items())
+            checksums[same].add(record.weights_checksum)
+            counts[same] += 1
+    repeated = {same: found for same, found in checksums.items() if counts[same] > 1}
+    if not repeated:
+        return []
+    jobs = [cast("Job", same[0]) for same, found in repeated.items() if len(found) > 1]
+    equal = len(repeated) - len(jobs)
+    texts = [
+        f"Of {len(repeated)} jobs that ran in several rounds, {equal} ended with the same weights"
+        " to the last bit."
+    ]
+    wrong = [
+        f"{job.backend} on {job.workload.name}"
+        for job in jobs
+        if job.device == "cpu" or job.deterministic
+    ]
+    if wrong:
+        texts.append(f"Others should have: {', '.join(words.first_of(wrong))}.")
+    return texts
 
 
 def verification_line(run: Run) -> str:

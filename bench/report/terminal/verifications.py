@@ -79,7 +79,7 @@ def _size_table(verifications: Sequence[Verification]) -> Table:
             worst.setdefault(row, {})[int(size)] = text if not piece.failed else "failed"
     sizes = sorted({size for row in worst.values() for size in row})
     table = plain_table(("workload", "backend", *map(str, sizes)), ("workload", "backend"))
-    for (workload, backend, device), row in worst.items():
+    for (workload, backend, device), by_size in worst.items():
         name = backend if device == "cpu" else f"{backend} {device}"
-        table.add_row(workload, name, *(row.get(size, words.ABSENT) for size in sizes))
+        table.add_row(workload, name, *(by_size.get(size, words.ABSENT) for size in sizes))
     return table
