@@ -149,18 +149,17 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
         return []
     jobs = [cast("Job", same[0]) for same, found in repeated.items() if len(found) > 1]
     equal = len(repeated) - len(jobs)
-    texts = [
+    text = (
         f"Of {len(repeated)} jobs that ran in several rounds, {equal} ended with the same weights"
         " to the last bit."
-    ]
+    )
     wrong = [
         f"{job.backend} on {job.workload.name}"
         for job in jobs
         if job.device == "cpu" or job.deterministic
     ]
-    if wrong:
-        texts.append(f"Others should have: {', '.join(words.first_of(wrong))}.")
-    return texts
+    should = f"Others should have: {', '.join(words.first_of(wrong))}."
+    return [text, should] if wrong else [text]
 
 
 def verification_line(run: Run) -> str:
