@@ -58,12 +58,14 @@ def _not_learnt(record: Record) -> str:
     first, last = record.epochs[0], record.epochs[-1]
     classes, images = record.job.workload.input.classes, record.data.test_examples
     chance = 1.0 / classes
-    if len(record.epochs) > 1 and last.running_loss >= first.running_loss:
+    # A value that is not a number fails both comparisons.
+    if len(record.epochs) > 1 and not last.running_loss < first.running_loss:
         return (
             f"the loss did not fall: {first.running_loss:.3g} in the first epoch,"
             f" {last.running_loss:.3g} in the last"
         )
-    if last.test_accuracy <= chance + _STANDARD_ERRORS * binomial_error(chance, max(images, 1)):
+    by_chance = chance + _STANDARD_ERRORS * binomial_error(chance, max(images, 1))
+    if not last.test_accuracy > by_chance:
         return f"accuracy {100 * last.test_accuracy:.2f} % is that of chance"
     if last.predicted_classes is not None and last.predicted_classes < classes:
         return f"{classes - last.predicted_classes} of {classes} classes are never predicted"
