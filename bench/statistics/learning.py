@@ -10,6 +10,8 @@ from bench.statistics.accuracy import binomial_error
 from specs.bands import Band, find_band
 
 _STANDARD_ERRORS = 6.0
+# After fewer steps a correct model may still miss classes, or be at chance.
+_LEAST_STEPS = 100
 
 
 def suspicion(record: Record, *, compared: bool) -> str:
@@ -57,6 +59,9 @@ def _outside(record: Record, band: Band) -> str:
 def _not_learnt(record: Record) -> str:
     first, last = record.epochs[0], record.epochs[-1]
     classes, images = record.job.workload.input.classes, record.data.test_examples
+    steps = -(-record.data.train_examples // record.job.batch_size) * len(record.epochs)
+    if steps < _LEAST_STEPS:
+        return ""
     chance = 1.0 / classes
     # A value that is not a number fails both comparisons.
     if len(record.epochs) > 1 and not last.running_loss < first.running_loss:

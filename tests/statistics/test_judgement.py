@@ -176,6 +176,13 @@ def test_what_learnt_is_not_suspect():
     assert doubts(native) == {}
 
 
+def test_a_job_of_few_steps_is_not_asked_what_it_learnt():
+    """1,000 examples, four epochs: in batches of 32 these are 128 steps, in batches of 42 96."""
+    assert doubts(learnt(of_last={"predicted_classes": 7})) == {"a": "suspect"}
+    for changes in ({"of_last": {"predicted_classes": 7}}, {"accuracy": 0.1}):
+        assert doubts(learnt(batch_size=42, **changes)) == {}
+
+
 def test_chance_is_that_of_the_workloads_classes_and_images():
     """Of 100 images 28 % may be chance."""
     assert doubts(learnt(accuracy=0.27, images=100)) == {"a": "suspect"}
