@@ -30,7 +30,7 @@ from bench.records.stored import Outcome
 from bench.records.verification import Verification, say
 from bench.runner.task import Task, TrainingTask
 from bench.statistics.agreement import Result, judge, loss_margins, result_of
-from bench.statistics.judgement import NOT_JUDGED, Judgement, judgements
+from bench.statistics.judgement import NOT_JUDGED, Judgement, judgements, own_doubt
 from bench.statistics.steady import steady_seconds, warm_ups
 from bench.worker.assignment import MeasureLimits, Verify
 from bench.worker.clock import monotonic_seconds
@@ -204,7 +204,11 @@ class ProgressDisplay:
         losses = tuple(epoch.running_loss for epoch in epochs)
         margins = loss_margins(job, task.data.train_examples, len(losses))
         running = Result(task.key, job.backend, losses, margins, None, task.data.test_examples)
-        results = {name: result_of(record) for name, record in ended.items()}
+        results = {
+            name: result_of(record)
+            for name, record in ended.items()
+            if own_doubt(record.verification, job.device)[0] != "wrong"
+        }
         results[job.backend, job.round] = running
         return judge(list(results.values())).get(task.key, "")
 

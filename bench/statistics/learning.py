@@ -10,6 +10,8 @@ from bench.statistics.accuracy import binomial_error
 from specs.bands import Band, find_band
 
 _STANDARD_ERRORS = 6.0
+# After fewer steps a correct model may still miss classes, or be at chance.
+_LEAST_STEPS = 100
 
 
 def suspicion(record: Record, *, compared: bool) -> str:
@@ -57,13 +59,18 @@ def _outside(record: Record, band: Band) -> str:
 def _not_learnt(record: Record) -> str:
     first, last = record.epochs[0], record.epochs[-1]
     classes, images = record.job.workload.input.classes, record.data.test_examples
+    steps = -(-record.data.train_examples // record.job.batch_size) * len(record.epochs)
+    if steps < _LEAST_STEPS:
+        return ""
     chance = 1.0 / classes
-    if len(record.epochs) > 1 and last.running_loss >= first.running_loss:
+    # A value that is not a number fails both comparisons.
+    if len(record.epochs) > 1 and not last.running_loss < first.running_loss:
         return (
             f"the loss did not fall: {first.running_loss:.3g} in the first epoch,"
             f" {last.running_loss:.3g} in the last"
         )
-    if last.test_accuracy <= chance + _STANDARD_ERRORS * binomial_error(chance, max(images, 1)):
+    by_chance = chance + _STANDARD_ERRORS * binomial_error(chance, max(images, 1))
+    if not last.test_accuracy > by_chance:
         return f"accuracy {100 * last.test_accuracy:.2f} % is that of chance"
     if last.predicted_classes is not None and last.predicted_classes < classes:
         return f"{classes - last.predicted_classes} of {classes} classes are never predicted"

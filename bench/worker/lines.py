@@ -5,6 +5,7 @@ A record keeps most of these structs unchanged.
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Literal
 
 import msgspec
@@ -177,8 +178,17 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
 
     @property
     def worst(self) -> tuple[str, float]:
-        """The name of the largest deviation, and the deviation; ("nothing", 0.0) without any."""
-        return max(self.deviations.items(), key=lambda item: item[1], default=("nothing", 0.0))
+        """The name of the largest deviation, and the deviation; ("nothing", 0.0) without any.
+
+        One that is not a number becomes `INFINITE`.
+        """
+        numbers = {name: INFINITE if isnan(d) else d for name, d in self.deviations.items()}
+        return max(numbers.items(), key=lambda item: item[1], default=("nothing", 0.0))
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is a comparison, and every deviation is within its tolerance."""
+        return not self.not_verified and self.worst[1] <= 1
 
 
 class Settings(Struct, frozen=True, kw_only=True, tag="settings"):

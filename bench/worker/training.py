@@ -138,7 +138,7 @@ class Run:
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 order_checksum=order_checksum,
-                predicted_classes=len(np.unique(logits.argmax(axis=1))),
+                predicted_classes=int(np.count_nonzero(np.bincount(logits.argmax(axis=1)))),
             )
         )
 

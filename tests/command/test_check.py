@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bench.records.stored import write
 from bench.statistics.gate import check
+from tests.support.agreement import verified
 from tests.support.gate import result
 
 
@@ -61,7 +62,7 @@ def test_a_job_that_failed_never_passes_for_want_of_a_baseline(bench, tmp_path, 
     assert "softmax jax cpu: FAILED, seed 0: failed: why" in output
 
 
-def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
+def test_doubts_are_a_case_of_their_own_that_takes_no_baseline(bench, tmp_path):
     """The backend is wrong in the baseline, too, so its accuracy did not fall."""
     run = [result(0.98, backend=name) for name in ("pytorch", "jax", "tensorflow")] + [
         result(0.95, backend="x")
@@ -71,17 +72,15 @@ def test_agreement_is_a_case_of_its_own_that_takes_no_baseline(bench, tmp_path):
             write(tmp_path / folder / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old", "--allow-new")
     assert code == 1
-    assert (
-        "agreement on softmax cpu: DISAGREES, x, batch size 32, seed 0: accuracy 95.00 %" in output
-    )
-    assert output.splitlines()[-1] == "backends disagree on 1 of 1 workloads"
-    assert "DISAGREES" in (tmp_path / "run" / "check.md").read_text()
+    assert "doubts on softmax cpu: x, batch size 32, seed 0: disagrees, accuracy 95.00 %" in output
+    assert output.splitlines()[-1] == "results of 1 of 1 workloads are in doubt"
+    assert "disagrees, accuracy 95.00 %" in (tmp_path / "run" / "check.md").read_text()
     suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
     [failed] = [case for case in suite if case.find("failure") is not None]
-    assert (failed.get("classname"), failed.get("name")) == ("agreement.softmax", "cpu")
+    assert (failed.get("classname"), failed.get("name")) == ("doubts.softmax", "cpu")
     code, output, _ = bench("check", "run", "--against", "old", "--backend", "jax")
     assert code == 0
-    assert "agreement on softmax cpu: ok, jax" in output
+    assert "doubts on softmax cpu: none (jax)" in output
     code, output, _ = bench("check", "run", "--against", "old", "--backend", "x,jax", "--allow-new")
     assert code == 1
 
@@ -95,7 +94,9 @@ def test_the_threshold_is_shown(bench, tmp_path):
     assert "97.51 %" in output
     assert check([result(0.9751)], [result(0.98)])[0].status == "regressed"
     assert check([result(0.9753)], [result(0.98)])[0].status == "ok"
-    assert check([result(0.0)], [result(0.0)])[0].fails_below is None
+    # Two backends: one alone with this accuracy would be suspect, and no baseline.
+    nothing_learnt = [result(0.0), result(0.0, backend="jax")]
+    assert check(nothing_learnt, nothing_learnt)[0].fails_below is None
 
 
 def test_a_row_whose_backend_disagrees_by_its_loss_says_so(bench, tmp_path):
@@ -107,5 +108,32 @@ def test_a_row_whose_backend_disagrees_by_its_loss_says_so(bench, tmp_path):
         write(tmp_path / "old" / "jobs", record)
     code, output, _ = bench("check", "run", "--against", "old")
     assert code == 1
-    assert "ok, DISAGREES" in output
-    assert "ok, DISAGREES |" in (tmp_path / "run" / "check.md").read_text()
+    assert "ok, IN DOUBT" in output
+    assert "ok, IN DOUBT |" in (tmp_path / "run" / "check.md").read_text()
+
+
+def test_one_backend_alone_that_is_wrong_fails_the_check(bench, tmp_path):
+    """Its accuracy did not fall, and there is no other backend to compare it with."""
+    write(tmp_path / "old" / "jobs", result(0.98))
+    write(tmp_path / "run" / "jobs", verified(result(0.98), **{"1.kernel": 3.0, "loss": 0.5}))
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 1
+    assert (
+        "doubts on softmax cpu: pytorch, batch size 32, seed 0: wrong, the change of 1.kernel in"
+        " its first steps differs from the reference by 3 times its tolerance" in output
+    )
+    assert "ok, IN DOUBT" in output
+    assert output.splitlines()[-1] == "results of 1 of 1 workloads are in doubt"
+    assert "wrong, the change of 1.kernel" in (tmp_path / "run" / "check.md").read_text()
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    [failed] = [case for case in suite if case.find("failure") is not None]
+    assert (failed.get("classname"), failed.get("name")) == ("doubts.softmax", "cpu")
+    assert "wrong, the change of 1.kernel" in failed.find("failure").get("message")
+
+
+def test_an_unconfirmed_result_passes_the_check(bench, tmp_path):
+    write(tmp_path / "old" / "jobs", result(0.98, device="cuda:0"))
+    write(tmp_path / "run" / "jobs", verified(result(0.98, device="cuda:0"), loss=3.0))
+    code, output, _ = bench("check", "run", "--against", "old")
+    assert code == 0
+    assert "doubts on softmax cuda: none (pytorch)" in output

@@ -154,7 +154,13 @@ def task(name, number, turn):
         python=sys.executable,
         versions={},
         adapter_checksum="",
-        assignment=Train(job=job, adapter=adapter, data=images().folder, train_evaluated=1),
+        assignment=Train(
+            job=job,
+            adapter=adapter,
+            data=images().folder,
+            train_evaluated=1,
+            references=str(Path(images().folder).parents[1] / "references"),
+        ),
     )
 
 

@@ -141,14 +141,15 @@ def test_what_the_worker_does_makes_records_stale_and_what_a_check_does_only_ver
     copy, keys
 ):
     job, own = keys()
-    edit(
-        copy,
-        "bench/worker/verification/tolerances.py",
-        "DROPOUT_DEVIATIONS = ",
-        "DROPOUT_DEVIATIONS = 2 * ",
-    )
+    edit(copy, "bench/worker/verification/dropout.py", "_UNITS = ", "_UNITS = 2 * ")
     assert keys()[0] == job
     assert keys()[1] != own
+    # A job's own verification, whose deviations are in its record, uses the tolerances.
+    own = keys()[1]
+    edit(copy, "bench/worker/verification/tolerances.py", "_SPREADS = ", "_SPREADS = 2 * ")
+    assert keys()[0] != job
+    assert keys()[1] != own
+    job = keys()[0]
     edit(copy, "bench/worker/grading.py", "losses.mean()", "losses.sum()")
     assert keys()[0] != job
 

@@ -84,7 +84,7 @@ def test_a_seed_that_disagrees_is_left_out_of_its_backends_figures_and_said():
     [row] = [row for row in summary(*seeds).to_dict("records") if row["backend"] == "x"]
     assert (row["status"], row["ok_jobs"], row["jobs"], row["agrees"]) == ("ok", 1, 2, False)
     assert row["test_accuracy"] == 0.98
-    assert "loss 0.43" in row["disagreement"]
+    assert row["doubt"].startswith("disagrees: loss 0.43")
 
 
 def test_a_seed_that_failed_does_not_hide_one_that_disagrees():
@@ -111,7 +111,7 @@ def test_the_report_says_it_at_the_top_in_red_in_the_csv_last_and_by_its_exit_co
         output.splitlines()[-1] == "1 of 7 results disagrees with the other backends: wrong on cnn"
     )
     assert output.splitlines()[-2].startswith(
-        "cnn wrong cpu, seed 0: loss 0.432 after epoch 1, the median of the others"
+        "cnn wrong cpu, seed 0: loss 0.432 in epoch 1, the median of the others"
     )
     page = (tmp_path / "r" / "report.md").read_text()
     assert page.index("> [!CAUTION]\n> **1 of 7 results disagrees") < page.index("## ")
@@ -125,7 +125,7 @@ def test_the_report_says_it_at_the_top_in_red_in_the_csv_last_and_by_its_exit_co
     )
     rows = rows_of(tmp_path / "r" / "summary.csv")
     assert (rows["a"]["agrees"], rows["wrong"]["agrees"]) == ("True", "False")
-    assert rows["wrong"]["disagreement"].startswith("loss 0.432")
+    assert rows["wrong"]["doubt"].startswith("disagrees: loss 0.432")
     rows = rows_of(tmp_path / "r" / "epochs.csv")
     assert (rows["a"]["agrees"], rows["wrong"]["agrees"], rows["wrong"]["status"]) == (
         "True",
@@ -164,10 +164,10 @@ def test_whatever_was_verified_it_disagrees_here(bench, tmp_path):
     write(tmp_path / "verifications", verification)
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert "\npytorch disagrees here on softmax. Not verified here" in output
+    assert "\npytorch disagrees here on cnn. Not verified here" in output
     for line in (tmp_path / "r" / "report.md").read_text().splitlines():
         if "pytorch" in line and "verified on this machine" in line:
-            assert line.endswith("of the tolerance; but it disagrees here on softmax |")
+            assert line.endswith("of the tolerance; but it disagrees here on cnn |")
             break
     else:
         raise AssertionError("the page does not say that pytorch was verified")
@@ -179,15 +179,14 @@ def test_a_comparison_and_an_export_say_it_too(bench, tmp_path):
     code, output, _ = bench("compare", "r", "s", "--output", "out")
     assert code == 1
     assert (
-        output.splitlines()[-1]
-        == "1 of 13 results disagrees with the other backends: wrong on softmax"
+        output.splitlines()[-1] == "1 of 13 results disagrees with the other backends: wrong on cnn"
     )
     assert 'class="alarm"' in (tmp_path / "out" / "report.html").read_text()
     code, output, errors = bench("export", "r", "--pytest-benchmark")
     assert code == 0
     assert "1 of 7 results disagrees" in errors
-    assert "softmax[wrong]" not in output
-    assert "softmax[a]" in output
+    assert "cnn[wrong]" not in output
+    assert "cnn[a]" in output
 
 
 def test_a_table_for_a_page_of_ones_own_has_no_accuracy_of_it(bench, tmp_path):
@@ -219,12 +218,14 @@ def test_broken_gradients_are_found_in_a_real_run_and_the_report_stays_red_on_ev
     display.planned(tasks)
     records = run_jobs(tasks, tmp_path / "r", observer=display)
     assert [record.status for record in records] == ["ok"] * 3
-    assert "broken" in [line for line in file.getvalue().splitlines() if "DISAGREES" in line][-1]
+    [red] = [line for line in file.getvalue().splitlines() if "WRONG: " in line]
+    assert "broken" in red
+    assert "DISAGREES" not in file.getvalue()
     for _ in range(2):
         code, output, _ = bench("report", "r")
         assert code == 1
         assert (
             output.splitlines()[-1]
-            == "1 of 3 results disagrees with the other backends: broken on softmax"
+            == "1 of 3 results differs from the reference: broken on softmax"
         )
         assert Path("r/report.md").read_text().count("> [!CAUTION]") == 1

@@ -18,7 +18,7 @@ def blocks_of(tmp_path, *records, limits=None):
 
 
 def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path):
-    record = make_record("a", batch_size=100, times=(1.0, 0.01, 0.01), accuracies=(0, 0, 0))
+    record = make_record("a", batch_size=100, times=(1.0, 0.01, 0.01), accuracies=(0.9,) * 3)
     blocks = blocks_of(tmp_path, record, limits=[made_limits(memory=((10**9, 1e13),))])
     table, limits = (block for block in blocks if isinstance(block, Table))
     assert limits.rows[0][1] == "100 GFLOP/s, 128 x 128"
@@ -37,7 +37,7 @@ def test_the_report_says_shares_and_the_finding_and_draws_the_roofline(tmp_path)
 
 
 def test_a_share_above_the_limit_is_printed_and_explained_not_clipped(tmp_path):
-    record = make_record("a", batch_size=100, times=(1.0, 1e-4, 1e-4), accuracies=(0, 0, 0))
+    record = make_record("a", batch_size=100, times=(1.0, 1e-4, 1e-4), accuracies=(0.9,) * 3)
     blocks = blocks_of(tmp_path, record)
     table = next(block for block in blocks if isinstance(block, Table))
     assert table.rows[0][4] == "314 %"

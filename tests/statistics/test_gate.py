@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.statistics.gate import CheckError, check, check_agreement
+from bench.statistics.gate import CheckError, check, check_doubts
 from specs.loading import find_workload
+from tests.support.agreement import verified
 from tests.support.gate import IMAGES, result, statuses
 
 
@@ -216,12 +217,41 @@ def test_what_disagrees_in_the_baseline_is_no_baseline():
     }
 
 
-def test_backends_that_cannot_be_compared_have_no_case():
-    assert check_agreement([result(0.98), result(0.98, seed=1)]) == []
-    [case] = check_agreement(
+def test_what_failed_or_is_in_native_mode_has_no_case_and_one_backend_alone_has_one():
+    native = result(0.98, mode="native")
+    assert check_doubts([native, result(0.5, seed=1, status="failed")]) == []
+    [case] = check_doubts([result(0.98), result(0.98, seed=1), replace(native, key="n")])
+    assert (case.backends, case.passed) == (("pytorch",), True)
+    [case] = check_doubts(
         [result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")]
     )
     assert (case.backends, case.passed) == (("pytorch", "jax"), True)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (verified(result(0.98), loss=3.0), "wrong, the loss in its first steps differs from"),
+        (result(0.1), "suspect, accuracy 10.00 % is that of chance"),
+    ],
+)
+def test_one_backend_alone_may_be_in_doubt(record, reason):
+    [case] = check_doubts([record])
+    assert (case.workload, case.device, case.doubtful) == ("softmax", "cpu", ("pytorch",))
+    assert case.reasons[0].startswith(f"pytorch, batch size 32, seed 0: {reason}")
+    assert not case.passed
+    assert check_doubts([record], backends=["jax"]) == []
+
+
+def test_what_is_only_unconfirmed_passes():
+    [case] = check_doubts([verified(result(0.98, device="cuda:0"), loss=3.0)])
+    assert (case.device, case.passed) == ("cuda", True)
+
+
+def test_what_is_wrong_or_suspect_in_the_baseline_is_no_baseline():
+    for record in (verified(result(0.98), loss=3.0), result(0.1)):
+        with pytest.raises(CheckError, match="no job that ended ok and may be believed"):
+            check([result(0.98)], [record])
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

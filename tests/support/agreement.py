@@ -1,9 +1,10 @@
-"""Records of seven backends, of which one is wrong."""
+"""Records of seven backends, of which one is wrong, and of jobs that were verified."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bench.worker.lines import JobVerification
 from tests.support.records import make_record
 
 # What seven backends reported of `cnn` on full MNIST, the last with gradients of zero in front of
@@ -29,7 +30,10 @@ ACCURACIES = {
 
 
 def result(backend, *, loss=0.22, accuracy=0.98, key=None, images=10_000, **changes):
-    """A record of four epochs whose first has a loss and whose last an accuracy."""
+    """A record of four epochs of `cnn`: the first has this loss, the last this accuracy.
+
+    The loss falls; at the same epoch it is as far from that of another record as at the first.
+    """
     status, data = changes.pop("status", "ok"), changes.pop("data", "d")
     machine = changes.pop("machine", "m")
     made = make_record(
@@ -38,9 +42,9 @@ def result(backend, *, loss=0.22, accuracy=0.98, key=None, images=10_000, **chan
         status=status,
         data=data,
         backend=backend,
-        **changes,
+        **{"workload": "cnn", **changes},
     )
-    epochs = tuple(replace(epoch, running_loss=loss) for epoch in made.epochs)
+    epochs = tuple(replace(epoch, running_loss=loss / epoch.number) for epoch in made.epochs)
     return replace(
         made,
         epochs=epochs,
@@ -54,3 +58,11 @@ def run_of_seven(**changes):
     return [
         result(name, loss=LOSSES[name], accuracy=ACCURACIES[name], **changes) for name in LOSSES
     ]
+
+
+def verified(record, **deviations):
+    """The record of a job whose own verification found these deviations, in tolerances."""
+    found = JobVerification(
+        method="exact", steps=3, partial_batch=0, deviations=deviations, tries=1, seconds=0.1
+    )
+    return replace(record, verification=found)

@@ -133,7 +133,10 @@ def make_phase(name, value):
 
 
 def make_epoch(number, seconds, accuracy):
-    """An epoch with the given seconds of training, and the same accuracy on both sets."""
+    """An epoch with the given seconds of training, and the same accuracy on both sets.
+
+    The loss falls from epoch to epoch, as otherwise a result is suspect.
+    """
     return Epoch(
         number=number,
         training=make_phase("train", seconds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from backends.family import Entry
 from backends.registry import package_of
@@ -51,6 +52,7 @@ def make_task(adapter, data, **job):
             package=package_of(adapter),
             data=data.folder,
             train_evaluated=100,
+            references=str(Path(data.folder).parent / "references"),
         ),
     )
 

@@ -313,7 +313,11 @@ def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(
     monkeypatch.setattr(energy, "meters", lambda device, gpu: meters(device, gpu, tmp_path))
     job = make_job(epochs=3, batch_size=500)
     assignment = Train(
-        job=job, adapter=f"{__name__}:Counted", data=str(mnist_5k.folder), train_evaluated=100
+        job=job,
+        adapter=f"{__name__}:Counted",
+        data=str(mnist_5k.folder),
+        train_evaluated=100,
+        references=str(tmp_path / "references"),
     )
     (tmp_path / "assignment").write_bytes(msgspec.json.encode(assignment))
     main(str(tmp_path / "assignment"), str(tmp_path / "lines"), "a")

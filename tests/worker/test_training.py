@@ -19,6 +19,7 @@ def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypa
         adapter="backends.reference.oracle:Reference",
         data=mnist_5k.folder,
         train_evaluated=10,
+        references="",
     )
     run = Run(assignment)
     backend = run.start(lambda line: None)

@@ -86,7 +86,7 @@ def _agreement(run: Run) -> str:
         parts = (f"{count} {verbs[status]}" for status, count in excluded.items() if count)
         return f"of {len(jobs)} results, {', '.join(parts)}"
     compared = len(jobs["agrees"].dropna())
-    verified = sum(bool(record.verification) for record in run.records)
+    verified = sum(r.verification is not None and r.verification.passed for r in run.records)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
     return f"{agree}, {verified} of {len(jobs)} are verified" if verified else agree
 
