@@ -14,6 +14,7 @@ from bench.statistics.learning import band_of, suspicion
 from specs.bands import _bands, find_band
 from specs.loading import find_suite, find_workload
 from tests.support.bands import make_bands, scatter_of
+from tests.support.jobs import named
 from tests.support.records import make_record
 from tests.support.trainings import checksum_of, read_trainings, trainings_of
 
@@ -81,7 +82,7 @@ def test_the_bands_are_those_of_the_kept_trainings():
 def test_the_kept_trainings_are_of_the_packaged_workloads():
     """Else their bands are of another model: train it again."""
     for training in TRAININGS:
-        assert training.checksum == checksum_of(find_workload(training.workload)), training.workload
+        assert training.checksum == checksum_of(named(training.workload)), training.workload
 
 
 def seeds_of_sets():

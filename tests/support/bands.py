@@ -45,8 +45,8 @@ import msgspec
 from bench.records.run import read_run
 from bench.statistics.accuracy import binomial_error
 from specs.bands import FILE, Band, Range
-from specs.loading import find_workload
 from specs.model import Conv2d, Dense
+from tests.support.jobs import named
 from tests.support.trainings import Training, keep_trainings, trainings_of
 
 SCATTERS = 6.0
@@ -172,7 +172,7 @@ def _least_scatters(values: dict[Set, Values]) -> dict[Set, float]:
 
 
 def _kind(key: Set) -> str:
-    layers = find_workload(key[0]).layers
+    layers = named(key[0]).layers
     if any(isinstance(layer, Conv2d) for layer in layers):
         return "with convolutions"
     return "dense" if sum(isinstance(layer, Dense) for layer in layers) > 1 else "convex"

@@ -12,8 +12,8 @@ from msgspec import Struct
 from bench.records.job import Record, without_labels
 from bench.statistics.judgement import own_doubt
 from specs.errors import SpecError
-from specs.loading import find_workload
 from specs.model import Workload
+from tests.support.jobs import named
 
 FILE = Path(__file__).parent / "trainings.json"
 _DIGITS = 8
@@ -97,6 +97,6 @@ def _training(record: Record) -> Training:
 
 def _is_packaged(workload: Workload) -> bool:
     try:
-        return without_labels(find_workload(workload.name)) == without_labels(workload)
+        return without_labels(named(workload.name)) == without_labels(workload)
     except SpecError:
         return False
