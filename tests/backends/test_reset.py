@@ -27,9 +27,9 @@ COMPILED = (
 def test_verifying_a_job_compiles_nothing(backend, environments, mnist_5k, tmp_path):
     """With dropout, a partial batch, and where it can be several steps in a call."""
     chosen = entry(backend)
+    command = [environments.require(backend), "-m", "tests.support.compilations"]
     done = subprocess.run(
-        [environments.require(backend), "-m", "tests.support.compilations"]
-        + [backend, "mlp-relu-dropout", mnist_5k.folder, str(tmp_path)],
+        [*command, backend, "mlp-relu-dropout", mnist_5k.folder, tmp_path],
         env={**os.environ, **chosen.variables, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
