@@ -22,7 +22,7 @@ much as 0.985 and 0.99. For each workload and data set, and each epoch:
 3. The band begins `SCATTERS` scatters below the lowest value, and ends as many above the highest.
    Three to five seeds find a scatter that may be half of the true one, and the lowest and highest
    value lie about one scatter from the middle: so a job of another seed is at least some four true
-   scatters away from the end of the band, and 90 trainings with ten other seeds were all inside.
+   scatters away from the end of the band. 103 trainings with other seeds were all inside.
 4. It is at least this much wider than its values: a loss `LEAST_LOSS` of it; an accuracy
    `STANDARD_ERRORS` binomial standard errors of the test images, and `LEAST_ACCURACY`.
 
