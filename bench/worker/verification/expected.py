@@ -11,19 +11,24 @@ import hashlib
 import tempfile
 from contextlib import suppress
 from functools import cache
+from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
 
 from backends.contract import Images, Job, Labels, Masks, Order, Weights
 from backends.reference.oracle import Reference
+from backends.reference.updates import Update
 from bench.worker.verification import tolerances
 from specs.initial import dropout_masks, initial_weights
+from specs.shapes import infer_shapes
 
 NOISY_RUNS = 3  # trainings of the reference with rounding errors
-MASKED_RUNS = 6  # trainings of the reference with other dropout masks
+# Trainings of the reference with other dropout masks; fewer where a step takes long.
+_MASKED_RUNS, _LONG_MASKED_RUNS, LONG_FLOPS = 12, 6, 1e9
 _FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job has
 _SOURCES = ("backends/reference", "specs", "bench/worker/verification")
 _PROJECT = Path(__file__).parents[3]
@@ -81,12 +86,57 @@ def expected(
     return arrays
 
 
+def training_flops(job: Job) -> int:
+    """The floating point operations of training one example."""
+    return sum(shape.training_flops for shape in infer_shapes(job.workload))
+
+
+def masked_runs(job: Job) -> int:
+    """How often the reference is trained, each time with other dropout masks."""
+    is_long = training_flops(job) * job.batch_size > LONG_FLOPS
+    return _LONG_MASKED_RUNS if is_long else _MASKED_RUNS
+
+
 def make_reference(job: Job, weights: Weights) -> Reference:
     """The reference for a job of any device, with these weights."""
-    supported = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
-    reference = Reference(msgspec.structs.replace(job, **supported))
+    reference = Reference(_on_cpu(job))
     reference.set_weights(weights)
     return reference
+
+
+def _on_cpu(job: Job) -> Job:
+    """The job as the reference takes it."""
+    return msgspec.structs.replace(
+        job, device="cpu", compiled=False, precision="float32", mode="matched"
+    )
+
+
+class _WithErrors(Reference):
+    """The reference with random errors in every gradient.
+
+    A gradient is a sum over all examples and positions. Where its terms cancel, the rounding error
+    of the sum is large compared with it, so errors are a share of the tensor's largest gradient.
+    """
+
+    def __init__(self, job: Job, random: np.random.RandomState) -> None:
+        self._errors = random
+        self._sizes = {
+            name: tolerances.gradient_nudge(prod(shape.output[:-1]) * job.batch_size, job.precision)
+            for shape in infer_shapes(job.workload)
+            for name in shape.parameters
+        }
+        super().__init__(_on_cpu(job))
+
+    def _begin(self) -> None:
+        super()._begin()
+        exact = self._update
+
+        def update(name: str, weight: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+            errors = self._errors.uniform(-1.0, 1.0, gradient.shape)
+            size = self._sizes[name] * np.abs(gradient).max(initial=0.0)
+            return exact(name, weight, gradient + size * errors)
+
+        self._update = cast("Update", update)
 
 
 def nudged(weights: Weights, job: Job, random: np.random.RandomState) -> Arrays:
@@ -109,17 +159,17 @@ def share(difference: np.ndarray, whole: np.ndarray) -> float:
 def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
     """The results with given masks, and how much rounding errors change them.
 
-    "loss", and per weight "change NAME"; for both also "spread of ...", the largest difference that
-    rounding errors made, as a share.
+    "loss", and per weight "change NAME"; for both also "spread of ...", the difference that
+    rounding errors make, as a share: the median of some runs.
     """
     start = initial_weights(job.workload, job.seed)
     exact = _train(job, examples, order, masks)
     runs = [_train_with_errors(job, examples, order, masks, run) for run in range(NOISY_RUNS)]
-    loss_spread = max(abs(run.loss / exact.loss - 1.0) for run in runs)
+    loss_spread = median(abs(run.loss / exact.loss - 1.0) for run in runs)
     arrays = {"loss": np.array(exact.loss), "spread of loss": np.array(loss_spread)}
     for name in start:
         change = exact.changes[name]
-        spread = max(share(run.changes[name] - change, change) for run in runs)
+        spread = median(share(run.changes[name] - change, change) for run in runs)
         arrays |= {
             f"change {name}": change.astype(np.float32),
             f"spread of {name}": np.array(spread),
@@ -135,7 +185,7 @@ def _masked(job: Job, examples: Examples, order: Order) -> Arrays:
     For these "deviation of ...".
     """
     runs = []
-    for run in range(MASKED_RUNS):
+    for run in range(masked_runs(job)):
         masks = dropout_masks(job.workload, job.seed, _FIRST_EPOCH_OF_RUNS + run, len(order))
         runs.append(_train(job, examples, order, masks))
     arrays = _mean_and_deviation("loss", [run.loss for run in runs])
@@ -179,11 +229,13 @@ def _train_with_errors(
 ) -> Trained:
     """Train the reference with rounding errors in every step.
 
-    A step is computed from weights with random rounding errors, and its change is added to weights
-    in float32.
+    A step is computed from weights with random rounding errors, its gradients have some too, and
+    its change is added to weights in float32.
     """
     start: Arrays = {**initial_weights(job.workload, job.seed)}
-    reference, random = make_reference(job, start), np.random.RandomState(run)
+    random = np.random.RandomState(run)
+    reference = _WithErrors(job, random)
+    reference.set_weights(start)
     reference.load(examples.images, examples.labels)
     current, total = start, 0.0
     for first in range(0, len(order), job.batch_size):

@@ -68,14 +68,17 @@ DROPOUT_ALIKE_SHARE = 0.1
 _COARSENESS = {"float32": 1.0, "tf32": 2.0**13, "bfloat16": 2.0**16}
 _SPREADS = 4.0
 _LEAST_SHARE, _LEAST_SHARE_OF_LOSS = 2e-5, 4e-6
+_LARGEST_SHARE = 0.25
+# With a larger spread a unit has flipped in the reference, and a comparison would see little.
+FLIPPED = 1e-3
 
 # A deviation below this needs no second try.
 CLEAR = 0.5
 
 # With dropout: how many standard deviations over masks, and the least share, are allowed. They are
-# estimated from six trainings, so an estimate may be three times too small.
-_DEVIATIONS_OF_MASKS = 10.0
-LEAST_WITH_MASKS, LEAST_OF_LOSS_WITH_MASKS = 0.3, 0.01
+# estimated from a few trainings, so an estimate may be half of the true one.
+_DEVIATIONS_OF_MASKS, _DEVIATIONS_OF_LOSS = 10.0, 8.0
+_LEAST_WITH_MASKS, _LEAST_OF_LOSS_WITH_MASKS = 0.3, 0.01
 
 
 def nudge(precision: str) -> float:
@@ -83,9 +86,17 @@ def nudge(precision: str) -> float:
     return 4 * ROUNDING * _COARSENESS[precision]
 
 
+def gradient_nudge(terms: int, precision: str) -> float:
+    """The largest random error of a gradient in a noisy run, as a share of its tensor's largest.
+
+    A sum of so many terms in their order has a rounding error that grows with their square root.
+    """
+    return 0.5 * sqrt(terms) * ROUNDING * _COARSENESS[precision]
+
+
 def share(spread: float, precision: str) -> float:
     """The tolerance of the change of a weight, or of logits after the training."""
-    return _SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision]
+    return min(_SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision], _LARGEST_SHARE)
 
 
 def share_of_loss(spread: float, precision: str) -> float:
@@ -93,6 +104,14 @@ def share_of_loss(spread: float, precision: str) -> float:
     return _SPREADS * spread + _LEAST_SHARE_OF_LOSS * _COARSENESS[precision]
 
 
-def with_masks(deviation: float, least: float) -> float:
-    """The tolerance of a share that varies with dropout's masks, by its standard deviation."""
-    return _DEVIATIONS_OF_MASKS * deviation + least
+def with_masks(deviation: float) -> float:
+    """The tolerance of a size or direction that varies with dropout's masks, as a share.
+
+    `deviation` is its standard deviation, as a share too.
+    """
+    return _DEVIATIONS_OF_MASKS * deviation + _LEAST_WITH_MASKS
+
+
+def loss_with_masks(deviation: float) -> float:
+    """The same for the loss."""
+    return _DEVIATIONS_OF_LOSS * deviation + _LEAST_OF_LOSS_WITH_MASKS
