@@ -96,7 +96,7 @@ def test_one_line_says_what_is_verified_and_what_to_run_for_the_rest():
         == "All backends are verified against the float64 reference on this machine."
     )
     text = line([record(), other], [made_verification()])
-    assert text == "Not verified here: jax. Run: `bench verify --backend jax`"
+    assert text == "More checks, not run here for jax: `bench verify --backend jax`"
     wrong = made_verification(pieces=(piece(2.0),))
     assert line([record()], [wrong]).startswith("NOT EQUAL")
 
@@ -122,5 +122,7 @@ def test_the_line_never_says_verified_of_what_disagrees_without_saying_so():
     text = line([*right, wrong], verified)
     assert text.endswith("this machine. But pytorch disagrees here on softmax.")
     text = line([*right, wrong], [])
-    assert text.startswith("pytorch disagrees here on softmax. Not verified here: jax, pytorch.")
-    assert text.endswith("Run: `bench verify --backend jax,pytorch`")
+    assert text.startswith(
+        "pytorch disagrees here on softmax. More checks, not run here for jax, pytorch: "
+    )
+    assert text.endswith("`bench verify --backend jax,pytorch`")

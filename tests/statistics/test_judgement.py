@@ -7,7 +7,9 @@ from math import inf, nan
 import pytest
 from msgspec.structs import replace
 
-from bench.statistics.judgement import judgements, own_doubt
+from bench.records.files import PROJECT
+from bench.records.run import read_run
+from bench.statistics.judgement import CONFIRMED_DEVICES, judgements, own_doubt
 from bench.worker.lines import INFINITE, JobVerification
 from specs.loading import find_workload
 from tests.support.agreement import result, verified
@@ -195,3 +197,13 @@ def test_chance_is_that_of_the_workloads_classes_and_images():
 def test_only_jobs_that_ended_ok_are_judged():
     failed = verified(result("x", status="failed"), loss=40.0)
     assert list(judgements([result("a"), failed])) == ["a"]
+
+
+def test_a_verified_run_is_kept_for_each_kind_of_device_whose_tolerances_are_confirmed():
+    """Its deviations are at most half a tolerance."""
+    records, _ = read_run(PROJECT / "results/baselines/quick")
+    for kind in CONFIRMED_DEVICES:
+        of_kind = [record for record in records if record.job.device.partition(":")[0] == kind]
+        assert len(of_kind) >= 20
+        worst = {record.key: record.verification.worst for record in of_kind}
+        assert max(deviation for _, deviation in worst.values()) <= 0.5, worst

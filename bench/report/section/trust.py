@@ -192,7 +192,7 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
     if left:
         not_all = len(left) < len({backend.backend for backend in applied})
         some = f" --backend {','.join(left)}" if not_all else ""
-        return f"Not verified here: {', '.join(left)}. Run: `bench verify{some}`"
+        return f"More checks, not run here for {', '.join(left)}: `bench verify{some}`"
     if any(backend.backend != "reference" for backend in applied):
         return "All backends are verified against the float64 reference on this machine."
     return ""

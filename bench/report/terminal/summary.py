@@ -82,9 +82,8 @@ def _agreement(run: Run) -> str:
     jobs = run.jobs
     excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
     if any(excluded.values()):
-        verbs = {"wrong": "ARE WRONG", "disagrees": "DISAGREE", "suspect": "ARE SUSPECT"}
-        parts = (f"{count} {verbs[status]}" for status, count in excluded.items() if count)
-        return f"of {len(jobs)} results, {', '.join(parts)}"
+        parts = (f"{count} {status.upper()}" for status, count in excluded.items() if count)
+        return f"results that may not be used, of {len(jobs)}: {', '.join(parts)}"
     compared = len(jobs["agrees"].dropna())
     verified = sum(r.verification is not None and r.verification.passed for r in run.records)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
