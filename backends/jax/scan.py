@@ -74,6 +74,7 @@ class Jax:
         self._now = self._now._replace(**dict(zip(("weights", "state"), kinds, strict=True)))
 
     def reset(self, weights: contract.Weights) -> None:
+        del self._now  # else both states would be in memory
         self._now = self._start()
         self.set_weights(weights)
 

@@ -34,7 +34,7 @@ def test_of_two_machines_the_worse_verdict_is_never_hidden():
     records = [record(), record(key="n", machine=other)]
     for order in (records, records[::-1]):
         assert line(order, verifications).startswith("NOT EQUAL")
-        verdicts = {row[0]: row[4] for row in table(order, verifications)}
+        verdicts = {row[0]: row[5] for row in table(order, verifications)}
         assert {name: text.partition(":")[0][:11] for name, text in verdicts.items()} == {
             "pytorch m": "NOT EQUAL",
             "pytorch n": "verified on",
@@ -47,11 +47,11 @@ def test_of_two_machines_the_worse_verdict_is_never_hidden():
 def test_a_backend_of_another_version_and_what_is_unsupported_do_not_stop_the_report():
     old = replace(make_record("b", backend="theano"), adapter_checksum="a")
     assert (
-        table([old], [made_verification(backend="theano")])[0][4]
+        table([old], [made_verification(backend="theano")])[0][5]
         == "not a backend of this version of framework-bench"
     )
     unsupported = replace(record(), status="unsupported")
-    assert table([record(key="c"), unsupported], [made_verification()])[0][4].startswith(
+    assert table([record(key="c"), unsupported], [made_verification()])[0][5].startswith(
         "verified on"
     )
     assert section([unsupported], []) == []
@@ -71,11 +71,12 @@ def test_the_report_says_of_every_backend_whether_it_trained_alike_and_was_verif
         "1",
         "1 of 1",
         "1 of 1",
+        "0 of 1",
         "verified on this machine on 2026-01-01, to 0.25 of the tolerance",
     )
     assert rows[1][:4] == ("jax", "1", "1 of 1", "1 of 1")
-    assert "`bench verify --backend jax`" in rows[1][4]
-    assert "NOT EQUAL" in table([record()], [made_verification(pieces=(piece(2.0),))])[0][4]
+    assert "`bench verify --backend jax`" in rows[1][5]
+    assert "NOT EQUAL" in table([record()], [made_verification(pieces=(piece(2.0),))])[0][5]
     assert table([record()], [made_verification()])[0][2] == "no other backend"
 
 

@@ -24,7 +24,7 @@ _MEANING = (
 
 def section(run: Run) -> list[Block]:
     """The title, a red box if results are in doubt, and a list of notes."""
-    lines = (verification_line(run), *notes(run))
+    lines = (believed(run), verification_line(run), *notes(run))
     # In Markdown `*` would begin a list; the table of speed lists the epochs.
     marked = (re.sub(r"^\* ", "`*` ", line) for line in lines if line)
     items = Items(tuple(marked))
@@ -63,6 +63,19 @@ def notes(run: Run) -> list[str]:
         ]
     )
     return lines
+
+
+def believed(run: Run) -> str:
+    """How many results are wrong or in doubt; else whether they agree and are verified."""
+    jobs = run.jobs
+    excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
+    if any(excluded.values()):
+        parts = (f"{count} {status.upper()}" for status, count in excluded.items() if count)
+        return f"results that may not be used, of {len(jobs)}: {', '.join(parts)}"
+    compared = len(jobs["agrees"].dropna())
+    verified = sum(r.verification is not None and r.verification.passed for r in run.records)
+    agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
+    return f"{agree}, {verified} of {len(jobs)} are verified" if verified else agree
 
 
 def _on_few_epochs(run: Run) -> list[str]:

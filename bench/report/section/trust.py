@@ -77,10 +77,16 @@ def section(run: Run) -> list[Block]:
     if not applied:
         return []
     names, trainings = _names(list(applied)), _trainings(run.records)
-    doubts = doubts_of(run.jobs)
-    columns = ("backend", "trainings", "same initial weights", "same batches", "verification")
+    doubts = {place: f"; but it {doubt}" for place, doubt in doubts_of(run.jobs).items()}
+    same = "same initial weights", "same batches"
+    columns = ("backend", "trainings", *same, "jobs verified themselves", "`bench verify`")
     rows = [
-        (names[backend], *_row(backend, trainings, verification, doubts.get(backend, "")))
+        (
+            names[backend],
+            *_row(backend, trainings),
+            _jobs_verified(backend, run.records),
+            _verdict(verification, backend.backend) + doubts.get(backend, ""),
+        )
         for backend, verification in applied.items()
     ]
     deviations = [
@@ -244,13 +250,19 @@ def _trainings(records: Iterable[Record]) -> list[_Training]:
     return list(trainings.values())
 
 
-def _row(
-    backend: _Backend,
-    trainings: Iterable[_Training],
-    verification: Verification | None,
-    doubt: str,
-) -> tuple[str, ...]:
-    """One backend's row: trainings, how many had equal weights and batches, and verification."""
+def _jobs_verified(backend: _Backend, records: Iterable[Record]) -> str:
+    """How many jobs of a backend passed their own verification, and the largest deviation."""
+    ok = [r for r in records if r.status == "ok" and r.job.mode == "matched"]
+    of_backend = [record.verification for record in ok if _backend(record) == backend]
+    passed = [found for found in of_backend if found is not None and found.passed]
+    text = f"{len(passed)} of {len(of_backend)}"
+    if passed:
+        text += f", to {words.tolerances(max(found.worst[1] for found in passed))} of the tolerance"
+    return text
+
+
+def _row(backend: _Backend, trainings: Iterable[_Training]) -> tuple[str, ...]:
+    """A backend's trainings, and how many had the same weights and batches as the others."""
     of_backend = [training for training in trainings if backend in training.backends]
     shared = [training for training in of_backend if len(training.backends) > 1]
     weights = sum(len(training.weights) == 1 for training in shared)
@@ -259,8 +271,7 @@ def _row(
     same = (
         (f"{weights} of {total}", f"{orders} of {total}") if shared else ("no other backend",) * 2
     )
-    but = f"; but it {doubt}" if doubt else ""
-    return (str(len(of_backend)), *same, f"{_verdict(verification, backend.backend)}{but}")
+    return (str(len(of_backend)), *same)
 
 
 def _same_order(training: _Training) -> bool:
@@ -279,7 +290,7 @@ def _verdict(verification: Verification | None, backend: str) -> str:
         return "not a backend of this version of framework-bench"
     if verification is None:
         return (
-            "not verified for this machine, these versions and this adapter. Run:"
+            "not run for this machine, these versions and this adapter. Run:"
             f" `bench verify --backend {backend}`"
         )
     if verification.verdict != "verified" or verification.worst is None:

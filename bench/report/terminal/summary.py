@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.report.form import words
-from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
-from bench.report.section.opening import notes
+from bench.report.section.opening import believed, notes
 from bench.report.section.ratios import rounds_for_verdicts, rounds_option
 from bench.report.section.results import FEW_EPOCHS, ratio_to_fastest
 from bench.report.terminal.plain import plain_table
@@ -27,7 +26,7 @@ _WHERE = ["machine", "device", "device_name", "threads"]
 
 def print_summary(run: Run, console: Console) -> None:
     """Print the result, a table per device, and the notes."""
-    console.print(f"\n{run.folder.resolve().name}: {_agreement(run)}", style="bold")
+    console.print(f"\n{run.folder.resolve().name}: {believed(run)}", style="bold")
     for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
         rows = rows_of(summary)
         if fastest := _fastest(rows):
@@ -75,19 +74,6 @@ def _cell(row: Row) -> Text:
     accuracy = words.percent(row["test_accuracy"]).removesuffix(" %")
     text = _CELL.format(accuracy, words.seconds(row["epoch_seconds"]), ratio_to_fastest(row))
     return Text(text, style="green" if row["times_fastest"] == 1 else "")
-
-
-def _agreement(run: Run) -> str:
-    """How many results are wrong or in doubt; else whether they agree and are verified."""
-    jobs = run.jobs
-    excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
-    if any(excluded.values()):
-        parts = (f"{count} {status.upper()}" for status, count in excluded.items() if count)
-        return f"results that may not be used, of {len(jobs)}: {', '.join(parts)}"
-    compared = len(jobs["agrees"].dropna())
-    verified = sum(r.verification is not None and r.verification.passed for r in run.records)
-    agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
-    return f"{agree}, {verified} of {len(jobs)} are verified" if verified else agree
 
 
 def _fastest(rows: list[Row]) -> str:

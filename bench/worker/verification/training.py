@@ -34,6 +34,7 @@ from bench.worker.verification.expected import (
 )
 from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.model import Dropout
+from specs.shapes import infer_shapes
 
 # How many full batches are trained again where each step is a call of its own. Of long steps one is
 # enough: the partial batch of an epoch, or another full one, is the second.
@@ -43,7 +44,8 @@ _MOST_FLOPS = 3e11
 # A ReLU or a max-pool may flip by rounding, see `cases`; then correct runs diverge. A flip depends
 # on the images, so the first images of the next epochs are tried. A wrong program is wrong on all.
 _TRIES = 4
-_ROWS = 100  # test images whose logits are compared
+# The most test images whose logits are compared, and the operations that the reference may need.
+_ROWS, _ROWS_FLOPS = 100, 2e10
 # A weight that moves by less than this share of what is expected does not move.
 _STILL = 1e-3
 
@@ -107,7 +109,9 @@ def prediction_deviation(job: Job, weights: Weights, images: Images, logits: Log
         images: (n, height, width, channels).
         logits: (n, classes).
     """
-    rows = np.unique(np.linspace(0, len(images) - 1, _ROWS).astype(int))
+    flops = sum(shape.forward_flops for shape in infer_shapes(job.workload))
+    count = min(_ROWS, max(1, int(_ROWS_FLOPS / max(flops, 1))))
+    rows = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     reference = make_reference(job, weights)
     right = reference.predict(images[rows]).astype(np.float64)
     reference.set_weights(nudged(weights, job, np.random.RandomState(0)))
