@@ -58,7 +58,7 @@ class TensorFlow:
         self._labels = tf.Variable(labels, trainable=False)
         # Created here, as they use these variables. The first is one program for any length.
         self._epoch = tf.function(
-            self._train, input_signature=[tf.TensorSpec([None], labels.dtype), []]
+            self._train, input_signature=[tf.TensorSpec([None], tf.int64), []]
         )
         self._masked_epoch = tf.function(self._train, reduce_retracing=True)
 

@@ -120,6 +120,15 @@ JOB = (
     Column("load_average", "processes", "Load average during the job.", "load_average"),
     Column("agrees", _TRUTH, "Whether it agrees with the other backends; missing if alone."),
     Column("doubt", _TEXT, "Why the result is in doubt."),
+    Column(
+        "verified_deviation",
+        "tolerances",
+        "Largest deviation of the job's first steps from the reference; missing if not verified.",
+        values.verified_deviation,
+    ),
+    Column(
+        "final_weights", _TEXT, "Checksum of the weights after the last epoch.", "weights_checksum"
+    ),
     Column("warm_up_epochs", _COUNT, "Epochs at the start that are not steady."),
     Column("disturbed", _TEXT, "Why the machine was busy.", values.disturbed),
     Column(

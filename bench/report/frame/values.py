@@ -83,3 +83,9 @@ def disturbed(record: Record) -> str:
 def setting(name: str, record: Record) -> Any:
     """A setting that the framework reported; None if it reported none of that name."""
     return record.startup.settings.get(name) if record.startup else None
+
+
+def verified_deviation(record: Record) -> float | None:
+    """The largest deviation of a job's own verification, in tolerances; None if there is none."""
+    found = record.verification
+    return None if found is None or not found.deviations else found.worst[1]
