@@ -11,8 +11,10 @@ from backends.registry import BACKENDS
 from bench.machine.host import this_machine
 from bench.runner.tasks import run_tasks
 from bench.runner.verification import make_record, make_task
+from bench.worker.assignment import Size
 from bench.worker.verification.checks import BEHAVES, COMPUTES, NATIVE
 from bench.worker.verification.models import MODELS
+from specs.loading import find_workload
 from tests.support.checks import CHECKS, ELSEWHERE
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 from tests.support.tasks import Watcher
@@ -37,6 +39,7 @@ def verifications(tmp_path_factory, environments, places):
         if (backend, device, mode) not in made:
             machine, threads = this_machine(), len(os.sched_getaffinity(0))
             task = make_task(backend, mode, device, threads, environments, machine, places)
+            changes = {"sizes": SIZES, **changes} if mode == "matched" else changes
             made[backend, device, mode] = run(task, tmp_path_factory.mktemp(backend), **changes)
         return made[backend, device, mode]
 
@@ -52,6 +55,11 @@ def assert_passed(found, name):
 PLAIN = [backend for backend in FRAMEWORKS if backend not in VARIANTS]
 VERIFICATIONS = [(backend, name) for backend in PLAIN for name in MODELS]
 BEHAVIOURS = [(backend, check) for backend in PLAIN for check in (*BEHAVES, *ELSEWHERE)]
+# `bench verify` verifies all of the course's workloads; the reference takes minutes for the CNNs.
+SIZES = tuple(
+    Size(workload=find_workload(name), batch_size=size)
+    for name, size in (("mlp-relu-dropout", 128), ("lenet5-1998", 100))
+)
 # Of a tuned variant `bench verify` verifies all; here, most kinds of layer and state of every
 # kind, as
 # compiling is slow.
@@ -91,7 +99,7 @@ def test_backend_is_verified_on_every_model(backend, verifications):
     made = verifications(backend)
     assert made.verdict == "verified"
     computed = {model for model, finding in made.findings if finding.check in COMPUTES}
-    assert computed == set(MODELS)
+    assert computed == {*MODELS, *(size.name for size in SIZES)}
     assert made.settings["device"]
 
 
