@@ -30,13 +30,10 @@ Masks = Sequence[npt.NDArray[np.bool_]]
 PREDICTION_BATCH = 1000
 
 # An adapter may compile a program that trains several steps. Each such program trains the same
-# number of steps in each epoch, so that a short epoch can show whether it is right. The number is
-# at most this one. A call costs about 0.1 ms, which is little for so many steps.
-MOST_STEPS_PER_CALL = 32
-# If the number of batches has no divisor in this range, the last call of an epoch has fewer steps.
-_LEAST_STEPS_PER_CALL, _USUAL_STEPS_PER_CALL = 8, 16
-# A step with more floating point operations is a call of its own: the cost of the call is hidden.
-_MOST_FLOPS = 1e9
+# number of steps in each epoch, so that a short epoch can show whether it is right. A call costs up
+# to 0.3 ms, so there are more steps in a call where steps are short: floating point operations of a
+# step -> the most steps. A longer step is a call of its own: the cost of the call is hidden.
+_MOST_STEPS = {1e6: 512, 1e7: 128, 1e9: 32}
 
 Mode = Literal["matched", "native"]
 
@@ -86,17 +83,14 @@ def steps_per_call(job: Job, examples: int) -> int:
         examples: the number of training examples that are loaded.
     """
     layers = infer_shapes(job.workload)
-    if sum(layer.training_flops for layer in layers) * job.batch_size > _MOST_FLOPS or (
-        job.device == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers)
-    ):
-        return 1
+    flops = sum(layer.training_flops for layer in layers) * job.batch_size
+    most = next((steps for limit, steps in _MOST_STEPS.items() if flops <= limit), 1)
+    if job.device == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers):
+        most = 1
     batches = examples // job.batch_size
-    divisors = (
-        steps
-        for steps in range(MOST_STEPS_PER_CALL, _LEAST_STEPS_PER_CALL - 1, -1)
-        if batches % steps == 0
-    )
-    return next(divisors, _USUAL_STEPS_PER_CALL)
+    # A divisor of the number of batches, so that there is no second, shorter call to compile.
+    divisors = (steps for steps in range(most, most // 4, -1) if batches % steps == 0)
+    return next(divisors, max(1, most // 2))
 
 
 def split_epoch(examples: int, batch_size: int, steps: int) -> Iterator[tuple[slice, int]]:

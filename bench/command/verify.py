@@ -32,7 +32,7 @@ def verify(options: argparse.Namespace) -> int:
             "none of these backends has a native mode", hint="bench defaults says which and why"
         )
     earlier, _ = read_verifications([folder])
-    reused = {record.key: record for record in earlier if record.status == "ok"}
+    reused = {record.key: record for record in earlier if record.verdict == "verified"}
     missing = [task for task in tasks if task.key not in reused]
     minutes = in_minutes(expected_seconds(missing))
     setup.console.print(

@@ -94,7 +94,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
         train_loss, train_accuracy: the same on a fixed part of the training set, see
             `Startup.train_evaluated`.
         order_checksum: the checksum of the trained indices in their order; "own" in native mode.
-        predicted_classes: how many classes are the prediction of at least one test image; None in
+        predicted_classes: how many classes are predicted at least once, or do not occur; None in
             records of earlier versions.
     """
 

@@ -15,7 +15,7 @@ from bench.worker.assignment import Assignment
 from bench.worker.tell import work_and_tell
 
 # By the assignment's tag: the module whose `work` does it. It is imported by name, so that the key
-# of a job does not depend on the code of the checks, see `bench.records.key`.
+# of a job does not depend on the checks of `bench verify`, see `bench.records.key`.
 MODULES = {
     "train": "bench.worker.training",
     "verify": "bench.worker.verification.verifier",

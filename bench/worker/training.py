@@ -18,6 +18,7 @@ from backends.contract import (
     Backend,
     DeviceMemory,
     Images,
+    Labels,
     Logits,
     NativeBackend,
     Order,
@@ -28,7 +29,7 @@ from bench.worker.adapter import load_class
 from bench.worker.assignment import Train
 from bench.worker.grading import grade
 from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
-from bench.worker.tell import Diverged, Tell
+from bench.worker.tell import Diverged, Tell, one_line
 from bench.worker.verification.expected import Examples
 from bench.worker.verification.training import prediction_deviation, verify_training
 from specs.initial import epoch_order, initial_weights
@@ -138,7 +139,7 @@ class Run:
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 order_checksum=order_checksum,
-                predicted_classes=int(np.count_nonzero(np.bincount(logits.argmax(axis=1)))),
+                predicted_classes=_predicted_classes(logits, self._test_labels),
             )
         )
 
@@ -148,16 +149,16 @@ class Run:
         tell(Trained(weights_checksum=_checksum(weights)))
         if self._job.mode != "matched":
             return
-        of_prediction = prediction_deviation(self._job, weights, self._test_images, self._logits)
-        examples_used = Examples(self._images, self._labels, self._name)
+        used = Examples(self._images, self._labels, self._name)
         try:
-            found = verify_training(backend, self._job, examples_used, self._references)
-        except MemoryError:  # of the reference: frameworks raise errors of their own
+            predicted = prediction_deviation(self._job, weights, self._test_images, self._logits)
+            found = verify_training(backend, self._job, used, self._references)
+            found = replace(found, deviations={**found.deviations, "prediction": predicted})
+        except Exception as error:  # noqa: BLE001 - hours of training are not lost by it, and it is said
             found = JobVerification(
-                method="exact", steps=0, partial_batch=0, not_verified="too little memory for it"
+                method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
             )
-        deviations = {**found.deviations, "prediction": of_prediction}
-        tell(replace(found, deviations=deviations))
+        tell(found)
 
     def _predict(self, backend: Backend, images: Images) -> Logits:
         """The logits (n, classes), predicted in calls that need at most `_PREDICTION_BYTES`."""
@@ -191,6 +192,13 @@ class Run:
         return epoch_order(
             self._job.workload, self._job.seed, epoch, len(self._labels), self._job.batch_size
         )
+
+
+def _predicted_classes(logits: Logits, labels: Labels) -> int:
+    """How many classes are predicted at least once, or are the label of no image."""
+    classes = logits.shape[1]
+    predictions = np.bincount(logits.argmax(axis=1), minlength=classes)
+    return int(np.count_nonzero((predictions > 0) | (np.bincount(labels, minlength=classes) == 0)))
 
 
 def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> DeviceMemory | None:

@@ -132,9 +132,14 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
     if done:
         worst = max(found.worst[1] for found in done)
         texts.append(
-            f"{len(done)} jobs trained their first steps again after the last epoch: the change of"
-            " every weight is that of the reference; the largest deviation is"
-            f" {words.tolerances(worst)} of its tolerance."
+            f"{len(done)} jobs trained their first steps again after the last epoch, and passed: the"
+            " loss and the change of every weight are those of the reference; the largest deviation"
+            f" is {words.tolerances(worst)} of its tolerance."
+        )
+    if masked := sum(found.method == "dropout" for found in done):
+        texts.append(
+            f"{masked} of them have dropout, with masks of their own: size and direction of their"
+            " changes are compared with what other masks make likely, which is some 30 %."
         )
     reasons = dict.fromkeys(found.not_verified for found in verifications if found.not_verified)
     return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import zlib
 from contextlib import suppress
 from functools import cache
 from math import prod
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, cast
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -32,6 +34,8 @@ _MASKED_RUNS, _LONG_MASKED_RUNS, LONG_FLOPS = 12, 6, 1e9
 _FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job has
 _SOURCES = ("backends/reference", "specs", "bench/worker/verification")
 _PROJECT = Path(__file__).parents[3]
+
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error)
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,7 +80,7 @@ def expected(
     try:
         with np.load(file) as kept:
             return dict(kept)
-    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+    except _UNREADABLE:  # there is none, or it is damaged
         if masks is None:
             arrays = _masked(job, examples, order)
         else:
@@ -115,11 +119,13 @@ class _WithErrors(Reference):
     """The reference with random errors in every gradient.
 
     A gradient is a sum over all examples and positions. Where its terms cancel, the rounding error
-    of the sum is large compared with it, so errors are a share of the tensor's largest gradient.
+    of the sum is large compared with it, so errors are a share of the layer's largest gradient. The
+    gradient of a bias before batch norm is 0 but for rounding errors.
     """
 
     def __init__(self, job: Job, random: np.random.RandomState) -> None:
         self._errors = random
+        self._largest: dict[str, float] = {}  # gradient of each layer in this step
         self._sizes = {
             name: tolerances.gradient_nudge(prod(shape.output[:-1]) * job.batch_size, job.precision)
             for shape in infer_shapes(job.workload)
@@ -133,8 +139,12 @@ class _WithErrors(Reference):
 
         def update(name: str, weight: np.ndarray, gradient: np.ndarray) -> np.ndarray:
             errors = self._errors.uniform(-1.0, 1.0, gradient.shape)
-            size = self._sizes[name] * np.abs(gradient).max(initial=0.0)
-            return exact(name, weight, gradient + size * errors)
+            layer, _, kind = name.partition(".")
+            largest = float(np.abs(gradient).max(initial=0.0))
+            if kind == "bias":  # the kernel's was the last one
+                largest = max(largest, self._largest[layer])
+            self._largest[layer] = largest
+            return exact(name, weight, gradient + self._sizes[name] * largest * errors)
 
         self._update = cast("Update", update)
 
@@ -269,6 +279,10 @@ def _keep(file: Path, arrays: Arrays) -> None:
     """Write a file whole: other workers may read it at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
-        np.savez(new, **arrays)  # type: ignore[arg-type]
+        try:
+            np.savez(new, **arrays)  # type: ignore[arg-type]
+        except OSError:
+            Path(new.name).unlink()
+            raise
     Path(new.name).chmod(0o644)
     Path(new.name).replace(file)

@@ -68,7 +68,8 @@ DROPOUT_ALIKE_SHARE = 0.1
 _COARSENESS = {"float32": 1.0, "tf32": 2.0**13, "bfloat16": 2.0**16}
 _SPREADS = 4.0
 _LEAST_SHARE, _LEAST_SHARE_OF_LOSS = 2e-5, 4e-6
-_LARGEST_SHARE = 0.25
+# With a larger spread rounding decides: the weight is not compared.
+MOST_SPREAD = 0.06
 # With a larger spread a unit has flipped in the reference, and a comparison would see little.
 FLIPPED = 1e-3
 
@@ -96,7 +97,7 @@ def gradient_nudge(terms: int, precision: str) -> float:
 
 def share(spread: float, precision: str) -> float:
     """The tolerance of the change of a weight, or of logits after the training."""
-    return min(_SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision], _LARGEST_SHARE)
+    return _SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision]
 
 
 def share_of_loss(spread: float, precision: str) -> float:
