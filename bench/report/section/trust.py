@@ -132,9 +132,9 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
     if done:
         worst = max(found.worst[1] for found in done)
         texts.append(
-            f"{len(done)} jobs trained their first steps again after the last epoch, and passed: the"
-            " loss and the change of every weight are those of the reference; the largest deviation"
-            f" is {words.tolerances(worst)} of its tolerance."
+            f"{len(done)} jobs trained their first steps again after the last epoch, and passed:"
+            " loss and change of every weight are those of the reference; the largest deviation is"
+            f" {words.tolerances(worst)} of its tolerance."
         )
     if masked := sum(found.method == "dropout" for found in done):
         texts.append(

@@ -78,10 +78,30 @@ def verify_training(
     if flops > _MOST_FLOPS or _window_bytes(job) * job.batch_size > _MOST_BYTES:
         reason = "its first steps take the reference too much time or memory"
         return msgspec.structs.replace(result, not_verified=reason)
-    deviations: dict[str, float] = {}
     tries = 1
     if has_relu_or_max_pool(job) and not masked:
         tries = max(1, min(_TRIES, int(_MOST_FLOPS / max(flops, 1))))
+    used, deviations = _best_of(tries, backend, job, examples, references, give_masks=give_masks)
+    if len(deviations) == 1:  # only the loss
+        return msgspec.structs.replace(result, not_verified="rounding decides its first steps")
+    seconds = clock.monotonic_seconds() - begin
+    return msgspec.structs.replace(result, deviations=deviations, tries=used, seconds=seconds)
+
+
+def _best_of(
+    tries: int,
+    backend: Backend,
+    job: Job,
+    examples: Examples,
+    references: Path,
+    *,
+    give_masks: bool,
+) -> tuple[int, dict[str, float]]:
+    """The smallest deviations over several orders, and how many were tried.
+
+    An order on which a unit flips in the reference itself is used only if there is no other.
+    """
+    masked, deviations = has_dropout(job) and not give_masks, dict[str, float]()
     for attempt in range(tries):
         order = _short_epoch(job, attempt, len(examples.labels))
         masks = None if masked else dropout_masks(job.workload, job.seed, attempt, len(order))
@@ -96,14 +116,7 @@ def verify_training(
             deviations = new
         if max(deviations.values()) <= tolerances.CLEAR:
             break
-    if len(deviations) == 1:  # only the loss
-        return msgspec.structs.replace(result, not_verified="rounding decides its first steps")
-    return msgspec.structs.replace(
-        result,
-        deviations=deviations,
-        tries=attempt + 1,
-        seconds=clock.monotonic_seconds() - begin,
-    )
+    return attempt + 1, deviations
 
 
 def prediction_deviation(job: Job, weights: Weights, images: Images, logits: Logits) -> float:
