@@ -58,7 +58,7 @@ BEHAVIOURS = [(backend, check) for backend in PLAIN for check in (*BEHAVES, *ELS
 # `bench verify` verifies all of the course's workloads; the reference takes minutes for the CNNs.
 SIZES = tuple(
     Size(workload=find_workload(name), batch_size=size)
-    for name, size in (("mlp-relu-dropout", 128), ("lenet5-1998", 100))
+    for name, size in (("mlp-relu-dropout", 128), ("lenet5-1998", 128))
 )
 # Of a tuned variant `bench verify` verifies all; here, most kinds of layer and state of every
 # kind, as
