@@ -58,7 +58,8 @@ def test_the_toy_is_verified_runs_and_stands_in_the_report_as_verified(bench, tm
     assert accuracies.keys() == {"toy", "reference"}
     assert accuracies["toy"] == accuracies["reference"]
     report = (tmp_path / "results" / "softmax" / "report.md").read_text()
-    assert "| toy | 1 | 1 of 1 | 1 of 1 | verified on this machine" in report
+    assert "| toy | 1 | 1 of 1 | 1 of 1 | 1 of 1, to " in report
+    assert " of the tolerance | verified on this machine" in report
     assert "it is the reference" in report
     assert "the toy has no tutorial" in report
 
