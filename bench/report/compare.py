@@ -126,6 +126,11 @@ class Comparison:
         ok, bad = (self.summary[(self.summary["status"] == "ok") == good] for good in (True, False))
         if (ok["rounds"] == 1).any():
             lines.append("~ provisional: one of the two times is of a single round.")
+        unconfirmed = self.summary[(self.summary["status"] == "ok") & (self.summary["doubt"] != "")]
+        lines += [
+            f"{row.workload} {row.backend} {row.setup}: {row.doubt}"
+            for row in unconfirmed.itertuples()
+        ]
         for workload, rows in self.summary.groupby("workload", sort=False):
             unequal = [
                 column.replace("_", " ").replace("checksum", "set")

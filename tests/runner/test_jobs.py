@@ -12,8 +12,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bench.report.section.opening import notes
 from bench.runner.task import files_of
+from bench.statistics.judgement import judgements
 from bench.worker import start
+from tests.support.records import run_of
 from tests.support.tasks import Watcher, make_task, run_jobs, run_one
 
 
@@ -53,6 +56,28 @@ def test_every_end_is_a_record_with_what_was_done_until_then(
     assert record.wall_seconds > 0
     left = {path.name for path in (tmp_path / "jobs").iterdir()}
     assert left == {f"{record.key}.json"} | ({f"{record.key}.log"} if status != "ok" else set())
+
+
+def test_a_job_verifies_itself_after_its_last_epoch(mnist_5k, tmp_path):
+    right = run_one("backends.reference.oracle:Reference", mnist_5k, tmp_path / "right")
+    assert right.verification.passed
+    assert {"loss", "1.kernel", "1.bias", "prediction"} == set(right.verification.deviations)
+    assert right.weights_checksum
+    wrong = run_one("tests.support.faulty:TrainsTooSlowly", mnist_5k, tmp_path / "wrong")
+    assert wrong.status == "ok"
+    assert judgements([right])[right.key].doubt == ""
+    assert judgements([wrong])[wrong.key].doubt == "wrong"
+    # The prediction is that of its own weights.
+    assert wrong.verification.deviations["prediction"] < 0.5
+
+
+def test_a_job_that_cannot_be_verified_is_kept_and_says_so(mnist_5k, tmp_path):
+    record = run_one("tests.support.faulty:CannotReset", mnist_5k, tmp_path)
+    assert (record.status, len(record.epochs)) == ("ok", 3)
+    assert record.verification.not_verified == "RuntimeError: no way back"
+    assert not record.verification.passed
+    [line] = [line for line in notes(run_of(record)) if "not verified" in line]
+    assert line.endswith("RuntimeError: no way back")
 
 
 def test_details_hold_the_traceback_or_the_last_lines_of_the_log(mnist_5k, tmp_path):

@@ -40,6 +40,20 @@ class DivergesUnseen(Reference):
         return loss
 
 
+class CannotReset(Reference):
+    def reset(self, weights):
+        raise RuntimeError("no way back")
+
+
+class TrainsTooSlowly(Reference):
+    """Its steps are a tenth too short; nothing else tells."""
+
+    def __init__(self, job):
+        optimizer = job.workload.optimizer
+        slower = replace(optimizer, learning_rate=0.9 * optimizer.learning_rate)
+        super().__init__(replace(job, workload=replace(job.workload, optimizer=slower)))
+
+
 class RunsOutOfMemory(Reference):
     def train_epoch(self, order, masks=None):
         np.ones((10**9, 10**9))  # 8 exabytes

@@ -365,6 +365,8 @@ class TrainsInHalfPrecision(Reference):
 class MultipliesInTf32(Reference):
     """From NVIDIA's TensorFloat-32: ten bits of a factor's fraction are kept."""
 
+    bits = 11
+
     def _forward(self, images, masks):
         exact = [dict(layer.weights) for layer in self._layers]
         for layer in self._layers:
@@ -374,10 +376,9 @@ class MultipliesInTf32(Reference):
             layer.weights = weights
         return logits
 
-    @staticmethod
-    def _cut(values):
+    def _cut(self, values):
         fraction, exponent = np.frexp(values)
-        return np.ldexp(np.round(fraction * 2**11) / 2**11, exponent)
+        return np.ldexp(np.round(fraction * 2.0**self.bits) / 2.0**self.bits, exponent)
 
 
 class _OtherLayers(Reference):

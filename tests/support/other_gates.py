@@ -117,7 +117,11 @@ def main(folder: str) -> None:
     small = {**SMALL, **LONG}
     tried = [
         *((mutant, name, on_mnist(small[name])) for mutant, name in MUTANTS.items()),
-        *((mutant, name, MODELS[name]) for mutant, name in TIMED_MUTANTS.items()),
+        *(
+            (mutant, name, MODELS[name])
+            for mutant, name in TIMED_MUTANTS.items()
+            if mutant not in MUTANTS
+        ),
     ]
     right: dict[str, Outcome] = {}
     noticed: dict[str, list[str]] = {gate: [] for gate in GATES}

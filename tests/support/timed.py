@@ -62,26 +62,31 @@ class Bench:
     """Data, and the place of the reference's results."""
 
     def __init__(self, folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-        self._folder, self._images, self._labels = folder, images, labels
+        self._folder, self.images, self.labels = folder, images, labels
         self._train, self._test = slice(0, -300), slice(-300, None)
 
-    def job(self, model: str) -> Job:
-        return replace(make_job(MODELS[model], batch_size=_BATCH_SIZE), threads=2, epochs=_EPOCHS)
+    def job(self, model: str | Workload) -> Job:
+        """The job of a model: a name of `MODELS`, or a workload."""
+        return replace(
+            make_job(MODELS[model] if isinstance(model, str) else model, batch_size=_BATCH_SIZE),
+            threads=2,
+            epochs=_EPOCHS,
+        )
 
-    def run(self, kind: type[Backend], model: str) -> Trial:
+    def run(self, kind: type[Backend], model: str | Workload) -> Trial:
         """Train, predict after each epoch, and verify, as `bench.worker.training` does."""
-        job, images, labels = self.job(model), self._images[self._train], self._labels[self._train]
+        job, images, labels = self.job(model), self.images[self._train], self.labels[self._train]
         backend = kind(job)
         backend.set_weights(initial_weights(job.workload, job.seed))
         backend.load(images.copy(), labels.copy())
         losses, accuracies = [], []
-        backend.predict(self._images[self._test])
+        backend.predict(self.images[self._test])
         for epoch in range(job.epochs):
             order = epoch_order(job.workload, job.seed, epoch, len(labels), job.batch_size)
             losses.append(backend.train_epoch(order))
-            logits = backend.predict(self._images[self._test])
-            accuracies.append(grade(logits, self._labels[self._test], job.workload.loss)[1])
-        weights, test = backend.get_weights(), self._images[self._test]
+            logits = backend.predict(self.images[self._test])
+            accuracies.append(grade(logits, self.labels[self._test], job.workload.loss)[1])
+        weights, test = backend.get_weights(), self.images[self._test]
         prediction = prediction_deviation(job, weights, test, logits)
         examples = Examples(images, labels, "trial")
         found = verify_training(backend, job, examples, self._folder)
@@ -92,7 +97,7 @@ class Bench:
     def caught(self, trial: Trial, others: list[Trial], model: str) -> list[str]:
         """The checks of a run that find a trial wrong, given what other backends report."""
         job = self.job(model)
-        margins = loss_margins(job, len(self._labels[self._train]), job.epochs)
+        margins = loss_margins(job, len(self.labels[self._train]), job.epochs)
         results = [
             Result(str(number), str(number), one.losses, margins, one.accuracies[-1], 300)
             for number, one in enumerate([trial, *others])

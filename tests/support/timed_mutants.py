@@ -16,6 +16,13 @@ from backends.reference.functions import loss_and_gradient
 from backends.reference.oracle import Reference
 from backends.reference.updates import build_update
 from specs.initial import initial_weights
+from tests.support.mutants import (
+    DropsWhilePredicting,
+    ForgetsOptimizerState,
+    MultipliesInTf32,
+    PredictsWithItsFirstWeights,
+    TrainsInHalfPrecision,
+)
 
 Model = Literal["smooth", "flips", "dropout", "cnn"]
 
@@ -29,10 +36,8 @@ class Honest(Reference):
     def _begin(self):
         super()._begin()
         self._steps, self._epochs = 0, 0
-        self._full_epoch = False
 
     def train_epoch(self, order, masks=None):
-        self._full_epoch = len(order) > len(self._labels) // 2
         loss = super().train_epoch(order, masks)
         self._epochs += 1
         return loss
@@ -68,6 +73,29 @@ class OwnMasks(Honest):
     def _begin(self):
         super()._begin()
         self._random = np.random.RandomState(self._job.seed + 1000)
+
+
+class RoundsLikeFloat32(Honest):
+    """A correct backend with the rounding errors of float32 in gradients and weights."""
+
+    def _begin(self):
+        super()._begin()
+        self._rounding = np.random.RandomState(7)
+
+    def _change(self, batch):
+        for layer in self._layers:
+            largest = max((np.abs(g).max() for g in layer.gradients.values()), default=0.0)
+            for name, gradient in layer.gradients.items():
+                error = 2.0**-23 * largest * self._rounding.uniform(-1.0, 1.0, gradient.shape)
+                layer.gradients[name] = gradient + error
+
+    def _train_step(self, batch, masks):
+        loss = super()._train_step(batch, masks)
+        for layer in self._layers:
+            layer.weights = {
+                k: v.astype(np.float32).astype(float) for k, v in layer.weights.items()
+            }
+        return loss
 
 
 class NoGradientsAtSomeBatchSizes(Honest):
@@ -137,12 +165,6 @@ class HalvesTheRateAfterStep200(Honest):
             )
 
 
-class ForgetsOptimizerStateBetweenEpochs(Honest):
-    def train_epoch(self, order, masks=None):
-        self._update = build_update(self._job.workload.optimizer)
-        return super().train_epoch(order, masks)
-
-
 class NoGradientsFromTheSecondEpochOn(Honest):
     def _change(self, batch):
         if self._epochs:
@@ -192,62 +214,10 @@ class LosesHalfOfABiasWithTwoThreads(Honest):
             self._scale(0.5, names=("bias",))
 
 
-class MultipliesInBfloat16(Honest):
+class MultipliesInBfloat16(MultipliesInTf32):
     """Reduced precision is switched on, and nobody said so."""
 
     bits = 8
-
-    def _forward(self, images, masks):
-        exact = [dict(layer.weights) for layer in self._layers]
-        for layer in self._layers:
-            layer.weights = {name: self._cut(value) for name, value in layer.weights.items()}
-        logits = super()._forward(self._cut(images), masks)
-        for layer, weights in zip(self._layers, exact, strict=True):
-            layer.weights = weights
-        return logits
-
-    def _cut(self, values):
-        fraction, exponent = np.frexp(values)
-        return np.ldexp(np.round(fraction * 2.0**self.bits) / 2.0**self.bits, exponent)
-
-
-class MultipliesInTf32(MultipliesInBfloat16):
-    bits = 11
-
-
-class KeepsWeightsInFloat16(Honest):
-    def _train_step(self, batch, masks):
-        loss = super()._train_step(batch, masks)
-        for layer in self._layers:
-            layer.weights = {
-                k: v.astype(np.float16).astype(float) for k, v in layer.weights.items()
-            }
-        return loss
-
-
-class PredictsWithStaleWeights(Honest):
-    """From jaxlib 0.8.1 on CPUs: a product keeps the weights that it read first."""
-
-    _stale = None
-
-    def set_weights(self, weights):
-        super().set_weights(weights)
-        self._stale = None
-
-    def predict(self, images):
-        self._stale = self._stale or self.get_weights()
-        trained = self.exact_weights()
-        Reference.set_weights(self, self._stale)
-        logits = super().predict(images)
-        Reference.set_weights(self, trained)
-        return logits
-
-
-class DropsWhilePredicting(OwnMasks):
-    """From a TensorFlow model that was called with `training=True` at evaluation."""
-
-    def predict(self, images):
-        return self._forward(images, self._draw(len(images))).astype(np.float32)
 
 
 class ForgetsToZeroTheGradients(Honest):
@@ -339,7 +309,7 @@ TIMED_MUTANTS: Mapping[type[Reference], Model] = MappingProxyType(
         DropoutIsOffInTraining: "dropout",
         NoGradientsBehindDropout: "dropout",
         HalvesTheRateAfterStep200: "smooth",
-        ForgetsOptimizerStateBetweenEpochs: "smooth",
+        ForgetsOptimizerState: "smooth",
         NoGradientsFromTheSecondEpochOn: "flips",
         RepeatsTheFirstOrder: "smooth",
         SkipsEveryTenthBatchInLongEpochs: "smooth",
@@ -348,8 +318,8 @@ TIMED_MUTANTS: Mapping[type[Reference], Model] = MappingProxyType(
         LosesHalfOfABiasWithTwoThreads: "flips",
         MultipliesInBfloat16: "flips",
         MultipliesInTf32: "smooth",
-        KeepsWeightsInFloat16: "flips",
-        PredictsWithStaleWeights: "flips",
+        TrainsInHalfPrecision: "flips",
+        PredictsWithItsFirstWeights: "flips",
         DropsWhilePredicting: "dropout",
         ForgetsToZeroTheGradients: "smooth",
         ClipsEachGradient: "flips",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 import pandas as pd
 
@@ -52,6 +53,7 @@ def notes(run: Run) -> list[str]:
     elif run.ok["unsure"].isin([True]).any():  # it may be missing
         lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
     lines += unconfirmed_lines(run.jobs)
+    lines += words.first_of(_not_verified(run))
     lines += say_disturbed(run.jobs, GROUP)
     lines += words.first_of(_ended_badly(run.jobs))
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
@@ -63,6 +65,19 @@ def notes(run: Run) -> list[str]:
         ]
     )
     return lines
+
+
+def _not_verified(run: Run) -> list[str]:
+    """A line per reason why jobs could not verify themselves, with the backends and workloads."""
+    jobs: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in run.records:
+        if record.verification is not None and record.verification.not_verified:
+            name = f"{record.job.workload.name} {record.job.backend}"
+            jobs[record.verification.not_verified][name] = None
+    return [
+        f"not verified by their first steps: {', '.join(words.first_of([*names]))}: {reason}"
+        for reason, names in jobs.items()
+    ]
 
 
 def believed(run: Run) -> str:

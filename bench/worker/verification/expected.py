@@ -78,7 +78,7 @@ def expected(
     """
     file = folder / f"{_digest(job, examples, order, masks)}.npz"
     try:
-        with np.load(file) as kept:
+        with file.open("rb") as content, np.load(content) as kept:
             return dict(kept)
     except _UNREADABLE:  # there is none, or it is damaged
         if masks is None:
@@ -280,7 +280,7 @@ def _keep(file: Path, arrays: Arrays) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
         try:
-            np.savez(new, **arrays)  # type: ignore[arg-type]
+            np.savez(new, **arrays)  # type: ignore[arg-type]  # its stub takes one for `allow_pickle`
         except OSError:
             Path(new.name).unlink()
             raise

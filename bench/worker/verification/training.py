@@ -82,7 +82,7 @@ def verify_training(
     if has_relu_or_max_pool(job) and not masked:
         tries = max(1, min(_TRIES, int(_MOST_FLOPS / max(flops, 1))))
     used, deviations = _best_of(tries, backend, job, examples, references, give_masks=give_masks)
-    if len(deviations) == 1:  # only the loss
+    if len(deviations) == 1 and deviations["loss"] < INFINITE:  # no weight was compared
         return msgspec.structs.replace(result, not_verified="rounding decides its first steps")
     seconds = clock.monotonic_seconds() - begin
     return msgspec.structs.replace(result, deviations=deviations, tries=used, seconds=seconds)
@@ -111,7 +111,7 @@ def _best_of(
             continue
         # Without given masks the call is that of timed epochs.
         trained = _train(backend, job, order, masks if give_masks else None)
-        new = _masked_deviations(trained, right) if masked else _deviations(trained, right, job)
+        new = masked_deviations(trained, right) if masked else _deviations(trained, right, job)
         if not deviations or max(new.values()) < max(deviations.values()):
             deviations = new
         if max(deviations.values()) <= tolerances.CLEAR:
@@ -209,7 +209,7 @@ def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
     return deviations
 
 
-def _masked_deviations(trained: Trained, right: Arrays) -> dict[str, float]:
+def masked_deviations(trained: Trained, right: Arrays) -> dict[str, float]:
     """The deviations of a training with the framework's own dropout, in tolerances.
 
     Loss, size and direction of every change are compared with the reference's mean, in units of

@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from backends.contract import Backend, Images, Job, Labels, Unsupported
-from bench.worker import examples
 from bench.worker.adapter import load_class
 from bench.worker.assignment import Verify
+from bench.worker.examples import read_part
 from bench.worker.lines import Finding, ModelFindings, Settings
 from bench.worker.tell import Tell, one_line
 from bench.worker.verification.cases import MakeBackend, has_relu_or_max_pool, make_case
@@ -33,6 +33,7 @@ from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
 from bench.worker.verification.training import has_dropout, verify_training
 from specs.model import Workload
 
+_Find = Callable[[Job, Examples], ModelFindings]
 _SEEDS = 8
 _MAY_FLIP = frozenset({"steps", "epoch"})  # these checks train, so a flip can show in them
 
@@ -50,14 +51,13 @@ class Verifier:
     def __init__(self, assignment: Verify, make: MakeBackend, tell: Tell) -> None:
         self._assignment, self._adapter, self._tell = assignment, make, tell
         self._settled = False
-        self._parts: dict[str, tuple[Images, Labels]] = {}
-        self._name_of: dict[int, str] = {}  # the data set of the images with an id
+        self._examples: dict[str, Examples] = {}  # by the folder
 
     def pieces(self) -> Iterator[ModelFindings]:
         """Yield the findings, model by model."""
         plan = self._assignment
         for name in plan.models:
-            yield self._piece(name, MODELS[name], lambda job, *part: verify(self._make, job, *part))
+            yield self._piece(name, MODELS[name], self._verify)
         for name in plan.behaviour:
             yield self._piece(name, MODELS[name], self._checked(BEHAVES))
         for name in plan.long:
@@ -82,13 +82,13 @@ class Verifier:
         self,
         name: str,
         workload: Workload,
-        find: Callable[..., ModelFindings],
+        find: _Find,
         batch_size: int | None = None,
     ) -> ModelFindings:
         size = batch_size or self._assignment.job.batch_size
         job = replace(self._assignment.job, workload=workload, batch_size=size)
         try:
-            return replace(find(job, *self._examples(name)), model=name)
+            return replace(find(job, self._examples_of(name)), model=name)
         except Unsupported as error:
             return ModelFindings(model=name, seed=job.seed, findings=(), unsupported=str(error))
         except Exception as error:  # noqa: BLE001 - a framework may raise anything, and the other models must still be verified
@@ -97,32 +97,30 @@ class Verifier:
                 model=name, seed=job.seed, findings=(), failed=one_line(error), details=details
             )
 
-    def _examples(self, name: str) -> tuple[Images, Labels]:
-        folder = self._assignment.folders[name]
-        if folder not in self._parts:
-            self._parts[folder] = examples.read_part(Path(folder), "train")
-            self._name_of[id(self._parts[folder][0])] = Path(folder).name
-        return self._parts[folder]
+    def _examples_of(self, name: str) -> Examples:
+        folder = Path(self._assignment.folders[name])
+        if str(folder) not in self._examples:
+            self._examples[str(folder)] = Examples(*read_part(folder, "train"), folder.name)
+        return self._examples[str(folder)]
 
-    def _checked(
-        self, checks: Mapping[str, Check]
-    ) -> Callable[[Job, Images, Labels], ModelFindings]:
-        def find(job: Job, images: Images, labels: Labels) -> ModelFindings:
-            case = make_case(job, images, labels)
+    def _verify(self, job: Job, examples: Examples) -> ModelFindings:
+        return verify(self._make, job, examples.images, examples.labels)
+
+    def _checked(self, checks: Mapping[str, Check]) -> _Find:
+        def find(job: Job, examples: Examples) -> ModelFindings:
+            case = make_case(job, examples.images, examples.labels)
             findings = tuple(check(self._make, case) for check in checks.values())
             return ModelFindings(model="", seed=job.seed, findings=findings)
 
         return find
 
-    def _check_size(self, job: Job, images: Images, labels: Labels) -> ModelFindings:
+    def _check_size(self, job: Job, examples: Examples) -> ModelFindings:
         """Check the first steps of a workload at a batch size, as a timed job is checked."""
-        folder = Path(self._assignment.references)
-        used = Examples(images, labels, self._name_of[id(images)])
-        backend = self._make(job)
-        backend.load(images, labels)
+        folder, backend = Path(self._assignment.references), self._make(job)
+        backend.load(examples.images, examples.labels)
         findings = []
         for give_masks in (False, True) if has_dropout(job) else (False,):
-            result = verify_training(backend, job, used, folder, give_masks=give_masks)
+            result = verify_training(backend, job, examples, folder, give_masks=give_masks)
             if result.not_verified:
                 raise Unsupported(result.not_verified)
             name, deviation = result.worst
@@ -130,7 +128,7 @@ class Verifier:
             findings.append(Finding(check="epoch", deviation=deviation, where=where))
         return ModelFindings(model="", seed=job.seed, findings=tuple(findings))
 
-    def _check_dropout(self, job: Job, *_: object) -> ModelFindings:
+    def _check_dropout(self, job: Job, _: Examples) -> ModelFindings:
         return ModelFindings(model="", seed=job.seed, findings=(check_dropout(self._make, job),))
 
 

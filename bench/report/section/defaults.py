@@ -1,0 +1,45 @@
+"""Makes two folded parts of "Can I trust this?": the frameworks' defaults, and the gaps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from backends.defaults import SETTINGS
+from backends.defaults_of import defaults_of
+from backends.registry import GAPS
+from bench.report.form.document import Block, Table, Text
+
+_DEFAULTS = (
+    "Each framework's default, the value in the workload, and what we set. The tests read these"
+    " defaults from the installed frameworks."
+)
+
+
+def defaults(backends: Sequence[str]) -> list[Block]:
+    """A row per setting, default and adapter's way, with the names of its backends."""
+    by_setting_of = {
+        name: {default.setting: default for default in defaults_of(name)} for name in backends
+    }
+    rows: list[tuple[str, ...]] = []
+    for setting in SETTINGS:
+        backends_by_text: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for backend, by_setting in by_setting_of.items():
+            if default := by_setting.get(setting.name):
+                backends_by_text[default.text, default.ours].append(backend)
+        first = (setting.name, setting.workload_value)
+        for (text, ours), names in backends_by_text.items():
+            rows.append((*first, ", ".join(names), text, ours))
+            first = ("", "")
+    columns = ("setting", "workload value", "backends", "default", "what we set")
+    return [Text(_DEFAULTS), Table(columns, tuple(rows))]
+
+
+def gaps(backends: Sequence[str]) -> list[Block]:
+    """A row per feature that a backend does not have, or that is not verified."""
+    rows = [
+        (backend, feature, gap.kind, gap.reason)
+        for backend in backends
+        for feature, gap in GAPS.get(backend, {}).items()
+    ]
+    return [Table(("backend", "feature", "gap", "why"), tuple(rows))]
