@@ -83,8 +83,10 @@ def test_the_first_line_counts_what_is_wrong_in_doubt_or_verified():
         return next(line for line in printed(run_of(*records), print_summary) if line)
 
     right = [verified(result(name), loss=0.5) for name in "ab"]
-    assert "run: all 2 results agree, 2 of 2 are verified" in first(*right)
-    assert "run: all 2 results agree, 1 of 2 are verified" in first(right[0], result("b"))
+    assert "run: all 2 results agree, 2 of 2 are verified by their first steps" in first(*right)
+    assert "run: all 2 results agree, 1 of 2 are verified by their first steps" in first(
+        right[0], result("b")
+    )
     assert first(result("a"), result("b")).endswith("run: all 2 results agree\x1b[0m")
     wrong = verified(result("x"), loss=3.0)
     assert "run: results that may not be used, of 3: 1 WRONG" in first(*right, wrong)
@@ -98,7 +100,7 @@ def test_the_first_line_counts_what_is_wrong_in_doubt_or_verified():
         verified(result("a", device="cuda:0"), loss=0.5),
         verified(result("b", device="cuda:0"), loss=3.0),
     ]
-    assert "run: all 2 results agree, 1 of 2 are verified" in first(*pair)
+    assert "run: all 2 results agree, 1 of 2 are verified by their first steps" in first(*pair)
 
 
 def test_each_doubt_is_named_and_counted():

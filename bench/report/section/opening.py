@@ -25,7 +25,8 @@ _MEANING = (
 
 def section(run: Run) -> list[Block]:
     """The title, a red box if results are in doubt, and a list of notes."""
-    lines = (believed(run), verification_line(run), *notes(run))
+    first = believed(run)
+    lines = (first[:1].upper() + first[1:], verification_line(run), *notes(run))
     # In Markdown `*` would begin a list; the table of speed lists the epochs.
     marked = (re.sub(r"^\* ", "`*` ", line) for line in lines if line)
     items = Items(tuple(marked))
@@ -90,7 +91,8 @@ def believed(run: Run) -> str:
     compared = len(jobs["agrees"].dropna())
     verified = sum(r.verification is not None and r.verification.passed for r in run.records)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
-    return f"{agree}, {verified} of {len(jobs)} are verified" if verified else agree
+    by_steps = f", {verified} of {len(jobs)} are verified by their first steps"
+    return agree + by_steps if verified else agree
 
 
 def _on_few_epochs(run: Run) -> list[str]:

@@ -1,8 +1,10 @@
 """The tolerances: the largest allowed deviations of a float32 backend from the float64 reference.
 
-Every tolerance follows from the type, the model's depth and the number of steps; none was widened
-to let a backend pass. On a CPU, the deviations of this project's backends are at most three
-quarters of a tolerance. Those of the wrong backends in the tests are mostly hundreds of tolerances.
+Those of `bench verify`'s small models follow from the type, the model's depth and the number of
+steps; none was widened to let a backend pass. On a CPU, the deviations of this project's backends
+are at most three quarters of a tolerance. Those of the wrong backends in the tests are mostly
+hundreds of tolerances. Those of a job's own first steps, at the end of this file, follow from what
+rounding errors change in the reference.
 """
 
 from __future__ import annotations
