@@ -243,7 +243,13 @@ class SuiteEntry(_Record, frozen=True):
 
 
 class Suite(_Record, frozen=True):
-    """The workloads that a run covers; `dataset` replaces the recipes' data sets."""
+    """The workloads that a run covers.
+
+    Attributes:
+        rounds: how many times each job is run.
+        dataset: if given, it replaces the recipes' data sets.
+        turns: how many turns each backend takes after its epochs, see `bench.runner.turns`.
+    """
 
     name: Name
     title: str
@@ -251,3 +257,4 @@ class Suite(_Record, frozen=True):
     seeds: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**32 - 1)], ...], Meta(min_length=1)]
     rounds: Size
     dataset: Name | None = None
+    turns: Annotated[int, Meta(ge=0, le=1000)] = 9

@@ -29,6 +29,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def count_or_zero(text: str) -> int:
+    """A whole number from 0 to 999."""
+    _check(text, "0|[1-9][0-9]{0,2}", "a whole number from 0 to 999")
+    return int(text)
+
+
 def counts(text: str) -> tuple[int, ...]:
     """Whole numbers from 1 to 999999, separated by commas: "1,4,16"."""
     expected = "whole numbers from 1 to 999999 and commas, e.g. 1,4,16"

@@ -131,7 +131,13 @@ def _add_repetitions(run: argparse.ArgumentParser) -> None:
         "--until-precise",
         type=arguments.percentage,
         metavar="SHARE",
-        help="run rounds until every ratio is this precise, e.g. 2%%",
+        help="add turns, then rounds, until every ratio is this precise, e.g. 2%%",
+    )
+    run.add_argument(
+        "--turns",
+        type=arguments.count_or_zero,
+        metavar="N",
+        help="timed turns of each backend after its epochs (default: the suite's; 0: none)",
     )
     run.add_argument(
         "--budget",

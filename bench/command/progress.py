@@ -170,6 +170,12 @@ class ProgressDisplay:
             if key in self._lines and judgement.doubt != self._lines[key][1]:
                 self._show(key, judgement)
 
+    def turned(self, tasks: Sequence[TrainingTask], sweeps: int) -> None:
+        workload, _, _ = _names(tasks[0])
+        self._bar.update(
+            self._row, description=f"{escape(workload)} turns", note=f"{sweeps}", visible=True
+        )
+
     def _show(self, key: str, judgement: Judgement) -> None:
         """Print a task's line: in red if it is in doubt, with a note if it no longer is."""
         line, before = self._lines[key]

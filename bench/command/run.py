@@ -17,10 +17,13 @@ from bench.command.trainings import trainings
 from bench.records import limits as records_limits
 from bench.records.job import Record
 from bench.records.run import claim, read_run
+from bench.records.turns import read_turns
 from bench.runner import jobs, limits, plan
+from bench.runner.group import GroupRunner
 from bench.runner.rounds import Goal, run_rounds
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
+from bench.runner.turns import Wanted
 from specs.errors import UserError
 from specs.model import Suite
 
@@ -124,17 +127,21 @@ class _Run(NamedTuple):
         """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`."""
         machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
+        taken = {turns.key: turns for turns in read_turns(self.folder)[0]}
+        if self.options.retry:
+            taken = {key: turns for key, turns in taken.items() if not turns.refused}
+        wanted = self.suite.turns if self.options.turns is None else self.options.turns
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
-            run_group = partial(
-                run_tasks,
-                folder=self.folder / "jobs",
+            group = GroupRunner(
+                folder=self.folder,
                 machine=machine,
-                make_record=jobs.make_record,
                 timeout=self.options.timeout,
                 observer=display,
                 reused=self.reused(),
+                wanted=Wanted(sweeps=wanted, precision=goal.precision),
+                taken=taken,
             )
-            run_round = partial(self._run_round, run_group)
+            run_round = partial(self._run_round, group.run)
             return run_rounds(groups, self.tasks, run_round, goal, display)
 
     def _run_round(
@@ -147,11 +154,11 @@ class _Run(NamedTuple):
         from bench.report.page import write_report  # see bench.command.report.write_run_report
 
         earlier, records = {record.key: record for record in self.earlier}, list[Record]()
-        for _, of_workload in groupby(tasks, key=_workload_and_device):
+        for _, of_group in groupby(tasks, key=_group_and_seed):
             if any(record.key not in earlier for record in records) and not tasks[0].job.round:
                 write_report(self.folder, [*self.earlier, *records])
                 self.setup.console.print(f"{self.folder / 'report.html'} shows the results so far")
-            records += run([*of_workload])
+            records += run([*of_group])
         return records
 
 
@@ -159,8 +166,9 @@ def _number(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _workload_and_device(task: TrainingTask) -> tuple[str, int, str]:
-    return task.job.workload.name, task.job.batch_size, task.job.device
+def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, int]:
+    job = task.job
+    return job.workload.name, job.batch_size, job.device, job.seed
 
 
 def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:

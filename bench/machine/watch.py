@@ -27,14 +27,19 @@ class Watch:
     Args:
         cpus: the numbers of the job's CPUs.
         gpu: the UUID of its NVIDIA GPU, or None.
+        waiting: the IDs of our other processes, which are alive and wait for turns.
+        starts: how many processes of ours are started after this.
     """
 
-    def __init__(self, cpus: Sequence[int], gpu: str | None) -> None:
-        self._cpus = list(cpus)
+    def __init__(
+        self, cpus: Sequence[int], gpu: str | None, waiting: Sequence[int] = (), starts: int = 1
+    ) -> None:
+        self._cpus, self._waiting = list(cpus), list(waiting)
+        self._own_on_gpu = len(waiting) + starts
         self._nvml: Any
         self._gpu: Any
         self._nvml, self._gpu = open_gpu(gpu) if gpu else (None, None)
-        self._began, self._own_seconds = monotonic_seconds(), _own_seconds()
+        self._began, self._own_seconds = monotonic_seconds(), _own_seconds(waiting)
         self._busy_seconds, self._steal_seconds = _busy_seconds(self._cpus)
         self._clocks: list[float] = []
         self._processes: int | None = None
@@ -54,22 +59,24 @@ class Watch:
         if reasons is not None:
             self._throttled = bool(self._throttled or reasons & _THROTTLING)
 
-    def end(self) -> Disturbance:
+    def end(self, alive: Sequence[int] = ()) -> Disturbance:
         """The other load since the start of the watch.
 
-        Call it after the job's processes have ended: before that, the system counts their CPU time
-        as that of other processes.
+        Args:
+            alive: the IDs of the job's processes that have not ended. Those that have ended must
+                have been waited for.
         """
         available = (monotonic_seconds() - self._began) * len(self._cpus)
         busy, steal = _busy_seconds(self._cpus)
         busy, steal = _minus(busy, self._busy_seconds), _minus(steal, self._steal_seconds)
-        others = _minus(busy, _minus(_own_seconds(), self._own_seconds))
+        others = _minus(busy, _minus(_own_seconds([*self._waiting, *alive]), self._own_seconds))
         return Disturbance(
             other_cpu=None if others is None else max(0.0, others) / available,
             steal=None if steal is None else steal / available,
             frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
-            # One of the processes is the job's own.
-            gpu_processes=None if self._processes is None else max(0, self._processes - 1),
+            gpu_processes=None
+            if self._processes is None
+            else max(0, self._processes - self._own_on_gpu),
             gpu_throttled=self._throttled,
         )
 
@@ -79,12 +86,28 @@ def _minus(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
 
 
-def _own_seconds() -> float | None:
-    """CPU seconds of this process and of its children that have ended; None on Windows."""
+def _own_seconds(alive: Sequence[int]) -> float | None:
+    """CPU seconds of this process, its children that have ended, and those that are alive.
+
+    None on Windows.
+    """
     if resource is None:
         return None
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return cpu_seconds() + ended.ru_utime + ended.ru_stime
+    return cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(_tree_seconds, alive))
+
+
+def _tree_seconds(pid: int) -> float:
+    """CPU seconds of a process and its helpers; 0 for those that have ended."""
+    import psutil  # here, so that `bench --help` stays fast
+
+    seconds = 0.0
+    with contextlib.suppress(psutil.Error):
+        for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 def _busy_seconds(cpus: Sequence[int]) -> tuple[float | None, float | None]:

@@ -11,9 +11,8 @@ import subprocess
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import msgspec
 
@@ -24,13 +23,15 @@ from bench.records.files import RunError, write_atomically
 from bench.runner.environments import inherited_variables
 from bench.runner.task import Files, Task, WorkerResult, files_of
 from bench.worker import start
+from bench.worker.assignment import Train, TurnCommand
 from bench.worker.clock import monotonic_seconds, pause, utc
-from bench.worker.lines import End, Line, MarkedLine, Status
+from bench.worker.lines import End, Line, MarkedLine, Status, Turn
 
 # The parent checks the worker at this interval. A check takes about 0.2 ms, far less than 1 % of a
 # core.
 _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
+_TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
 _LOG_TAIL_LINES = 20
 # Libraries with threads of their own take the number of threads from one of these.
@@ -42,67 +43,163 @@ _THREAD_VARIABLES = (
 )
 
 
-def run_worker(
-    task: Task,
-    folder: Path,
-    machine: Machine,
-    timeout: float,
-    on_lines: Callable[[list[Line]], None],
-) -> WorkerResult:
-    """Run the worker of a task until it ends.
+class Worker:
+    """A worker process, from its start to its end. After its `End` it may take turns.
 
-    Args:
-        task: the task.
-        folder: the folder of the worker's files, see `files_of`; lines and log are kept.
-        machine: this machine.
-        timeout: a worker without a new line for so many seconds is killed.
-        on_lines: is called with all lines so far if there are new ones.
-
-    Raises:
-        RunError: a file cannot be written, or the interpreter cannot be started.
+    Use it in a `with` statement, or call `close`: it kills the process and its helpers.
     """
-    mark, files = uuid.uuid4().hex, files_of(task, folder)
-    started, start_seconds = utc(), monotonic_seconds()
-    write_atomically(files.assignment, msgspec.json.encode(task.assignment))
-    write_atomically(files.lines, b"")
-    gpu = gpu_of(machine, task.job.device)
-    # Created before the worker starts, so that it knows the memory that is already in use.
-    gpu_watch = device.DeviceWatch(gpu.uuid) if gpu else None
-    watch = Watch(allowed_cpus()[: task.job.threads], gpu.uuid if gpu else None)
 
-    def read_new_lines() -> bool:
-        lines = read_lines(files.lines, mark)
-        on_lines(lines)
-        return _end_of(lines) is not None
+    def __init__(
+        self, task: Task, folder: Path, machine: Machine, waiting: Sequence[Worker] = ()
+    ) -> None:
+        """Start the worker of a task.
 
-    with files.log.open("wb") as output:
-        worker = _start(task, files, mark, machine, output)
+        Args:
+            task: the task.
+            folder: the folder of the worker's files, see `files_of`; lines and log are kept.
+            machine: this machine.
+            waiting: other workers of this process, which are alive and wait.
+
+        Raises:
+            RunError: a file cannot be written, or the interpreter cannot be started.
+        """
+        self.task, self._mark, self._files = task, uuid.uuid4().hex, files_of(task, folder)
+        self._started, self._start_seconds = utc(), monotonic_seconds()
+        write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
+        write_atomically(self._files.lines, b"")
+        gpu = gpu_of(machine, task.job.device)
+        # Created before the worker starts, so that it knows the memory that is already in use.
+        self._gpu_watch = device.DeviceWatch(gpu.uuid) if gpu else None
+        self._watch = Watch(
+            allowed_cpus()[: task.job.threads],
+            gpu.uuid if gpu else None,
+            [worker.pid for worker in waiting],
+        )
+        self._turns = 0
+        with self._files.log.open("wb") as output:
+            self._process = _start(task, self._files, self._mark, machine, output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The ID of the process, which is also that of its group and session."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def result(self, timeout: float, on_lines: Callable[[list[Line]], None]) -> WorkerResult:
+        """Wait for the worker's `End`, and close it unless it takes turns.
+
+        Args:
+            timeout: a worker without a new line for so many seconds is killed.
+            on_lines: is called with all lines so far if there are new ones.
+
+        Raises:
+            KeyboardInterrupt: the worker was killed.
+        """
         try:
-            sample = partial(_sample, watch, gpu_watch, worker.pid)
-            timed_out = _wait(worker, sample, files.lines, timeout, read_new_lines)
-        finally:
-            _kill(worker)
-            files.assignment.unlink(missing_ok=True)
-    lines = read_lines(files.lines, mark)
-    timed_out_after = timeout if timed_out else None
-    return WorkerResult(
-        lines=lines,
-        end=_end_of(lines) or _missing_end(worker.returncode, timed_out_after, files.log),
-        started=started,
-        wall_seconds=monotonic_seconds() - start_seconds,
-        peak=gpu_watch.peak if gpu_watch else None,
-        disturbance=watch.end(),
-    )
+            timed_out = self._wait(timeout, on_lines)
+        except BaseException:
+            self.close()
+            raise
+        lines = self.lines()
+        wall_seconds = monotonic_seconds() - self._start_seconds
+        stays = takes_turns(self.task) and self.is_alive and _is_ok(_end_of(lines))
+        if not stays:
+            self.close()
+        end = _end_of(lines) or _missing_end(
+            self._process.returncode, timeout if timed_out else None, self._files.log
+        )
+        return WorkerResult(
+            lines=lines,
+            end=end,
+            started=self._started,
+            wall_seconds=wall_seconds,
+            peak=self._gpu_watch.peak if self._gpu_watch else None,
+            disturbance=self._watch.end([self.pid] if stays else []),
+        )
+
+    def turn(self, command: TurnCommand, timeout: float) -> Turn | None:
+        """Let a worker that waits take a turn; None if it died or took longer than `timeout`."""
+        if self._process.stdin is None:
+            return None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(command) + b"\n")
+            self._process.stdin.flush()
+        self._turns += 1
+        size, until = 0, monotonic_seconds() + timeout
+        while self.is_alive and monotonic_seconds() < until:
+            pause(_TURN_CHECK_SECONDS)
+            if self._files.lines.stat().st_size != size:
+                size = self._files.lines.stat().st_size
+                turns = [line for line in self.lines() if isinstance(line, Turn)]
+                if len(turns) == self._turns:
+                    return turns[-1]
+        return None
+
+    def lines(self) -> list[Line]:
+        """The lines so far."""
+        return read_lines(self._files.lines, self._mark)
+
+    def close(self) -> None:
+        """Kill the worker and its helper processes; wait until the worker has exited."""
+        _kill(self._process)
+        self._files.assignment.unlink(missing_ok=True)
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def remove_files(self) -> None:
+        """Remove the worker's lines and log."""
+        for file in (self._files.lines, self._files.log):
+            file.unlink(missing_ok=True)
+
+    def _wait(self, timeout: float, on_lines: Callable[[list[Line]], None]) -> bool:
+        """Wait until a worker has exited or waits for turns; True if it made no progress.
+
+        After its `End` a worker may hang in its framework's threads, so it has only
+        `_EXIT_SECONDS`.
+        """
+        size, last_progress, interval = 0, monotonic_seconds(), _FIRST_CHECK_SECONDS
+        while self.is_alive:
+            pause(interval)
+            interval = min(2 * interval, _CHECK_SECONDS)
+            self._watch.sample()
+            if self._gpu_watch is not None:
+                self._gpu_watch.sample(self.pid)
+            if self._files.lines.stat().st_size != size:
+                size, last_progress = self._files.lines.stat().st_size, monotonic_seconds()
+                lines = self.lines()
+                on_lines(lines)
+                if (end := _end_of(lines)) is not None:
+                    if takes_turns(self.task) and _is_ok(end):
+                        return False
+                    timeout = _EXIT_SECONDS
+            if monotonic_seconds() - last_progress > timeout:
+                return True
+        return False
 
 
-def _sample(watch: Watch, gpu_watch: device.DeviceWatch | None, pid: int) -> None:
-    watch.sample()
-    if gpu_watch is not None:
-        gpu_watch.sample(pid)
+def takes_turns(task: Task) -> bool:
+    """Whether a task's worker stays alive after its `End`."""
+    assignment = task.assignment
+    return isinstance(assignment, Train) and (assignment.takes_turns or assignment.only_turns)
 
 
 def _end_of(lines: Sequence[Line]) -> End | None:
     return next((line for line in lines if isinstance(line, End)), None)
+
+
+def _is_ok(end: End | None) -> bool:
+    return end is not None and end.status == "ok"
 
 
 def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
@@ -131,7 +228,7 @@ def _start(
     try:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if takes_turns(task) else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             # Frameworks start helpers by `python -m`, which imports from the current folder first.
@@ -160,31 +257,6 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         **dict.fromkeys(_THREAD_VARIABLES, threads),
         **task.entry.variables,
     }
-
-
-def _wait(
-    worker: subprocess.Popen[bytes],
-    sample: Callable[[], None],
-    lines: Path,
-    timeout: float,
-    read_new_lines: Callable[[], bool],
-) -> bool:
-    """Wait until a worker exits; True if it made no progress for `timeout` seconds.
-
-    After its `End` a worker may hang in its framework's threads, so it has only `_EXIT_SECONDS`.
-    """
-    size, last_progress, interval = 0, monotonic_seconds(), _FIRST_CHECK_SECONDS
-    while worker.poll() is None:
-        pause(interval)
-        interval = min(2 * interval, _CHECK_SECONDS)
-        sample()
-        if lines.stat().st_size != size:
-            size, last_progress = lines.stat().st_size, monotonic_seconds()
-            if read_new_lines():
-                timeout = _EXIT_SECONDS
-        if monotonic_seconds() - last_progress > timeout:
-            return True
-    return False
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

@@ -46,12 +46,16 @@ class TrainingTask(Task, frozen=True, kw_only=True):
 
 
 class Observer(Protocol):
-    """Shows the progress of tasks; `advanced` gets all lines of the worker so far."""
+    """Shows the progress of tasks.
+
+    `advanced` gets all lines of the worker so far, `turned` the finished sweeps of a group's turns.
+    """
 
     def planned(self, tasks: Sequence[Task]) -> None: ...
     def started(self, task: Task) -> None: ...
     def advanced(self, task: Task, lines: Sequence[Line]) -> None: ...
     def ended(self, task: Task, record: Any, *, reused: bool) -> None: ...
+    def turned(self, tasks: Sequence[TrainingTask], sweeps: int) -> None: ...
 
 
 class Files(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bench.machine.host import Machine
 from bench.records.stored import Outcome, write
-from bench.runner.process import run_worker
+from bench.runner.process import Worker
 from bench.runner.task import Observer, Task, WorkerResult, files_of
 
 _Task = TypeVar("_Task", bound=Task)
@@ -47,16 +47,17 @@ def run_tasks(
         is_reused = record is not None
         if record is None:
             observer.started(task)
-            result = run_worker(task, folder, machine, timeout, partial(observer.advanced, task))
+            with Worker(task, folder, machine) as worker:
+                result = worker.result(timeout, partial(observer.advanced, task))
             record = make_record(task, machine, result).checked()
             write(folder, record)
-            _remove_files(task, folder, record)
+            remove_files(task, folder, record)
         observer.ended(task, record, reused=is_reused)
         records.append(record)
     return records
 
 
-def _remove_files(task: Task, folder: Path, record: Outcome) -> None:
+def remove_files(task: Task, folder: Path, record: Outcome) -> None:
     """Remove the worker's files; the log is kept if the outcome is not ok."""
     files = files_of(task, folder)
     files.lines.unlink(missing_ok=True)

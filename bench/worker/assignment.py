@@ -32,12 +32,28 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
         gpu: the UUID of the job's NVIDIA GPU; "" if it has none.
         references: the folder of what the reference makes of first steps, see
             `bench.worker.verification.expected`.
+        takes_turns: whether the worker stays alive after its `End` and takes turns.
+        only_turns: whether it trains no epochs before, as the job has a record.
     """
 
     data: str
     train_evaluated: int
     gpu: str = ""
     references: str
+    takes_turns: bool = False
+    only_turns: bool = False
+
+
+class TurnCommand(Struct, frozen=True, kw_only=True):
+    """What a worker trains in a turn, a line of JSON on its standard input.
+
+    Attributes:
+        epochs: how many epochs, the first ones of the job.
+        examples: how many examples of each epoch, the first ones; whole calls of the adapter.
+    """
+
+    epochs: int
+    examples: int
 
 
 class Size(Struct, frozen=True, kw_only=True):

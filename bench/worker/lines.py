@@ -191,6 +191,21 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
         return not self.not_verified and self.worst[1] <= 1
 
 
+class Turn(Struct, frozen=True, kw_only=True, tag="turn"):
+    """A turn: a timed slice of training, while the other backends of the group wait.
+
+    Attributes:
+        wall_seconds, cpu_seconds: of the training; CPU time of all threads of the process.
+        waited_seconds: how long the process waited for this turn.
+        waited_cpu_seconds: the CPU time that it used in that time.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    waited_seconds: float
+    waited_cpu_seconds: float
+
+
 class Settings(Struct, frozen=True, kw_only=True, tag="settings"):
     """The settings that a framework reports where there is no `Startup`.
 
@@ -203,7 +218,7 @@ class Settings(Struct, frozen=True, kw_only=True, tag="settings"):
 
 
 class End(Struct, frozen=True, kw_only=True, tag="end"):
-    """The outcome of a worker; the last line.
+    """The outcome of a worker; the last line, except for turns.
 
     Attributes:
         reason: why the status is not "ok", in one line; else "".
@@ -224,6 +239,7 @@ Line = (
     | Inputs
     | Trained
     | JobVerification
+    | Turn
     | Settings
     | Reached
     | ModelFindings

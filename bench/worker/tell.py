@@ -13,6 +13,7 @@ from bench.worker import clock
 from bench.worker.lines import End, Line, Status, encode_line
 
 Tell = Callable[[Line], None]
+Work = Callable[[Tell], Callable[[Tell], None] | None]
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
 # The types of frameworks' errors when memory runs out. PyTorch's CPU allocator raises a plain
@@ -25,7 +26,7 @@ class Diverged(Exception):  # noqa: N818 - not an error of the program: an outco
     """A loss or a logit is not finite."""
 
 
-def work_and_tell(lines_path: Path, mark: str, work: Callable[[Tell], None]) -> None:
+def work_and_tell(lines_path: Path, mark: str, work: Work) -> None:
     """Do the work, write its lines, and write an `End` whatever its outcome is.
 
     The process ends without an `End` when its parent has ended, as nobody reads the lines then.
@@ -33,7 +34,8 @@ def work_and_tell(lines_path: Path, mark: str, work: Callable[[Tell], None]) -> 
     Args:
         lines_path: the file to append to.
         mark: see `bench.worker.lines.encode_line`.
-        work: it gets the function that writes a line.
+        work: it gets the function that writes a line. If it returns a function, that is called
+            after the `End`, in the same way; its errors end the process.
     """
     parent = os.getppid()
     with lines_path.open("ab", buffering=0) as file:
@@ -43,8 +45,10 @@ def work_and_tell(lines_path: Path, mark: str, work: Callable[[Tell], None]) -> 
                 raise SystemExit
             file.write(encode_line(mark, line))
 
-        status, reason, details = _outcome(work, tell)
+        status, reason, details, go_on = _outcome(work, tell)
         tell(End(status=status, reason=reason, traceback=details, cpu_seconds=clock.cpu_seconds()))
+        if go_on is not None:
+            go_on(tell)
 
 
 def one_line(error: Exception) -> str:
@@ -53,18 +57,18 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
 
 
-def _outcome(work: Callable[[Tell], None], tell: Tell) -> tuple[Status, str, str]:
-    """Do the work; returns its status, the reason and the traceback."""
+def _outcome(work: Work, tell: Tell) -> tuple[Status, str, str, Callable[[Tell], None] | None]:
+    """Do the work; returns its status, the reason, the traceback, and what is done after it."""
     try:
-        work(tell)
+        go_on = work(tell)
     except Unsupported as error:
-        return "unsupported", str(error), ""
+        return "unsupported", str(error), "", None
     except Diverged as error:
-        return "diverged", str(error), ""
+        return "diverged", str(error), "", None
     except Exception as error:  # noqa: BLE001 - whatever a framework raises has a record
         status: Status = "out of memory" if _is_out_of_memory(error) else "failed"
-        return status, one_line(error), traceback.format_exc()
-    return "ok", "", ""
+        return status, one_line(error), traceback.format_exc(), None
+    return "ok", "", "", go_on
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -23,12 +27,21 @@ from backends.contract import (
     NativeBackend,
     Order,
     Weights,
+    steps_per_call,
 )
 from bench.worker import clock, energy, examples
 from bench.worker.adapter import load_class
-from bench.worker.assignment import Train
+from bench.worker.assignment import Train, TurnCommand
 from bench.worker.grading import grade
-from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
+from bench.worker.lines import (
+    Epoch,
+    Inputs,
+    JobVerification,
+    PeakMemory,
+    Startup,
+    Trained,
+    Turn,
+)
 from bench.worker.tell import Diverged, Tell, one_line
 from bench.worker.verification.expected import Examples
 from bench.worker.verification.training import prediction_deviation, verify_training
@@ -41,8 +54,11 @@ from specs.shapes import infer_shapes
 _PREDICTION_BYTES = 10**9
 
 
-def work(assignment: Train, tell: Tell) -> None:
+def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
     """Train the job, and tell every step of it.
+
+    Returns:
+        The function that takes the job's turns; None if it takes none.
 
     Raises:
         Unsupported: the backend cannot do the job.
@@ -51,11 +67,32 @@ def work(assignment: Train, tell: Tell) -> None:
     """
     run = Run(assignment)
     backend = run.start(tell)
+    if assignment.only_turns:
+        return partial(take_turns, run, backend)
     for number in range(1, assignment.job.epochs + 1):
         run.epoch(backend, number, tell)
     if assignment.job.mode == "native":
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
     run.verify(backend, tell)
+    return partial(take_turns, run, backend) if assignment.takes_turns else None
+
+
+def take_turns(run: Run, backend: Backend, tell: Tell) -> None:
+    """Take a turn for each `TurnCommand` on standard input, until that is closed."""
+    waits_since, cpu_before = clock.monotonic_seconds(), clock.cpu_seconds()
+    for line in sys.stdin.buffer:  # waits without using the CPU
+        waited = clock.monotonic_seconds() - waits_since
+        waited_cpu = clock.cpu_seconds() - cpu_before
+        command = msgspec.json.decode(line, type=TurnCommand)
+        phase = run.turn(backend, command)
+        turn = Turn(
+            wall_seconds=phase.wall_seconds,
+            cpu_seconds=phase.cpu_seconds,
+            waited_seconds=waited,
+            waited_cpu_seconds=waited_cpu,
+        )
+        tell(turn)
+        waits_since, cpu_before = clock.monotonic_seconds(), clock.cpu_seconds()
 
 
 class Run:
@@ -159,6 +196,26 @@ class Run:
                 method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
             )
         tell(found)
+
+    def turn(self, backend: Backend, command: TurnCommand) -> clock.Phase:
+        """Train the slice of a turn, measured.
+
+        Every turn trains the same steps from the initial weights. It begins with a few steps that
+        are not measured: while others trained, this process's data left the CPU's caches.
+        """
+        orders = [self._order(number)[: command.examples] for number in range(command.epochs)]
+
+        def train(orders: list[Order]) -> None:
+            for order in orders:
+                backend.train_epoch(order)
+
+        call = steps_per_call(self._job, len(self._labels)) * self._job.batch_size
+        weights = initial_weights(self._job.workload, self._job.seed)
+        backend.reset(weights)
+        train([orders[0][:call]])
+        backend.reset(weights)
+        phase, _ = clock.measure("turn", lambda: train(orders), backend.sync, self._clock)
+        return phase
 
     def _predict(self, backend: Backend, images: Images) -> Logits:
         """The logits (n, classes), predicted in calls that need at most `_PREDICTION_BYTES`."""

@@ -1,0 +1,55 @@
+"""Whether another process fits beside others into the memory of the machine and of a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from bench.machine.nvml import open_gpu
+
+_SPARE = 1.25  # a job may need more than the earlier jobs of its group did
+# The limit of a container or of a Slurm job, and what it uses (control groups, version 2).
+_LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+
+
+def no_room(host_bytes: int, device_bytes: int, gpu: str | None) -> str:
+    """Why a process does not fit beside those that are running; "" if it does or is not known.
+
+    Args:
+        host_bytes: the memory that it needs.
+        device_bytes: the GPU memory that it needs; 0 if that is not known.
+        gpu: the UUID of its NVIDIA GPU, or None.
+    """
+    free = _free_host_bytes()
+    if host_bytes * _SPARE > free:
+        return f"{_gib(host_bytes)} are needed for another process, and {_gib(free)} are free"
+    return _no_room_on(gpu, device_bytes) if gpu else ""
+
+
+def _free_host_bytes() -> int:
+    """The memory that is free for this process, in bytes."""
+    import psutil  # here, so that `bench --help` stays fast
+
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        free = min(free, int(_LIMIT.read_text()) - int(_USED.read_text()))
+    return free
+
+
+def _no_room_on(uuid: str, needed: int) -> str:
+    """Why a GPU has no room for another process; "" if it has or does not tell."""
+    nvml, gpu = open_gpu(uuid)
+    if nvml is None:
+        return ""
+    with contextlib.suppress(nvml.NVMLError, AttributeError):
+        if nvml.nvmlDeviceGetComputeMode(gpu) != nvml.NVML_COMPUTEMODE_DEFAULT:
+            return "the GPU allows one process at a time (its compute mode is exclusive)"
+    with contextlib.suppress(nvml.NVMLError):
+        free = int(nvml.nvmlDeviceGetMemoryInfo(gpu).free)
+        if needed * _SPARE > free:
+            return f"{_gib(needed)} of GPU memory are needed, and {_gib(free)} are free"
+    return ""
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,89 @@
+"""The record of turns: the backends of a group train in turns, and each turn is timed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from msgspec import Struct
+
+from bench.machine.disturbance import Disturbance
+from bench.records.stored import LeftOut, Stored, read
+from bench.worker.lines import Turn
+
+FOLDER = "turns"
+# A waiting process that uses more of a core than this disturbs the turns of the others.
+MOST_WAITING = 0.01
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A backend's part of the turns.
+
+    Attributes:
+        job: the key of the record of its job.
+        backend: its name.
+        is_new: whether its process was started for the turns alone; else it trained the job.
+        share: the part of an epoch that one turn trains; 2.0 are two epochs.
+        turns: one per sweep, in order.
+    """
+
+    job: str
+    backend: str
+    is_new: bool
+    share: float
+    turns: tuple[Turn, ...]
+
+    @property
+    def waiting(self) -> float:
+        """The share of a core that the process used while it waited; 0 without a turn."""
+        waited = sum(turn.waited_seconds for turn in self.turns)
+        used = sum(turn.waited_cpu_seconds for turn in self.turns)
+        return used / waited if waited else 0.0
+
+
+class Turns(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The turns of the backends of one group, in one round and of one seed.
+
+    A sweep has one turn of each. The times of two backends are divided within a sweep.
+
+    Attributes:
+        key: made from the keys of the jobs.
+        members: the backends; each has as many turns as there are sweeps.
+        orders: of every sweep, the indices of the members in the order of their turns.
+        refused: why these times are not used; "" if they are.
+        disturbance: what else the machine did.
+        started: the time in UTC.
+        wall_seconds: of all turns, the first sweeps without measurements included.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    members: tuple[Member, ...]
+    orders: tuple[tuple[int, ...], ...]
+    refused: str
+    disturbance: Disturbance | None
+    started: str
+    wall_seconds: float
+
+    @property
+    def sweeps(self) -> int:
+        """The number of turns of each backend."""
+        return len(self.orders)
+
+
+def refusal(members: tuple[Member, ...]) -> str:
+    """Why turns of these members are not used; "" if they are."""
+    busy = [member for member in members if member.waiting > MOST_WAITING]
+    return "; ".join(
+        f"{member.backend} used {100 * member.waiting:.1f} % of a core while it waited"
+        for member in busy
+    )
+
+
+def read_turns(folder: Path) -> tuple[list[Turns], list[LeftOut]]:
+    """The turns of a run, sorted by key, and the files that are left out.
+
+    Args:
+        folder: the run's.
+    """
+    return read([folder / FOLDER], Turns)

@@ -1,0 +1,200 @@
+"""Runs the jobs of a group; their workers stay alive, and take turns when all jobs have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bench.machine import room
+from bench.machine.host import Machine, allowed_cpus, gpu_of
+from bench.machine.watch import Watch
+from bench.records.job import Record
+from bench.records.key import make_key
+from bench.records.stored import write
+from bench.records.turns import FOLDER, Turns, refusal
+from bench.runner.jobs import make_record
+from bench.runner.process import Worker
+from bench.runner.task import Observer, TrainingTask
+from bench.runner.tasks import remove_files
+from bench.runner.turns import Session, Wanted
+from bench.statistics.judgement import own_doubt
+from bench.worker.clock import monotonic_seconds, utc
+
+_TOO_LITTLE_MEMORY = ("out of memory", "killed")
+
+
+class GroupRunner(Struct, frozen=True, kw_only=True):
+    """Runs jobs of one group, round and seed, and then their turns.
+
+    Attributes:
+        folder: the run's.
+        machine: this machine.
+        timeout: a worker without a new line for so many seconds is killed.
+        observer: shows the progress.
+        reused: key -> the record of a job that is not run again.
+        wanted: the turns.
+        taken: key -> the turns so far; new ones are added.
+    """
+
+    folder: Path
+    machine: Machine
+    timeout: float
+    observer: Observer
+    reused: Mapping[str, Record]
+    wanted: Wanted
+    taken: dict[str, Turns]
+
+    def run(self, tasks: Sequence[TrainingTask]) -> list[Record]:
+        """Run the jobs in order, then the turns; returns the record of every job.
+
+        Raises:
+            RunError: the folder cannot be written, or an interpreter cannot be started.
+            KeyboardInterrupt: the workers were killed; jobs that have ended keep their records.
+        """
+        turning = [task for task in tasks if task.job.mode == "matched"]
+        key = key_of(turning)
+        if (
+            self.wanted.sweeps == 0
+            or len(turning) == 1
+            or self.wanted.suffices(self.taken.get(key))
+        ):
+            turning = []
+        waiting = _Waiting(self)
+        try:
+            records = {task.key: waiting.record_of(task, turns=task in turning) for task in tasks}
+            members = [task for task in turning if _may_turn(records[task.key])]
+            if len(members) > 1:
+                self.taken[key] = waiting.take_turns(key, members, records)
+                write(self.folder / FOLDER, self.taken[key])
+        finally:
+            waiting.close()
+        return list(records.values())
+
+
+class _Waiting:
+    """The workers of a group that wait for their turns."""
+
+    def __init__(self, runner: GroupRunner) -> None:
+        self._runner = runner
+        self._workers: dict[str, Worker] = {}
+        self._new: set[str] = set()  # the keys of workers that were started for the turns alone
+        self._records: list[Record] = []
+        self._no_room = ""
+
+    def record_of(self, task: TrainingTask, *, turns: bool) -> Record:
+        """The record of a job: the reused one, or that of its worker, which then waits."""
+        runner = self._runner
+        record = runner.reused.get(task.key)
+        is_reused = record is not None
+        if record is None:
+            runner.observer.started(task)
+            self._make_room(task)
+            record = self._run(task, turns=turns and not self._no_room)
+            if self._workers and record.status in _TOO_LITTLE_MEMORY:
+                self._give_up(f"{task.job.backend} ended beside the others: {record.status}")
+                record = self._run(task, turns=False)  # alone, it may have enough memory
+            write(runner.folder / "jobs", record)
+            if task.key not in self._workers:
+                remove_files(task, runner.folder / "jobs", record)
+        self._records.append(record)
+        runner.observer.ended(task, record, reused=is_reused)
+        return record
+
+    def take_turns(
+        self, key: str, tasks: Sequence[TrainingTask], records: Mapping[str, Record]
+    ) -> Turns:
+        """Let the workers of these tasks take their turns; those that are missing are started."""
+        runner, started, began = self._runner, utc(), monotonic_seconds()
+        for task in tasks:
+            self._start_for_turns(task)
+        by_key = {task.key: self._workers[task.key] for task in tasks if task.key in self._workers}
+        job = tasks[0].job
+        gpu = gpu_of(runner.machine, job.device)
+        pids = [worker.pid for worker in self._workers.values()]
+        watch = Watch(allowed_cpus()[: job.threads], gpu.uuid if gpu else None, pids, starts=0)
+        session = Session(by_key, records, self._new, partial(runner.observer.turned, tasks))
+        if not self._no_room:
+            session.run(runner.wanted)
+        members, orders = session.members, session.orders
+        return Turns(
+            format=Turns.FORMAT,
+            key=key,
+            machine=runner.machine,
+            versions={},
+            members=members,
+            orders=orders,
+            refused=self._no_room or refusal(members) or ("" if orders else "no worker was left"),
+            disturbance=watch.end(),
+            started=started,
+            wall_seconds=monotonic_seconds() - began,
+        )
+
+    def close(self) -> None:
+        """End all workers, and remove their files."""
+        for worker in self._workers.values():
+            worker.close()
+            worker.remove_files()
+        self._workers.clear()
+
+    def _run(self, task: TrainingTask, *, turns: bool) -> Record:
+        assignment = replace(task.assignment, takes_turns=turns)
+        worker = self._start(replace(task, assignment=assignment), self._runner.folder / "jobs")
+        result = worker.result(self._runner.timeout, partial(self._runner.observer.advanced, task))
+        if worker.is_alive:
+            self._workers[task.key] = worker
+        return make_record(task, self._runner.machine, result).checked()
+
+    def _start(self, task: TrainingTask, folder: Path) -> Worker:
+        return Worker(task, folder, self._runner.machine, list(self._workers.values()))
+
+    def _start_for_turns(self, task: TrainingTask) -> None:
+        """Start a worker that trains no epochs, for a job that has a record from before."""
+        if task.key in self._workers or self._no_room:
+            return
+        self._make_room(task)
+        if self._no_room:
+            return
+        assignment = replace(task.assignment, only_turns=True)
+        folder = self._runner.folder / FOLDER
+        worker = self._start(replace(task, assignment=assignment), folder)
+        worker.result(self._runner.timeout, lambda lines: None)
+        if worker.is_alive:
+            self._workers[task.key] = worker
+            self._new.add(task.key)
+        else:
+            worker.remove_files()
+
+    def _make_room(self, task: TrainingTask) -> None:
+        """End the waiting workers if the next one may not fit beside them into memory."""
+        if not self._workers:
+            return
+        phases = [epoch.training.peak_rss_bytes or 0 for r in self._records for epoch in r.epochs]
+        gpu = gpu_of(self._runner.machine, task.job.device)
+        reason = room.no_room(
+            max(phases, default=0),
+            max((record.device_peak_bytes or 0 for record in self._records), default=0),
+            gpu.uuid if gpu else None,
+        )
+        if reason:
+            self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        self._no_room = f"no turns: {reason}"
+        self.close()
+
+
+def key_of(tasks: Sequence[TrainingTask]) -> str:
+    """The key of the turns of some tasks."""
+    job = tasks[0].job if tasks else None
+    names = (job.workload.name, job.device, f"s{job.seed}", f"r{job.round}") if job else ("none",)
+    return make_key(names, tuple(sorted(task.key for task in tasks)))
+
+
+def _may_turn(record: Record) -> bool:
+    """Whether a job's backend takes turns: not if the job failed or is wrong."""
+    doubt, _ = own_doubt(record.verification, record.job.device)
+    return record.status == "ok" and bool(record.epochs) and doubt != "wrong"

@@ -1,0 +1,203 @@
+"""Lets the workers of a group take turns, and times each turn.
+
+The workers have trained their jobs, and wait. In every sweep each of them trains once, for half a
+second or more. So the times of two backends are seconds apart, and what slows the machine down for
+longer affects both. The order of a sweep is random; the next sweep has the opposite order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from math import ceil
+
+import numpy as np
+from msgspec import Struct
+
+from backends.contract import steps_per_call
+from bench.records.job import Record
+from bench.records.turns import Member, Turns
+from bench.runner.process import Worker
+from bench.statistics.timing import LEVEL, ONCE, median_interval, precision
+from bench.worker.assignment import TurnCommand
+from bench.worker.lines import Turn
+
+SWEEPS = 9  # if the slowest turn of one is faster than the fastest of another, chance is 4e-5
+# More sweeps make the times of these processes more precise, but other processes have other times.
+_MOST_SWEEPS = 40
+_SECONDS = 0.5  # a turn takes at least so long: waiting between shorter turns costs CPU time
+_LONGEST_EPOCH = 1.0  # of a longer epoch a turn trains a part
+_SETTLING = 3  # sweeps that are not measured, at most
+_LONGEST_SECONDS = 2.0  # in the last of them; a longer turn is made shorter
+_TIMEOUT = 600.0  # seconds; a turn that takes longer ends the turns of its backend
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """How many turns are wanted.
+
+    Attributes:
+        sweeps: the turns of each backend, at least; 0 for none.
+        precision: more turns are taken until the interval of every ratio has at most half this
+            half-width, as a share; None if `sweeps` decides.
+    """
+
+    sweeps: int = SWEEPS
+    precision: float | None = None
+
+    def suffices(self, found: Turns | None) -> bool:
+        """Whether turns of an earlier call are enough, or were refused."""
+        return found is not None and (bool(found.refused) or found.sweeps >= self.sweeps)
+
+
+class _Slice(Struct):
+    """The part of an epoch that a worker trains in a turn.
+
+    Attributes:
+        call: the examples of one call of its adapter; a part of an epoch has whole calls.
+        in_epoch: the examples of an epoch.
+        epochs, examples: see `TurnCommand`.
+    """
+
+    call: int
+    in_epoch: int
+    epochs: int
+    examples: int
+
+    @property
+    def share(self) -> float:
+        """The part of an epoch."""
+        return self.epochs * self.examples / self.in_epoch
+
+    def fit(self, epoch_seconds: float) -> None:
+        """Choose the part so that a turn takes `_SECONDS` or little more."""
+        if epoch_seconds <= _LONGEST_EPOCH:
+            self.epochs, self.examples = ceil(_SECONDS / epoch_seconds), self.in_epoch
+            return
+        calls = ceil(_SECONDS / epoch_seconds * self.in_epoch / self.call)
+        self.epochs, self.examples = 1, min(calls * self.call, self.in_epoch)
+
+
+class Session:
+    """The turns of some workers.
+
+    Args:
+        workers: they wait; by the key of their job.
+        records: of their jobs, by the same key.
+        new: the keys of the workers that were started for the turns alone.
+        on_sweep: is called with the number of finished sweeps.
+    """
+
+    def __init__(
+        self,
+        workers: Mapping[str, Worker],
+        records: Mapping[str, Record],
+        new: set[str],
+        on_sweep: Callable[[int], None],
+    ) -> None:
+        self._workers, self._records = dict(workers), records
+        self._new, self._on_sweep = new, on_sweep
+        self._slices = {key: _slice_of(records[key]) for key in workers}
+        self._turns: dict[str, list[Turn]] = {key: [] for key in workers}
+        self._orders: list[list[str]] = []
+        self._random = np.random.default_rng(len(workers))
+
+    def run(self, wanted: Wanted) -> None:
+        """Take turns until there are enough; a worker that dies or hangs takes no more part."""
+        for number in range(_SETTLING):
+            if self._settle(is_last=number == _SETTLING - 1):
+                break
+        while len(self._workers) > 1 and not self._is_enough(wanted):
+            order = self._next_order()
+            turns = {key: self._turn(key) for key in order}
+            if None in turns.values():  # its times belong to no complete sweep
+                continue
+            self._orders.append(order)
+            for key, turn in turns.items():
+                self._turns[key] += [turn] if turn else []
+            self._on_sweep(len(self._orders))
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The workers that took all turns."""
+        return tuple(
+            Member(
+                job=key,
+                backend=self._records[key].job.backend,
+                is_new=key in self._new,
+                share=self._slices[key].share,
+                turns=tuple(self._turns[key]),
+            )
+            for key in self._workers
+        )
+
+    @property
+    def orders(self) -> tuple[tuple[int, ...], ...]:
+        """Of every sweep the indices of the members, in the order of their turns."""
+        index = {key: number for number, key in enumerate(self._workers)}
+        return tuple(tuple(index[key] for key in order if key in index) for order in self._orders)
+
+    def _settle(self, *, is_last: bool) -> bool:
+        """Take a sweep that is not measured; True if all turns have about the wanted length.
+
+        A process may compile in its first turn, and the time of a first epoch says little.
+        """
+        settled = True
+        for key in list(self._workers):
+            turn, part = self._turn(key), self._slices[key]
+            if turn is None:
+                continue
+            # A call may be longer than any turn should be.
+            fits = _SECONDS * 0.8 <= turn.wall_seconds <= _LONGEST_SECONDS
+            if not fits and not is_last:
+                before = part.epochs, part.examples
+                part.fit(turn.wall_seconds / part.share)
+                settled &= before == (part.epochs, part.examples)
+        return settled
+
+    def _next_order(self) -> list[str]:
+        """A random order; every other time the opposite of the last one."""
+        if len(self._orders) % 2:
+            return [key for key in reversed(self._orders[-1]) if key in self._workers]
+        keys = list(self._workers)
+        return [keys[index] for index in self._random.permutation(len(keys))]
+
+    def _turn(self, key: str) -> Turn | None:
+        """A worker's turn; None if it died, and then it is forgotten."""
+        if key not in self._workers:
+            return None
+        part = self._slices[key]
+        command = TurnCommand(epochs=part.epochs, examples=part.examples)
+        turn = self._workers[key].turn(command, _TIMEOUT)
+        if turn is None:
+            del self._workers[key]
+        return turn
+
+    def _is_enough(self, wanted: Wanted) -> bool:
+        count = len(self._orders)
+        if wanted.precision is None or count < wanted.sweeps or count >= _MOST_SWEEPS:
+            return count >= wanted.sweeps
+        logs = {
+            key: np.log([turn.wall_seconds for turn in self._turns[key]]) for key in self._workers
+        }
+        intervals = (
+            median_interval(logs[first] - logs[second], LEVEL, ONCE)
+            for first, second in combinations(logs, 2)
+        )
+        widths = [precision(*np.exp(interval or (np.nan, np.inf))) for interval in intervals]
+        return max(widths) <= wanted.precision / 2
+
+
+def _slice_of(record: Record) -> _Slice:
+    """A worker's first slice; its first turns may change it."""
+    examples, batch_size = record.data.train_examples, record.job.batch_size
+    in_epoch = examples
+    if record.job.workload.recipe.last_partial_batch == "drop":
+        in_epoch -= examples % batch_size
+    part = _Slice(
+        call=steps_per_call(record.job, examples) * batch_size,
+        in_epoch=in_epoch,
+        epochs=1,
+        examples=in_epoch,
+    )
+    part.fit(min(epoch.training.wall_seconds for epoch in record.epochs))
+    return part
