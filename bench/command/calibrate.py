@@ -14,9 +14,11 @@ from bench.records.job import Record
 from bench.records.noise import FOLDER, Calibration
 from bench.records.run import claim, read_run
 from bench.records.stored import write
+from bench.records.turns import read_turns
 from bench.report.terminal.plain import plain_console, plain_table
 from bench.runner import jobs, plan
-from bench.runner.tasks import run_tasks
+from bench.runner.group import GroupRunner
+from bench.runner.turns import Wanted
 from bench.statistics.noise import calibrate, describe, describe_visible, rounds_by_difference
 from specs.loading import find_workload
 
@@ -34,10 +36,11 @@ def command(options: argparse.Namespace) -> int:
     with claim(folder / "jobs", setup.machine.name):
         earlier, _ = read_run(folder)
         records = _run(options, setup, earlier)
-        calibrations = calibrate(read_run(folder, [*earlier, *records])[0])
+        taken = read_turns(folder)[0]
+        calibrations = calibrate(read_run(folder, [*earlier, *records])[0], taken)
         for calibration in calibrations:
             write(folder, calibration)
-    keys_of_this_run = {calibration.key for calibration in calibrate(records)}
+    keys_of_this_run = {calibration.key for calibration in calibrate(records, taken)}
     for calibration in calibrations:
         if calibration.key in keys_of_this_run:
             _show(calibration, plain_console())
@@ -64,17 +67,23 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
     pairs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
     # Accuracy does not matter here, so a single training example is evaluated.
     tasks = jobs.make_tasks(pairs, setup.environments, setup.machine, train_evaluated=1)
+    folder = options.results / FOLDER
     with ProgressDisplay(setup.console, setup.machine.name) as display:
         display.planned(tasks)
-        return run_tasks(
-            tasks,
-            options.results / FOLDER / "jobs",
-            setup.machine,
-            jobs.make_record,
+        group = GroupRunner(
+            folder=folder,
+            machine=setup.machine,
             timeout=options.timeout,
             observer=display,
             reused={r.key: r for r in earlier if r.status == "ok" or not options.retry},
+            wanted=Wanted(),
+            taken={turns.key: turns for turns in read_turns(folder)[0]},
         )
+        return [
+            record
+            for first, second in zip(tasks[::2], tasks[1::2], strict=True)
+            for record in group.run([first, second])
+        ]
 
 
 def _show(calibration: Calibration, console: Console) -> None:

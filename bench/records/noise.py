@@ -21,6 +21,8 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
         key: the name of the file; it is made as a job's key, and does not depend on the round.
         wall, cpu: of every round, the logarithm of the ratio of the steady epochs of its two jobs
             (the first job's divided by the second's), in wall time and in CPU time.
+        turns: of every pair of fresh processes, the same logarithm by their turns (wall time): the
+            median over sweeps. It tells how much two processes differ.
         disturbed: the number of rounds in which a job was disturbed; they are part of `wall` and
             `cpu`, too.
         ended: the start time of the last job.
@@ -39,6 +41,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
     cpu: tuple[float, ...]
     disturbed: int
     ended: str
+    turns: tuple[float, ...] = ()
 
     @property
     def scatter(self) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from bench.machine.disturbance import Disturbance
 from bench.records.stored import LeftOut, Stored, read
@@ -32,6 +34,16 @@ class Member(Struct, frozen=True, kw_only=True):
     is_new: bool
     share: float
     turns: tuple[Turn, ...]
+
+    @property
+    def epoch_seconds(self) -> NDArray[np.float64]:
+        """The wall time of an epoch by each turn: (sweeps,)."""
+        return np.array([turn.wall_seconds for turn in self.turns]) / self.share
+
+    @property
+    def epoch_cpu_seconds(self) -> NDArray[np.float64]:
+        """The CPU time of an epoch by each turn: (sweeps,)."""
+        return np.array([turn.cpu_seconds for turn in self.turns]) / self.share
 
     @property
     def waiting(self) -> float:

@@ -161,7 +161,7 @@ class _Waiting:
         assignment = replace(task.assignment, only_turns=True)
         folder = self._runner.folder / FOLDER
         worker = self._start(replace(task, assignment=assignment), folder)
-        worker.result(self._runner.timeout, lambda lines: None)
+        worker.result(self._runner.timeout, lambda _: None)
         if worker.is_alive:
             self._workers[task.key] = worker
             self._new.add(task.key)

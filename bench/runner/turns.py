@@ -18,7 +18,8 @@ from backends.contract import steps_per_call
 from bench.records.job import Record
 from bench.records.turns import Member, Turns
 from bench.runner.process import Worker
-from bench.statistics.timing import LEVEL, ONCE, median_interval, precision
+from bench.statistics.sequential import ONCE
+from bench.statistics.timing import LEVEL, median_interval, precision
 from bench.worker.assignment import TurnCommand
 from bench.worker.lines import Turn
 

@@ -6,7 +6,7 @@ first backend and one as the second. The order alternates from pair to pair, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
 import msgspec
@@ -17,6 +17,7 @@ from bench.machine.host import gpu_kind
 from bench.records.job import Record
 from bench.records.key import job_key
 from bench.records.noise import Calibration
+from bench.records.turns import Turns
 from bench.statistics.sequential import (
     EVERY_ROUND,
     rounds_needed,
@@ -32,19 +33,24 @@ SHORT = EVERY_ROUND.next_look(0, VERDICT_LEVEL) or 0
 DIFFERENCES = (0.02, 0.05, 0.1, 0.2)
 
 
-def calibrate(records: Iterable[Record]) -> list[Calibration]:
+def calibrate(records: Iterable[Record], taken: Iterable[Turns]) -> list[Calibration]:
     """One calibration per job, machine, kind of GPU and version of the adapter's code.
 
     The jobs of rounds 0 and 1, 2 and 3 ... are pairs, and a pair is a round of the calibration. A
     pair is left out if one of its jobs did not end ok.
+
+    Args:
+        records: the jobs'.
+        taken: the turns of the pairs.
     """
+    by_turns = _log_ratios_of_turns(taken)
     by_setup: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in records:
         job = msgspec.structs.replace(record.job, round=0)
         machine = (record.machine.name, gpu_kind(record.machine, job.device))
         setup = (job, record.data.checksum, machine, record.adapter_checksum)
         by_setup.setdefault(setup, {})[record.job.round] = record
-    calibrations = [_calibration(by_round) for by_round in by_setup.values()]
+    calibrations = [_calibration(by_round, by_turns) for by_round in by_setup.values()]
     return [calibration for calibration in calibrations if calibration is not None]
 
 
@@ -124,7 +130,20 @@ def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration
     return max(matching, key=lambda calibration: len(calibration.wall), default=None)
 
 
-def _calibration(by_round: dict[int, Record]) -> Calibration | None:
+def _log_ratios_of_turns(taken: Iterable[Turns]) -> dict[frozenset[str], float]:
+    """The keys of two jobs -> the logarithm of their ratio by turns, the median over sweeps."""
+    found = {}
+    for turns in taken:
+        if len(turns.members) == 2 and turns.sweeps and not turns.refused:  # noqa: PLR2004
+            first, second = turns.members
+            logs = np.log(first.epoch_seconds) - np.log(second.epoch_seconds)
+            found[frozenset((first.job, second.job))] = float(np.median(logs))
+    return found
+
+
+def _calibration(
+    by_round: dict[int, Record], by_turns: Mapping[frozenset[str], float]
+) -> Calibration | None:
     """The calibration of records by round; None if no pair of rounds ended ok."""
     record = next(iter(by_round.values()))
     job = msgspec.structs.replace(record.job, round=0)
@@ -141,6 +160,7 @@ def _calibration(by_round: dict[int, Record]) -> Calibration | None:
         )
         for clock in CLOCKS
     )
+    keys = (frozenset(record.key for record in pair) for pair in pairs)
     return Calibration(
         format=Calibration.FORMAT,
         key=job_key(job, record.data.checksum, record.adapter_checksum, *machine),
@@ -155,6 +175,7 @@ def _calibration(by_round: dict[int, Record]) -> Calibration | None:
         versions=record.versions,
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
+        turns=tuple(by_turns[pair] for pair in keys if pair in by_turns),
         disturbed=sum(
             any(disturbance.reasons(job_record.disturbance) for job_record in pair)
             for pair in pairs
