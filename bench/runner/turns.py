@@ -26,10 +26,10 @@ from bench.worker.lines import Turn
 SWEEPS = 9  # if the slowest turn of one is faster than the fastest of another, chance is 4e-5
 # More sweeps make the times of these processes more precise, but other processes have other times.
 _MOST_SWEEPS = 40
-_SECONDS = 0.5  # a turn takes at least so long: waiting between shorter turns costs CPU time
-_LONGEST_EPOCH = 1.0  # of a longer epoch a turn trains a part
+# A turn takes at least so long, and a sweep of few backends too: after each turn the threads of
+# PyTorch spin for some 5 ms before they sleep, so processes that wait briefly would be busy.
+_SECONDS, _SWEEP_SECONDS = 0.5, 2.0
 _SETTLING = 3  # sweeps that are not measured, at most
-_LONGEST_SECONDS = 2.0  # in the last of them; a longer turn is made shorter
 _TIMEOUT = 600.0  # seconds; a turn that takes longer ends the turns of its backend
 
 
@@ -54,11 +54,13 @@ class _Slice(Struct):
     """The part of an epoch that a worker trains in a turn.
 
     Attributes:
+        seconds: the time that a turn takes at least.
         call: the examples of one call of its adapter; a part of an epoch has whole calls.
         in_epoch: the examples of an epoch.
         epochs, examples: see `TurnCommand`.
     """
 
+    seconds: float
     call: int
     in_epoch: int
     epochs: int
@@ -70,11 +72,14 @@ class _Slice(Struct):
         return self.epochs * self.examples / self.in_epoch
 
     def fit(self, epoch_seconds: float) -> None:
-        """Choose the part so that a turn takes `_SECONDS` or little more."""
-        if epoch_seconds <= _LONGEST_EPOCH:
-            self.epochs, self.examples = ceil(_SECONDS / epoch_seconds), self.in_epoch
+        """Choose the part so that a turn takes `seconds` or little more.
+
+        Of an epoch that takes more than twice as long, a turn trains a part.
+        """
+        if epoch_seconds <= 2 * self.seconds:
+            self.epochs, self.examples = ceil(self.seconds / epoch_seconds), self.in_epoch
             return
-        calls = ceil(_SECONDS / epoch_seconds * self.in_epoch / self.call)
+        calls = ceil(self.seconds / epoch_seconds * self.in_epoch / self.call)
         self.epochs, self.examples = 1, min(calls * self.call, self.in_epoch)
 
 
@@ -97,7 +102,8 @@ class Session:
     ) -> None:
         self._workers, self._records = dict(workers), records
         self._new, self._on_sweep = new, on_sweep
-        self._slices = {key: _slice_of(records[key]) for key in workers}
+        seconds = max(_SECONDS, _SWEEP_SECONDS / max(len(workers), 1))
+        self._slices = {key: _slice_of(records[key], seconds) for key in workers}
         self._turns: dict[str, list[Turn]] = {key: [] for key in workers}
         self._orders: list[list[str]] = []
         self._random = np.random.default_rng(len(workers))
@@ -148,7 +154,7 @@ class Session:
             if turn is None:
                 continue
             # A call may be longer than any turn should be.
-            fits = _SECONDS * 0.8 <= turn.wall_seconds <= _LONGEST_SECONDS
+            fits = 0.8 * part.seconds <= turn.wall_seconds <= 4 * part.seconds
             if not fits and not is_last:
                 before = part.epochs, part.examples
                 part.fit(turn.wall_seconds / part.share)
@@ -188,13 +194,14 @@ class Session:
         return max(widths) <= wanted.precision / 2
 
 
-def _slice_of(record: Record) -> _Slice:
+def _slice_of(record: Record, seconds: float) -> _Slice:
     """A worker's first slice; its first turns may change it."""
     examples, batch_size = record.data.train_examples, record.job.batch_size
     in_epoch = examples
     if record.job.workload.recipe.last_partial_batch == "drop":
         in_epoch -= examples % batch_size
     part = _Slice(
+        seconds=seconds,
         call=steps_per_call(record.job, examples) * batch_size,
         in_epoch=in_epoch,
         epochs=1,
