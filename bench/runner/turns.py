@@ -30,6 +30,7 @@ _MOST_SWEEPS = 40
 # PyTorch spin for some 5 ms before they sleep, so processes that wait briefly would be busy.
 _SECONDS, _SWEEP_SECONDS = 0.5, 2.0
 _SETTLING = 3  # sweeps that are not measured, at most
+_LITTLE_LONGER = 1.25  # a turn that has to become longer by more is tried again
 _TIMEOUT = 600.0  # seconds; a turn that takes longer ends the turns of its backend
 
 
@@ -57,12 +58,14 @@ class _Slice(Struct):
         seconds: the time that a turn takes at least.
         call: the examples of one call of its adapter; a part of an epoch has whole calls.
         in_epoch: the examples of an epoch.
+        fastest: the shortest time of an epoch so far, in seconds.
         epochs, examples: see `TurnCommand`.
     """
 
     seconds: float
     call: int
     in_epoch: int
+    fastest: float
     epochs: int
     examples: int
 
@@ -71,15 +74,15 @@ class _Slice(Struct):
         """The part of an epoch."""
         return self.epochs * self.examples / self.in_epoch
 
-    def fit(self, epoch_seconds: float) -> None:
+    def fit(self) -> None:
         """Choose the part so that a turn takes `seconds` or little more.
 
         Of an epoch that takes more than twice as long, a turn trains a part.
         """
-        if epoch_seconds <= 2 * self.seconds:
-            self.epochs, self.examples = ceil(self.seconds / epoch_seconds), self.in_epoch
+        if self.fastest <= 2 * self.seconds:
+            self.epochs, self.examples = ceil(self.seconds / self.fastest), self.in_epoch
             return
-        calls = ceil(self.seconds / epoch_seconds * self.in_epoch / self.call)
+        calls = ceil(self.seconds / self.fastest * self.in_epoch / self.call)
         self.epochs, self.examples = 1, min(calls * self.call, self.in_epoch)
 
 
@@ -110,8 +113,8 @@ class Session:
 
     def run(self, wanted: Wanted) -> None:
         """Take turns until there are enough; a worker that dies or hangs takes no more part."""
-        for number in range(_SETTLING):
-            if self._settle(is_last=number == _SETTLING - 1):
+        for _ in range(_SETTLING):
+            if self._settle():
                 break
         while len(self._workers) > 1 and not self._is_enough(wanted):
             order = self._next_order()
@@ -143,8 +146,8 @@ class Session:
         index = {key: number for number, key in enumerate(self._workers)}
         return tuple(tuple(index[key] for key in order if key in index) for order in self._orders)
 
-    def _settle(self, *, is_last: bool) -> bool:
-        """Take a sweep that is not measured; True if all turns have about the wanted length.
+    def _settle(self) -> bool:
+        """Take a sweep that is not measured; True if no turn has to become much longer.
 
         A process may compile in its first turn, and the time of a first epoch says little.
         """
@@ -153,12 +156,10 @@ class Session:
             turn, part = self._turn(key), self._slices[key]
             if turn is None:
                 continue
-            # A call may be longer than any turn should be.
-            fits = 0.8 * part.seconds <= turn.wall_seconds <= 4 * part.seconds
-            if not fits and not is_last:
-                before = part.epochs, part.examples
-                part.fit(turn.wall_seconds / part.share)
-                settled &= before == (part.epochs, part.examples)
+            before = part.share
+            part.fastest = min(part.fastest, turn.wall_seconds / before)
+            part.fit()
+            settled &= part.share <= _LITTLE_LONGER * before
         return settled
 
     def _next_order(self) -> list[str]:
@@ -204,8 +205,9 @@ def _slice_of(record: Record, seconds: float) -> _Slice:
         seconds=seconds,
         call=steps_per_call(record.job, examples) * batch_size,
         in_epoch=in_epoch,
+        fastest=min(epoch.training.wall_seconds for epoch in record.epochs),
         epochs=1,
         examples=in_epoch,
     )
-    part.fit(min(epoch.training.wall_seconds for epoch in record.epochs))
+    part.fit()
     return part
