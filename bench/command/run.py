@@ -16,14 +16,16 @@ from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
 from bench.records.job import Record
+from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
 from bench.runner import jobs, limits, plan
 from bench.runner.group import GroupRunner
-from bench.runner.rounds import Goal, run_rounds
+from bench.runner.rounds import Goal, Times, run_rounds
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
 from bench.runner.turns import Wanted
+from bench.statistics.noise import process_spread
 from specs.errors import UserError
 from specs.model import Suite
 
@@ -142,7 +144,12 @@ class _Run(NamedTuple):
                 taken=taken,
             )
             run_round = partial(self._run_round, group.run)
-            return run_rounds(groups, self.tasks, run_round, goal, display)
+            times = Times(taken, partial(process_spread, calibrations=self._calibrations()))
+            return run_rounds(groups, self.tasks, run_round, goal, times, display)
+
+    def _calibrations(self) -> list[Calibration]:
+        """The calibrations in the run's folder and beside it."""
+        return read_calibrations([self.folder / FOLDER, self.folder.resolve().parent / FOLDER])[0]
 
     def _run_round(
         self, run: Callable[[list[TrainingTask]], list[Record]], tasks: Sequence[TrainingTask]

@@ -13,6 +13,7 @@ from bench.records.job import Record
 from bench.records.limits import EngineLimits, read_limits
 from bench.records.noise import Calibration, read_calibrations
 from bench.records.stored import Kind, LeftOut
+from bench.records.turns import Turns, read_turns
 from bench.records.verification import Verification, one_per_verification, read_verifications
 from bench.report.frame.columns import GROUP
 from bench.report.frame.epochs import epochs_frame, records_of
@@ -20,7 +21,9 @@ from bench.report.frame.jobs import jobs_frame
 from bench.report.frame.pairs import Pair, pairs_of
 from bench.report.frame.places import PLACE_COLUMNS, heading
 from bench.report.frame.summary import summarise
-from bench.statistics.noise import noise_of
+from bench.report.frame.turns import with_turns
+from bench.statistics.noise import noise_of, process_spread
+from bench.statistics.turns import ProcessSpread
 
 
 class Run:
@@ -69,12 +72,17 @@ class Run:
     @cached_property
     def jobs(self) -> pd.DataFrame:
         """A row per job, see `frame.jobs.jobs_frame`."""
-        return jobs_frame(self.epochs)
+        return with_turns(jobs_frame(self.epochs), self.turns)
+
+    @cached_property
+    def turns(self) -> list[Turns]:
+        """The turns that backends took, see `bench.runner.turns`."""
+        return self._noting(read_turns(self.folder))
 
     @cached_property
     def pairs(self) -> list[Pair]:
         """Every two matched backends of every group, compared."""
-        return pairs_of(self.jobs)
+        return pairs_of(self.jobs, self.spread_of)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -104,8 +112,19 @@ class Run:
     @cached_property
     def calibration(self) -> Calibration | None:
         """The measured timing noise of the place of the first record; None if there is none."""
-        calibrations = self._noting(read_calibrations(self._here_and_beside(noise.FOLDER)))
-        return noise_of(self.records[0], calibrations)
+        return noise_of(self.records[0], self._calibrations)
+
+    def spread_of(self, key: str) -> ProcessSpread:
+        """How much two processes of one backend differ where the job with this key ran."""
+        return process_spread(self._by_key[key], self._calibrations)
+
+    @cached_property
+    def _by_key(self) -> dict[str, Record]:
+        return {record.key: record for record in self.records}
+
+    @cached_property
+    def _calibrations(self) -> list[Calibration]:
+        return self._noting(read_calibrations(self._here_and_beside(noise.FOLDER)))
 
     @cached_property
     def places(self) -> list[Run]:

@@ -7,10 +7,14 @@ first backend and one as the second. The order alternates from pair to pair, as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from math import isfinite
+from pathlib import Path
+from statistics import median
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from bench.machine import disturbance
 from bench.machine.host import gpu_kind
@@ -26,7 +30,10 @@ from bench.statistics.sequential import (
 )
 from bench.statistics.steady import CLOCKS, steady_seconds, warm_ups
 from bench.statistics.timing import MARGIN, VERDICT_LEVEL, compare, log_ratios
+from bench.statistics.turns import ProcessSpread
 
+# Pairs of processes by turns, from the machine of `results/speed`; see `process_spread`.
+_SHIPPED = Path(__file__).with_name("process_spreads.json")
 # The number of rounds of a comparison when false alarms are counted: the fewest that allow a
 # verdict.
 SHORT = EVERY_ROUND.next_look(0, VERDICT_LEVEL) or 0
@@ -114,20 +121,65 @@ def rounds_by_difference(calibration: Calibration) -> list[tuple[float, int | No
     ]
 
 
+def process_spread(record: Record, calibrations: Sequence[Calibration]) -> ProcessSpread:
+    """How much two processes of one backend differ on a record's machine, device and threads.
+
+    From the calibrations of this place that have turns: that of the record's workload, else the
+    one that differs most. Without any, from measurements of another machine.
+    """
+    known = [each for each in _of_place(record, calibrations) if each.turns]
+    same = [each for each in known if each.workload == record.job.workload.name]
+    if not known:
+        return _spread_elsewhere(record.job.workload.name)
+    chosen = max(same or known, key=lambda each: median(map(abs, each.turns)))
+    return ProcessSpread(
+        log_ratios=chosen.turns,
+        source=f"{chosen.backend} on {chosen.workload}, {len(chosen.turns)} pairs of processes",
+    )
+
+
 def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration | None:
     """The calibration of a record's machine, device and number of threads; None if there is none.
 
     If there are several, the one with the most rounds.
     """
+    return max(_of_place(record, calibrations), key=lambda each: len(each.wall), default=None)
+
+
+def _of_place(record: Record, calibrations: Sequence[Calibration]) -> list[Calibration]:
+    """The calibrations of a record's machine, device and number of threads."""
     job, machine = record.job, record.machine
-    matching = [
+    return [
         calibration
         for calibration in calibrations
         if (calibration.machine.name, calibration.machine.cpu) == (machine.name, machine.cpu)
         and (calibration.device, calibration.threads) == (job.device, job.threads)
         and gpu_kind(calibration.machine, calibration.device) == gpu_kind(machine, job.device)
     ]
-    return max(matching, key=lambda calibration: len(calibration.wall), default=None)
+
+
+class _Shipped(Struct, frozen=True, kw_only=True):
+    """Pairs of processes that were measured on another machine."""
+
+    workload: str
+    backend: str
+    machine: str
+    log_ratios: tuple[float, ...]
+
+
+@cache
+def _shipped() -> list[_Shipped]:
+    return msgspec.json.decode(_SHIPPED.read_bytes(), type=list[_Shipped])
+
+
+def _spread_elsewhere(workload: str) -> ProcessSpread:
+    """The shipped spread of a workload; else the largest one."""
+    same = [each for each in _shipped() if each.workload == workload]
+    chosen = max(same or _shipped(), key=lambda each: median(map(abs, each.log_ratios)))
+    source = f"{chosen.backend} on {chosen.workload}, measured on another machine"
+    return ProcessSpread(
+        log_ratios=chosen.log_ratios, source=f"{source} ({chosen.machine}); see bench calibrate"
+    )
 
 
 def _log_ratios_of_turns(taken: Iterable[Turns]) -> dict[frozenset[str], float]:

@@ -17,7 +17,7 @@ and on Gaussian noise more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf, nan
+from math import inf, isfinite, nan
 from statistics import median
 from typing import Literal
 
@@ -194,21 +194,17 @@ def correct_for_many(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def fastest(times: Mapping[str, Seconds]) -> str | None:
-    """The fastest backend; None if no two backends have a round in common.
-
-    For every backend the largest ratio to another one is computed (see `Comparison.ratio`). The
-    fastest has the smallest such ratio.
+def fastest(ratios: Mapping[tuple[str, str], float]) -> str | None:
+    """The backend whose largest ratio to another one is the smallest; None without a ratio.
 
     Args:
-        times: backend -> time of every round, see `log_ratios`; the same rounds for each.
+        ratios: two backends -> the first one's time divided by the second's, see
+            `Comparison.ratio`, for both orders of each pair; NaN if they have no round in common.
     """
-    largest = {}
-    for name, seconds in times.items():
-        others = (log_ratios(seconds, other) for key, other in times.items() if key != name)
-        medians = [float(np.median(logs)) for logs in others if len(logs)]
-        if medians:
-            largest[name] = max(medians)
+    largest: dict[str, float] = {}
+    for (name, _), ratio in ratios.items():
+        if isfinite(ratio):
+            largest[name] = max(ratio, largest.get(name, 0.0))
     return min(largest, key=lambda name: largest[name], default=None)
 
 

@@ -1,12 +1,13 @@
 """Compares the times of every two backends of a group, round by round.
 
-A ratio is that of the times of two jobs of one round and seed.
+A round of two backends has a ratio for each of their turns, or one by their epochs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,19 @@ from numpy.typing import NDArray
 
 from bench.report.frame.columns import GROUP
 from bench.report.frame.places import PLACE_COLUMNS
-from bench.statistics.timing import Comparison, compare, correct_for_many, fastest
+from bench.report.frame.turns import SECONDS, SESSION
+from bench.statistics.timing import Comparison, correct_for_many, fastest
+from bench.statistics.turns import (
+    JobTimes,
+    ProcessSpread,
+    compare_turns,
+    log_ratios_of,
+    median_ratio,
+)
 
 Group = tuple[Any, ...]  # the values of `columns.GROUP`
 Times = dict[str, NDArray[np.float64]]
+SpreadOf = Callable[[str], ProcessSpread]  # where the job with a key ran
 
 
 class Pair(NamedTuple):
@@ -44,6 +54,21 @@ class ToFastest(NamedTuple):
     unsure: bool
 
 
+def timed(jobs: pd.DataFrame) -> dict[str, dict[tuple[int, int], JobTimes]]:
+    """Backend -> round and seed -> the times of its job.
+
+    Args:
+        jobs: see `frame.turns.with_turns`; of one group.
+    """
+    columns = ["backend", "round", "seed", SESSION, SECONDS, "epoch_seconds_by_epochs"]
+    times: dict[str, dict[tuple[int, int], JobTimes]] = {}
+    for name, number, seed, session, turns, seconds in jobs[columns].itertuples(
+        index=False, name=None
+    ):
+        times.setdefault(str(name), {})[number, seed] = JobTimes(session, turns, seconds)
+    return times
+
+
 def times_of(jobs: pd.DataFrame, column: str = "epoch_seconds") -> Times:
     """Per backend the time of its job in every round, in seconds: (rounds,).
 
@@ -60,22 +85,22 @@ def times_of(jobs: pd.DataFrame, column: str = "epoch_seconds") -> Times:
     return {str(name): rounds[name].to_numpy() for name in jobs["backend"].unique()}
 
 
-def pairs_of(jobs: pd.DataFrame) -> list[Pair]:
+def pairs_of(jobs: pd.DataFrame, spread_of: SpreadOf) -> list[Pair]:
     """Every two matched backends of every group, compared.
 
     The verdicts are corrected for the number of pairs of a place, as one table shows them all.
 
     Args:
-        jobs: see `jobs.jobs_frame`; those that did not end ok are left out.
+        jobs: see `frame.turns.with_turns`; those that did not end ok are left out.
+        spread_of: how much two processes of one backend differ.
     """
     ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
     all_pairs: list[Pair] = []
     for _, place in ok.groupby(PLACE_COLUMNS, sort=False, dropna=False):
         pairs = [
-            Pair(group, str(rows["label"].iloc[0]), name, other, compare(times[name], times[other]))
+            pair
             for group, rows in place.groupby(GROUP, sort=False)
-            for times in [times_of(rows)]
-            for name, other in combinations(times, 2)
+            for pair in _pairs_of_group(group, rows, spread_of(rows["key"].iloc[0]))
         ]
         corrected = correct_for_many([pair.comparison for pair in pairs])
         all_pairs += [
@@ -85,13 +110,27 @@ def pairs_of(jobs: pd.DataFrame) -> list[Pair]:
     return all_pairs
 
 
+def _pairs_of_group(group: Group, rows: pd.DataFrame, spread: ProcessSpread) -> list[Pair]:
+    times, label = timed(rows), str(rows["label"].iloc[0])
+    return [
+        Pair(
+            group,
+            label,
+            name,
+            other,
+            compare_turns(log_ratios_of(times[name], times[other]), spread),
+        )
+        for name, other in combinations(times, 2)
+    ]
+
+
 def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFastest]:
     """Each backend of each group against the fastest, by group and backend.
 
     Only matched backends can be the fastest, unless a group has none.
 
     Args:
-        jobs: see `jobs.jobs_frame`.
+        jobs: see `frame.turns.with_turns`.
         pairs: all pairs of these jobs, see `pairs_of`.
     """
     undecided = {
@@ -101,25 +140,34 @@ def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFaste
     ratios: dict[Group, ToFastest] = {}
     for group, rows in jobs.groupby(GROUP, sort=False):
         ok, matched = rows[rows["status"] == "ok"], rows["mode"] == "matched"
-        times = times_of(ok)
+        times = timed(ok)
         may_win = set(rows.loc[matched, "backend"]) or set(times)
         best = _fastest({name: times[name] for name in times if name in may_win})
         if best is None:  # no two of them have a round in common
             continue
         for name in times:
-            comparison = compare(times[name], times[best])
-            unsure = undecided.get(
-                (group, frozenset((name, best))), comparison.outcome == "undecided"
-            )
-            ratios[*group, name] = (
-                ToFastest(1.0, unsure=False)
-                if name == best
-                else ToFastest(comparison.ratio, unsure)
-            )
+            if name == best:
+                ratios[*group, name] = ToFastest(1.0, unsure=False)
+                continue
+            ratio = median_ratio(log_ratios_of(times[name], times[best]))
+            unsure = undecided.get((group, frozenset((name, best))), True)
+            ratios[*group, name] = ToFastest(ratio, unsure)
     return ratios
 
 
-def _fastest(times: Mapping[str, NDArray[np.float64]]) -> str | None:
+def _fastest(times: Mapping[str, Mapping[tuple[int, int], JobTimes]]) -> str | None:
     """The fastest backend; a backend that is the only one with a time is the fastest, too."""
-    timed = {name: times[name] for name in times if np.isfinite(times[name]).any()}
-    return next(iter(timed)) if len(timed) == 1 else fastest(timed)
+    with_time = [
+        name
+        for name, jobs in times.items()
+        if any(job.session or isfinite(job.epochs) for job in jobs.values())
+    ]
+    if len(with_time) == 1:
+        return with_time[0]
+    ratios = {
+        (name, other): median_ratio(log_ratios_of(times[name], times[other]))
+        for name in with_time
+        for other in with_time
+        if name != other
+    }
+    return fastest(ratios)

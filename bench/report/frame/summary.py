@@ -14,7 +14,7 @@ from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]
 _ENERGY = ["epoch_energy_joules", "epoch_host_energy_joules", "mean_watts"]
-_COUNTS = ["seeds", "rounds", "steady_epochs", "energy_epochs", "target_jobs", "ok_jobs"]
+_COUNTS = ["seeds", "rounds", "steady_epochs", "turns", "energy_epochs", "target_jobs", "ok_jobs"]
 
 
 def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:

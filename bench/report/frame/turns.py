@@ -1,0 +1,50 @@
+"""Adds the turns of a run to its frame of jobs: where a job took turns, they give its times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from bench.records.turns import Member, Turns
+
+# Columns of the frame of jobs beside those of `jobs.jobs_frame`; a job without turns has "" and
+# None.
+SESSION, SECONDS = "turns_key", "turn_seconds"
+_FIGURES: dict[str, Callable[[Member], float]] = {
+    "epoch_seconds": lambda member: float(np.median(member.epoch_seconds)),
+    "epoch_cpu_seconds": lambda member: float(np.median(member.epoch_cpu_seconds)),
+    "epoch_seconds_low": lambda member: float(member.epoch_seconds.min()),
+    "epoch_seconds_high": lambda member: float(member.epoch_seconds.max()),
+}
+
+
+def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
+    """The frame of jobs, with the times of turns in place of those of epochs.
+
+    Args:
+        jobs: see `jobs.jobs_frame`.
+        taken: the turns of the run. Of a job that took part in several, the newest count; those
+            that were refused do not.
+
+    Returns:
+        A frame with three more columns: the key of the turns, the seconds of an epoch by each of
+        them, an array (sweeps,), and `epoch_seconds_by_epochs`, the time by the steady epochs.
+    """
+    jobs = jobs.assign(epoch_seconds_by_epochs=jobs["epoch_seconds"])
+    newest: dict[str, tuple[str, Member | None]] = {
+        member.job: (turns.key, member)
+        for turns in sorted(taken, key=lambda turns: turns.started)
+        if not turns.refused
+        for member in turns.members
+    }
+    ok = jobs["status"] == "ok"
+    found = [newest.get(key, ("", None)) if good else ("", None) for key, good in ok.items()]
+    jobs[SESSION] = [session for session, _ in found]
+    jobs[SECONDS] = pd.Series([m and m.epoch_seconds for _, m in found], jobs.index, dtype=object)
+    jobs["turns"] = [len(member.turns) if member else 0 for _, member in found]
+    for name, figure in _FIGURES.items():
+        by_turns = [figure(member) if member else np.nan for _, member in found]
+        jobs[name] = jobs[name].where(jobs["turns"] == 0, by_turns)
+    return jobs
