@@ -145,7 +145,7 @@ class _Run(NamedTuple):
             )
             run_round = partial(self._run_round, group.run)
             times = Times(taken, partial(process_spread, calibrations=self._calibrations()))
-            return run_rounds(groups, self.tasks, run_round, goal, times, display)
+            return run_rounds(groups, self.tasks, run_round, goal, times=times, observer=display)
 
     def _calibrations(self) -> list[Calibration]:
         """The calibrations in the run's folder and beside it."""

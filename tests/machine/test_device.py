@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bench.machine.device import DevicePeak, DeviceWatch
 from bench.machine.host import Machine, this_machine
 from bench.machine.nvml import Gpu
-from bench.runner.process import run_worker
+from bench.runner.process import Worker
 from bench.worker import memory
 from tests.support.jobs import make_job
 from tests.support.tasks import make_task
@@ -156,7 +156,8 @@ def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_pat
         return monitored(handle)
 
     nvml.nvmlDeviceGetMemoryInfo = info
-    ended = run_worker(task, tmp_path, machine, 60.0, lambda lines: None)
+    with Worker(task, tmp_path, machine) as worker:
+        ended = worker.result(60.0, lambda lines: None)
     assert ended.peak == DevicePeak(peak_bytes=500, by="device")
 
 

@@ -62,7 +62,7 @@ def made_limits():
 MADE = {
     Record: make_record,
     Verification: made_verification,
-    Calibration: lambda: calibrate(series([1.0, 2.0]))[0],
+    Calibration: lambda: calibrate(series([1.0, 2.0]), ())[0],
     EngineLimits: made_limits,
 }
 

@@ -14,7 +14,9 @@ from tests.support.records import make_record, series
 
 def test_a_calibration_is_kept_and_speaks_of_its_own_place_alone(tmp_path):
     random = np.random.default_rng(1)
-    short, long = (calibrate(series(np.exp(random.normal(0, 0.02, count))))[0] for count in (8, 20))
+    short, long = (
+        calibrate(series(np.exp(random.normal(0, 0.02, count))), ())[0] for count in (8, 20)
+    )
     long = replace(long, key="other", backend="pytorch")
     for one in (short, long):
         write(tmp_path, one)
@@ -43,7 +45,7 @@ def test_a_calibration_of_a_gpu_speaks_of_every_gpu_of_its_kind_and_of_no_other(
             for record in records
         ]
 
-    found = calibrate(on(gpu))
+    found = calibrate(on(gpu), ())
     assert len(found) == 1
     assert noise_of(on(replace(gpu, uuid="GPU-b"))[0], found) == found[0]
     assert noise_of(on(replace(gpu, driver="560.1"))[0], found) is None

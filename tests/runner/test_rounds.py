@@ -8,43 +8,47 @@ import numpy as np
 from msgspec.structs import replace
 
 from bench.runner.plan import Options, Training, make_groups
-from bench.runner.rounds import Goal, _times, run_rounds, widest_precision
+from bench.runner.rounds import Goal, Times, run_rounds
+from bench.statistics.turns import NOTHING_KNOWN
 from specs.loading import find_workload
 from tests.support.records import make_record, run_of
 from tests.support.rounds import longer, records
 
+TIMES = Times(taken={}, spread_of=lambda record: NOTHING_KNOWN)
+
+
+def reason(goal, made):
+    return goal.reason_to_stop(made, TIMES)
+
 
 def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
     goal = Goal(rounds=4)
-    assert goal.reason_to_stop(records(range(4), jax=1, pytorch=1)) == "4 rounds"
-    assert goal.reason_to_stop(records(range(4), loud=[1], jax=1, pytorch=1)) == ""
+    assert reason(goal, records(range(4), jax=1, pytorch=1)) == "4 rounds"
+    assert reason(goal, records(range(4), loud=[1], jax=1, pytorch=1)) == ""
     assert (
-        goal.reason_to_stop(records(range(5), loud=[1], jax=1, pytorch=1))
+        reason(goal, records(range(5), loud=[1], jax=1, pytorch=1))
         == "5 rounds, 1 on a busy machine"
     )
     # Disturbance is usual here, so all rounds count.
-    assert goal.reason_to_stop(records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
+    assert reason(goal, records(range(7), loud=[0, 2, 4, 5], jax=1, pytorch=1)) == "7 rounds"
     late = records(range(20), loud=range(10, 20), jax=1, pytorch=1)
-    assert Goal(rounds=11).reason_to_stop(late) == ""
-    assert Goal(rounds=10).reason_to_stop(late) == "20 rounds, 10 on a busy machine"
+    assert reason(Goal(rounds=11), late) == ""
+    assert reason(Goal(rounds=10), late) == "20 rounds, 10 on a busy machine"
     worse = records(range(22), loud=range(10, 22), jax=1, pytorch=1)
-    assert (
-        Goal(rounds=11).reason_to_stop(worse)
-        == "22 rounds, 12 on a busy machine: no more were tried"
-    )
-    assert Goal(rounds=1).reason_to_stop(records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
+    assert reason(Goal(rounds=11), worse) == "22 rounds, 12 on a busy machine: no more were tried"
+    assert reason(Goal(rounds=1), records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
 
 
 def test_until_precise_ends_when_the_widest_ratio_is_and_not_before():
     goal = Goal(rounds=1, precision=0.02)
-    assert goal.reason_to_stop(records(range(5), jax=1, pytorch=2)) == ""
+    assert reason(goal, records(range(5), jax=1, pytorch=2)) == ""
     many = records(range(30), jax=1, pytorch=2)
-    found = widest_precision(many)
+    found = TIMES.widest_precision(many)
     assert 0.001 < found < 0.02
-    assert goal.reason_to_stop(many) == f"precise to {100 * found:.2g} % after 30 rounds"
+    assert reason(goal, many) == f"precise to {100 * found:.2g} % after 30 rounds"
     third = records(range(30), noise=0.2, seed=1, tensorflow=3)
-    assert widest_precision(many + third) > 0.02
-    assert goal.reason_to_stop(many + third) == ""
+    assert TIMES.widest_precision(many + third) > 0.02
+    assert reason(goal, many + third) == ""
 
 
 def test_precision_is_of_the_epochs_after_the_first():
@@ -53,7 +57,7 @@ def test_precision_is_of_the_epochs_after_the_first():
         replace(r, epochs=(longer(r.epochs[0], random.uniform(1, 50)), r.epochs[1]))
         for r in records(range(14), noise=0.0, jax=1, pytorch=2)
     ]
-    assert widest_precision(slow_first) == 0.0
+    assert TIMES.widest_precision(slow_first) == 0.0
 
 
 def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts():
@@ -62,11 +66,11 @@ def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts
         replace(r, status="failed") for r in records(range(2), pytorch=1)
     ]
     assert (
-        goal.reason_to_stop(alone)
+        reason(goal, alone)
         == "2 rounds: no two backends ended ok and agree, so nothing can be compared"
     )
-    assert "after 200 rounds, the most allowed" in goal.reason_to_stop(
-        records(range(200), jax=1, pytorch=1)
+    assert "after 200 rounds, the most allowed" in reason(
+        goal, records(range(200), jax=1, pytorch=1)
     )
 
 
@@ -96,7 +100,7 @@ def play(goal, data, outcome, *, seconds=None):
         ]
 
     observer = SimpleNamespace(planned=told.append)
-    found, ends = run_rounds(groups, make_tasks, run, goal, observer)
+    found, ends = run_rounds(groups, make_tasks, run, goal, times=TIMES, observer=observer)
     return ran, ends, found, told
 
 
@@ -122,7 +126,12 @@ def test_each_batch_size_of_a_sweep_has_its_own_rounds(mnist_5k):
 
     observer = SimpleNamespace(planned=lambda _: None)
     found, ends = run_rounds(
-        make_groups(trainings, options), make_tasks, run, Goal(rounds=1, precision=0.05), observer
+        make_groups(trainings, options),
+        make_tasks,
+        run,
+        Goal(rounds=1, precision=0.05),
+        times=TIMES,
+        observer=observer,
     )
     rounds = [int(end.split(" after ")[1].split()[0]) for end in ends]
     assert rounds[0] < rounds[1]
@@ -191,6 +200,6 @@ def test_the_stopping_rule_takes_the_same_times_as_tables():
     ]
     jobs = run_of(*slow_start).jobs
     assert set(jobs["warm_up_epochs"]) == {3}
-    for backend, seconds in _times(slow_start).items():
+    for backend, times in TIMES._by_backend(slow_start).items():
         shown = jobs[jobs["backend"] == backend].sort_values("round")["epoch_seconds"]
-        assert seconds == shown.tolist()
+        assert [job.epochs for job in times.values()] == shown.tolist()

@@ -12,7 +12,7 @@ from tests.support.records import series
 
 
 def test_two_jobs_in_a_row_are_a_round_and_change_sides():
-    [found] = calibrate(series([1.0, 2.0, 1.0, 2.0, 3.0, 3.0]))
+    [found] = calibrate(series([1.0, 2.0, 1.0, 2.0, 3.0, 3.0]), ())
     assert np.exp(found.wall) == pytest.approx([0.5, 2.0, 1.0])
     assert np.exp(found.cpu) == pytest.approx([0.5, 2.0, 1.0])
     assert found.scatter == pytest.approx(1.0)
@@ -22,9 +22,9 @@ def test_two_jobs_in_a_row_are_a_round_and_change_sides():
 def test_what_did_not_end_ok_is_left_out_with_its_round_and_an_odd_job_waits_for_its_second():
     records = series([1.0, 2.0, 1.0, 2.0, 5.0])
     records[1] = replace(records[1], status="failed")
-    [found] = calibrate(records)
+    [found] = calibrate(records, ())
     assert np.exp(found.wall) == pytest.approx([0.5])
-    assert calibrate(records[:2]) == []
+    assert calibrate(records[:2], ()) == []
 
 
 def test_machines_threads_and_adapters_are_never_mixed():
@@ -32,7 +32,7 @@ def test_machines_threads_and_adapters_are_never_mixed():
     other = [replace(r, machine=replace(r.machine, name="other")) for r in series([1.0, 1.0])]
     newer = series([2.0, 1.0], adapter_checksum="new")
     threads = [replace(r, job=replace(r.job, threads=2)) for r in series([4.0, 1.0])]
-    assert len(calibrate([*records, *other, *newer, *threads])) == 4
+    assert len(calibrate([*records, *other, *newer, *threads], ())) == 4
 
 
 def test_disturbed_rounds_are_counted_and_said():
@@ -41,7 +41,7 @@ def test_disturbed_rounds_are_counted_and_said():
     )
     records = series([1.0, 2.0, 1.0, 2.0])
     records[2] = replace(records[2], disturbance=loud)
-    assert calibrate(records)[0].disturbed == 1
+    assert calibrate(records, ())[0].disturbed == 1
 
 
 def test_false_alarms_are_of_comparisons_that_do_not_share_rounds():
@@ -63,7 +63,7 @@ def test_of_identical_contestants_few_are_told_apart():
 
 def test_what_is_said_fits_the_noise():
     random = np.random.default_rng(1)
-    [found] = calibrate(series(np.exp(random.normal(0, 0.02, 160))))
+    [found] = calibrate(series(np.exp(random.normal(0, 0.02, 160))), ())
     text = describe(found, 40)
     assert text.startswith(
         "Noise (reference against itself, softmax, 80 rounds on m): half of the rounds differ by"
@@ -73,5 +73,5 @@ def test_what_is_said_fits_the_noise():
     assert describe(found, 3).endswith("No difference is sure in fewer than 11 rounds.")
     rounds = {difference: wall for difference, wall, _ in rounds_by_difference(found)}
     assert rounds[0.2] < rounds[0.05] < rounds[0.02]
-    [few] = calibrate(series(np.exp(random.normal(0, 0.02, 16))))
+    [few] = calibrate(series(np.exp(random.normal(0, 0.02, 16))), ())
     assert describe(few, 11).endswith("After 11 rounds no difference is found for sure.")

@@ -19,7 +19,7 @@ from tests.support.jobs import make_job
 
 class Watcher:
     def __init__(self):
-        self.reused, self.advances = [], []
+        self.reused, self.advances, self.sweeps = [], [], []
 
     def planned(self, tasks):
         pass
@@ -32,6 +32,9 @@ class Watcher:
 
     def ended(self, task, record, *, reused):
         self.reused.append(reused)
+
+    def turned(self, tasks, sweeps):
+        self.sweeps.append(sweeps)
 
 
 def make_task(adapter, data, **job):

@@ -40,7 +40,7 @@ def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
         for member in turns.members
     }
     ok = jobs["status"] == "ok"
-    found = [newest.get(key, ("", None)) if good else ("", None) for key, good in ok.items()]
+    found = [newest.get(str(key), ("", None)) if good else ("", None) for key, good in ok.items()]
     jobs[SESSION] = [session for session, _ in found]
     jobs[SECONDS] = pd.Series([m and m.epoch_seconds for _, m in found], jobs.index, dtype=object)
     jobs["turns"] = [len(member.turns) if member else 0 for _, member in found]
