@@ -64,9 +64,8 @@ def test_the_jobs_own_time_is_not_taken_for_others(monkeypatch):
     Of 6 s of work 4.5 were the job's own, so others had 1.5 of 10; the host took 0.2.
     """
     monkeypatch.setattr(machine_watch, "monotonic_seconds", iter([100.0, 105.0]).__next__)
-    monkeypatch.setattr(
-        machine_watch, "_own_seconds", lambda _, seconds=iter([1.0, 5.5]): next(seconds)
-    )
+    own = iter([1.0, 5.5])
+    monkeypatch.setattr(machine_watch, "_own_seconds", lambda _: next(own))
     counters = iter([(10.0, 1.0), (16.0, 1.2)])
     monkeypatch.setattr(machine_watch, "_busy_seconds", lambda _: next(counters))
     clocks = iter([3000.0, 800.0, 2400.0])  # one sample of an idle moment decides nothing

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -102,6 +103,47 @@ class Slow(Reference):
     def train_epoch(self, order, masks=None):
         time.sleep(0.5)
         return super().train_epoch(order[:64], masks)
+
+
+class WaitsBusily(Reference):
+    """A thread of it computes half of the time, also while the process waits."""
+
+    def load(self, images, labels):
+        super().load(images, labels)
+        threading.Thread(target=self._compute, daemon=True).start()
+
+    def _compute(self):
+        while True:
+            until = time.process_time() + 0.02
+            while time.process_time() < until:
+                pass
+            time.sleep(0.02)
+
+
+class DiesInTurns(Reference):
+    """It dies in its third training after the verification."""
+
+    trained = 0
+
+    def reset(self, weights):
+        super().reset(weights)
+        # A verification resets at most four times, and a turn twice.
+        self.trained += 1
+        if self.trained > 7:
+            os._exit(3)
+
+
+class NeedsToBeAlone(Reference):
+    """It has too little memory while another worker of the same parent is alive."""
+
+    def train_epoch(self, order, masks=None):
+        import psutil
+
+        mine = os.getpid()
+        others = psutil.Process(os.getppid()).children()
+        if any("start.py" in str(o.cmdline()) for o in others if o.pid != mine):
+            raise MemoryError
+        return super().train_epoch(order, masks)
 
 
 class ReadsTooFew(Reference):

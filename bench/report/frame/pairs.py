@@ -5,8 +5,8 @@ A round of two backends has a ratio for each of their turns, or one by their epo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import combinations
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -42,6 +42,34 @@ class Pair(NamedTuple):
     backend: str
     other: str
     comparison: Comparison
+
+
+class Order(NamedTuple):
+    """The backends of a group, fastest first.
+
+    Attributes:
+        workload: the label of the workload.
+        names: the backends.
+        ties: of each but the last, whether it is not told apart from the next one.
+        tied: the pairs of which none is faster for sure.
+    """
+
+    workload: str
+    names: tuple[str, ...]
+    ties: tuple[bool, ...]
+    tied: tuple[Pair, ...]
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The fastest backend, and those that are not told apart from it."""
+        fastest = self.names[0]
+        unsure = {
+            name
+            for pair in self.tied
+            if fastest in (pair.backend, pair.other)
+            for name in (pair.backend, pair.other)
+        }
+        return tuple(name for name in self.names if name == fastest or name in unsure)
 
 
 class ToFastest(NamedTuple):
@@ -171,3 +199,41 @@ def _fastest(times: Mapping[str, Mapping[tuple[int, int], JobTimes]]) -> str | N
         if name != other
     }
     return fastest(ratios)
+
+
+def orders_of(pairs: Sequence[Pair]) -> list[Order]:
+    """The order of the backends of each group.
+
+    The order is that of the numbers of backends that each is faster than, by its ratios.
+
+    Args:
+        pairs: see `pairs_of`.
+    """
+    orders = []
+    by_group: dict[Group, list[Pair]] = {}
+    for pair in pairs:
+        if isfinite(pair.comparison.ratio):
+            by_group.setdefault(pair.group, []).append(pair)
+    for of_group in by_group.values():
+        wins: dict[str, int] = {}
+        verdicts: dict[frozenset[str], bool] = {}
+        for pair in of_group:
+            first_wins = pair.comparison.ratio < 1
+            wins[pair.backend] = wins.get(pair.backend, 0) + first_wins
+            wins[pair.other] = wins.get(pair.other, 0) + (not first_wins)
+            decided = pair.comparison.outcome in ("faster", "slower")
+            verdicts[frozenset((pair.backend, pair.other))] = decided
+        names = tuple(sorted(wins, key=lambda name: -wins[name]))
+        orders.append(
+            Order(
+                workload=of_group[0].workload,
+                names=names,
+                ties=tuple(
+                    not verdicts.get(frozenset(neighbours), False) for neighbours in pairwise(names)
+                ),
+                tied=tuple(
+                    pair for pair in of_group if pair.comparison.outcome not in ("faster", "slower")
+                ),
+            )
+        )
+    return orders

@@ -54,7 +54,9 @@ def section(run: Run) -> list[Block]:
 def _comparison(run: Run, row: Row) -> Comparison:
     """The time of the native job divided by that of the matched one of this row."""
     ok = run.jobs[run.jobs["status"] == "ok"]
-    times = times_of(ok[np.all([ok[column] == row[column] for column in GROUP], axis=0)])
+    # Native jobs take no turns, so both are compared by their epochs.
+    rows = ok[np.all([ok[column] == row[column] for column in GROUP], axis=0)]
+    times = times_of(rows, "epoch_seconds_by_epochs")
     return compare(times[native_name(row["backend"])], times[row["backend"]])
 
 
