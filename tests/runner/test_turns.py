@@ -97,7 +97,7 @@ def test_the_time_of_an_epoch_by_turns_is_that_of_its_epochs(mnist_5k, tmp_path)
     [(0.1, 5, 4000), (0.9, 1, 4000), (2.0, 1, 1024), (40.0, 1, 64), (1000.0, 1, 32)],
 )
 def test_a_turn_trains_several_short_epochs_or_whole_steps_of_a_long_one(seconds, epochs, examples):
-    record = make_record("a", times=(5.0, seconds), accuracies=(0.1, 0.2))
+    record = make_record("a", times=(seconds + 5.0, seconds), accuracies=(0.1, 0.2))
     job = make_job("cnn", batch_size=32)
     data = replace(record.data, train_examples=4000)
     part = _slice_of(replace(record, job=job, data=data), 0.5)

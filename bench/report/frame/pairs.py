@@ -52,12 +52,14 @@ class Order(NamedTuple):
         names: the backends.
         ties: of each but the last, whether it is not told apart from the next one.
         tied: the pairs of which none is faster for sure.
+        decided: the number of the other pairs.
     """
 
     workload: str
     names: tuple[str, ...]
     ties: tuple[bool, ...]
     tied: tuple[Pair, ...]
+    decided: int
 
     @property
     def first(self) -> tuple[str, ...]:
@@ -204,36 +206,35 @@ def _fastest(times: Mapping[str, Mapping[tuple[int, int], JobTimes]]) -> str | N
 def orders_of(pairs: Sequence[Pair]) -> list[Order]:
     """The order of the backends of each group.
 
-    The order is that of the numbers of backends that each is faster than, by its ratios.
+    A backend comes before another if it is faster than more of the others, by its ratios.
 
     Args:
         pairs: see `pairs_of`.
     """
-    orders = []
     by_group: dict[Group, list[Pair]] = {}
     for pair in pairs:
         if isfinite(pair.comparison.ratio):
             by_group.setdefault(pair.group, []).append(pair)
-    for of_group in by_group.values():
-        wins: dict[str, int] = {}
-        verdicts: dict[frozenset[str], bool] = {}
-        for pair in of_group:
-            first_wins = pair.comparison.ratio < 1
-            wins[pair.backend] = wins.get(pair.backend, 0) + first_wins
-            wins[pair.other] = wins.get(pair.other, 0) + (not first_wins)
-            decided = pair.comparison.outcome in ("faster", "slower")
-            verdicts[frozenset((pair.backend, pair.other))] = decided
-        names = tuple(sorted(wins, key=lambda name: -wins[name]))
-        orders.append(
-            Order(
-                workload=of_group[0].workload,
-                names=names,
-                ties=tuple(
-                    not verdicts.get(frozenset(neighbours), False) for neighbours in pairwise(names)
-                ),
-                tied=tuple(
-                    pair for pair in of_group if pair.comparison.outcome not in ("faster", "slower")
-                ),
-            )
-        )
-    return orders
+    return [_order(of_group) for of_group in by_group.values()]
+
+
+def _order(pairs: Sequence[Pair]) -> Order:
+    """The order of the backends of one group."""
+    wins: dict[str, int] = {}
+    for pair in pairs:
+        first_wins = pair.comparison.ratio < 1
+        wins[pair.backend] = wins.get(pair.backend, 0) + first_wins
+        wins[pair.other] = wins.get(pair.other, 0) + (not first_wins)
+    names = tuple(sorted(wins, key=lambda name: -wins[name]))
+    sure = {
+        frozenset((pair.backend, pair.other))
+        for pair in pairs
+        if pair.comparison.outcome in ("faster", "slower")
+    }
+    return Order(
+        workload=pairs[0].workload,
+        names=names,
+        ties=tuple(frozenset(neighbours) not in sure for neighbours in pairwise(names)),
+        tied=tuple(pair for pair in pairs if frozenset((pair.backend, pair.other)) not in sure),
+        decided=len(sure),
+    )

@@ -49,10 +49,8 @@ def notes(run: Run) -> list[str]:
     Among them is one per job that did not end ok.
     """
     lines = _on_few_epochs(run)
-    if not run.ok.empty and run.ok["rounds"].max() == 1:
-        lines.append("~ provisional: one round.")
-    elif run.ok["unsure"].isin([True]).any():  # it may be missing
-        lines.append("~ provisional: it is undecided whether this is slower than the fastest.")
+    if run.ok["unsure"].isin([True]).any():  # it may be missing
+        lines.append("~ not told apart from the fastest.")
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
     lines += say_disturbed(run.jobs, GROUP)
@@ -98,9 +96,10 @@ def believed(run: Run) -> str:
 def _on_few_epochs(run: Run) -> list[str]:
     """The meaning of the mark `*` at a time; nothing if no job has so few epochs."""
     lines = []
-    if (run.ok["epochs"] == 1).any():
+    by_epochs = run.ok.loc[run.ok["turns"] == 0, "epochs"]
+    if (by_epochs == 1).any():
         lines.append("* one epoch: its time includes the warm-up.")
-    if (run.ok["epochs"] == 2).any():  # noqa: PLR2004 - the first is the warm-up
+    if (by_epochs == 2).any():  # noqa: PLR2004 - the first is the warm-up
         lines.append("* two epochs: the time is that of the second, as the first is the warm-up.")
     return lines
 

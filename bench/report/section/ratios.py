@@ -1,66 +1,131 @@
 """Makes the section that says which backends are faster.
 
-For every two backends it has the ratio within rounds, its interval, and a verdict.
+For every workload it has the order of the backends; for every two backends the ratio, its interval,
+and a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from math import ceil
+from typing import NamedTuple
 
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Table, Text
-from bench.report.frame.pairs import Pair
+from bench.report.form.document import Block, Folded, Heading, Items, Table, Text
+from bench.report.frame.pairs import Order, Pair, orders_of
 from bench.report.run import Run
 from bench.statistics.sequential import EVERY_ROUND
 from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
+from bench.statistics.turns import rounds_to_find
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
+_DIFFERENCE = 0.05  # the report says how many rounds tell such a difference
 _TEXT = (
     "A figure is the epoch time of the row's backend divided by that of the column's; below 1 the"
-    " row is faster. In each round every backend runs in a new process. Times are divided within a"
-    " round; the figure is the median of the rounds' ratios, with an interval of"
-    f" {100 * (1 - VERDICT_LEVEL):g} %. `same`: the interval lies within {100 * MARGIN:g} % of 1."
-    " `faster`, `slower`: it does not, and the difference is more than chance, corrected for the"
-    " number of pairs. Rounds may be added at any time, and the results read after each. If all"
-    f" backends were the same, at most {100 * TABLE_LEVEL:g} of 100 tables would name a faster one."
+    " row is faster. In each round every backend trains in a new process. Then the processes of a"
+    " workload take turns: in every sweep each trains for half a second or more, and times are"
+    " divided within a sweep. The figure is the median over sweeps, then over rounds, with an"
+    f" interval of {100 * (1 - VERDICT_LEVEL):g} %. The interval also contains how much two"
+    " processes of one backend differ. Without turns, the epochs of a round are divided. `same`:"
+    f" the interval lies within {100 * MARGIN:g} % of 1. `faster`, `slower`: it does not, and the"
+    " difference is more than chance, corrected for the number of pairs. Rounds may be added at any"
+    " time, and the results read after each. If all backends were the same, at most"
+    f" {100 * TABLE_LEVEL:g} of 100 tables would name a faster one."
 )
 
 
+class More(NamedTuple):
+    """What more rounds cost.
+
+    Attributes:
+        done: the finished rounds; each seed of a round counts as a round.
+        needed: the rounds that tell a difference of `_DIFFERENCE` in 19 of 20 runs; None if that
+            takes more than 200.
+        option: `needed` as the value of `--rounds`.
+        minutes: about how long the rounds that are missing take.
+    """
+
+    done: int
+    needed: int | None
+    option: int
+    minutes: float
+
+
 def section(run: Run) -> list[Block]:
-    """A table with a row per workload and backend, a column per backend; nothing without pairs."""
+    """The order of every workload, and a table of all pairs; nothing without pairs."""
     pairs = run.pairs
     if not pairs:
         return []
-    heading, (rounds, least) = Heading("Who is faster?", 3), rounds_for_verdicts(run)
-    if least is not None and rounds < least:
-        among = f" ({len(pairs)} pairs of backends)" if len(pairs) > 1 else ""
-        done = f"{rounds} of {least} rounds done{among}"
-        option = f"--rounds {rounds_option(run, least)}"
-        return [heading, Text(f"Undecided: {done}. For a verdict: `{option}`.")]
-    undecided = sum(pair.comparison.outcome == "undecided" for pair in pairs)
+    orders = orders_of(pairs)
     return [
-        heading,
-        Text(f"Of {len(pairs)} pairs {undecided} are undecided."),
-        _table(pairs),
-        Folded("How these figures are made", [Text(_TEXT)]),
+        Heading("Who is faster?", 3),
+        Items(tuple(f"{order.workload}: {order_text(order)}" for order in orders)),
+        Text(" ".join(("`<`: faster for sure; `=`: not told apart.", certain(run), *_cost(run)))),
+        Folded("All pairs", [_table(pairs), Text(f"{_TEXT} {_spreads(run)}")]),
     ]
 
 
-def rounds_for_verdicts(run: Run) -> tuple[int, int | None]:
-    """The finished rounds, and the fewest that a verdict needs; None if nothing is compared.
-
-    Each seed of a round counts as a round.
-    """
-    if not run.pairs:
-        return 0, None
-    rounds = max(pair.comparison.rounds for pair in run.pairs)
-    return rounds, EVERY_ROUND.next_look(0, min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs)))
+def order_text(order: Order) -> str:
+    """The backends of a workload, fastest first: "jax < pytorch = tensorflow"."""
+    signs = ["=" if tie else "<" for tie in order.ties]
+    between = chain.from_iterable(zip(signs, order.names[1:], strict=True))
+    return " ".join((order.names[0], *between))
 
 
-def rounds_option(run: Run, rounds: int) -> int:
-    """The value of `--rounds` for so many rounds, as each seed counts as a round."""
-    return ceil(rounds / run.jobs["seed"].nunique())
+def certain(run: Run) -> str:
+    """A sentence: how many pairs have a verdict, and which have none."""
+    tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
+    decided = len(run.pairs) - len(tied)
+    if not tied:
+        return f"All {decided} pairs have a verdict." if decided > 1 else "It is certain."
+    nearest = sorted(tied, key=lambda pair: abs(1 - pair.comparison.ratio))
+    named = "; ".join(words.first_of([_named(pair) for pair in nearest]))
+    return f"Of {len(run.pairs)} pairs {decided} have a verdict. Not told apart: {named}."
+
+
+def more_rounds(run: Run) -> More | None:
+    """What more rounds cost; None if every pair has a verdict, or rounds are enough."""
+    tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
+    if all(pair.comparison.outcome == "same" for pair in tied):
+        return None
+    level = min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs))
+    spreads = {run.spread_of(record.key) for record in run.records}
+    counts = [rounds_to_find(_DIFFERENCE, spread, (), level) for spread in spreads]
+    needed = None if None in counts else max(filter(None, counts))
+    done = max(pair.comparison.rounds for pair in run.pairs)
+    if needed is None:
+        needed = EVERY_ROUND.next_look(done, level)
+    if needed is None or needed <= done:
+        return None
+    seconds = sum(record.wall_seconds for record in run.records)
+    seconds += sum(turns.wall_seconds for turns in run.turns)
+    return More(
+        done=done,
+        needed=needed,
+        option=ceil(needed / run.jobs["seed"].nunique()),
+        minutes=seconds / done * (needed - done) / 60,
+    )
+
+
+def _cost(run: Run) -> list[str]:
+    more = more_rounds(run)
+    if more is None:
+        return []
+    cost = f"`--rounds {more.option}` (about {more.minutes:.0f} min more)"
+    return [f"{cost} tells differences of {100 * _DIFFERENCE:g} %."]
+
+
+def _named(pair: Pair) -> str:
+    result = pair.comparison
+    interval = _interval(result.sure_low, result.sure_high)
+    return f"{pair.workload} {pair.backend} / {pair.other} {result.ratio:.2f}{interval}"
+
+
+def _spreads(run: Run) -> str:
+    """A sentence on how much processes differ, and where that was measured."""
+    sources = dict.fromkeys(run.spread_of(record.key).source for record in run.records)
+    return f"How much processes differ is known from: {'; '.join(sources)}."
 
 
 def _table(pairs: Sequence[Pair]) -> Table:
@@ -90,8 +155,11 @@ def _table(pairs: Sequence[Pair]) -> Table:
 
 
 def _cell(ratio: float, low: float | None, high: float | None, outcome: str) -> str:
-    interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
     # Verdicts are bold; undecided ones are pale.
-    return f"{words.ratio(ratio)}{interval} " + (
+    return f"{words.ratio(ratio)}{_interval(low, high)} " + (
         f"*{outcome}*" if outcome == "undecided" else f"**{outcome}**"
     )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"

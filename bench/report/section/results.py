@@ -20,11 +20,12 @@ _ACCURACY_TEXT = (
     " reached it: the median over jobs, if all reached it."
 )
 _SPEED_TEXT = (
-    "A job's time is the median of its steady epochs: those after the warm-up, without rounds in"
-    " which the machine was unusually busy. CPU and prediction times are computed in the same way."
+    "A job's time is the median of its turns, per epoch. Without turns it is the median of its"
+    " steady epochs: those after the warm-up, without rounds in which the machine was unusually"
+    " busy. CPU times are computed in the same way, prediction times by the epochs."
     " A backend's time is the median over its jobs, with an interval of 95 % if there are enough."
-    " `ratio to fastest` is the median over rounds of the ratio of two jobs of one round. Epoch"
-    " times are the fastest and the slowest steady epoch. For jobs of one or two epochs (`*`) all"
+    " `ratio to fastest` is the median over sweeps, then over rounds. Epoch times are the fastest"
+    " and the slowest turn or steady epoch. Without turns, for jobs of one or two epochs (`*`) all"
     " epochs are listed; the time of a single epoch includes the warm-up."
 )
 _START_TEXT = (
@@ -65,7 +66,10 @@ def speed(run: Run) -> list[Block]:
         "epoch, median": epoch_time,
         "95 % interval": lambda row: _range(row, "epoch_seconds_sure"),
         "ratio to fastest": ratio_to_fastest,
-        "epoch times": lambda row: few.get(identity(row)) or _range(row, "epoch_seconds"),
+        "epoch times": lambda row: (
+            (not row["turns"] and few.get(identity(row))) or _range(row, "epoch_seconds")
+        ),
+        "turns": lambda row: str(row["turns"] or words.ABSENT),
         "epochs counted": lambda row: str(row["steady_epochs"]),
         "CPU time": lambda row: words.seconds(row["epoch_cpu_seconds"]),
         "training images/s": lambda row: words.per_second(row["train_examples_per_second"]),
@@ -98,8 +102,13 @@ def start_up(run: Run) -> list[Block]:
 
 
 def epoch_time(row: Row) -> str:
-    """The time of an epoch, in words; `*` if it is of a job of one or two epochs."""
-    return words.seconds(row["epoch_seconds"]) + ("*" if row["epochs"] <= FEW_EPOCHS else "")
+    """The time of an epoch, in words; `*` if it is by one or two epochs."""
+    return words.seconds(row["epoch_seconds"]) + ("*" if is_by_few_epochs(row) else "")
+
+
+def is_by_few_epochs(row: Row) -> bool:
+    """Whether the time is by one or two epochs, and not by turns."""
+    return bool(row["epochs"] <= FEW_EPOCHS and not row["turns"])
 
 
 def ratio_to_fastest(row: Row) -> str:

@@ -16,10 +16,11 @@ from backends.registry import BACKENDS, UNTUNED
 from bench.report.form import words
 from bench.report.form.document import Block, Folded, Heading, Items, Table, Text
 from bench.report.frame.columns import GROUP
-from bench.report.frame.pairs import times_of
+from bench.report.frame.pairs import timed, times_of
 from bench.report.run import Run
 from bench.statistics.steady import break_even
 from bench.statistics.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
+from bench.statistics.turns import compare_turns, log_ratios_of
 
 _COLUMNS = (
     *("workload", "variant", "plain form", "what it changes"),
@@ -55,7 +56,7 @@ def section(run: Run) -> list[Block]:
     """A table with a row per workload and variant that ran beside its plain form; else nothing."""
     ok = run.jobs[(run.jobs["status"] == "ok") & (run.jobs["mode"] == "matched")]
     variants = [
-        variant for _, group in ok.groupby(GROUP, sort=False) for variant in _variants(group)
+        variant for _, group in ok.groupby(GROUP, sort=False) for variant in _variants(run, group)
     ]
     if not variants:
         return []
@@ -78,14 +79,15 @@ def section(run: Run) -> list[Block]:
     ]
 
 
-def _variants(group: pd.DataFrame) -> list[_Variant]:
+def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
     """The variants among the jobs of a group."""
     before_steady = group["startup_seconds"] + group["warm_up_seconds"]
     wall, cpu, before = (
         times_of(group.assign(before=before_steady), column)
         for column in ("epoch_seconds", "epoch_cpu_seconds", "before")
     )
-    variants, first = [], group.iloc[0]
+    variants, first, jobs = [], group.iloc[0], timed(group)
+    spread = run.spread_of(first["key"])
     for name in wall:
         plain = BACKENDS[name].variant_of if name in BACKENDS else None
         if plain not in wall:
@@ -100,7 +102,7 @@ def _variants(group: pd.DataFrame) -> list[_Variant]:
             _Variant(
                 str(first["label"]),
                 name,
-                compare(wall[name], wall[plain]),
+                compare_turns(log_ratios_of(jobs[name], jobs[plain]), spread),
                 compare(cpu[name], cpu[plain]),
                 epochs,
                 on_cpu=first["device"] == "cpu",

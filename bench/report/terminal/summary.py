@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.report.form import words
+from bench.report.frame.columns import GROUP
+from bench.report.frame.pairs import orders_of
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import believed, notes
-from bench.report.section.ratios import rounds_for_verdicts, rounds_option
-from bench.report.section.results import FEW_EPOCHS, ratio_to_fastest
+from bench.report.section.ratios import more_rounds
+from bench.report.section.results import is_by_few_epochs, ratio_to_fastest
 from bench.report.terminal.plain import plain_table
 
 _CELL = "{:>5} {:>7} {:>6}"
@@ -29,8 +31,8 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(f"\n{run.folder.resolve().name}: {believed(run)}", style="bold")
     for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
         rows = rows_of(summary)
-        if fastest := _fastest(rows):
-            console.print(fastest, style="bold")
+        for line in _fastest(run, rows):
+            console.print(line, style="bold")
         console.print(
             f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"
             f" {rows[0]['device_name']}, {rows[0]['machine']}"
@@ -63,7 +65,7 @@ def _print_table(
 
 def _workload(row: Row) -> tuple[str, str]:
     """The workload's label, with `*` where jobs have one or two epochs, and the data set."""
-    return row["label"] + ("*" if row["epochs"] <= FEW_EPOCHS else ""), row["dataset"]
+    return row["label"] + ("*" if is_by_few_epochs(row) else ""), row["dataset"]
 
 
 def _cell(row: Row) -> Text:
@@ -76,33 +78,30 @@ def _cell(row: Row) -> Text:
     return Text(text, style="green" if row["times_fastest"] == 1 else "")
 
 
-def _fastest(rows: list[Row]) -> str:
-    """Who is fastest on each workload; "so far" if that is undecided for any other backend."""
-    by_workload: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        if row["status"] == "ok" and row["times_fastest"] >= 1:
-            by_workload[row["label"], row["dataset"]].append(row)
-    won: dict[str, dict[str, list[str]]] = {"fastest": {}, "fastest so far": {}}
-    for (label, _), compared in by_workload.items():
-        if len(compared) > 1:
-            first = " = ".join(row["backend"] for row in compared if row["times_fastest"] == 1)
-            unsure = any(row["unsure"] is True for row in compared)
-            won["fastest so far" if unsure else "fastest"].setdefault(first, []).append(label)
-    return "; ".join(
-        f"{title}: "
-        + ", ".join(f"{backend} ({', '.join(labels)})" for backend, labels in of_title.items())
-        for title, of_title in won.items()
-        if of_title
-    )
+def _fastest(run: Run, rows: list[Row]) -> list[str]:
+    """A line per result: on which workloads a backend is fastest, or several are not told apart."""
+    labels = {row["label"] for row in rows}
+    groups = {tuple(row[column] for column in GROUP) for row in rows}
+    pairs = [pair for pair in run.pairs if pair.group in groups and pair.workload in labels]
+    won: dict[str, list[str]] = defaultdict(list)
+    for order in orders_of(pairs):
+        first = order.first
+        if len(first) == 1:
+            title = f"fastest: {first[0]}"
+        elif len(first) == len(order.names) and not order.decided:
+            title = f"fastest so far, undecided: {first[0]}"
+        else:
+            title = f"fastest, not told apart: {' = '.join(first)}"
+        won[title].append(order.workload)
+    return [f"{title} ({', '.join(labels)})" for title, labels in won.items()]
 
 
 def next_command(run: Run) -> str:
-    """The next command and its minutes; "" if the run has enough rounds for verdicts."""
-    rounds, least = rounds_for_verdicts(run)
-    if least is None or rounds >= least:
+    """The next command, its minutes and its use; "" if it has none."""
+    more = more_rounds(run)
+    if more is None:
         return ""
-    seconds = sum(record.wall_seconds for record in run.records) / rounds * (least - rounds)
     return (
-        f"Next: the same command with --rounds {rounds_option(run, least)} (about"
-        f" {seconds / 60:.0f} min more) says who is faster"
+        f"Next: the same command with --rounds {more.option} (about {more.minutes:.0f} min more)"
+        " tells smaller differences"
     )
