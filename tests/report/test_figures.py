@@ -148,7 +148,7 @@ def test_ratios_of_one_round_are_provisional():
     run = uneven({name: {(0, 0): jobs[0, 0]} for name, jobs in TIMES.items()})
     overview = glance.speed_overview(run.summary)
     assert overview.rows == (("softmax", "1.00 s (1.00x)", "4.00 s (~4.0x)", "3.00 s (~3.0x)"),)
-    assert "~ provisional: one round." in notes(run)
+    assert "~ not told apart from the fastest." in notes(run)
 
 
 def test_backends_without_a_round_in_common_are_not_ranked():

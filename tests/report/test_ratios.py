@@ -5,11 +5,18 @@ Pairs are undecided until there are enough rounds; a pair gives the same verdict
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pytest
 from msgspec.structs import replace
+
+from bench.records.turns import Member, Turns
 
 from bench.report.form.document import Table
 from bench.report.section import ratios
+from bench.report.section.opening import notes
+from bench.worker.lines import Turn
 from tests.support.records import blocks_of, make_record, run_of, summary
 
 
@@ -30,19 +37,27 @@ def rounds(count, **factors):
     return run_of(*records)
 
 
+def section_of(run):
+    """The order of the first workload, the sentence below it, and the table of all pairs."""
+    _, items, text, folded = ratios.section(run)
+    return items.lines[0], text.text, folded.blocks[0]
+
+
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
-    [_, text] = ratios.section(rounds(3, pytorch=1.0, jax=2.0))
-    assert text.text == "Undecided: 3 of 11 rounds done. For a verdict: `--rounds 11`."
-    [_, text] = ratios.section(rounds(11, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0))
-    assert "11 of 12 rounds done (6 pairs of backends)" in text.text
-    [_, _, table, _] = ratios.section(
-        rounds(12, pytorch=1.0, jax=2.0, tensorflow=3.0, reference=4.0)
-    )
+    order, text, _ = section_of(rounds(3, pytorch=1.0, jax=2.0))
+    assert order == "softmax: pytorch = jax"
+    assert "Of 1 pairs 0 have a verdict. Not told apart: softmax pytorch / jax 0.5" in text
+    assert re.search(r"`--rounds \d+` \(about \d+ min more\) tells differences of 5 %", text)
+    four = {"pytorch": 1.0, "jax": 2.0, "tensorflow": 3.0, "reference": 4.0}
+    assert "Of 6 pairs 0 have a verdict" in section_of(rounds(11, **four))[1]
+    order, text, table = section_of(rounds(12, **four))
+    assert order == "softmax: pytorch < jax < tensorflow < reference"
+    assert text == "`<`: faster for sure; `=`: not told apart. All 6 pairs have a verdict."
     assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
 def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways():
-    [_, text, table, _] = ratios.section(rounds(14, jax=1.0, pytorch=2.0))
+    _, text, table = section_of(rounds(14, jax=1.0, pytorch=2.0))
     assert isinstance(table, Table)
     assert table.columns == ("workload", "backend", "compared with jax", "compared with pytorch")
     (_, _, own, first), (_, _, second, _) = table.rows
@@ -51,7 +66,99 @@ def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways(
     assert first.endswith("**faster**")
     assert second.startswith("2.0")
     assert second.endswith("**slower**")
-    assert "Of 1 pairs 0 are undecided." in text.text
+    assert text.endswith("The pair has a verdict.")
+
+
+def turns_of(run, seconds, *, number=0, sweeps=9):
+    """The turns of a round: backend -> the seconds of an epoch; 1 % of noise."""
+    random = np.random.default_rng(number)
+    jobs = {r.job.backend: r.key for r in run.records if r.job.round == number}
+    members = tuple(
+        Member(
+            job=jobs[name],
+            backend=name,
+            is_new=False,
+            share=2.0,
+            turns=tuple(
+                Turn(
+                    wall_seconds=2 * time * random.normal(1, 0.01),
+                    cpu_seconds=time,
+                    waited_seconds=1.0,
+                    waited_cpu_seconds=0.0,
+                )
+                for _ in range(sweeps)
+            ),
+        )
+        for name, time in seconds.items()
+    )
+    return Turns(
+        format=Turns.FORMAT,
+        key=f"turns{number}",
+        machine=run.records[0].machine,
+        versions={},
+        members=members,
+        orders=((0, 1),) * sweeps,
+        refused="",
+        disturbance=None,
+        started="2026-11-29T00:00:00Z",
+        wall_seconds=20.0,
+    )
+
+
+def with_turns(run, *turns):
+    """A new run of the same records, with turns."""
+    new = run_of(*run.records)
+    new.turns = list(turns)
+    return new
+
+
+def test_turns_of_one_round_tell_a_large_difference_and_not_that_of_two_processes():
+    alone = rounds(1, pytorch=1.0, jax=1.0, tensorflow=1.0)
+    run = with_turns(alone, turns_of(alone, {"pytorch": 0.1, "jax": 0.15, "tensorflow": 0.155}))
+    order, text, _ = section_of(run)
+    assert order == "softmax: pytorch < jax = tensorflow"
+    assert "Of 3 pairs 2 have a verdict. Not told apart: softmax jax / tensorflow 0.97" in text
+    rows = run.summary.set_index("backend")
+    assert rows.loc["jax", "epoch_seconds"] == pytest.approx(0.15, rel=0.02)
+    assert rows.loc["jax", "times_fastest"] == pytest.approx(1.5, rel=0.02)
+    assert rows["turns"].tolist() == [9, 9, 9]
+    assert summary_of(run)[1] == "fastest: pytorch (softmax)"
+
+
+def test_turns_of_several_rounds_tell_a_small_difference():
+    many = rounds(12, pytorch=1.0, jax=1.0)
+    luck = np.random.default_rng(5).normal(1, 0.02, 12)
+    run = with_turns(
+        many,
+        *(
+            turns_of(many, {"pytorch": 0.1, "jax": 0.11 * luck[number]}, number=number)
+            for number in range(12)
+        ),
+    )
+    assert section_of(run)[0] == "softmax: pytorch < jax"
+
+
+def test_turns_that_were_refused_do_not_count():
+    alone = rounds(1, pytorch=1.0, jax=1.0)
+    turns = turns_of(alone, {"pytorch": 0.1, "jax": 0.15})
+    run = with_turns(alone, replace(turns, refused="jax used 3 % of a core while it waited"))
+    assert run.summary["turns"].tolist() == [0, 0]
+    assert section_of(run)[0].count("=") == 1
+    assert any("3 % of a core" in line for line in notes(run))
+
+
+def test_backends_whose_turns_were_apart_are_compared_by_their_epochs():
+    alone = rounds(1, pytorch=1.0, jax=3.0)
+    one, other = (
+        replace(turns_of(alone, {"pytorch": 0.1, "jax": 0.1}), key=key, members=members)
+        for key in ("a", "b")
+        for members in [()]
+    )
+    both = turns_of(alone, {"pytorch": 0.1, "jax": 0.1}).members
+    run = with_turns(
+        alone, replace(one, members=both[:1]), replace(other, members=both[1:])
+    )
+    assert run.pairs[0].comparison.ratio == pytest.approx(1 / 3, rel=0.1)
 
 
 def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():

@@ -76,9 +76,8 @@ def test_only_the_newest_of_two_records_of_one_job_counts():
     assert len(newest([old, replace(new, machine=replace(old.machine, name="other"))])) == 2
 
 
-def test_one_round_is_provisional_and_a_busy_machine_is_told():
+def test_a_busy_machine_is_told():
     told = notes(run_of(make_record()))
-    assert any("provisional: one round" in line for line in told)
     assert not any("busy" in line for line in told)
     busy = replace(make_record(), disturbance=replace(UNSEEN, other_cpu=0.5))
     assert (

@@ -51,6 +51,7 @@ def notes(run: Run) -> list[str]:
     lines = _on_few_epochs(run)
     if run.ok["unsure"].isin([True]).any():  # it may be missing
         lines.append("~ not told apart from the fastest.")
+    lines += words.first_of(_without_turns(run))
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
     lines += say_disturbed(run.jobs, GROUP)
@@ -64,6 +65,18 @@ def notes(run: Run) -> list[str]:
         ]
     )
     return lines
+
+
+def _without_turns(run: Run) -> list[str]:
+    """A line per group whose turns are not used."""
+    keys = {record.key: record.job for record in run.records}
+    lines = {}
+    for turns in run.turns:
+        job = next((keys[m.job] for m in turns.members if m.job in keys), None)
+        if turns.refused and (job is not None or not turns.members):
+            name = f"{job.workload.name} {job.device}: " if job else ""
+            lines[f"{name}compared by epochs, not by turns: {turns.refused}"] = None
+    return [*lines]
 
 
 def _not_verified(run: Run) -> list[str]:

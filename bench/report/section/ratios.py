@@ -78,7 +78,7 @@ def certain(run: Run) -> str:
     tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
     decided = len(run.pairs) - len(tied)
     if not tied:
-        return f"All {decided} pairs have a verdict." if decided > 1 else "It is certain."
+        return f"All {decided} pairs have a verdict." if decided > 1 else "The pair has a verdict."
     nearest = sorted(tied, key=lambda pair: abs(1 - pair.comparison.ratio))
     named = "; ".join(words.first_of([_named(pair) for pair in nearest]))
     return f"Of {len(run.pairs)} pairs {decided} have a verdict. Not told apart: {named}."

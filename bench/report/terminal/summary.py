@@ -89,7 +89,7 @@ def _fastest(run: Run, rows: list[Row]) -> list[str]:
         if len(first) == 1:
             title = f"fastest: {first[0]}"
         elif len(first) == len(order.names) and not order.decided:
-            title = f"fastest so far, undecided: {first[0]}"
+            title = f"fastest so far: {first[0]}"
         else:
             title = f"fastest, not told apart: {' = '.join(first)}"
         won[title].append(order.workload)
