@@ -1,0 +1,333 @@
+"""Compares two backends whose processes train by turns.
+
+In a round, one fresh process of each backend trains. Then the processes of a group stay alive and
+train by turns. In a sweep every backend has one turn, in random order. A pair of backends has one
+ratio of neighbouring turns per sweep, and the median of a round's ratios is its value.
+
+Two errors are in that value. Two fresh processes of one backend differ in all turns, for example by
+their memory layout. A calibration measures that (`ProcessSpread`). And turns scatter, more so on a
+loaded machine; that is measured in each round. A confidence sequence for the mean of the rounds'
+values uses the larger of both errors (`_Processes`). It needs one round if the difference is large.
+Besides, signs are counted over rounds, as in `timing.compare`. That assumes nothing on the size of
+errors and needs 12 rounds. Each of the two tests has half of the level, so the verdict may be that
+of either one.
+
+Other rules were tried on simulated turns (`tests/support/turn_rounds.py`). Exact tests of nine
+sweeps, by signs or with turns exchanged within a sweep, have a chance of at least 2 / 2^9. With 63
+pairs that is never significant after one round. A sum of both errors counts the turns' scatter
+twice, as the calibration is measured by turns, too. A mean with a weight by each round's own
+scatter prefers rounds whose scatter is small by accident. On a loaded machine it names a faster one
+in 2 to 6 % of comparisons of identical backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, inf, log, log1p, nan, sqrt
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from bench.statistics.sequential import EVERY_ROUND, POWER, rounds_needed
+from bench.statistics.timing import (
+    LEVEL,
+    MARGIN,
+    VERDICT_LEVEL,
+    Comparison,
+    Interval,
+    log_ratios,
+    median_interval,
+    verdict,
+)
+
+# Fewer pairs of processes say nothing on rare slow processes.
+FEWEST_PAIRS = 10
+# The scatter of fewer turns is too often small by accident. With nine, one may be missing.
+FEWEST_TURNS = 8
+# Processes are taken to differ by 1 % at least: a calibration can miss a slow kind of process.
+LEAST_SPREAD = 0.01
+# A calibration is only a sample. On Gaussian noise nine of ten calibrations cover the spread.
+_CAUTION = 0.1
+# With a small weight the boundary is nearer in the first rounds and farther in later ones.
+_PRIOR_ROUNDS = 0.5
+# Later rounds may scatter more than those so far. If their turns scatter more than processes do,
+# their scatter is all that is known of the later ones.
+_RESERVE = 1.15
+_LOUD_RESERVE = 1.3
+
+
+class ProcessSpread(Struct, frozen=True, kw_only=True):
+    """How far fresh processes of one backend differ, see `process_spread`.
+
+    Attributes:
+        log_ratios: one per pair of processes, measured by turns: the median of the sweeps' log
+            ratios. The sign has no meaning. Empty: nothing is known.
+        source: where they were measured, for reports: "pytorch on softmax, 24 pairs on this
+            machine".
+    """
+
+    log_ratios: tuple[float, ...]
+    source: str
+
+
+class _Processes(Struct, frozen=True, kw_only=True):
+    """The test for the mean of rounds, which knows the spread of processes.
+
+    The boundary is valid after every round: a normal mixture (H. Robbins, Ann. Math. Stat. 41,
+    1970). It holds for Gaussian errors of the given scale. The simulation shows that it also holds
+    for those with heavier tails.
+
+    Attributes:
+        rounds: the number of rounds with turns.
+        mean: the mean of their log ratios.
+        scale: the standard deviation of a round's log ratio.
+    """
+
+    rounds: int
+    mean: float
+    scale: float
+
+    def half_width(self, level: float) -> float:
+        """Half of the interval of the log ratio at this level of all looks together."""
+        total = self.rounds + _PRIOR_ROUNDS
+        return (
+            self.scale * sqrt(total * (log(total / _PRIOR_ROUNDS) - 2 * log(level))) / self.rounds
+        )
+
+    def chance(self) -> float:
+        """The p-value, valid at any look: the level whose interval ends at a ratio of 1."""
+        total = self.rounds + _PRIOR_ROUNDS
+        evidence = (self.rounds * self.mean / self.scale) ** 2 / (2 * total)
+        return min(1.0, sqrt(total / _PRIOR_ROUNDS) * exp(-evidence))
+
+
+def process_spread(pairs: Sequence[NDArray[np.float64]], source: str) -> ProcessSpread:
+    """The spread of processes from pairs of fresh processes of one backend.
+
+    Args:
+        pairs: the log ratios of each pair, one per sweep: (sweeps,); empty ones are left out.
+        source: see `ProcessSpread`.
+    """
+    medians = tuple(float(np.median(ratios)) for ratios in pairs if len(ratios))
+    return ProcessSpread(log_ratios=medians, source=source)
+
+
+def rounds_of_pair(
+    rounds: Sequence[Mapping[str, NDArray[np.float64]]], first: str, second: str
+) -> list[NDArray[np.float64]]:
+    """The log ratios of two backends, as `compare_turns` takes them.
+
+    Args:
+        rounds: per round, backend -> seconds per example of its turn in each sweep: (sweeps,); NaN
+            if it has none. If the round has only ordinary epochs: (1,).
+        first: the name of the first backend.
+        second: the name of the other one.
+
+    Returns:
+        one array per round in which any sweep has a time of both: (sweeps with both,)
+
+    Raises:
+        ValueError: the numbers of sweeps differ within a round.
+    """
+    found = [
+        log_ratios(times[first], times[second]) for times in rounds if {first, second} <= {*times}
+    ]
+    return [ratios for ratios in found if len(ratios)]
+
+
+def compare_turns(
+    rounds: Sequence[NDArray[np.float64]], spread: ProcessSpread, margin: float = MARGIN
+) -> Comparison:
+    """Compare two backends; the result may be looked at after every round.
+
+    Args:
+        rounds: the log ratios (first / second) of each round, one per sweep: (sweeps,). A round
+            with fewer than `FEWEST_TURNS` only counts for the signs; one without any is left out.
+        spread: that of processes of this machine. With fewer than `FEWEST_PAIRS` pairs only the
+            signs count, with the whole level.
+        margin: the smallest difference that matters, as a share.
+
+    Returns:
+        the comparison; its intervals contain the error of processes and of turns.
+
+    Raises:
+        ValueError: `margin` is not positive, or a log ratio is not finite.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin {margin}; expected more than 0")
+    counted = [ratios for ratios in rounds if len(ratios)][: EVERY_ROUND.last]
+    medians, errors = _measured(counted)
+    processes = _processes(medians, errors, spread)
+    usual, sure = (_interval(medians, processes, level) for level in (LEVEL, VERDICT_LEVEL))
+    return Comparison(
+        rounds=len(medians),
+        ratio=float(np.exp(np.median(medians))) if len(medians) else nan,
+        low=usual and usual[0],
+        high=usual and usual[1],
+        sure_low=sure and sure[0],
+        sure_high=sure and sure[1],
+        outcome=verdict(sure, margin),
+        chance=_chance(medians, processes),
+    )
+
+
+def rounds_to_find(
+    difference: float,
+    spread: ProcessSpread,
+    rounds: Sequence[NDArray[np.float64]] = (),
+    level: float = VERDICT_LEVEL,
+) -> int | None:
+    """The number of rounds that find a difference in 19 of 20 runs, e.g. that of an undecided pair.
+
+    The rounds so far count in it.
+
+    Args:
+        difference: as a share: 0.05 if one backend takes 5 % longer.
+        spread: see `compare_turns`. Without it, the rounds' own scatter is used.
+        rounds: the rounds so far, see `compare_turns`: they show how far turns scatter.
+        level: the level of the verdict; `many.holm_level` gives the one of a table.
+
+    Returns:
+        The number, or None if `EVERY_ROUND.last` rounds are too few.
+
+    Raises:
+        ValueError: `difference` is not positive, or `level` is not between 0 and 1.
+    """
+    medians, errors = _measured([ratios for ratios in rounds if len(ratios)])
+    known = _spread_scale(spread)
+    if known is None:
+        scatter = medians - np.median(medians) if len(medians) else medians
+        return rounds_needed(list(scatter), difference, level)
+    scale = _scale(medians, errors, known)
+    # On a day that is louder than the calibration's, that says nothing on signs.
+    quiet = scale <= known
+    by_signs = rounds_needed(spread.log_ratios, difference, level / 2) if quiet else None
+    scale *= _RESERVE if quiet else _LOUD_RESERVE
+    enough = (
+        count for count in range(1, EVERY_ROUND.last + 1) if _finds(count, scale, difference, level)
+    )
+    return min((n for n in (next(enough, None), by_signs) if n is not None), default=None)
+
+
+def _finds(rounds: int, scale: float, difference: float, level: float) -> bool:
+    """Whether the mean of so many rounds finds the difference in 19 of 20 runs."""
+    from scipy.special import ndtri  # takes 0.1 s
+
+    boundary = _Processes(rounds=rounds, mean=0.0, scale=scale).half_width(level / 2)
+    return boundary + float(ndtri(POWER)) * scale / sqrt(rounds) <= log1p(difference)
+
+
+def _measured(
+    rounds: Sequence[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The median of each round's log ratios, and its standard error: (rounds,) and (rounds,).
+
+    The error is NaN with fewer than `FEWEST_TURNS`.
+
+    Raises:
+        ValueError: a log ratio is not finite.
+    """
+    medians, errors = np.full(len(rounds), nan), np.full(len(rounds), nan)
+    lengths = np.array([len(ratios) for ratios in rounds], dtype=int)
+    for length in np.unique(lengths).tolist():
+        places = np.flatnonzero(lengths == length)
+        ratios = np.array(
+            [rounds[place] for place in places.tolist()], dtype=np.float64
+        )  # (places, length)
+        if not np.isfinite(ratios).all():
+            raise ValueError("a log ratio is not finite; expected those of sweeps with both times")
+        medians[places] = np.median(ratios, axis=1)
+        if length >= FEWEST_TURNS:
+            errors[places] = _median_error(ratios)
+    return medians, errors
+
+
+def _median_error(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard error of the median of each row, from its distances.
+
+    The scatter is Qn: about a quarter of all distances between two turns are smaller. It stays
+    small if half of the turns are disturbed. It is not corrected for small numbers of turns: with
+    nine it is 1.15 times too large, as it is often small by accident.
+    Source: P. J. Rousseeuw and C. Croux, J. Am. Stat. Assoc. 88, 1993.
+
+    Args:
+        ratios: log ratios: (rounds, turns)
+
+    Returns:
+        (rounds,)
+    """
+    turns = ratios.shape[1]
+    first, second = np.triu_indices(turns, 1)
+    half = turns // 2 + 1
+    rank = half * (half - 1) // 2 - 1
+    distances = np.abs(ratios[:, first] - ratios[:, second])  # (rounds, pairs of turns)
+    scatter: NDArray[np.float64] = 2.2219 * np.partition(distances, rank, axis=1)[:, rank]
+    return sqrt(np.pi / 2 / turns) * scatter
+
+
+def _processes(
+    medians: NDArray[np.float64], errors: NDArray[np.float64], spread: ProcessSpread
+) -> _Processes | None:
+    """The test for the mean; None without a round with turns, or without a known spread."""
+    known, with_turns = _spread_scale(spread), np.isfinite(errors)
+    if known is None or not with_turns.any():
+        return None
+    chosen = medians[with_turns]
+    scale = _scale(medians, errors, known)
+    return _Processes(rounds=len(chosen), mean=float(chosen.mean()), scale=scale)
+
+
+def _spread_scale(spread: ProcessSpread) -> float | None:
+    """The cautious standard deviation of the log ratio of two fresh processes.
+
+    It is the upper end of its interval on Gaussian noise. None with too few pairs.
+    """
+    from scipy.special import chdtri  # takes 0.1 s
+
+    ratios = np.asarray(spread.log_ratios, dtype=np.float64)
+    ratios = ratios[np.isfinite(ratios)]
+    if len(ratios) < FEWEST_PAIRS:
+        return None
+    measured = max(float(np.sqrt(np.mean(ratios**2))), LEAST_SPREAD)
+    return measured * sqrt(len(ratios) / float(chdtri(len(ratios), 1 - _CAUTION)))
+
+
+def _scale(medians: NDArray[np.float64], errors: NDArray[np.float64], known: float) -> float:
+    """The standard deviation of a round's log ratio: the largest of three estimates.
+
+    They are that of processes, `known`, that of turns, and that between rounds. The calibration
+    contains the turns' error on its day, so this day's is not added.
+    """
+    with_turns = np.isfinite(errors)
+    if not with_turns.any():
+        return known
+    turns = float(np.sqrt(np.mean(errors[with_turns] ** 2)))
+    chosen = medians[with_turns]
+    between = float(chosen.std(ddof=1)) if len(chosen) > 1 else 0.0
+    return max(known, turns, between)
+
+
+def _interval(medians: NDArray[np.float64], processes: _Processes | None, level: float) -> Interval:
+    """The interval of the ratio: what the intervals of both tests have in common.
+
+    If they have nothing in common, it contains both.
+    """
+    if processes is None:
+        signs = median_interval(medians, level, EVERY_ROUND)
+        return signs and (exp(signs[0]), exp(signs[1]))
+    half = processes.half_width(level / 2)
+    by_mean = (processes.mean - half, processes.mean + half)
+    by_signs = median_interval(medians, level / 2, EVERY_ROUND) or (-inf, inf)
+    low, high = max(by_mean[0], by_signs[0]), min(by_mean[1], by_signs[1])
+    if low > high:
+        low, high = min(by_mean[0], by_signs[0]), max(by_mean[1], by_signs[1])
+    return exp(low), exp(high)
+
+
+def _chance(medians: NDArray[np.float64], processes: _Processes | None) -> float:
+    """The p-value: that of the test with the smaller one, twice if there are two tests."""
+    # A round without a difference counts as an exception for both directions.
+    exceptions = min(np.count_nonzero(medians >= 0), np.count_nonzero(medians <= 0))
+    by_signs = EVERY_ROUND.chance(len(medians), int(exceptions))
+    return by_signs if processes is None else min(1.0, 2 * min(by_signs, processes.chance()))
