@@ -18,14 +18,15 @@ from backends.contract import steps_per_call
 from bench.records.job import Record
 from bench.records.turns import Member, Turns
 from bench.runner.process import Worker
-from bench.statistics.sequential import ONCE
-from bench.statistics.timing import LEVEL, median_interval, precision
+from bench.statistics.turns import median_error
 from bench.worker.assignment import TurnCommand
 from bench.worker.lines import Turn
 
-SWEEPS = 9  # if the slowest turn of one is faster than the fastest of another, chance is 4e-5
-# More sweeps make the times of these processes more precise, but other processes have other times.
-_MOST_SWEEPS = 40
+SWEEPS = 9
+# On a loaded machine there are more, until the median ratio of every pair has a standard error of
+# 2 %, less than what two processes differ; or these many sweeps. With a wanted precision there are
+# still more.
+_ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.02, 18, 40
 # A turn takes at least so long, and a sweep of few backends too: after each turn the threads of
 # PyTorch spin for some 5 ms before they sleep, so processes that wait briefly would be busy.
 _SECONDS, _SWEEP_SECONDS = 0.5, 2.0
@@ -39,8 +40,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     Attributes:
         sweeps: the turns of each backend, at least; 0 for none.
-        precision: more turns are taken until the interval of every ratio has at most half this
-            half-width, as a share; None if `sweeps` decides.
+        precision: the half-width of every ratio's interval, as a share; the turns of a round are
+            made precise enough for it. None if no precision is wanted.
     """
 
     sweeps: int = SWEEPS
@@ -181,18 +182,19 @@ class Session:
         return turn
 
     def _is_enough(self, wanted: Wanted) -> bool:
+        """Whether there are enough sweeps.
+
+        How many there are follows from how far turns scatter, and not from who is faster. So it
+        makes no verdict more probable.
+        """
         count = len(self._orders)
-        if wanted.precision is None or count < wanted.sweeps or count >= _MOST_SWEEPS:
-            return count >= wanted.sweeps
-        logs = {
-            key: np.log([turn.wall_seconds for turn in self._turns[key]]) for key in self._workers
-        }
-        intervals = (
-            median_interval(logs[first] - logs[second], LEVEL, ONCE)
-            for first, second in combinations(logs, 2)
-        )
-        widths = [precision(*np.exp(interval or (np.nan, np.inf))) for interval in intervals]
-        return max(widths) <= wanted.precision / 2
+        most = max(wanted.sweeps, _MOST_SWEEPS if wanted.precision is None else _MOST_PRECISE)
+        if count < wanted.sweeps or count >= most:
+            return count >= most
+        logs = [np.log([turn.wall_seconds for turn in self._turns[key]]) for key in self._workers]
+        ratios = np.array([first - second for first, second in combinations(logs, 2)])
+        error = _ERROR if wanted.precision is None else wanted.precision / 4
+        return bool(median_error(ratios).max() <= error)
 
 
 def _slice_of(record: Record, seconds: float) -> _Slice:

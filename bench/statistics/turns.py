@@ -256,11 +256,11 @@ def _measured(
             raise ValueError("a log ratio is not finite; expected those of sweeps with both times")
         medians[places] = np.median(ratios, axis=1)
         if length >= FEWEST_TURNS:
-            errors[places] = _median_error(ratios)
+            errors[places] = median_error(ratios)
     return medians, errors
 
 
-def _median_error(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+def median_error(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
     """The standard error of the median of each row, from its distances.
 
     The scatter is Qn: about a quarter of all distances between two turns are smaller. It stays

@@ -70,7 +70,7 @@ def notes(run: Run) -> list[str]:
 def _without_turns(run: Run) -> list[str]:
     """A line per group whose turns are not used."""
     keys = {record.key: record.job for record in run.records}
-    lines = {}
+    lines: dict[str, None] = {}
     for turns in run.turns:
         job = next((keys[m.job] for m in turns.members if m.job in keys), None)
         if turns.refused and (job is not None or not turns.members):
