@@ -17,6 +17,7 @@ from bench.report.form.document import Table
 from bench.report.section import ratios
 from bench.report.section.opening import notes
 from bench.report.terminal.summary import print_summary
+from bench.statistics.turns import ProcessSpread
 from bench.worker.lines import Turn
 from tests.support.records import blocks_of, make_record, run_of, summary
 
@@ -47,7 +48,7 @@ def section_of(run):
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     order, text, _ = section_of(rounds(3, pytorch=1.0, jax=2.0))
     assert order == "softmax: pytorch = jax"
-    assert "Of 1 pairs 0 have a verdict. Not told apart: softmax pytorch / jax 0.5" in text
+    assert "Of 1 pairs 0 have a verdict. Not told apart: softmax jax / pytorch 2.0" in text
     assert re.search(r"`--rounds \d+` \(about \d+ min more\) tells differences of 5 %", text)
     four = {"pytorch": 1.0, "jax": 2.0, "tensorflow": 3.0, "reference": 4.0}
     assert "Of 6 pairs 0 have a verdict" in section_of(rounds(11, **four))[1]
@@ -106,10 +107,15 @@ def turns_of(run, seconds, *, number=0, sweeps=9):
     )
 
 
+# Twenty pairs of processes that differ by 3 %.
+SPREAD = ProcessSpread(log_ratios=(0.03, -0.03) * 10, source="a test")
+
+
 def with_turns(run, *turns):
     """A new run of the same records, with turns."""
     new = run_of(*run.records)
     new.turns = list(turns)
+    new.spread_of = lambda _: SPREAD
     return new
 
 
@@ -159,7 +165,7 @@ def test_backends_whose_turns_were_apart_are_compared_by_their_epochs():
     )
     both = turns_of(alone, {"pytorch": 0.1, "jax": 0.1}).members
     run = with_turns(alone, replace(one, members=both[:1]), replace(other, members=both[1:]))
-    assert run.pairs[0].comparison.ratio == pytest.approx(1 / 3, rel=0.1)
+    assert run.pairs[0].comparison.ratio == pytest.approx(3, rel=0.1)
 
 
 def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
