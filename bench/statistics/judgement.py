@@ -57,6 +57,11 @@ def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
     }
 
 
+def device_kind(device: str) -> str:
+    """The kind of a device: "cuda" for "cuda:1"."""
+    return device.partition(":")[0]
+
+
 def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:
     """The doubt that follows from a job's own verification, and its reason."""
     if job_verification is None:
@@ -70,7 +75,7 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     reason = f"{what} {after} differs from the reference by {times}"
     if times == "completely":
         reason = f"{what} {after} is not that of the reference"
-    confirmed = device.partition(":")[0] in CONFIRMED_DEVICES
+    confirmed = device_kind(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 
 
