@@ -47,13 +47,15 @@ def check_doubts(run: Sequence[Record], backends: Container[str] | None = None) 
         backends: the backends to report; None for all. They are compared with all backends.
 
     Returns:
-        one `Doubts` per workload and kind of device that has a job in matched mode.
+        one `Doubts` per workload and kind of device that has a job in matched mode, or a job in
+        native mode that is in doubt.
     """
     judged = judgements(run)
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in run:
-        wanted = backends is None or record.job.backend in backends
-        if record.key in judged and record.job.mode == "matched" and wanted:
+        if backends is not None and record.job.backend not in backends:
+            continue
+        if record.key in judged and (record.job.mode == "matched" or judged[record.key].doubt):
             groups[record.job.workload.name, device_kind(record.job.device)].append(record)
     return [_doubts(*name, records, judged) for name, records in groups.items()]
 

@@ -9,6 +9,7 @@ from bench.statistics.doubts import check_doubts
 from bench.worker.lines import JobVerification
 from tests.support.agreement import verified
 from tests.support.gate import result
+from tests.support.records import native
 
 
 def unverified(record, reason):
@@ -18,9 +19,9 @@ def unverified(record, reason):
 
 
 def test_what_failed_or_is_in_native_mode_has_no_case_and_one_backend_alone_has_one():
-    native = result(0.98, mode="native")
-    assert check_doubts([native, result(0.5, seed=1, status="failed")]) == []
-    [case] = check_doubts([result(0.98), result(0.98, seed=1), replace(native, key="n")])
+    by_itself = native(result(0.98))
+    assert check_doubts([by_itself, result(0.5, seed=1, status="failed")]) == []
+    [case] = check_doubts([result(0.98), result(0.98, seed=1), by_itself])
     assert (case.backends, case.passed) == (("pytorch",), True)
     [case] = check_doubts(
         [result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")]
@@ -74,3 +75,18 @@ def test_a_job_that_could_not_be_verified_passes_with_a_remark_per_reason():
 def test_a_job_in_doubt_has_its_reason_and_no_remark():
     [case] = check_doubts([unverified(result(0.1), "too long")])
     assert (len(case.reasons), case.remarks) == (1, ())
+
+
+def test_a_native_job_much_worse_than_the_matched_one_is_in_doubt_under_its_own_name():
+    fine = native(result(0.975), optimizer="RMSprop lr=0.001")
+    [case] = check_doubts([result(0.98), fine])
+    assert (case.backends, case.passed) == (("pytorch",), True)
+    [case] = check_doubts([result(0.98), native(result(0.1), optimizer="RMSprop lr=0.001")])
+    assert (case.backends, case.doubtful) == (("pytorch", "pytorch, native"), ("pytorch, native",))
+    [reason] = case.reasons
+    assert reason == (
+        "pytorch, native, batch size 32, seed 0: suspect, accuracy 10.00 %, the matched job has"
+        " 98.00 %"
+    )
+    [case] = check_doubts([result(0.98), native(result(0.1), optimizer="RMSprop lr=0.01")])
+    assert case.passed
