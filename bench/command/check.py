@@ -12,19 +12,21 @@ def check(options: argparse.Namespace) -> int:
     """`bench check`: compare accuracy with a baseline, and name results in doubt.
 
     Returns 1 if the accuracy of a result regressed, if a result failed, is missing or cannot be
-    checked, or if it may not be believed.
+    checked, or if it may not be believed. A result that is unconfirmed or could not be verified is
+    named, too, but does not fail the check.
     """
     from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of
     from bench.report.terminal.plain import plain_console
     from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
     from bench.statistics import gate
+    from bench.statistics.doubts import check_doubts
 
     (run, left_out), (baseline, left_out_of_baseline) = (
         records_of(folder) for folder in (options.run, options.against)
     )
     warn_left_out([*left_out, *left_out_of_baseline])
-    doubts = gate.check_doubts(run, options.backend)
+    doubts = check_doubts(run, options.backend)
     verdicts = gate.check(run, baseline, level=options.level, backends=options.backend)
     checked = gate.CheckResult(
         results=tuple(verdicts), doubts=tuple(doubts), allow_new=options.allow_new

@@ -191,10 +191,10 @@ class ProgressDisplay:
     def _keep(self, record: Record) -> list[Record]:
         """Keep a record that can be compared; return all records of its group and seed."""
         job = record.job
-        if record.status != "ok" or job.mode != "matched":
+        if record.status != "ok":
             return []
         records = self._ended[self._group(job, record.data.checksum)]
-        records[job.backend, job.round] = record
+        records[backend_name(job), job.round] = record
         return list(records.values())
 
     def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
@@ -213,7 +213,8 @@ class ProgressDisplay:
         results = {
             name: result_of(record)
             for name, record in ended.items()
-            if own_doubt(record.verification, job.device)[0] != "wrong"
+            if record.job.mode == "matched"
+            and own_doubt(record.verification, job.device)[0] != "wrong"
         }
         results[job.backend, job.round] = running
         return judge(list(results.values())).get(task.key, "")

@@ -116,7 +116,7 @@ def loss_margins(job: Job, examples: int, epochs: int) -> Margins:
         examples: the number of training examples.
         epochs: the number of epochs.
     """
-    kind = _kind(without_labels(job.workload))
+    kind = model_kind(without_labels(job.workload))
     # Coarser numbers enlarge the deviations of every model.
     kind = "flips" if job.precision != "float32" and kind != "masks" else kind
     return _margins(kind, -(-examples // job.batch_size), examples, epochs)
@@ -134,7 +134,7 @@ def _margins(kind: str, steps_per_epoch: int, examples: int, epochs: int) -> Mar
 
 
 @cache
-def _kind(workload: Workload) -> str:
+def model_kind(workload: Workload) -> str:
     """How a model enlarges rounding errors: "convex", "smooth", "flips" or "masks" (dropout)."""
     layers = workload.layers
     if any(isinstance(layer, Dropout) for layer in layers):

@@ -21,11 +21,11 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends.contract import Job
 from bench.records.job import Record, backend_name, without_labels
 from bench.statistics.accuracy import binomial_error
 from bench.statistics.distributions import normal_below, student_below
-from bench.statistics.judgement import judgements
+from bench.statistics.doubts import Doubts
+from bench.statistics.judgement import device_kind, judgements
 from bench.statistics.many import holm_level
 from specs.errors import UserError
 
@@ -69,33 +69,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return self.status == "ok"
 
 
-class Doubts(Struct, frozen=True, kw_only=True):
-    """The results of a workload on a kind of device that may not be believed.
-
-    Attributes:
-        backends: the backends whose results were judged.
-        doubtful: those of which a result is wrong, disagrees or is suspect.
-        reasons: the reason for each such job.
-    """
-
-    workload: str
-    device: str
-    backends: tuple[str, ...]
-    doubtful: tuple[str, ...]
-    reasons: tuple[str, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no result is in doubt."""
-        return not self.reasons
-
-
 class CheckResult(Struct, frozen=True, kw_only=True):
     """All verdicts of a check.
 
     Attributes:
         results: one verdict per result.
-        doubts: one per workload and kind of device, see `check_doubts`.
+        doubts: one per workload and kind of device, see `bench.statistics.doubts.check_doubts`.
         allow_new: whether a run passes with results that the baseline does not have.
     """
 
@@ -187,59 +166,14 @@ def _nothing_in_common(in_baseline: Iterable[ResultName]) -> CheckError:
     )
 
 
-def check_doubts(run: Sequence[Record], backends: Container[str] | None = None) -> list[Doubts]:
-    """Which results of a run may not be believed, see `bench.statistics.judgement`.
-
-    Args:
-        run: all records of the run.
-        backends: the backends to report; None for all. They are compared with all backends.
-
-    Returns:
-        one `Doubts` per workload and kind of device that has a job in matched mode.
-    """
-    judged = judgements(run)
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in run:
-        wanted = backends is None or record.job.backend in backends
-        if record.key in judged and record.job.mode == "matched" and wanted:
-            groups.setdefault((record.job.workload.name, _kind(record.job)), []).append(record)
-    result = []
-    for (workload, device), records in groups.items():
-        doubtful = [record for record in records if not judged[record.key].counts]
-        result.append(
-            Doubts(
-                workload=workload,
-                device=device,
-                backends=tuple(dict.fromkeys(record.job.backend for record in records)),
-                doubtful=tuple(dict.fromkeys(record.job.backend for record in doubtful)),
-                reasons=tuple(
-                    f"{_job_text(record.job)}: {judged[record.key].doubt},"
-                    f" {judged[record.key].reason}"
-                    for record in doubtful
-                ),
-            )
-        )
-    return result
-
-
-def _job_text(job: Job) -> str:
-    """The backend, batch size (if it is not the recipe's), seed and round of a job, as text."""
-    is_default = job.batch_size == job.workload.recipe.batch_size
-    batch = "" if is_default else f", batch size {job.batch_size}"
-    return f"{job.backend}{batch}, seed {job.seed}{f', round {job.round}' if job.round else ''}"
-
-
-def _kind(job: Job) -> str:
-    """The kind of a job's device: "cuda" for "cuda:1"."""
-    return job.device.partition(":")[0]
-
-
 def _by_name(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
     """Name of a result -> its records."""
     by_name: dict[ResultName, list[Record]] = {}
     for record in records:
         job = record.job
-        by_name.setdefault((job.workload.name, backend_name(job), _kind(job)), []).append(record)
+        by_name.setdefault(
+            (job.workload.name, backend_name(job), device_kind(job.device)), []
+        ).append(record)
     return by_name
 
 

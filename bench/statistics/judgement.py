@@ -1,4 +1,4 @@
-"""Whether the result of a job may be believed: its own verification, and the other backends.
+"""Whether the result of a job may be believed: its own verification, and the other jobs.
 
 Records do not store the judgement: it is computed whenever they are read.
 """
@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from bench.records.job import Record
 from bench.statistics.agreement import agreement
 from bench.statistics.learning import suspicion
+from bench.statistics.native import native_suspicions
 from bench.worker.lines import INFINITE, JobVerification
 
 Doubt = Literal["", "wrong", "disagrees", "suspect", "unconfirmed"]
@@ -25,8 +26,9 @@ class Judgement(NamedTuple):
 
     Attributes:
         doubt: "wrong": its first steps differ from the reference; "disagrees": it is far from the
-            other backends; "suspect": it did not learn, or is outside the range that is known for
-            this workload; "unconfirmed": it differs a little from the reference, on a kind of
+            other backends; "suspect": it did not learn, is outside the range that is known for
+            this workload, or is a native job much worse than the matched ones; "unconfirmed": it
+            differs a little from the reference, on a kind of
             device for which the tolerances are not confirmed; "" if there is no doubt.
         reason: why, in one line.
         agrees: whether it agrees with the other backends; None if it could not be compared.
@@ -51,10 +53,24 @@ def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
     own = {record.key: _own(record) for record in ended_ok}
     # A wrong result must not move the median with which the others are compared.
     disagreements = agreement(r for r in ended_ok if own[r.key][0] != "wrong")
-    return {
+    matched = [record for record in ended_ok if record.job.mode == "matched"]
+    judged = {
         record.key: _judge(record, *own[record.key], disagreements.get(record.key))
-        for record in ended_ok
+        for record in matched
     }
+    native = [record for record in ended_ok if record.job.mode == "native"]
+    why = native_suspicions(native, (r for r in matched if judged[r.key].counts))
+    return judged | {
+        record.key: Judgement("suspect", why[record.key], agrees=None)
+        if why.get(record.key)
+        else NOT_JUDGED
+        for record in native
+    }
+
+
+def device_kind(device: str) -> str:
+    """The kind of a device: "cuda" for "cuda:1"."""
+    return device.partition(":")[0]
 
 
 def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:
@@ -70,7 +86,7 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     reason = f"{what} {after} differs from the reference by {times}"
     if times == "completely":
         reason = f"{what} {after} is not that of the reference"
-    confirmed = device.partition(":")[0] in CONFIRMED_DEVICES
+    confirmed = device_kind(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 
 

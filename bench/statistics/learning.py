@@ -18,12 +18,10 @@ def suspicion(record: Record, *, compared: bool) -> str:
     """Why the result of a job that ended ok is suspect; "" if it is not.
 
     Args:
-        record: the job's.
+        record: the job's, in matched mode; for native mode see `bench.statistics.native`.
         compared: whether it agrees with another backend. Then a model that does not learn is the
             workload's own.
     """
-    if record.job.mode != "matched":
-        return ""
     band = band_of(record)
     if band is not None:
         return _outside(record, band)

@@ -131,9 +131,16 @@ def test_one_backend_alone_that_is_wrong_fails_the_check(bench, tmp_path):
     assert "wrong, the change of 1.kernel" in failed.find("failure").get("message")
 
 
-def test_an_unconfirmed_result_passes_the_check(bench, tmp_path):
+def test_an_unconfirmed_result_passes_the_check_and_is_named(bench, tmp_path):
     write(tmp_path / "old" / "jobs", result(0.98, device="cuda:0"))
     write(tmp_path / "run" / "jobs", verified(result(0.98, device="cuda:0"), loss=3.0))
     code, output, _ = bench("check", "run", "--against", "old")
     assert code == 0
     assert "doubts on softmax cuda: none (pytorch)" in output
+    remark = "pytorch, batch size 32, seed 0: unconfirmed, the loss in its first steps differs"
+    assert f"remark on softmax cuda: {remark}" in output
+    assert f"remark on softmax cuda: {remark}" in (tmp_path / "run" / "check.md").read_text()
+    assert output.splitlines()[-1] == "the result passes; 1 remark"
+    suite = ET.fromstring((tmp_path / "run" / "check.xml").read_bytes())
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("2", "0", "0")
+    assert suite[1].find("system-out").text.startswith(remark)

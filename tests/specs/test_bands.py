@@ -21,7 +21,12 @@ from tests.support.trainings import checksum_of, read_trainings, trainings_of
 COURSE = [entry.workload for entry in find_suite("course").workloads]
 SIZES = {"mnist": 60_000, "mnist-5k": 4_000}
 TRAININGS = read_trainings()
-KEPT = sorted((PROJECT / "results").glob("**/jobs"))
+# Native jobs have no band, see `bench.statistics.native`.
+KEPT = [
+    folder
+    for folder in sorted((PROJECT / "results").glob("**/jobs"))
+    if folder.parent.name != "native"
+]
 
 
 def trained(workload, dataset, losses, accuracies, **job):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bench.statistics.gate import CheckError, check, check_doubts
+from bench.statistics.gate import CheckError, check
 from specs.loading import find_workload
 from tests.support.agreement import verified
 from tests.support.gate import IMAGES, result, statuses
@@ -215,37 +215,6 @@ def test_what_disagrees_in_the_baseline_is_no_baseline():
         **{("softmax", name): "ok" for name in ("pytorch", "jax", "tensorflow")},
         ("softmax", "x"): "not checked",
     }
-
-
-def test_what_failed_or_is_in_native_mode_has_no_case_and_one_backend_alone_has_one():
-    native = result(0.98, mode="native")
-    assert check_doubts([native, result(0.5, seed=1, status="failed")]) == []
-    [case] = check_doubts([result(0.98), result(0.98, seed=1), replace(native, key="n")])
-    assert (case.backends, case.passed) == (("pytorch",), True)
-    [case] = check_doubts(
-        [result(0.98), result(0.98, backend="jax"), result(0.5, backend="x", status="failed")]
-    )
-    assert (case.backends, case.passed) == (("pytorch", "jax"), True)
-
-
-@pytest.mark.parametrize(
-    ("record", "reason"),
-    [
-        (verified(result(0.98), loss=3.0), "wrong, the loss in its first steps differs from"),
-        (result(0.1), "suspect, accuracy 10.00 % is that of chance"),
-    ],
-)
-def test_one_backend_alone_may_be_in_doubt(record, reason):
-    [case] = check_doubts([record])
-    assert (case.workload, case.device, case.doubtful) == ("softmax", "cpu", ("pytorch",))
-    assert case.reasons[0].startswith(f"pytorch, batch size 32, seed 0: {reason}")
-    assert not case.passed
-    assert check_doubts([record], backends=["jax"]) == []
-
-
-def test_what_is_only_unconfirmed_passes():
-    [case] = check_doubts([verified(result(0.98, device="cuda:0"), loss=3.0)])
-    assert (case.device, case.passed) == ("cuda", True)
 
 
 def test_what_is_wrong_or_suspect_in_the_baseline_is_no_baseline():

@@ -173,9 +173,9 @@ def blocks_of(kind, blocks):
     ]
 
 
-def native(record, **changes):
+def native(record, optimizer="SGD lr=0.01", **changes):
     """The record in native mode, its input pipeline read in half a second."""
-    settings = {"compiled": False, "optimizer": "SGD lr=0.01"}
+    settings = {"compiled": False, "optimizer": optimizer}
     made = replace(
         record,
         job=replace(record.job, mode="native"),

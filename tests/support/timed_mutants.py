@@ -287,8 +287,9 @@ class IgnoresTheInitialWeights(Honest):
 
 class ReportsTheLossOfTheLastBatch(Honest):
     def train_epoch(self, order, masks=None):
-        super().train_epoch(order[: -self._job.batch_size], masks)
-        return super().train_epoch(order[-self._job.batch_size :], masks)
+        size = self._job.batch_size
+        super().train_epoch(order[:-size], masks and [mask[:-size] for mask in masks])
+        return super().train_epoch(order[-size:], masks and [mask[-size:] for mask in masks])
 
 
 class OneTensorDoesNotMove(OwnMasks):

@@ -24,8 +24,10 @@ _TEXT = (
     " in accuracy. The ratio is the native job's time divided by the matched one's, median over"
     " rounds. `input pipeline` is the time of an epoch of the pipeline alone. It may run while the"
     " device trains, so it is the most that the pipeline costs. The rest of the difference is due"
-    " to the training loop and the compiler. `bench verify --mode native` makes the checks that"
-    " apply: predictions from given weights, whether a seed repeats, and purity."
+    " to the training loop and the compiler. A native job whose optimizer has the workload's"
+    " learning rate is suspect if it is much worse than the matched ones. `bench verify --mode"
+    " native` makes the checks that apply: predictions from given weights, whether a seed repeats,"
+    " and purity."
 )
 _COLUMNS = (
     *("workload", "backend", "accuracy, matched", "accuracy, native", "difference, points"),

@@ -7,7 +7,8 @@ from rich.console import Console
 from bench.report.form import words
 from bench.report.form.document import Heading, Items, Table, Text, to_markdown
 from bench.report.terminal.plain import plain_table
-from bench.statistics.gate import CheckResult, Doubts, Verdict
+from bench.statistics.doubts import Doubts
+from bench.statistics.gate import CheckResult, Verdict
 
 _COLUMNS = (
     "workload",
@@ -34,7 +35,7 @@ def print_verdicts(checked: CheckResult, console: Console) -> None:
     """Print a row per result, and the results in doubt.
 
     Below the table: a line per workload and device with its doubts, a line per
-    result that did not pass, and the conclusion.
+    remark on them, a line per result that did not pass, and the conclusion.
     """
     verdicts = checked.results
     left_out = {"device"} if len({verdict.result[2] for verdict in verdicts}) == 1 else set()
@@ -49,6 +50,8 @@ def print_verdicts(checked: CheckResult, console: Console) -> None:
     for doubts in checked.doubts:
         style = None if doubts.passed else "bold red"
         console.print(_doubts(doubts), style=style, soft_wrap=True)
+        for line in _remarks(doubts):
+            console.print(line, style="yellow", soft_wrap=True)
     for line in _failures(checked):
         console.print(line, soft_wrap=True)
     console.print(_conclusion(checked), style=None if checked.passed else "bold red")
@@ -60,7 +63,13 @@ def verdicts_markdown(checked: CheckResult, title: str, level: float) -> str:
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
             Table(_COLUMNS, tuple(tuple(_row(verdict, checked)) for verdict in checked.results)),
-            Items(tuple(map(_doubts, checked.doubts))),
+            Items(
+                tuple(
+                    line
+                    for doubts in checked.doubts
+                    for line in (_doubts(doubts), *_remarks(doubts))
+                )
+            ),
             *map(Text, _failures(checked)),
             Text(
                 "Last epoch's test accuracy, mean over the paired seeds. `fails below`: a lower"
@@ -93,6 +102,12 @@ def _doubts(doubts: Doubts) -> str:
     return f"{where}: {'; '.join(doubts.reasons)}"
 
 
+def _remarks(doubts: Doubts) -> list[str]:
+    """A line per remark on the results of a workload, which does not fail the check."""
+    where = f"{doubts.workload} {doubts.device}"
+    return words.first_of([f"remark on {where}: {remark}" for remark in doubts.remarks])
+
+
 def _failures(checked: CheckResult) -> list[str]:
     return [
         f"{' '.join(verdict.result)}: {_MARKS[verdict.status]}, {verdict.reason}"
@@ -109,7 +124,9 @@ def _conclusion(checked: CheckResult) -> str:
     if checked.passed:
         new = len(checked.results) - compared
         passed = "the result passes" if compared == 1 else f"all {compared} results pass"
-        return f"{passed}{f', {new} not checked' if new else ''}"
+        remarks = sum(len(doubts.remarks) for doubts in checked.doubts)
+        remarked = f"; {remarks} remark{'s' if remarks > 1 else ''}" if remarks else ""
+        return f"{passed}{f', {new} not checked' if new else ''}{remarked}"
     failures = [f"{bad} of {len(checked.results)} results did not pass"] if bad else []
     if doubtful:
         failures.append(f"results of {doubtful} of {len(checked.doubts)} workloads are in doubt")
