@@ -10,15 +10,18 @@ from msgspec.structs import replace
 from bench.records.files import PROJECT
 from bench.records.run import read_run
 from bench.report.section.opening import alarm
-from bench.runner.rounds import widest_precision
+from bench.runner.rounds import Times
 from bench.statistics import agreement as agreement_module
 from bench.statistics.agreement import Result, agreement, judge, loss_margins
+from bench.statistics.turns import NOTHING_KNOWN
 from specs.loading import find_workload
 from tests.support.agreement import ACCURACIES, LOSSES, result, run_of_seven
 from tests.support.jobs import make_job
 from tests.support.records import run_of
 
 KEPT = ("results/breadth", "results/baselines/quick", "results/reference")
+
+TIMES = Times(taken={}, spread_of=lambda record: NOTHING_KNOWN)
 
 
 def margins_of(workload, epochs=1, **changes):
@@ -286,8 +289,8 @@ def test_a_run_until_it_is_precise_does_not_wait_for_a_result_that_disagrees():
         for record, epochs in zip(rounds, slower, strict=True)
     ]
     assert (
-        widest_precision(wrong)
-        == widest_precision([record for record in wrong if record.job.backend != "wrong"])
+        TIMES.widest_precision(wrong)
+        == TIMES.widest_precision([record for record in wrong if record.job.backend != "wrong"])
         == 0.0
     )
 

@@ -20,7 +20,8 @@ from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
 from bench.statistics.turns import rounds_to_find
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
-_DIFFERENCE = 0.05  # the report says how many rounds tell such a difference
+# The report says how many rounds tell the first of these differences that takes at most so many.
+_DIFFERENCES, _MOST_ROUNDS = (0.05, 0.1, 0.2, 0.5), 40
 _TEXT = (
     "A figure is the epoch time of the row's backend divided by that of the column's; below 1 the"
     " row is faster. In each round every backend trains in a new process. Then the processes of a"
@@ -39,15 +40,13 @@ class More(NamedTuple):
     """What more rounds cost.
 
     Attributes:
-        done: the finished rounds; each seed of a round counts as a round.
-        needed: the rounds that tell a difference of `_DIFFERENCE` in 19 of 20 runs; None if that
-            takes more than 200.
-        option: `needed` as the value of `--rounds`.
+        difference: that they tell in 19 of 20 runs, as a share.
+        option: the number of rounds in all, as the value of `--rounds`; each seed of a round counts
+            as a round.
         minutes: about how long the rounds that are missing take.
     """
 
-    done: int
-    needed: int | None
+    difference: float
     option: int
     minutes: float
 
@@ -85,27 +84,24 @@ def certain(run: Run) -> str:
 
 
 def more_rounds(run: Run) -> More | None:
-    """What more rounds cost; None if every pair has a verdict, or rounds are enough."""
-    tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
-    if all(pair.comparison.outcome == "same" for pair in tied):
+    """What more rounds cost; None if every pair has a verdict, or many rounds tell no more."""
+    if all(pair.comparison.outcome != "undecided" for pair in run.pairs):
         return None
     level = min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs))
     spreads = {run.spread_of(record.key) for record in run.records}
-    counts = [rounds_to_find(_DIFFERENCE, spread, (), level) for spread in spreads]
-    needed = None if None in counts else max(filter(None, counts))
     done = max(pair.comparison.rounds for pair in run.pairs)
-    if needed is None:
-        needed = EVERY_ROUND.next_look(done, level)
-    if needed is None or needed <= done:
-        return None
-    seconds = sum(record.wall_seconds for record in run.records)
-    seconds += sum(turns.wall_seconds for turns in run.turns)
-    return More(
-        done=done,
-        needed=needed,
-        option=ceil(needed / run.jobs["seed"].nunique()),
-        minutes=seconds / done * (needed - done) / 60,
-    )
+    for difference in _DIFFERENCES:
+        counts = [rounds_to_find(difference, spread, (), level) for spread in spreads]
+        needed = max(EVERY_ROUND.last if count is None else count for count in counts)
+        if done < needed <= _MOST_ROUNDS:
+            seconds = sum(record.wall_seconds for record in run.records)
+            seconds += sum(turns.wall_seconds for turns in run.turns)
+            return More(
+                difference=difference,
+                option=ceil(needed / run.jobs["seed"].nunique()),
+                minutes=seconds / done * (needed - done) / 60,
+            )
+    return None
 
 
 def _cost(run: Run) -> list[str]:
@@ -113,7 +109,7 @@ def _cost(run: Run) -> list[str]:
     if more is None:
         return []
     cost = f"`--rounds {more.option}` (about {more.minutes:.0f} min more)"
-    return [f"{cost} tells differences of {100 * _DIFFERENCE:g} %."]
+    return [f"{cost} tells differences of {100 * more.difference:g} %."]
 
 
 def _named(pair: Pair) -> str:

@@ -103,5 +103,5 @@ def next_command(run: Run) -> str:
         return ""
     return (
         f"Next: the same command with --rounds {more.option} (about {more.minutes:.0f} min more)"
-        " tells smaller differences"
+        f" tells differences of {100 * more.difference:g} %"
     )
