@@ -24,7 +24,7 @@ from bench.runner.group import GroupRunner
 from bench.runner.rounds import Goal, Times, run_rounds
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
-from bench.runner.turns import Wanted
+from bench.runner.turns import TURN_SECONDS, Wanted
 from bench.statistics.noise import process_spread
 from specs.errors import UserError
 from specs.model import Suite
@@ -96,8 +96,15 @@ class _Run(NamedTuple):
             f" {_number(len(choices.backends), 'backend')}, on {', '.join(choices.devices)} with"
             f" {_number(choices.threads, 'thread')}; data set {', '.join(data)}"
         )
-        minutes = in_minutes(expected_seconds(missing, self.earlier))
+        turning = [task for task in missing if task.job.mode == "matched"]
+        seconds = expected_seconds(missing, self.earlier)
+        minutes = in_minutes(seconds + len(turning) * self.sweeps * TURN_SECONDS)
         console.print(f"{minutes}, into {self.folder}; Ctrl-C is safe: the same command resumes")
+
+    @property
+    def sweeps(self) -> int:
+        """The turns of each backend: the option's, else the suite's."""
+        return self.suite.turns if self.options.turns is None else int(self.options.turns)
 
     def reused(self) -> dict[str, Record]:
         """The earlier records, by key, whose jobs are not run again."""
@@ -132,7 +139,6 @@ class _Run(NamedTuple):
         taken = {turns.key: turns for turns in read_turns(self.folder)[0]}
         if self.options.retry:
             taken = {key: turns for key, turns in taken.items() if not turns.refused}
-        wanted = self.suite.turns if self.options.turns is None else self.options.turns
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
             group = GroupRunner(
                 folder=self.folder,
@@ -140,7 +146,7 @@ class _Run(NamedTuple):
                 timeout=self.options.timeout,
                 observer=display,
                 reused=self.reused(),
-                wanted=Wanted(sweeps=wanted, precision=goal.precision),
+                wanted=Wanted(sweeps=self.sweeps, precision=goal.precision),
                 taken=taken,
             )
             run_round = partial(self._run_round, group.run)

@@ -23,6 +23,7 @@ from bench.worker.assignment import TurnCommand
 from bench.worker.lines import Turn
 
 SWEEPS = 9
+TURN_SECONDS = 1.0  # of a turn and what belongs to it, about
 # On a loaded machine there are more, until the median ratio of every pair has a standard error of
 # 4 %, about what two processes differ; or these many sweeps. With a wanted precision there are still
 # more.
