@@ -25,8 +25,7 @@ from bench.worker.lines import Turn
 SWEEPS = 9
 TURN_SECONDS = 1.0  # of a turn and what belongs to it, about
 # On a loaded machine there are more, until the median ratio of every pair has a standard error of
-# 4 %, about what two processes differ; or these many sweeps. With a wanted precision there are still
-# more.
+# 4 %, about what two processes differ; or these many sweeps. A wanted precision takes still more.
 _ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.04, 15, 40
 # A turn takes at least so long, and a sweep of few backends too: after each turn the threads of
 # PyTorch spin for some 5 ms before they sleep, so processes that wait briefly would be busy.

@@ -20,6 +20,7 @@ from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
 from bench.statistics.turns import rounds_to_find
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
+_MOST_NAMED = 3  # pairs that are not told apart
 # The report says how many rounds tell the first of these differences that takes at most so many.
 _DIFFERENCES, _MOST_ROUNDS = (0.05, 0.1, 0.2, 0.5), 40
 _TEXT = (
@@ -79,7 +80,7 @@ def certain(run: Run) -> str:
     if not tied:
         return f"All {decided} pairs have a verdict." if decided > 1 else "The pair has a verdict."
     nearest = sorted(tied, key=lambda pair: abs(1 - pair.comparison.ratio))
-    named = "; ".join(words.first_of([_named(pair) for pair in nearest]))
+    named = "; ".join(words.first_of([_named(pair) for pair in nearest], _MOST_NAMED))
     return f"Of {len(run.pairs)} pairs {decided} have a verdict. Not told apart: {named}."
 
 
@@ -95,7 +96,9 @@ def more_rounds(run: Run) -> More | None:
         needed = max(EVERY_ROUND.last if count is None else count for count in counts)
         if done < needed <= _MOST_ROUNDS:
             seconds = sum(record.wall_seconds for record in run.records)
-            seconds += sum(turns.wall_seconds for turns in run.turns)
+            keys = {record.key for record in run.records}
+            taken = (turns for turns in run.turns if keys & {m.job for m in turns.members})
+            seconds += sum(turns.wall_seconds for turns in taken)
             return More(
                 difference=difference,
                 option=ceil(needed / run.jobs["seed"].nunique()),
