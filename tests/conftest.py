@@ -89,7 +89,8 @@ def bench(request, tmp_path, monkeypatch, capsys, measured):
 
     What takes longer than all else that a small run does is made cheap: an engine's limits are
     measured by the session's first run and taken by the others, arrays are made once, and plots
-    are files with nothing drawn in them. Not so in tests that ask for `whole`.
+    are files with nothing drawn in them. Turns are few and short, and so a waiting process may use
+    more of a core. Not so in tests that ask for `whole`.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMEWORK_BENCH_CACHE", str(tmp_path / "cache"))
@@ -136,5 +137,9 @@ def make_cheap(monkeypatch, measured: dict[str, EngineLimits]) -> None:
         return records
 
     monkeypatch.setattr(run, "run_tasks", run_once)
+    monkeypatch.setattr("bench.runner.turns._SECONDS", 0.1)
+    monkeypatch.setattr("bench.runner.turns._SWEEP_SECONDS", 0.2)
+    monkeypatch.setattr("bench.runner.turns._MOST_SWEEPS", 9)
+    monkeypatch.setattr("bench.records.turns.MOST_WAITING", 0.5)
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"<svg/>"))

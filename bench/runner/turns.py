@@ -42,10 +42,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
         sweeps: the turns of each backend, at least; 0 for none.
         precision: the half-width of every ratio's interval, as a share; the turns of a round are
             made precise enough for it. None if no precision is wanted.
+        most: the turns of each backend at most; None for 15, or 40 with a wanted precision.
     """
 
     sweeps: int = SWEEPS
     precision: float | None = None
+    most: int | None = None
 
     def suffices(self, found: Turns | None) -> bool:
         """Whether turns of an earlier call are enough, or were refused."""
@@ -188,7 +190,8 @@ class Session:
         makes no verdict more probable.
         """
         count = len(self._orders)
-        most = max(wanted.sweeps, _MOST_SWEEPS if wanted.precision is None else _MOST_PRECISE)
+        usual = _MOST_SWEEPS if wanted.precision is None else _MOST_PRECISE
+        most = max(wanted.sweeps, usual if wanted.most is None else wanted.most)
         if count < wanted.sweeps or count >= most:
             return count >= most
         logs = [np.log([turn.wall_seconds for turn in self._turns[key]]) for key in self._workers]

@@ -188,7 +188,7 @@ def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets
             "--rounds",
             "2",
         ),
-        *("--dataset", "mnist-5k", "--epochs", "2", "--threads", "1"),
+        *("--dataset", "mnist-5k", "--epochs", "2", "--threads", "1", "--turns", "0"),
     )
     assert code == 0, error
     page = (tmp_path / "results" / "softmax" / "report.md").read_text()

@@ -27,6 +27,12 @@ from tests.support.tasks import Watcher, make_task
 RIGHT = "backends.reference.oracle:Reference"
 
 
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch):
+    monkeypatch.setattr("bench.runner.turns._SECONDS", 0.1)
+    monkeypatch.setattr("bench.runner.turns._SWEEP_SECONDS", 0.2)
+
+
 def tasks_of(data, *adapters):
     """A task per adapter, each of another backend."""
     tasks = [
@@ -44,15 +50,20 @@ def tasks_of(data, *adapters):
     ]
 
 
-def run_group(tasks, folder, *, sweeps=3, precision=None, known=(), taken=None, observer=None):
-    """The records of a group's jobs and of its turns."""
+def run_group(
+    tasks, folder, *, sweeps=3, precision=None, most=0, known=(), taken=None, observer=None
+):
+    """The records of a group's jobs and of its turns.
+
+    A loaded machine gets no more sweeps than wanted, if `most` is 0.
+    """
     runner = GroupRunner(
         folder=folder,
         machine=this_machine(),
         timeout=60.0,
         observer=observer or Watcher(),
         reused={record.key: record for record in known},
-        wanted=Wanted(sweeps=sweeps, precision=precision),
+        wanted=Wanted(sweeps=sweeps, precision=precision, most=most),
         taken={} if taken is None else taken,
     )
     records = runner.run(tasks)
@@ -153,9 +164,16 @@ def test_turns_that_are_enough_are_not_taken_again_and_more_are(mnist_5k, tmp_pa
     assert more.sweeps == 3
 
 
-def test_until_precise_takes_more_turns(mnist_5k, tmp_path):
-    _, [turns] = run_group(tasks_of(mnist_5k, RIGHT, RIGHT), tmp_path, sweeps=2, precision=9.0)
-    assert 6 <= turns.sweeps <= 40  # an interval of 95 % takes six values
+@pytest.mark.parametrize(("precision", "sweeps"), [(None, 4), (1e9, 2), (1e-9, 5)])
+def test_turns_that_are_not_precise_enough_are_followed_by_more(
+    precision, sweeps, mnist_5k, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bench.runner.turns._ERROR", 1e-9)
+    monkeypatch.setattr("bench.runner.turns._MOST_SWEEPS", 4)
+    monkeypatch.setattr("bench.runner.turns._MOST_PRECISE", 5)
+    tasks = tasks_of(mnist_5k, RIGHT, RIGHT)
+    _, [turns] = run_group(tasks, tmp_path, sweeps=2, precision=precision, most=None)
+    assert turns.sweeps == sweeps
 
 
 def test_without_room_for_another_process_there_are_no_turns_and_it_is_said(
