@@ -6,7 +6,8 @@ A computing centre compares its nodes in this way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,14 @@ from rich.console import Console
 
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
+from bench.report.chart.heat import geometric_mean, heat_map
+from bench.report.document.write import write_document
 from bench.report.form import words
+from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Items, Table, Text
 from bench.report.form.csv import comma_separated
-from bench.report.form.document import Block, Heading, Items, Plot, Table, Text, write_document
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
 from bench.report.frame.places import Row, label, rows_of
-from bench.report.plot.results import CAPTIONS, write_plots
 from bench.report.run import Run
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.section.opening import alarm
@@ -38,6 +40,17 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Device memory, allocator's peak": ("allocator_peak_bytes", words.gigabytes),
     "Training time to the target accuracy": ("seconds_to_target", words.seconds),
 }
+
+
+_NOTHING = (
+    "No training was done in two of them with the same data set, epochs and batch size, so there is"
+    " no ratio. The notes say what differs."
+)
+_MEAN = (
+    "Geometric mean: the n-th root of the product of the n ratios of a setup, one per workload and"
+    " backend that ended ok in it and in the first one. It says nothing about how sure a single"
+    " ratio is."
+)
 
 
 class _Training(NamedTuple):
@@ -151,35 +164,76 @@ class Comparison:
         return lines
 
     def write(self, folder: Path) -> None:
-        """Write the comparison as `report.md`, `report.html`, `comparison.csv` and plots.
+        """Write the comparison as `report.md`, `report.html`, `comparison.csv` and its chart.
 
         Raises:
-            RunError: the folder cannot be written.
+            RunError: the folder is that of a run, or cannot be written.
         """
         if folder.exists() and not folder.is_dir():
             raise RunError(
                 f"{folder}: is a file", expected="a folder", hint="--output names a folder"
             )
-        summary, epochs = (
-            frame.assign(name=frame["backend"].astype(str) + " " + frame["setup"])
-            for frame in (self.summary, self.epochs)
-        )
-        plots = write_plots(summary, epochs, folder / "plots")
+        if (folder / "jobs").exists():
+            raise RunError(
+                f"{folder}: is a run, whose report would be overwritten",
+                expected="another folder",
+                hint="--output names it",
+            )
+        write_document(self.blocks(), folder)
+        write_atomically(folder / "comparison.csv", comma_separated(self.summary))
+
+    def blocks(self) -> list[Block]:
+        """The page: what is comparable, the machines, ratios, and a table per measure."""
+        ratios = list(self._ratios())
+        chart = heat_map(ratios)
         blocks: list[Block] = [
-            Heading(folder.resolve().name, 1),
+            Heading(f"{' and '.join(self.setups)} compared", 1),
+            *([] if ratios else [Alarm("Nothing in common", _NOTHING, (), warns=True)]),
             *alarm(self.jobs),
-            Text("The same workloads, side by side."),
-            Items(tuple(self.notes())),
+            Cards(tuple(self._cards())),
         ]
+        if chart:
+            blocks += [Heading("Ratios", 2), chart, self._means(ratios), Text(_MEAN)]
+        blocks += [Heading("Notes", 2), Items(tuple(self.notes()))]
         for title, (column, text) in _MEASURES.items():
             if self.summary[column].notna().any():
                 ratio = column == "epoch_seconds"
                 blocks += [Heading(title, 2), self._table(column, text, ratio=ratio)]
-        blocks += [Heading("Plots", 2), *(Plot(plot, CAPTIONS[plot]) for plot in plots)]
-        write_document(
-            [*blocks, Heading("Environment", 2), self._machines(), self._versions()], folder
-        )
-        write_atomically(folder / "comparison.csv", comma_separated(self.summary))
+        return [*blocks, Heading("Environment", 2), self._machines(), self._versions()]
+
+    def _ratios(self) -> Iterator[tuple[str, str, str, float, str]]:
+        """Setup, workload, backend, the epoch time divided by the first setup's, and its text."""
+        for training in self._trainings():
+            for setup, row in training.rows.items():
+                ratio = row["epoch_seconds"] / training.base["epoch_seconds"]
+                if row is not training.base and row["status"] == "ok" and isfinite(ratio):
+                    yield setup, training.workload, training.backend, ratio, training.ratio(setup)
+
+    def _means(self, ratios: Sequence[tuple[str, str, str, float, str]]) -> Table:
+        """The geometric mean of the ratios of each setup."""
+        rows = []
+        for setup in dict.fromkeys(setup for setup, *_ in ratios):
+            of_setup = [ratio for name, _, _, ratio, _ in ratios if name == setup]
+            mean, low, high = geometric_mean(of_setup), min(of_setup), max(of_setup)
+            texts = (words.ratio(value) for value in (mean, low, high))
+            rows.append((setup, str(len(of_setup)), *texts))
+        columns = (self.kind, "trainings", "geometric mean", "lowest ratio", "highest ratio")
+        return Table(columns, tuple(rows))
+
+    def _cards(self) -> Iterator[Card]:
+        """A card per setup: its device, processor, memory and versions."""
+        records = dict(reversed(self._records))
+        for setup in self.setups:
+            job, machine = records[setup].job, records[setup].machine
+            gpus = dict.fromkeys(f"{gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
+            device = machine.cpu if job.device == "cpu" else ", ".join(gpus) or job.device
+            yield Card(
+                setup,
+                device,
+                f"{machine.name}, {machine.allowed_cpus} of {machine.logical_cpus} CPUs,"
+                f" {machine.memory_bytes / 1e9:.0f} GB, {words.threads(job.threads)},"
+                f" {machine.system}",
+            )
 
     def _machines(self) -> Table:
         machines = dict.fromkeys(

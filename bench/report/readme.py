@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.records.files import RunError, write_atomically
-from bench.report.form.document import markdown_table
+from bench.report.form.markdown import markdown_table
 from bench.report.run import Run
 from bench.report.section import glance
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.records import noise, verification
+from bench.records.command import read_command
 from bench.records.job import Record
 from bench.records.limits import EngineLimits, read_limits
 from bench.records.noise import Calibration, read_calibrations
@@ -63,6 +64,11 @@ class Run:
         """
         records, left_out = records_of(folder, known)
         return cls(records, folder, left_out)
+
+    @cached_property
+    def command(self) -> str:
+        """The command that made the run; "" if it is not known."""
+        return read_command(self.folder)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

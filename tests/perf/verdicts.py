@@ -1,40 +1,42 @@
 """Measures how often verdicts are right.
 
 `python -m tests.perf.verdicts simulated OUTPUT` simulates recorded noise, in a minute. `python -m
-tests.perf.verdicts planted FOLDER OUTPUT` runs a backend that is 10 % slower, in half an hour. It
-needs the result of `bench calibrate --backend reference --threads 1 --epochs 15 --rounds 100`.
+tests.perf.verdicts planted FOLDER OUTPUT` runs PyTorch beside a PyTorch that is 5 % slower, in an
+hour. It needs the result of `bench calibrate --backend pytorch --threads 1 --epochs 2 --rounds 20
+--results FOLDER`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from msgspec.structs import replace
 
-from backends.family import Entry
 from bench.command.setup import places_of
 from bench.data.cache import materialise
 from bench.data.dataset import FALLBACK
 from bench.machine.host import this_machine
 from bench.records.noise import FOLDER, read_calibrations
-from bench.runner.jobs import make_record
-from bench.runner.task import TrainingTask
-from bench.runner.tasks import run_tasks
-from bench.statistics.noise import rounds_by_difference
-from bench.statistics.sequential import rounds_needed, share_interval
-from bench.statistics.timing import VERDICT_LEVEL, compare, process_seconds
-from bench.worker.assignment import Train
+from bench.runner.group import GroupRunner, key_of
+from bench.runner.turns import Wanted
+from bench.statistics.noise import process_spread
+from bench.statistics.sequential import rounds_needed
+from bench.statistics.timing import VERDICT_LEVEL
+from bench.statistics.turns import compare_turns
 from specs.loading import find_workload
-from tests.support.jobs import make_job
 from tests.support.noise import NOISE, ever_decided, rounds_of, said
+from tests.support.tasks import make_task
 
 TRIALS, PATIENCE = 1000, 40
-PLANTED, COMPARISONS, EPOCHS = 0.10, 20, 15
+PLANTED, COMPARISONS, MOST_ROUNDS = 0.05, 5, 36
+PLAIN, SLOWER = "backends.pytorch.eager:PyTorch", "tests.support.slower:TrainsALittleMore"
 
 
 class Silent:
@@ -43,7 +45,7 @@ class Silent:
     def planned(self, tasks):
         pass
 
-    started = advanced = ended = lambda *_, **__: None
+    started = advanced = ended = turned = lambda *_, **__: None
 
 
 def simulated(output):
@@ -79,89 +81,75 @@ def simulated(output):
 
 
 def planted(folder, output):
-    """Compare the reference with a slower one, several times.
+    """Compare PyTorch with a slower PyTorch by turns, several times.
 
-    A comparison ends with a verdict, or after as many rounds as the calibration asks for.
+    A comparison ends with a verdict, or after as many rounds as 15 minutes of softmax allow.
     """
-    machine = this_machine()
-    [noise] = [
-        calibration
-        for calibration in read_calibrations([Path("results") / FOLDER])[0]
-        if (calibration.backend, calibration.epochs, calibration.threads)
-        == ("reference", EPOCHS, 1)
-    ]
-    most = next(
-        wall for difference, wall, _ in rounds_by_difference(noise) if difference == PLANTED
-    )
+    calibrations = read_calibrations([Path(folder) / FOLDER])[0]
     comparisons = [
-        comparison(number, most or 200, Path(folder), machine) for number in range(COMPARISONS)
+        comparison(number, Path(folder) / "planted", calibrations) for number in range(COMPARISONS)
     ]
     right = sum(result["outcome"] == "slower" for result in comparisons)
-    low, high = share_interval(right, COMPARISONS)
     result = {
         "planted": PLANTED,
-        "rounds_asked_for": most,
+        "most_rounds": MOST_ROUNDS,
         "found": right,
         "of": COMPARISONS,
-        "interval": [low, high],
         "comparisons": comparisons,
     }
     Path(output).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{right} of {COMPARISONS} found, {low:.2f} to {high:.2f}; at most {most} rounds each")
+    print(f"{right} of {COMPARISONS} found")
 
 
-def comparison(number, most, folder, machine):
+def comparison(number, folder, calibrations):
     """Run rounds of one comparison until there is a verdict."""
-    slower, reference = [], []
-    for turn in range(most):
-        slower_first = np.random.default_rng([number, turn // 2]).integers(2) ^ turn % 2
-        seconds = {}
-        for name in ("TakesATenthLonger", "Reference")[:: 1 if slower_first else -1]:
-            tasks, observer = [task(name, number, turn)], Silent()
-            [record] = run_tasks(tasks, folder, machine, make_record, timeout=60, observer=observer)
-            epochs = record.epochs[1:]
-            seconds[name] = process_seconds([epoch.training.wall_seconds for epoch in epochs])
-        slower.append(seconds["TakesATenthLonger"])
-        reference.append(seconds["Reference"])
-        result = compare(slower, reference)
+    rounds, loads = [], []
+    for count in range(MOST_ROUNDS):
+        tasks = [task(name, number, count) for name in (SLOWER, PLAIN)]
+        runner = GroupRunner(
+            folder=folder,
+            machine=this_machine(),
+            timeout=120.0,
+            observer=Silent(),
+            reused={},
+            wanted=Wanted(),
+            taken={},
+        )
+        records = runner.run(tasks)
+        assert all(record.verification.passed for record in records)
+        turns = runner.taken[key_of(tasks)]
+        assert not turns.refused, turns.refused
+        by_job = {member.job: member.epoch_seconds for member in turns.members}
+        rounds.append(np.log(by_job[tasks[0].key]) - np.log(by_job[tasks[1].key]))
+        loads.append(round(os.getloadavg()[0], 1))
+        spread = process_spread(records[0], calibrations)
+        result = compare_turns(rounds, spread)
+        print(number, count, f"{result.ratio:.3f}", result.outcome, loads[-1], flush=True)
         if result.outcome != "undecided":
             break
-    print(number, len(slower), f"{result.ratio:.3f}", result.outcome, flush=True)
     return {
-        "rounds": len(slower),
-        "ratio": result.ratio,
+        "rounds": len(rounds),
+        "ratio": round(result.ratio, 4),
+        "interval": [result.sure_low, result.sure_high],
         "outcome": result.outcome,
-        "ratios": [round(a / b, 4) for a, b in zip(slower, reference, strict=True)],
+        "processes": spread.source,
+        "medians": [round(float(np.exp(np.median(ratios))), 4) for ratios in rounds],
+        "loads": loads,
     }
 
 
 @cache
 def images():
-    """4,000 images, so that 10 % more batches of 100 images are exactly 10 % more steps."""
+    """4,000 images, so that 5 % more batches of 100 images are exactly 5 % more steps."""
     return materialise(FALLBACK, find_workload("softmax").input, places_of(argparse.Namespace()))
 
 
-def task(name, number, turn):
-    """A job of the reference, or of `TakesATenthLonger`."""
-    module = "backends.reference.oracle" if name == "Reference" else "tests.support.faulty"
-    adapter = f"{module}:{name}"
-    job = make_job(epochs=EPOCHS, batch_size=100, round=turn)
-    return TrainingTask(
-        job=job,
-        data=images(),
-        key=f"{name}.{number}.{turn}",
-        entry=Entry(title=name, adapter=adapter, environment="bench", needs=()),
-        python=sys.executable,
-        versions={},
-        adapter_checksum="",
-        assignment=Train(
-            job=job,
-            adapter=adapter,
-            data=images().folder,
-            train_evaluated=1,
-            references=str(Path(images().folder).parents[1] / "references"),
-        ),
+def task(adapter, number, count):
+    """A job of PyTorch, with this adapter."""
+    made = make_task(
+        adapter, images(), backend="pytorch", epochs=2, batch_size=100, round=count, threads=1
     )
+    return replace(made, key=f"{made.key}.{number}.{count}")
 
 
 if __name__ == "__main__":

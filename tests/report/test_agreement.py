@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bench.command.progress import ProgressDisplay
 from bench.machine.host import this_machine
 from bench.records.stored import write
-from bench.report.form.document import Table
+from bench.report.form.blocks import Table
 from bench.report.section import equality, tuned
 from bench.report.section import native as native_section
 from bench.report.terminal.plain import plain_console

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from bench.records.stored import write
-from bench.report.form.document import Table
+from bench.report.form.blocks import Table
 from bench.report.frame.doubts import doubts_of, headline, lines_of, unconfirmed_lines
 from bench.report.section import equality, opening, trust
 from bench.report.terminal.plain import plain_console

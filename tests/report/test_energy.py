@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bench.records.run import read_run
 from bench.records.stored import write
-from bench.report.form.document import Items, Table, Text
+from bench.report.form.blocks import Items, Table, Text
 from bench.report.page import write_report
 from bench.report.section import energy
 from bench.worker.energy import Counter
@@ -137,7 +137,7 @@ def test_what_was_measured_survives_the_disk_and_stands_in_the_page(tmp_path):
     assert read_run(tmp_path) == ([record], [])
     write_report(tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert "### Energy\n\n| workload" in page
+    assert "## Energy\n\n| workload" in page
     assert "Measured by RAPL: package-0" in page
     assert "| 700 MB, whole GPU |" in page
     assert "40.0" in (tmp_path / "epochs.csv").read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.report.form.document import Table, Text
+from bench.report.form.blocks import Table, Text
 from bench.report.section import equality
 from bench.statistics.accuracy import equivalence
 from tests.support.records import blocks_of, make_record, run_of
@@ -61,7 +61,7 @@ def test_a_row_says_accuracy_interval_difference_and_verdict_of_the_last_epoch()
     assert tuple(rows[0].values()) == first
     assert rows[1]["95 % interval, or error"] == "97.98 to 98.02 %"
     assert rows[1]["90 % interval, points"] == "-0.37 to -0.03"
-    assert "Of 2 comparisons: 2 equal, 0 different, 0 undecided." in text
+    assert "the median of the others: 2 equal, 0 different, 0 undecided." in text
     assert "lies within 0.5 points" in text
     assert "for 2 tests" in text
     assert "one seed" not in text
@@ -72,7 +72,7 @@ def test_one_seed_has_the_error_of_its_images_and_no_verdict():
     assert rows[0]["95 % interval, or error"] == "±0.10 points"
     assert (rows[0][DIFFERENCE], rows[0]["90 % interval, points"]) == ("+1.00", "-")
     assert {row["verdict"] for row in rows} == {"not tested: 1 seed"}
-    assert "Not tested. Several seeds decide" in text
+    assert "Equal accuracy is not tested. Several seeds decide" in text
     assert "With one seed equality is not tested" in text
     assert "`equal`" not in text
 

@@ -6,10 +6,10 @@ from statistics import median
 
 import pytest
 
+from bench.report.chart import results as charts
 from bench.report.form import words
-from bench.report.form.document import Items, Table
-from bench.report.plot.results import bars, names_of
-from bench.report.section import glance, opening, ratios, results
+from bench.report.form.blocks import Items, Table
+from bench.report.section import figures, ratios, results
 from bench.report.section.opening import notes
 from tests.support.records import blocks_of, make_record, run_of
 
@@ -80,17 +80,26 @@ def test_the_ratio_to_the_fastest_is_that_of_the_pair():
     assert rows.loc["tensorflow", "times_fastest"] != seconds["tensorflow"] / seconds[best]
 
 
-def test_table_overview_pairs_and_plots_show_the_same_numbers():
+def rows_of_chart(chart, **view):
+    """The rows of the only panel with a figure: by backend."""
+    [panel] = chart.panels
+    [rows] = panel.spec["datasets"].values()
+    return {
+        row["backend"]: row
+        for row in rows
+        if "value" in row and all(row[name] == value for name, value in view.items())
+    }
+
+
+def test_table_pairs_and_charts_show_the_same_numbers():
     turns = {
         backend: {(turn, 0): jobs[0, turn % 2] for turn in range(12)}
         for backend, jobs in TIMES.items()
     }
     run = uneven(turns)
     rows = run.summary.set_index("backend")
-    [speed] = blocks_of(Table, results.speed(run))
-    shown = {row[1]: dict(zip(speed.columns, row, strict=True)) for row in speed.rows}
-    overview = glance.speed_overview(run.summary)
-    [line] = [dict(zip(overview.columns, row, strict=True)) for row in overview.rows]
+    [table] = blocks_of(Table, figures.section(run))
+    shown = {row[1]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     [pairs] = blocks_of(Table, ratios.section(run))
     by_pair = {
         (row[1], column.removeprefix("compared with ")): cell
@@ -98,40 +107,48 @@ def test_table_overview_pairs_and_plots_show_the_same_numbers():
         for column, cell in zip(pairs.columns[2:], row[2:], strict=True)
     }
     [best] = rows.index[rows["times_fastest"] == 1]
+    speed = charts.speed(run)
+    relative, absolute, cpu = (
+        rows_of_chart(speed, clock=clock, form=form)
+        for clock, form in (("wall", "relative"), ("wall", "absolute"), ("cpu", "absolute"))
+    )
+    accuracy, memory = rows_of_chart(charts.accuracy(run)), rows_of_chart(charts.memory(run))
     for name, row in rows.iterrows():
-        seconds = words.seconds(row["epoch_seconds"])
         ratio = shown[name]["ratio to fastest"]
-        assert shown[name]["epoch, median"] == seconds
-        assert line[name] == f"{seconds} ({ratio})"
+        assert shown[name]["epoch, median"] == absolute[name]["text"]
+        assert absolute[name]["text"] == words.seconds(row["epoch_seconds"])
+        assert absolute[name]["value"] == row["epoch_seconds"]
+        assert relative[name]["text"] == ratio
+        assert relative[name]["value"] == row["times_fastest"]
+        assert cpu[name]["text"] == shown[name]["CPU time"]
+        assert accuracy[name]["text"] == shown[name]["test accuracy"]
+        assert accuracy[name]["value"] == 100 * row["test_accuracy"]
+        assert memory[name]["text"] == shown[name]["peak memory"]
         if name != best and not row["unsure"]:
             assert by_pair[name, best].startswith(f"{ratio} ")
+            interval = f"({relative[name]['low']:.2f} to {relative[name]['high']:.2f})"
+            assert interval in by_pair[name, best]
     assert not rows.loc["tensorflow", "unsure"]
-    summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
-    for plot, column in (
-        ("epoch-time", "epoch_seconds"),
-        ("throughput", "train_examples_per_second"),
-        ("memory", "train_peak_rss_bytes"),
-    ):
-        axis, *_ = bars(summary, epochs, plot).axes
-        drawn = dict(zip(summary["name"], (bar.get_width() for bar in axis.patches), strict=True))
-        assert drawn == rows[column].to_dict()
+
+
+def test_the_figures_by_which_the_table_sorts_are_those_of_its_cells():
+    [table] = blocks_of(Table, figures.section(uneven()))
+    column = table.columns.index("epoch, median")
+    for row, keys in zip(table.rows, table.keys, strict=True):
+        assert words.seconds(keys[column]) == row[column]
+        assert keys[0] is None
 
 
 def test_a_job_of_one_or_two_epochs_shows_them_all():
     run = uneven({"pytorch": {(0, 0): (33.8, 23.1)}, "jax": {(0, 0): (1.0, 1.5)}})
-    [speed] = blocks_of(Table, results.speed(run))
-    column = speed.columns.index("epoch times")
+    [speed] = blocks_of(Table, figures.section(run))
+    column = speed.columns.index("fastest to slowest")
     assert [row[column] for row in speed.rows] == ["1.00 s, 1.50 s", "33.8 s, 23.1 s"]
-    summary, epochs = (frame.assign(name=names_of(frame)) for frame in (run.summary, run.epochs))
-    axis, *_ = bars(summary, epochs, "epoch-time").axes
-    [dots] = axis.lines
-    assert list(dots.get_xdata()) == [1.5, 23.1]  # the first epoch is the warm-up
-    assert list(dots.get_ydata()) == [0, 1]
     [start] = blocks_of(Table, results.start_up(run))
     column = start.columns.index("compile and warm-up")
     assert [row[column] for row in start.rows] == ["none", "10.7 s"]
-    [items] = blocks_of(Items, opening.section(run))
-    assert "`*` two epochs: the time is that of the second, as the first is the warm-up." in (
+    [items] = blocks_of(Items, figures.section(run))
+    assert "* two epochs: the time is that of the second, as the first is the warm-up." in (
         items.lines
     )
     one = uneven({"pytorch": {(0, 0): (33.8,)}})
@@ -140,14 +157,18 @@ def test_a_job_of_one_or_two_epochs_shows_them_all():
 
 def test_many_rounds_of_two_epochs_show_the_range_of_the_second():
     run = uneven({"pytorch": {(turn, 0): (9.0, 1.0 + turn) for turn in range(3)}})
-    [speed] = blocks_of(Table, results.speed(run))
-    assert speed.rows[0][speed.columns.index("epoch times")] == "1.00 s to 3.00 s"
+    [speed] = blocks_of(Table, figures.section(run))
+    assert speed.rows[0][speed.columns.index("fastest to slowest")] == "1.00 s to 3.00 s"
 
 
 def test_ratios_of_one_round_are_provisional():
     run = uneven({name: {(0, 0): jobs[0, 0]} for name, jobs in TIMES.items()})
-    overview = glance.speed_overview(run.summary)
-    assert overview.rows == (("softmax", "1.00 s (1.00x)", "4.00 s (~4.0x)", "3.00 s (~3.0x)"),)
+    relative = rows_of_chart(charts.speed(run), clock="wall", form="relative")
+    assert {name: row["text"] for name, row in relative.items()} == {
+        "jax": "1.00x",
+        "tensorflow": "~3.0x",
+        "pytorch": "~4.0x",
+    }
     assert "~ not told apart from the fastest." in notes(run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.form.document import Items, Table
+from bench.report.form.blocks import Items, Table
 from bench.report.section import memory
 from tests.support.records import blocks_of, make_record, on_gpu, run_of
 

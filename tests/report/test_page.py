@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
+from html.parser import HTMLParser
 
 import pytest
 
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
-from bench.report.form.document import Heading, Items, Plot, Table, Text, to_html, to_markdown
+from bench.report.document.html import to_html
+from bench.report.form.blocks import Alarm, Folded, Heading, Items, Table, Text
+from bench.report.form.markdown import to_markdown
 from bench.report.readme import fill_table
 from bench.report.section.glance import accuracy_overview
 from bench.report.terminal.plain import plain_console
@@ -51,25 +55,76 @@ def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():
         assert {column for column in ("start", "memory", "images/s") if column in text} == columns
 
 
-def test_the_page_is_one_file_with_everything_in_it_and_markup_in_names_is_text(tmp_path):
-    (tmp_path / "plots").mkdir()
-    (tmp_path / "plots" / "curves.svg").write_text("<svg/>")
-    blocks = [
-        Heading("a < b", 1),
-        Text("see `x & y`"),
-        Items(("one",)),
-        Table(("k", "v"), (("<b>", "1.5 s"),)),
-        Plot("curves", "c"),
-    ]
-    page = to_html(blocks, tmp_path)
+BLOCKS = [
+    Heading("a < b", 1),
+    Heading("Part", 2),
+    Text("see `x & y`"),
+    Items(("one",)),
+    Table(("k", "v"), (("<b>", "1.5 s"),)),
+]
+
+
+def test_the_page_is_one_file_that_loads_nothing_and_markup_in_names_is_text():
+    page = to_html(BLOCKS, {}, "alert()")
     assert "<title>a &lt; b</title>" in page
     assert "<code>x &amp; y</code>" in page
     assert '<td>&lt;b&gt;</td><td class="number">1.5 s</td>' in page
-    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in page
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    markdown = to_markdown(blocks)
-    assert (
-        "# a < b\n\nsee `x & y`\n\n- one\n\n| k | v |\n| --- | --- |\n| <b> | 1.5 s |" in markdown
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "default-src 'none'; script-src 'sha256-" in html.unescape(page)
+    assert "script-src 'none'" in html.unescape(to_html(BLOCKS, {}, ""))
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, attrs))
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1))",
+    "![x](http://a.b/c.png)",
+    r"\input{/etc/passwd}",
+    "\x1b[31mred\x1b[0m",
+    "abc\u202egpj.exe",
+    "a|b",
+    "line\n# heading",
+    "`code` **bold**",
+    "&lt;script&gt;",
+    '"><img src=x onerror=alert(1)>',
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_a_record_is_text_in_the_page_and_in_markdown(text):
+    blocks = [Heading(text, 1), Text(text), Items((text,)), Table((text, "v"), ((text, "1"),))]
+    page = to_html([*blocks, Heading("Part", 2), Alarm(text, text, (text,))], {}, "")
+    found = Elements()
+    found.feed(page)
+    assert not {"script", "img", "iframe"} & {tag for tag, _ in found.elements}
+    assert all(
+        not name.startswith("on") and (name not in ("href", "src") or value.startswith("#"))
+        for _, attributes in found.elements
+        for name, value in attributes
+    )
+    markdown = to_markdown([*blocks, Alarm(text, text, (text,)), Folded(text, [])])
+    assert not re.search(r"(?<!\\)[<\[](script|img|x\])", markdown)
+    for written in (page, markdown):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written)
+    assert len(re.findall("^#", markdown, re.MULTILINE)) == 1
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in rows)
+
+
+def test_our_own_markup_stays_markup_in_markdown():
+    blocks = [Text("see `a_b|c` and **wrong**, *pale*"), Items(("- no list", "1. none"))]
+    assert to_markdown(blocks) == (
+        "see `a_b|c` and **wrong**, *pale*\n\n- \\- no list\n- \\1. none\n"
     )
 
 

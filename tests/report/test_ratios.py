@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from bench.records.turns import Member, Turns
-from bench.report.form.document import Table
+from bench.report.form.blocks import Table
 from bench.report.section import ratios
 from bench.report.section.opening import notes
 from bench.report.terminal.summary import print_summary
@@ -41,7 +41,7 @@ def rounds(count, **factors):
 
 def section_of(run):
     """The order of the first workload, the sentence below it, and the table of all pairs."""
-    _, items, text, folded = ratios.section(run)
+    items, text, folded = ratios.section(run)
     return items.lines[0], text.text, folded.blocks[0]
 
 

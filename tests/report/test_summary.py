@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.report.form.document import Table
+from bench.report.form.blocks import Table
 from bench.report.frame.epochs import epochs_frame, newest
 from bench.report.section import native as native_section
 from bench.report.section.opening import notes

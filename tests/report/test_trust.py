@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bench.machine.host import this_machine
-from bench.report.form.document import Folded, Table
+from bench.report.form.blocks import Folded, Table
 from bench.report.section import trust
 from tests.support.records import made_verification, make_record, piece, run_of
 from tests.support.verifications import record

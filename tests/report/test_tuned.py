@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import UNTUNED
-from bench.report.form.document import Items, Table
+from bench.report.form.blocks import Items, Table
 from bench.report.frame.epochs import epochs_frame
 from bench.report.section import results, tuned
 from tests.support.records import blocks_of, make_record, run_of, summary
@@ -192,7 +192,7 @@ def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets
     )
     assert code == 0, error
     page = (tmp_path / "results" / "softmax" / "report.md").read_text()
-    _, _, rest = page.partition("### Tuned variants")
+    _, _, rest = page.partition("## Tuned variants")
     [line] = [
         line
         for line in rest.splitlines()

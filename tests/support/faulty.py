@@ -156,16 +156,6 @@ class ReadsTooFew(Reference):
         return 3900
 
 
-class TakesATenthLonger(Reference):
-    """A planted slowdown that comparisons have to find; it has no fault.
-
-    It makes a tenth more steps; a busy loop would be inexact.
-    """
-
-    def train_epoch(self, order, masks=None):
-        return super().train_epoch(np.append(order, order[: len(order) // 10]))
-
-
 class SkipsTheProduct(ReferenceEngine):
     """An engine that reports more than it did: it multiplies nothing."""
 

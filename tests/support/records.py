@@ -13,7 +13,7 @@ from bench.machine.host import Machine, this_machine
 from bench.records.job import DataUsed, Record
 from bench.records.limits import EngineLimits
 from bench.records.verification import Verification, checks_checksum
-from bench.report.form.document import Folded
+from bench.report.form.blocks import Folded
 from bench.report.run import Run
 from bench.worker.clock import Phase
 from bench.worker.energy import Counter

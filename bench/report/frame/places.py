@@ -25,6 +25,26 @@ def heading(place: pd.DataFrame) -> str:
     return f"{dataset} ({checksum[:8]}) {where}"
 
 
+def short_headings(summary: pd.DataFrame) -> list[str]:
+    """What tells each place from the others; "" for the only one.
+
+    Args:
+        summary: see `summary.summarise`; the places are in its order.
+    """
+    places = summary[PLACE_COLUMNS].drop_duplicates()
+    texts: dict[str, Any] = {
+        "dataset": str,
+        "data_checksum": lambda checksum: f"({checksum[:8]})",
+        "machine": str,
+        "device": str,
+        "threads": words.threads,
+    }
+    if places["dataset"].nunique() == places["data_checksum"].nunique():
+        del texts["data_checksum"]
+    several = [name for name in texts if places[name].nunique() > 1]
+    return [", ".join(str(texts[name](row[name])) for name in several) for row in rows_of(places)]
+
+
 def label(rows: pd.DataFrame) -> pd.Series:
     """Each row's workload by name.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from backends.defaults import SETTINGS
 from backends.defaults_of import defaults_of
 from backends.registry import GAPS
-from bench.report.form.document import Block, Table, Text
+from bench.report.form.blocks import Block, Table, Text
 
 _DEFAULTS = (
     "Each framework's default, the value in the workload, and what we set. The tests read these"

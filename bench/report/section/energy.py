@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.report.form import words
-from bench.report.form.document import Block, Columns, Folded, Heading, Items, Text, table_of
+from bench.report.form.blocks import Block, Columns, Folded, Items, Text, table_of
 from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
@@ -23,18 +23,18 @@ def section(run: Run) -> list[Block]:
     epochs = run.epochs[(run.epochs["status"] == "ok") & run.epochs["epoch"].notna()]
     if epochs.empty:
         return []
-    heading, counters = Heading("Energy", 3), [n for n in epochs["energy_by"].unique() if n]
+    counters = [n for n in epochs["energy_by"].unique() if n]
     if not counters:
         reasons = "; ".join(epochs["no_energy"].unique())
-        return [heading, Text(f"No counter could be read: {reasons}.")]
+        return [Text(f"No counter could be read: {reasons}.")]
     missing = Items(tuple(_missing(run)))
     if run.ok["epoch_energy_joules"].isna().all():
         text = f"No figures, though there is a counter ({'; '.join(counters)}):"
-        return [heading, Text(text), missing]
+        return [Text(text), missing]
     by_rapl = epochs["energy_by"].str.startswith("RAPL").any()
     how = _TEXT.format(by="; ".join(counters), cpus=_CPUS if by_rapl else "")
     table = table_of(rows_of(run.ok), _columns(run))
-    return [heading, table, missing, Folded("How energy is measured", [Text(how)])]
+    return [table, missing, Folded("How energy is measured", [Text(how)])]
 
 
 def _columns(run: Run) -> Columns:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Items, Table, Text
+from bench.report.form.blocks import Block, Items, Table, Text
 from bench.report.run import Run
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
@@ -17,7 +17,6 @@ def section(run: Run) -> list[Block]:
     """A table of machines, one of versions and settings, and the files that are left out."""
     machines = dict.fromkeys(record.machine for record in run.records)
     blocks: list[Block] = [
-        Heading("Environment", 2),
         Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
         _versions(run.made_with),
     ]

@@ -11,7 +11,7 @@ import pandas as pd
 from msgspec import Struct
 
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.form.blocks import Block, Folded, Table, Text
 from bench.report.frame.columns import GROUP
 from bench.report.run import Run
 from bench.statistics.accuracy import (
@@ -71,7 +71,7 @@ def section(run: Run) -> list[Block]:
     verdicts = iter(correct_for_many([line.verdict for line in lines if line.verdict is not None]))
     corrected = [(line, None if line.verdict is None else next(verdicts)) for line in lines]
     verdicts_of = [verdict for _, verdict in corrected if verdict is not None]
-    finding: list[Block] = [Heading("Equal in accuracy?", 3), Text(_finding(verdicts_of))]
+    finding: list[Block] = [Text(_finding(verdicts_of))]
     table = Table(_COLUMNS, tuple(_cells(line, verdict) for line, verdict in corrected))
     if not any(verdict.seeds > 1 for verdict in verdicts_of):
         return [*finding, Folded("Accuracies and their errors", [table, Text(_meaning(lines))])]
@@ -138,12 +138,15 @@ def _verdict_text(verdict: Verdict) -> str:
 def _finding(verdicts: Sequence[Verdict]) -> str:
     tested = [verdict.outcome for verdict in verdicts if verdict.seeds > 1]
     if not tested:
-        return "Not tested. Several seeds decide: `--seeds 0,1,2,3,4`."
+        return "Equal accuracy is not tested. Several seeds decide: `--seeds 0,1,2,3,4`."
     counts = ", ".join(
         f"{tested.count(name)} {name}" for name in ("equal", "different", "undecided")
     )
     left = len(verdicts) - len(tested)
-    return f"Of {len(verdicts)} comparisons: {counts}{f', {left} not tested' if left else ''}."
+    return (
+        f"Of {len(verdicts)} accuracies, each compared with the median of the others:"
+        f" {counts}{f', {left} not tested' if left else ''}."
+    )
 
 
 def _meaning(lines: Sequence[_Line]) -> str:

@@ -1,4 +1,4 @@
-"""Makes the overviews of a run: a row per workload, a column per backend."""
+"""The table of accuracies with a column per backend, and the machine's timing noise."""
 
 from __future__ import annotations
 
@@ -7,32 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.form import words
-from bench.report.form.document import Block, Heading, Table, Text, without_empty
+from bench.report.form.blocks import Table, without_empty
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
-from bench.report.section.results import epoch_time, ratio_to_fastest
 from bench.statistics import noise
-
-_ACCURACY = (
-    "Test accuracy after the last epoch: the mean over jobs (min to max). `published` is the figure"
-    " of the workload's source; it is shown if data set, epochs and batch size are the same here."
-)
-_SPEED = "Median time of a training epoch (ratio to the fastest backend)."
-
-
-def section(run: Run) -> list[Block]:
-    """The overview of accuracy and, where there are several backends, of speed."""
-    matched = run.summary[run.summary["mode"] == "matched"]
-    # Native backends are shown here only if there are no others; they have their own section.
-    shown = run.summary if matched.empty else matched
-    blocks: list[Block] = [
-        Heading("At a glance", 3),
-        Text(_ACCURACY),
-        accuracy_overview(shown),
-    ]
-    if shown["backend"].nunique() > 1:
-        blocks += [Text(_SPEED), speed_overview(shown)]
-    return [*blocks, Text(noise_line(run))]
 
 
 def noise_line(run: Run) -> str:
@@ -69,22 +47,6 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
             published = words.percent(first["course_accuracy"])
             lines.append((str(label), str(first["epochs"]), published, *cells))
     return without_empty(Table(("workload", "epochs", "published", *backends), tuple(lines)))
-
-
-def speed_overview(summary: pd.DataFrame) -> Table:
-    """A row per workload, a column per backend: the median epoch, and its ratio to the fastest."""
-    ok = summary[summary["status"] == "ok"]
-    backends = list(dict.fromkeys(summary["backend"]))
-    lines = []
-    for label, rows in ok.groupby("label", sort=False):
-        by_backend = {row["backend"]: row for row in rows_of(rows)}
-        cells = [_speed(by_backend[b]) if b in by_backend else words.ABSENT for b in backends]
-        lines.append((str(label), *cells))
-    return Table(("workload", *backends), tuple(lines))
-
-
-def _speed(row: Row) -> str:
-    return f"{epoch_time(row)} ({ratio_to_fastest(row)})"
 
 
 def _accuracy(row: Row) -> str:

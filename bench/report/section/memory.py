@@ -6,7 +6,7 @@ The column title of each figure says what measured it: the process, allocator or
 from __future__ import annotations
 
 from bench.report.form import words
-from bench.report.form.document import Block, Columns, Folded, Heading, Items, table_of
+from bench.report.form.blocks import Block, Columns, Folded, Items, table_of
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 
@@ -45,7 +45,7 @@ def section(run: Run) -> list[Block]:
         "device, driver": _device_peak,
     }
     table = table_of(rows_of(run.ok), columns)
-    return [Heading("Memory", 3), table, Folded("What is measured", [_notes(run)])]
+    return [Folded("Peak memory by phase, and what is measured", [table, _notes(run)])]
 
 
 def _allocator_peak(row: Row) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.records.job import native_name
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.form.blocks import Block, Folded, Table, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import times_of
 from bench.report.frame.places import Row, identity, rows_of
@@ -47,7 +47,6 @@ def section(run: Run) -> list[Block]:
     if not rows:
         return []
     return [
-        Heading("Native mode compared with matched mode", 3),
         Table(_COLUMNS, tuple(rows)),
         Folded("What is compared", [Text(_TEXT)]),
     ]

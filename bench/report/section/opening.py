@@ -1,36 +1,130 @@
-"""Makes the top of a report: its title, the alarm, and the notes."""
+"""Makes the top of a report: its title, what is wrong, four answers; and the notes on figures."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.machine.host import Machine
 from bench.report.form import words
-from bench.report.form.document import Alarm, Block, Heading, Items
+from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
 from bench.report.frame.doubts import EXCLUDED, headline, lines_of, unconfirmed_lines
+from bench.report.frame.pairs import Pair, orders_of
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
+from bench.report.section.ratios import more_rounds
 from bench.report.section.trust import verification_line
 
 _MEANING = (
     "In matched mode all backends do the same work from the same weights, so a result that differs"
     " from the reference or from the other backends is wrong. It is left out of every figure,"
-    " ranking and plot below."
+    " ranking and chart below."
 )
+_MOST_MACHINES, _MOST_FASTEST = 3, 4
 
 
 def section(run: Run) -> list[Block]:
-    """The title, a red box if results are in doubt, and a list of notes."""
-    first = believed(run)
-    lines = (first[:1].upper() + first[1:], verification_line(run), *notes(run))
-    # In Markdown `*` would begin a list; the table of speed lists the epochs.
-    marked = (re.sub(r"^\* ", "`*` ", line) for line in lines if line)
-    items = Items(tuple(marked))
-    return [Heading(_title(run), 1), *alarm(run.jobs), items]
+    """The title, where and when, what is wrong or to be read with care, and four answers."""
+    care = care_lines(run)
+    warning = Alarm("Read these figures with care", "", tuple(care), warns=True)
+    return [
+        Heading(_title(run), 1),
+        Text(_where_and_when(run)),
+        *alarm(run.jobs),
+        *([warning] if care else []),
+        Cards((_agreement(run), _fastest(run), _certainty(run), _verified(run))),
+    ]
+
+
+def _where_and_when(run: Run) -> str:
+    """The machines, data sets and times of a run, and the command that made it."""
+    machines = {record.machine.name: record.machine for record in run.records}
+    names = [_machine(machine) for machine in machines.values()]
+    data = dict.fromkeys(record.data.name for record in run.records)
+    started = sorted(record.started for record in run.records)
+    seconds = sum(record.wall_seconds for record in run.records)
+    seconds += sum(turns.wall_seconds for turns in run.turns)
+    parts = [
+        "; ".join(words.first_of(names, _MOST_MACHINES)),
+        ", ".join(data),
+        f"{_jobs(len(run.records))} in {max(seconds / 60, 1):.0f} min, begun {_moment(started[0])}",
+    ]
+    if run.command:
+        parts.append(f"`{run.command}`")
+    return " · ".join(parts)
+
+
+def _machine(machine: Machine) -> str:
+    gpus = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or "no GPU"
+    cpus = f"{machine.allowed_cpus} of {machine.logical_cpus} CPUs"
+    return f"{machine.name}, {machine.cpu}, {cpus}, {gpus}"
+
+
+def _moment(started: str) -> str:
+    """A time of a record, "2026-11-29T08:18:59Z", for people."""
+    return started[:16].replace("T", " ") + " UTC"
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
+
+
+def _agreement(run: Run) -> Card:
+    """Whether the backends agree."""
+    compared = run.jobs["agrees"].dropna()
+    excluded = int(run.jobs["status"].isin(EXCLUDED).sum())
+    text = "loss in every epoch, and the last accuracy"
+    if excluded:
+        return Card("Do they agree?", f"No: {excluded} of {len(run.jobs)} differ", "see above")
+    if compared.empty:
+        return Card("Do they agree?", "Not compared", "one backend only")
+    return Card("Do they agree?", f"{len(compared)} of {len(run.jobs)} agree", text)
+
+
+def _fastest(run: Run) -> Card:
+    """Which backend is fastest, on which workload."""
+    won = fastest_of(run.pairs)
+    if not won:
+        return Card("Fastest", "Not compared", "one backend only")
+    lines = [f"{' = '.join(names)} ({', '.join(labels)})" for names, labels in won.items()]
+    tied = "; =: not told apart" if any(len(names) > 1 for names in won) else ""
+    return Card("Fastest", "; ".join(words.first_of(lines, _MOST_FASTEST)), f"by epoch time{tied}")
+
+
+def fastest_of(pairs: Sequence[Pair]) -> dict[tuple[str, ...], list[str]]:
+    """The fastest backends, several if they are not told apart -> the workloads' labels."""
+    won: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for order in orders_of(pairs):
+        won[order.first].append(order.workload)
+    return won
+
+
+def _certainty(run: Run) -> Card:
+    """How many pairs have a verdict, and what more would cost."""
+    pairs = [pair for place in run.places for pair in place.pairs]
+    if not pairs:
+        return Card("Is it certain?", "No comparison", "one backend only")
+    decided = sum(pair.comparison.outcome != "undecided" for pair in pairs)
+    more = [cost for place in run.places if (cost := more_rounds(place))]
+    text = "of speed; a false one in at most 1 of 100 tables"
+    if more and decided < len(pairs):
+        longest = max(more, key=lambda cost: cost.minutes)
+        text = (
+            f"`--rounds {longest.option}` (about {longest.minutes:.0f} min more) tells"
+            f" {100 * longest.difference:g} %"
+        )
+    return Card("Is it certain?", f"{decided} of {len(pairs)} verdicts", text)
+
+
+def _verified(run: Run) -> Card:
+    """How many jobs passed their own verification, and what was not checked."""
+    jobs = sum(r.verification is not None and r.verification.passed for r in run.records)
+    line = verification_line(run)
+    return Card("Is it verified?", f"{jobs} of {_jobs(len(run.records))}", line)
 
 
 def alarm(jobs: pd.DataFrame) -> list[Block]:
@@ -44,14 +138,21 @@ def alarm(jobs: pd.DataFrame) -> list[Block]:
 
 
 def notes(run: Run) -> list[str]:
-    """The lines that a reader needs to read the tables correctly.
+    """All lines that a reader needs to read the tables correctly."""
+    return [*meanings(run), *care_lines(run)]
 
-    Among them is one per job that did not end ok.
-    """
+
+def meanings(run: Run) -> list[str]:
+    """The meanings of the marks in the tables."""
     lines = _on_few_epochs(run)
     if run.ok["unsure"].isin([True]).any():  # it may be missing
         lines.append("~ not told apart from the fastest.")
-    lines += words.first_of(_without_turns(run))
+    return lines
+
+
+def care_lines(run: Run) -> list[str]:
+    """What makes figures less certain; among them is a line per job that did not end ok."""
+    lines = words.first_of(_without_turns(run))
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
     lines += say_disturbed(run.jobs, GROUP)

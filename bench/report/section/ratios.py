@@ -12,7 +12,7 @@ from math import ceil
 from typing import NamedTuple
 
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Items, Table, Text
+from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.pairs import Order, Pair, orders_of
 from bench.report.run import Run
 from bench.statistics.sequential import EVERY_ROUND
@@ -59,7 +59,6 @@ def section(run: Run) -> list[Block]:
         return []
     orders = orders_of(pairs)
     return [
-        Heading("Who is faster?", 3),
         Items(tuple(f"{order.workload}: {order_text(order)}" for order in orders)),
         Text(" ".join(("`<`: faster for sure; `=`: not told apart.", certain(run), *_cost(run)))),
         Folded("All pairs", [_table(pairs), Text(f"{_TEXT} {_spreads(run)}")]),

@@ -11,9 +11,9 @@ from math import nan
 
 import pandas as pd
 
+from bench.report.chart.sweep import sweep
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Plot, Table, Text
-from bench.report.plot.scaling import write_scaling_plot
+from bench.report.form.blocks import Block, Folded, Heading, Table, Text
 from bench.report.run import Run
 from bench.statistics.crossover import FEWEST_SIZES, LARGEST_MISS, Crossover, crossover
 
@@ -66,12 +66,9 @@ _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures va
 
 
 def section(run: Run) -> list[Block]:
-    """Findings, a plot and tables per workload that was run in several sizes on one device.
+    """Findings, a chart and tables per workload that was run in several sizes on one device.
 
-    Nothing is returned or written if no workload was.
-
-    Raises:
-        RunError: a plot cannot be written.
+    Nothing is returned if no workload was.
     """
     blocks: list[Block] = []
     number = 0
@@ -80,11 +77,10 @@ def section(run: Run) -> list[Block]:
         for (family, *_), jobs in ok.groupby(_FAMILY, sort=False):
             if len(jobs[_POINT].drop_duplicates()) > 1:
                 points, number = _points(jobs), number + 1
-                path = run.folder / "plots" / f"scaling-{number}-{family}"
                 blocks += [
                     Heading(f"{family}: {place.heading}", 3),
                     *_findings(points),
-                    Plot(write_scaling_plot(points, path), _caption(points)),
+                    sweep(f"sweep-{number}-{family}", points),
                     *_tables(points),
                 ]
     if not blocks:
@@ -92,7 +88,6 @@ def section(run: Run) -> list[Block]:
     one_round = len(run.jobs[["round", "seed"]].drop_duplicates()) == 1
     how = Folded("How these figures are made", [Text(_MEANING)])
     return [
-        Heading("Batch size and width", 2),
         *([Text(_ONE_ROUND)] if one_round else []),
         *blocks,
         how,
@@ -188,12 +183,3 @@ def _crossover(line: Crossover, unit: float) -> str:
     ]
     high = ends[2] if line.high <= line.largest else "beyond the sweep"
     return ends[0] if line.rounds == 1 else f"{ends[0]} ({ends[1]} to {high})"
-
-
-def _caption(points: pd.DataFrame) -> str:
-    """A sentence that says what the plot shows."""
-    along = "batch size, a row per width" if points["batch_size"].nunique() > 1 else "width"
-    return (
-        f"Training images per second and peak memory against {along}. Dots: jobs; lines: their"
-        " medians."
-    )

@@ -21,7 +21,7 @@ from bench.records.verification import (
     verification_of,
 )
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Table, Text
+from bench.report.form.blocks import Block, Folded, Table, Text
 from bench.report.frame.doubts import EXCLUDED, doubts_of, headline
 from bench.report.run import Run
 from bench.report.section.defaults import defaults, gaps
@@ -99,7 +99,6 @@ def section(run: Run) -> list[Block]:
     ]
     known = list(dict.fromkeys(name.backend for name in applied if name.backend in BACKENDS))
     return [
-        Heading("Can I trust this?", 2),
         Text(_finding(run)),
         Table(columns, tuple(rows)),
         Table(("largest deviation", *CHECKS), tuple(deviations)),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backends.registry import BACKENDS, UNTUNED
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Items, Table, Text
+from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import timed, times_of
 from bench.report.run import Run
@@ -72,7 +72,6 @@ def section(run: Run) -> list[Block]:
         f"`{name}` has none: {why}" for name, why in UNTUNED.items() if name in set(ok["backend"])
     )
     return [
-        Heading("Tuned variants", 3),
         Table(_COLUMNS, tuple(map(_row, corrected))),
         Items(without),
         Folded("How these figures are made", [Text(_TEXT)]),

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.records.limits import EngineLimits, limits_of
+from bench.report.chart.roofs import Point, rooflines
 from bench.report.form import words
-from bench.report.form.document import Block, Folded, Heading, Items, Plot, Table, Text
+from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import Row, identity, rows_of
-from bench.report.plot.roofs import Point, write_roofs
 from bench.report.run import Run
 from bench.statistics.roofline import (
     BOUND_FROM,
@@ -64,12 +64,6 @@ _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
     "convolution": ("convolution", "FLOP/s", "{} channels"),
     "memory": ("memory", "B/s", "arrays of {}"),
 }
-_CAPTION = (
-    "Rooflines: lines are each engine's peak rates, points are trainings. Solid: matrix product,"
-    " and memory at its fastest (mostly in a cache); dotted: memory with its largest arrays;"
-    " dashed: convolution. The distance of a point from the lines is the cost of overhead and slow"
-    " kernels."
-)
 
 
 class _Training(NamedTuple):
@@ -83,27 +77,22 @@ class _Training(NamedTuple):
 def section(run: Run) -> list[Block]:
     """The findings, a row per workload and backend, the roofline, and every engine's limits.
 
-    Nothing is returned or written if no limits apply.
-
-    Raises:
-        RunError: the plot cannot be written.
+    Nothing is returned if no limits apply.
     """
     engines, trainings = _compare(run)
     if not engines:
         return []
-    blocks: list[Block] = [Heading("Hardware utilization", 3)]
+    blocks: list[Block] = []
     if trainings:
         name = _plot_name(run)
         points = [
             Point(row["label"], row["backend"], environment, used)
             for row, environment, used in trainings
         ]
-        write_roofs(points, engines, run.folder / "plots" / name)
-        blocks += [*_training_blocks(trainings), Plot(name, _CAPTION)]
+        blocks += [*_training_blocks(trainings), rooflines(name, points, engines)]
     return [
         *blocks,
-        Text("Peak rates of each engine:"),
-        _limits_table(list(engines.values())),
+        Folded("Peak rates of each engine", [_limits_table(list(engines.values()))]),
         Folded("How these figures are made", [Text(_TEXT), Text(_RULE), Text(_COUNTED)]),
     ]
 
@@ -142,9 +131,10 @@ def _training_blocks(trainings: Sequence[_Training]) -> list[Block]:
         for row, _, used in trainings
         if max(used.of_matmul_peak, used.of_convolution_peak or 0.0, used.of_attainable) > 1
     ]
+    table = Table(_COLUMNS, tuple(map(_cells, trainings)))
     return [
         Items(tuple(_findings(trainings))),
-        Table(_COLUMNS, tuple(map(_cells, trainings))),
+        Folded("Utilization by workload and backend", [table]),
         *([Text(_ABOVE.format(", ".join(above)))] if above else []),
     ]
 

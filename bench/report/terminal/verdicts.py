@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from bench.report.form import words
-from bench.report.form.document import Heading, Items, Table, Text, to_markdown
+from bench.report.form.blocks import Heading, Items, Table, Text
+from bench.report.form.markdown import to_markdown
 from bench.report.terminal.plain import plain_table
 from bench.statistics.doubts import Doubts
 from bench.statistics.gate import CheckResult, Verdict

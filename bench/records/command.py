@@ -1,0 +1,31 @@
+"""The command that made a run, kept in its folder for the reader of its report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.records.files import write_atomically
+
+_FILE, _MOST = "command.txt", 1000  # characters
+
+
+def write_command(folder: Path, arguments: Sequence[str]) -> None:
+    """Write the command with these arguments into a run's folder.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    write_atomically(folder / _FILE, f"bench {shlex.join(arguments)}\n".encode())
+
+
+def read_command(folder: Path) -> str:
+    """The command in a run's folder; "" if there is none, or it is no single line of text."""
+    try:
+        with (folder / _FILE).open(encoding="utf-8") as file:
+            text = file.read(_MOST + 1).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    is_one_line = len(text) <= _MOST and text.isprintable() and "`" not in text
+    return text if is_one_line else ""

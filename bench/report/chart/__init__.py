@@ -1,0 +1,1 @@
+"""Charts: each is defined once, for the page, for files and for notebooks."""

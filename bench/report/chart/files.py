@@ -1,0 +1,90 @@
+"""Draws charts: as SVG for the page, and as files."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+
+from bench.records.files import RunError, write_atomically
+from bench.report.form.blocks import Chart
+from bench.runner.environments import cache_folder
+
+_COLUMNS = 3  # panels beside each other in a file
+_SCALE = 1.5  # of a PNG: pixels per pixel of a screen
+_TITLE, _BELOW, _GAP = 16, 24, 20  # pixels: of a title, of what is below it, between panels
+_TITLE_FONT = 'font-family="sans-serif" font-size="14" font-weight="bold"'
+_INK = "#1c2430"
+_SIZE = re.compile(r'<svg [^>]*?width="([0-9.]+)" height="([0-9.]+)"')
+
+
+def svgs_of(chart: Chart) -> list[str]:
+    """Each panel of a chart as SVG with real text; nothing is loaded."""
+    return [
+        # A page must not have the same name twice.
+        re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{chart.name}-{number}-\2", _svg(panel.spec))
+        for number, panel in enumerate(chart.panels)
+    ]
+
+
+def write_chart(chart: Chart, svgs: Sequence[str], folder: Path) -> None:
+    """Write all panels of a chart as FOLDER/NAME.svg, .png and .pdf, on white.
+
+    Args:
+        chart: the chart.
+        svgs: its panels, see `svgs_of`.
+        folder: the folder.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    svg = _together(chart, svgs)
+    write_atomically(folder / f"{chart.name}.svg", svg.encode())
+    write_atomically(folder / f"{chart.name}.png", vl_convert.svg_to_png(svg, scale=_SCALE))
+    write_atomically(folder / f"{chart.name}.pdf", vl_convert.svg_to_pdf(svg))
+
+
+def vega() -> str:
+    """Vega-Lite for a page: JavaScript that sets `window.vegaEmbed`.
+
+    Joining it takes seconds, so it is kept in the cache folder.
+    """
+    kept = cache_folder() / "page" / f"vega-{vl_convert.__version__}.js"
+    try:
+        return kept.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    with suppress(RunError):  # it is made anew the next time
+        write_atomically(kept, script.encode())
+    return script
+
+
+def _svg(spec: dict[str, Any]) -> str:
+    return str(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+
+
+def _together(chart: Chart, svgs: Sequence[str]) -> str:
+    """All panels with their titles, on white, in rows of `_COLUMNS`."""
+    sizes = [tuple(map(float, _SIZE.findall(svg)[0])) for svg in svgs]
+    column = max(width for width, _ in sizes) + _GAP
+    parts, y = [], 0.0
+    for first in range(0, len(svgs), _COLUMNS):
+        row = range(first, min(first + _COLUMNS, len(svgs)))
+        for number in row:
+            x, title = _GAP / 2 + (number - first) * column, html.escape(chart.panels[number].title)
+            place = f'x="{x:g}" y="{y + _TITLE:g}"'
+            parts.append(f"<text {place} {_TITLE_FONT}>{title}</text>")
+            parts.append(svgs[number].replace("<svg ", f'<svg x="{x:g}" y="{y + _BELOW:g}" ', 1))
+        y += _BELOW + max(sizes[number][1] for number in row) + _GAP
+    width = min(len(svgs), _COLUMNS) * column
+    size = f'width="{width:g}" height="{y:g}"'
+    body = "\n".join(parts).replace("currentColor", _INK)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width:g} {y:g}">'
+        f'<rect {size} fill="white"/>\n<g fill="{_INK}">{body}</g></svg>\n'
+    )

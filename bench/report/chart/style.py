@@ -1,0 +1,146 @@
+"""Colours, markers and sizes of all charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from zlib import crc32
+
+import altair as alt
+
+from bench.report.form.blocks import Panel
+
+Row = dict[str, Any]
+
+# A colour and a marker per backend, the same in every chart of every run. The colour tells the
+# engine: orange for TensorFlow, green for JAX, blue for PyTorch. All have a contrast of 3:1 or more
+# to the page, light or dark. Markers tell backends apart without colours.
+LOOKS = {
+    "keras-tensorflow": ("#c2500a", "circle"),
+    "keras-tensorflow-tuned": ("#c2500a", "triangle-down"),
+    "tensorflow": ("#c97a10", "square"),
+    "tensorflow-xla": ("#c97a10", "triangle-up"),
+    "keras-jax": ("#1d7f55", "circle"),
+    "keras-jax-tuned": ("#1d7f55", "triangle-down"),
+    "jax": ("#2f9a8c", "square"),
+    "keras-torch": ("#6a5acd", "circle"),
+    "keras-torch-tuned": ("#6a5acd", "triangle-down"),
+    "pytorch": ("#2f74d0", "square"),
+    "pytorch-compiled": ("#1390b8", "triangle-up"),
+    "reference": ("#757d89", "cross"),
+}
+_OTHER_COLOURS = ("#a8518a", "#8a6d3b", "#b23a48", "#7a7f2a", "#8b5fbf", "#757d89")
+_OTHER_MARKERS = ("diamond", "cross", "stroke", "triangle-left", "triangle-right")
+_WIDTH, _STEP = 190, 22  # pixels: of a panel, and of a row in it
+MOST_ROWS = 40  # of a panel
+_ROWS = "rows"  # the name of a panel's data
+# The text takes the colour of the page around it; files have black text.
+INK, PALE = "currentColor", "#8c939e"
+_CONFIG = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "padding": {"left": 2, "right": 6, "top": 2, "bottom": 2},
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": PALE,
+        "gridOpacity": 0.3,
+        "domainColor": PALE,
+        "tickColor": PALE,
+    },
+    "legend": {"labelColor": INK, "labelFontSize": 12, "symbolSize": 70, "labelLimit": 220},
+}
+
+
+def look_of(backend: str) -> tuple[str, str]:
+    """The colour and the marker of a backend; one that is not in the table gets them by its name.
+
+    The mode of a native backend, as in "pytorch (native)", changes nothing.
+    """
+    name = backend.partition(" (")[0]
+    number = crc32(name.encode())
+    return LOOKS.get(
+        name,
+        (
+            _OTHER_COLOURS[number % len(_OTHER_COLOURS)],
+            _OTHER_MARKERS[number // 8 % len(_OTHER_MARKERS)],
+        ),
+    )
+
+
+def colour(backends: Iterable[str], *, legend: bool = False) -> alt.Color:
+    """The channel that colours marks by the field `backend`."""
+    names = list(dict.fromkeys(backends))
+    scale = alt.Scale(domain=names, range=[look_of(name)[0] for name in names])
+    shown = alt.Legend(title=None, orient="bottom", columns=3) if legend else None
+    return alt.Color("backend:N", scale=scale, legend=shown)
+
+
+def marker(backends: Iterable[str], *, legend: bool = False) -> alt.Shape:
+    """The channel that chooses a marker by the field `backend`."""
+    names = list(dict.fromkeys(backends))
+    scale = alt.Scale(domain=names, range=[look_of(name)[1] for name in names])
+    shown = alt.Legend(title=None, orient="bottom", columns=3) if legend else None
+    return alt.Shape("backend:N", scale=scale, legend=shown)
+
+
+def names_axis(names: Sequence[str]) -> alt.Y:
+    """The axis with a row per name, in this order."""
+    axis = alt.Axis(title=None, labelLimit=220, ticks=False, domain=False, labelPadding=6)
+    return alt.Y("name:N", sort=list(names), axis=axis)
+
+
+def column_of_figures(rows: alt.Chart) -> alt.Chart:
+    """The field `text` of each row, to the right of the panel."""
+    return rows.mark_text(align="left", color=INK, fontSize=12).encode(
+        x=alt.value(_WIDTH + 8), text="text:N"
+    )
+
+
+def shown() -> alt.Chart:
+    """The rows of a panel (see `panel`) whose backends the reader has not hidden."""
+    chart = alt.Chart(alt.NamedData(_ROWS))
+    return chart.transform_filter("indexof(hidden, datum.backend) < 0")
+
+
+def layers(*charts: alt.Chart, params: dict[str, str] | None = None) -> alt.LayerChart:
+    """Charts on top of each other; the page's script sets their parameters.
+
+    Args:
+        charts: made by `shown`.
+        params: further parameters and their values; `hidden`, the backends that the reader has
+            hidden, is always one.
+    """
+    values: dict[str, Any] = {"hidden": [], **(params or {})}
+    named = [alt.param(name=name, value=value) for name, value in values.items()]
+    return alt.layer(*charts).add_params(*named)
+
+
+def panel(
+    title: str,
+    chart: alt.LayerChart,
+    data: Sequence[Row],
+    *,
+    rows: int = 0,
+    height: int = 0,
+    width: int = _WIDTH,
+) -> Panel:
+    """A panel of a chart.
+
+    Args:
+        title: its title.
+        chart: its marks, which take their data from `shown`.
+        data: the data, as Vega-Lite takes them.
+        rows: the number of its rows; or
+        height: its height in pixels.
+        width: in pixels, without names and figures.
+    """
+    sized = chart.properties(width=width, height=height or _STEP * max(rows, 1))
+    # The tests validate it; here that would take most of the time. Altair also copies everything at
+    # each step, so the data and the configuration, the same for all, are added to its result.
+    spec = sized.to_dict(validate=False)
+    return Panel(title, {**spec, "config": _CONFIG, "datasets": {_ROWS: [*data]}})

@@ -1,0 +1,185 @@
+"""Charts of training: accuracy against time, curves over epochs, and break-even."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from bench.report.chart.results import FACET, facets, names_of
+from bench.report.chart.style import INK, MOST_ROWS, Row, colour, layers, marker, panel, shown
+from bench.report.form.blocks import Chart
+from bench.report.frame.places import rows_of
+from bench.report.run import Run
+
+_TO_ACCURACY = (
+    "Test accuracy against seconds since the start of the process: start-up and training, without"
+    " evaluation. A point per epoch, mean over jobs. Dashed: the accuracy to reach."
+)
+_CURVES = (
+    "Accuracy and loss after every epoch, means over jobs. Solid: test. Dashed: the first 10,000"
+    " training examples (all, with `--evaluate full`), dropout off."
+)
+_BREAK_EVEN = (
+    "Seconds until the end of an epoch, from the medians: start-up, compiling and warm-up, and"
+    " epochs. Where two lines cross, the backend that starts slower has caught up."
+)
+_HEIGHT = 170
+_LOSSES = {"softmax_cross_entropy": "cross-entropy", "mean_squared_error": "mean squared error"}
+_CURVE = ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
+_POINTS = 13  # of a line of break-even
+_MOST_EPOCHS = 1000
+
+
+def time_to_accuracy(run: Run) -> Chart | None:
+    """Test accuracy against seconds since the start; None if no job ended ok."""
+    epochs = _ok(run)
+    first = epochs[[f"{name}_wall_seconds" for name in ("import", "build", "load")]].sum(axis=1)
+    trained = epochs.groupby("key", sort=False)["train_wall_seconds"].cumsum()
+    epochs = epochs.assign(seconds=first + trained, accuracy=100 * epochs["test_accuracy"])
+    means = _means(epochs, ["seconds", "accuracy"])
+    panels = []
+    for title, facet in facets(means):
+        data = [
+            {name: row[name] for name in ("name", "backend", "epoch", "seconds", "accuracy")}
+            for row in rows_of(facet[facet["seconds"] > 0])
+        ]
+        target = facet["target_accuracy"].iloc[0]
+        if data:
+            chart = _accuracy_lines(data, 100 * target if isfinite(target) else None)
+            panels.append(panel(title, chart, data, height=_HEIGHT))
+    return Chart("time-to-accuracy", _TO_ACCURACY, tuple(panels)) if panels else None
+
+
+def curves(run: Run) -> Chart | None:
+    """Accuracy and loss after every epoch, a panel of each per workload."""
+    means = _means(_ok(run), _CURVE)
+    panels = []
+    for title, facet in facets(means):
+        for measure, unit in (("accuracy", "%"), ("loss", _LOSSES[facet["loss"].iloc[0]])):
+            factor = 100 if measure == "accuracy" else 1
+            data = [
+                {
+                    **{name: row[name] for name in ("name", "backend", "epoch")},
+                    "part": part,
+                    "value": factor * row[f"{part}_{measure}"],
+                }
+                for row in rows_of(facet)
+                for part in ("test", "train")
+            ]
+            chart = _curve_lines(data)
+            panels.append(panel(f"{title}: {measure}, {unit}", chart, data, height=_HEIGHT))
+    return Chart("curves", _CURVES, tuple(panels)) if panels else None
+
+
+def break_even(run: Run) -> Chart | None:
+    """Seconds until the end of an epoch, for 1 to 1,000 epochs."""
+    ok = run.ok.assign(name=names_of(run.ok))
+    panels = []
+    for title, facet in facets(ok):
+        data = [
+            {"name": row["name"], "backend": row["backend"], "epoch": epoch, "seconds": seconds}
+            for row in rows_of(facet)[:MOST_ROWS]
+            for epoch, seconds in _seconds_until(row)
+        ]
+        if len({row["name"] for row in data}) > 1:
+            panels.append(panel(title, _break_even_lines(data), data, height=_HEIGHT))
+    return Chart("break-even", _BREAK_EVEN, tuple(panels)) if panels else None
+
+
+def _seconds_until(row: Row) -> list[tuple[int, float]]:
+    """Epochs, and the seconds until each of them ends; none if a part is not known."""
+    before = row["startup_seconds"] + max(row["warm_up_seconds"], 0.0)
+    if not isfinite(before + row["epoch_seconds"]):
+        return []
+    epochs = np.unique(np.geomspace(1, _MOST_EPOCHS, _POINTS).round().astype(int))
+    return [(int(epoch), before + int(epoch) * row["epoch_seconds"]) for epoch in epochs]
+
+
+def _ok(run: Run) -> pd.DataFrame:
+    return run.epochs[run.epochs["status"] == "ok"].assign(name=names_of(run.epochs))
+
+
+def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The means over jobs, a row per name and epoch; the first names of each workload."""
+    keys = [*FACET, "name", "backend", "label", "loss", "target_accuracy", "epoch"]
+    means = epochs.groupby(keys, sort=False, observed=True, dropna=False)[columns].mean()
+    means = means.reset_index()
+    names = means[[*FACET, "name"]].drop_duplicates()
+    number = names.groupby(FACET, sort=False, observed=True).cumcount()
+    return means.merge(names[number.to_numpy() < MOST_ROWS])
+
+
+def _lines(data: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """A line and a marker per epoch for every name."""
+    backends = [row["backend"] for row in data]
+    both = {"color": colour(backends, legend=True), "shape": marker(backends, legend=True)}
+    rows = shown().encode(x=x, y=y, detail="name:N", color=both["color"])
+    points = rows.mark_point(filled=True, size=36, opacity=1).encode(
+        shape=both["shape"],
+        tooltip=[
+            "name:N",
+            "epoch:Q",
+            alt.Tooltip(str(x.shorthand), format=".4~g"),
+            alt.Tooltip(str(y.shorthand), format=".4~g"),
+        ],
+    )
+    return [rows.mark_line(strokeWidth=1.5), points]
+
+
+def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
+    x = alt.X(
+        "seconds:Q",
+        title="seconds",
+        scale=alt.Scale(type="log", nice=False, padding=6),
+        axis=alt.Axis(tickCount=4),
+    )
+    y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=_percents())
+    rule = []
+    if target is not None:
+        rule = [shown().mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
+    return layers(*rule, *_lines(data, x, y))
+
+
+def _curve_lines(data: list[Row]) -> alt.LayerChart:
+    few = len({row["epoch"] for row in data}) == 1
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        axis=alt.Axis(tickMinStep=1, tickCount=4, format="d"),
+        scale=alt.Scale(zero=False, nice=False, padding=6),
+    )
+    y = alt.Y("value:Q", title=None, scale=_scale(), axis=alt.Axis(tickCount=4))
+    backends = [row["backend"] for row in data]
+    rows = shown().encode(
+        x=x,
+        y=y,
+        color=colour(backends, legend=True),
+        strokeDash=alt.StrokeDash(
+            "part:N",
+            scale=alt.Scale(domain=["test", "train"], range=[[1, 0], [4, 3]]),
+            legend=alt.Legend(title=None, orient="bottom"),
+        ),
+        detail="name:N",
+        tooltip=["name:N", "part:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~g")],
+    )
+    if few:  # a line of one point shows nothing
+        return layers(rows.mark_point(size=36))
+    return layers(rows.mark_line(strokeWidth=1.5))
+
+
+def _break_even_lines(data: list[Row]) -> alt.LayerChart:
+    log = alt.Scale(type="log", nice=False)
+    x = alt.X("epoch:Q", title="epochs", scale=log, axis=alt.Axis(tickCount=4, format="~s"))
+    y = alt.Y("seconds:Q", title="seconds", scale=log, axis=alt.Axis(tickCount=4, format="~s"))
+    return layers(*_lines(data, x, y))
+
+
+def _scale() -> alt.Scale:
+    return alt.Scale(zero=False, nice=False, padding=6)
+
+
+def _percents() -> alt.Axis:
+    return alt.Axis(tickCount=4, format=".4~g", labelExpr="datum.label ? datum.label + ' %' : ''")

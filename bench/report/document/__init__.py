@@ -1,0 +1,1 @@
+"""Writes a report: one HTML file, Markdown, and its charts."""

@@ -1,0 +1,125 @@
+"""The parts of a report: headings, texts, tables, charts and others.
+
+`form.html` and `form.markdown` write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from bench.report.form.words import ABSENT
+
+
+class Heading(Struct, frozen=True):
+    """A heading of level 1 (the page's title), 2 or 3."""
+
+    text: str
+    level: int
+
+
+class Text(Struct, frozen=True):
+    """A paragraph; a word in backquotes is code, in ** is bold, in * is pale."""
+
+    text: str
+
+
+class Alarm(Struct, frozen=True):
+    """A box at the top: what is wrong, what that means, and a line per case.
+
+    It is red, or amber if it `warns` only.
+    """
+
+    title: str
+    text: str
+    lines: tuple[str, ...]
+    warns: bool = False
+
+
+class Items(Struct, frozen=True):
+    """A list of points; left out where there are none."""
+
+    lines: tuple[str, ...]
+
+
+class Table(Struct, frozen=True):
+    """Columns and rows of text, as many cells in each row as there are columns.
+
+    Attributes:
+        columns: their titles.
+        rows: their cells.
+        caption: what the table shows; "" if the text above it says so.
+        keys: the numbers by which the page sorts the cells, as many as there are cells; a cell
+            whose number is None is sorted by its text. () if the table cannot be sorted.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    keys: tuple[tuple[float | None, ...], ...] = ()
+
+
+Columns = Mapping[str, Callable[[dict[str, Any]], str]]
+
+
+def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
+    """A table of rows, without columns that have no figure in any row.
+
+    `columns` has the text of a row's cell by the title of the column.
+    """
+    cells = tuple(tuple(text(row) for text in columns.values()) for row in rows)
+    return without_empty(Table(tuple(columns), cells))
+
+
+def without_empty(table: Table) -> Table:
+    """The table without the columns that have no figure in any row."""
+    kept = [
+        index
+        for index in range(len(table.columns))
+        if not table.rows or any(row[index] != ABSENT for row in table.rows)
+    ]
+    return Table(
+        tuple(table.columns[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in table.rows),
+    )
+
+
+class Panel(Struct, frozen=True):
+    """A part of a chart, such as one workload: its title, and its Vega-Lite specification."""
+
+    title: str
+    spec: dict[str, Any]
+
+
+class Chart(Struct, frozen=True):
+    """Panels beside each other; their files are `plots/NAME.svg`, `.png` and `.pdf`."""
+
+    name: str
+    caption: str
+    panels: tuple[Panel, ...]
+
+
+class Card(Struct, frozen=True):
+    """A short answer: what it is about, the answer, and a line below it."""
+
+    title: str
+    answer: str
+    text: str
+
+
+class Cards(Struct, frozen=True):
+    """The answers at the top of a page, side by side."""
+
+    cards: tuple[Card, ...]
+
+
+class Folded(Struct, frozen=True):
+    """Blocks that a reader opens by a click on their title."""
+
+    title: str
+    blocks: list[Block]
+
+
+Block = Heading | Text | Alarm | Items | Table | Chart | Cards | Folded

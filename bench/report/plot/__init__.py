@@ -1,1 +1,0 @@
-"""Draws the plots of a report."""
