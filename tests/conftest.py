@@ -88,8 +88,8 @@ def bench(request, tmp_path, monkeypatch, capsys, measured):
     """The command, in an empty folder: returns its exit code, standard output and standard error.
 
     What takes longer than all else that a small run does is made cheap: an engine's limits are
-    measured by the session's first run and taken by the others, arrays are made once, and plots
-    are files with nothing drawn in them. Turns are few and short, and so a waiting process may use
+    measured by the session's first run and taken by the others, arrays are made once, and charts
+    have nothing drawn in them. Turns are few and short, and so a waiting process may use
     more of a core. Not so in tests that ask for `whole`.
     """
     monkeypatch.chdir(tmp_path)
@@ -119,8 +119,7 @@ def full_mnist() -> Path:
 
 
 def make_cheap(monkeypatch, measured: dict[str, EngineLimits]) -> None:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from bench.report.document import write as document
 
     def run_once(tasks, folder, machine, make_record, *, timeout, observer, reused=None):
         """Run tasks, but measure the limits of an engine once in all tests."""
@@ -141,5 +140,6 @@ def make_cheap(monkeypatch, measured: dict[str, EngineLimits]) -> None:
     monkeypatch.setattr("bench.runner.turns._SWEEP_SECONDS", 0.2)
     monkeypatch.setattr("bench.runner.turns._MOST_SWEEPS", 9)
     monkeypatch.setattr("bench.records.turns.MOST_WAITING", 0.5)
-    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"<svg/>"))
+    monkeypatch.setattr(document, "svgs_of", lambda chart: ["<svg></svg>"] * len(chart.panels))
+    monkeypatch.setattr(document, "write_chart", lambda chart, svgs, folder: None)
+    monkeypatch.setattr(document, "vega", lambda: "")

@@ -30,8 +30,9 @@ LAYERS = (
     ("bench.report.form",),
     ("bench.report.frame",),
     ("bench.report.run",),
-    ("bench.report.plot",),
+    ("bench.report.chart",),
     ("bench.report.section",),
+    ("bench.report.document",),
     ("bench.report.terminal", "bench.report.export"),
     ("bench.report",),
     ("bench.command",),
@@ -62,11 +63,13 @@ THIRD_PARTY = {
     "bench.records": PLAIN,
     "bench.statistics": PLAIN | {"scipy"},
     "bench.runner": PLAIN,
-    "bench.report": {"msgspec", "numpy", "pandas", "matplotlib", "rich"},
+    "bench.report": {
+        *("altair", "jinja2", "markupsafe", "msgspec", "numpy", "pandas", "rich", "vl_convert"),
+    },
     "bench.command": {"msgspec", "rich"},
     "bench": set(),
 }
-HEAVY = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", "matplotlib", "scipy", "rich")
+HEAVY = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", "altair", "scipy", "rich")
 OURS = ("specs", "backends", "bench")
 FILES = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path

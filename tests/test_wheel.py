@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_file_of_our_packages_and_no_other(names):
         path.relative_to(PROJECT).as_posix()
         for package in OURS
         for path in (PROJECT / package).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".json")
+        if path.is_file() and path.suffix in (".py", ".json", ".css", ".js", ".j2")
     }
     named = {"bands.json", "schema.json", "suites/smoke.json", "workloads/cnn.json"}
     assert {f"specs/{name}" for name in named} <= ours

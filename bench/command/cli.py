@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler sends it before it kills
     parser = make_parser()
     options = parser.parse_args(arguments)
+    options.arguments = [*(sys.argv[1:] if arguments is None else arguments)]
     if "command" not in options:
         parser.print_help()
         return 0

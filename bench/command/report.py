@@ -59,7 +59,7 @@ def write_run_report(
         left_out: files that were already named to the user.
         full: print the longer table, with memory and start-up, instead of the summary.
     """
-    from bench.report.page import write_report  # with it come pandas and matplotlib, 1 s
+    from bench.report.page import write_report  # with it come pandas and Altair, 2 s
     from bench.report.section.trust import verification_line
     from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console

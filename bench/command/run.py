@@ -15,6 +15,7 @@ from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
+from bench.records.command import write_command
 from bench.records.job import Record
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     with claim(folder / "jobs", setup.machine.name):
         earlier, left_out = read_run(folder)
         warn_left_out(left_out)
+        write_command(folder, options.arguments)
         this_run = _Run(options, suite, setup, folder, earlier)
         groups = this_run.groups()
         this_run.say_plan(groups)

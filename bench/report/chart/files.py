@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ _SIZE = re.compile(r'<svg [^>]*?width="([0-9.]+)" height="([0-9.]+)"')
 
 def svgs_of(chart: Chart) -> list[str]:
     """Each panel of a chart as SVG with real text; nothing is loaded."""
-    return [
-        # A page must not have the same name twice.
-        re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{chart.name}-{number}-\2", _svg(panel.spec))
-        for number, panel in enumerate(chart.panels)
-    ]
+    return [_for_page(_svg(p.spec), f"{chart.name}-{n}") for n, p in enumerate(chart.panels)]
+
+
+def _for_page(svg: str, prefix: str) -> str:
+    """The SVG without names that others on a page have, too; the page describes it as a whole."""
+    named = re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{prefix}-\2", svg)
+    return named.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
 def write_chart(chart: Chart, svgs: Sequence[str], folder: Path) -> None:
@@ -49,12 +52,48 @@ def write_chart(chart: Chart, svgs: Sequence[str], folder: Path) -> None:
     write_atomically(folder / f"{chart.name}.pdf", vl_convert.svg_to_pdf(svg))
 
 
+def together(chart: Chart) -> dict[str, Any]:
+    """The Vega-Lite specification of all panels of a chart, beside each other."""
+    panels: list[dict[str, Any]] = []
+    datasets: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    for number, panel in enumerate(chart.panels):
+        names = {name: f"{name}{number}" for name in panel.spec["datasets"]}
+        datasets |= {names[name]: rows for name, rows in panel.spec["datasets"].items()}
+        params |= {param["name"]: param for param in panel.spec.get("params", ())}
+        left_out = ("$schema", "config", "datasets", "params")
+        spec = {name: part for name, part in panel.spec.items() if name not in left_out}
+        panels.append({"title": panel.title, **_renamed(spec, names)})
+    first = chart.panels[0].spec
+    return {
+        "$schema": first["$schema"],
+        "config": {**first["config"], "background": "white"},
+        "params": [*params.values()],
+        "datasets": datasets,
+        "concat": panels,
+        "columns": _COLUMNS,
+        "resolve": {"scale": {"color": "independent", "shape": "independent"}},
+    }
+
+
+def _renamed(part: Any, names: Mapping[str, str]) -> Any:
+    """The specification with other names of its data."""
+    if isinstance(part, list):
+        return [_renamed(each, names) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: {"name": names[value["name"]]} if key == "data" else _renamed(value, names)
+        for key, value in part.items()
+    }
+
+
 def vega() -> str:
     """Vega-Lite for a page: JavaScript that sets `window.vegaEmbed`.
 
     Joining it takes seconds, so it is kept in the cache folder.
     """
-    kept = cache_folder() / "page" / f"vega-{vl_convert.__version__}.js"
+    kept = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
     try:
         return kept.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import altair as alt
@@ -96,9 +96,8 @@ def names_axis(names: Sequence[str]) -> alt.Y:
 
 def column_of_figures(rows: alt.Chart) -> alt.Chart:
     """The field `text` of each row, to the right of the panel."""
-    return rows.mark_text(align="left", color=INK, fontSize=12).encode(
-        x=alt.value(_WIDTH + 8), text="text:N"
-    )
+    text = rows.mark_text(align="left", color=INK, fontSize=12)
+    return cast("alt.Chart", text.encode(x=alt.value(_WIDTH + 8), text="text:N"))
 
 
 def shown() -> alt.Chart:
@@ -117,7 +116,7 @@ def layers(*charts: alt.Chart, params: dict[str, str] | None = None) -> alt.Laye
     """
     values: dict[str, Any] = {"hidden": [], **(params or {})}
     named = [alt.param(name=name, value=value) for name, value in values.items()]
-    return alt.layer(*charts).add_params(*named)
+    return cast("alt.LayerChart", alt.layer(*charts).add_params(*named))
 
 
 def panel(
@@ -143,4 +142,6 @@ def panel(
     # The tests validate it; here that would take most of the time. Altair also copies everything at
     # each step, so the data and the configuration, the same for all, are added to its result.
     spec = sized.to_dict(validate=False)
-    return Panel(title, {**spec, "config": _CONFIG, "datasets": {_ROWS: [*data]}})
+    return Panel(
+        title, {**spec, "description": title, "config": _CONFIG, "datasets": {_ROWS: [*data]}}
+    )

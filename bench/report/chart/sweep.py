@@ -63,14 +63,14 @@ def _marks(rows: list[Row], along: str, *, log: bool) -> alt.LayerChart:
     )
     scale = alt.Scale(type="log", nice=False, padding=8) if log else alt.Scale(zero=True)
     y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, format="~s"))
-    both = {"color": colour(backends, legend=True), "shape": marker(backends, legend=True)}
-    each = shown().encode(x=x, y=y, color=both["color"])
+    colours, markers = colour(backends, legend=True), marker(backends, legend=True)
+    each = shown().encode(x=x, y=y, color=colours)
     medians = each.transform_filter("datum.kind === 'median'")
     return layers(
         each.transform_filter("datum.kind === 'job'").mark_point(filled=True, size=10, opacity=0.6),
         medians.mark_line(strokeWidth=1.5),
         medians.mark_point(filled=True, size=45, opacity=1).encode(
-            shape=both["shape"],
+            shape=markers,
             tooltip=["backend:N", "size:Q", alt.Tooltip("value:Q", format=".3~g")],
         ),
     )

@@ -115,10 +115,10 @@ def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 def _lines(data: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """A line and a marker per epoch for every name."""
     backends = [row["backend"] for row in data]
-    both = {"color": colour(backends, legend=True), "shape": marker(backends, legend=True)}
-    rows = shown().encode(x=x, y=y, detail="name:N", color=both["color"])
+    colours, markers = colour(backends, legend=True), marker(backends, legend=True)
+    rows = shown().encode(x=x, y=y, detail="name:N", color=colours)
     points = rows.mark_point(filled=True, size=36, opacity=1).encode(
-        shape=both["shape"],
+        shape=markers,
         tooltip=[
             "name:N",
             "epoch:Q",

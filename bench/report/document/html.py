@@ -69,6 +69,12 @@ def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script:
     )
 
 
+def fragment(blocks: Sequence[Block]) -> str:
+    """Blocks without charts as HTML for a notebook, with a style of their own."""
+    body = _templates().get_template("fragment.html.j2").render(blocks=blocks)
+    return f"<div class='framework-bench'><style>{_read('fragment.css')}</style>{body}</div>"
+
+
 def _policy(script: str) -> str:
     """The content security policy: nothing is loaded, and no other script runs."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -36,6 +36,7 @@ async function draw(panel) {
   const drawn = await vegaEmbed(view, specOf(panel), options);
   panel.finalize?.();
   panel.finalize = drawn.finalize;
+  view.querySelector("svg").setAttribute("aria-hidden", "true"); // the view has a description
   panel.dataset.drawn = "yes";
 }
 const observer = new IntersectionObserver(
@@ -163,7 +164,7 @@ function cell(value) {
   return /[",\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 function rowsOf(panel) {
-  const title = panel.querySelector("h4").textContent;
+  const title = panel.querySelector("h3").textContent;
   const rows = Object.values(JSON.parse(specs.get(panel)).datasets).flat();
   return rows.map((row) => ({ panel: title, ...row }));
 }
@@ -182,7 +183,7 @@ for (const figure of document.querySelectorAll("figure.chart")) {
       const svg = panel.querySelector("svg").cloneNode(true);
       svg.setAttribute("x", x);
       svg.setAttribute("y", 20);
-      const title = make("b", {}, panel.querySelector("h4").textContent).innerHTML;
+      const title = make("b", {}, panel.querySelector("h3").textContent).innerHTML;
       const text = `<text x="${x}" y="14" font-family="sans-serif" font-weight="bold">${title}</text>`;
       x += Number(svg.getAttribute("width")) + 20;
       return text + new XMLSerializer().serializeToString(svg);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -53,47 +54,24 @@ def section(run: Run) -> list[Block]:
 
 
 def _columns(run: Run) -> dict[str, _Column]:
-    few = epoch_times(run)
     where = {
-        name.replace("dataset", "data set"): _Column(lambda row, n=name, t=text: t(row[n]))  # type: ignore[misc]
+        name.replace("dataset", "data set"): _Column(partial(_place, name, text))
         for name, text in _WHERE.items()
         if run.summary[name].nunique() > 1
     }
-    return {
-        "workload": _Column(lambda row: str(row["label"])),
-        "backend": _Column(lambda row: str(row["backend"])),
-        **where,
-        "result": _Column(_result),
-        "test accuracy": _of("test_accuracy", words.percent),
-        "published": _of("course_accuracy", words.percent),
-        "epoch, median": _Column(_if_ok(epoch_time), "epoch_seconds"),
-        "ratio to fastest": _Column(_if_ok(ratio_to_fastest), "times_fastest"),
-        "start-up": _of("startup_seconds", words.seconds),
-        "compile and warm-up": _Column(_if_ok(_warm_up), "warm_up_seconds"),
-        "peak memory": _of("train_peak_rss_bytes", words.gigabytes),
-        "fastest to slowest": _Column(
-            _if_ok(
-                lambda row: (
-                    (not row["turns"] and few.get(identity(row)))
-                    or words.span(row["epoch_seconds_low"], row["epoch_seconds_high"])
-                )
-            ),
-            "epoch_seconds_low",
-        ),
-        "turns or epochs": _Column(
-            _if_ok(lambda row: str(row["turns"] or row["steady_epochs"])), "turns"
-        ),
-        "training images/s": _of("train_examples_per_second", words.per_second),
-        "prediction images/s": _of("predict_examples_per_second", words.per_second),
-        "CPU time": _of("epoch_cpu_seconds", words.seconds),
-        "target": _of("target_accuracy", words.percent),
-        "training time to target": _Column(
-            _if_ok(_to_target),
-            "seconds_to_target",
-        ),
-        "training accuracy": _of("train_accuracy", words.percent),
-        "jobs": _Column(lambda row: f"{row['ok_jobs']} of {row['jobs']}", "ok_jobs"),
-    }
+    few = epoch_times(run)
+    times = _Column(_if_ok(partial(_times, few)), "epoch_seconds_low")
+    return {**_WHAT, **where, **_FIRST, "fastest to slowest": times, **_OTHERS}
+
+
+def _place(name: str, text: Callable[[Any], str], row: Row) -> str:
+    return text(row[name])
+
+
+def _times(few: dict[tuple[Any, ...], str], row: Row) -> str:
+    """All epochs' times if they are few, else the fastest and the slowest turn or epoch."""
+    listed = "" if row["turns"] else few.get(identity(row), "")
+    return listed or words.span(row["epoch_seconds_low"], row["epoch_seconds_high"])
 
 
 def _of(name: str, text: Callable[[Any], str]) -> _Column:
@@ -125,3 +103,31 @@ def _key(row: Row, name: str) -> float | None:
 def _to_target(row: Row) -> str:
     seconds, epoch = row["seconds_to_target"], row["epochs_to_target"]
     return to_target(row, f"{words.seconds(seconds)}, epoch {epoch:g}")
+
+
+_WHAT = {
+    "workload": _Column(lambda row: str(row["label"])),
+    "backend": _Column(lambda row: str(row["backend"])),
+}
+_FIRST = {
+    "result": _Column(_result),
+    "test accuracy": _of("test_accuracy", words.percent),
+    "published": _of("course_accuracy", words.percent),
+    "epoch, median": _Column(_if_ok(epoch_time), "epoch_seconds"),
+    "ratio to fastest": _Column(_if_ok(ratio_to_fastest), "times_fastest"),
+    "start-up": _of("startup_seconds", words.seconds),
+    "compile and warm-up": _Column(_if_ok(_warm_up), "warm_up_seconds"),
+    "peak memory": _of("train_peak_rss_bytes", words.gigabytes),
+}
+_OTHERS = {
+    "turns or epochs": _Column(
+        _if_ok(lambda row: str(row["turns"] or row["steady_epochs"])), "turns"
+    ),
+    "training images/s": _of("train_examples_per_second", words.per_second),
+    "prediction images/s": _of("predict_examples_per_second", words.per_second),
+    "CPU time": _of("epoch_cpu_seconds", words.seconds),
+    "target": _of("target_accuracy", words.percent),
+    "training time to target": _Column(_if_ok(_to_target), "seconds_to_target"),
+    "training accuracy": _of("train_accuracy", words.percent),
+    "jobs": _Column(lambda row: f"{row['ok_jobs']} of {row['jobs']}", "ok_jobs"),
+}

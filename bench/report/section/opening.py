@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
 from bench.report.frame.doubts import EXCLUDED, headline, lines_of, unconfirmed_lines
-from bench.report.frame.pairs import Pair, orders_of
+from bench.report.frame.pairs import Order, orders_of
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.ratios import more_rounds
@@ -24,7 +23,7 @@ _MEANING = (
     " from the reference or from the other backends is wrong. It is left out of every figure,"
     " ranking and chart below."
 )
-_MOST_MACHINES, _MOST_FASTEST = 3, 4
+_MOST_MACHINES, _MOST_FASTEST, _MOST_TIED = 3, 4, 3
 
 
 def section(run: Run) -> list[Block]:
@@ -87,20 +86,25 @@ def _agreement(run: Run) -> Card:
 
 def _fastest(run: Run) -> Card:
     """Which backend is fastest, on which workload."""
-    won = fastest_of(run.pairs)
+    won: dict[str, list[str]] = defaultdict(list)
+    for order in orders_of(run.pairs):
+        won[_first_of(order)].append(order.workload)
     if not won:
         return Card("Fastest", "Not compared", "one backend only")
-    lines = [f"{' = '.join(names)} ({', '.join(labels)})" for names, labels in won.items()]
-    tied = "; =: not told apart" if any(len(names) > 1 for names in won) else ""
-    return Card("Fastest", "; ".join(words.first_of(lines, _MOST_FASTEST)), f"by epoch time{tied}")
+    lines = [f"{names} ({', '.join(labels)})" for names, labels in won.items()]
+    return Card("Fastest", "; ".join(words.first_of(lines, _MOST_FASTEST)), "by epoch time")
 
 
-def fastest_of(pairs: Sequence[Pair]) -> dict[tuple[str, ...], list[str]]:
-    """The fastest backends, several if they are not told apart -> the workloads' labels."""
-    won: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for order in orders_of(pairs):
-        won[order.first].append(order.workload)
-    return won
+def _first_of(order: Order) -> str:
+    """The fastest backend of a workload, and those that are not told apart from it."""
+    first = order.first
+    if not order.decided:
+        return f"so far {first[0]}"
+    names = [
+        *first[:_MOST_TIED],
+        *([f"{len(first) - _MOST_TIED} more"] * (len(first) > _MOST_TIED)),
+    ]
+    return " = ".join(names)
 
 
 def _certainty(run: Run) -> Card:

@@ -1,0 +1,114 @@
+"""`bench.load`, and the notebook of the documents."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+import pytest
+
+import bench
+from bench.records.files import PROJECT, RunError
+from bench.records.stored import write
+from bench.report.chart.style import LOOKS, look_of
+from bench.report.document.write import charts_of
+from bench.report.page import blocks_of
+from bench.report.run import Run
+from specs.errors import UserError
+from tests.support.records import make_record
+
+QUICK = PROJECT / "results" / "baselines" / "quick"
+CHARTS = (
+    *("speed", "accuracy", "memory", "start_up", "time_to_accuracy", "curves"),
+    "break_even",
+)
+
+
+def test_a_run_has_frames_with_units_and_meanings():
+    run = bench.load(str(QUICK))
+    assert len(run.summary) == len(run.jobs) == 21
+    assert len(run.epochs) == 84
+    assert run.summary.attrs["units"]["epoch_seconds"] == "s"
+    assert run.epochs.attrs["meanings"]["test_accuracy"] == "Accuracy on them."
+    assert isinstance(run.jobs["started"].dtype, pd.DatetimeTZDtype)
+    assert run.disagreements.empty
+    assert repr(run).endswith("verified by their first steps>")
+
+
+def test_a_wrong_result_is_the_first_thing_in_a_notebook_and_has_a_frame(tmp_path):
+    names = ("pytorch", "jax", "keras-jax", "tensorflow")
+    for name in names:
+        low = 0.3 if name == "jax" else 0.95
+        accuracies = (0.9, 0.9, 0.9, low)
+        write(tmp_path / "jobs", make_record(name, backend=name, accuracies=accuracies))
+    run = bench.load(tmp_path)
+    assert list(run.disagreements["backend"]) == ["jax"]
+    shown = run._repr_html_()
+    assert shown.index("1 of 4 results disagrees") < shown.index("Do they agree?")
+    assert "No: 1 of 4 differ" in shown
+
+
+def test_a_ratio_reads_the_same_both_ways(tmp_path):
+    for number in range(20):
+        for name, seconds in (("pytorch", 2.0), ("jax", 1.0)):
+            job = {"backend": name, "round": number, "times": (9.0, seconds, seconds, seconds)}
+            write(tmp_path / "jobs", make_record(f"{name}{number}", **job))
+    run = bench.load(tmp_path)
+    slow = run.ratio("pytorch", "jax", workload="softmax")
+    fast = run.ratio("jax", "pytorch", workload="softmax")
+    assert (slow.value, fast.value) == (2.0, 0.5)
+    assert (slow.verdict, fast.verdict) == ("slower", "faster")
+    assert fast.low == 1 / slow.high
+    with pytest.raises(UserError, match="compared 0 times on cnn"):
+        run.ratio("pytorch", "jax", workload="cnn")
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_a_valid_altair_chart(name):
+    chart = getattr(bench.load(QUICK).charts, name)()
+    assert isinstance(chart, alt.ConcatChart)
+    chart.to_dict()  # validates it
+
+
+def test_the_charts_of_the_page_are_valid_vega_lite():
+    charts = charts_of(blocks_of(Run.read(QUICK)))
+    assert len(charts) == len(CHARTS)  # the baseline has no sweep, and keeps no limits
+    for chart in charts:
+        for panel in chart.panels:
+            alt.Chart.from_dict(panel.spec)
+
+
+def test_no_run_is_told():
+    with pytest.raises(RunError, match="is not a results folder"):
+        bench.load("nothing")
+
+
+def _luminance(colour):
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_backends_look_different_and_can_be_seen_on_light_and_dark():
+    assert len(set(LOOKS.values())) == len(LOOKS)
+    for name in (*LOOKS, "a framework of others", "another"):
+        light = _luminance(look_of(name)[0]) + 0.05
+        assert 1.05 / light >= 3
+        assert light / (_luminance("#14181f") + 0.05) >= 3
+    assert look_of("pytorch (native)") == look_of("pytorch")
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    nbformat, nbclient = (pytest.importorskip(name) for name in ("nbformat", "nbclient"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = nbformat.read(PROJECT / "docs" / "results.ipynb", as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": PROJECT}}
+    )
+    client.execute()
+    [speed] = [
+        output
+        for cell in notebook.cells
+        if cell.source == "run.charts.speed()"
+        for output in cell.outputs
+    ]
+    assert "keras-torch" in str(speed.data)
