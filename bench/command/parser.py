@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND")
     for add in (_add_run, _add_report, _add_compare, _add_check, _add_verify, _add_calibrate):
         add(subparsers)
-    for add in (_add_export, _add_lists, _add_data, _add_environment):
+    for add in (_add_history, _add_export, _add_lists, _add_data, _add_environment):
         add(subparsers)
     return parser
 
@@ -210,17 +210,36 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--output",
         type=Path,
         metavar="DIR",
-        help="also write report.html, report.md, CSV and plots",
+        help="also write report.html, report.md, CSV and a chart",
     )
     compare.set_defaults(command="bench.command.compare:compare")
 
 
+def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    history = subparsers.add_parser(
+        "history", help="show since when a result changed: accuracy, time, versions"
+    )
+    history.add_argument(
+        "runs",
+        nargs="+",
+        type=arguments.run_folder,
+        metavar="RUN",
+        help="the folders of runs, in any order",
+    )
+    history.add_argument(
+        "--output", type=Path, metavar="DIR", help="also write report.html and report.md"
+    )
+    history.set_defaults(command="bench.command.compare:history")
+
+
 def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = subparsers.add_parser(
-        "export", help="convert a run to JSON Lines, CSV or pytest-benchmark's JSON"
+        "export", help="convert a run to JSON Lines, CSV, LaTeX or pytest-benchmark's JSON"
     )
     export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
-    export.add_argument("--format", choices=["jsonl", "csv", "pytest-benchmark"], default="jsonl")
+    export.add_argument(
+        "--format", choices=["jsonl", "csv", "latex", "pytest-benchmark"], default="jsonl"
+    )
     export.add_argument(
         "--pytest-benchmark",
         dest="format",

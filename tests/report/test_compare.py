@@ -145,10 +145,27 @@ def test_the_command_prints_and_writes_a_page(bench, tmp_path):
         "report.html",
         "report.md",
     }
-    assert (
-        "| softmax | reference | 2.00 s (~1.00x) | 2.00 s (~1.00x) |"
-        in (tmp_path / "out" / "report.md").read_text()
-    )
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "| softmax | reference | 2.00 s (~1.00x) | 2.00 s (~1.00x) |" in page
+    assert "| y | 1 | 1.00x | 1.00x | 1.00x |" in page  # the geometric mean
+    assert "](plots/ratios.png)" in page
+
+
+def test_nothing_in_common_is_said_first(bench, tmp_path):
+    write(tmp_path / "x", make_record("a"))
+    write(tmp_path / "y", make_record("a", batch_size=64))
+    assert bench("compare", "x", "y", "--output", "out")[0] == 0
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert page.startswith("# x and y compared\n\n> [!WARNING]\n> **Nothing in common**")
+
+
+def test_a_comparison_overwrites_no_report_of_a_run(bench, tmp_path):
+    write(tmp_path / "x", make_record("a"))
+    write(tmp_path / "y", make_record("a"))
+    code, _, errors = bench("compare", "x", "y", "--output", "x")
+    assert code == 2
+    assert "is a run, whose report would be overwritten" in errors
+    assert not (tmp_path / "x" / "report.md").exists()
 
 
 def test_a_run_is_exported_as_json_lines_and_csv(bench, tmp_path):

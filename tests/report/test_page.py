@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
 from bench.report.document.html import to_html
 from bench.report.form.blocks import Alarm, Folded, Heading, Items, Table, Text
+from bench.report.form.csv import comma_separated
+from bench.report.form.latex import latex_table
 from bench.report.form.markdown import to_markdown
 from bench.report.readme import fill_table
 from bench.report.section.glance import accuracy_overview
-from bench.report.terminal.plain import plain_console
+from bench.report.terminal.plain import plain_console, plain_table
 from bench.report.terminal.results import print_table
 from specs.loading import find_suite
 from tests.support.records import make_record, run_of, summary
@@ -119,6 +123,23 @@ def test_text_of_a_record_is_text_in_the_page_and_in_markdown(text):
     assert len(re.findall("^#", markdown, re.MULTILINE)) == 1
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in rows)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "=1+1", "@x", "-1"])
+def test_text_of_a_record_is_text_in_a_table_of_csv_latex_and_in_a_terminal(text):
+    [_, row] = csv.reader(io.StringIO(comma_separated(pd.DataFrame({"k": [text]})).decode()))
+    assert not row[0].startswith(("=", "+", "-", "@"))
+    latex = latex_table(Table(("k",), ((text,),)))
+    assert not re.search(
+        r"(?<!\\)[&%$#_^~<>|\"]", latex.partition("midrule")[2].replace(" \\\\", "")
+    )
+    assert "\\input" not in latex
+    console = plain_console(width=80, file=io.StringIO())
+    table = plain_table((text,))
+    table.add_row(text)
+    console.print(text, table)
+    for written in (*row, latex, console.file.getvalue()):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", written)
 
 
 def test_our_own_markup_stays_markup_in_markdown():

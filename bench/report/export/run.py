@@ -1,6 +1,7 @@
 """Exports a run for other programs.
 
-The formats are JSON Lines (a record per line), CSV (a row per epoch) and pytest-benchmark's JSON.
+The formats are JSON Lines (a record per line), CSV (a row per epoch), pytest-benchmark's JSON, and
+LaTeX (the tables of accuracies and of the main figures).
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import msgspec
 from bench.records.stored import LeftOut
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
+from bench.report.form.latex import latex_table
 from bench.report.frame.doubts import headline
 from bench.report.run import Run
+from bench.report.section.figures import main_figures
+from bench.report.section.glance import accuracy_overview
+from bench.report.section.opening import meanings
 
 
 def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
-    """The newest record of every job of a run, as "jsonl", "csv" or "pytest-benchmark".
+    """The newest record of every job of a run, as "jsonl", "csv", "latex" or "pytest-benchmark".
 
     Returns the content, the files that are left out, and a sentence that says which
-    results disagree ("" if none does). JSON Lines hold these results unchanged; CSV marks them;
-    pytest-benchmark's format leaves them out.
+    results disagree ("" if none does). JSON Lines hold these results unchanged; CSV and LaTeX mark
+    them; pytest-benchmark's format leaves them out.
 
     Raises:
         RunError: there is no run or no record in the folder.
@@ -30,7 +35,15 @@ def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
     run = Run.read(folder)
     forms: dict[str, Callable[[], bytes]] = {
         "csv": lambda: comma_separated(run.epochs),
+        "latex": lambda: _latex(run).encode(),
         "pytest-benchmark": lambda: pytest_benchmark(run),
         "jsonl": lambda: b"".join(msgspec.json.encode(record) + b"\n" for record in run.records),
     }
     return forms[form](), list(run.left_out), headline(run.jobs)
+
+
+def _latex(run: Run) -> str:
+    """The tables of accuracies and of the main figures."""
+    tables = accuracy_overview(run.summary), main_figures(run)
+    notes = ["made by framework-bench; needs \\usepackage{booktabs}", *meanings(run)]
+    return "\n".join([*(f"% {note}" for note in notes), *map(latex_table, tables)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
@@ -38,30 +38,43 @@ class _Column(NamedTuple):
 
 def section(run: Run) -> list[Block]:
     """The table, the meaning of its marks, and how its figures are made."""
+    how = Folded("How these figures are made", [Text(ACCURACY_TEXT), Text(SPEED_TEXT)])
+    return [_table(run, _columns(run)), Items(tuple(meanings(run))), how]
+
+
+def main_figures(run: Run) -> Table:
+    """The table with the most important columns only."""
+    return _table(run, {**_WHAT, **_where(run), **_FIRST})
+
+
+def _table(run: Run, columns: Mapping[str, _Column]) -> Table:
+    """The columns with a figure, and a row per backend and workload."""
     rows = rows_of(run.summary)
-    columns = {
+    used = {
         name: column
-        for name, column in _columns(run).items()
+        for name, column in columns.items()
         if any(column.text(row) != words.ABSENT for row in rows)
     }
-    table = Table(
-        tuple(columns),
-        tuple(tuple(column.text(row) for column in columns.values()) for row in rows),
-        keys=tuple(tuple(_key(row, column.key) for column in columns.values()) for row in rows),
+    return Table(
+        tuple(used),
+        tuple(tuple(column.text(row) for column in used.values()) for row in rows),
+        keys=tuple(tuple(_key(row, column.key) for column in used.values()) for row in rows),
     )
-    how = Folded("How these figures are made", [Text(ACCURACY_TEXT), Text(SPEED_TEXT)])
-    return [table, Items(tuple(meanings(run))), how]
 
 
-def _columns(run: Run) -> dict[str, _Column]:
-    where = {
+def _where(run: Run) -> dict[str, _Column]:
+    """A column for each part of a place of which there are several."""
+    return {
         name.replace("dataset", "data set"): _Column(partial(_place, name, text))
         for name, text in _WHERE.items()
         if run.summary[name].nunique() > 1
     }
+
+
+def _columns(run: Run) -> dict[str, _Column]:
     few = epoch_times(run)
     times = _Column(_if_ok(partial(_times, few)), "epoch_seconds_low")
-    return {**_WHAT, **where, **_FIRST, "fastest to slowest": times, **_OTHERS}
+    return {**_WHAT, **_where(run), **_FIRST, "fastest to slowest": times, **_OTHERS}
 
 
 def _place(name: str, text: Callable[[Any], str], row: Row) -> str:
