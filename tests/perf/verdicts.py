@@ -24,6 +24,7 @@ from bench.data.cache import materialise
 from bench.data.dataset import FALLBACK
 from bench.machine.host import this_machine
 from bench.records.noise import FOLDER, read_calibrations
+from bench.runner.environments import Environments
 from bench.runner.group import GroupRunner, key_of
 from bench.runner.turns import Wanted
 from bench.statistics.noise import process_spread
@@ -149,7 +150,9 @@ def task(adapter, number, count):
     made = make_task(
         adapter, images(), backend="pytorch", epochs=2, batch_size=100, round=count, threads=1
     )
-    return replace(made, key=f"{made.key}.{number}.{count}")
+    python = Environments({}).python("torch")
+    assert python is not None, "run: bench environment create torch"
+    return replace(made, key=f"{made.key}.{number}.{count}", python=str(python))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ _SCALE = 1.5  # of a PNG: pixels per pixel of a screen
 _TITLE, _BELOW, _GAP = 16, 24, 20  # pixels: of a title, of what is below it, between panels
 _TITLE_FONT = 'font-family="sans-serif" font-size="14" font-weight="bold"'
 _INK = "#1c2430"
+# Descriptions of single marks, values that are the default, and digits that nobody sees.
+_NEEDLESS = re.compile(
+    r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"| (?:opacity="1"|stroke-width="1")'
+    r'|<path class="(?:back|fore)ground"[^>]*d="(?:M0,0h0v0h0Z)?"[^>]*>(?:</path>)?'
+)
+_LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
 _SIZE = re.compile(r'<svg [^>]*?width="([0-9.]+)" height="([0-9.]+)"')
 
 
@@ -30,9 +36,13 @@ def svgs_of(chart: Chart) -> list[str]:
 
 
 def _for_page(svg: str, prefix: str) -> str:
-    """The SVG without names that others on a page have, too; the page describes it as a whole."""
+    """The SVG at half its size, and without names that others on a page have, too.
+
+    The page describes it as a whole.
+    """
     named = re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{prefix}-\2", svg)
-    return named.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    small = _LONG_NUMBER.sub(r"\1", _NEEDLESS.sub("", named))
+    return small.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
 def write_chart(chart: Chart, svgs: Sequence[str], folder: Path) -> None:

@@ -18,6 +18,7 @@ from bench.report.chart.style import (
     colour,
     column_of_figures,
     layers,
+    log_axis,
     marker,
     names_axis,
     panel,
@@ -267,7 +268,7 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
         .transform_filter("datum.form === form")
     )
     scale = alt.Scale(type="log", padding=8, nice=False)
-    x = alt.X("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, labelFlush=False))
+    x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(1, 2, 5))
     backends = [row["backend"] for row in data]
     tooltip = ["name:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
     return layers(

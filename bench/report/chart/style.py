@@ -76,7 +76,7 @@ def colour(backends: Iterable[str], *, legend: bool = False) -> alt.Color:
     """The channel that colours marks by the field `backend`."""
     names = list(dict.fromkeys(backends))
     scale = alt.Scale(domain=names, range=[look_of(name)[0] for name in names])
-    shown = alt.Legend(title=None, orient="bottom", columns=3) if legend else None
+    shown = alt.Legend(title=None, orient="bottom", columns=2) if legend else None
     return alt.Color("backend:N", scale=scale, legend=shown)
 
 
@@ -84,8 +84,17 @@ def marker(backends: Iterable[str], *, legend: bool = False) -> alt.Shape:
     """The channel that chooses a marker by the field `backend`."""
     names = list(dict.fromkeys(backends))
     scale = alt.Scale(domain=names, range=[look_of(name)[1] for name in names])
-    shown = alt.Legend(title=None, orient="bottom", columns=3) if legend else None
+    shown = alt.Legend(title=None, orient="bottom", columns=2) if legend else None
     return alt.Shape("backend:N", scale=scale, legend=shown)
+
+
+def log_axis(*steps: int) -> alt.Axis:
+    """The axis of a logarithmic scale, with ticks at these multiples of every power of ten.
+
+    Vega would draw nine in every power, most of them without a number.
+    """
+    values = [float(f"{step}e{power}") for power in range(-6, 7) for step in steps]
+    return alt.Axis(values=values, format="~g", labelFlush=False, labelOverlap=True)
 
 
 def names_axis(names: Sequence[str]) -> alt.Y:
@@ -102,7 +111,7 @@ def column_of_figures(rows: alt.Chart) -> alt.Chart:
 
 def shown() -> alt.Chart:
     """The rows of a panel (see `panel`) whose backends the reader has not hidden."""
-    chart = alt.Chart(alt.NamedData(_ROWS))
+    chart = alt.Chart(alt.NamedData(_ROWS)).transform_calculate(name="datum.name || datum.backend")
     return chart.transform_filter("indexof(hidden, datum.backend) < 0")
 
 
@@ -133,7 +142,7 @@ def panel(
     Args:
         title: its title.
         chart: its marks, which take their data from `shown`.
-        data: the data, as Vega-Lite takes them.
+        data: the data, as Vega-Lite takes them; a row without a name has that of its backend.
         rows: the number of its rows; or
         height: its height in pixels.
         width: in pixels, without names and figures.
@@ -142,6 +151,9 @@ def panel(
     # The tests validate it; here that would take most of the time. Altair also copies everything at
     # each step, so the data and the configuration, the same for all, are added to its result.
     spec = sized.to_dict(validate=False)
-    return Panel(
-        title, {**spec, "description": title, "config": _CONFIG, "datasets": {_ROWS: [*data]}}
-    )
+    rows_of_data = [
+        {key: value for key, value in row.items() if key != "name" or value != row["backend"]}
+        for row in data
+    ]
+    added = {"description": title, "config": _CONFIG, "datasets": {_ROWS: rows_of_data}}
+    return Panel(title, {**spec, **added})

@@ -9,14 +9,24 @@ import numpy as np
 import pandas as pd
 
 from bench.report.chart.results import FACET, facets, names_of
-from bench.report.chart.style import INK, MOST_ROWS, Row, colour, layers, marker, panel, shown
+from bench.report.chart.style import (
+    INK,
+    MOST_ROWS,
+    Row,
+    colour,
+    layers,
+    log_axis,
+    marker,
+    panel,
+    shown,
+)
 from bench.report.form.blocks import Chart
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 
 _TO_ACCURACY = (
     "Test accuracy against seconds since the start of the process: start-up and training, without"
-    " evaluation. A point per epoch, mean over jobs. Dashed: the accuracy to reach."
+    " evaluation. A point per epoch (12 at most), mean over jobs. Dashed: the accuracy to reach."
 )
 _CURVES = (
     "Accuracy and loss after every epoch, means over jobs. Solid: test. Dashed: the first 10,000"
@@ -31,6 +41,8 @@ _LOSSES = {"softmax_cross_entropy": "cross-entropy", "mean_squared_error": "mean
 _CURVE = ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
 _POINTS = 13  # of a line of break-even
 _MOST_EPOCHS = 1000
+_MOST_NAMED = 6  # epochs of an axis that each have a number
+_MOST_POINTS = 12  # of a line of the others
 
 
 def time_to_accuracy(run: Run) -> Chart | None:
@@ -107,9 +119,21 @@ def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     keys = [*FACET, "name", "backend", "label", "loss", "target_accuracy", "epoch"]
     means = epochs.groupby(keys, sort=False, observed=True, dropna=False)[columns].mean()
     means = means.reset_index()
+    means = means[_few_epochs(means)]
     names = means[[*FACET, "name"]].drop_duplicates()
     number = names.groupby(FACET, sort=False, observed=True).cumcount()
     return means.merge(names[number.to_numpy() < MOST_ROWS])
+
+
+def _few_epochs(means: pd.DataFrame) -> pd.Series:
+    """Which rows are drawn: at most 12 epochs of a line, evenly, the first and the last among them.
+
+    More would be seen by nobody, and the page of the suite `course` would have 5 MB.
+    """
+    last = means["epochs"]
+    step = np.maximum((last - 1) / (_MOST_POINTS - 1), 1.0)
+    nearest = 1 + (((means["epoch"] - 1) / step).round() * step).round()
+    return means["epoch"] == nearest
 
 
 def _lines(data: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
@@ -134,7 +158,7 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
         "seconds:Q",
         title="seconds",
         scale=alt.Scale(type="log", nice=False, padding=6),
-        axis=alt.Axis(tickCount=4),
+        axis=log_axis(1, 2, 5),
     )
     y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=_percents())
     rule = []
@@ -144,37 +168,35 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
 
 
 def _curve_lines(data: list[Row]) -> alt.LayerChart:
-    few = len({row["epoch"] for row in data}) == 1
+    epochs = sorted({row["epoch"] for row in data})
+    few = {"values": epochs} if len(epochs) <= _MOST_NAMED else {"tickCount": 4}
     x = alt.X(
         "epoch:Q",
         title="epoch",
-        axis=alt.Axis(tickMinStep=1, tickCount=4, format="d"),
+        axis=alt.Axis(format="d", **few),
         scale=alt.Scale(zero=False, nice=False, padding=6),
     )
     y = alt.Y("value:Q", title=None, scale=_scale(), axis=alt.Axis(tickCount=4))
     backends = [row["backend"] for row in data]
+    dashes = alt.Scale(domain=["test", "train"], range=[[1, 0], [4, 3]])
     rows = shown().encode(
         x=x,
         y=y,
         color=colour(backends, legend=True),
-        strokeDash=alt.StrokeDash(
-            "part:N",
-            scale=alt.Scale(domain=["test", "train"], range=[[1, 0], [4, 3]]),
-            legend=alt.Legend(title=None, orient="bottom"),
-        ),
+        strokeDash=alt.StrokeDash("part:N", scale=dashes, legend=None),
         detail="name:N",
         tooltip=["name:N", "part:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~g")],
     )
-    if few:  # a line of one point shows nothing
+    if len(epochs) == 1:  # a line of one point shows nothing
         return layers(rows.mark_point(size=36))
     return layers(rows.mark_line(strokeWidth=1.5))
 
 
 def _break_even_lines(data: list[Row]) -> alt.LayerChart:
     log = alt.Scale(type="log", nice=False)
-    x = alt.X("epoch:Q", title="epochs", scale=log, axis=alt.Axis(tickCount=4, format="~s"))
-    y = alt.Y("seconds:Q", title="seconds", scale=log, axis=alt.Axis(tickCount=4, format="~s"))
-    return layers(*_lines(data, x, y))
+    x = alt.X("epoch:Q", title="epochs", scale=log, axis=log_axis(1))
+    y = alt.Y("seconds:Q", title="seconds", scale=log, axis=log_axis(1))
+    return layers(_lines(data, x, y)[0].encode(tooltip=["name:N", "epoch:Q", "seconds:Q"]))
 
 
 def _scale() -> alt.Scale:

@@ -140,9 +140,17 @@ def _numbers(table: Table) -> list[bool]:
 
 
 def _json(value: Any) -> Markup:
-    """JSON within a script element; a `<` in it would end the element."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    """JSON within a script element, numbers to five digits; a `<` in it would end the element."""
+    text = json.dumps(_short(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_short(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _all(blocks: Sequence[Block]) -> list[Block]:

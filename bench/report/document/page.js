@@ -19,9 +19,10 @@ function make(tag, properties, text = "") {
 
 function specOf(panel) {
   const linear = state.scale === "linear";
-  const spec = JSON.parse(specs.get(panel), (key, value) =>
-    linear && key === "type" && value === "log" ? "linear" : value,
-  );
+  const spec = JSON.parse(specs.get(panel), (key, value) => {
+    if (linear && key === "values") return undefined; // ticks of a logarithmic axis
+    return linear && key === "type" && value === "log" ? "linear" : value;
+  });
   for (const parameter of spec.params ?? []) {
     if (parameter.name === "hidden") parameter.value = [...state.hidden];
     else if (parameter.name in state) parameter.value = state[parameter.name];
