@@ -34,8 +34,7 @@ _TEXT = (
     f"An accuracy has changed if it differs from that of the run before by more than"
     f" {_MOST_ERRORS:g} standard errors, which follow from the number of test images. The ratio is"
     " the time of an epoch divided by that in the run before. The runs were made at different"
-    f" times, so a time has changed only if it differs by a factor of {_MOST_FACTOR:g} or more;"
-    " whether a smaller difference is real, two versions in one run can tell."
+    f" times, so a time has changed only if it differs by a factor of {_MOST_FACTOR:g} or more."
 )
 
 

@@ -49,7 +49,12 @@ def geometric_mean(ratios: Iterable[float]) -> float:
 
 def _marks() -> alt.LayerChart:
     cells = shown().encode(
-        x=alt.X("backend:N", title=None, axis=alt.Axis(labelAngle=-45, domain=False, ticks=False)),
+        x=alt.X(
+            "backend:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(labelAngle=-45, domain=False, ticks=False),
+        ),
         y=alt.Y("workload:N", sort=None, title=None, axis=alt.Axis(domain=False, ticks=False)),
     )
     scale = alt.Scale(

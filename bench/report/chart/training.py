@@ -30,7 +30,7 @@ _TO_ACCURACY = (
 )
 _CURVES = (
     "Accuracy and loss after every epoch, means over jobs. Solid: test. Dashed: the first 10,000"
-    " training examples (all, with `--evaluate full`), dropout off."
+    " training examples (all, with `--evaluate full`), dropout off. Equal lines hide each other."
 )
 _BREAK_EVEN = (
     "Seconds until the end of an epoch, from the medians: start-up, compiling and warm-up, and"
