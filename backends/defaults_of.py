@@ -23,7 +23,9 @@ def defaults_of(backend: str) -> tuple[Default, ...]:
     entry = BACKENDS[backend]
     plain = entry.variant_of or backend
     positions = {setting.name: position for position, setting in enumerate(SETTINGS)}
-    listed = _defaults_in(DEFAULTS_OF[plain]).get(plain, ()) if DEFAULTS_OF[plain] else ()
+    defaults_of = DEFAULTS_OF[plain]
+    name = plain.partition("@")[0]  # those of another version may differ
+    listed = _defaults_in(defaults_of).get(name, ()) if defaults_of else ()
     if unknown := [default.setting for default in listed if default.setting not in positions]:
         raise FamilyError(
             f"'{plain}' lists defaults of unknown settings: {', '.join(unknown)}",

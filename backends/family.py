@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 # The environment in which the bench itself runs; `bench environment` installs nothing there.
 OWN_ENVIRONMENT = "bench"
@@ -49,6 +50,26 @@ class Environment(Struct, frozen=True, kw_only=True):
     wrong_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     say_size: bool = False
 
+    def with_version(self, package: str, version: str) -> Environment:
+        """The same environment with another version of a package, or of its build for CPUs.
+
+        With another Keras all others keep their versions. With another framework Keras does; the
+        rest is left to pip, as an older framework needs older packages.
+        """
+
+        def changed(requirement: str) -> str:
+            name, _, _pinned = requirement.partition("==")
+            if name.partition("[")[0] in (package, f"{package}-cpu"):
+                return f"{name}=={version}"
+            return requirement if "keras" in (package, name) else name
+
+        cuda = self.cuda_requirements
+        return replace(
+            self,
+            requirements=tuple(map(changed, self.requirements)),
+            cuda_requirements=None if cuda is None else tuple(map(changed, cuda)),
+        )
+
     def packages(self, *, cuda: bool) -> tuple[str, ...]:
         """All pip requirements, including the bench's own; for an NVIDIA GPU if `cuda`."""
         if not cuda:
@@ -66,6 +87,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         native: "module:Class" of the adapter for native mode; None if there is no native mode.
         environment: the name of the environment in which it runs.
         needs: the packages that it needs to start; "a|b" means that either is enough.
+        framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
         variables: environment variables of its workers, in addition to the environment's.
         compiled: whether the framework's compiler is on.
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
@@ -78,6 +100,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     environment: str
     needs: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
+    framework: str = ""
     native: str | None = None
     compiled: bool = False
     variant_of: str | None = None

@@ -7,11 +7,12 @@ A package outside this clone registers its family by an entry point of the group
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -33,6 +34,7 @@ DEFAULT_BACKENDS = (
     "tensorflow",
     "jax",
 )
+_Row = TypeVar("_Row")
 _GROUP = "framework_bench.families"
 _OUR_PACKAGES = ("backends", "bench", "specs")  # every worker can import them
 
@@ -167,26 +169,79 @@ def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
     return MappingProxyType(gaps)
 
 
+class _WithVersions(Mapping[str, _Row]):
+    """Rows by name, and the row of "NAME@VERSION", which follows from that of "NAME".
+
+    Only plain names are listed and counted.
+
+    Args:
+        rows: by plain name.
+        derive: returns the row of a version: of a plain name's row, and the version.
+    """
+
+    def __init__(self, rows: Mapping[str, _Row], derive: Callable[[_Row, str], _Row]) -> None:
+        self._rows, self._derive = dict(rows), derive
+
+    def __getitem__(self, name: str) -> _Row:
+        plain, at, version = name.partition("@")
+        if at and not _VERSION.fullmatch(version):
+            raise KeyError(name)
+        return self._derive(self._rows[plain], version) if at else self._rows[plain]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def _same(row: _Row, _version: str) -> _Row:
+    return row
+
+
+def _entry_of_version(row: Entry, version: str) -> Entry:
+    """A backend with another version of its framework, in an environment of its own."""
+    if row.environment == OWN_ENVIRONMENT:
+        raise KeyError(version)
+    package = row.framework or row.needs[0].split("|")[-1]
+    return replace(
+        row,
+        title=f"{row.title}, {package} {version}",
+        environment=f"{row.environment}@{package}-{version}",
+        variant_of=row.variant_of and f"{row.variant_of}@{version}",
+    )
+
+
+def _environment_of_version(row: Environment, version: str) -> Environment:
+    """An environment with another version of a package: "torch-2.12.0"."""
+    package, _, number = version.partition("-")
+    if package not in row.versions or not number:
+        raise KeyError(version)
+    return row.with_version(package, number)
+
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 _ALL, LEFT_OUT = _load()
-BACKENDS: Mapping[str, Entry] = _entries(_ALL)
+BACKENDS: Mapping[str, Entry] = _WithVersions(_entries(_ALL), _entry_of_version)
 # The environments that can be created: all except the bench's own.
-ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
-    {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT}
+ENVIRONMENTS: Mapping[str, Environment] = _WithVersions(
+    {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT},
+    _environment_of_version,
 )
 # The engine of each environment, as "module:Class", see `backends.engine`.
-ENGINES: Mapping[str, str] = MappingProxyType(
-    {name: row.engine for name, row in _merged(_ALL, "environments").items()}
+ENGINES: Mapping[str, str] = _WithVersions(
+    {name: row.engine for name, row in _merged(_ALL, "environments").items()}, _same
 )
-GAPS = _gaps(_ALL)
-UNTUNED: Mapping[str, str] = MappingProxyType(_merged(_ALL, "untuned"))
+GAPS: Mapping[str, Mapping[str, Gap]] = _WithVersions(_gaps(_ALL), _same)
+UNTUNED: Mapping[str, str] = _WithVersions(_merged(_ALL, "untuned"), _same)
 # Backend -> the place of its defaults, as "module:NAME" or ""; `backends.defaults_of` reads it.
-DEFAULTS_OF: Mapping[str, str] = MappingProxyType(
-    {name: family.defaults for family in _ALL for name in family.backends}
+DEFAULTS_OF: Mapping[str, str] = _WithVersions(
+    {name: family.defaults for family in _ALL for name in family.backends}, _same
 )
 
 
 def entry(backend: str) -> Entry:
-    """The entry of a backend.
+    """The entry of a backend: "pytorch", or "pytorch@2.12.0" for a version of its framework.
 
     Raises:
         UnknownBackendError: there is no such backend.

@@ -6,16 +6,13 @@ In a notebook: `run = bench.load("results/quick")`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bench.report.notebook import Results
+from typing import Any
 
 __all__ = ["load"]
 
 
-def load(folder: str | Path) -> Results:
-    """The results of a run, with its data frames and charts.
+def load(folder: str | Path) -> Any:
+    """The results of a run, with its data frames and charts: a `bench.report.notebook.Results`.
 
     Args:
         folder: the run's, such as "results/quick".
@@ -23,6 +20,8 @@ def load(folder: str | Path) -> Results:
     Raises:
         RunError: there is no run or no record in the folder.
     """
-    from bench.report.notebook import Results  # with it come pandas and Altair, 2 s
+    # By name: a worker imports this package, and its checksum has all that an import names. pandas
+    # and Altair take 2 s.
+    from importlib import import_module
 
-    return Results(Path(folder))
+    return import_module("bench.report.notebook").Results(Path(folder))

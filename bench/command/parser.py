@@ -391,7 +391,7 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
         "--backend",
         type=arguments.words,
         metavar="A,B",
-        help=f"one or more of: {', '.join(BACKENDS)}",
+        help=f"one or more of: {', '.join(BACKENDS)}; pytorch@2.12.0 is another version",
     )
 
 

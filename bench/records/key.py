@@ -19,7 +19,7 @@ from bench.records.files import PROJECT
 # The name of a record's file, without its ending. It may come from a file that somebody else wrote,
 # and decides where a copy is written. So it must not be a path or the name of a hidden file, and it
 # must be shorter than 255 bytes, the limit of a file's name.
-Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*\Z", max_length=200)]
 _DIGITS, _KEY_DIGITS = 16, 12
 _OURS = ("backends", "bench", "specs")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

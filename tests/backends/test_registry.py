@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from backends import registry
 from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, UNTUNED
 from tests.support.jobs import FRAMEWORKS, VARIANTS
@@ -47,3 +50,54 @@ def test_a_backend_has_the_variables_of_its_environment_and_its_own():
         "KERAS_BACKEND": "jax",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
+
+
+@pytest.mark.parametrize(
+    ("backend", "environment", "requirements"),
+    [
+        ("pytorch@2.12.0", "torch@torch-2.12.0", {"torch==2.12.0", "torchvision", "numpy"}),
+        ("jax@0.9.2", "jax@jax-0.9.2", {"jax==0.9.2", "numpy"}),
+        ("tensorflow@2.20.0", "tensorflow@tensorflow-2.20.0", {"tensorflow-cpu==2.20.0"}),
+        (
+            "keras-jax@3.14.0",
+            "jax@keras-3.14.0",
+            {"keras==3.14.0", *registry.ENVIRONMENTS["jax"].requirements[::2]},
+        ),
+    ],
+)
+def test_a_version_of_a_framework_is_a_backend_with_an_environment_of_its_own(
+    backend, environment, requirements
+):
+    plain = backend.partition("@")[0]
+    chosen = registry.entry(backend)
+    assert chosen.environment == environment
+    assert chosen.adapter == registry.BACKENDS[plain].adapter
+    assert registry.ENGINES[environment] == registry.ENGINES[registry.BACKENDS[plain].environment]
+    found = set(registry.ENVIRONMENTS[environment].requirements)
+    keras = {r for r in found if r.startswith("keras==")}
+    assert found == requirements | keras
+    assert len(keras) == 1
+    assert registry.GAPS.get(backend, {}) == registry.GAPS.get(plain, {})
+
+
+def test_the_builds_for_gpus_have_the_version_too():
+    jax = registry.ENVIRONMENTS["jax@jax-0.9.2"]
+    assert "jax[cuda12]==0.9.2" in jax.cuda_requirements
+    tensorflow = registry.ENVIRONMENTS["tensorflow@tensorflow-2.20.0"]
+    assert "tensorflow[and-cuda]==2.20.0" in tensorflow.cuda_requirements
+
+
+def test_a_variant_of_a_version_is_a_variant_of_the_same_version():
+    assert registry.BACKENDS["pytorch-compiled@2.12.0"].variant_of == "pytorch@2.12.0"
+    assert defaults_of("pytorch@2.12.0") == defaults_of("pytorch")
+
+
+@pytest.mark.parametrize("name", ["reference@1.0", "nothing@1.0", "jax@", "jax@; rm", "jax@../x"])
+def test_what_is_no_version_is_no_backend(name):
+    assert name not in registry.BACKENDS
+    with pytest.raises(registry.UnknownBackendError, match="no backend is named"):
+        registry.entry(name)
+
+
+def test_versions_are_not_listed():
+    assert not any("@" in name for name in (*registry.BACKENDS, *registry.ENVIRONMENTS))

@@ -95,6 +95,9 @@ def test_backends_look_different_and_can_be_seen_on_light_and_dark():
         assert 1.05 / light >= 3
         assert light / (_luminance("#14181f") + 0.05) >= 3
     assert look_of("pytorch (native)") == look_of("pytorch")
+    older, plain = look_of("pytorch@2.12.0"), look_of("pytorch")
+    assert older[0] == plain[0]
+    assert older[1] != plain[1]
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):

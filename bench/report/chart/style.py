@@ -59,10 +59,14 @@ _CONFIG = {
 def look_of(backend: str) -> tuple[str, str]:
     """The colour and the marker of a backend; one that is not in the table gets them by its name.
 
-    The mode of a native backend, as in "pytorch (native)", changes nothing.
+    The mode of a native backend, as in "pytorch (native)", changes nothing. Another version of its
+    framework, as in "pytorch@2.12.0", has the same colour.
     """
     name = backend.partition(" (")[0]
     number = crc32(name.encode())
+    plain, _, version = name.partition("@")
+    if version and plain in LOOKS:
+        return LOOKS[plain][0], _OTHER_MARKERS[number // 8 % len(_OTHER_MARKERS)]
     return LOOKS.get(
         name,
         (
