@@ -35,8 +35,18 @@ from bench.statistics.turns import log_ratios_of
 
 # What a panel shows together: one workload on one data set, on all devices and machines.
 FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
+# What may tell rows of one backend apart, in words.
+_PLACE: dict[str, Callable[[Any], str]] = {
+    "dataset": str,
+    "device": str,
+    "threads": words.threads,
+    "machine": str,
+}
 _TWO_SIDED = 1.96  # standard errors of 95 %
 _MOST_TICKS = 40
+# The numbers on the axis of speed in every power of ten, if the ratios differ by less than 4, or
+# more.
+_FINE, _COARSE, _NARROW = (1, 1.1, 1.2, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), 4.0
 _SPEED = (
     "Time of a training epoch, relative to the fastest backend. Point: median over turns, then"
     " over rounds. Line: interval of 99 %, which contains the differences between two processes of"
@@ -200,38 +210,29 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
 
 
 def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The title and the rows of each panel."""
-    several = frame["dataset"].nunique() > 1
+    """The title and the rows of each panel, with a new column `name`: of each row in the panel.
+
+    The name is that of the backend, with device, threads and machine where a panel has several of
+    them. What is the same in a panel, but not in all, is in its title.
+    """
+    several = [column for column in _PLACE if frame[column].nunique() > 1]
     found = []
     for _, rows in frame.groupby(FACET, sort=False, observed=True):
-        title = str(rows["label"].iloc[0])
-        found.append((f"{title}, {rows['dataset'].iloc[0]}" if several else title, rows))
+        differ = [column for column in several if rows[column].nunique() > 1]
+        names = rows["backend"].astype(str)
+        for column in differ:
+            names += " " + rows[column].map(_PLACE[column]).astype(str)
+        same = [_PLACE[column](rows[column].iloc[0]) for column in several if column not in differ]
+        found.append((", ".join([str(rows["label"].iloc[0]), *same]), rows.assign(name=names)))
     return found
-
-
-def names_of(frame: pd.DataFrame) -> pd.Series:
-    """The name of each row's backend, with device, threads and machine where there are several."""
-    names = frame["backend"].astype(str)
-    texts: dict[str, Callable[[Any], str]] = {
-        "device": str,
-        "threads": words.threads,
-        "machine": str,
-    }
-    for column, text in texts.items():
-        if frame[column].nunique() > 1:
-            names += " " + frame[column].map(text).astype(str)
-    if "setup" in frame:
-        names += " " + frame["setup"]
-    return names
 
 
 def _chart(
     name: str, caption: str, run: Run, rows: _Rows, marks: Callable[[list[Row], list[str]], Any]
 ) -> Chart | None:
     """A chart with a panel per workload; the fastest backends are at the top of each."""
-    summary = run.summary.assign(name=names_of(run.summary))
     panels = []
-    for title, facet in facets(summary):
+    for title, facet in facets(run.summary):
         ordered = rows_of(facet.sort_values(["times_fastest", "epoch_seconds"]))
         best = _best_of(ordered)
         data = [
@@ -268,7 +269,9 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
         .transform_filter("datum.form === form")
     )
     scale = alt.Scale(type="log", padding=8, nice=False)
-    x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(1, 2, 5))
+    values = [row["value"] for row in data if row.get("form") == "relative" and "value" in row]
+    steps = _FINE if max(values) / min(values) < _NARROW else _COARSE
+    x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(*steps))
     backends = [row["backend"] for row in data]
     tooltip = ["name:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
     return layers(

@@ -92,13 +92,13 @@ def marker(backends: Iterable[str], *, legend: bool = False) -> alt.Shape:
     return alt.Shape("backend:N", scale=scale, legend=shown)
 
 
-def log_axis(*steps: int) -> alt.Axis:
+def log_axis(*steps: float) -> alt.Axis:
     """The axis of a logarithmic scale, with ticks at these multiples of every power of ten.
 
     Vega would draw nine in every power, most of them without a number.
     """
     values = [float(f"{step}e{power}") for power in range(-6, 7) for step in steps]
-    return alt.Axis(values=values, format="~g", labelFlush=False, labelOverlap=True)
+    return alt.Axis(values=values, format="~g", labelFlush=False, labelOverlap="greedy")
 
 
 def names_axis(names: Sequence[str]) -> alt.Y:

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.report.chart.results import FACET, facets, names_of
+from bench.report.chart.results import FACET, facets
 from bench.report.chart.style import (
     INK,
     MOST_ROWS,
@@ -88,9 +88,8 @@ def curves(run: Run) -> Chart | None:
 
 def break_even(run: Run) -> Chart | None:
     """Seconds until the end of an epoch, for 1 to 1,000 epochs."""
-    ok = run.ok.assign(name=names_of(run.ok))
     panels = []
-    for title, facet in facets(ok):
+    for title, facet in facets(run.ok):
         data = [
             {"name": row["name"], "backend": row["backend"], "epoch": epoch, "seconds": seconds}
             for row in rows_of(facet)[:MOST_ROWS]
@@ -111,18 +110,19 @@ def _seconds_until(row: Row) -> list[tuple[int, float]]:
 
 
 def _ok(run: Run) -> pd.DataFrame:
-    return run.epochs[run.epochs["status"] == "ok"].assign(name=names_of(run.epochs))
+    return run.epochs[run.epochs["status"] == "ok"]
 
 
 def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The means over jobs, a row per name and epoch; the first names of each workload."""
-    keys = [*FACET, "name", "backend", "label", "loss", "target_accuracy", "epoch"]
+    """The means over jobs, a row per backend, place and epoch; the first of each workload."""
+    line = ["backend", "device", "threads", "machine"]
+    keys = [*FACET, *line, "label", "loss", "target_accuracy", "epoch"]
     means = epochs.groupby(keys, sort=False, observed=True, dropna=False)[columns].mean()
     means = means.reset_index()
     means = means[_few_epochs(means)]
-    names = means[[*FACET, "name"]].drop_duplicates()
-    number = names.groupby(FACET, sort=False, observed=True).cumcount()
-    return means.merge(names[number.to_numpy() < MOST_ROWS])
+    lines = means[[*FACET, *line]].drop_duplicates()
+    number = lines.groupby(FACET, sort=False, observed=True).cumcount()
+    return means.merge(lines[number.to_numpy() < MOST_ROWS])
 
 
 def _few_epochs(means: pd.DataFrame) -> pd.Series:

@@ -23,7 +23,7 @@ _MEANING = (
     " from the reference or from the other backends is wrong. It is left out of every figure,"
     " ranking and chart below."
 )
-_MOST_MACHINES, _MOST_FASTEST, _MOST_TIED = 3, 4, 3
+_MOST_MACHINES, _MOST_FASTEST, _MOST_TIED, _MOST_NAMED = 3, 4, 3, 3
 
 
 def section(run: Run) -> list[Block]:
@@ -91,7 +91,13 @@ def _fastest(run: Run) -> Card:
         won[_first_of(order)].append(order.workload)
     if not won:
         return Card("Fastest", "Not compared", "one backend only")
-    lines = [f"{names} ({', '.join(labels)})" for names, labels in won.items()]
+    total = sum(map(len, won.values()))
+    lines = [
+        f"{names} ({', '.join(labels)})"
+        if len(labels) <= _MOST_NAMED
+        else f"{names} ({len(labels)} of {total} workloads)"
+        for names, labels in won.items()
+    ]
     return Card("Fastest", "; ".join(words.first_of(lines, _MOST_FASTEST)), "by epoch time")
 
 
