@@ -214,10 +214,10 @@ def _entry_of_version(row: Entry, version: str) -> Entry:
 
 def _environment_of_version(row: Environment, version: str) -> Environment:
     """An environment with another version of a package: "torch-2.12.0"."""
-    package, _, number = version.partition("-")
-    if package not in row.versions or not number:
-        raise KeyError(version)
-    return row.with_version(package, number)
+    for package in row.versions:
+        if version.startswith(f"{package}-"):
+            return row.with_version(package, version.removeprefix(f"{package}-"))
+    raise KeyError(version)
 
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")

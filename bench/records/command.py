@@ -12,12 +12,13 @@ _FILE, _MOST = "command.txt", 1000  # characters
 
 
 def write_command(folder: Path, arguments: Sequence[str]) -> None:
-    """Write the command with these arguments into a run's folder.
+    """Write the command with these arguments into a run's folder, if it has none yet.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    write_atomically(folder / _FILE, f"bench {shlex.join(arguments)}\n".encode())
+    if not (folder / _FILE).exists():
+        write_atomically(folder / _FILE, f"bench {shlex.join(arguments)}\n".encode())
 
 
 def read_command(folder: Path) -> str:

@@ -204,6 +204,8 @@ class Comparison:
     def _ratios(self) -> Iterator[tuple[str, str, str, float, str]]:
         """Setup, workload, backend, the epoch time divided by the first setup's, and its text."""
         for training in self._trainings():
+            if training.base["setup"] != self.setups[0]:  # it has no result in the first setup
+                continue
             for setup, row in training.rows.items():
                 ratio = row["epoch_seconds"] / training.base["epoch_seconds"]
                 if row is not training.base and row["status"] == "ok" and isfinite(ratio):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bench.records import stored
 from bench.records.files import RunError
 from bench.report.compare import Comparison
+from bench.report.form.blocks import Table
 from bench.report.terminal.plain import plain_console
 from tests.support.records import make_record
 
@@ -157,6 +158,20 @@ def test_nothing_in_common_is_said_first(bench, tmp_path):
     assert bench("compare", "x", "y", "--output", "out")[0] == 0
     page = (tmp_path / "out" / "report.md").read_text()
     assert page.startswith("# x and y compared\n\n> [!WARNING]\n> **Nothing in common**")
+
+
+def test_a_ratio_to_another_setup_than_the_first_is_in_no_mean(tmp_path):
+    """The training of the second workload failed in the first setup."""
+    fast = {"workload": "cnn", "times": (9.0, 0.1, 0.1, 0.1)}
+    runs = [
+        write(tmp_path / "x", make_record("a"), make_record("b", workload="cnn", status="failed")),
+        write(tmp_path / "y", make_record("a"), make_record("b", workload="cnn")),
+        write(
+            tmp_path / "z", make_record("a", times=(9.0, 4.0, 4.0, 4.0)), make_record("b", **fast)
+        ),
+    ]
+    [means] = [b for b in Comparison(runs).blocks() if isinstance(b, Table) and "mean" in str(b)]
+    assert means.rows[1] == ("z", "1", "2.00x", "2.00x", "2.00x")
 
 
 def test_a_comparison_overwrites_no_report_of_a_run(bench, tmp_path):

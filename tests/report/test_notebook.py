@@ -9,8 +9,11 @@ import pytest
 import bench
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
-from bench.report.chart.style import LOOKS, look_of
+from bench.report.chart import style
+from bench.report.chart.files import svgs_of
+from bench.report.chart.style import LOOKS, looks_of
 from bench.report.document.write import charts_of
+from bench.report.form.blocks import Chart
 from bench.report.page import blocks_of
 from bench.report.run import Run
 from specs.errors import UserError
@@ -44,7 +47,7 @@ def test_a_wrong_result_is_the_first_thing_in_a_notebook_and_has_a_frame(tmp_pat
     assert list(run.disagreements["backend"]) == ["jax"]
     shown = run._repr_html_()
     assert shown.index("1 of 4 results disagrees") < shown.index("Do they agree?")
-    assert "No: 1 of 4 differ" in shown
+    assert "No: 1 of 4 jobs not ranked" in shown
 
 
 def test_a_ratio_reads_the_same_both_ways(tmp_path):
@@ -89,15 +92,36 @@ def _luminance(colour):
 
 
 def test_backends_look_different_and_can_be_seen_on_light_and_dark():
-    assert len(set(LOOKS.values())) == len(LOOKS)
-    for name in (*LOOKS, "a framework of others", "another"):
-        light = _luminance(look_of(name)[0]) + 0.05
+    names = (*LOOKS, "a framework of others", "another", "pytorch@2.12.0", "pytorch@2.13.0")
+    looks = looks_of(names)
+    assert len(set(looks.values())) == len(names)
+    for shade, _ in looks.values():
+        light = _luminance(shade) + 0.05
         assert 1.05 / light >= 3
         assert light / (_luminance("#14181f") + 0.05) >= 3
-    assert look_of("pytorch (native)") == look_of("pytorch")
-    older, plain = look_of("pytorch@2.12.0"), look_of("pytorch")
-    assert older[0] == plain[0]
-    assert older[1] != plain[1]
+    assert {name: looks[name] for name in LOOKS} == LOOKS
+    assert looks["pytorch@2.12.0"][0] == looks["pytorch"][0]
+    assert looks_of(["pytorch, native"])["pytorch, native"] == LOOKS["pytorch"]
+
+
+@pytest.mark.parametrize("name", ["a\x01b", "\x1b[31mred", "\ud800", "x\uffff", "a\u202eb"])
+def test_a_name_with_any_character_is_drawn(name):
+    """Some would end the process that draws."""
+    [panel] = [
+        style.panel(name, style.layers(style.shown().mark_point().encode(x="v:Q")), [row], rows=1)
+        for row in [{"backend": name, "v": 1.5, "text": name}]
+    ]
+    chart = Chart("c", "", (panel,))
+    [svg] = svgs_of(chart)
+    assert svg.startswith("<svg ")
+
+
+def test_only_places_are_rounded_in_a_chart_and_no_text():
+    marks = style.shown().mark_text().encode(x="v:Q", text="text:N")
+    rows = [{"backend": "jax", "v": value, "text": "10.0.100.5"} for value in (1 / 3, 1 / 7)]
+    [svg] = svgs_of(Chart("c", "", (style.panel("t", style.layers(marks), rows, rows=1),)))
+    assert svg.count(">10.0.100.5</text>") == 2
+    assert "333333" not in svg
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):

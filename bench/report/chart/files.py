@@ -13,19 +13,21 @@ from typing import Any
 import vl_convert
 
 from bench.records.files import RunError, write_atomically
+from bench.report.chart.style import FILE_INK, INK
 from bench.report.form.blocks import Chart
+from bench.report.form.visible import visible
 from bench.runner.environments import cache_folder
 
 _COLUMNS = 3  # panels beside each other in a file
 _SCALE = 1.5  # of a PNG: pixels per pixel of a screen
 _TITLE, _BELOW, _GAP = 16, 24, 20  # pixels: of a title, of what is below it, between panels
 _TITLE_FONT = 'font-family="sans-serif" font-size="14" font-weight="bold"'
-_INK = "#1c2430"
 # Descriptions of single marks, values that are the default, and digits that nobody sees.
 _NEEDLESS = re.compile(
     r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"| (?:opacity="1"|stroke-width="1")'
     r'|<path class="(?:back|fore)ground"[^>]*d="(?:M0,0h0v0h0Z)?"[^>]*>(?:</path>)?'
 )
+_TAG = re.compile(r"<[^>]*>")
 _LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
 _SIZE = re.compile(r'<svg [^>]*?width="([0-9.]+)" height="([0-9.]+)"')
 
@@ -41,7 +43,7 @@ def _for_page(svg: str, prefix: str) -> str:
     The page describes it as a whole.
     """
     named = re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{prefix}-\2", svg)
-    small = _LONG_NUMBER.sub(r"\1", _NEEDLESS.sub("", named))
+    small = _TAG.sub(lambda tag: _LONG_NUMBER.sub(r"\1", tag[0]), _NEEDLESS.sub("", named))
     return small.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
@@ -74,16 +76,25 @@ def together(chart: Chart) -> dict[str, Any]:
         left_out = ("$schema", "config", "datasets", "params")
         spec = {name: part for name, part in panel.spec.items() if name not in left_out}
         panels.append({"title": panel.title, **_renamed(spec, names)})
-    first = chart.panels[0].spec
+    first = _on_white(chart.panels[0].spec["config"])
     return {
-        "$schema": first["$schema"],
-        "config": {**first["config"], "background": "white"},
+        "$schema": chart.panels[0].spec["$schema"],
+        "config": {**first, "background": "white"},
         "params": [*params.values()],
         "datasets": datasets,
-        "concat": panels,
+        "concat": _on_white(panels),
         "columns": _COLUMNS,
         "resolve": {"scale": {"color": "independent", "shape": "independent"}},
     }
+
+
+def _on_white(part: Any) -> Any:
+    """The specification with dark text: a notebook may be dark, and the chart is not."""
+    if isinstance(part, list):
+        return [_on_white(each) for each in part]
+    if isinstance(part, dict):
+        return {key: _on_white(value) for key, value in part.items()}
+    return FILE_INK if part == INK else part
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
@@ -125,15 +136,18 @@ def _together(chart: Chart, svgs: Sequence[str]) -> str:
     for first in range(0, len(svgs), _COLUMNS):
         row = range(first, min(first + _COLUMNS, len(svgs)))
         for number in row:
-            x, title = _GAP / 2 + (number - first) * column, html.escape(chart.panels[number].title)
+            x, title = (
+                _GAP / 2 + (number - first) * column,
+                html.escape(visible(chart.panels[number].title)),
+            )
             place = f'x="{x:g}" y="{y + _TITLE:g}"'
             parts.append(f"<text {place} {_TITLE_FONT}>{title}</text>")
             parts.append(svgs[number].replace("<svg ", f'<svg x="{x:g}" y="{y + _BELOW:g}" ', 1))
         y += _BELOW + max(sizes[number][1] for number in row) + _GAP
     width = min(len(svgs), _COLUMNS) * column
     size = f'width="{width:g}" height="{y:g}"'
-    body = "\n".join(parts).replace("currentColor", _INK)
+    body = "\n".join(parts).replace("currentColor", FILE_INK)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width:g} {y:g}">'
-        f'<rect {size} fill="white"/>\n<g fill="{_INK}">{body}</g></svg>\n'
+        f'<rect {size} fill="white"/>\n<g fill="{FILE_INK}">{body}</g></svg>\n'
     )

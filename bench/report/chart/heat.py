@@ -7,7 +7,7 @@ from math import exp, log
 
 import altair as alt
 
-from bench.report.chart.style import INK, Row, layers, panel, shown
+from bench.report.chart.style import FILE_INK, Row, layers, panel, shown
 from bench.report.form.blocks import Chart
 
 _CAPTION = (
@@ -59,7 +59,7 @@ def _marks() -> alt.LayerChart:
     )
     scale = alt.Scale(
         domain=[-log(_DEEPEST), 0, log(_DEEPEST)],
-        range=["#7fb2e5", "#9aa3af22", "#ec8f7a"],
+        range=["#7fb2e5", "#eef0f3", "#ec8f7a"],
         clamp=True,
     )
     return layers(
@@ -67,5 +67,5 @@ def _marks() -> alt.LayerChart:
             color=alt.Color("value:Q", scale=scale, legend=None),
             tooltip=["workload:N", "backend:N", "text:N"],
         ),
-        cells.mark_text(fontSize=10, color=INK).encode(text="text:N"),
+        cells.mark_text(fontSize=10, color=FILE_INK).encode(text="text:N"),
     )

@@ -33,14 +33,15 @@ from bench.report.run import Run
 from bench.statistics.accuracy import binomial_error, interval
 from bench.statistics.turns import log_ratios_of
 
-# What a panel shows together: one workload on one data set, on all devices and machines.
-FACET = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size"]
+# Of a chart. A run of many machines has more; its table has them all.
+_MOST_PANELS = 36
 # What may tell rows of one backend apart, in words.
 _PLACE: dict[str, Callable[[Any], str]] = {
     "dataset": str,
     "device": str,
     "threads": words.threads,
     "machine": str,
+    "device_name": str,
 }
 _TWO_SIDED = 1.96  # standard errors of 95 %
 _MOST_TICKS = 40
@@ -50,7 +51,8 @@ _FINE, _COARSE, _NARROW = (1, 1.1, 1.2, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), 4.0
 _SPEED = (
     "Time of a training epoch, relative to the fastest backend. Point: median over turns, then"
     " over rounds. Line: interval of 99 %, which contains the differences between two processes of"
-    " one backend. Small lines: single turns. ~: not told apart from the fastest."
+    " one backend. Small lines: single turns. ~: not told apart from the fastest. CPU times are"
+    " medians, divided by that of the same backend."
 )
 _ACCURACY = (
     "Test accuracy after the last epoch, mean over jobs. Line: interval of 95 %, from the seeds;"
@@ -86,10 +88,9 @@ def speed(run: Run) -> Chart | None:
                 yield {"clock": clock, "form": form, "text": f"left out: {why}"}
             return
         low, high = _sure(pairs, row, best)
-        ends = {"low": row["epoch_seconds_low"], "high": row["epoch_seconds_high"]}
         ratio, of_cpu, rounds = row["times_fastest"], cpu / best["epoch_cpu_seconds"], row["rounds"]
         yield _view(_VIEWS[0], ratio, ratio_text(row), low=low, high=high, rounds=rounds)
-        yield _view(_VIEWS[1], wall, words.seconds(wall), **ends, rounds=rounds)
+        yield _view(_VIEWS[1], wall, words.seconds(wall), rounds=rounds)
         yield _view(_VIEWS[2], of_cpu, words.ratio(of_cpu), rounds=rounds)
         yield _view(_VIEWS[3], cpu, words.seconds(cpu), rounds=rounds)
         for value in ticks.get(tuple(row[name] for name in [*GROUP, "backend"]), ()):
@@ -112,7 +113,7 @@ def accuracy(run: Run) -> Chart | None:
     def rows(row: Row, _: Row) -> Iterator[Row]:
         value = row["test_accuracy"]
         if row["status"] != "ok" or not isfinite(value):
-            yield {"text": f"left out: {row['status']}"}
+            yield {"text": "-" if row["status"] == "ok" else f"left out: {row['status']}"}
             return
         seeds = means[tuple(row[name] for name in [*GROUP, "backend"])]
         low, high = accuracy_interval(seeds, row["test_examples"])
@@ -210,21 +211,24 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
 
 
 def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The title and the rows of each panel, with a new column `name`: of each row in the panel.
+    """The title and the rows of each panel: a group, whose rows are comparable.
 
-    The name is that of the backend, with device, threads and machine where a panel has several of
-    them. What is the same in a panel, but not in all, is in its title.
+    The title has what tells the group from the others. At most `_MOST_PANELS` are returned.
     """
     several = [column for column in _PLACE if frame[column].nunique() > 1]
     found = []
-    for _, rows in frame.groupby(FACET, sort=False, observed=True):
-        differ = [column for column in several if rows[column].nunique() > 1]
-        names = rows["backend"].astype(str)
-        for column in differ:
-            names += " " + rows[column].map(_PLACE[column]).astype(str)
-        same = [_PLACE[column](rows[column].iloc[0]) for column in several if column not in differ]
-        found.append((", ".join([str(rows["label"].iloc[0]), *same]), rows.assign(name=names)))
-    return found
+    for _, rows in frame.groupby(GROUP, sort=False, observed=True):
+        place = [_PLACE[column](rows[column].iloc[0]) for column in several]
+        title = ", ".join([str(rows["label"].iloc[0]), *place])
+        found.append((title, rows.assign(name=rows["backend"].astype(str))))
+    return found[:_MOST_PANELS]
+
+
+def caption_of(text: str, frame: pd.DataFrame) -> str:
+    """A chart's caption, which says if there are more panels than are drawn."""
+    count = frame.groupby(GROUP, sort=False, observed=True).ngroups
+    more = f" The first {_MOST_PANELS} of {count} panels are drawn." if count > _MOST_PANELS else ""
+    return text + more
 
 
 def _chart(
@@ -245,7 +249,7 @@ def _chart(
             hidden = len(ordered) - MOST_ROWS
             more = f"; the {MOST_ROWS} fastest of {len(ordered)}" if hidden > 0 else ""
             panels.append(panel(title + more, marks(data, names), data, rows=len(names)))
-    return Chart(name, caption, tuple(panels)) if panels else None
+    return Chart(name, caption_of(caption, run.summary), tuple(panels)) if panels else None
 
 
 def _best_of(rows: list[Row]) -> dict[Any, Row]:

@@ -9,6 +9,7 @@ from zlib import crc32
 import altair as alt
 
 from bench.report.form.blocks import Panel
+from bench.report.form.visible import visible
 
 Row = dict[str, Any]
 
@@ -30,12 +31,15 @@ LOOKS = {
     "reference": ("#757d89", "cross"),
 }
 _OTHER_COLOURS = ("#a8518a", "#8a6d3b", "#b23a48", "#7a7f2a", "#8b5fbf", "#757d89")
-_OTHER_MARKERS = ("diamond", "cross", "stroke", "triangle-left", "triangle-right")
+_MARKERS = (
+    *("circle", "square", "triangle-up", "triangle-down", "diamond", "cross"),
+    *("triangle-left", "triangle-right"),
+)
 _WIDTH, _STEP = 190, 22  # pixels: of a panel, and of a row in it
 MOST_ROWS = 40  # of a panel
 _ROWS = "rows"  # the name of a panel's data
 # The text takes the colour of the page around it; files have black text.
-INK, PALE = "currentColor", "#8c939e"
+INK, PALE, FILE_INK = "currentColor", "#8c939e", "#1c2430"
 _CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -56,40 +60,43 @@ _CONFIG = {
 }
 
 
-def look_of(backend: str) -> tuple[str, str]:
-    """The colour and the marker of a backend; one that is not in the table gets them by its name.
+def looks_of(backends: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The colour and the marker of each backend, by name.
 
-    The mode of a native backend, as in "pytorch (native)", changes nothing. Another version of its
-    framework, as in "pytorch@2.12.0", has the same colour.
+    A backend that is not in the table gets them by its name. One in native mode ("pytorch, native")
+    looks like the matched one, and another version of a framework ("pytorch@2.12.0") has the colour
+    of the usual one. If two would look the same, the later one gets the next marker.
     """
-    name = backend.partition(" (")[0]
-    number = crc32(name.encode())
-    plain, _, version = name.partition("@")
-    if version and plain in LOOKS:
-        return LOOKS[plain][0], _OTHER_MARKERS[number // 8 % len(_OTHER_MARKERS)]
-    return LOOKS.get(
-        name,
-        (
-            _OTHER_COLOURS[number % len(_OTHER_COLOURS)],
-            _OTHER_MARKERS[number // 8 % len(_OTHER_MARKERS)],
-        ),
-    )
+    looks: dict[str, tuple[str, str]] = {}
+    for backend in backends:
+        name = backend.partition(", ")[0].partition("@")[0]
+        number = crc32(visible(name).encode())
+        shade, shape = LOOKS.get(name, (_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _MARKERS[0]))
+        first = _MARKERS.index(shape)
+        for step in range(len(_MARKERS)):
+            look = shade, _MARKERS[(first + step) % len(_MARKERS)]
+            if look not in looks.values():
+                break
+        looks[backend] = look
+    return looks
 
 
 def colour(backends: Iterable[str], *, legend: bool = False) -> alt.Color:
     """The channel that colours marks by the field `backend`."""
-    names = list(dict.fromkeys(backends))
-    scale = alt.Scale(domain=names, range=[look_of(name)[0] for name in names])
-    shown = alt.Legend(title=None, orient="bottom", columns=2) if legend else None
-    return alt.Color("backend:N", scale=scale, legend=shown)
+    looks = looks_of(dict.fromkeys(backends))
+    scale = alt.Scale(domain=[*looks], range=[shade for shade, _ in looks.values()])
+    return alt.Color("backend:N", scale=scale, legend=_legend() if legend else None)
 
 
 def marker(backends: Iterable[str], *, legend: bool = False) -> alt.Shape:
     """The channel that chooses a marker by the field `backend`."""
-    names = list(dict.fromkeys(backends))
-    scale = alt.Scale(domain=names, range=[look_of(name)[1] for name in names])
-    shown = alt.Legend(title=None, orient="bottom", columns=2) if legend else None
-    return alt.Shape("backend:N", scale=scale, legend=shown)
+    looks = looks_of(dict.fromkeys(backends))
+    scale = alt.Scale(domain=[*looks], range=[shape for _, shape in looks.values()])
+    return alt.Shape("backend:N", scale=scale, legend=_legend() if legend else None)
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(title=None, orient="bottom", columns=2)
 
 
 def log_axis(*steps: float) -> alt.Axis:
@@ -160,4 +167,13 @@ def panel(
         for row in data
     ]
     added = {"description": title, "config": _CONFIG, "datasets": {_ROWS: rows_of_data}}
-    return Panel(title, {**spec, **added})
+    return Panel(title, _seen({**spec, **added}))
+
+
+def _seen(part: Any) -> Any:
+    """The specification with all characters visible: others end the process that draws it."""
+    if isinstance(part, str):
+        return visible(part)
+    if isinstance(part, list):
+        return [_seen(each) for each in part]
+    return {key: _seen(value) for key, value in part.items()} if isinstance(part, dict) else part

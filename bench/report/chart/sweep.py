@@ -62,7 +62,9 @@ def _marks(rows: list[Row], along: str, *, log: bool) -> alt.LayerChart:
         axis=alt.Axis(values=sizes, format=",d"),
     )
     scale = alt.Scale(type="log", nice=False, padding=8) if log else alt.Scale(zero=True)
-    y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, format="~s"))
+    y = alt.Y(
+        "value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, format="~s" if log else "~g")
+    )
     colours, markers = colour(backends, legend=True), marker(backends, legend=True)
     each = shown().encode(x=x, y=y, color=colours)
     medians = each.transform_filter("datum.kind === 'median'")

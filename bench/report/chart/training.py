@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.report.chart.results import FACET, facets
+from bench.report.chart.results import caption_of, facets
 from bench.report.chart.style import (
     INK,
     MOST_ROWS,
@@ -21,6 +21,7 @@ from bench.report.chart.style import (
     shown,
 )
 from bench.report.form.blocks import Chart
+from bench.report.frame.columns import GROUP
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 
@@ -48,7 +49,9 @@ _MOST_POINTS = 12  # of a line of the others
 def time_to_accuracy(run: Run) -> Chart | None:
     """Test accuracy against seconds since the start; None if no job ended ok."""
     epochs = _ok(run)
-    first = epochs[[f"{name}_wall_seconds" for name in ("import", "build", "load")]].sum(axis=1)
+    first = epochs[[f"{name}_wall_seconds" for name in ("import", "build", "load")]].sum(
+        axis=1, skipna=False
+    )
     trained = epochs.groupby("key", sort=False)["train_wall_seconds"].cumsum()
     epochs = epochs.assign(seconds=first + trained, accuracy=100 * epochs["test_accuracy"])
     means = _means(epochs, ["seconds", "accuracy"])
@@ -62,7 +65,11 @@ def time_to_accuracy(run: Run) -> Chart | None:
         if data:
             chart = _accuracy_lines(data, 100 * target if isfinite(target) else None)
             panels.append(panel(title, chart, data, height=_HEIGHT))
-    return Chart("time-to-accuracy", _TO_ACCURACY, tuple(panels)) if panels else None
+    return (
+        Chart("time-to-accuracy", caption_of(_TO_ACCURACY, means), tuple(panels))
+        if panels
+        else None
+    )
 
 
 def curves(run: Run) -> Chart | None:
@@ -83,7 +90,7 @@ def curves(run: Run) -> Chart | None:
             ]
             chart = _curve_lines(data)
             panels.append(panel(f"{title}: {measure}, {unit}", chart, data, height=_HEIGHT))
-    return Chart("curves", _CURVES, tuple(panels)) if panels else None
+    return Chart("curves", caption_of(_CURVES, means), tuple(panels)) if panels else None
 
 
 def break_even(run: Run) -> Chart | None:
@@ -97,7 +104,7 @@ def break_even(run: Run) -> Chart | None:
         ]
         if len({row["name"] for row in data}) > 1:
             panels.append(panel(title, _break_even_lines(data), data, height=_HEIGHT))
-    return Chart("break-even", _BREAK_EVEN, tuple(panels)) if panels else None
+    return Chart("break-even", caption_of(_BREAK_EVEN, run.ok), tuple(panels)) if panels else None
 
 
 def _seconds_until(row: Row) -> list[tuple[int, float]]:
@@ -114,15 +121,12 @@ def _ok(run: Run) -> pd.DataFrame:
 
 
 def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The means over jobs, a row per backend, place and epoch; the first of each workload."""
-    line = ["backend", "device", "threads", "machine"]
-    keys = [*FACET, *line, "label", "loss", "target_accuracy", "epoch"]
+    """The means over jobs, a row per backend of a group and epoch."""
+    keys = [*GROUP, "device_name", "backend", "label", "loss", "target_accuracy", "epoch"]
+    keys = [*dict.fromkeys(keys)]
     means = epochs.groupby(keys, sort=False, observed=True, dropna=False)[columns].mean()
     means = means.reset_index()
-    means = means[_few_epochs(means)]
-    lines = means[[*FACET, *line]].drop_duplicates()
-    number = lines.groupby(FACET, sort=False, observed=True).cumcount()
-    return means.merge(lines[number.to_numpy() < MOST_ROWS])
+    return means if means.empty else means[_few_epochs(means)]
 
 
 def _few_epochs(means: pd.DataFrame) -> pd.Series:

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.report.chart.style import look_of
+from bench.report.chart.style import looks_of
 from bench.report.form.blocks import Block, Chart, Folded, Heading, Table
 from bench.report.form.visible import visible
 
@@ -31,7 +31,6 @@ _MARKERS = {
     "triangle-right": "▶",
     "cross": "✚",
     "diamond": "◆",
-    "stroke": "▬",
 }
 _COMMAND = re.compile(r"(bench|nox|python|pip) ")
 
@@ -61,7 +60,9 @@ def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script:
         script=Markup(script),  # noqa: S704 - files of this package and of Vega
         policy=_policy(script),
         contents=[block for block in blocks if isinstance(block, Heading) and block.level == 2],  # noqa: PLR2004
-        backends=[(name, look_of(name)[0], _MARKERS[look_of(name)[1]]) for name in backends],
+        backends=[
+            (name, shade, _MARKERS[shape]) for name, (shade, shape) in looks_of(backends).items()
+        ],
         drawn={
             name: [Markup(svg) for svg in svgs]  # noqa: S704 - Vega escapes texts
             for name, svgs in drawn.items()

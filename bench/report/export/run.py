@@ -15,7 +15,9 @@ from bench.records.stored import LeftOut
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
 from bench.report.form.latex import latex_table
+from bench.report.form.visible import visible
 from bench.report.frame.doubts import headline
+from bench.report.frame.places import short_headings
 from bench.report.run import Run
 from bench.report.section.figures import main_figures
 from bench.report.section.glance import accuracy_overview
@@ -43,7 +45,10 @@ def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
 
 
 def _latex(run: Run) -> str:
-    """The tables of accuracies and of the main figures."""
-    tables = accuracy_overview(run.summary), main_figures(run)
+    """The tables of accuracies, one per place, and the table of the main figures."""
     notes = ["made by framework-bench; needs \\usepackage{booktabs}", *meanings(run)]
-    return "\n".join([*(f"% {note}" for note in notes), *map(latex_table, tables)])
+    parts = [f"% {visible(note)}" for note in notes]
+    for place, name in zip(run.places, short_headings(run.summary), strict=True):
+        parts += [f"% {visible(name)}"] if name else []
+        parts.append(latex_table(accuracy_overview(place.summary)))
+    return "\n".join([*parts, latex_table(main_figures(run))])

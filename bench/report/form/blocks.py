@@ -1,6 +1,6 @@
 """The parts of a report: headings, texts, tables, charts and others.
 
-`form.html` and `form.markdown` write them.
+`document.html` and `form.markdown` write them.
 """
 
 from __future__ import annotations

@@ -46,4 +46,6 @@ def escaped(text: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    line = " & ".join(map(escaped, cells)) + r" \\"
+    # After the end of a row these would be its options.
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line

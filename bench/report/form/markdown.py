@@ -21,7 +21,7 @@ from bench.report.form.visible import visible
 # Our own markup; everything else is text.
 _MARKUP = re.compile(r"`[^`]+`|\*\*[\w ,-]+\*\*|\*\w+\*")
 # What could begin a link, a picture, HTML, code, emphasis or a cell.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|]|&(?=[#\w]+;)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|]|&(?=[#\w]+;)|(?<!\w)_|_(?!\w)|~(?=~)")
 _BAR = re.compile(r"(?<!\\)\|")
 _AT_START = re.compile(r"^(\s*)([-+#>=]|\d+[.)])(?=\s|$|[#>=-])")
 

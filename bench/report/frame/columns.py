@@ -189,12 +189,12 @@ EPOCH = (
 EPOCHS = (*JOB, *EPOCH)
 # Jobs are compared with each other only if all of these are equal.
 GROUP = [
-    *("dataset", "data_checksum", "machine", "device", "threads"),
+    *("dataset", "data_checksum", "machine", "device", "device_name", "threads"),
     *("workload", "spec", "epochs", "batch_size"),
 ]
 GROUP_AND_BACKEND = [*GROUP, "backend"]
 SAME = [
-    *("label", "mode", "device_name", "test_examples", "train_examples"),
+    *("label", "mode", "test_examples", "train_examples"),
     *("course_accuracy", "target_accuracy"),
 ]
 _BY_NAME = {column.name: column for column in JOB}

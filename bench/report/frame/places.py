@@ -37,6 +37,7 @@ def short_headings(summary: pd.DataFrame) -> list[str]:
         "data_checksum": lambda checksum: f"({checksum[:8]})",
         "machine": str,
         "device": str,
+        "device_name": str,
         "threads": words.threads,
     }
     if places["dataset"].nunique() == places["data_checksum"].nunique():

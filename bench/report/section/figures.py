@@ -7,6 +7,7 @@ from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
+from bench.report.chart.results import ratio_text
 from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.places import Row, identity, rows_of
@@ -17,7 +18,6 @@ from bench.report.section.results import (
     SPEED_TEXT,
     epoch_time,
     epoch_times,
-    ratio_to_fastest,
     to_target,
 )
 
@@ -127,15 +127,13 @@ _FIRST = {
     "test accuracy": _of("test_accuracy", words.percent),
     "published": _of("course_accuracy", words.percent),
     "epoch, median": _Column(_if_ok(epoch_time), "epoch_seconds"),
-    "ratio to fastest": _Column(_if_ok(ratio_to_fastest), "times_fastest"),
+    "ratio to fastest": _Column(_if_ok(ratio_text), "times_fastest"),
     "start-up": _of("startup_seconds", words.seconds),
     "compile and warm-up": _Column(_if_ok(_warm_up), "warm_up_seconds"),
     "peak memory": _of("train_peak_rss_bytes", words.gigabytes),
 }
 _OTHERS = {
-    "turns or epochs": _Column(
-        _if_ok(lambda row: str(row["turns"] or row["steady_epochs"])), "turns"
-    ),
+    "turns or epochs": _Column(_if_ok(lambda row: str(row["turns"] or row["steady_epochs"]))),
     "training images/s": _of("train_examples_per_second", words.per_second),
     "prediction images/s": _of("predict_examples_per_second", words.per_second),
     "CPU time": _of("epoch_cpu_seconds", words.seconds),

@@ -17,12 +17,15 @@ from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.ratios import more_rounds
 from bench.report.section.trust import verification_line
+from bench.statistics.timing import TABLE_LEVEL
 
 _MEANING = (
     "In matched mode all backends do the same work from the same weights, so a result that differs"
     " from the reference or from the other backends is wrong. It is left out of every figure,"
     " ranking and chart below."
 )
+_AGREEMENT = "the loss in every epoch, and the last accuracy"
+_ALONE = "fewer than two backends ended ok"
 _MOST_MACHINES, _MOST_FASTEST, _MOST_TIED, _MOST_NAMED = 3, 4, 3, 3
 
 
@@ -74,14 +77,14 @@ def _jobs(number: int) -> str:
 
 def _agreement(run: Run) -> Card:
     """Whether the backends agree."""
-    compared = run.jobs["agrees"].dropna()
-    excluded = int(run.jobs["status"].isin(EXCLUDED).sum())
-    text = "loss in every epoch, and the last accuracy"
-    if excluded:
-        return Card("Do they agree?", f"No: {excluded} of {len(run.jobs)} differ", "see above")
-    if compared.empty:
-        return Card("Do they agree?", "Not compared", "one backend only")
-    return Card("Do they agree?", f"{len(compared)} of {len(run.jobs)} agree", text)
+    title, total = "Do they agree?", len(run.jobs)
+    compared = len(run.jobs["agrees"].dropna())
+    if excluded := int(run.jobs["status"].isin(EXCLUDED).sum()):
+        return Card(title, f"No: {excluded} of {_jobs(total)} not ranked", "see above")
+    if not compared:
+        return Card(title, "Not compared", _ALONE)
+    others = f"; {_jobs(total - compared)} not compared" if total > compared else ""
+    return Card(title, f"All {compared} agree", f"{_AGREEMENT}{others}")
 
 
 def _fastest(run: Run) -> Card:
@@ -90,7 +93,7 @@ def _fastest(run: Run) -> Card:
     for order in orders_of(run.pairs):
         won[_first_of(order)].append(order.workload)
     if not won:
-        return Card("Fastest", "Not compared", "one backend only")
+        return Card("Fastest", "Not compared", _ALONE)
     total = sum(map(len, won.values()))
     lines = [
         f"{names} ({', '.join(labels)})"
@@ -115,19 +118,17 @@ def _first_of(order: Order) -> str:
 
 def _certainty(run: Run) -> Card:
     """How many pairs have a verdict, and what more would cost."""
-    pairs = [pair for place in run.places for pair in place.pairs]
+    title, pairs = "Is it certain?", [pair for place in run.places for pair in place.pairs]
     if not pairs:
-        return Card("Is it certain?", "No comparison", "one backend only")
+        return Card(title, "No comparison", _ALONE)
     decided = sum(pair.comparison.outcome != "undecided" for pair in pairs)
-    more = [cost for place in run.places if (cost := more_rounds(place))]
-    text = "of speed; a false one in at most 1 of 100 tables"
-    if more and decided < len(pairs):
-        longest = max(more, key=lambda cost: cost.minutes)
+    text = f"of speed; at most {100 * TABLE_LEVEL:g} of 100 tables have a false one"
+    if more := more_rounds(run):
         text = (
-            f"`--rounds {longest.option}` (about {longest.minutes:.0f} min more) tells"
-            f" {100 * longest.difference:g} %"
+            f"`--rounds {more.option}` (about {more.minutes:.0f} min more) tells"
+            f" {100 * more.difference:g} %"
         )
-    return Card("Is it certain?", f"{decided} of {len(pairs)} verdicts", text)
+    return Card(title, f"{decided} of {len(pairs)} verdicts", text)
 
 
 def _verified(run: Run) -> Card:
@@ -156,7 +157,9 @@ def meanings(run: Run) -> list[str]:
     """The meanings of the marks in the tables."""
     lines = _on_few_epochs(run)
     if run.ok["unsure"].isin([True]).any():  # it may be missing
-        lines.append("~ not told apart from the fastest.")
+        native = (run.ok["mode"] == "native").any()
+        or_not = ", or not compared with it (native mode)" if native else ""
+        lines.append(f"~ not told apart from the fastest{or_not}.")
     return lines
 
 

@@ -72,11 +72,6 @@ def is_by_few_epochs(row: Row) -> bool:
     return bool(row["epochs"] <= FEW_EPOCHS and not row["turns"])
 
 
-def ratio_to_fastest(row: Row) -> str:
-    """The row's epoch time divided by that of the fastest backend, as text."""
-    return words.ratio(row["times_fastest"], provisional=row["unsure"] is True)
-
-
 def to_target(row: Row, text: str) -> str:
     """`text`, if all jobs of a row of the summary reached the target; else how many did."""
     if isnan(row["target_accuracy"]):

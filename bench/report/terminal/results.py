@@ -8,13 +8,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.report.chart.results import ratio_text
 from bench.report.form import words
 from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import notes
-from bench.report.section.results import epoch_time, ratio_to_fastest
+from bench.report.section.results import epoch_time
 from bench.report.terminal.plain import plain_table
 
 # Column title -> its text; these fit a terminal of 80 columns.
@@ -23,7 +24,7 @@ _SHORT: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row["backend"],
     "accuracy": lambda row: words.percent(row["test_accuracy"]),
     "epoch": epoch_time,
-    "ratio": ratio_to_fastest,
+    "ratio": ratio_text,
     "images/s": lambda row: words.per_second(row["train_examples_per_second"]),
     "memory": lambda row: words.gigabytes(row["train_peak_rss_bytes"]),
     "start": lambda row: words.seconds(row["startup_seconds"]),

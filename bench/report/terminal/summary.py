@@ -10,6 +10,7 @@ from collections import defaultdict
 from rich.console import Console
 from rich.text import Text
 
+from bench.report.chart.results import ratio_text
 from bench.report.form import words
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import orders_of
@@ -18,7 +19,7 @@ from bench.report.run import Run
 from bench.report.section.glance import noise_line
 from bench.report.section.opening import believed, notes
 from bench.report.section.ratios import more_rounds
-from bench.report.section.results import is_by_few_epochs, ratio_to_fastest
+from bench.report.section.results import is_by_few_epochs
 from bench.report.terminal.plain import plain_table
 
 _CELL = "{:>5} {:>7} {:>6}"
@@ -74,7 +75,7 @@ def _cell(row: Row) -> Text:
         bad = row["status"] != "unsupported"
         return Text(row["status"], style="bold red" if bad else "dim")
     accuracy = words.percent(row["test_accuracy"]).removesuffix(" %")
-    text = _CELL.format(accuracy, words.seconds(row["epoch_seconds"]), ratio_to_fastest(row))
+    text = _CELL.format(accuracy, words.seconds(row["epoch_seconds"]), ratio_text(row))
     return Text(text, style="green" if row["times_fastest"] == 1 else "")
 
 
