@@ -62,6 +62,7 @@ def opened(chromium, page_file):
         )
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(120_000)  # other tests may keep both CPUs busy
         page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(

@@ -129,7 +129,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = nbformat.read(PROJECT / "docs" / "results.ipynb", as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": PROJECT}}
+        notebook, timeout=600, resources={"metadata": {"path": PROJECT}}
     )
     client.execute()
     [speed] = [
