@@ -44,7 +44,7 @@ def test_a_report_is_a_pure_function_of_its_records(bench):
         "epochs.csv",
         "summary.csv",
         "plots/curves.svg",
-        "plots/epoch-time.svg",
+        "plots/speed.svg",
     ]
     before = {name: Path("results/mine", name).read_bytes() for name in files}
     for name in files:

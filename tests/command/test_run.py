@@ -352,7 +352,7 @@ def test_a_run_measures_its_limits_once_and_says_so(bench, tmp_path):
     [path] = (tmp_path / "results" / "softmax" / "limits").iterdir()
     before = path.read_bytes()
     assert json.loads(before)["status"] == "ok"
-    assert "Hardware utilization" in (tmp_path / "results" / "softmax" / "report.html").read_text()
+    assert "Bottlenecks" in (tmp_path / "results" / "softmax" / "report.html").read_text()
     code, _, errors = bench(*command, "2")
     assert code == 0
     assert "peak rates" not in errors
