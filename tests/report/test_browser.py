@@ -10,20 +10,13 @@ from pathlib import Path
 import pypdf
 import pytest
 
+from backends.registry import DEFAULT_BACKENDS
 from bench.records.files import PROJECT
 from bench.report.form import words
 from bench.report.page import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-BACKENDS = (
-    "keras-tensorflow",
-    "keras-jax",
-    "keras-torch",
-    "pytorch",
-    "pytorch-compiled",
-    "tensorflow",
-    "jax",
-)
+BACKENDS = DEFAULT_BACKENDS
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),

@@ -101,7 +101,8 @@ def test_backends_look_different_and_can_be_seen_on_light_and_dark():
         assert light / (_luminance("#14181f") + 0.05) >= 3
     assert {name: looks[name] for name in LOOKS} == LOOKS
     assert looks["pytorch@2.12.0"][0] == looks["pytorch"][0]
-    assert looks_of(["pytorch, native"])["pytorch, native"] == LOOKS["pytorch"]
+    assert looks_of(["pytorch, native"])["pytorch, native"][0] == LOOKS["pytorch"][0]
+    assert looks_of(["pytorch@2.12.0", "pytorch"])["pytorch"] == LOOKS["pytorch"]
 
 
 @pytest.mark.parametrize("name", ["a\x01b", "\x1b[31mred", "\ud800", "x\uffff", "a\u202eb"])

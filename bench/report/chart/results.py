@@ -23,6 +23,7 @@ from bench.report.chart.style import (
     names_axis,
     panel,
     shown,
+    unit_axis,
 )
 from bench.report.form import words
 from bench.report.form.blocks import Chart
@@ -220,7 +221,7 @@ def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     for _, rows in frame.groupby(GROUP, sort=False, observed=True):
         place = [_PLACE[column](rows[column].iloc[0]) for column in several]
         title = ", ".join([str(rows["label"].iloc[0]), *place])
-        found.append((title, rows.assign(name=rows["backend"].astype(str))))
+        found.append((title, rows))
     return found[:_MOST_PANELS]
 
 
@@ -234,32 +235,22 @@ def caption_of(text: str, frame: pd.DataFrame) -> str:
 def _chart(
     name: str, caption: str, run: Run, rows: _Rows, marks: Callable[[list[Row], list[str]], Any]
 ) -> Chart | None:
-    """A chart with a panel per workload; the fastest backends are at the top of each."""
+    """A chart with a panel per group; the fastest backends are at the top of each."""
     panels = []
     for title, facet in facets(run.summary):
         ordered = rows_of(facet.sort_values(["times_fastest", "epoch_seconds"]))
-        best = _best_of(ordered)
+        best = next((row for row in ordered if row["times_fastest"] == 1), ordered[0])
         data = [
-            {"name": row["name"], "backend": row["backend"], **values}
+            {"backend": row["backend"], **values}
             for row in ordered[:MOST_ROWS]
-            for values in rows(row, best[tuple(row[column] for column in GROUP)])
+            for values in rows(row, best)
         ]
         if any("value" in row for row in data):
-            names = list(dict.fromkeys(row["name"] for row in data))
+            names = list(dict.fromkeys(row["backend"] for row in data))
             hidden = len(ordered) - MOST_ROWS
             more = f"; the {MOST_ROWS} fastest of {len(ordered)}" if hidden > 0 else ""
             panels.append(panel(title + more, marks(data, names), data, rows=len(names)))
     return Chart(name, caption_of(caption, run.summary), tuple(panels)) if panels else None
-
-
-def _best_of(rows: list[Row]) -> dict[Any, Row]:
-    """Per group the row of the fastest backend; the first row of a group without one."""
-    best: dict[Any, Row] = {}
-    for row in rows:
-        group = tuple(row[name] for name in GROUP)
-        if row["times_fastest"] == 1 or group not in best:
-            best[group] = row
-    return best
 
 
 def _percent(share: float) -> float | None:
@@ -277,7 +268,7 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
     steps = _FINE if max(values) / min(values) < _NARROW else _COARSE
     x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(*steps))
     backends = [row["backend"] for row in data]
-    tooltip = ["name:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
+    tooltip = ["backend:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
     return layers(
         rows.transform_filter("isValid(datum.tick)")
         .mark_tick(color=PALE, opacity=0.6, size=10)
@@ -296,12 +287,7 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
 def _accuracy_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
     rows, backends = _shown(names), [row["backend"] for row in data]
     scale = alt.Scale(zero=False, padding=8, nice=False)
-    axis = alt.Axis(
-        tickCount=4,
-        labelFlush=False,
-        format=".4~g",
-        labelExpr="datum.label ? datum.label + ' %' : ''",
-    )
+    axis = unit_axis("%")
     return layers(
         rows.transform_filter("isValid(datum.published)")
         .mark_tick(color=INK, strokeDash=[2, 2], size=22, thickness=1)
@@ -315,7 +301,7 @@ def _accuracy_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
             x=alt.X("value:Q", title=None, scale=scale, axis=axis),
             color=colour(backends),
             shape=marker(backends),
-            tooltip=["name:N", "text:N", "low:Q", "high:Q", "published:Q"],
+            tooltip=["backend:N", "text:N", "low:Q", "high:Q", "published:Q"],
         ),
         column_of_figures(rows.transform_filter("isValid(datum.text)")),
     )
@@ -323,16 +309,14 @@ def _accuracy_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
 
 def _memory_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
     rows, backends = _shown(names), [row["backend"] for row in data]
-    axis = alt.Axis(
-        tickCount=4, labelFlush=False, labelExpr="datum.label ? datum.label + ' MB' : ''"
-    )
+    axis = unit_axis("MB")
     return layers(
         rows.transform_filter("isValid(datum.value)")
         .mark_bar(height=12)
         .encode(
             x=alt.X("value:Q", title=None, axis=axis),
             color=colour(backends),
-            tooltip=["name:N", "text:N"],
+            tooltip=["backend:N", "text:N"],
         ),
         rows.transform_filter("isValid(datum.tick)")
         .mark_tick(color=INK, size=16, thickness=1.5)
@@ -345,9 +329,7 @@ def _start_marks(_: list[Row], names: list[str]) -> alt.LayerChart:
     rows = _shown(names)
     colours = alt.Scale(domain=list(_PHASES), range=[shade for _, shade in _PHASES.values()])
     legend = alt.Legend(title=None, orient="bottom", columns=2)
-    axis = alt.Axis(
-        tickCount=4, labelFlush=False, labelExpr="datum.label ? datum.label + ' s' : ''"
-    )
+    axis = unit_axis("s")
     return layers(
         rows.transform_filter("isValid(datum.value)")
         .mark_bar(height=12)
@@ -355,7 +337,7 @@ def _start_marks(_: list[Row], names: list[str]) -> alt.LayerChart:
             x=alt.X("value:Q", title=None, axis=axis),
             color=alt.Color("phase:N", scale=colours, legend=legend),
             order="order:O",
-            tooltip=["name:N", "phase:N", alt.Tooltip("value:Q", format=".3~g")],
+            tooltip=["backend:N", "phase:N", alt.Tooltip("value:Q", format=".3~g")],
         ),
         column_of_figures(rows.transform_filter("isValid(datum.text)")),
     )

@@ -63,22 +63,22 @@ _CONFIG = {
 def looks_of(backends: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The colour and the marker of each backend, by name.
 
-    A backend that is not in the table gets them by its name. One in native mode ("pytorch, native")
-    looks like the matched one, and another version of a framework ("pytorch@2.12.0") has the colour
-    of the usual one. If two would look the same, the later one gets the next marker.
+    Those of the table have theirs in every chart. Native mode ("pytorch, native") and another
+    version of a framework ("pytorch@2.12.0") have the colour of the usual backend, and the next
+    marker that is free. Other backends get a colour by their name.
     """
-    looks: dict[str, tuple[str, str]] = {}
-    for backend in backends:
+    names = [*backends]
+    looks = {name: LOOKS[name] for name in names if name in LOOKS}
+    taken = {*LOOKS.values()}
+    for backend in sorted({*names} - looks.keys()):
         name = backend.partition(", ")[0].partition("@")[0]
         number = crc32(visible(name).encode())
         shade, shape = LOOKS.get(name, (_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _MARKERS[0]))
         first = _MARKERS.index(shape)
-        for step in range(len(_MARKERS)):
-            look = shade, _MARKERS[(first + step) % len(_MARKERS)]
-            if look not in looks.values():
-                break
-        looks[backend] = look
-    return looks
+        free = ((shade, marker) for marker in (*_MARKERS[first:], *_MARKERS[:first]))
+        looks[backend] = next((look for look in free if look not in taken), (shade, shape))
+        taken.add(looks[backend])
+    return {name: looks[name] for name in names}
 
 
 def colour(backends: Iterable[str], *, legend: bool = False) -> alt.Color:
@@ -108,10 +108,16 @@ def log_axis(*steps: float) -> alt.Axis:
     return alt.Axis(values=values, format="~g", labelFlush=False, labelOverlap="greedy")
 
 
-def names_axis(names: Sequence[str]) -> alt.Y:
-    """The axis with a row per name, in this order."""
+def unit_axis(unit: str) -> alt.Axis:
+    """An axis whose numbers have a unit."""
+    text = f"datum.label ? datum.label + ' {unit}' : ''"
+    return alt.Axis(tickCount=4, labelFlush=False, format=".4~g", labelExpr=text)
+
+
+def names_axis(backends: Sequence[str]) -> alt.Y:
+    """The axis with a row per backend, in this order."""
     axis = alt.Axis(title=None, labelLimit=220, ticks=False, domain=False, labelPadding=6)
-    return alt.Y("name:N", sort=list(names), axis=axis)
+    return alt.Y("backend:N", sort=list(backends), axis=axis)
 
 
 def column_of_figures(rows: alt.Chart) -> alt.Chart:
@@ -122,7 +128,7 @@ def column_of_figures(rows: alt.Chart) -> alt.Chart:
 
 def shown() -> alt.Chart:
     """The rows of a panel (see `panel`) whose backends the reader has not hidden."""
-    chart = alt.Chart(alt.NamedData(_ROWS)).transform_calculate(name="datum.name || datum.backend")
+    chart = alt.Chart(alt.NamedData(_ROWS))
     return chart.transform_filter("indexof(hidden, datum.backend) < 0")
 
 
@@ -153,7 +159,7 @@ def panel(
     Args:
         title: its title.
         chart: its marks, which take their data from `shown`.
-        data: the data, as Vega-Lite takes them; a row without a name has that of its backend.
+        data: the data, as Vega-Lite takes them.
         rows: the number of its rows; or
         height: its height in pixels.
         width: in pixels, without names and figures.
@@ -162,11 +168,7 @@ def panel(
     # The tests validate it; here that would take most of the time. Altair also copies everything at
     # each step, so the data and the configuration, the same for all, are added to its result.
     spec = sized.to_dict(validate=False)
-    rows_of_data = [
-        {key: value for key, value in row.items() if key != "name" or value != row["backend"]}
-        for row in data
-    ]
-    added = {"description": title, "config": _CONFIG, "datasets": {_ROWS: rows_of_data}}
+    added = {"description": title, "config": _CONFIG, "datasets": {_ROWS: [*data]}}
     return Panel(title, _seen({**spec, **added}))
 
 

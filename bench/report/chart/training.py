@@ -19,6 +19,7 @@ from bench.report.chart.style import (
     marker,
     panel,
     shown,
+    unit_axis,
 )
 from bench.report.form.blocks import Chart
 from bench.report.frame.columns import GROUP
@@ -58,7 +59,7 @@ def time_to_accuracy(run: Run) -> Chart | None:
     panels = []
     for title, facet in facets(means):
         data = [
-            {name: row[name] for name in ("name", "backend", "epoch", "seconds", "accuracy")}
+            {name: row[name] for name in ("backend", "epoch", "seconds", "accuracy")}
             for row in rows_of(facet[facet["seconds"] > 0])
         ]
         target = facet["target_accuracy"].iloc[0]
@@ -81,7 +82,7 @@ def curves(run: Run) -> Chart | None:
             factor = 100 if measure == "accuracy" else 1
             data = [
                 {
-                    **{name: row[name] for name in ("name", "backend", "epoch")},
+                    **{name: row[name] for name in ("backend", "epoch")},
                     "part": part,
                     "value": factor * row[f"{part}_{measure}"],
                 }
@@ -98,11 +99,11 @@ def break_even(run: Run) -> Chart | None:
     panels = []
     for title, facet in facets(run.ok):
         data = [
-            {"name": row["name"], "backend": row["backend"], "epoch": epoch, "seconds": seconds}
+            {"backend": row["backend"], "epoch": epoch, "seconds": seconds}
             for row in rows_of(facet)[:MOST_ROWS]
             for epoch, seconds in _seconds_until(row)
         ]
-        if len({row["name"] for row in data}) > 1:
+        if len({row["backend"] for row in data}) > 1:
             panels.append(panel(title, _break_even_lines(data), data, height=_HEIGHT))
     return Chart("break-even", caption_of(_BREAK_EVEN, run.ok), tuple(panels)) if panels else None
 
@@ -144,11 +145,11 @@ def _lines(data: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """A line and a marker per epoch for every name."""
     backends = [row["backend"] for row in data]
     colours, markers = colour(backends, legend=True), marker(backends, legend=True)
-    rows = shown().encode(x=x, y=y, detail="name:N", color=colours)
+    rows = shown().encode(x=x, y=y, detail="backend:N", color=colours)
     points = rows.mark_point(filled=True, size=36, opacity=1).encode(
         shape=markers,
         tooltip=[
-            "name:N",
+            "backend:N",
             "epoch:Q",
             alt.Tooltip(str(x.shorthand), format=".4~g"),
             alt.Tooltip(str(y.shorthand), format=".4~g"),
@@ -164,10 +165,11 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
         scale=alt.Scale(type="log", nice=False, padding=6),
         axis=log_axis(1, 2, 5),
     )
-    y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=_percents())
+    y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=unit_axis("%"))
     rule = []
     if target is not None:
-        rule = [shown().mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
+        one = shown().transform_aggregate(rows="count()")  # else a line per row
+        rule = [one.mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
     return layers(*rule, *_lines(data, x, y))
 
 
@@ -188,8 +190,8 @@ def _curve_lines(data: list[Row]) -> alt.LayerChart:
         y=y,
         color=colour(backends, legend=True),
         strokeDash=alt.StrokeDash("part:N", scale=dashes, legend=None),
-        detail="name:N",
-        tooltip=["name:N", "part:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~g")],
+        detail="backend:N",
+        tooltip=["backend:N", "part:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~g")],
     )
     if len(epochs) == 1:  # a line of one point shows nothing
         return layers(rows.mark_point(size=36))
@@ -200,12 +202,8 @@ def _break_even_lines(data: list[Row]) -> alt.LayerChart:
     log = alt.Scale(type="log", nice=False)
     x = alt.X("epoch:Q", title="epochs", scale=log, axis=log_axis(1))
     y = alt.Y("seconds:Q", title="seconds", scale=log, axis=log_axis(1))
-    return layers(_lines(data, x, y)[0].encode(tooltip=["name:N", "epoch:Q", "seconds:Q"]))
+    return layers(_lines(data, x, y)[0].encode(tooltip=["backend:N", "epoch:Q", "seconds:Q"]))
 
 
 def _scale() -> alt.Scale:
     return alt.Scale(zero=False, nice=False, padding=6)
-
-
-def _percents() -> alt.Axis:
-    return alt.Axis(tickCount=4, format=".4~g", labelExpr="datum.label ? datum.label + ' %' : ''")

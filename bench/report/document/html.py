@@ -59,7 +59,7 @@ def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script:
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - files of this package and of Vega
         policy=_policy(script),
-        contents=[block for block in blocks if isinstance(block, Heading) and block.level == 2],  # noqa: PLR2004
+        contents=[block for block in blocks if isinstance(block, Heading) and block.level == 2],  # noqa: PLR2004 - the topics
         backends=[
             (name, shade, _MARKERS[shape]) for name, (shade, shape) in looks_of(backends).items()
         ],
@@ -143,7 +143,7 @@ def _numbers(table: Table) -> list[bool]:
 def _json(value: Any) -> Markup:
     """JSON within a script element, numbers to five digits; a `<` in it would end the element."""
     text = json.dumps(_short(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
 
 
 def _short(value: Any) -> Any:
