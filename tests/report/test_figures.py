@@ -7,6 +7,7 @@ from statistics import median
 import pytest
 
 from bench.report.chart import results as charts
+from bench.report.chart import training
 from bench.report.form import words
 from bench.report.form.blocks import Items, Table
 from bench.report.section import figures, ratios, results
@@ -175,3 +176,14 @@ def test_ratios_of_one_round_are_provisional():
 def test_backends_without_a_round_in_common_are_not_ranked():
     run = uneven({"pytorch": {(0, 0): (9.0, 1.0)}, "jax": {(1, 0): (9.0, 2.0)}})
     assert run.summary["times_fastest"].isna().all()
+
+
+def test_an_axis_of_one_value_has_one_tick():
+    """A backend alone: all ticks would be drawn at its point."""
+    run = uneven({"pytorch": {(0, 0): (9.0,)}})
+    for chart in (charts.speed(run), training.time_to_accuracy(run)):
+        encodings = [layer["encoding"] for layer in chart.panels[0].spec["layer"]]
+        axes = [encoding["x"].get("axis") for encoding in encodings if "x" in encoding]
+        values = [axis["values"] for axis in axes if axis and "values" in axis]
+        assert values
+        assert all(len(ticks) == 1 for ticks in values)

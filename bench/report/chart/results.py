@@ -46,9 +46,6 @@ _PLACE: dict[str, Callable[[Any], str]] = {
 }
 _TWO_SIDED = 1.96  # standard errors of 95 %
 _MOST_TICKS = 40
-# The numbers on the axis of speed in every power of ten, if the ratios differ by less than 4, or
-# more.
-_FINE, _COARSE, _NARROW = (1, 1.1, 1.2, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), 4.0
 _SPEED = (
     "Time of a training epoch, relative to the fastest backend. Point: median over turns, then"
     " over rounds. Line: interval of 99 %, which contains the differences between two processes of"
@@ -265,8 +262,7 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
     )
     scale = alt.Scale(type="log", padding=8, nice=False)
     values = [row["value"] for row in data if row.get("form") == "relative" and "value" in row]
-    steps = _FINE if max(values) / min(values) < _NARROW else _COARSE
-    x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(*steps))
+    x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(values))
     backends = [row["backend"] for row in data]
     tooltip = ["backend:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
     return layers(

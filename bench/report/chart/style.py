@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any, cast
 from zlib import crc32
 
@@ -40,6 +41,12 @@ MOST_ROWS = 40  # of a panel
 _ROWS = "rows"  # the name of a panel's data
 # The text takes the colour of the page around it; files have black text.
 INK, PALE, FILE_INK = "currentColor", "#8c939e", "#1c2430"
+# The ticks of a logarithmic axis in every power of ten, if the data differ by less than a factor.
+_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (4.0, (1, 1.1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)),
+    (200.0, (1, 2, 5)),
+    (inf, (1,)),
+)
 _CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -99,11 +106,16 @@ def _legend() -> alt.Legend:
     return alt.Legend(title=None, orient="bottom", columns=2)
 
 
-def log_axis(*steps: float) -> alt.Axis:
-    """The axis of a logarithmic scale, with ticks at these multiples of every power of ten.
+def log_axis(data: Sequence[float]) -> alt.Axis:
+    """The axis of a logarithmic scale; the nearer the data are to each other, the more ticks.
 
-    Vega would draw nine in every power, most of them without a number.
+    Vega would draw nine in every power of ten, most of them without a number. If all data are one
+    value, it is the only tick, as Vega would draw all of them there.
     """
+    span = max(data) / min(data)
+    if span == 1:
+        return alt.Axis(values=[data[0]], format=".3~g")
+    steps = next(steps for most, steps in _TICKS if span < most)
     values = [float(f"{step}e{power}") for power in range(-6, 7) for step in steps]
     return alt.Axis(values=values, format="~g", labelFlush=False, labelOverlap="greedy")
 

@@ -163,7 +163,7 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
         "seconds:Q",
         title="seconds",
         scale=alt.Scale(type="log", nice=False, padding=6),
-        axis=log_axis(1, 2, 5),
+        axis=log_axis([row["seconds"] for row in data]),
     )
     y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=unit_axis("%"))
     rule = []
@@ -200,8 +200,10 @@ def _curve_lines(data: list[Row]) -> alt.LayerChart:
 
 def _break_even_lines(data: list[Row]) -> alt.LayerChart:
     log = alt.Scale(type="log", nice=False)
-    x = alt.X("epoch:Q", title="epochs", scale=log, axis=log_axis(1))
-    y = alt.Y("seconds:Q", title="seconds", scale=log, axis=log_axis(1))
+    x = alt.X("epoch:Q", title="epochs", scale=log, axis=log_axis([1, _MOST_EPOCHS]))
+    y = alt.Y(
+        "seconds:Q", title="seconds", scale=log, axis=log_axis([row["seconds"] for row in data])
+    )
     return layers(_lines(data, x, y)[0].encode(tooltip=["backend:N", "epoch:Q", "seconds:Q"]))
 
 
