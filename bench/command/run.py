@@ -150,6 +150,7 @@ class _Run(NamedTuple):
                 reused=self.reused(),
                 wanted=Wanted(sweeps=self.sweeps, precision=goal.precision),
                 taken=taken,
+                first_seed=(self.setup.choices.seeds or self.suite.seeds)[0],
             )
             run_round = partial(self._run_round, group.run)
             times = Times(taken, partial(process_spread, calibrations=self._calibrations()))

@@ -14,6 +14,7 @@ from bench.machine.host import Machine, allowed_cpus, gpu_of
 from bench.machine.watch import Watch
 from bench.records.job import Record
 from bench.records.key import make_key
+from bench.records.learned import path_of
 from bench.records.stored import write
 from bench.records.turns import FOLDER, Turns, refusal
 from bench.runner.jobs import make_record
@@ -38,6 +39,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
         reused: key -> the record of a job that is not run again.
         wanted: the turns.
         taken: key -> the turns so far; new ones are added.
+        first_seed: jobs of this seed keep what they have learned, in round 0; None for no jobs.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     reused: Mapping[str, Record]
     wanted: Wanted
     taken: dict[str, Turns]
+    first_seed: int | None = None
 
     def run(self, tasks: Sequence[TrainingTask]) -> list[Record]:
         """Run the jobs in order, then the turns; returns the record of every job.
@@ -141,8 +144,10 @@ class _Waiting:
         self._workers.clear()
 
     def _run(self, task: TrainingTask, *, turns: bool) -> Record:
-        assignment = replace(task.assignment, takes_turns=turns)
-        worker = self._start(replace(task, assignment=assignment), self._runner.folder / "jobs")
+        folder, is_first = self._runner.folder, task.job.seed == self._runner.first_seed
+        learned = path_of(folder.resolve(), task.key) if is_first and not task.job.round else ""
+        assignment = replace(task.assignment, takes_turns=turns, learned=str(learned))
+        worker = self._start(replace(task, assignment=assignment), folder / "jobs")
         result = worker.result(self._runner.timeout, partial(self._runner.observer.advanced, task))
         if worker.is_alive:
             self._workers[task.key] = worker

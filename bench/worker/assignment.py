@@ -32,6 +32,7 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
         gpu: the UUID of the job's NVIDIA GPU; "" if it has none.
         references: the folder of what the reference makes of first steps, see
             `bench.worker.verification.expected`.
+        learned: the file for what the model has learned, see `bench.records.learned`; "" for none.
         takes_turns: whether the worker stays alive after its `End` and takes turns.
         only_turns: whether it trains no epochs before, as the job has a record.
     """
@@ -40,6 +41,7 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
     train_evaluated: int
     gpu: str = ""
     references: str
+    learned: str = ""
     takes_turns: bool = False
     only_turns: bool = False
 

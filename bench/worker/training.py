@@ -33,6 +33,7 @@ from bench.worker import clock, energy, examples
 from bench.worker.adapter import load_class
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.grading import grade
+from bench.worker.learned import keep_learned
 from bench.worker.lines import (
     Epoch,
     Inputs,
@@ -73,7 +74,8 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
         run.epoch(backend, number, tell)
     if assignment.job.mode == "native":
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
-    run.verify(backend, tell)
+    weights = run.finish(backend, tell)
+    run.verify(backend, weights, tell)
     return partial(take_turns, run, backend) if assignment.takes_turns else None
 
 
@@ -110,6 +112,7 @@ class Run:
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self._peak: DeviceMemory | None = None
         self._name, self._references = Path(assignment.data).name, Path(assignment.references)
+        self._learned = assignment.learned
 
     def start(self, tell: Tell) -> Backend:
         """Import, build and load the backend, each measured as a phase; return the backend."""
@@ -180,10 +183,20 @@ class Run:
             )
         )
 
-    def verify(self, backend: Backend, tell: Tell) -> None:
-        """Tell the checksum of the weights after the last epoch; verify a job in matched mode."""
+    def finish(self, backend: Backend, tell: Tell) -> Weights:
+        """The weights after the last epoch; tell their checksum, and keep what was learned.
+
+        Raises:
+            OSError: that cannot be written.
+        """
         weights = backend.get_weights()
         tell(Trained(weights_checksum=_checksum(weights)))
+        if self._learned:
+            keep_learned(Path(self._learned), self._logits, weights)
+        return weights
+
+    def verify(self, backend: Backend, weights: Weights, tell: Tell) -> None:
+        """Verify a job in matched mode, which has these weights after its last epoch."""
         if self._job.mode != "matched":
             return
         used = Examples(self._images, self._labels, self._name)

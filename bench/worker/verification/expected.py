@@ -8,7 +8,6 @@ draws its own masks; then the reference is trained several times, each time with
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zlib
 from contextlib import suppress
 from functools import cache
@@ -24,6 +23,7 @@ import numpy as np
 from backends.contract import Images, Job, Labels, Masks, Order, Weights
 from backends.reference.oracle import Reference
 from backends.reference.updates import Update
+from bench.worker.arrays import write_arrays
 from bench.worker.verification import tolerances
 from specs.initial import dropout_masks, initial_weights
 from specs.shapes import infer_shapes
@@ -86,7 +86,7 @@ def expected(
         else:
             arrays = _noisy(job, examples, order, masks)
     with suppress(OSError):  # a folder that cannot be written costs time, and no job
-        _keep(file, arrays)
+        write_arrays(file, arrays)
     return arrays
 
 
@@ -273,16 +273,3 @@ def _digest(job: Job, examples: Examples, order: Order, masks: Masks | None) -> 
 def _code() -> bytes:
     files = sorted(file for source in _SOURCES for file in (_PROJECT / source).glob("*.py"))
     return b"".join(file.read_bytes() for file in files)
-
-
-def _keep(file: Path, arrays: Arrays) -> None:
-    """Write a file whole: other workers may read it at the same time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
-        try:
-            np.savez(new, **arrays)  # type: ignore[arg-type]  # its stub takes one for `allow_pickle`
-        except OSError:
-            Path(new.name).unlink()
-            raise
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(file)
