@@ -7,6 +7,7 @@ family names it in `Family.scripts`.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -180,6 +181,11 @@ def listed(head: str, items: Iterable[str], tail: str, indent: int = 0) -> str:
     space = " " * indent
     lines = "".join(f"{space}    {item},\n" for item in items)
     return f"{space}{head}\n{lines}{space}{tail}"
+
+
+def number(value: float | bool) -> str:
+    """A number as a person writes it: "1e-7", not "1e-07"."""
+    return re.sub(r"e-0(\d)$", r"e-\1", str(value))
 
 
 def pair(size: tuple[int, int]) -> str:

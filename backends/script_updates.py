@@ -10,7 +10,7 @@ import re
 
 from msgspec import Struct
 
-from backends.script import wrapped
+from backends.script import number, wrapped
 from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 
 # Names in the formulas: a weight, its gradient, and the arrays that an optimizer keeps for each
@@ -37,7 +37,7 @@ class Updates(Struct, frozen=True, kw_only=True):
     @property
     def constant_lines(self) -> str:
         """The lines that define the constants."""
-        return "\n".join(f"{name} = {value}" for name, value in self.constants.items())
+        return "\n".join(f"{name} = {number(value)}" for name, value in self.constants.items())
 
     @property
     def state(self) -> list[str]:
@@ -87,14 +87,14 @@ def updates_of(spec: Optimizer) -> Updates:
             formulas = (("v", "v + g**2"), ("w", _divided(spec)))
             return Updates(constants=constants, slots={"v": start}, formulas=formulas)
         case Adadelta():
-            formulas = (
+            four = (
                 ("v", "RHO * v + (1 - RHO) * g**2"),
                 ("d", "sqrt(u + EPSILON) / sqrt(v + EPSILON) * g"),
                 ("u", "RHO * u + (1 - RHO) * d**2"),
                 ("w", "LEARNING_RATE * d"),
             )
             slots = {"v": 0.0, "u": 0.0}
-            return Updates(constants=constants, slots=slots, formulas=formulas)
+            return Updates(constants=constants, slots=slots, formulas=four)
         case Adam() | AdamW():
             return _adam(spec, constants)
 

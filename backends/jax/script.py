@@ -148,7 +148,7 @@ def _init_params(workload: Workload) -> str:
 
 def _forward(workload: Workload) -> str:
     count = len(_weighted(workload))
-    pairs = [f"(w{index}, b{index})" for index in range(1, count + 1)]
+    pairs = [f"(w{index}, b{index})" for index in range(1, count + 1)] if count > 1 else ["(w, b)"]
     dropouts = sum(isinstance(layer, Dropout) for layer in workload.layers)
     argument = f", keys=(None,) * {dropouts}" if dropouts > 1 else ", key=None"
     lines = [
@@ -160,13 +160,13 @@ def _forward(workload: Workload) -> str:
         weights += bool(shape.parameters)
         key = f"keys[{drops}]" if dropouts > 1 else "key"
         drops += isinstance(shape.layer, Dropout)
-        lines.append(f"    x = {_layer(shape, weights, key)}")
+        lines.append(f"    x = {_layer(shape, str(weights) if count > 1 else '', key)}")
     lines[-1] = lines[-1].replace("x = ", "return ", 1)
     return "\n".join(lines)
 
 
-def _layer(shape: LayerShape, index: int, key: str) -> str:
-    """The value of a layer; `index` is the number of its weights, `key` its random key."""
+def _layer(shape: LayerShape, index: str, key: str) -> str:
+    """The value of a layer; `index` is the end of its weights' names, `key` its random key."""
     match shape.layer:
         case Dense(activation=activation):
             return _activated(f"x @ w{index} + b{index}", activation)

@@ -60,7 +60,7 @@ def script(workload: Workload) -> str:
     constants = f"BATCH_SIZE = {recipe.batch_size}\nEPOCHS = {recipe.epochs}\n"
     constants += "\n" + (_QUADRATIC if quadratic else _CROSS_ENTROPY)
     constants += optimizer_text(workload, "optimizer = ", "tf.keras", "", 0)
-    model = model_lines(workload, "tf.keras", "tf.keras.layers", softmax=quadratic)
+    model = model_lines(workload, "return ", "tf.keras", "tf.keras.layers", softmax=quadratic)
     drop = ", drop_remainder=True" if recipe.last_partial_batch == "drop" else ""
     datasets = _DATASETS.replace("{drop}", drop)
     metric = "CategoricalAccuracy" if quadratic else "SparseCategoricalAccuracy"
@@ -72,7 +72,7 @@ def script(workload: Workload) -> str:
         constants,
         EXPAND if is_expanded else "",
         "\n".join(["def load_data():", *load_lines(workload, "tf.keras"), datasets]),
-        "\n".join(["def build_model():", *model, "    return model"]),
+        "\n".join(["def build_model():", *model]),
         _TRAIN_STEP,
         _TEST.replace("{metric}", metric),
         _MAIN,

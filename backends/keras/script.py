@@ -9,6 +9,7 @@ from backends.script import (
     assemble,
     data_of,
     listed,
+    number,
     pair,
     settings_to_pass,
     starts_flat,
@@ -82,11 +83,14 @@ def load_lines(workload: Workload, keras: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def model_lines(workload: Workload, keras: str, layers: str, *, softmax: bool) -> list[str]:
+def model_lines(
+    workload: Workload, head: str, keras: str, layers: str, *, softmax: bool
+) -> list[str]:
     """The lines that define the model, in a function.
 
     Args:
         workload: the workload.
+        head: the text before the model: "return ".
         keras: the name of the module: "keras".
         layers: the name of the module of layers: "layers".
         softmax: whether the last layer has the softmax, so that the model returns probabilities.
@@ -101,7 +105,7 @@ def model_lines(workload: Workload, keras: str, layers: str, *, softmax: bool) -
     comment = f"    # Keras's {initializer} is a truncated normal distribution."
     return [
         *([comment] if initializer.endswith("normal") else []),
-        f"    model = {keras}.Sequential(",
+        f"    {head}{keras}.Sequential(",
         listed("[", items, "]", 8),
         "    )",
     ]
@@ -127,7 +131,9 @@ def _layer(shape: LayerShape, module: str, initializer: str, *, softmax: bool) -
         case BatchNorm(momentum=momentum, epsilon=epsilon):
             known = {row.setting: row.value for row in DEFAULTS}
             items = [f"momentum={momentum}"] if momentum != known["batch norm's momentum"] else []
-            items += [f"epsilon={epsilon}"] if epsilon != known["batch norm's epsilon"] else []
+            items += (
+                [f"epsilon={number(epsilon)}"] if epsilon != known["batch norm's epsilon"] else []
+            )
             return [f"{module}.BatchNormalization({', '.join(items)})"]
         case Flatten():
             return [f"{module}.Flatten()"]
@@ -157,7 +163,7 @@ def optimizer_text(workload: Workload, head: str, keras: str, tail: str, indent:
     spec = workload.optimizer
     kind = _OPTIMIZERS[str(spec.__struct_config__.tag)]
     passed = settings_to_pass(spec, DEFAULTS)
-    items = [f"{_ARGUMENTS.get(name, name)}={value}" for name, value in passed.items()]
+    items = [f"{_ARGUMENTS.get(name, name)}={number(value)}" for name, value in passed.items()]
     created = wrapped(f"{head}{keras}.optimizers.{kind}(", items, f"){tail}", indent)
     comment = ""
     match spec:
@@ -179,7 +185,7 @@ def _build_model(workload: Workload) -> str:
     return "\n".join(
         [
             "def build_model():",
-            *model_lines(workload, "keras", "layers", softmax=quadratic),
+            *model_lines(workload, "model = ", "keras", "layers", softmax=quadratic),
             "    model.compile(",
             optimizer_text(workload, "optimizer=", "keras", ",", 8),
             f"        loss={loss if not quadratic else 'keras.losses.MeanSquaredError()'},",

@@ -9,6 +9,7 @@ from backends.script import (
     data_of,
     kinds,
     listed,
+    number,
     padding_of,
     pair,
     settings_to_pass,
@@ -25,6 +26,7 @@ from specs.model import (
     Dropout,
     Flatten,
     MaxPool2d,
+    Optimizer,
     RmsProp,
     Workload,
 )
@@ -207,7 +209,7 @@ def _layer(shape: LayerShape) -> list[str]:
             known = {row.setting: row.value for row in DEFAULTS}
             new = round(1 - momentum, 12)  # without the error of the subtraction
             items = [str(shape.output[-1])]
-            items += [f"eps={epsilon}"] if epsilon != known["batch norm's epsilon"] else []
+            items += [f"eps={number(epsilon)}"] if epsilon != known["batch norm's epsilon"] else []
             items += [f"momentum={new}"] if new != known["batch norm's momentum"] else []
             dimensions = 1 if len(shape.output) == 1 else 2
             return [f"nn.BatchNorm{dimensions}d({', '.join(items)})"]
@@ -244,7 +246,7 @@ def _main(workload: Workload) -> str:
     if passed.keys() & {"beta_1", "beta_2"} and isinstance(spec, Adam | AdamW):
         items.append(f"betas=({spec.beta_1}, {spec.beta_2})")
     items += [
-        f"{_ARGUMENTS.get(name, name)}={value}"
+        f"{_argument(name, spec)}={number(value)}"
         for name, value in passed.items()
         if not name.startswith("beta")
     ]
@@ -261,6 +263,13 @@ def _main(workload: Workload) -> str:
             _EPOCHS,
         ]
     )
+
+
+def _argument(setting: str, spec: Optimizer) -> str:
+    """PyTorch's name of an optimizer's setting."""
+    if isinstance(spec, RmsProp) and setting == "rho":
+        return "alpha"
+    return _ARGUMENTS.get(setting, setting)
 
 
 def _difference(workload: Workload) -> list[str]:

@@ -141,6 +141,7 @@ def _with_functions(workload: Workload, updates: Updates, activation: str) -> li
                 "    gradients = []",
                 "    for kernel, x in zip(reversed(weights[::2]), reversed(inputs)):",
                 "        gradients = [x.T @ gradient, gradient.sum(axis=0), *gradients]",
+                "        # x is the output of the layer before, which gives the slope there.",
                 f"        gradient = gradient @ kernel.T{times}",
                 *_update(updates),
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.script import kinds, padding_of, starts_flat
+from backends.script import kinds, number, padding_of, starts_flat
 from specs.model import (
     LEAKY_SLOPE,
     AvgPool2d,
@@ -313,7 +313,9 @@ def call_of(shape: LayerShape, *, strided: bool = False) -> list[str]:
         case AvgPool2d(pool_size=pool_size):
             return [f"AveragePool({pool_size})"]
         case BatchNorm(momentum=momentum, epsilon=epsilon):
-            return [f"BatchNorm({shape.output[-1]}, momentum={momentum}, epsilon={epsilon})"]
+            return [
+                f"BatchNorm({shape.output[-1]}, momentum={momentum}, epsilon={number(epsilon)})"
+            ]
         case Flatten():
             return ["Flatten()"]
         case Dropout(rate=rate):
