@@ -148,6 +148,8 @@ class Family(Struct, frozen=True, kw_only=True):
             options that gained nothing, so that nobody tries them again.
         defaults: "module:NAME" of a mapping from backends to their defaults, see
             `backends.defaults`; "" if the family has no framework.
+        scripts: name after `bench show NAME --as` -> "module:function" of the generator of scripts
+            for it, see `backends.script`.
     """
 
     backends: Mapping[str, Entry]
@@ -155,3 +157,4 @@ class Family(Struct, frozen=True, kw_only=True):
     gaps: Mapping[str, Mapping[str, Gap]] = field(default_factory=dict)
     untuned: Mapping[str, str] = field(default_factory=dict)
     defaults: str = ""
+    scripts: Mapping[str, str] = field(default_factory=dict)

@@ -47,6 +47,10 @@ class FamilyError(UserError):
     """A family of another package is not valid, or conflicts with other families."""
 
 
+class UnknownScriptError(UserError):
+    """No family writes scripts under this name."""
+
+
 def package_of(name: str) -> str:
     """The folder of the package that contains "module:Class"; "" for the bench's own packages.
 
@@ -116,6 +120,7 @@ def _check(family: Any, families: list[Family]) -> None:
     taken = [
         *(environments.keys() & family.environments.keys()),
         *(backends.keys() & family.backends.keys()),
+        *(_merged(families, "scripts").keys() & family.scripts.keys()),
     ]
     if taken:
         raise FamilyError(
@@ -127,6 +132,8 @@ def _check(family: Any, families: list[Family]) -> None:
         raise FamilyError(f"gaps of backends that it does not have: {', '.join(sorted(unknown))}")
     for row in family.environments.values():
         package_of(row.engine)
+    for place in family.scripts.values():
+        package_of(place)
     for name, entry in family.backends.items():
         for adapter in filter(None, (entry.adapter, entry.native)):
             package_of(adapter)
@@ -238,6 +245,8 @@ UNTUNED: Mapping[str, str] = _WithVersions(_merged(_ALL, "untuned"), _same)
 DEFAULTS_OF: Mapping[str, str] = _WithVersions(
     {name: family.defaults for family in _ALL for name in family.backends}, _same
 )
+# Name after `bench show NAME --as` -> the generator of scripts, as "module:function".
+SCRIPTS: Mapping[str, str] = MappingProxyType(_merged(_ALL, "scripts"))
 
 
 def entry(backend: str) -> Entry:
@@ -271,3 +280,19 @@ def adapter_of(backend: str, mode: str) -> str:
             f"the backend '{backend}' has no native mode", expected=f"one of {with_native}"
         )
     return chosen.native
+
+
+def script_of(name: str) -> str:
+    """The generator of scripts with this name, as "module:function".
+
+    Raises:
+        UnknownScriptError: there is no such generator.
+    """
+    if name not in SCRIPTS:
+        known = [*SCRIPTS]
+        raise UnknownScriptError(
+            f"no scripts are written as '{name}'",
+            expected=f"one of {', '.join(known)}",
+            hint=closest(name, known),
+        )
+    return SCRIPTS[name]

@@ -34,4 +34,5 @@ FAMILY = Family(
     gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
     untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
+    scripts={"jax": "backends.jax.script:script"},
 )

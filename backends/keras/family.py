@@ -68,4 +68,5 @@ FAMILY = Family(
         " 1.1 to 1.6 times with softmax, after more than a minute of compiling",
     },
     defaults="backends.keras.defaults:BACKENDS",
+    scripts={"keras": "backends.keras.script:script"},
 )

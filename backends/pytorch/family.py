@@ -39,4 +39,5 @@ FAMILY = Family(
     },
     gaps={"pytorch": {"bfloat16": BFLOAT16}},
     defaults="backends.pytorch.defaults:BACKENDS",
+    scripts={"pytorch": "backends.pytorch.script:script"},
 )

@@ -18,4 +18,5 @@ FAMILY = Family(
             needs=("numpy",),
         )
     },
+    scripts={"numpy": "backends.reference.script:script"},
 )

@@ -36,4 +36,5 @@ FAMILY = Family(
     },
     gaps={"tensorflow": {"bfloat16": BFLOAT16}},
     defaults="backends.tensorflow.defaults:BACKENDS",
+    scripts={"tensorflow": "backends.keras.quickstart_script:script"},
 )

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from backends.registry import BACKENDS, ENVIRONMENTS
+from backends.registry import BACKENDS, ENVIRONMENTS, SCRIPTS
 from bench.command import arguments
 from specs.errors import closest
 
@@ -22,6 +22,7 @@ examples:
   bench report results/quick       tables, plots and page of a run again
   bench compare results/a results/b             two machines, devices, versions
   bench check results/quick --against BASELINE  has accuracy regressed?
+  bench show cnn --as pytorch      the same training as a short script
   bench verify                     do all backends compute the same?
   bench calibrate                  how noisy is this machine?
   bench environment create torch   install a framework
@@ -260,6 +261,12 @@ def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ).set_defaults(command="bench.command.show:listing")
     show = subparsers.add_parser("show", help="show a workload: layers, shapes, parameters, FLOPs")
     show.add_argument("workload", help="a name from 'bench list', or a JSON file")
+    show.add_argument(
+        "--as",
+        dest="framework",
+        metavar="NAME",
+        help=f"print it as a script instead: {', '.join(SCRIPTS)}",
+    )
     show.set_defaults(command="bench.command.show:show")
     defaults = subparsers.add_parser(
         "defaults", help="show each framework's defaults, and what the bench sets instead"

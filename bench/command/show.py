@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 from backends.family import OWN_ENVIRONMENT
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script_of
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
+from specs.errors import UserError
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
+from specs.model import Workload
 from specs.shapes import infer_shapes
 
 
@@ -38,8 +41,11 @@ def listing(_: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """`bench show`: show one workload, layer by layer."""
+    """`bench show`: show one workload, layer by layer, or as a script for a framework."""
     workload = find_workload(options.workload)
+    if options.framework is not None:
+        print(_script(workload, options.framework), end="")
+        return 0
     layers = infer_shapes(workload)
     print(f"{workload.name}: {workload.title}\n")
     print(
@@ -68,6 +74,25 @@ def show(options: argparse.Namespace) -> int:
     for reference in workload.references:
         print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
     return 0
+
+
+def _script(workload: Workload, name: str) -> str:
+    """The workload as a script.
+
+    Args:
+        workload: the workload.
+        name: what is after `--as`.
+
+    Raises:
+        UserError: there are no scripts with this name, or none for this workload.
+    """
+    module, _, function = script_of(name).partition(":")
+    from backends.contract import Unsupported  # imports NumPy
+
+    try:
+        return str(getattr(importlib.import_module(module), function)(workload))
+    except Unsupported as reason:
+        raise UserError(f"no script of '{workload.name}' for {name}: {reason}") from reason
 
 
 def defaults(options: argparse.Namespace) -> int:
