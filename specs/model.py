@@ -235,11 +235,12 @@ class Workload(_Record, frozen=True):
 
 
 class SuiteEntry(_Record, frozen=True):
-    """A workload in a suite; its number of epochs and its data set (default: the recipe's)."""
+    """A workload in a suite; its epochs, data set and batch size (default: the recipe's)."""
 
     workload: Name
     epochs: Size | None = None
     dataset: Name | None = None
+    batch_size: Size | None = None
 
 
 class Suite(_Record, frozen=True):

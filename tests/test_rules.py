@@ -35,6 +35,13 @@ LAYERS = (
     ("bench.report.document",),
     ("bench.report.terminal", "bench.report.export"),
     ("bench.report",),
+    ("bench.overview.slides", "bench.overview.facts"),
+    ("bench.overview.results",),
+    ("bench.overview.material",),
+    ("bench.overview.picture",),
+    ("bench.overview.topic",),
+    ("bench.overview.write",),
+    ("bench.overview",),
     ("bench.command",),
     ("bench",),
 )
@@ -66,10 +73,14 @@ THIRD_PARTY = {
     "bench.report": {
         *("altair", "jinja2", "markupsafe", "msgspec", "numpy", "pandas", "rich", "vl_convert"),
     },
+    "bench.overview": {"markupsafe", "matplotlib", "msgspec", "numpy", "pandas"},
     "bench.command": {"msgspec", "rich"},
     "bench": set(),
 }
-HEAVY = ("numpy", "torch", "tensorflow", "keras", "jax", "pandas", "altair", "scipy", "rich")
+HEAVY = (
+    *("numpy", "torch", "tensorflow", "keras", "jax"),
+    *("pandas", "altair", "matplotlib", "scipy", "rich"),
+)
 OURS = ("specs", "backends", "bench")
 FILES = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path

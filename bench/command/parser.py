@@ -53,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND")
     for add in (_add_run, _add_report, _add_compare, _add_check, _add_verify, _add_calibrate):
         add(subparsers)
-    for add in (_add_history, _add_export, _add_lists, _add_data, _add_environment):
+    for add in (_add_history, _add_export, _add_overview, _add_lists, _add_data, _add_environment):
         add(subparsers)
     return parser
 
@@ -252,6 +252,27 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--output", type=Path, metavar="FILE", help="write here instead of to standard output"
     )
     export.set_defaults(command="bench.command.export:export")
+
+
+def _add_overview(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    overview = subparsers.add_parser(
+        "overview", help="write the framework-overview section of a course: slides from a run"
+    )
+    overview.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
+    overview.add_argument(
+        "--format",
+        choices=["markdown", "beamer", "html"],
+        default="markdown",
+        help="markdown (for Marp), beamer (LaTeX) or html (default: %(default)s)",
+    )
+    overview.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write here (default: RUN/overview); a teacher's text that is there stays",
+    )
+    _add_data_directory(overview)
+    overview.set_defaults(command="bench.command.overview:overview")
 
 
 def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

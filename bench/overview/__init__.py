@@ -1,0 +1,1 @@
+"""The framework-overview section of a course: slides from the records of a run."""

@@ -1,0 +1,52 @@
+"""What the topics make slides from: the results of a run, the facts, and the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.cache import materialise
+from bench.data.dataset import DataError, Places
+from bench.overview.facts import AllFacts
+from bench.overview.results import Results
+from bench.records.job import Record
+
+
+class Images(NamedTuple):
+    """The images (n, height, width, channels) uint8 and labels (n,) of one part of a data set."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.integer[Any]]
+
+
+class Material(NamedTuple):
+    """What slides are made from.
+
+    Attributes:
+        results: of a run.
+        facts: of the frameworks.
+        images_of: the test images of the data set of a record, or why there are none.
+    """
+
+    results: Results
+    facts: AllFacts
+    images_of: Callable[[Record], Images | str]
+
+
+def images_in(places: Places) -> Callable[[Record], Images | str]:
+    """The function that finds test images in these folders, or downloads them."""
+
+    def images_of(record: Record) -> Images | str:
+        try:
+            data = materialise(record.data.name, record.job.workload.input, places)
+        except DataError as error:
+            return str(error)
+        if data.checksum != record.data.checksum:
+            return f"{record.data.name} is not the data set that the run used"
+        images, labels = (np.load(f"{data.folder}/test_{part}.npy") for part in ("images", "labels"))
+        return Images(images, labels)
+
+    return images_of

@@ -1,0 +1,166 @@
+"""Pictures of where frameworks come from: time line, family tree, mentions, and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+
+from bench.overview.facts import Descent, Framework, Mentions, year_of
+from bench.overview.picture.style import ACCENT, GOOD, INK, PALE, bare, figure, text_of
+
+_BOX = {"boxstyle": "round,pad=0.35", "lw": 0.7}
+
+
+def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
+    """A bar per framework from its first release to its last one, or to today if it goes on.
+
+    Args:
+        frameworks: those without a date of the first release are left out.
+        today: in years, such as 2026.9.
+    """
+    known = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
+    known.sort(key=lambda pair: pair[1])
+    drawn = figure()
+    axes = drawn.subplots()
+    for row, (framework, start) in enumerate(known):
+        last = year_of(framework.facts.last_release)
+        goes_on = framework.is_maintained
+        end = today if goes_on or last is None else last
+        colour = GOOD if goes_on else PALE
+        axes.barh(row, max(end - start, 0.1), left=start, color=colour, height=0.55)
+        axes.annotate(
+            f"{framework.name} ", (start, row), ha="right", va="center", fontsize=6.5
+        )
+        if not goes_on:
+            axes.annotate(
+                f" last release {framework.facts.last_release.value}"
+                if framework.facts.last_release
+                else " no release found",
+                (end, row),
+                va="center",
+                fontsize=5.5,
+                color=INK,
+            )
+    axes.invert_yaxis()
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlim(min(start for _, start in known) - 3.2, today + 0.4)
+    axes.xaxis.set_major_locator(MultipleLocator(2))
+    axes.grid(visible=True, axis="x")
+    axes.set_axisbelow(True)
+    axes.barh([-9], [0], color=GOOD, label="developed today")
+    axes.barh([-9], [0], color=PALE, label="no longer developed")
+    axes.set_ylim(len(known) - 0.5, -0.6)
+    axes.legend(loc="lower left", fontsize=6)
+    return drawn
+
+
+def family_tree(edges: Sequence[Descent]) -> Figure:
+    """Frameworks as boxes; an arrow from a framework to what took something from it."""
+    places = _layout(edges)
+    drawn = figure()
+    axes = drawn.subplots()
+    bare(axes)
+    for edge in edges:
+        start, end = places[edge.parent], places[edge.child]
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": "-|>", "color": PALE, "shrinkA": 22,
+                                        "shrinkB": 24, "lw": 0.8},
+        )  # fmt: skip
+        middle = (0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]))
+        axes.annotate(
+            edge.relation, middle, ha="center", va="bottom", fontsize=5.2, color=INK,
+            xytext=(0, 1), textcoords="offset points",
+        )  # fmt: skip
+    children = {edge.child for edge in edges}
+    for name, (x, y) in places.items():
+        last = name in children and all(edge.parent != name for edge in edges)
+        box = {**_BOX, "fc": "#e8f0fb" if last else "white", "ec": ACCENT if last else PALE}
+        axes.text(x, y, name, ha="center", va="center", bbox=box)
+    xs, ys = zip(*places.values(), strict=True)
+    axes.set_xlim(min(xs) - 0.3, max(xs) + 0.3)
+    axes.set_ylim(max(ys) + 0.6, min(ys) - 0.6)
+    return drawn
+
+
+def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
+    """Each name's column, the number of steps from the oldest, and its row."""
+    names = list(dict.fromkeys(name for edge in edges for name in (edge.parent, edge.child)))
+    parents = {name: [e.parent for e in edges if e.child == name] for name in names}
+
+    def depth(name: str) -> int:
+        return 1 + max(map(depth, parents[name])) if parents[name] else 0
+
+    rows: dict[str, float] = {}
+
+    def place(name: str) -> float:
+        """The row of a name: the mean of its parents' rows; a name without parents has its own."""
+        if name not in rows:
+            above = [place(parent) for parent in parents[name]]
+            roots = [row for other, row in rows.items() if not parents[other]]
+            rows[name] = sum(above) / len(above) if above else max(roots, default=-1.0) + 1
+        return rows[name]
+
+    last = [name for name in names if all(edge.parent != name for edge in edges)]
+    for name in last:
+        place(name)
+    places = {name: (float(depth(name)), rows[name]) for name in names}
+    return _apart(places)
+
+
+def _apart(places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The same places; names of one column are at least 0.8 rows apart."""
+    moved: dict[str, tuple[float, float]] = {}
+    lowest: dict[float, float] = {}
+    for name, (column, row) in sorted(places.items(), key=lambda item: item[1]):
+        free = max(row, lowest.get(column, -9.0) + 0.8)
+        lowest[column] = free
+        moved[name] = (column, free)
+    return moved
+
+
+def mentions(counted: Mentions) -> Figure:
+    """A bar per framework: the share of papers that name it."""
+    drawn = figure(height=2.1)
+    axes = drawn.subplots()
+    names = [*counted.percent, *counted.under_one]
+    values = [*counted.percent.values(), *[0.0] * len(counted.under_one)]
+    texts = [*(f"{value:g} %" for value in counted.percent.values())]
+    texts += ["under 1 %"] * len(counted.under_one)
+    axes.barh(range(len(names)), values, color=ACCENT, height=0.62)
+    for row, (value, text) in enumerate(zip(values, texts, strict=True)):
+        axes.annotate(
+            text, (value, row), xytext=(3, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"papers that name it, {counted.date}, %")
+    return drawn
+
+
+def layers(rows: Sequence[tuple[str, Sequence[str]]]) -> Figure:
+    """What frameworks are made of, from the user's code at the top to the hardware.
+
+    Args:
+        rows: what a layer does, and who does it.
+    """
+    drawn = figure()
+    axes = drawn.subplots()
+    bare(axes)
+    for row, (what, names) in enumerate(rows):
+        axes.text(0, row, what, va="center", ha="left", fontweight="bold")
+        width = 3.0 / len(names)
+        for index, name in enumerate(names):
+            _brick(axes, 1.55 + index * width, row, width - 0.04, text_of(name))
+    axes.set_xlim(0, 4.55)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    return drawn
+
+
+def _brick(axes: Axes, left: float, row: float, width: float, text: str) -> None:
+    axes.barh(row, width, left=left, height=0.72, color="#e8f0fb", edgecolor=ACCENT, lw=0.6)
+    axes.text(left + width / 2, row, text, ha="center", va="center", fontsize=6.5)

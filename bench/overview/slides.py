@@ -1,0 +1,83 @@
+"""The parts of slides. `bench.overview.write` writes them in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+from msgspec import Struct
+
+from bench.report.form.blocks import Table
+
+# The most words beside a slide's chart or table.
+MOST_WORDS = 25
+
+
+class Picture(Struct, frozen=True):
+    """A picture; its file is `pictures/NAME.svg`, or `.pdf` for LaTeX.
+
+    Attributes:
+        name: of the file, without its ending.
+        caption: what it shows, for readers who do not see it.
+        draw: makes the figure.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+class Code(Struct, frozen=True):
+    """A listing, in Python unless it is said otherwise."""
+
+    text: str
+    language: str = "python"
+
+
+Part = Picture | Code | Table
+
+
+class Slide(Struct, frozen=True):
+    """One slide, with one claim.
+
+    Attributes:
+        key: its name, by which a teacher's text is kept; it stays the same for ever.
+        title: the claim.
+        parts: pictures, tables and listings, beside each other.
+        text: at most `MOST_WORDS` words below them, as our own markup (`form.markdown`).
+        items: a list instead of other parts.
+        notes: what a speaker should know: caveats, sources, commands.
+        own: what a new file has in the teacher's place of the slide.
+    """
+
+    key: str
+    title: str
+    parts: tuple[Part, ...] = ()
+    text: str = ""
+    items: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    own: str = ""
+
+
+class Missing(Struct, frozen=True):
+    """A slide that these records cannot make, and what would make it."""
+
+    key: str
+    reason: str
+    hint: str = ""
+
+
+class Deck(Struct, frozen=True):
+    """All slides of an overview.
+
+    Attributes:
+        title: of the whole.
+        provenance: one sentence with machine, date and versions, for every slide.
+        slides: in their order.
+        missing: the slides that are left out.
+    """
+
+    title: str
+    provenance: str
+    slides: tuple[Slide, ...]
+    missing: tuple[Missing, ...] = ()

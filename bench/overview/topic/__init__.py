@@ -1,0 +1,1 @@
+"""Makes the slides, a module per topic: `slides(material)` returns them in their order."""

@@ -1,0 +1,218 @@
+"""Slides on why numbers differ: defaults, four causes, and a fast wrong answer."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import isfinite, sqrt
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+from msgspec import Struct
+
+from backends.defaults import SETTINGS
+from backends.defaults_of import defaults_of
+from backends.registry import BACKENDS
+from bench.overview.material import Material
+from bench.overview.picture import curves
+from bench.overview.results import Results
+from bench.overview.slides import Missing, Picture, Slide
+from bench.overview.topic.accuracy import run_hint
+from bench.report.form import words
+from bench.report.form.blocks import Table
+from bench.report.frame.pairs import Pair
+from bench.statistics.accuracy import binomial_error
+
+_FILE = Path(__file__).parents[1] / "fast_wrong.json"
+_SURE = 2.0  # standard errors
+# The settings that a slide shows, and the backends whose frameworks it compares.
+_SHOWN = (
+    "kernel initializer",
+    "rmsprop's learning rate",
+    "rmsprop's rho",
+    "rmsprop's epsilon",
+    "position of rmsprop's epsilon",
+    "meaning of batch norm's momentum",
+    "leaky_relu's slope",
+    "last partial batch",
+    "TF32 in convolutions",
+)
+_FRAMEWORKS = {"Keras": "keras-tensorflow", "PyTorch": "pytorch", "JAX": "jax"}
+# The first RMSprop step for a small gradient, with the epsilon of the course's workloads.
+_GRADIENT, _RHO, _EPSILON = 1e-5, 0.9, 1e-7
+
+
+def slides(material: Material) -> list[Slide | Missing]:
+    """Defaults, four causes of differences, and the miscompiled CNN."""
+    return [_defaults(), _causes(material.results), fast_wrong()]
+
+
+def _defaults() -> Slide:
+    by_framework = {
+        framework: {default.setting: default.text for default in defaults_of(backend)}
+        for framework, backend in _FRAMEWORKS.items()
+    }
+    rows = tuple(
+        (name, *(texts.get(name, words.ABSENT) for texts in by_framework.values()))
+        for name in _SHOWN
+    )
+    differ = sum(
+        len({texts.get(setting.name) for texts in by_framework.values()}) > 1
+        for setting in SETTINGS
+    )
+    return Slide(
+        key="defaults",
+        title=f"The defaults differ in {differ} of {len(SETTINGS)} settings",
+        parts=(Table(("setting", *_FRAMEWORKS), rows),),
+        text="The tests compare this table with the installed frameworks.",
+        notes=("`bench defaults` shows all settings, and what the bench sets instead.",),
+    )
+
+
+def first_step(gradient: float, *, inside: bool) -> float:
+    """The first step of RMSprop divided by the learning rate, with epsilon in or behind the root.
+
+    Args:
+        gradient: of a weight.
+        inside: `g / sqrt(v + epsilon)` (Keras); else `g / (sqrt(v) + epsilon)` (PyTorch).
+    """
+    average = (1 - _RHO) * gradient**2
+    root = sqrt(average + _EPSILON) if inside else sqrt(average) + _EPSILON
+    return gradient / root
+
+
+def _causes(results: Results) -> Slide:
+    ratio = first_step(_GRADIENT, inside=False) / first_step(_GRADIENT, inside=True)
+    rows = (
+        ("own initial weights and defaults", *_own_defaults(results)),
+        (
+            "place of epsilon in RMSprop",
+            f"first step for a gradient of {_GRADIENT:g}",
+            f"{ratio:.0f} times as long outside the root",
+        ),
+        ("own input pipeline", *_own_inputs(results)),
+        ("compiler", *_compiler(results)),
+    )
+    return Slide(
+        key="causes",
+        title="Four reasons why published numbers differ",
+        parts=(Table(("cause", "compared", "effect"), rows),),
+        text="The bench switches all four off, except the compiler, which has its own name.",
+        notes=(
+            "Native mode trains as the framework's own tutorial does; matched mode has the same"
+            " weights, batches and formulas everywhere.",
+            f"Epsilon: {_EPSILON:g}, rho {_RHO:g}; computed, not measured.",
+            f"Not measured is: `{run_hint(results, 'quick --mode matched,native')}`.",
+        ),
+    )
+
+
+_NOT_MEASURED = (words.ABSENT, "not measured in this run")
+
+
+def _both_modes(results: Results) -> list[tuple[str, dict[str, object], dict[str, object]]]:
+    """Workload, and the rows of matched and native mode of each backend that has both."""
+    return [
+        (name, row, native)
+        for name in results.workloads
+        for row in results.rows(name)
+        if (native := results.native(name, row["backend"])) is not None
+    ]
+
+
+def _own_defaults(results: Results) -> tuple[str, str]:
+    """The largest difference in accuracy between native and matched mode, if it is sure."""
+    largest, found = 0.0, None
+    for name, matched, native in _both_modes(results):
+        values = [float(str(row["test_accuracy"])) for row in (matched, native)]
+        images = int(str(matched["test_examples"]))
+        error = sqrt(sum(binomial_error(value, images) ** 2 for value in values))
+        difference = values[1] - values[0]
+        if abs(difference) > largest:
+            largest = abs(difference)
+            sure = "" if abs(difference) > _SURE * error else ", within chance"
+            found = (
+                f"{name}, {matched['backend']}: native with matched",
+                f"{words.points(difference)} points{sure}",
+            )
+    return found or _NOT_MEASURED
+
+
+def _own_inputs(results: Results) -> tuple[str, str]:
+    """The largest share of the input pipeline in an epoch of native mode."""
+    found, largest = None, 0.0
+    for name, matched, native in _both_modes(results):
+        inputs, epoch = (float(str(native[key])) for key in ("inputs_seconds", "epoch_seconds"))
+        if isfinite(inputs) and isfinite(epoch) and inputs / epoch > largest:
+            largest = inputs / epoch
+            compared = f"{name}, {matched['backend']}: reading with a whole epoch"
+            found = (compared, f"{words.share(largest)} of the time, at most")
+    return found or _NOT_MEASURED
+
+
+def _compiler(results: Results) -> tuple[str, str]:
+    """The pair of a backend and its compiled variant with the most telling ratio."""
+    pairs: list[Pair] = []
+    for name in results.workloads:
+        for pair in results.pairs(name):
+            entries = [BACKENDS.get(each) for each in (pair.backend, pair.other)]
+            variants = {entry.variant_of for entry in entries if entry and entry.compiled}
+            if variants & {pair.backend, pair.other}:
+                pairs.append(pair)
+    if not pairs:
+        return _NOT_MEASURED
+    decided = [pair for pair in pairs if pair.comparison.outcome in ("faster", "slower")]
+    pair = max(decided or pairs, key=lambda p: max(p.comparison.ratio, 1 / p.comparison.ratio))
+    result = pair.comparison
+    first = BACKENDS.get(pair.backend)
+    compiled, plain, ratio = (
+        (pair.backend, pair.other, result.ratio)
+        if first is not None and first.compiled
+        else (pair.other, pair.backend, 1 / result.ratio)
+    )
+    verdict = "for sure" if decided else "not told apart"
+    return f"{pair.workload}: {compiled} with {plain}", f"{ratio:.2f} of the time, {verdict}"
+
+
+class FastWrong(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kept result of the miscompiled CNN.
+
+    Attributes:
+        measured: where, when and with what.
+        accuracies: backend -> test accuracy after every epoch; the miscompiled one is the first.
+        deviation: how far the change of its first weights was from the reference, in tolerances.
+        share_of_time: its epoch time divided by that of plain PyTorch.
+    """
+
+    measured: str
+    accuracies: dict[str, tuple[float, ...]]
+    deviation: str
+    share_of_time: float
+
+
+def fast_wrong() -> Slide:
+    """The slide of the compiled CNN whose convolutions had no gradient."""
+    kept = msgspec.json.decode(_FILE.read_bytes(), type=FastWrong)
+    lines = {
+        name: pd.Series(values, index=range(1, len(values) + 1)) * 100
+        for name, values in kept.accuracies.items()
+    }
+    wrong, *right = kept.accuracies.values()
+    lost = 100 * (min(values[-1] for values in right) - wrong[-1])
+    return Slide(
+        key="fast-wrong",
+        title=f"A fast wrong answer: {lost:.1f} points lost, and no error message",
+        parts=(
+            Picture(
+                "fast-wrong",
+                "Test accuracy by epoch of the miscompiled CNN and of correct ones",
+                partial(curves.curves, lines, "test accuracy, %"),
+            ),
+        ),
+        text="A compiler set every gradient of the convolutions to zero.",
+        notes=(
+            f"PyTorch 2.13.0, torch.compile with its layout optimization, {kept.measured}.",
+            f"An epoch took {kept.share_of_time:.2f} of the time of plain PyTorch.",
+            f"How the bench finds it: {kept.deviation}.",
+        ),
+    )

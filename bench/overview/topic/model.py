@@ -1,0 +1,172 @@
+"""Slides of the same model in every framework, and a dictionary of names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+
+from backends.contract import Unsupported
+from backends.registry import BACKENDS, SCRIPTS, script_of
+from bench.overview.material import Material
+from bench.overview.results import Results
+from bench.overview.slides import Code, Missing, Slide
+from bench.report.form import words
+from bench.report.form.blocks import Table
+from specs.loading import find_workload
+from specs.model import Workload
+
+# The titles of frameworks by their name after `bench show --as`, in the order of the slides; others
+# follow under their own name.
+TITLES = {
+    "numpy": "NumPy",
+    "keras": "Keras",
+    "pytorch": "PyTorch",
+    "tensorflow": "TensorFlow",
+    "jax": "JAX",
+}
+# What is left out of a slide's listing: reading the data, testing, and the loop over epochs.
+_LEFT_OUT = ("read", "load_data", "expand", "test", "main")
+_MODEL = "softmax"
+# What something is called. The tests find each name in the script of a workload that has it; those
+# without one in a framework are None.
+DICTIONARY: dict[str, dict[str, str | None]] = {
+    "dense layer": {
+        "keras": "layers.Dense",
+        "pytorch": "nn.Linear",
+        "tensorflow": "tf.keras.layers.Dense",
+        "jax": None,
+    },
+    "convolution": {
+        "keras": "layers.Conv2D",
+        "pytorch": "nn.Conv2d",
+        "tensorflow": "tf.keras.layers.Conv2D",
+        "jax": "lax.conv_general_dilated",
+    },
+    "max pooling": {
+        "keras": "layers.MaxPooling2D",
+        "pytorch": "nn.MaxPool2d",
+        "tensorflow": "tf.keras.layers.MaxPooling2D",
+        "jax": "lax.reduce_window",
+    },
+    "dropout": {
+        "keras": "layers.Dropout",
+        "pytorch": "nn.Dropout",
+        "tensorflow": "tf.keras.layers.Dropout",
+        "jax": "jax.random.bernoulli",
+    },
+    "cross-entropy of logits": {
+        "keras": "SparseCategoricalCrossentropy",
+        "pytorch": "nn.CrossEntropyLoss",
+        "tensorflow": "SparseCategoricalCrossentropy",
+        "jax": "jax.nn.log_softmax",
+    },
+    "RMSprop": {
+        "keras": "keras.optimizers.RMSprop",
+        "pytorch": "torch.optim.RMSprop",
+        "tensorflow": "tf.keras.optimizers.RMSprop",
+        "jax": None,
+    },
+    "gradients": {
+        "keras": "model.fit",
+        "pytorch": "loss.backward",
+        "tensorflow": "tf.GradientTape",
+        "jax": "jax.value_and_grad",
+    },
+    "compiled step": {
+        "keras": None,
+        "pytorch": None,
+        "tensorflow": "@tf.function",
+        "jax": "@jax.jit",
+    },
+}
+
+
+def slides(material: Material) -> list[Slide | Missing]:
+    """A slide per framework, and the dictionary of names."""
+    results = material.results
+    workload = find_workload(_MODEL)
+    if _MODEL in results.workloads:
+        workload = results.workload(_MODEL)
+    names = [*(name for name in TITLES if name in SCRIPTS), *(SCRIPTS.keys() - TITLES.keys())]
+    return [*(_model(results, workload, name) for name in names), _dictionary()]
+
+
+def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
+    key = f"model-{name}"
+    module, _, function = script_of(name).partition(":")
+    try:
+        script = str(getattr(importlib.import_module(module), function)(workload))
+    except Unsupported as reason:
+        return Missing(key, str(reason))
+    row = next(
+        (
+            row
+            for row in results.rows(workload.name)
+            if _module_of(row["backend"]) == module.rpartition(".")[0]
+        ),
+        None,
+    )
+    reached = f", {words.percent(row['test_accuracy'])} in {row['backend']}" if row else ""
+    return Slide(
+        key=key,
+        title=f"{workload.title} in {TITLES.get(name, name)}: {len(script.splitlines())} lines",
+        parts=tuple(Code(text) for text in columns_of(script)),
+        notes=(
+            f"The whole script: `bench show {workload.name} --as {name}`. The tests run it.",
+            f"Its model in this run: {results.parameters(workload.name):,} weights{reached}."
+            if workload.name in results.workloads
+            else "This run has no results of it.",
+        ),
+    )
+
+
+def _module_of(backend: str) -> str:
+    """The package of a backend's adapter: "backends.pytorch"."""
+    entry = BACKENDS.get(backend.partition("@")[0])
+    return entry.adapter.partition(":")[0].rpartition(".")[0] if entry else ""
+
+
+def columns_of(script: str) -> list[str]:
+    """The model and the training step of a script, as two columns of about equal height.
+
+    Args:
+        script: a program with functions at its top level.
+    """
+    lines = script.splitlines()
+    parts = []
+    previous_end = 0
+    for node in ast.parse(script).body:
+        start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        while start - 1 > previous_end and lines[start - 2].startswith("#"):
+            start -= 1
+        text = "\n".join(lines[start - 1 : node.end_lineno])
+        previous_end = node.end_lineno or 0
+        is_shown = isinstance(node, ast.FunctionDef) and node.name not in _LEFT_OUT
+        if is_shown or isinstance(node, ast.ClassDef):
+            parts.append(text)
+    heights = [text.count("\n") + 3 for text in parts]
+    first = min(
+        range(1, len(parts) + 1),
+        key=lambda count: max(sum(heights[:count]), sum(heights[count:])),
+        default=0,
+    )
+    columns = ("\n\n\n".join(part) for part in (parts[:first], parts[first:]) if part)
+    return [*columns]
+
+
+def _dictionary() -> Slide:
+    names = [name for name in TITLES if name != "numpy" and name in SCRIPTS]
+    rows = tuple(
+        (concept, *(f"`{calls[name]}`" if calls[name] else words.ABSENT for name in names))
+        for concept, calls in DICTIONARY.items()
+    )
+    return Slide(
+        key="dictionary",
+        title="The same thing has another name in each framework",
+        parts=(Table(("what", *(TITLES[name] for name in names)), rows),),
+        text=f"{words.ABSENT}: written by hand, or a switch elsewhere.",
+        notes=(
+            "The names are those of the generated scripts. PyTorch compiles with torch.compile,"
+            " Keras with the argument jit_compile of compile().",
+        ),
+    )

@@ -1,0 +1,215 @@
+"""The first and the last slides: title, sameness, advice, exercises with answers, sources."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from bench.overview.material import Images, Material
+from bench.overview.results import Results
+from bench.overview.slides import Missing, Slide
+from bench.overview.topic.accuracy import run_hint
+from bench.overview.topic.mistakes import confusion_of, most_confused
+from bench.records.job import without_labels
+from bench.report.form import words
+from bench.report.section.opening import believed
+from bench.report.section.trust import verification_line
+from specs.bands import find_band
+from specs.loading import find_workload
+
+TITLE = "Deep-learning frameworks: an overview"
+_ADVICE = (
+    "| you want | begin with |\n| --- | --- |\n"
+    "| a first model in few lines | Keras |\n"
+    "| to change the training loop, or to read new papers | PyTorch |\n"
+    "| gradients of any function, compiled | JAX |\n"
+    "| tables, and models without deep layers | scikit-learn |"
+)
+_EPOCHS = 5
+
+
+def opening(material: Material) -> list[Slide | Missing]:
+    """The title, and what was the same in all frameworks."""
+    return [_title(material.results), _matched(material.results)]
+
+
+def closing(material: Material) -> list[Slide | Missing]:
+    """Advice, exercises, answers and sources."""
+    questions = _questions(material)
+    return [
+        Slide(
+            key="which",
+            title="Which one should I learn?",
+            own=_ADVICE,
+            notes=("This table is the teacher's: it is kept when the slides are made again.",),
+        ),
+        Slide(
+            key="exercises",
+            title=f"{len(questions)} exercises",
+            items=tuple(question for question, _ in questions),
+        ),
+        Slide(
+            key="answers",
+            title="Answers",
+            items=tuple(answer for _, answer in questions),
+            notes=("Made from the records: another machine has other answers.",),
+        ),
+        _sources(material),
+    ]
+
+
+def provenance(results: Results) -> str:
+    """One sentence on where and when the figures were measured."""
+    days = sorted(record.started[:10] for record in results.run.records)
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    where = results.where
+    name = results.run.folder.resolve().name
+    return (
+        f"{name}: {where['device_name']}, {words.threads(where['threads'])}, {when}; made by"
+        " `bench overview`"
+    )
+
+
+def _title(results: Results) -> Slide:
+    return Slide(
+        key="title",
+        title=TITLE,
+        text=f"{len(results.backends)} backends, {len(results.workloads)} workloads, one machine.",
+        notes=(f"{results.run.folder.resolve().name}: {believed(results.run)}.",),
+    )
+
+
+def _matched(results: Results) -> Slide:
+    records = [r for r in results.run.records if r.job.mode == "matched"]
+    verified = [r for r in records if r.verification is not None and r.verification.passed]
+    title = "Same weights, same batches, same formulas"
+    if records and len(verified) == len(records):
+        title = f"The same training in every framework: verified in all {len(records)} jobs"
+    return Slide(
+        key="matched",
+        title=title,
+        items=(
+            "Initial weights are drawn once and copied into every framework",
+            "Every batch has the same images in the same order",
+            "Optimizers use the same formula with the same constants",
+            f"After training, the first steps are compared with NumPy: {len(verified)} of"
+            f" {len(records)} jobs passed",
+        ),
+        notes=(verification_line(results.run) or "No verification is kept beside this run.",),
+    )
+
+
+def _questions(material: Material) -> list[tuple[str, str]]:
+    """Exercises, each with its answer."""
+    results = material.results
+    largest = max(results.workloads, key=results.parameters)
+    found = [
+        (
+            f"How many weights has `{largest}`? Count first, then try `bench show {largest}`.",
+            f"`{largest}` has {results.parameters(largest):,} weights.",
+        ),
+        _updates(results),
+        _expected(),
+        _fastest(results),
+        _confused(material),
+    ]
+    return [pair for pair in found if pair is not None]
+
+
+def _updates(results: Results) -> tuple[str, str] | None:
+    rows = next((rows for name in results.workloads if (rows := results.rows(name))), None)
+    if rows is None:
+        return None
+    examples, size = rows[0]["train_examples"], rows[0]["batch_size"]
+    return (
+        f"How many updates has an epoch of {examples:,} images in batches of {size}?",
+        f"{examples:,} / {size}, rounded up: {ceil(examples / size):,} updates.",
+    )
+
+
+def _expected() -> tuple[str, str] | None:
+    """Training a model, with the range that kept runs have."""
+    workload = find_workload("mlp-relu")
+    band = find_band(without_labels(workload), "mnist", 60_000)
+    if band is None:
+        return None
+    low, high = band.accuracy(_EPOCHS)
+    return (
+        f"Predict the accuracy, then run `bench run mlp-relu --epochs {_EPOCHS} --backend"
+        " pytorch,jax`.",
+        f"On full MNIST {words.percent(low)} to {words.percent(high)}, as kept runs of"
+        f" {band.runs} trainings say.",
+    )
+
+
+def _fastest(results: Results) -> tuple[str, str] | None:
+    """A pair of backends on the smallest workload: is one of them faster for sure?"""
+    pairs = [pair for name in results.workloads for pair in results.pairs(name)]
+    if not pairs:
+        return None
+    pair = min(pairs, key=lambda p: abs(p.comparison.ratio - 1))
+    result = pair.comparison
+    interval = (
+        f", interval {result.sure_low:.2f} to {result.sure_high:.2f}"
+        if result.sure_low is not None and result.sure_high is not None
+        else ""
+    )
+    verdict = {
+        "undecided": "not told apart",
+        "same": "equally fast, within the margin",
+    }.get(result.outcome, f"{pair.backend} is {result.outcome}, for sure")
+    return (
+        f"Is {pair.backend} faster than {pair.other} on {pair.workload}? How sure are you?",
+        f"{pair.backend} takes {result.ratio:.2f} of the time of {pair.other}{interval}:"
+        f" {verdict}.",
+    )
+
+
+def _confused(material: Material) -> tuple[str, str] | None:
+    results = material.results
+    name = next((name for name in reversed(results.workloads) if results.learned(name)), None)
+    if name is None:
+        return None
+    backend, learned = next(iter(results.learned(name).items()))
+    images = material.images_of(results.records(name)[backend])
+    if not isinstance(images, Images):
+        return None
+    worst = most_confused(confusion_of(learned, images))
+    if not worst:
+        return None
+    pairs = "; ".join(f"a {label} for a {predicted}" for label, predicted, _ in worst)
+    return (
+        f"Which digits does `{name}` mix up most? Guess before you look.",
+        f"{pairs}: {worst[0][2]} times ({backend}).",
+    )
+
+
+def _sources(material: Material) -> Slide:
+    run = material.results.run
+    versions: dict[str, str] = {}
+    for record in run.records:
+        for package, version in record.versions.items():
+            versions.setdefault(package, version)
+    checked = max(
+        (
+            fact.checked
+            for framework in material.facts.frameworks
+            for name in framework.facts.__struct_fields__
+            if (fact := getattr(framework.facts, name)) is not None
+        ),
+        default=words.ABSENT,
+    )
+    machine = run.records[0].machine
+    named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+    return Slide(
+        key="sources",
+        title="How these slides were made",
+        items=(
+            f"Machine: {machine.cpu}, {material.results.where['device']}",
+            f"Versions: {named or words.ABSENT}",
+            f"Run: `{run.command or 'not recorded'}`",
+            f"Slides: `{run_hint(material.results, 'SUITE')}`, then `bench overview"
+            f" {run.folder.resolve().name}`",
+            f"Facts of frameworks: checked {checked}; corrections are welcome",
+        ),
+        notes=("framework-bench is under the MIT licence.",),
+    )

@@ -1,0 +1,1 @@
+"""Writes slides as Markdown, LaTeX (Beamer) or HTML."""

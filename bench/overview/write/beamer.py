@@ -1,0 +1,164 @@
+"""Writes slides as LaTeX for Beamer; `pdflatex overview.tex` makes the PDF."""
+
+from __future__ import annotations
+
+import re
+
+from bench.overview.slides import Code, Deck, Part, Picture, Slide
+from bench.overview.write.kept import OWN, Keeper, Marks
+from bench.report.form import latex
+from bench.report.form.blocks import Table
+from bench.report.form.visible import visible
+
+MARKS = Marks("% ", "")
+_HEAD = r"""\documentclass[aspectratio=169,10pt]{beamer}
+%% \setbeameroption{show notes} %% shows the speaker's notes
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{lmodern,textcomp,graphicx,booktabs,listings}
+\setbeamertemplate{navigation symbols}{}
+\setbeamertemplate{footline}{\hspace*{4mm}\tiny %s\hfill\insertframenumber\hspace*{4mm}\vspace*{2mm}}
+\setbeamercolor{frametitle}{fg=black}
+\setbeamerfont{frametitle}{size=\large,series=\bfseries}
+\lstset{basicstyle=\ttfamily\fontsize{5.6}{6.4}\selectfont,columns=fullflexible,keepspaces=true,
+  keywordstyle=\bfseries,commentstyle=\itshape,showstringspaces=false,aboveskip=0pt,belowskip=0pt,
+  breaklines=true,upquote=true}
+\begin{document}
+"""
+_SIZES = ((70, r"\footnotesize"), (96, r"\scriptsize"), (130, r"\tiny"))
+# Characters of T1 that our texts have, and those that need a command.
+_COMMANDS = {
+    "→": r"$\rightarrow$",
+    "×": r"\texttimes{}",  # noqa: RUF001 - the sign of a product
+    "≤": r"$\leq$",
+    "√": r"$\surd$",
+    "–": "--",  # noqa: RUF001 - a dash
+    "…": r"\dots{}",
+}
+_MARKUP = re.compile(r"`([^`]+)`|\*\*([\w ,-]+)\*\*|\*(\w+)\*")
+_LAST_LATIN = 0xFF
+
+
+def to_beamer(deck: Deck, keeper: Keeper) -> str:
+    """The deck as one LaTeX document; its pictures are in the folder `pictures`."""
+    slides = [_slide(slide, keeper) for slide in deck.slides]
+    left = keeper.left_over()
+    if left:
+        title = "Kept from slides that are not made any more"
+        slides.append(_frame(rf"\frametitle{{{title}}}", *left.values()))
+    head = _HEAD % escaped(deck.provenance)
+    return "\n".join((head, *slides, r"\end{document}")) + "\n"
+
+
+def escaped(text: str) -> str:
+    r"""Text in which only our own markup is markup; characters that T1 does not have are `U+...`."""
+    parts, end = [], 0
+    for found in _MARKUP.finditer(text):
+        parts.append(_literal(text[end : found.start()]))
+        command = r"\texttt" if found[1] else r"\textbf" if found[2] else r"\textit"
+        parts.append(f"{command}{{{_literal(found[1] or found[2] or found[3])}}}")
+        end = found.end()
+    return "".join([*parts, _literal(text[end:])])
+
+
+def _literal(text: str) -> str:
+    return "".join(map(_character, visible(text)))
+
+
+def _character(character: str) -> str:
+    if character in _COMMANDS:
+        return _COMMANDS[character]
+    if character in "`*":
+        return {"`": r"\textasciigrave{}", "*": "*"}[character]
+    if character == "-":  # two of them would be a dash
+        return "-{}"
+    if ord(character) > _LAST_LATIN and character not in "µ":
+        return rf"\texttt{{U+{ord(character):04X}}}"
+    return latex.escaped(character)
+
+
+def _frame(*parts: str) -> str:
+    lines = (r"\begin{frame}[fragile]", *filter(None, parts), r"\end{frame}")
+    return "\n".join(lines) + "\n"
+
+
+def _slide(slide: Slide, keeper: Keeper) -> str:
+    title = keeper.piece(slide.key, "title", escaped(slide.title))
+    items = "\n".join(rf"\item {escaped(item)}" for item in slide.items)
+    text = keeper.piece(slide.key, "text", rf"\small {escaped(slide.text)}") if slide.text else ""
+    own = keeper.piece(slide.key, OWN, _own(slide.own))
+    notes = "\n".join(rf"\item {escaped(note)}" for note in slide.notes)
+    note = (
+        keeper.piece(
+            slide.key, "notes", f"\\note{{\\begin{{itemize}}\\tiny\n{notes}\n\\end{{itemize}}}}"
+        )
+        if notes
+        else ""
+    )
+    return _frame(
+        f"\\frametitle{{%\n{title}\n}}",
+        _beside([_part(part) for part in slide.parts]),
+        f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}" if items else "",
+        f"\\par\\vspace{{1mm}}\n{text}" if text else "",
+        own,
+        note,
+    )
+
+
+def _beside(parts: list[str]) -> str:
+    """Parts in columns of equal width; one part is as wide as the slide."""
+    if len(parts) <= 1:
+        return "".join(parts)
+    width = 0.98 / len(parts)
+    columns = (f"\\column{{{width:.2f}\\textwidth}}\n{part}" for part in parts)
+    return "\\begin{columns}[t]\n" + "\n".join(columns) + "\n\\end{columns}"
+
+
+def _own(text: str) -> str:
+    """The teacher's place: a Markdown table of ours becomes one of LaTeX."""
+    if not text.startswith("|"):
+        return escaped(text)
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if not set(line) <= set("|- ")
+    ]
+    return _table(Table(rows[0], tuple(rows[1:])))
+
+
+def _part(part: Part) -> str:
+    match part:
+        case Picture(name):
+            size = r"width=\textwidth,height=0.7\textheight,keepaspectratio"
+            return f"\\begin{{center}}\n\\includegraphics[{size}]{{pictures/{name}.pdf}}\n\\end{{center}}"
+        case Code(text, language):
+            return f"\\begin{{lstlisting}}[language={language}]\n{text}\n\\end{{lstlisting}}"
+        case table:
+            return _table(table)
+
+
+def _table(table: Table) -> str:
+    """A table in the largest size of letters in which it is as wide as the slide."""
+    rows = [table.columns, *table.rows]
+    columns = zip(*rows, strict=True)
+    width = sum(max(len(cell.replace("`", "")) for cell in column) + 2 for column in columns)
+    size = next((size for most, size in _SIZES if width <= most), r"\tiny")
+    layout = "l" * len(table.columns)
+    body = "\n".join(
+        (
+            rf"\begin{{tabular}}{{{layout}}}",
+            r"\toprule",
+            _row(table.columns),
+            r"\midrule",
+            *map(_row, table.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+        )
+    )
+    if width > _SIZES[-1][0]:
+        body = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{body}}}"
+    return f"\\begin{{center}}\n{size}\n{body}\n\\end{{center}}"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "{}" + " & ".join(map(escaped, cells)) + r" \\"

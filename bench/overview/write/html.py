@@ -1,0 +1,123 @@
+"""Writes slides as one HTML page that needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from markupsafe import Markup, escape
+
+from bench.overview.picture.style import file_of
+from bench.overview.slides import Code, Deck, Part, Picture, Slide
+from bench.overview.write.kept import OWN, Keeper, Marks
+from bench.report.form.blocks import Table
+from bench.report.form.visible import visible
+
+MARKS = Marks("<!-- ", " -->")
+_HERE = Path(__file__).parent
+_MARKUP = re.compile(r"`([^`]+)`|\*\*([\w ,-]+)\*\*|\*(\w+)\*")
+# Nothing is loaded; the only script is ours.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def to_html(deck: Deck, keeper: Keeper) -> str:
+    """The deck as one page: a slide fills the window, and a printed page."""
+    slides = [_slide(slide, keeper, deck.provenance) for slide in deck.slides]
+    left = keeper.left_over()
+    if left:
+        title = "<h2>Kept from slides that are not made any more</h2>"
+        slides.append("\n".join(("<section>", title, *left.values(), "</section>")))
+    style, script = (
+        (_HERE / f"overview.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
+    )
+    return "\n".join(
+        (
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(deck.title)}</title>",
+            f"<style>\n{style}</style>",
+            "</head>",
+            "<body>",
+            "<main>",
+            *slides,
+            "</main>",
+            f"<script>\n{script}</script>",
+            "</body>",
+            "</html>",
+            "",
+        )
+    )
+
+
+def marked_up(text: str) -> str:
+    """Text in which only our own markup is markup, as HTML."""
+    parts, end, text = [], 0, visible(text)
+    for found in _MARKUP.finditer(text):
+        parts.append(escape(text[end : found.start()]))
+        tag = "code" if found[1] else "b" if found[2] else "i"
+        inner = escape(found[1] or found[2] or found[3])
+        parts.append(Markup(f"<{tag}>{inner}</{tag}>"))  # noqa: S704 - the inner text is escaped
+        end = found.end()
+    return str(Markup("").join([*parts, escape(text[end:])]))
+
+
+def _slide(slide: Slide, keeper: Keeper, provenance: str) -> str:
+    parts = "\n".join(map(_part, slide.parts))
+    items = "\n".join(f"<li>{marked_up(item)}</li>" for item in slide.items)
+    notes = "\n".join(f"<li>{marked_up(note)}</li>" for note in slide.notes)
+    lines = (
+        f'<section id="{slide.key}">',
+        keeper.piece(slide.key, "title", f"<h2>{marked_up(slide.title)}</h2>"),
+        f'<div class="parts">\n{parts}\n</div>' if parts else "",
+        f"<ul>\n{items}\n</ul>" if items else "",
+        keeper.piece(slide.key, "text", f"<p>{marked_up(slide.text)}</p>") if slide.text else "",
+        keeper.piece(slide.key, OWN, _own(slide.own)),
+        keeper.piece(
+            slide.key,
+            "notes",
+            f"<details><summary>notes</summary><ul>\n{notes}\n</ul></details>",
+        )
+        if notes
+        else "",
+        f"<footer>{escape(visible(provenance))}</footer>",
+        "</section>",
+    )
+    return "\n".join(filter(None, lines))
+
+
+def _own(text: str) -> str:
+    """The teacher's place: a Markdown table of ours becomes one of HTML."""
+    if not text.startswith("|"):
+        return marked_up(text)
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if not set(line) <= set("|- ")
+    ]
+    return _table(Table(rows[0], tuple(rows[1:])))
+
+
+def _part(part: Part) -> str:
+    match part:
+        case Picture(_, caption):
+            content = base64.b64encode(file_of(part, "svg")).decode()
+            return f'<img alt="{escape(caption)}" src="data:image/svg+xml;base64,{content}">'
+        case Code(text):
+            return f"<pre><code>{escape(text)}</code></pre>"
+        case table:
+            return _table(table)
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{marked_up(cell)}</th>" for cell in table.columns)
+    rows = (
+        "<tr>" + "".join(f"<td>{marked_up(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
+    body = "\n".join(rows)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

@@ -1,0 +1,124 @@
+"""Keeps what a teacher has written into slides when they are made again.
+
+The title, the text and the notes of a slide stand between marks, each with a digest of what we
+wrote. If a piece is not what its digest says, somebody has edited it, and it stays as it is. Each
+slide also has a place for the teacher's own words, which is always kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+_DIGITS = 8
+OWN = "own"
+
+
+class Marks(NamedTuple):
+    """How a format writes the lines before and after a piece: before and after a comment."""
+
+    open: str
+    close: str
+
+    def begin(self, piece: str, digest: str) -> str:
+        """The line before a piece."""
+        return f"{self.open}overview: {piece} {digest}{self.close}"
+
+    @property
+    def end(self) -> str:
+        """The line after a piece."""
+        return f"{self.open}overview: end{self.close}"
+
+    def pieces_in(self, text: str) -> dict[str, Piece]:
+        """The pieces of a document, by "SLIDE.NAME"."""
+        begin = re.escape(self.begin("@", "#")).replace("@", r"([\w.-]+)").replace(r"\#", "#")
+        pattern = begin.replace("#", r"(\w+)") + r"\n(.*?)\n?" + re.escape(self.end)
+        return {
+            name: Piece(digest, content)
+            for name, digest, content in re.findall(pattern, text, flags=re.DOTALL)
+        }
+
+
+class Piece(NamedTuple):
+    """A piece of an earlier document: the digest of what we wrote, and what stands there now."""
+
+    digest: str
+    content: str
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether somebody has changed it."""
+        return digest_of(self.content) != self.digest
+
+
+class Kept(NamedTuple):
+    """A piece that stays as a teacher wrote it.
+
+    Attributes:
+        piece: "SLIDE.NAME".
+        content: what stays.
+        made: what would stand there now; None if the slide is not made any more.
+        is_outdated: whether that is not what stood there when the teacher edited it.
+    """
+
+    piece: str
+    content: str
+    made: str | None
+    is_outdated: bool
+
+
+class Keeper:
+    """Writes pieces between marks; those that were edited before stay.
+
+    Attributes:
+        kept: the pieces that stay, so far.
+
+    Args:
+        marks: of the format.
+        earlier: the document as it is now; "" if there is none.
+    """
+
+    def __init__(self, marks: Marks, earlier: str) -> None:
+        self._marks, self._earlier = marks, marks.pieces_in(earlier)
+        self._seen: set[str] = set()
+        self.kept: list[Kept] = []
+
+    def piece(self, slide: str, name: str, content: str) -> str:
+        """A piece with its marks: the content, or what a teacher has made of it.
+
+        Args:
+            slide: the key of its slide.
+            name: of the piece.
+            content: what we write; it has no line that looks like a mark.
+        """
+        full, digest = f"{slide}.{name}", digest_of(content)
+        self._seen.add(full)
+        earlier = self._earlier.get(full)
+        if earlier is not None and (name == OWN or earlier.is_edited):
+            if earlier.is_edited:
+                self.kept.append(Kept(full, earlier.content, content, earlier.digest != digest))
+            content, digest = earlier.content, earlier.digest
+        between = f"{content}\n" if content else ""
+        return f"{self._marks.begin(full, digest)}\n{between}{self._marks.end}"
+
+    def left_over(self) -> Mapping[str, str]:
+        """Edited pieces of slides that are not made any more, by name, with their marks."""
+        left = {
+            name: piece
+            for name, piece in self._earlier.items()
+            if name not in self._seen and piece.is_edited
+        }
+        for name, piece in left.items():
+            self.kept.append(Kept(name, piece.content, None, is_outdated=True))
+        return {
+            name: f"{self._marks.begin(name, piece.digest)}\n{piece.content}\n{self._marks.end}"
+            for name, piece in left.items()
+        }
+
+
+def digest_of(content: str) -> str:
+    """A digest of a piece; spaces at the ends of lines do not change it."""
+    plain = "\n".join(line.rstrip() for line in content.strip().splitlines())
+    return hashlib.sha256(plain.encode()).hexdigest()[:_DIGITS]
