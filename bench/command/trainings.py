@@ -64,7 +64,9 @@ def trainings(
                 epochs=options.epochs or part.epochs or workload.recipe.epochs,
                 batch_size=batch_size,
             )
-            for width, batch_size in product(options.width, options.batch_size or (part.batch_size,))
+            for width, batch_size in product(
+                options.width, options.batch_size or (part.batch_size,)
+            )
         ]
     return planned
 

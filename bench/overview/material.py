@@ -46,7 +46,9 @@ def images_in(places: Places) -> Callable[[Record], Images | str]:
             return str(error)
         if data.checksum != record.data.checksum:
             return f"{record.data.name} is not the data set that the run used"
-        images, labels = (np.load(f"{data.folder}/test_{part}.npy") for part in ("images", "labels"))
+        images, labels = (
+            np.load(f"{data.folder}/test_{part}.npy") for part in ("images", "labels")
+        )
         return Images(images, labels)
 
     return images_of

@@ -25,6 +25,7 @@ COURSE = (
 )
 _WHERE = ["machine", "device", "device_name", "threads"]
 
+
 class Results:
     """A run's results on one machine and device, by workload.
 
@@ -104,20 +105,19 @@ class Results:
         return self._epochs_of(self.group(name), backend).groupby("epoch")[columns].mean()
 
     def batch_sizes(self, name: str) -> dict[int, pd.DataFrame]:
-        """Batch size -> its epochs, of the backend that has the most sizes; the usual data set."""
-        usual = self.rows(name)
-        if not usual:
-            return {}
-        same = ["dataset", "data_checksum", "mode"]
+        """Batch size -> its epochs, of the data set and the backend that have the most sizes."""
         rows = self._rows[
             (self._rows["workload"] == name)
             & (self._rows["status"] == "ok")
-            & np.all([self._rows[column] == usual[0][column] for column in same], axis=0)
+            & (self._rows["mode"] == "matched")
         ]
         if rows.empty:
             return {}
-        sizes = rows.groupby("backend", observed=True)["batch_size"].nunique()
-        of_backend = rows[rows["backend"] == sizes.idxmax()].sort_values("epochs")
+        same = ["data_checksum", "backend"]
+        sizes = rows.groupby(same, observed=True, sort=False)["batch_size"].nunique()
+        checksum, backend = sizes.idxmax()
+        of_backend = rows[(rows["data_checksum"] == checksum) & (rows["backend"] == backend)]
+        of_backend = of_backend.sort_values("epochs")
         return {
             int(row["batch_size"]): self._epochs_of(
                 tuple(row[column] for column in GROUP), row["backend"]

@@ -15,6 +15,7 @@ from bench.overview.picture.style import ACCENT, BAD, GOOD, INK, PALE, figure, t
 
 _LINES = (ACCENT, BAD, GOOD, "#6a5acd", "#c97a10")
 _SHADE = 0.18
+_NEAR = 3.0
 
 
 class Gap(NamedTuple):
@@ -42,9 +43,7 @@ def gaps(models: Sequence[Gap]) -> Figure:
         axes.set_title(text_of(model.title), loc="left")
         _whole_epochs(axes)
     panels[0].set_ylabel("accuracy, %")
-    lowest = min(
-        100 * float(np.quantile(model.epochs["test_accuracy"], 0.1)) for model in models
-    )
+    lowest = min(100 * float(np.quantile(model.epochs["test_accuracy"], 0.1)) for model in models)
     panels[0].set_ylim(bottom=lowest - 0.5)
     panels[-1].legend(loc="lower right")
     return drawn
@@ -98,9 +97,7 @@ def activations() -> Figure:
         "ReLU": (np.maximum(x, 0), (x > 0).astype(float)),
     }
     drawn = figure(height=1.9)
-    for axes, (name, (values, slope)) in zip(
-        drawn.subplots(1, 3), functions.items(), strict=True
-    ):
+    for axes, (name, (values, slope)) in zip(drawn.subplots(1, 3), functions.items(), strict=True):
         axes.axhline(0, color=PALE, lw=0.5)
         axes.axvline(0, color=PALE, lw=0.5)
         axes.plot(x, values, color=ACCENT, label="value")
@@ -124,7 +121,7 @@ def ladder(models: Sequence[tuple[str, float, float, int]]) -> Figure:
     axes = drawn.subplots()
     places = range(len(models))
     wrong = [100 * (1 - accuracy) for _, accuracy, _, _ in models]
-    axes.plot(wrong, places, "o-", color=ACCENT, lw=0.8, label="measured")
+    axes.plot(wrong, places, "o", color=ACCENT, label="measured")
     published = [(100 * (1 - p), y) for y, (_, _, p, _) in enumerate(models) if p == p]  # noqa: PLR0124 - NaN
     if published:
         axes.plot(*zip(*published, strict=True), "|", ms=9, color=INK, label="published")
@@ -137,7 +134,8 @@ def ladder(models: Sequence[tuple[str, float, float, int]]) -> Figure:
         )  # fmt: skip
     axes.invert_yaxis()
     accuracy_axis(axes, wrong)
-    axes.legend(loc="lower left")
+    if published:
+        axes.legend(loc="upper right")
     return drawn
 
 
@@ -152,6 +150,8 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
     low, high = max(min(wrong), 0.01) / 1.3, max(*wrong, 0.02) * 1.15
     axes.set_xscale("log")
     axes.set_xlim(high, low / 1.15)
+    if high / low < _NEAR:  # less than one step of the ticks above
+        ticks = [*MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)]
     shown = [tick for tick in ticks if low <= tick <= high]
     step = -(-len(shown) // 7)
     axes.set_xticks(shown[::step], [f"{100 - tick:g}" for tick in shown[::step]])

@@ -103,12 +103,12 @@ def speeds(workloads: Mapping[str, Sequence[Speed]]) -> Figure:
             if speed.low is not None and speed.high is not None:
                 axes.plot([speed.low, speed.high], [row, row], color=colour)
             axes.plot([speed.ratio], [row], marker=MARKERS[marker], color=colour, ms=5, mew=0)
-            axes.annotate(
-                speed.text, (1.02, row), xycoords=("axes fraction", "data"), va="center"
-            )
+            axes.annotate(speed.text, (1.02, row), xycoords=("axes fraction", "data"), va="center")
         axes.set_xscale("log")
         axes.set_xlim(0.85, max(most * 1.2, 1.3))
-        ticks = [tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick <= most * 1.2]
+        ticks = [
+            tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick <= most * 1.2
+        ]
         ticks = ticks if len(ticks) <= 5 else ticks[::2]  # noqa: PLR2004 - numbers would overlap
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_xticks([], minor=True)
@@ -144,5 +144,5 @@ def start_up(backends: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.1)
     axes.set_xlabel("seconds before an epoch takes its usual time")
-    axes.legend(loc="lower right")
+    drawn.legend(loc="outside upper right", ncols=len(_PHASES))
     return drawn

@@ -31,9 +31,7 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
         end = today if goes_on or last is None else last
         colour = GOOD if goes_on else PALE
         axes.barh(row, max(end - start, 0.1), left=start, color=colour, height=0.55)
-        axes.annotate(
-            f"{framework.name} ", (start, row), ha="right", va="center", fontsize=6.5
-        )
+        axes.annotate(f"{framework.name} ", (start, row), ha="right", va="center", fontsize=6.5)
         if not goes_on:
             axes.annotate(
                 f" last release {framework.facts.last_release.value}"
@@ -132,9 +130,7 @@ def mentions(counted: Mentions) -> Figure:
     texts += ["under 1 %"] * len(counted.under_one)
     axes.barh(range(len(names)), values, color=ACCENT, height=0.62)
     for row, (value, text) in enumerate(zip(values, texts, strict=True)):
-        axes.annotate(
-            text, (value, row), xytext=(3, 0), textcoords="offset points", va="center"
-        )
+        axes.annotate(text, (value, row), xytext=(3, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()

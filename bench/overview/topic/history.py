@@ -28,7 +28,9 @@ def slides(material: Material) -> list[Slide | Missing]:
         Slide(
             key="layers",
             title="A framework is four layers between your model and the device",
-            parts=(Picture("layers", "The layers of frameworks", partial(history.layers, _LAYERS)),),
+            parts=(
+                Picture("layers", "The layers of frameworks", partial(history.layers, _LAYERS)),
+            ),
             notes=(
                 "Keras runs on TensorFlow, JAX or PyTorch. A compiler joins many small operations"
                 " into few large ones; TensorFlow and PyTorch also work without it.",

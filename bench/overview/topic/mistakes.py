@@ -77,8 +77,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
     in_all = wrong_in_all(learned, images)
     if not wrong.any():
         return Missing("mistakes", f"{name} in {backend} makes no mistake")
-    # First those that every framework gets wrong, in their order.
-    chosen = np.concatenate([np.flatnonzero(in_all), np.flatnonzero(wrong & ~in_all)])[:_MOST]
+    chosen = np.concatenate([_some(in_all, _MOST), _some(wrong & ~in_all, _MOST)])[:_MOST]
     titles = [
         f"{images.labels[i]} → {first.classes[i]}" + ("*" if in_all[i] and len(learned) > 1 else "")
         for i in chosen
@@ -107,6 +106,13 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
             + " images; all from the same initial weights and batches.",
         ),
     )
+
+
+def _some(chosen: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
+    """The indices of the chosen images; if there are more than `most`, evenly spread ones."""
+    indices = np.flatnonzero(chosen)
+    few = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
+    return indices[few]
 
 
 def confusion_of(learned: Learned, images: Images) -> NDArray[np.int64]:
@@ -153,7 +159,7 @@ def _templates(results: Results) -> Slide | Missing:
     titles = [str(number) for number in range(len(weights))]
     return Slide(
         key="templates",
-        title="Softmax regression has learned one template per digit",
+        title="The weights of softmax regression, one picture per digit",
         parts=(
             Picture(
                 "templates",

@@ -78,8 +78,10 @@ def _claim(results: Results, chosen: list[str]) -> str:
     if len(won) == 1 and sum(map(len, won.values())) == len(chosen) > 1:
         return f"{next(iter(won))} is the fastest on all {len(chosen)} workloads"
     claims = [f"{backend} on {' and '.join(names)}" for backend, names in won.items()]
-    return f"Who is faster? It depends: {', '.join(claims)}" if len(won) > 1 else (
-        f"Fastest for sure: {claims[0]}"
+    return (
+        f"Who is faster? It depends: {', '.join(claims)}"
+        if len(won) > 1
+        else (f"Fastest for sure: {claims[0]}")
     )
 
 
@@ -165,8 +167,6 @@ def _devices(results: Results) -> Slide | Missing:
     return Slide(
         key="devices",
         title="CPU and GPU: the time of an epoch on the CPU, divided by that on the GPU",
-        parts=(
-            Picture("devices", "Ratio of CPU to GPU by backend", partial(dots.speeds, ratios)),
-        ),
+        parts=(Picture("devices", "Ratio of CPU to GPU by backend", partial(dots.speeds, ratios)),),
         notes=("Medians over jobs; the ratio has no interval.",),
     )

@@ -59,21 +59,27 @@ def closing(material: Material) -> list[Slide | Missing]:
 
 def provenance(results: Results) -> str:
     """One sentence on where and when the figures were measured."""
+    where, name = results.where, results.run.folder.resolve().name
+    threads = words.threads(where["threads"])
+    return f"{name}: {where['device_name']}, {threads}, {_days(results)}; made by `bench overview`"
+
+
+def _days(results: Results) -> str:
+    """The days on which the run was made."""
     days = sorted(record.started[:10] for record in results.run.records)
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    where = results.where
-    name = results.run.folder.resolve().name
-    return (
-        f"{name}: {where['device_name']}, {words.threads(where['threads'])}, {when}; made by"
-        " `bench overview`"
-    )
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
 
 
 def _title(results: Results) -> Slide:
     return Slide(
         key="title",
         title=TITLE,
-        text=f"{len(results.backends)} backends, {len(results.workloads)} workloads, one machine.",
+        items=(
+            f"{len(results.backends)} backends: {', '.join(results.backends)}",
+            f"{len(results.workloads)} models, {len(results.run.records)} trainings",
+            f"{results.where['device_name']}, {words.threads(results.where['threads'])}",
+            f"Measured {_days(results)} with framework-bench",
+        ),
         notes=(f"{results.run.folder.resolve().name}: {believed(results.run)}.",),
     )
 
@@ -133,11 +139,13 @@ def _expected() -> tuple[str, str] | None:
     if band is None:
         return None
     low, high = band.accuracy(_EPOCHS)
+    expected = f"at least {words.percent(low)}"
+    if high < 1:
+        expected = f"{words.percent(low)} to {words.percent(high)}"
     return (
         f"Predict the accuracy, then run `bench run mlp-relu --epochs {_EPOCHS} --backend"
         " pytorch,jax`.",
-        f"On full MNIST {words.percent(low)} to {words.percent(high)}, as kept runs of"
-        f" {band.runs} trainings say.",
+        f"On full MNIST {expected}; so it was in {band.runs} kept trainings.",
     )
 
 

@@ -11,21 +11,23 @@ from bench.report.form.blocks import Table
 from bench.report.form.visible import visible
 
 MARKS = Marks("% ", "")
-_HEAD = r"""\documentclass[aspectratio=169,10pt]{beamer}
+_HEAD = r"""\documentclass[aspectratio=169,10pt,t]{beamer}
 %% \setbeameroption{show notes} %% shows the speaker's notes
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
-\usepackage{lmodern,textcomp,graphicx,booktabs,listings}
+\usepackage{lmodern,textcomp,graphicx,booktabs,array,listings}
 \setbeamertemplate{navigation symbols}{}
 \setbeamertemplate{footline}{\hspace*{4mm}\tiny %s\hfill\insertframenumber\hspace*{4mm}\vspace*{2mm}}
 \setbeamercolor{frametitle}{fg=black}
 \setbeamerfont{frametitle}{size=\large,series=\bfseries}
-\lstset{basicstyle=\ttfamily\fontsize{5.6}{6.4}\selectfont,columns=fullflexible,keepspaces=true,
+\lstset{basicstyle=\ttfamily\fontsize{6.6}{7.6}\selectfont,columns=fullflexible,keepspaces=true,
   keywordstyle=\bfseries,commentstyle=\itshape,showstringspaces=false,aboveskip=0pt,belowskip=0pt,
   breaklines=true,upquote=true}
 \begin{document}
 """
-_SIZES = ((70, r"\footnotesize"), (96, r"\scriptsize"), (130, r"\tiny"))
+# The most letters of a line in these sizes, on a slide of 14.8 cm.
+_SIZES = ((70, r"\footnotesize"), (84, r"\scriptsize"))
+_SHORT = 11  # letters of a column that is not broken into lines
 # Characters of T1 that our texts have, and those that need a command.
 _COMMANDS = {
     "→": r"$\rightarrow$",
@@ -138,26 +140,39 @@ def _part(part: Part) -> str:
 
 
 def _table(table: Table) -> str:
-    """A table in the largest size of letters in which it is as wide as the slide."""
-    rows = [table.columns, *table.rows]
-    columns = zip(*rows, strict=True)
-    width = sum(max(len(cell.replace("`", "")) for cell in column) + 2 for column in columns)
-    size = next((size for most, size in _SIZES if width <= most), r"\tiny")
-    layout = "l" * len(table.columns)
-    body = "\n".join(
-        (
-            rf"\begin{{tabular}}{{{layout}}}",
-            r"\toprule",
-            _row(table.columns),
-            r"\midrule",
-            *map(_row, table.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-        )
+    """A table in the largest size of letters in which it is as wide as the slide.
+
+    If it is too wide in all of them, the cells of its long columns have several lines.
+    """
+    columns = zip(table.columns, *table.rows, strict=True)
+    widths = [max(len(cell.replace("`", "")) for cell in column) + 2 for column in columns]
+    most, size = next((each for each in _SIZES if sum(widths) <= each[0]), _SIZES[-1])
+    layout = "l" * len(widths)
+    if sum(widths) > most:
+        layout = _broken(widths, most)
+    lines = (
+        rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",
+        r"\toprule",
+        _row(table.columns),
+        r"\midrule",
+        *map(_row, table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
     )
-    if width > _SIZES[-1][0]:
-        body = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{body}}}"
-    return f"\\begin{{center}}\n{size}\n{body}\n\\end{{center}}"
+    body = "\n".join(lines)
+    return f"\\begin{{center}}\n{size}\\setlength{{\\tabcolsep}}{{1mm}}\n{body}\n\\end{{center}}"
+
+
+def _broken(widths: list[int], most: int) -> str:
+    """The layout of a table whose long columns share what the short ones leave of the width."""
+    long = [width for width in widths if width > _SHORT]
+    left = most - sum(width for width in widths if width <= _SHORT)
+    return "".join(
+        "l"
+        if width <= _SHORT
+        else rf">{{\raggedright\arraybackslash}}p{{{0.9 * left / most * width / sum(long):.3f}\textwidth}}"
+        for width in widths
+    )
 
 
 def _row(cells: tuple[str, ...]) -> str:

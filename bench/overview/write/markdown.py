@@ -40,7 +40,9 @@ def to_markdown(deck: Deck, keeper: Keeper) -> str:
     slides = [_slide(slide, keeper) for slide in deck.slides]
     left = keeper.left_over()
     if left:
-        slides.append("\n\n".join(("## Kept from slides that are not made any more", *left.values())))
+        slides.append(
+            "\n\n".join(("## Kept from slides that are not made any more", *left.values()))
+        )
     return "\n\n---\n\n".join((f"{head}\n\n{slides[0]}", *slides[1:])) + "\n"
 
 
