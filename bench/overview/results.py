@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -115,7 +115,7 @@ class Results:
             return {}
         same = ["data_checksum", "backend"]
         sizes = rows.groupby(same, observed=True, sort=False)["batch_size"].nunique()
-        checksum, backend = sizes.idxmax()
+        checksum, backend = cast("tuple[str, str]", sizes.idxmax())
         of_backend = rows[(rows["data_checksum"] == checksum) & (rows["backend"] == backend)]
         of_backend = of_backend.sort_values("epochs")
         return {
@@ -130,7 +130,10 @@ class Results:
         of_group = np.all(
             [epochs[c] == value for c, value in zip(GROUP, group or (), strict=True)], axis=0
         )
-        return epochs[of_group & (epochs["backend"] == backend) & (epochs["status"] == "ok")]
+        rows: pd.DataFrame = epochs[
+            of_group & (epochs["backend"] == backend) & (epochs["status"] == "ok")
+        ]
+        return rows
 
     def records(self, name: str) -> dict[str, Record]:
         """Backend -> the record of its first seed and round, of matched jobs that ended ok."""

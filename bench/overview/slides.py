@@ -47,7 +47,7 @@ class Slide(Struct, frozen=True):
         text: at most `MOST_WORDS` words below them, as our own markup (`form.markdown`).
         items: a list instead of other parts.
         notes: what a speaker should know: caveats, sources, commands.
-        own: what a new file has in the teacher's place of the slide.
+        own: the table that a new file has in the teacher's place of the slide.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Slide(Struct, frozen=True):
     text: str = ""
     items: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    own: str = ""
+    own: Table | None = None
 
 
 class Missing(Struct, frozen=True):

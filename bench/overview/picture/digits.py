@@ -80,7 +80,7 @@ def confusion(counts: NDArray[np.int64]) -> Figure:
                 axes.text(predicted, label, f"{count}", ha="center", va="center", fontsize=4.5)
             elif count:
                 colour = "white" if count > _DARK * most else BAD
-                place = {"ha": "center", "va": "center", "fontsize": 6}
+                place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
                 axes.text(predicted, label, f"{count}", color=colour, **place)
     ticks = range(len(counts))
     axes.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -69,7 +69,12 @@ def accuracies(
             place = row + 0.5 * (backends.index(accuracy.backend) + 0.5) / len(backends) - 0.25
             ends = [100 * (1 - end) for end in (accuracy.high, accuracy.low)]
             axes.plot([max(ends[0], 1e-3), ends[1]], [place] * 2, color=colour, lw=0.7)
-            style = {"marker": MARKERS[marker], "color": colour, "ms": 3.5, "mew": 0}
+            style: dict[str, Any] = {
+                "marker": MARKERS[marker],
+                "color": colour,
+                "ms": 3.5,
+                "mew": 0,
+            }
             wrong.append(100 * (1 - accuracy.value))
             axes.plot(wrong[-1:], [place], ls="", **style)
     for backend in backends:

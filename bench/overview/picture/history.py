@@ -28,7 +28,8 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
     for row, (framework, start) in enumerate(known):
         last = year_of(framework.facts.last_release)
         goes_on = framework.is_maintained
-        end = today if goes_on or last is None else last
+        stopped = last or year_of(framework.facts.state) or today
+        end = today if goes_on else stopped
         colour = GOOD if goes_on else PALE
         axes.barh(row, max(end - start, 0.1), left=start, color=colour, height=0.55)
         axes.annotate(f"{framework.name} ", (start, row), ha="right", va="center", fontsize=6.5)
@@ -68,10 +69,9 @@ def family_tree(edges: Sequence[Descent]) -> Figure:
             "", end, start, arrowprops={"arrowstyle": "-|>", "color": PALE, "shrinkA": 22,
                                         "shrinkB": 24, "lw": 0.8},
         )  # fmt: skip
-        middle = (0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]))
         axes.annotate(
-            edge.relation, middle, ha="center", va="bottom", fontsize=5.2, color=INK,
-            xytext=(0, 1), textcoords="offset points",
+            edge.relation, _on_arrow(start, end), ha="center", va="bottom", fontsize=5.2,
+            color=INK, xytext=(0, 1), textcoords="offset points",
         )  # fmt: skip
     children = {edge.child for edge in edges}
     for name, (x, y) in places.items():
@@ -82,6 +82,12 @@ def family_tree(edges: Sequence[Descent]) -> Figure:
     axes.set_xlim(min(xs) - 0.3, max(xs) + 0.3)
     axes.set_ylim(max(ys) + 0.6, min(ys) - 0.6)
     return drawn
+
+
+def _on_arrow(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+    """Where an arrow's text is: away from the texts of other arrows to the same box."""
+    part = 0.5 if start[1] == end[1] else 0.27 if end[0] - start[0] > 1 else 0.62
+    return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])
 
 
 def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:

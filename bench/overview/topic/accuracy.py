@@ -67,7 +67,7 @@ def _agreement(results: Results) -> Slide | Missing:
     }
     if len(wrong):
         title = f"{len(wrong)} of {len(jobs)} results are wrong or suspect, and left out"
-    elif not spread or not jobs["agrees"].eq(True).any():
+    elif not spread or jobs["agrees"].dropna().empty:
         title = "Accuracy on the test images"
     else:
         most = max(spread, key=lambda name: spread[name])
@@ -85,8 +85,10 @@ def _agreement(results: Results) -> Slide | Missing:
             ),
         ),
         notes=(
-            "Accuracy of the last epoch, mean over seeds. Line: interval of 95 %, from the seeds;"
-            " with one seed from the number of test images.",
+            (
+                "Accuracy of the last epoch, mean over seeds. Line: interval of 95 %, from the"
+                " seeds; with one seed from the number of test images."
+            ),
             *(_sentence(name, group) for name, group in groups.items()),
         ),
     )
@@ -207,8 +209,10 @@ def _over_fitting(results: Results) -> Slide | Missing:
         ),
         text="Shaded: what the model knows of the training images only.",
         notes=(
-            f"{backend}. The gap is the mean over the last {_LAST} epochs at most. Training"
-            " accuracy is of the first 10,000 training images, without dropout.",
+            (
+                f"{backend}. The gap is the mean over the last {_LAST} epochs at most. Training"
+                " accuracy is of the first 10,000 training images, without dropout."
+            ),
         ),
     )
 
@@ -306,8 +310,10 @@ def _descent(results: Results) -> Slide | Missing:
         ),
         text="An epoch of small batches has many updates; one of all images has one.",
         notes=(
-            f"Softmax regression, {epochs['backend'].iloc[0]}; the learning rate is the same for"
-            " all, which favours small batches.",
+            (
+                f"Softmax regression, {epochs['backend'].iloc[0]}; the learning rate is the same"
+                " for all, which favours small batches."
+            ),
         ),
     )
 

@@ -99,8 +99,10 @@ def _causes(results: Results) -> Slide:
         parts=(Table(("cause", "compared", "effect"), rows),),
         text="Matched mode removes the first three. A compiled backend has its own name.",
         notes=(
-            "Native mode trains as the framework's own tutorial does; matched mode has the same"
-            " weights, batches and formulas everywhere.",
+            (
+                "Native mode trains as the framework's own tutorial does; matched mode has the same"
+                " weights, batches and formulas everywhere."
+            ),
             f"Epsilon: {_EPSILON:g}, rho {_RHO:g}; computed, not measured.",
             f"Not measured is: `{run_hint(results, 'quick --mode matched,native')}`.",
         ),
@@ -209,8 +211,10 @@ def fast_wrong() -> Slide:
         ),
         text="A compiler set every gradient of the convolutions to zero.",
         notes=(
-            f"PyTorch 2.13.0, torch.compile with its layout optimization: {kept.measured}. Without"
-            " that optimization the result is right, and the bench switches it off.",
+            (
+                f"PyTorch 2.13.0, torch.compile with its layout optimization: {kept.measured}."
+                " Without that optimization the result is right, and the bench switches it off."
+            ),
             f"The bench trains the first steps again, and calls the job wrong: {kept.found}.",
         ),
     )

@@ -32,18 +32,20 @@ def slides(material: Material) -> list[Slide | Missing]:
                 Picture("layers", "The layers of frameworks", partial(history.layers, _LAYERS)),
             ),
             notes=(
-                "Keras runs on TensorFlow, JAX or PyTorch. A compiler joins many small operations"
-                " into few large ones; TensorFlow and PyTorch also work without it.",
+                (
+                    "Keras runs on TensorFlow, JAX or PyTorch. A compiler joins many small"
+                    " operations into few large ones; TensorFlow and PyTorch also work without it."
+                ),
             ),
         ),
-        _time_line(facts, material.results.run.records[-1].started),
+        _time_line(facts),
         _tree(facts),
         *_tables(facts),
         _mentions(facts),
     ]
 
 
-def _time_line(facts: AllFacts, started: str) -> Slide:
+def _time_line(facts: AllFacts) -> Slide:
     known = [framework for framework in facts.frameworks if framework.is_maintained is not None]
     retired = [framework.name for framework in known if not framework.is_maintained]
     last = max(fact.checked for framework in facts.frameworks for fact in _facts(framework))

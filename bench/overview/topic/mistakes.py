@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.overview.material import Images, Material
 from bench.overview.picture import digits
+from bench.overview.picture.style import BAD
 from bench.overview.results import Results
 from bench.overview.slides import Missing, Picture, Slide
 from bench.overview.topic.accuracy import run_hint
@@ -68,7 +69,8 @@ def _digits(images: Images) -> Slide:
 def wrong_in_all(learned: dict[str, Learned], images: Images) -> NDArray[np.bool_]:
     """(n,) whether an image is predicted wrongly by every backend."""
     wrong = [each.classes != images.labels for each in learned.values()]
-    return np.logical_and.reduce(wrong)
+    in_all: NDArray[np.bool_] = np.logical_and.reduce(wrong)
+    return in_all
 
 
 def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide | Missing:
@@ -93,7 +95,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
             Picture(
                 "mistakes",
                 "Wrongly classified test images: label and prediction",
-                partial(digits.grid, images.images[chosen], titles, colour=digits.BAD),
+                partial(digits.grid, images.images[chosen], titles, colour=BAD),
             ),
         ),
         text=f"Label → prediction ({backend}).{star}",
@@ -112,7 +114,8 @@ def _some(chosen: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     """The indices of the chosen images; if there are more than `most`, evenly spread ones."""
     indices = np.flatnonzero(chosen)
     few = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
-    return indices[few]
+    some: NDArray[np.intp] = indices[few]
+    return some
 
 
 def confusion_of(learned: Learned, images: Images) -> NDArray[np.int64]:

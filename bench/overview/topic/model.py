@@ -166,7 +166,9 @@ def _dictionary() -> Slide:
         parts=(Table(("what", *(TITLES[name] for name in names)), rows),),
         text=f"{words.ABSENT}: written by hand, or a switch elsewhere.",
         notes=(
-            "The names are those of the generated scripts. PyTorch compiles with torch.compile,"
-            " Keras with the argument jit_compile of compile().",
+            (
+                "The names are those of the generated scripts. PyTorch compiles with torch.compile,"
+                " Keras with the argument jit_compile of compile()."
+            ),
         ),
     )

@@ -12,6 +12,7 @@ from bench.overview.results import Results
 from bench.overview.slides import Missing, Picture, Slide
 from bench.report.chart.results import ratio_text
 from bench.report.form import words
+from bench.report.frame.places import rows_of
 from bench.report.section.ratios import certain
 
 _PANELS = 3
@@ -135,8 +136,10 @@ def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
         ),
         text="Short trainings are mostly start-up; long ones are epochs.",
         notes=(
-            "Compile and warm-up: what the first epochs take longer than later ones. Each phase is"
-            " a mean over jobs; there is no test of differences.",
+            (
+                "Compile and warm-up: what the first epochs take longer than later ones. Each phase"
+                " is a mean over jobs; there is no test of differences."
+            ),
         ),
     )
 
@@ -145,28 +148,31 @@ def _devices(results: Results) -> Slide | Missing:
     """CPU against GPU, if the run has both on one machine."""
     jobs = results.run.jobs
     ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
-    keys = ["workload", "backend", "machine", "device"]
-    times = ok.groupby(keys, observed=True)["epoch_seconds"].median()
     kinds = {str(device).partition(":")[0] for device in ok["device"].unique()}
     if not {"cpu", "cuda"} <= kinds:
         return Missing(
             "devices", "no results of both a CPU and a GPU", "bench run quick --device cpu,cuda"
         )
-    rows: list[dots.Speed] = []
-    ratios: dict[str, list[dots.Speed]] = {}
+    keys = ["workload", "backend", "machine", "device"]
+    medians = ok.groupby(keys, observed=True)["epoch_seconds"].median().reset_index()
+    times = {tuple(str(row[key]) for key in keys): row["epoch_seconds"] for row in rows_of(medians)}
+    ratios: dict[str, list[dots.Speed]] = defaultdict(list)
     for (workload, backend, machine, device), seconds in times.items():
         cpu = times.get((workload, backend, machine, "cpu"))
-        if str(device).startswith("cuda") and cpu is not None:
+        if device.startswith("cuda") and cpu is not None:
             ratio = float(cpu / seconds)
-            speed = dots.Speed(str(backend), ratio, None, None, words.ratio(ratio))
-            ratios.setdefault(str(workload), []).append(speed)
-            rows.append(speed)
-    if not rows:
+            ratios[workload].append(dots.Speed(backend, ratio, None, None, words.ratio(ratio)))
+    if not ratios:
         return Missing("devices", "no workload ran on both a CPU and a GPU of one machine")
-    ratios = dict(list(ratios.items())[:_PANELS])
     return Slide(
         key="devices",
         title="CPU and GPU: the time of an epoch on the CPU, divided by that on the GPU",
-        parts=(Picture("devices", "Ratio of CPU to GPU by backend", partial(dots.speeds, ratios)),),
+        parts=(
+            Picture(
+                "devices",
+                "Ratio of CPU to GPU by backend",
+                partial(dots.speeds, dict(list(ratios.items())[:_PANELS])),
+            ),
+        ),
         notes=("Medians over jobs; the ratio has no interval.",),
     )

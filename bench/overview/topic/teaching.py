@@ -11,18 +11,21 @@ from bench.overview.topic.accuracy import run_hint
 from bench.overview.topic.mistakes import confusion_of, most_confused
 from bench.records.job import without_labels
 from bench.report.form import words
+from bench.report.form.blocks import Table
 from bench.report.section.opening import believed
 from bench.report.section.trust import verification_line
 from specs.bands import find_band
 from specs.loading import find_workload
 
 TITLE = "Deep-learning frameworks: an overview"
-_ADVICE = (
-    "| you want | begin with |\n| --- | --- |\n"
-    "| a first model in few lines | Keras |\n"
-    "| to change the training loop, or to read new papers | PyTorch |\n"
-    "| gradients of any function, compiled | JAX |\n"
-    "| tables, and models without deep layers | scikit-learn |"
+_ADVICE = Table(
+    ("you want", "begin with"),
+    (
+        ("a first model in few lines", "Keras"),
+        ("to change the training loop, or to follow new papers", "PyTorch"),
+        ("gradients of any function, compiled", "JAX"),
+        ("tables, and models without deep layers", "scikit-learn"),
+    ),
 )
 _EPOCHS = 5
 
@@ -97,8 +100,10 @@ def _matched(results: Results) -> Slide:
             "Initial weights are drawn once and copied into every framework",
             "Every batch has the same images in the same order",
             "Optimizers use the same formula with the same constants",
-            f"After training, the first steps are compared with NumPy: {len(verified)} of"
-            f" {len(records)} jobs passed",
+            (
+                f"After training, the first steps are compared with NumPy: {len(verified)} of"
+                f" {len(records)} jobs passed"
+            ),
         ),
         notes=(verification_line(results.run) or "No verification is kept beside this run.",),
     )
@@ -143,8 +148,10 @@ def _expected() -> tuple[str, str] | None:
     if high < 1:
         expected = f"{words.percent(low)} to {words.percent(high)}"
     return (
-        f"Predict the accuracy, then run `bench run mlp-relu --epochs {_EPOCHS} --backend"
-        " pytorch,jax`.",
+        (
+            f"Predict the accuracy, then run `bench run mlp-relu --epochs {_EPOCHS} --backend"
+            " pytorch,jax`."
+        ),
         f"On full MNIST {expected}; so it was in {band.runs} kept trainings.",
     )
 
@@ -167,8 +174,10 @@ def _fastest(results: Results) -> tuple[str, str] | None:
     }.get(result.outcome, f"{pair.backend} is {result.outcome}, for sure")
     return (
         f"Is {pair.backend} faster than {pair.other} on {pair.workload}? How sure are you?",
-        f"{pair.backend} takes {result.ratio:.2f} of the time of {pair.other}{interval}:"
-        f" {verdict}.",
+        (
+            f"{pair.backend} takes {result.ratio:.2f} of the time of {pair.other}{interval}:"
+            f" {verdict}."
+        ),
     )
 
 
@@ -215,8 +224,10 @@ def _sources(material: Material) -> Slide:
             f"Machine: {machine.cpu}, {material.results.where['device']}",
             f"Versions: {named or words.ABSENT}",
             f"Run: `{run.command or 'not recorded'}`",
-            f"Slides: `{run_hint(material.results, 'SUITE')}`, then `bench overview"
-            f" {run.folder.resolve().name}`",
+            (
+                f"Slides: `{run_hint(material.results, 'SUITE')}`, then `bench overview"
+                f" {run.folder.resolve().name}`"
+            ),
             f"Facts of frameworks: checked {checked}; corrections are welcome",
         ),
         notes=("framework-bench is under the MIT licence.",),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from math import ceil
 
 from bench.overview.slides import Code, Deck, Part, Picture, Slide
 from bench.overview.write.kept import OWN, Keeper, Marks
@@ -17,17 +19,21 @@ _HEAD = r"""\documentclass[aspectratio=169,10pt,t]{beamer}
 \usepackage[utf8]{inputenc}
 \usepackage{lmodern,textcomp,graphicx,booktabs,array,listings}
 \setbeamertemplate{navigation symbols}{}
-\setbeamertemplate{footline}{\hspace*{4mm}\tiny %s\hfill\insertframenumber\hspace*{4mm}\vspace*{2mm}}
+\setbeamertemplate{footline}{\hspace*{4mm}\tiny %s\hfill\insertframenumber\hspace*{4mm}%%
+  \vspace*{2mm}}
 \setbeamercolor{frametitle}{fg=black}
 \setbeamerfont{frametitle}{size=\large,series=\bfseries}
-\lstset{basicstyle=\ttfamily\fontsize{6.6}{7.6}\selectfont,columns=fullflexible,keepspaces=true,
+\lstset{columns=fullflexible,keepspaces=true,
   keywordstyle=\bfseries,commentstyle=\itshape,showstringspaces=false,aboveskip=0pt,belowskip=0pt,
   breaklines=true,upquote=true}
 \begin{document}
 """
 # The most letters of a line in these sizes, on a slide of 14.8 cm.
 _SIZES = ((70, r"\footnotesize"), (84, r"\scriptsize"))
-_SHORT = 11  # letters of a column that is not broken into lines
+_SHORT = 14  # letters of a column that is not broken into lines
+_CODE = 1.25  # the width of a letter of code, in other letters
+# Points: the width of a slide, and the sizes of letters in listings. A letter is half as wide.
+_SLIDE, _SMALLEST, _LARGEST, _LETTER = 415.0, 5.0, 8.0, 0.53
 # Characters of T1 that our texts have, and those that need a command.
 _COMMANDS = {
     "→": r"$\rightarrow$",
@@ -53,14 +59,21 @@ def to_beamer(deck: Deck, keeper: Keeper) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Text in which only our own markup is markup; characters that T1 does not have are `U+...`."""
+    r"""Text in which only our own markup is markup; characters without a letter are `U+...`."""
     parts, end = [], 0
     for found in _MARKUP.finditer(text):
         parts.append(_literal(text[end : found.start()]))
         command = r"\texttt" if found[1] else r"\textbf" if found[2] else r"\textit"
-        parts.append(f"{command}{{{_literal(found[1] or found[2] or found[3])}}}")
+        inner = _breakable(found[1]) if found[1] else _literal(found[2] or found[3])
+        parts.append(f"{command}{{{inner}}}")
         end = found.end()
     return "".join([*parts, _literal(text[end:])])
+
+
+def _breakable(code: str) -> str:
+    """Code whose names may go on in the next line: after a point, and where a word begins."""
+    parts = re.split(r"(?<=[._])(?=\w)|(?<=[a-z])(?=[A-Z])", code)
+    return r"\allowbreak{}".join(map(_literal, parts))
 
 
 def _literal(text: str) -> str:
@@ -74,7 +87,7 @@ def _character(character: str) -> str:
         return {"`": r"\textasciigrave{}", "*": "*"}[character]
     if character == "-":  # two of them would be a dash
         return "-{}"
-    if ord(character) > _LAST_LATIN and character not in "µ":
+    if ord(character) > _LAST_LATIN:
         return rf"\texttt{{U+{ord(character):04X}}}"
     return latex.escaped(character)
 
@@ -88,7 +101,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
     title = keeper.piece(slide.key, "title", escaped(slide.title))
     items = "\n".join(rf"\item {escaped(item)}" for item in slide.items)
     text = keeper.piece(slide.key, "text", rf"\small {escaped(slide.text)}") if slide.text else ""
-    own = keeper.piece(slide.key, OWN, _own(slide.own))
+    own = keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else "")
     notes = "\n".join(rf"\item {escaped(note)}" for note in slide.notes)
     note = (
         keeper.piece(
@@ -99,7 +112,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
     )
     return _frame(
         f"\\frametitle{{%\n{title}\n}}",
-        _beside([_part(part) for part in slide.parts]),
+        _beside(slide.parts),
         f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}" if items else "",
         f"\\par\\vspace{{1mm}}\n{text}" if text else "",
         own,
@@ -107,34 +120,42 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
     )
 
 
-def _beside(parts: list[str]) -> str:
-    """Parts in columns of equal width; one part is as wide as the slide."""
+def _beside(parts: Sequence[Part]) -> str:
+    """Parts in columns; one part is as wide as the slide."""
+    letters = _size_of_code(parts)
+    written = [_part(part, letters) for part in parts]
     if len(parts) <= 1:
-        return "".join(parts)
-    width = 0.98 / len(parts)
-    columns = (f"\\column{{{width:.2f}\\textwidth}}\n{part}" for part in parts)
+        return "".join(written)
+    longest = [_longest(part) for part in parts]
+    columns = (
+        f"\\column{{{0.97 * length / sum(longest):.2f}\\textwidth}}\n{part}"
+        for length, part in zip(longest, written, strict=True)
+    )
     return "\\begin{columns}[t]\n" + "\n".join(columns) + "\n\\end{columns}"
 
 
-def _own(text: str) -> str:
-    """The teacher's place: a Markdown table of ours becomes one of LaTeX."""
-    if not text.startswith("|"):
-        return escaped(text)
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in text.splitlines()
-        if not set(line) <= set("|- ")
-    ]
-    return _table(Table(rows[0], tuple(rows[1:])))
+def _longest(part: Part) -> int:
+    """The letters of a listing's longest line; listings share a slide by them."""
+    return max(map(len, part.text.splitlines()), default=1) if isinstance(part, Code) else 80
 
 
-def _part(part: Part) -> str:
+def _size_of_code(parts: Sequence[Part]) -> str:
+    """The command for the largest letters in which no line of the listings is broken."""
+    letters = sum(map(_longest, parts)) + 4 * len(parts)
+    size = min(max(_SLIDE / _LETTER / max(letters, 1), _SMALLEST), _LARGEST)
+    return rf"\ttfamily\fontsize{{{size:.1f}}}{{{1.18 * size:.1f}}}\selectfont"
+
+
+def _part(part: Part, letters: str) -> str:
+    """A part of a slide; `letters` is the command for the letters of its listings."""
     match part:
         case Picture(name):
             size = r"width=\textwidth,height=0.7\textheight,keepaspectratio"
-            return f"\\begin{{center}}\n\\includegraphics[{size}]{{pictures/{name}.pdf}}\n\\end{{center}}"
+            picture = rf"\includegraphics[{size}]{{pictures/{name}.pdf}}"
+            return f"\\begin{{center}}\n{picture}\n\\end{{center}}"
         case Code(text, language):
-            return f"\\begin{{lstlisting}}[language={language}]\n{text}\n\\end{{lstlisting}}"
+            options = f"language={language},basicstyle={letters}"
+            return f"\\begin{{lstlisting}}[{options}]\n{text}\n\\end{{lstlisting}}"
         case table:
             return _table(table)
 
@@ -145,7 +166,7 @@ def _table(table: Table) -> str:
     If it is too wide in all of them, the cells of its long columns have several lines.
     """
     columns = zip(table.columns, *table.rows, strict=True)
-    widths = [max(len(cell.replace("`", "")) for cell in column) + 2 for column in columns]
+    widths = [max(map(_letters, column)) + 2 for column in columns]
     most, size = next((each for each in _SIZES if sum(widths) <= each[0]), _SIZES[-1])
     layout = "l" * len(widths)
     if sum(widths) > most:
@@ -163,14 +184,20 @@ def _table(table: Table) -> str:
     return f"\\begin{{center}}\n{size}\\setlength{{\\tabcolsep}}{{1mm}}\n{body}\n\\end{{center}}"
 
 
+def _letters(cell: str) -> int:
+    """The width of a cell in letters; those of code are wider."""
+    return ceil(_CODE * (len(cell) - 2)) if cell.startswith("`") else len(cell)
+
+
 def _broken(widths: list[int], most: int) -> str:
     """The layout of a table whose long columns share what the short ones leave of the width."""
     long = [width for width in widths if width > _SHORT]
     left = most - sum(width for width in widths if width <= _SHORT)
+    share = 0.9 * left / most / max(sum(long), 1)
     return "".join(
         "l"
         if width <= _SHORT
-        else rf">{{\raggedright\arraybackslash}}p{{{0.9 * left / most * width / sum(long):.3f}\textwidth}}"
+        else rf">{{\raggedright\arraybackslash}}p{{{share * width:.3f}\textwidth}}"
         for width in widths
     )
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from bench.overview.picture.style import file_of
 from bench.overview.slides import Code, Deck, Part, Picture, Slide
 from bench.overview.write.kept import OWN, Keeper, Marks
+from bench.report.document.html import inline
 from bench.report.form.blocks import Table
 from bench.report.form.visible import visible
 
 MARKS = Marks("<!-- ", " -->")
 _HERE = Path(__file__).parent
-_MARKUP = re.compile(r"`([^`]+)`|\*\*([\w ,-]+)\*\*|\*(\w+)\*")
 # Nothing is loaded; the only script is ours.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -54,29 +53,17 @@ def to_html(deck: Deck, keeper: Keeper) -> str:
     )
 
 
-def marked_up(text: str) -> str:
-    """Text in which only our own markup is markup, as HTML."""
-    parts, end, text = [], 0, visible(text)
-    for found in _MARKUP.finditer(text):
-        parts.append(escape(text[end : found.start()]))
-        tag = "code" if found[1] else "b" if found[2] else "i"
-        inner = escape(found[1] or found[2] or found[3])
-        parts.append(Markup(f"<{tag}>{inner}</{tag}>"))  # noqa: S704 - the inner text is escaped
-        end = found.end()
-    return str(Markup("").join([*parts, escape(text[end:])]))
-
-
 def _slide(slide: Slide, keeper: Keeper, provenance: str) -> str:
     parts = "\n".join(map(_part, slide.parts))
-    items = "\n".join(f"<li>{marked_up(item)}</li>" for item in slide.items)
-    notes = "\n".join(f"<li>{marked_up(note)}</li>" for note in slide.notes)
+    items = "\n".join(f"<li>{inline(item)}</li>" for item in slide.items)
+    notes = "\n".join(f"<li>{inline(note)}</li>" for note in slide.notes)
     lines = (
         f'<section id="{slide.key}">',
-        keeper.piece(slide.key, "title", f"<h2>{marked_up(slide.title)}</h2>"),
+        keeper.piece(slide.key, "title", f"<h2>{inline(slide.title)}</h2>"),
         f'<div class="parts">\n{parts}\n</div>' if parts else "",
         f"<ul>\n{items}\n</ul>" if items else "",
-        keeper.piece(slide.key, "text", f"<p>{marked_up(slide.text)}</p>") if slide.text else "",
-        keeper.piece(slide.key, OWN, _own(slide.own)),
+        keeper.piece(slide.key, "text", f"<p>{inline(slide.text)}</p>") if slide.text else "",
+        keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else ""),
         keeper.piece(
             slide.key,
             "notes",
@@ -88,18 +75,6 @@ def _slide(slide: Slide, keeper: Keeper, provenance: str) -> str:
         "</section>",
     )
     return "\n".join(filter(None, lines))
-
-
-def _own(text: str) -> str:
-    """The teacher's place: a Markdown table of ours becomes one of HTML."""
-    if not text.startswith("|"):
-        return marked_up(text)
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in text.splitlines()
-        if not set(line) <= set("|- ")
-    ]
-    return _table(Table(rows[0], tuple(rows[1:])))
 
 
 def _part(part: Part) -> str:
@@ -114,10 +89,9 @@ def _part(part: Part) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{marked_up(cell)}</th>" for cell in table.columns)
+    head = "".join(f"<th>{inline(cell)}</th>" for cell in table.columns)
     rows = (
-        "<tr>" + "".join(f"<td>{marked_up(cell)}</td>" for cell in row) + "</tr>"
-        for row in table.rows
+        "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     body = "\n".join(rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

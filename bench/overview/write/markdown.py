@@ -10,7 +10,7 @@ from bench.report.form.markdown import escaped, markdown_table
 # All other comments are the speaker's notes.
 MARKS = Marks("<!-- ", " -->")
 _STYLE = """\
-  section { font-size: 24px; padding: 40px 50px 50px; justify-content: flex-start; }
+  section { font-size: 24px; padding: 40px 50px 50px; place-content: start; }
   h2 { font-size: 34px; margin: 0 0 16px; }
   p { margin: 8px 0; }
   img { width: 100%; height: 430px; object-fit: contain; display: block; }
@@ -18,7 +18,7 @@ _STYLE = """\
   th, td { padding: 3px 9px; }
   pre { font-size: 13.5px; margin: 4px 0; padding: 8px; }
   footer { font-size: 13px; }
-  section.split { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; align-content: start; }
+  section.split { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; }
   section.split h2, section.split p { grid-column: 1 / -1; }"""
 
 
@@ -59,7 +59,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
         *map(_part, slide.parts),
         "\n".join(f"- {escaped(item)}" for item in slide.items),
         keeper.piece(slide.key, "text", escaped(slide.text)) if slide.text else "",
-        keeper.piece(slide.key, OWN, slide.own),
+        keeper.piece(slide.key, OWN, markdown_table(slide.own) if slide.own else ""),
         keeper.piece(slide.key, "notes", f"<!--\n{notes}\n-->") if notes else "",
     ]
     return "\n\n".join(filter(None, parts))
