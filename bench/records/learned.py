@@ -52,7 +52,7 @@ def read_learned(folder: Path, key: str) -> Learned | LeftOut | None:
     try:
         if path.stat().st_size > _MOST_BYTES:
             return LeftOut(path, f"larger than {_MOST_BYTES / 1e6:g} MB")
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             learned = Learned(arrays["classes"], arrays["filters"])
     except FileNotFoundError:
         return None

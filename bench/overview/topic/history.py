@@ -9,7 +9,6 @@ from bench.overview.material import Material
 from bench.overview.picture import history
 from bench.overview.slides import Missing, Picture, Slide
 from bench.report.form.blocks import Table
-from bench.report.form.words import ABSENT
 
 _LAYERS = (
     ("model and training", ("Keras", "torch.nn", "your code")),
@@ -18,6 +17,7 @@ _LAYERS = (
     ("kernels", ("oneDNN, Eigen, MKL", "cuDNN, cuBLAS")),
     ("device", ("CPU", "GPU")),
 )
+NO_SOURCE = "–"  # noqa: RUF001 - the sign that slides have for it
 _TABLE = ("framework", "first", "last release", "licence", "languages", "state", "successor")
 
 
@@ -70,7 +70,7 @@ def _time_line(facts: AllFacts) -> Slide:
 def _first(framework: Framework) -> str:
     fact = framework.facts.first_release
     if fact is None:
-        return f"{framework.name} {ABSENT}"
+        return f"{framework.name} {NO_SOURCE}"
     return f"{framework.name} {fact.value}" + (f" ({fact.meaning})" if fact.meaning else "")
 
 
@@ -106,7 +106,7 @@ def _tables(facts: AllFacts) -> list[Slide]:
             key=key,
             title=title,
             parts=(Table(_TABLE, tuple(map(_row, frameworks))),),
-            text=f"Checked {checked}; sources in the notes. {ABSENT}: no source found.",
+            text=f"Checked {checked}; sources in the notes. {NO_SOURCE}: no source found.",
             notes=tuple(
                 f"{framework.name}, {name.replace('_', ' ')}: {fact.value}"
                 + (f", {fact.meaning}" if fact.meaning else "")
@@ -135,7 +135,7 @@ def _facts(framework: Framework) -> list[Fact]:
 def _row(framework: Framework) -> tuple[str, ...]:
     facts = framework.facts
     cells = (facts.first_release, facts.last_release, facts.licence, facts.languages, facts.state)
-    texts = (ABSENT if fact is None else fact.value for fact in (*cells, facts.successor))
+    texts = (NO_SOURCE if fact is None else fact.value for fact in (*cells, facts.successor))
     return (framework.name, *texts)
 
 

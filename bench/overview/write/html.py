@@ -12,10 +12,10 @@ from bench.overview.slides import Code, Deck, Part, Picture, Slide
 from bench.overview.write.kept import OWN, Keeper, Marks
 from bench.report.document.html import inline
 from bench.report.form.blocks import Table
-from bench.report.form.visible import visible
 
 MARKS = Marks("<!-- ", " -->")
 _HERE = Path(__file__).parent
+_SHORT = 14  # letters of a cell that stays in one line
 # Nothing is loaded; the only script is ours.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -71,7 +71,7 @@ def _slide(slide: Slide, keeper: Keeper, provenance: str) -> str:
         )
         if notes
         else "",
-        f"<footer>{escape(visible(provenance))}</footer>",
+        f"<footer>{inline(provenance)}</footer>",
         "</section>",
     )
     return "\n".join(filter(None, lines))
@@ -90,8 +90,12 @@ def _part(part: Part) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{inline(cell)}</th>" for cell in table.columns)
-    rows = (
-        "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    )
+    rows = ("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
     body = "\n".join(rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _cell(text: str) -> str:
+    """A cell; a short one, such as a date, is not broken into lines."""
+    whole = ' class="whole"' if len(text) <= _SHORT else ""
+    return f"<td{whole}>{inline(text)}</td>"

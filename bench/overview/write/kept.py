@@ -33,11 +33,11 @@ class Marks(NamedTuple):
 
     def pieces_in(self, text: str) -> dict[str, Piece]:
         """The pieces of a document, by "SLIDE.NAME"."""
-        begin = re.escape(self.begin("@", "#")).replace("@", r"([\w.-]+)").replace(r"\#", "#")
-        pattern = begin.replace("#", r"(\w+)") + r"\n(.*?)\n?" + re.escape(self.end)
+        begin = re.escape(self.open) + r"overview: ([\w.-]+) (\w+)" + re.escape(self.close)
+        pattern = rf"^{begin}$\n(.*?)^{re.escape(self.end)}$"
         return {
-            name: Piece(digest, content)
-            for name, digest, content in re.findall(pattern, text, flags=re.DOTALL)
+            name: Piece(digest, content.removesuffix("\n"))
+            for name, digest, content in re.findall(pattern, text, flags=re.DOTALL | re.MULTILINE)
         }
 
 

@@ -18,7 +18,7 @@ _STYLE = """\
   th, td { padding: 3px 9px; }
   pre { font-size: 13.5px; margin: 4px 0; padding: 8px; }
   footer { font-size: 13px; }
-  section.split { display: grid; grid-template-columns: 1fr 1fr; column-gap: 20px; }
+  section.split { display: grid; grid-template-columns: auto auto; column-gap: 20px; }
   section.split h2, section.split p { grid-column: 1 / -1; }"""
 
 

@@ -1,0 +1,229 @@
+"""The slides of `bench overview`: what they claim, what they leave out, and their golden files."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from backends.reference.updates import build_update
+from backends.registry import SCRIPTS
+from bench.overview.facts import read_facts, year_of
+from bench.overview.material import Material
+from bench.overview.results import Results
+from bench.overview.slides import MOST_WORDS, Picture
+from bench.overview.topic import accuracy, differences, speed
+from bench.overview.topic.model import DICTIONARY, TITLES, columns_of
+from bench.overview.write.files import write_overview
+from bench.report.run import Run
+from specs.loading import find_workload
+from tests.support.overview import (
+    ACCURACIES,
+    GOLDEN,
+    data_of,
+    deck_of,
+    made_records,
+    write_run,
+)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, mnist_5k):
+    return write_run(tmp_path_factory.mktemp("run") / "course", mnist_5k)
+
+
+@pytest.fixture(scope="module")
+def deck(run_folder, mnist_5k):
+    return deck_of(run_folder, mnist_5k)
+
+
+def slide(deck, key):
+    return next(slide for slide in deck.slides if slide.key == key)
+
+
+@pytest.mark.parametrize(
+    ("form", "file"), [("markdown", "overview.md"), ("beamer", "overview.tex")]
+)
+def test_slides_of_fixed_records_are_the_golden_ones(deck, tmp_path, form, file):
+    written = write_overview(deck, form, tmp_path)
+    assert written.document.read_text() == (GOLDEN / file).read_text(), (
+        "if this is meant: python -m tests.support.overview FOLDER, then look at git diff"
+    )
+
+
+@pytest.mark.parametrize("form", ["markdown", "beamer", "html"])
+def test_the_same_records_give_the_same_bytes(run_folder, mnist_5k, tmp_path, form):
+    for name in ("one", "two"):
+        write_overview(deck_of(run_folder, mnist_5k), form, tmp_path / name)
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == (
+        1
+        if form == "html"
+        else 1
+        + sum(
+            isinstance(part, Picture)
+            for s in deck_of(run_folder, mnist_5k).slides
+            for part in s.parts
+        )
+    )
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), (
+            file
+        )
+
+
+def test_every_slide_has_a_claim_and_few_words(deck):
+    assert len({slide.key for slide in deck.slides}) == len(deck.slides)
+    for each in deck.slides:
+        assert 0 < len(each.title) <= 90, each.key
+        assert not each.title.endswith("."), each.key
+        if each.parts:
+            assert len(each.text.split()) <= MOST_WORDS, each.key
+        assert each.parts or each.items or each.own, each.key
+
+
+def test_no_slide_is_missing_but_that_of_a_gpu(deck):
+    assert [missing.key for missing in deck.missing] == ["devices"]
+
+
+def test_a_run_without_predictions_says_which_slides_are_missing(tmp_path, mnist_5k):
+    deck = deck_of(write_run(tmp_path / "old", mnist_5k, learned=False), mnist_5k)
+    missing = {each.key for each in deck.missing}
+    assert missing == {"digits", "mistakes", "confusion", "templates", "filters", "devices"}
+    assert all(each.hint.startswith("bench run") for each in deck.missing)
+
+
+def test_damaged_predictions_are_left_out_and_named(tmp_path, mnist_5k, run_folder):
+    folder = tmp_path / "course"
+    shutil.copytree(run_folder, folder)
+    for file in (folder / "learned").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    run = Run.read(folder)
+    deck_results = Results(run)
+    assert deck_results.learned("cnn") == {}
+    assert len(run.left_out) == 2
+    assert all("damaged" in str(each) for each in run.left_out)
+
+
+def test_pictures_count_what_the_predictions_say(deck):
+    # Two backends are wrong on 28 or 29 images each, at different places, and on two more in both.
+    assert slide(deck, "mistakes").title == (
+        "cnn gets 30 of 1,000 test images wrong; 2 of them in every framework"
+    )
+
+
+def made(mnist_5k, **changes):
+    return list(made_records(data_of(mnist_5k), **changes))
+
+
+def test_who_is_faster_is_claimed_only_with_a_verdict(mnist_5k, tmp_path):
+    equal = made(mnist_5k, seconds={"pytorch": 1.0, "jax": 1.0})
+    one_round = [record for record in made(mnist_5k) if record.job.round == 0]
+    for records in (equal, one_round):
+        first, *_ = speed.slides(material_of(records, tmp_path))
+        assert first.title == "Who is faster? No backend is the fastest for sure"
+    first, *_ = speed.slides(material_of(made(mnist_5k), tmp_path))
+    assert first.title.startswith("Fastest for sure: jax on")
+
+
+def material_of(records, folder):
+    return Material(Results(Run(records, folder)), read_facts(), lambda record: "no images")
+
+
+def test_a_wrong_result_is_in_the_title_and_not_in_the_picture(mnist_5k, tmp_path):
+    records = made(mnist_5k)
+    wrong = [
+        replace(
+            record,
+            verification=replace(record.verification, deviations={"loss": 1e6}),
+        )
+        if (record.job.backend, record.job.workload.name) == ("jax", "cnn")
+        else record
+        for record in records
+    ]
+    material = material_of(wrong, tmp_path)
+    first, *_ = accuracy.slides(material)
+    assert first.title.startswith("20 of ")
+    assert "wrong or suspect" in first.title
+    assert [row["backend"] for row in material.results.rows("cnn")] == ["pytorch"]
+
+
+@pytest.mark.parametrize(
+    ("key", "claim", "without"),
+    [
+        ("over-fitting", "Dropout closes the gap", {"mlp-relu": (0.82, 0.99)}),
+        ("cost", "After one epoch", {"mlp-relu-quadratic": (0.82, 0.95)}),
+        ("activations", "tanh and ReLU are better", {"mlp-sigmoid": (0.4, 0.94)}),
+        ("ladder", "From ", dict.fromkeys(
+            ("softmax", "mlp-sigmoid", "mlp-tanh", "mlp-relu", "mlp-relu-dropout",
+             "mlp-relu-quadratic", "cnn"), (0.8, 0.95))),
+    ],
+)  # fmt: skip
+def test_a_difference_within_chance_is_not_claimed(mnist_5k, tmp_path, key, claim, without):
+    for changes, claimed in (({}, True), (without, False)):
+        records = made(mnist_5k, accuracies={**ACCURACIES, **changes})
+        if key == "over-fitting" and changes:  # a gap of 0.1 points, as with dropout
+            records = [
+                replace(
+                    r, epochs=tuple(replace(e, train_accuracy=e.test_accuracy) for e in r.epochs)
+                )
+                for r in records
+            ]
+        found = {each.key: each for each in accuracy.slides(material_of(records, tmp_path))}
+        assert found[key].title.startswith(claim) is claimed, found[key].title
+
+
+def test_the_exhibits_name_what_was_not_measured(deck):
+    [table] = slide(deck, "causes").parts
+    effects = {row[0]: row[2] for row in table.rows}
+    assert effects["own input pipeline"] == "not measured in this run"
+    assert effects["place of epsilon in RMSprop"] == "97 times as long outside the root"
+
+
+def test_the_first_step_of_rmsprop_is_that_of_the_reference():
+    """`first_step` against the reference's own update, for both forms of epsilon."""
+    for form in ("inside_root", "outside_root"):
+        optimizer = replace(find_workload("softmax").optimizer, epsilon_form=form)
+        after = build_update(optimizer)("w", np.zeros(3), np.full(3, 1e-5))
+        expected = differences.first_step(1e-5, inside=form == "inside_root")
+        assert -after == pytest.approx(expected * optimizer.learning_rate, rel=1e-9)
+
+
+def test_every_fact_has_a_source_and_a_day():
+    facts = read_facts()
+    assert len(facts.frameworks) == 12
+    for framework in facts.frameworks:
+        assert year_of(framework.facts.first_release), framework.name
+        for name in framework.facts.__struct_fields__:
+            fact = getattr(framework.facts, name)
+            if fact is not None:
+                assert len(fact.value) <= 32, fact
+                assert fact.source.startswith("https://")
+    assert facts.mentions.percent["TensorFlow"] == 14.3
+
+
+def test_names_of_the_dictionary_are_those_of_the_scripts():
+    """Each name is in the script of a workload that has the thing."""
+    for concept, calls in DICTIONARY.items():
+        assert set(calls) == set(TITLES) - {"numpy"}, concept
+        for name, call in calls.items():
+            if call is not None:
+                module, _, function = SCRIPTS[name].partition(":")
+                script = getattr(importlib.import_module(module), function)
+                workload = "softmax" if concept == "RMSprop" else "cnn"
+                assert call in script(find_workload(workload)), (concept, name)
+
+
+def test_a_listing_has_the_model_and_the_step_and_no_data():
+    script = (
+        '"""Doc."""\n\nimport numpy as np\n\nSIZE = 3\n\n\ndef load_data():\n    return 1\n\n\n'
+        "# About the model.\ndef model():\n    return 2\n\n\n@jit\ndef step():\n    return 3\n\n\n"
+        'def main():\n    step()\n\n\nif __name__ == "__main__":\n    main()\n'
+    )
+    assert columns_of(script) == [
+        "# About the model.\ndef model():\n    return 2",
+        "@jit\ndef step():\n    return 3",
+    ]
