@@ -272,7 +272,7 @@ def _add_overview(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
         help="write here (default: RUN/overview); a teacher's text that is there stays",
     )
     _add_data_directory(overview)
-    overview.set_defaults(command="bench.command.overview:overview")
+    overview.set_defaults(command="bench.command.export:overview")
 
 
 def _add_lists(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -53,30 +53,13 @@ def _agreement(results: Results) -> Slide | Missing:
     }
     if not groups:
         return Missing("accuracy", "no job ended ok")
+    first = {name: results.rows(name)[0] for name in groups}
     published = {
-        name: results.rows(name)[0]["course_accuracy"]
-        for name in groups
-        if results.rows(name)[0]["course_accuracy"] > 0
+        name: row["course_accuracy"] for name, row in first.items() if row["course_accuracy"] > 0
     }
-    jobs = results.run.jobs
-    wrong = jobs[jobs["status"].isin(EXCLUDED)]
-    spread = {
-        name: max(a.value for a in group) - min(a.value for a in group)
-        for name, group in groups.items()
-        if len(group) > 1
-    }
-    if len(wrong):
-        title = f"{len(wrong)} of {len(jobs)} results are wrong or suspect, and left out"
-    elif not spread or jobs["agrees"].dropna().empty:
-        title = "Accuracy on the test images"
-    else:
-        most = max(spread, key=lambda name: spread[name])
-        apart = f"at most {_PERCENT * spread[most]:.2f} points apart ({most})"
-        by_chance = all(_by_chance(results.rows(name)) for name in spread)
-        title = f"The frameworks agree: {apart}" + (", not more than chance" * by_chance)
     return Slide(
         key="accuracy",
-        title=title,
+        title=_claim(results, groups),
         parts=(
             Picture(
                 "accuracy",
@@ -92,6 +75,26 @@ def _agreement(results: Results) -> Slide | Missing:
             *(_sentence(name, group) for name, group in groups.items()),
         ),
     )
+
+
+def _claim(results: Results, groups: dict[str, list[dots.Accuracy]]) -> str:
+    """Whether the frameworks agree, and how far they are apart."""
+    jobs = results.run.jobs
+    if wrong := int(jobs["status"].isin(EXCLUDED).sum()):
+        return f"{wrong} of {len(jobs)} results are wrong or suspect, and left out"
+    spread = {
+        name: max(a.value for a in group) - min(a.value for a in group)
+        for name, group in groups.items()
+        if len(group) > 1
+    }
+    if not spread or jobs["agrees"].dropna().empty:
+        return "Accuracy on the test images"
+    most = max(spread, key=lambda name: spread[name])
+    if not spread[most]:
+        return "The frameworks agree to the last test image"
+    by_chance = all(_by_chance(results.rows(name)) for name in spread)
+    apart = f"at most {_PERCENT * spread[most]:.2f} points apart ({most})"
+    return f"The frameworks agree: {apart}" + (", not more than chance" * by_chance)
 
 
 def _sentence(name: str, group: list[dots.Accuracy]) -> str:
