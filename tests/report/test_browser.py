@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from pathlib import Path
 
@@ -14,13 +13,10 @@ from backends.registry import DEFAULT_BACKENDS
 from bench.records.files import PROJECT
 from bench.report.form import words
 from bench.report.page import write_report
+from tests.support.browser import MARKS, chromium  # noqa: F401 - a fixture
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BACKENDS = DEFAULT_BACKENDS
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +28,8 @@ def page_file(tmp_path_factory) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # A container's root has no sandbox.
-        sandbox = os.geteuid() != 0
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=sandbox)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def opened(chromium, page_file):
+def opened(chromium, page_file):  # noqa: F811
     """Opens the page in a window of a width; every message and request is an error in the end."""
     contexts, troubles = [], []
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bench.machine import room
 from bench.machine.host import this_machine
 from bench.records.job import Record
+from bench.records.learned import read_learned
 from bench.records.stored import read_file
 from bench.records.turns import read_turns
 from bench.runner.group import GroupRunner, key_of
@@ -68,6 +69,32 @@ def run_group(
     )
     records = runner.run(tasks)
     return records, read_turns(folder)[0]
+
+
+def test_jobs_of_the_first_seed_and_round_keep_what_they_have_learned(mnist_5k, tmp_path):
+    def run(first_seed, **job):
+        task = make_task(RIGHT, mnist_5k, epochs=1, **job)
+        runner = GroupRunner(
+            folder=tmp_path / f"{first_seed} {job}",
+            machine=this_machine(),
+            timeout=60.0,
+            observer=Watcher(),
+            reused={},
+            wanted=Wanted(sweeps=0),
+            taken={},
+            first_seed=first_seed,
+        )
+        [record] = runner.run([task])
+        assert record.status == "ok"
+        return record, read_learned(runner.folder, record.key)
+
+    record, learned = run(3, seed=3)
+    right = learned.classes == np.load(f"{mnist_5k.folder}/test_labels.npy")
+    assert right.mean() == pytest.approx(record.epochs[-1].test_accuracy)
+    assert learned.filters.shape == (784, 10)
+    assert run(0, seed=3)[1] is None
+    assert run(3, seed=3, round=1)[1] is None
+    assert run(None)[1] is None
 
 
 def our_children():
