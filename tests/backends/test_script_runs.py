@@ -136,7 +136,9 @@ def test_a_script_takes_the_steps_of_the_reference(name, case, recorded):
         losses.append(reference.train_epoch(np.arange(size)))
         start += size
     print(name, case, np.abs(np.subtract(found["losses"], losses)).max())
-    assert found["losses"] == pytest.approx(losses, abs=1e-4)
+    # float32 against float64: at most 9e-6 was measured. In JAX's "convolutions" rounding decides
+    # which of two almost equal values is a pool's maximum: 6.3e-5.
+    assert found["losses"] == pytest.approx(losses, abs=2e-4 if case == "convolutions" else 2e-5)
     arrays = small_arrays()
     logits = reference.predict(arrays["test_images"][..., None] / np.float32(255))
     accuracy = (logits.argmax(axis=1) == arrays["test_labels"]).mean()

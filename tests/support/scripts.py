@@ -9,6 +9,7 @@ Keras. It writes `steps.npz` and `steps.json` into the folder of the case.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import io
@@ -193,17 +194,22 @@ RECORD = {
 }
 
 
-def use_local_keras_data():
-    """Make `keras.datasets` return the arrays of the current folder.
+def prepare(name):
+    """What a script needs that a machine without internet, or with other builds, does not have."""
+    if name in {"keras", "tensorflow"}:
+        # Keras reads one file, `mnist.npz`, whose checksum it requires; it would download it.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        import keras
 
-    Keras reads one file, `mnist.npz`, whose checksum it requires; it would download it.
-    """
-    import keras
-
-    arrays = np.load("arrays.npz")
-    parts = [(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")]
-    keras.datasets.mnist.load_data = lambda: tuple(parts)
-    keras.datasets.fashion_mnist.load_data = lambda: tuple(parts)
+        arrays = np.load("arrays.npz")
+        train, test = (
+            (arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")
+        )
+        keras.datasets.mnist.load_data = lambda: (train, test)
+        keras.datasets.fashion_mnist.load_data = lambda: (train, test)
+    if name == "pytorch":
+        # It imports torchvision also where the build does not fit the one of PyTorch.
+        importlib.import_module("backends.pytorch.native")
 
 
 def run_case(name, folder):
@@ -233,9 +239,7 @@ def run_case(name, folder):
 
 def main():
     name, folder = sys.argv[1], Path(sys.argv[2])
-    if name in {"keras", "tensorflow"}:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-        use_local_keras_data()
+    prepare(name)
     for case in sorted(path.parent for path in folder.glob("*/script.py")):
         run_case(name, case)
 
