@@ -183,7 +183,26 @@ def listed(head: str, items: Iterable[str], tail: str, indent: int = 0) -> str:
     return f"{space}{head}\n{lines}{space}{tail}"
 
 
-def number(value: float | bool) -> str:
+def comprehension(head: str, value: str, loop: str, tail: str, indent: int) -> str:
+    """A comprehension as `ruff format` writes it; see `wrapped` for the arguments.
+
+    Args:
+        head: the text up to the opening bracket, which is included.
+        value: the value of an element.
+        loop: "for ... in ...".
+        tail: the closing bracket.
+        indent: the number of spaces before the first line.
+    """
+    space = " " * indent
+    if len(line := f"{space}{head}{value} {loop}{tail}") <= LINE_LENGTH:
+        return line
+    inner = f"{space}    {value} {loop}"
+    if len(inner) > LINE_LENGTH:
+        inner = f"{space}    {value}\n{space}    {loop}"
+    return f"{space}{head}\n{inner}\n{space}{tail}"
+
+
+def number(value: float) -> str:
     """A number as a person writes it: "1e-7", not "1e-07"."""
     return re.sub(r"e-0(\d)$", r"e-\1", str(value))
 

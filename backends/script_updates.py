@@ -26,13 +26,14 @@ class Updates(Struct, frozen=True, kw_only=True):
         slots: name of an array that is kept for each weight -> its first value.
         formulas: (name, formula) in their order. The formula of "w" is what is subtracted from the
             weight.
-        counts: whether the formulas use t, the number of the step counted from 1.
+        numbers: (name, formula) of numbers that are the same for all weights. They depend on t,
+            the number of the step counted from 1.
     """
 
     constants: dict[str, float]
     slots: dict[str, float]
     formulas: tuple[tuple[str, str], ...]
-    counts: bool = False
+    numbers: tuple[tuple[str, str], ...] = ()
 
     @property
     def constant_lines(self) -> str:
@@ -40,9 +41,18 @@ class Updates(Struct, frozen=True, kw_only=True):
         return "\n".join(f"{name} = {number(value)}" for name, value in self.constants.items())
 
     @property
+    def counts(self) -> bool:
+        """Whether a step takes its number t."""
+        return bool(self.numbers)
+
+    @property
     def state(self) -> list[str]:
         """The names that a step takes besides the weights: "m", "v", "t"."""
         return [*self.slots, *(["t"] if self.counts else [])]
+
+    def number_lines(self, sqrt: str) -> list[str]:
+        """Statements, without indentation, that compute `numbers`; `sqrt` is "np.sqrt"."""
+        return [f"{name} = {text.replace('sqrt', sqrt)}" for name, text in self.numbers]
 
     def in_place(self) -> list[str]:
         """Statements for NumPy that change `w` and the slots, arrays of one weight, in place."""
@@ -55,7 +65,7 @@ class Updates(Struct, frozen=True, kw_only=True):
 
     def tree_maps(self, indent: int) -> list[str]:
         """Statements for JAX: `params = jax.tree.map(...)`, and so on for each slot."""
-        lines = []
+        lines = [" " * indent + line for line in self.number_lines("jnp.sqrt")]
         for name, formula in self.formulas:
             text = formula.replace("sqrt(", "jnp.sqrt(")
             if name == "w":
@@ -106,11 +116,14 @@ def _divided(spec: RmsProp | Adagrad) -> str:
 
 
 def _adam(spec: Adam | AdamW, constants: dict[str, float]) -> Updates:
-    first, second = "(1 - BETA_1**t)", "(1 - BETA_2**t)"
-    if spec.epsilon_form == "after_correction":
-        step = f"LEARNING_RATE * m / {first} / (sqrt(v / {second}) + EPSILON)"
-    else:
-        step = f"LEARNING_RATE * sqrt{second} / {first} * m / (sqrt(v) + EPSILON)"
+    numbers: tuple[tuple[str, str], ...] = (
+        ("rate", "LEARNING_RATE / (1 - BETA_1**t)"),
+        ("second", "1 - BETA_2**t"),
+    )
+    step = "rate * m / (sqrt(v / second) + EPSILON)"
+    if spec.epsilon_form == "before_correction":
+        numbers = (("rate", "LEARNING_RATE * sqrt(1 - BETA_2**t) / (1 - BETA_1**t)"),)
+        step = "rate * m / (sqrt(v) + EPSILON)"
     formulas = [
         ("m", "BETA_1 * m + (1 - BETA_1) * g"),
         ("v", "BETA_2 * v + (1 - BETA_2) * g**2"),
@@ -119,4 +132,4 @@ def _adam(spec: Adam | AdamW, constants: dict[str, float]) -> Updates:
     if isinstance(spec, AdamW):
         formulas.insert(0, ("w", "LEARNING_RATE * WEIGHT_DECAY * w"))
     slots = {"m": 0.0, "v": 0.0}
-    return Updates(constants=constants, slots=slots, formulas=tuple(formulas), counts=True)
+    return Updates(constants=constants, slots=slots, formulas=tuple(formulas), numbers=numbers)

@@ -7,6 +7,7 @@ from backends.script import (
     END,
     READER_IMPORTS,
     assemble,
+    comprehension,
     data_of,
     kinds,
     starts_flat,
@@ -40,6 +41,7 @@ _INITIALIZERS = {
     "glorot_normal": f'{_VARIANCE}(1.0, "fan_avg", "normal")',
     "he_normal": f'{_VARIANCE}(2.0, "fan_in", "normal")',
     "lecun_normal": f'{_VARIANCE}(1.0, "fan_in", "normal")',
+    "uniform": "jax.nn.initializers.uniform(0.1)",
     "zeros": "jax.nn.initializers.zeros",
 }
 _CONV = """\
@@ -128,20 +130,16 @@ def _weighted(workload: Workload) -> list[LayerShape]:
 
 def _init_params(workload: Workload) -> str:
     kernels = [str(next(iter(shape.parameters.values()))) for shape in _weighted(workload)]
-    initializer = workload.recipe.initializer
-    if initializer == "uniform":
-        draw, definition = "jax.random.uniform(k, shape, minval=-0.05, maxval=0.05)", []
-    else:
-        draw = "initializer(k, shape)"
-        definition = [f"    initializer = {_INITIALIZERS[initializer]}"]
-    pairs = f"({draw}, jnp.zeros(shape[-1])) for k, shape in zip(keys, shapes)"
+    # Half of the range is subtracted, as JAX's uniform initializer begins at 0.
+    shift = " - 0.05" if workload.recipe.initializer == "uniform" else ""
+    pairs = f"(initializer(k, shape){shift}, jnp.zeros(shape[-1]))"
     return "\n".join(
         [
             "def init_params(key):",
             wrapped("shapes = [", kernels, "]", 4),
             "    keys = jax.random.split(key, len(shapes))",
-            *definition,
-            wrapped("return [", [pairs], "]", 4).replace(",\n    ]", "\n    ]"),
+            f"    initializer = {_INITIALIZERS[workload.recipe.initializer]}",
+            comprehension("return [", pairs, "for k, shape in zip(keys, shapes)", "]", 4),
         ]
     )
 

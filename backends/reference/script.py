@@ -219,6 +219,7 @@ def _update(updates: Updates) -> list[str]:
     names = ["w", "g", *updates.slots]
     lists = ["weights", "gradients", *(f"{name}s" for name in updates.slots)]
     return [
+        *(f"    {line}" for line in updates.number_lines("np.sqrt")),
         wrapped(f"for {', '.join(names)} in zip(", lists, "):", 4),
         *(f"        {line}" for line in updates.in_place()),
         "    return loss",

@@ -281,6 +281,11 @@ def _convolution(workload: Workload) -> str:
         "        down, right = self.strides\n"
         "        rows, columns = gradient.shape[1] * down, gradient.shape[2] * right\n",
     )
+    text = text.replace(
+        "            by_x[:, {rows}, {columns}] += gradient @ kernel[i, j].T",
+        "            part = gradient @ kernel[i, j].T\n"
+        "            by_x[:, {rows}, {columns}] += part",
+    )
     return (
         text.replace("{strides_argument}", ", strides")
         .replace("{strides_attribute}", "\n        self.strides = strides")

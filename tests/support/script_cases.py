@@ -1,0 +1,154 @@
+"""Workloads for which scripts are written: the project's own, and many made-up ones."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import msgspec
+from msgspec.structs import replace
+
+from backends.registry import script_of
+from specs.loading import WORKLOADS, find_workload, names
+from specs.model import Dropout, Workload
+
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "numpy")
+# Whose environment runs the scripts.
+BACKENDS = {
+    "keras": "keras-tensorflow",
+    "pytorch": "pytorch",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "numpy": "reference",
+}
+
+
+def text_of(name: str, workload: Workload) -> str:
+    module, _, function = script_of(name).partition(":")
+    return getattr(importlib.import_module(module), function)(workload)
+
+
+def made(name="softmax", **changes) -> Workload:
+    """A workload from JSON, with some of its parts replaced; `recipe` is merged."""
+    data = json.loads((WORKLOADS / f"{name}.json").read_text())
+    data["recipe"] |= changes.pop("recipe", {})
+    return msgspec.json.decode(json.dumps({**data, **changes}), type=Workload)
+
+
+def dense(units, activation="linear"):
+    return {"type": "dense", "units": units, "activation": activation}
+
+
+def conv(filters, size, strides=(1, 1), padding="valid", activation="relu"):
+    return {
+        "type": "conv2d",
+        "filters": filters,
+        "kernel_size": size,
+        "strides": strides,
+        "padding": padding,
+        "activation": activation,
+    }
+
+
+FLATTEN, LAST = {"type": "flatten"}, dense(10)
+NORM = {"type": "batch_norm", "momentum": 0.9, "epsilon": 0.01}
+RATE = {"learning_rate": 0.01}
+ADAM = {**RATE, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}
+OPTIMIZERS = {
+    "sgd": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.0, "nesterov": False},
+    "momentum": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.8, "nesterov": False},
+    "nesterov": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.8, "nesterov": True},
+    **{
+        f"rmsprop-{form}": {"type": "rmsprop", **RATE, "rho": 0.8, "epsilon": 1e-3}
+        | {"epsilon_form": f"{form}_root"}
+        for form in ("inside", "outside")
+    },
+    **{
+        f"adagrad-{form}": {"type": "adagrad", **RATE, "initial_accumulator": 0.2}
+        | {"epsilon": 1e-3, "epsilon_form": f"{form}_root"}
+        for form in ("inside", "outside")
+    },
+    **{
+        f"{kind}-{form}": {"type": kind, **ADAM, "epsilon_form": f"{form}_correction"} | decay
+        for kind, decay in (("adam", {}), ("adamw", {"weight_decay": 0.1}))
+        for form in ("before", "after")
+    },
+    "adadelta": {"type": "adadelta", "learning_rate": 0.5, "rho": 0.9, "epsilon": 1e-4},
+}
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "softplus", "sigmoid", "tanh")
+INITIALIZERS = (
+    *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
+    *("lecun_normal", "uniform", "zeros"),
+)
+SMALL_CONVOLUTIONS = [
+    conv(3, [5, 4], [2, 3], "same", "leaky_relu"),
+    {"type": "max_pool2d", "pool_size": [2, 3]},
+    conv(4, [2, 2], padding="same", activation="elu"),
+    {"type": "avg_pool2d", "pool_size": [2, 1]},
+    FLATTEN,
+    dense(12, "softplus"),
+    LAST,
+]
+SMALL_NORMS = [
+    conv(3, [3, 3], [2, 2], activation="tanh"),
+    NORM,
+    {"type": "max_pool2d", "pool_size": [2, 2]},
+    FLATTEN,
+    dense(12, "sigmoid"),
+    NORM,
+    LAST,
+]
+MADE_UP = {
+    **{f"softmax-{name}": made(optimizer=spec) for name, spec in OPTIMIZERS.items()},
+    **{
+        f"mlp-{name}": made(layers=[FLATTEN, dense(9, name), dense(7, name), LAST])
+        for name in (*ACTIVATIONS, "linear")
+    },
+    **{
+        f"mixed-{first}": made(layers=[FLATTEN, dense(9, first), dense(7, second), LAST])
+        for first, second in zip(ACTIVATIONS, ACTIVATIONS[::-1], strict=True)
+    },
+    "convolutions": made(
+        layers=SMALL_CONVOLUTIONS,
+        recipe={"batch_size": 64, "last_partial_batch": "drop", "dataset": "fashion-mnist"},
+    ),
+    "norms": made(layers=SMALL_NORMS, recipe={"batch_size": 64}, optimizer=OPTIMIZERS["sgd"]),
+    "expanded": made(recipe={"dataset": "mnist-expanded", "batch_size": 512}),
+    "expanded-image": made(
+        layers=[conv(2, [3, 3]), FLATTEN, LAST],
+        recipe={"dataset": "mnist-expanded", "batch_size": 512},
+    ),
+}
+STARTS = {
+    f"{kind}-{name}": made(layers=layers, recipe={"initializer": name})
+    for name in INITIALIZERS
+    for kind, layers in (
+        ("dense", [FLATTEN, LAST]),
+        ("conv", [conv(2, [3, 3]), FLATTEN, LAST]),
+    )
+}
+COMPARED = ("softmax", "mlp-relu", "mlp-relu-dropout", "mlp-relu-quadratic", "cnn", "lenet5-1998")
+
+
+def without_dropout(workload: Workload) -> Workload:
+    """The same, with the rate 0: what dropout keeps is each framework's own draw."""
+    layers = tuple(
+        replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer
+        for layer in workload.layers
+    )
+    return replace(workload, layers=layers, recipe=replace(workload.recipe, epochs=1))
+
+
+CASES = {
+    name: without_dropout(workload)
+    for name, workload in {**{name: made(name) for name in COMPARED}, **MADE_UP}.items()
+}
+EVERY = {**{name: find_workload(name) for name in names(WORKLOADS)}, **MADE_UP, **STARTS}
+
+
+def refused(name: str, workload: Workload) -> str:
+    """The reason that is expected for a pair that cannot be; "" if there is a script."""
+    kinds = {layer.__struct_config__.tag for layer in workload.layers}
+    if workload.recipe.dataset == "synthetic":
+        return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
+    return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""

@@ -1,0 +1,248 @@
+"""Imports scripts of `bench show --as`, runs their `main` and records every step.
+
+`python -m tests.support.scripts NAME FOLDER` runs in the framework's environment. Each folder in
+FOLDER is a case: `script.py`, the initial weights in `weights.npz` and the workload in
+`workload.json`. The current folder has the data where scripts look for them, and `arrays.npz` for
+Keras. It writes `steps.npz` and `steps.json` into the folder of the case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from specs.model import Flatten, Workload
+from specs.shapes import infer_shapes
+
+
+class Recording:
+    """The batches and the losses of the steps, and the number of parameters.
+
+    Args:
+        workload: the workload of the case.
+        weights: name -> initial weight, in canonical layout.
+    """
+
+    def __init__(self, workload, weights):
+        self.workload, self.weights = workload, weights
+        self.images, self.labels, self.losses, self.sizes = [], [], [], []
+        self.parameters = 0
+
+    def step(self, images, labels, loss):
+        images, labels = np.asarray(images), np.asarray(labels)
+        self.images.append(images.reshape(len(images), *self.workload.input.shape))
+        self.labels.append(labels.argmax(axis=1) if labels.ndim == 2 else labels)
+        self.losses.append(float(loss))
+        self.sizes.append(len(images))
+
+    def layers(self):
+        """For each layer with weights: the shape record, and its arrays, state last."""
+        for shape in infer_shapes(self.workload):
+            if shape.parameters:
+                yield shape, [self.weights[name] for name in shape.parameters | shape.state]
+
+
+def wrap_step(module, recording):
+    """For JAX and NumPy, whose `train_step` takes `images` and `labels`, and returns a loss."""
+    step = module.train_step
+    signature = inspect.signature(step)
+
+    def train_step(*arguments):
+        given = signature.bind(*arguments).arguments
+        result = step(*arguments)
+        loss = result[-1] if isinstance(result, tuple) else result
+        recording.step(given["images"], given["labels"], loss)
+        return result
+
+    module.train_step = train_step
+
+
+def record_jax(module, recording):
+    init = module.init_params
+
+    def init_params(key):
+        recording.parameters = sum(array.size for pair in init(key) for array in pair)
+        return [tuple(arrays) for _, arrays in recording.layers()]
+
+    module.init_params = init_params
+    wrap_step(module, recording)
+
+
+def record_numpy(module, recording):
+    name = "build_model" if hasattr(module, "build_model") else "init_weights"
+    build = getattr(module, name)
+
+    def built():
+        model = build()
+        is_flat = name == "init_weights"
+        weights = model if is_flat else [w for layer in model for w in layer.weights]
+        recording.parameters = sum(w.size for w in weights)
+        given = (
+            array
+            for shape, arrays in recording.layers()
+            for array in arrays[: len(shape.parameters)]
+        )
+        for weight, value in zip(weights, given, strict=True):
+            weight[:] = value
+        return model
+
+    setattr(module, name, built)
+    wrap_step(module, recording)
+
+
+def record_pytorch(module, recording):
+    import torch
+
+    from backends.pytorch.layout import to_torch
+
+    build, train = module.build_model, module.train
+
+    def build_model():
+        model = build()
+        recording.parameters = sum(p.numel() for p in model.parameters())
+        ours = [layer for layer in model if list(layer.parameters())]
+        image = None
+        flattened = {}
+        for shape in infer_shapes(recording.workload):
+            image = shape.input if isinstance(shape.layer, Flatten) else image
+            flattened[shape.position] = image if len(shape.input) == 1 else None
+            image = None if shape.parameters and len(shape.input) == 1 else image
+        for layer, (shape, arrays) in zip(ours, recording.layers(), strict=True):
+            kernel, *others = arrays
+            image = flattened[shape.position]
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(to_torch(kernel, image)))
+                layer.bias.copy_(torch.from_numpy(others[0]))
+        return model
+
+    def trained(model, loader, loss_function, optimizer):
+        def recorded(loader):
+            for images, labels in loader:
+                # The layout of a workload is (n, height, width, channels).
+                batches.append((images.permute(0, 2, 3, 1).numpy().copy(), labels.numpy()))
+                yield images, labels
+
+        def loss_of(logits, labels):
+            loss = loss_function(logits, labels)
+            recording.step(*batches[-1], loss.item())
+            return loss
+
+        batches = []
+        train(model, recorded(loader), loss_of, optimizer)
+
+    module.build_model, module.train = build_model, trained
+
+
+def set_keras_weights(model, recording):
+    recording.parameters = sum(w.numpy().size for w in model.trainable_weights)
+    ours = [layer for layer in model.layers if layer.weights]
+    for layer, (_, arrays) in zip(ours, recording.layers(), strict=True):
+        layer.set_weights(arrays)
+    return model
+
+
+def record_keras(module, recording):
+    """`fit` is replaced by `train_on_batch` in a loop, to see each loss."""
+    build = module.build_model
+
+    def build_model():
+        model = set_keras_weights(build(), recording)
+
+        def fit(x, y, *, batch_size, epochs):
+            for _ in range(epochs):
+                order = np.random.default_rng(0).permutation(len(x))
+                for start in range(0, len(x), batch_size):
+                    batch = order[start : start + batch_size]
+                    model.reset_metrics()  # else the loss is the mean of all steps
+                    loss, _ = model.train_on_batch(x[batch], y[batch])
+                    recording.step(x[batch], y[batch], loss)
+
+        model.fit = fit
+        return model
+
+    module.build_model = build_model
+
+
+def record_tensorflow(module, recording):
+    build, step = module.build_model, module.train_step
+
+    def train_step(model, images, labels):
+        loss = step(model, images, labels)
+        recording.step(images, labels, loss)
+        return loss
+
+    module.build_model = lambda: set_keras_weights(build(), recording)
+    module.train_step = train_step
+
+
+RECORD = {
+    "keras": record_keras,
+    "pytorch": record_pytorch,
+    "tensorflow": record_tensorflow,
+    "jax": record_jax,
+    "numpy": record_numpy,
+}
+
+
+def prepare(name):
+    """What a script needs that a machine without internet, or with other builds, does not have."""
+    if name in {"keras", "tensorflow"}:
+        # Keras reads one file, `mnist.npz`, whose checksum it requires; it would download it.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        import keras
+
+        arrays = np.load("arrays.npz")
+        train, test = (
+            (arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")
+        )
+        keras.datasets.mnist.load_data = lambda: (train, test)
+        keras.datasets.fashion_mnist.load_data = lambda: (train, test)
+    if name == "pytorch":
+        # It imports torchvision also where the build does not fit the one of PyTorch.
+        importlib.import_module("backends.pytorch.native")
+
+
+def run_case(name, folder):
+    workload = msgspec.json.decode((folder / "workload.json").read_bytes(), type=Workload)
+    weights = dict(np.load(folder / "weights.npz"))
+    spec = importlib.util.spec_from_file_location(f"script_{folder.name}", folder / "script.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recording = Recording(workload, weights)
+    RECORD[name](module, recording)
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        module.main()
+    np.savez(
+        folder / "steps.npz",
+        images=np.concatenate(recording.images),
+        labels=np.concatenate(recording.labels),
+    )
+    result = {
+        "losses": recording.losses,
+        "sizes": recording.sizes,
+        "parameters": int(recording.parameters),
+        "accuracy": float(shown.getvalue().split()[-1]),
+    }
+    (folder / "steps.json").write_text(json.dumps(result))
+
+
+def main():
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    prepare(name)
+    for case in sorted(path.parent for path in folder.glob("*/script.py")):
+        run_case(name, case)
+
+
+if __name__ == "__main__":
+    main()
