@@ -20,6 +20,7 @@ from bench.overview.topic.model import DICTIONARY, TITLES, columns_of
 from bench.overview.write.files import write_overview
 from bench.report.run import Run
 from specs.loading import find_workload
+from specs.model import Adadelta, Adam, BatchNorm, RmsProp, Sgd
 from tests.support.overview import (
     ACCURACIES,
     GOLDEN,
@@ -28,6 +29,15 @@ from tests.support.overview import (
     made_records,
     write_run,
 )
+
+OPTIMIZERS = {
+    "sgd": Sgd(learning_rate=0.1, momentum=0.0, nesterov=False),
+    "rmsprop": RmsProp(learning_rate=0.1, rho=0.9, epsilon=1e-7, epsilon_form="outside_root"),
+    "adam": Adam(
+        learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7, epsilon_form="after_correction"
+    ),
+    "adadelta": Adadelta(learning_rate=0.1, rho=0.9, epsilon=1e-7),
+}
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +225,27 @@ def test_names_of_the_dictionary_are_those_of_the_scripts():
                 script = getattr(importlib.import_module(module), function)
                 workload = "softmax" if concept == "RMSprop" else "cnn"
                 assert call in script(find_workload(workload)), (concept, name)
+
+
+@pytest.mark.parametrize("setting", differences.ARGUMENTS)
+def test_names_of_arguments_are_those_of_the_scripts(setting):
+    """With a value that is nobody's default, both scripts pass it by the name on the slide."""
+    subject, _, name = setting.partition("'s ")
+    field = {"learning rate": "learning_rate"}.get(name, name)
+    workload = find_workload("softmax")
+    if subject == "batch norm":
+        norm = BatchNorm(**{"momentum": 0.9, "epsilon": 0.125, field: 0.125})
+        workload = replace(workload, layers=(workload.layers[0], norm, workload.layers[1]))
+    else:
+        optimizer = OPTIMIZERS[subject]
+        workload = replace(workload, optimizer=replace(optimizer, **{field: 0.125}))
+    for framework, argument in zip(
+        ("keras", "pytorch"), differences.ARGUMENTS[setting], strict=True
+    ):
+        module, _, function = SCRIPTS[framework].partition(":")
+        script = getattr(importlib.import_module(module), function)(workload)
+        value = 0.875 if (framework, setting) == ("pytorch", "batch norm's momentum") else 0.125
+        assert f"{argument}={value}" in script, script
 
 
 def test_a_listing_has_the_model_and_the_step_and_no_data():

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from bench.overview.picture.style import BAD, HEIGHT, INK, bare, figure
 
 Pixels = NDArray[Any]  # (n, height, width, channels)
-_COLUMNS = 12  # of a grid that fills a slide
+COLUMNS = 12  # of a grid that fills a slide
 _DARK = 0.5  # of a cell: its number is white
 
 
 def grid(
-    images: Pixels, titles: Sequence[str], *, columns: int = _COLUMNS, colour: str = INK
+    images: Pixels, titles: Sequence[str], *, columns: int = COLUMNS, colours: Sequence[str] = ()
 ) -> Figure:
     """Images beside each other, each with a title above it.
 
@@ -25,7 +25,7 @@ def grid(
         images: (n, height, width, channels), one or three channels.
         titles: one per image.
         columns: of the grid.
-        colour: of the titles.
+        colours: of the titles, one per image; () for the usual one.
     """
     rows = -(-len(images) // columns)
     drawn = figure(height=min(HEIGHT, 0.62 * rows + 0.05))
@@ -34,6 +34,7 @@ def grid(
         bare(place)
         if index < len(images):
             place.imshow(_shown(images[index]), cmap="gray_r", interpolation="nearest")
+            colour = colours[index] if colours else INK
             place.set_title(titles[index], color=colour, fontsize=6.5, pad=2)
     return drawn
 

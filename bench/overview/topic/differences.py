@@ -28,15 +28,28 @@ _SURE = 2.0  # standard errors
 # The settings that a slide shows, and the backends whose frameworks it compares.
 _SHOWN = (
     "kernel initializer",
-    "rmsprop's learning rate",
-    "rmsprop's rho",
-    "rmsprop's epsilon",
+    "dense kernel's axes",
+    "image layout",
     "position of rmsprop's epsilon",
     "meaning of batch norm's momentum",
-    "leaky_relu's slope",
-    "last partial batch",
+    "batch norm's running variance",
+    "cross-entropy takes",
+    "shuffling",
     "TF32 in convolutions",
 )
+# A setting -> the name of its argument in Keras and in PyTorch. The tests find each name in the
+# script of a workload that sets it.
+ARGUMENTS = {
+    "sgd's learning rate": ("learning_rate", "lr"),
+    "rmsprop's learning rate": ("learning_rate", "lr"),
+    "rmsprop's rho": ("rho", "alpha"),
+    "rmsprop's epsilon": ("epsilon", "eps"),
+    "adam's epsilon": ("epsilon", "eps"),
+    "adadelta's learning rate": ("learning_rate", "lr"),
+    "adadelta's rho": ("rho", "rho"),
+    "batch norm's epsilon": ("epsilon", "eps"),
+    "batch norm's momentum": ("momentum", "momentum"),
+}
 _FRAMEWORKS = {"Keras": "keras-tensorflow", "PyTorch": "pytorch", "JAX": "jax"}
 # The first RMSprop step for a small gradient, with the epsilon of the course's workloads.
 _GRADIENT, _RHO, _EPSILON = 1e-5, 0.9, 1e-7
@@ -44,14 +57,39 @@ _GRADIENT, _RHO, _EPSILON = 1e-5, 0.9, 1e-7
 
 def slides(material: Material) -> list[Slide | Missing]:
     """Defaults, four causes of differences, and the miscompiled CNN."""
-    return [_defaults(), _causes(material.results), fast_wrong()]
+    return [_arguments(), _defaults(), _causes(material.results), fast_wrong()]
 
 
-def _defaults() -> Slide:
-    by_framework = {
+def _texts() -> dict[str, dict[str, str]]:
+    """Framework -> setting -> its default."""
+    return {
         framework: {default.setting: default.text for default in defaults_of(backend)}
         for framework, backend in _FRAMEWORKS.items()
     }
+
+
+def _arguments() -> Slide:
+    texts = _texts()
+    rows = tuple(
+        (
+            setting,
+            f"`{keras}` = {texts['Keras'][setting]}",
+            f"`{pytorch}` = {texts['PyTorch'][setting]}",
+        )
+        for setting, (keras, pytorch) in ARGUMENTS.items()
+    )
+    differ = sum(texts["Keras"][name] != texts["PyTorch"][name] for name in ARGUMENTS)
+    return Slide(
+        key="arguments",
+        title=f"Other names, and another default in {differ} of {len(rows)} arguments",
+        parts=(Table(("setting", "Keras, TensorFlow", "PyTorch"), rows),),
+        text="JAX itself has no optimizers; they are written by hand, or come from Optax.",
+        notes=("The tests compare these defaults with the installed frameworks.",),
+    )
+
+
+def _defaults() -> Slide:
+    by_framework = _texts()
     rows = tuple(
         (name, *(texts.get(name, words.ABSENT) for texts in by_framework.values()))
         for name in _SHOWN

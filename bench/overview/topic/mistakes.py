@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.overview.material import Images, Material
 from bench.overview.picture import digits
-from bench.overview.picture.style import BAD
+from bench.overview.picture.style import BAD, GOOD
 from bench.overview.results import Results
 from bench.overview.slides import Missing, Picture, Slide
 from bench.overview.topic.accuracy import run_hint
@@ -79,11 +79,12 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
     in_all = wrong_in_all(learned, images)
     if not wrong.any():
         return Missing("mistakes", f"{name} in {backend} makes no mistake")
-    chosen = np.concatenate([_some(in_all, _MOST), _some(wrong & ~in_all, _MOST)])[:_MOST]
-    titles = [
-        f"{images.labels[i]} → {first.classes[i]}" + ("*" if in_all[i] and len(learned) > 1 else "")
-        for i in chosen
-    ]
+    right = _some(~wrong, digits.COLUMNS)
+    mistakes = np.concatenate([_some(in_all, _MOST), _some(wrong & ~in_all, _MOST)])
+    chosen = np.concatenate([right, mistakes])[:_MOST]
+    starred = in_all & (len(learned) > 1)
+    titles = [f"{images.labels[i]} → {first.classes[i]}{'*' * starred[i]}" for i in chosen]
+    colours = [BAD if wrong[i] else GOOD for i in chosen]
     title = f"{name} gets {int(wrong.sum()):,} of {len(wrong):,} test images wrong"
     if len(learned) > 1:
         title += f"; {int(in_all.sum()):,} of them in every framework"
@@ -94,11 +95,11 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
         parts=(
             Picture(
                 "mistakes",
-                "Wrongly classified test images: label and prediction",
-                partial(digits.grid, images.images[chosen], titles, colour=BAD),
+                "Test images with label and prediction: right ones, then wrong ones",
+                partial(digits.grid, images.images[chosen], titles, colours=colours),
             ),
         ),
-        text=f"Label → prediction ({backend}).{star}",
+        text=f"Label → prediction ({backend}); first row: right.{star}",
         notes=(
             "Wrong: "
             + ", ".join(
