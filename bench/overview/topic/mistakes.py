@@ -83,7 +83,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
     mistakes = np.concatenate([_some(in_all, _MOST), _some(wrong & ~in_all, _MOST)])
     chosen = np.concatenate([right, mistakes])[:_MOST]
     starred = in_all & (len(learned) > 1)
-    titles = [f"{images.labels[i]} → {first.classes[i]}{'*' * starred[i]}" for i in chosen]
+    titles = [f"{images.labels[i]} → {first.classes[i]}{'*' if starred[i] else ''}" for i in chosen]
     colours = [BAD if wrong[i] else GOOD for i in chosen]
     title = f"{name} gets {int(wrong.sum()):,} of {len(wrong):,} test images wrong"
     if len(learned) > 1:
