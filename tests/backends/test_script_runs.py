@@ -24,7 +24,7 @@ from specs.initial import initial_weights
 from specs.model import Adagrad, Adam, AdamW, RmsProp
 from specs.shapes import infer_shapes
 from tests.support.jobs import make_job
-from tests.support.script_cases import BACKENDS, CASES, NAMES, made, refused, text_of
+from tests.support.script_cases import BACKENDS, CASES, NAMES, STARTS, made, refused, text_of
 
 TRAIN, TEST = 520, 200  # four batches of 128 and a partial one; the tests are ten equal parts
 PAIRS = [(name, case) for name in NAMES for case in CASES if not refused(name, CASES[case])]
@@ -144,6 +144,28 @@ def test_a_script_takes_the_steps_of_the_reference(name, case, recorded):
     logits = reference.predict(arrays["test_images"][..., None] / np.float32(255))
     accuracy = (logits.argmax(axis=1) == arrays["test_labels"]).mean()
     assert found["accuracy"] == pytest.approx(accuracy, abs=1.5 / TEST)
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("case", STARTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_draws_its_weights_by_the_initializer(name, case, recorded):
+    """By the deviation and the largest of 7,840 (dense) or 800 values, against a draw of ours."""
+    workload = CASES[case]
+    deviation, largest, bias = json.loads((recorded(name) / case / "steps.json").read_text())[
+        "start"
+    ]
+    kernel = next(iter(initial_weights(workload, 0).values()))
+    assert bias == 0
+    # Both draws scatter; a deviation by 1 / sqrt(2 n), 2.5 % for 800 values.
+    assert deviation == pytest.approx(kernel.std(), rel=0.1)
+    if workload.recipe.initializer.endswith("uniform"):
+        assert largest == pytest.approx(abs(kernel).max(), rel=0.02)
+    elif name in {"keras", "tensorflow"} and workload.recipe.initializer != "zeros":
+        # At two deviations of the distribution before it is truncated, as a comment says.
+        assert largest < 2.4 * kernel.std()
+    elif workload.recipe.initializer != "zeros":
+        assert largest > 2.6 * kernel.std()
 
 
 def check_batches(name, workload, sizes, steps):

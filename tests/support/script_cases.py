@@ -124,7 +124,7 @@ STARTS = {
     for name in INITIALIZERS
     for kind, layers in (
         ("dense", [FLATTEN, LAST]),
-        ("conv", [conv(2, [3, 3]), FLATTEN, LAST]),
+        ("conv", [conv(32, [5, 5]), FLATTEN, LAST]),
     )
 }
 COMPARED = ("softmax", "mlp-relu", "mlp-relu-dropout", "mlp-relu-quadratic", "cnn", "lenet5-1998")
@@ -141,7 +141,7 @@ def without_dropout(workload: Workload) -> Workload:
 
 CASES = {
     name: without_dropout(workload)
-    for name, workload in {**{name: made(name) for name in COMPARED}, **MADE_UP}.items()
+    for name, workload in {**{name: made(name) for name in COMPARED}, **MADE_UP, **STARTS}.items()
 }
 EVERY = {**{name: find_workload(name) for name in names(WORKLOADS)}, **MADE_UP, **STARTS}
 

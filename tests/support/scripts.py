@@ -37,6 +37,12 @@ class Recording:
         self.workload, self.weights = workload, weights
         self.images, self.labels, self.losses, self.sizes = [], [], [], []
         self.parameters = 0
+        self.start = []
+
+    def drawn(self, kernel, bias):
+        """Deviation and largest value of the script's own first kernel, and of its bias."""
+        kernel, bias = np.asarray(kernel), np.asarray(bias)
+        self.start = [float(kernel.std()), float(abs(kernel).max()), float(abs(bias).max())]
 
     def step(self, images, labels, loss):
         images, labels = np.asarray(images), np.asarray(labels)
@@ -71,7 +77,9 @@ def record_jax(module, recording):
     init = module.init_params
 
     def init_params(key):
-        recording.parameters = sum(array.size for pair in init(key) for array in pair)
+        pairs = init(key)
+        recording.parameters = sum(array.size for pair in pairs for array in pair)
+        recording.drawn(*pairs[0])
         return [tuple(arrays) for _, arrays in recording.layers()]
 
     module.init_params = init_params
@@ -87,6 +95,7 @@ def record_numpy(module, recording):
         is_flat = name == "init_weights"
         weights = model if is_flat else [w for layer in model for w in layer.weights]
         recording.parameters = sum(w.size for w in weights)
+        recording.drawn(*weights[:2])
         given = (
             array
             for shape, arrays in recording.layers()
@@ -111,6 +120,7 @@ def record_pytorch(module, recording):
         model = build()
         recording.parameters = sum(p.numel() for p in model.parameters())
         ours = [layer for layer in model if list(layer.parameters())]
+        recording.drawn(ours[0].weight.detach().numpy(), ours[0].bias.detach().numpy())
         image = None
         flattened = {}
         for shape in infer_shapes(recording.workload):
@@ -146,6 +156,7 @@ def record_pytorch(module, recording):
 def set_keras_weights(model, recording):
     recording.parameters = sum(w.numpy().size for w in model.trainable_weights)
     ours = [layer for layer in model.layers if layer.weights]
+    recording.drawn(*ours[0].get_weights())
     for layer, (_, arrays) in zip(ours, recording.layers(), strict=True):
         layer.set_weights(arrays)
     return model
@@ -232,6 +243,7 @@ def run_case(name, folder):
         "losses": recording.losses,
         "sizes": recording.sizes,
         "parameters": int(recording.parameters),
+        "start": recording.start,
         "accuracy": float(shown.getvalue().split()[-1]),
     }
     (folder / "steps.json").write_text(json.dumps(result))
