@@ -94,13 +94,11 @@ def _defaults() -> Slide:
         (name, *(texts.get(name, words.ABSENT) for texts in by_framework.values()))
         for name in _SHOWN
     )
-    differ = sum(
-        len({texts.get(setting.name) for texts in by_framework.values()}) > 1
-        for setting in SETTINGS
-    )
+    keras, pytorch = by_framework["Keras"], by_framework["PyTorch"]
+    differ = sum(keras.get(each.name) != pytorch.get(each.name) for each in SETTINGS)
     return Slide(
         key="defaults",
-        title=f"The defaults differ in {differ} of {len(SETTINGS)} settings",
+        title=f"Keras and PyTorch have other defaults in {differ} of {len(SETTINGS)} settings",
         parts=(Table(("setting", *_FRAMEWORKS), rows),),
         text="The tests compare this table with the installed frameworks.",
         notes=("`bench defaults` shows all settings, and what the bench sets instead.",),

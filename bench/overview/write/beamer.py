@@ -33,7 +33,7 @@ _SIZES = ((70, r"\footnotesize"), (84, r"\scriptsize"))
 _SHORT = 14  # letters of a column that is not broken into lines
 _CODE = 1.25  # the width of a letter of code, in other letters
 # Points: the width of a slide, and the sizes of letters in listings. A letter is half as wide.
-_SLIDE, _SMALLEST, _LARGEST, _LETTER = 415.0, 5.0, 8.0, 0.53
+_SLIDE, _SMALLEST, _LARGEST, _LETTER = 415.0, 5.0, 8.0, 0.57
 # Characters of T1 that our texts have, and those that need a command.
 _COMMANDS = {
     "→": r"$\rightarrow$",
