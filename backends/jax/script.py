@@ -85,19 +85,13 @@ def script(workload: Workload) -> str:
             " lines than the rest of the model"
         )
     updates = updates_of(workload.optimizer)
-    constants = [
-        f"BATCH_SIZE = {workload.recipe.batch_size}",
-        f"EPOCHS = {workload.recipe.epochs}",
-        updates.constant_lines,
-        f'URL = "{data.address}"',
-    ]
     imports = [*READER_IMPORTS, "", "import jax", "import jax.numpy as jnp", "import numpy as np"]
     return assemble(
         workload,
         "JAX",
         "jax",
         "\n".join(imports),
-        "\n".join(constants),
+        _constants(workload, updates),
         *data.reader(flat=starts_flat(workload)),
         _init_params(workload),
         _convolution(workload) if "conv2d" in found else "",
@@ -110,6 +104,16 @@ def script(workload: Workload) -> str:
         _main(workload, updates),
         END,
     )
+
+
+def _constants(workload: Workload, updates: Updates) -> str:
+    lines = [
+        f"BATCH_SIZE = {workload.recipe.batch_size}",
+        f"EPOCHS = {workload.recipe.epochs}",
+        updates.constant_lines,
+        f'URL = "{data_of(workload).address}"',
+    ]
+    return "\n".join(lines)
 
 
 def _convolution(workload: Workload) -> str:

@@ -38,6 +38,15 @@ def forward(model, x{training_default}):
         x = layer.forward(x{training})
     return x
 """
+_FORWARD_DENSE = """\
+def forward(weights, x):
+    inputs = []
+    for kernel, bias in zip(weights[::2], weights[1::2]):
+        inputs.append(x)
+        z = x @ kernel + bias
+        x = {value}
+    return inputs, z  # the last z are the logits
+"""
 _CROSS_ENTROPY = """\
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -122,17 +131,7 @@ def _with_functions(workload: Workload, updates: Updates, activation: str) -> li
                 "    return weights",
             ]
         ),
-        "\n".join(
-            [
-                "def forward(weights, x):",
-                "    inputs = []",
-                "    for kernel, bias in zip(weights[::2], weights[1::2]):",
-                "        inputs.append(x)",
-                "        z = x @ kernel + bias",
-                f"        x = {value}",
-                "    return inputs, z  # the last z are the logits",
-            ]
-        ),
+        _FORWARD_DENSE.replace("{value}", value),
         "\n".join(
             [
                 _step_head(updates),
