@@ -68,10 +68,6 @@ _EXPAND_HERE = """\
 """
 READER_IMPORTS = ("import gzip", "import urllib.request", "from pathlib import Path")
 END = """\
-    return images[..., None] / np.float32(255), labels
-"""
-READER_IMPORTS = ("import gzip", "import urllib.request", "from pathlib import Path")
-END = """\
 if __name__ == "__main__":
     main()
 """

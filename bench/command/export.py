@@ -8,6 +8,7 @@ import sys
 from bench.command.report import warn_left_out
 from bench.command.setup import places_of
 from bench.records.files import write_atomically
+from bench.report.form.visible import visible
 
 _MOST_SHOWN = 60  # characters of a text that a teacher has written
 
@@ -59,5 +60,5 @@ def overview(options: argparse.Namespace) -> int:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(visible(text).split())
     return line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 3]}..."

@@ -68,7 +68,13 @@ def trainings(
                 options.width, options.batch_size or (part.batch_size,)
             )
         ]
-    return planned
+    # `--batch-size` may make two entries of a suite equal.
+    return [*{_training_key(training): training for training in planned}.values()]
+
+
+def _training_key(training: plan.Training) -> tuple[Workload, str, int, int]:
+    size = training.batch_size or training.workload.recipe.batch_size
+    return training.workload, training.data.checksum, training.epochs, size
 
 
 class _UsedData:

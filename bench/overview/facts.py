@@ -69,11 +69,11 @@ class Descent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Mentions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often papers of one month name the frameworks.
+    """How often papers on machine learning name the frameworks.
 
     Attributes:
-        date: the month.
-        papers: how many there were.
+        date: the month in which they were counted.
+        papers: how many papers there were, of the six years before.
         percent: framework -> share of the papers that name it, in percent.
         under_one: frameworks below one percent, whose share was not published.
     """

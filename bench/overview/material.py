@@ -43,7 +43,7 @@ def images_in(places: Places) -> Callable[[Record], Images | str]:
         try:
             data = materialise(record.data.name, record.job.workload.input, places)
         except DataError as error:
-            return str(error)
+            return str(error).partition("\n")[0]
         if data.checksum != record.data.checksum:
             return f"{record.data.name} is not the data set that the run used"
         images, labels = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.records.job import Record, native_name
-from bench.records.learned import Learned, read_learned
+from bench.records.learned import Learned, path_of, read_learned
 from bench.records.stored import LeftOut
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import Order, Pair, orders_of
@@ -23,32 +23,41 @@ COURSE = (
     *("mlp-relu-dropout-sgd", "mlp-relu-quadratic", "lenet5-1998", "lenet5"),
     *("cnn", "cnn-notebook", "cnn-expanded"),
 )
-_WHERE = ["machine", "device", "device_name", "threads"]
+WHERE = ["machine", "device", "device_name", "threads"]
 
 
 class Results:
     """A run's results on one machine and device, by workload.
 
     Attributes:
-        run: the whole run.
-        workloads: the names, in the order of a course.
-        where: a row with the machine, device and number of threads.
+        whole: the run as it is.
+        run: its part on the machine and device with the most results.
+        where: a row with that machine, device and number of threads.
+        elsewhere: the other machines and devices, as text.
+        workloads: the names of the workloads, in the order of a course.
     """
 
     def __init__(self, run: Run) -> None:
+        self.whole = run
+        jobs = run.jobs
+        places = jobs[WHERE].apply(tuple, axis=1)
+        good = (jobs["status"] == "ok") & (jobs["mode"] == "matched")
+        counted = places[good] if good.any() else places
+        place = counted.value_counts(sort=False).idxmax()
+        keys = set(jobs.loc[places == place, "key"])
         self.run = run
-        place = run.summary.groupby(_WHERE, sort=False, dropna=False).size().idxmax()
-        here = run.summary[_WHERE].apply(tuple, axis=1) == place
-        rows = run.summary[here]
-        self.where: Row = rows_of(rows)[0]
+        if len(keys) < len(jobs):
+            self.run = Run([r for r in run.records if r.key in keys], run.folder, run.left_out)
+        self.where: Row = rows_of(jobs[places == place])[0]
+        others = dict.fromkeys(places[places != place])
+        self.elsewhere = [f"{machine} {device}" for machine, device, *_ in others]
         self._groups = {
-            str(name): _usual(of_workload, self.workload(str(name)))
-            for name, of_workload in rows.groupby("workload", sort=False, observed=True)
+            str(name): _usual(rows, self.workload(str(name)))
+            for name, rows in self.run.summary.groupby("workload", sort=False, observed=True)
         }
-        self._rows = rows
         known = [name for name in COURSE if name in self._groups]
-        others = sorted(self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name))
-        self.workloads = [*known, *others]
+        rest = sorted(self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name))
+        self.workloads = [*known, *rest]
 
     def workload(self, name: str) -> Workload:
         """The workload of that name, as the records have it."""
@@ -70,6 +79,10 @@ class Results:
         if rows is None:
             return []
         return rows_of(rows[(rows["mode"] == "matched") & (rows["status"] == "ok")])
+
+    def row(self, name: str, backend: str) -> Row | None:
+        """The row of one backend, see `rows`."""
+        return next((row for row in self.rows(name) if row["backend"] == backend), None)
 
     def native(self, name: str, backend: str) -> Row | None:
         """The row of a backend's native jobs, if they ended ok."""
@@ -99,79 +112,108 @@ class Results:
         orders = orders_of(self.pairs(name))
         return orders[0] if orders else None
 
+    def jobs(self, name: str, backend: str) -> pd.DataFrame:
+        """The matched jobs of a backend in the group of a workload that ended ok."""
+        return self._of_group(self.run.jobs, self.group(name), backend)
+
+    def seeds(self, name: str, backend: str) -> dict[int, float]:
+        """Seed -> the test accuracy of a backend, mean over rounds."""
+        means = self.jobs(name, backend).groupby("seed")["test_accuracy"].mean().dropna()
+        return {int(row["seed"]): row["test_accuracy"] for row in rows_of(means.reset_index())}
+
     def curve(self, name: str, backend: str) -> pd.DataFrame:
-        """The means over jobs, by epoch: running loss, losses and accuracies on both sets."""
+        """The means over jobs, by epoch: losses and accuracies on both sets."""
         columns = ["test_accuracy", "train_accuracy", "test_loss", "train_loss"]
-        return self._epochs_of(self.group(name), backend).groupby("epoch")[columns].mean()
+        epochs = self._of_group(self.run.epochs, self.group(name), backend)
+        return epochs.groupby("epoch")[columns].mean()
 
     def batch_sizes(self, name: str) -> dict[int, pd.DataFrame]:
         """Batch size -> its epochs, of the data set and the backend that have the most sizes."""
-        rows = self._rows[
-            (self._rows["workload"] == name)
-            & (self._rows["status"] == "ok")
-            & (self._rows["mode"] == "matched")
+        rows = self.run.summary
+        rows = rows[
+            (rows["workload"] == name) & (rows["status"] == "ok") & (rows["mode"] == "matched")
         ]
         if rows.empty:
             return {}
-        same = ["data_checksum", "backend"]
+        same = ["spec", "data_checksum", "backend"]
         sizes = rows.groupby(same, observed=True, sort=False)["batch_size"].nunique()
-        checksum, backend = cast("tuple[str, str]", sizes.idxmax())
-        of_backend = rows[(rows["data_checksum"] == checksum) & (rows["backend"] == backend)]
-        of_backend = of_backend.sort_values("epochs")
+        best = cast("tuple[str, ...]", sizes.idxmax())
+        chosen = rows[np.all([rows[c] == v for c, v in zip(same, best, strict=True)], axis=0)]
         return {
-            int(row["batch_size"]): self._epochs_of(
-                tuple(row[column] for column in GROUP), row["backend"]
+            int(row["batch_size"]): self._of_group(
+                self.run.epochs, tuple(row[column] for column in GROUP), row["backend"]
             )
-            for row in sorted(rows_of(of_backend), key=lambda row: row["batch_size"])
+            for row in rows_of(chosen.sort_values(["batch_size", "epochs"], kind="stable"))
         }
 
-    def _epochs_of(self, group: tuple[Any, ...] | None, backend: str) -> pd.DataFrame:
-        epochs = self.run.epochs
-        of_group = np.all(
-            [epochs[c] == value for c, value in zip(GROUP, group or (), strict=True)], axis=0
-        )
-        rows: pd.DataFrame = epochs[
-            of_group & (epochs["backend"] == backend) & (epochs["status"] == "ok")
-        ]
+    @staticmethod
+    def _of_group(frame: pd.DataFrame, group: tuple[Any, ...] | None, backend: str) -> pd.DataFrame:
+        same = [frame[c] == value for c, value in zip(GROUP, group or (), strict=bool(group))]
+        chosen = (frame["backend"] == backend) & (frame["status"] == "ok")
+        rows: pd.DataFrame = frame[np.all([chosen, *same], axis=0)]
         return rows
 
-    def records(self, name: str) -> dict[str, Record]:
-        """Backend -> the record of its first seed and round, of matched jobs that ended ok."""
-        jobs = self.run.jobs
-        group = self.group(name)
-        if group is None:
-            return {}
-        of_group = np.all([jobs[c] == v for c, v in zip(GROUP, group, strict=True)], axis=0)
-        ok = jobs[of_group & (jobs["status"] == "ok") & (jobs["mode"] == "matched")]
-        first = ok.sort_values(["seed", "round"]).drop_duplicates("backend")
-        by_key = {record.key: record for record in self.run.records}
-        return {str(row["backend"]): by_key[row["key"]] for row in rows_of(first)}
-
     def learned(self, name: str) -> dict[str, Learned]:
-        """Backend -> what its model has learned; only of those that have kept it."""
-        found: dict[str, Learned] = {}
-        for backend, record in self.records(name).items():
-            learned = read_learned(self.run.folder, record.key)
-            if isinstance(learned, LeftOut):
-                if learned not in self.run.left_out:
-                    self.run.left_out.append(learned)
-            elif learned is not None and len(learned.classes) == record.data.test_examples:
-                found[backend] = learned
-        return found
+        """Backend -> what its model has learned, of the seed that most backends have it of.
+
+        A file that does not fit its record is added to the run's `left_out`.
+        """
+        kept = [record for record in self._matched(name) if self._path_exists(record)]
+        seeds = [record.job.seed for record in kept]
+        best = max(dict.fromkeys(sorted(seeds)), key=seeds.count, default=None)
+        read = {r.job.backend: self._read(r) for r in kept if r.job.seed == best}
+        return {backend: learned for backend, learned in read.items() if learned is not None}
+
+    def record(self, name: str, backend: str) -> Record:
+        """A record of a backend on a workload; see `learned`."""
+        return next(r for r in self._matched(name) if r.job.backend == backend)
+
+    def _matched(self, name: str) -> list[Record]:
+        group = self.group(name)
+        keys = set(self._of_group_all(group)["key"]) if group else set()
+        records = [r for r in self.run.records if r.key in keys and r.job.mode == "matched"]
+        order = {backend: number for number, backend in enumerate(self.backends)}
+        return sorted(records, key=lambda r: (order.get(r.job.backend, 0), r.job.seed, r.job.round))
+
+    def _of_group_all(self, group: tuple[Any, ...]) -> pd.DataFrame:
+        jobs = self.run.jobs
+        same = [jobs[column] == value for column, value in zip(GROUP, group, strict=True)]
+        rows: pd.DataFrame = jobs[np.all([jobs["status"] == "ok", *same], axis=0)]
+        return rows
+
+    def _path_exists(self, record: Record) -> bool:
+        return path_of(self.run.folder, record.key).is_file()
+
+    def _read(self, record: Record) -> Learned | None:
+        learned = read_learned(self.run.folder, record.key)
+        if isinstance(learned, Learned):
+            fits = len(learned.classes) == record.data.test_examples
+            fits &= bool((learned.classes < record.job.workload.input.classes).all())
+            if fits:
+                return learned
+            learned = LeftOut(path_of(self.run.folder, record.key), "not of its record")
+        if learned is not None and learned not in self.whole.left_out:
+            self.whole.left_out.append(learned)
+        return None
 
 
 def _usual(rows: pd.DataFrame, workload: Workload) -> pd.DataFrame:
-    """The rows of the group that is most like the recipe: its batch size, its data, most epochs."""
+    """The rows of the group that is most like the recipe.
+
+    It has the recipe's batch size and data set, if any has them; then the most backends with a
+    result, then the most epochs.
+    """
+    recipe = workload.recipe
+    groups = dict(iter(rows.groupby(GROUP, sort=False, observed=True)))
 
     def likeness(group: tuple[Any, ...]) -> tuple[bool, bool, int, int]:
-        row = dict(zip(GROUP, group, strict=True))
-        recipe = workload.recipe
+        row, ok = dict(zip(GROUP, group, strict=True)), groups[group]["status"] == "ok"
+        matched = groups[group]["mode"] == "matched"
         return (
-            row["batch_size"] == recipe.batch_size,
+            row["batch_size"] == recipe.batch_size and bool((ok & matched).any()),
             row["dataset"] == recipe.dataset,
+            int((ok & matched).sum()),
             row["epochs"],
-            len(groups[group]),
         )
 
-    groups = dict(iter(rows.groupby(GROUP, sort=False, observed=True)))
     return groups[max(groups, key=likeness)]

@@ -72,7 +72,7 @@ class Deck(Struct, frozen=True):
 
     Attributes:
         title: of the whole.
-        provenance: one sentence with machine, date and versions, for every slide.
+        provenance: where and when the figures were measured, in one line for every slide.
         slides: in their order.
         missing: the slides that are left out.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from bench.records.stored import LeftOut
 
 FOLDER = "learned"
-_MOST_BYTES = 5_000_000  # of a file that is read; those that are written have less
+_MOST_BYTES = 5_000_000  # of the arrays that are read; those that are written have less
 
 
 class Learned(NamedTuple):
@@ -23,8 +24,9 @@ class Learned(NamedTuple):
 
     Attributes:
         classes: (n,) the predicted class of every test image, after the last epoch.
-        filters: (..., filters) the kernel of the first layer with weights: (inputs, units) or
-            (height, width, channels, filters); of shape (0,) if it is too large to be kept.
+        filters: (..., filters) the kernel of the first layer with weights, at most 64 filters:
+            (inputs, units) or (height, width, channels, filters); of shape (0,) if it is too large
+            to be kept.
     """
 
     classes: NDArray[np.unsignedinteger]
@@ -52,6 +54,10 @@ def read_learned(folder: Path, key: str) -> Learned | LeftOut | None:
     try:
         if path.stat().st_size > _MOST_BYTES:
             return LeftOut(path, f"larger than {_MOST_BYTES / 1e6:g} MB")
+        with path.open("rb") as file, ZipFile(file) as content:
+            unpacked = sum(part.file_size for part in content.infolist())
+        if unpacked > _MOST_BYTES:  # a small file may hold gigabytes of zeros
+            return LeftOut(path, f"larger than {_MOST_BYTES / 1e6:g} MB")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             learned = Learned(arrays["classes"], arrays["filters"])
     except FileNotFoundError:
@@ -61,4 +67,7 @@ def read_learned(folder: Path, key: str) -> Learned | LeftOut | None:
     except Exception:  # noqa: BLE001 - NumPy and zipfile raise many kinds for a damaged file
         return LeftOut(path, "damaged")
     kinds = (learned.classes.dtype.kind, learned.classes.ndim, learned.filters.dtype.kind)
-    return learned if kinds == ("u", 1, "f") else LeftOut(path, "damaged")
+    is_whole = kinds == ("u", 1, "f") and learned.filters.ndim > 0
+    if not is_whole or not np.isfinite(learned.filters).all():
+        return LeftOut(path, "damaged")
+    return learned

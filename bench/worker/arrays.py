@@ -18,11 +18,14 @@ def write_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         OSError: it cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
-        try:
+    name = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
+            name = new.name
             np.savez(new, **arrays)  # type: ignore[arg-type]  # its stub takes one for `allow_pickle`
-        except OSError:
-            Path(new.name).unlink()
-            raise
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(file)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except OSError:  # also at its close: a full disk may be seen only then
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise

@@ -26,7 +26,7 @@ def keep_learned(path: Path, logits: Logits, weights: Weights) -> None:
     """
     kernels = (value for name, value in weights.items() if name.endswith(".kernel"))
     filters = next(kernels, np.zeros(0))[..., :MOST_FILTERS].astype(np.float16)
-    if filters.nbytes > _MOST_BYTES:
+    if filters.nbytes > _MOST_BYTES or not np.isfinite(filters).all():
         filters = np.zeros(0, np.float16)
     classes = logits.argmax(axis=1)
     smallest = np.min_scalar_type(logits.shape[1])  # a byte for up to 255 classes

@@ -9,6 +9,7 @@ import hashlib
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -184,15 +185,13 @@ class Run:
         )
 
     def finish(self, backend: Backend, tell: Tell) -> Weights:
-        """The weights after the last epoch; tell their checksum, and keep what was learned.
-
-        Raises:
-            OSError: that cannot be written.
-        """
+        """The weights after the last epoch; tell their checksum, and keep what was learned."""
         weights = backend.get_weights()
         tell(Trained(weights_checksum=_checksum(weights)))
         if self._learned:
-            keep_learned(Path(self._learned), self._logits, weights)
+            # Hours of training are not lost for a picture: slides say that there is none.
+            with suppress(OSError):
+                keep_learned(Path(self._learned), self._logits, weights)
         return weights
 
     def verify(self, backend: Backend, weights: Weights, tell: Tell) -> None:

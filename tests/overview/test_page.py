@@ -68,7 +68,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(run_folder, tmp_path
     assert f"slides: {tmp_path / 'overview.md'}" in said.out
     # The data set of the made-up run is none that the bench has.
     assert "bench: no slide 'mistakes': " in said.err
-    assert "bench: no slide 'devices': no results of both a CPU and a GPU" in said.err
+    assert "bench: no slide 'devices': no training ran on both a CPU and a GPU" in said.err
     document = tmp_path / "overview.md"
     document.write_text(document.read_text().replace("## 4 exercises", "## Homework"))
     assert main(["overview", str(run_folder), "--output", str(tmp_path)]) == 0

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from bench.overview.slides import Code, Deck, Slide
 from bench.overview.write import beamer, html, markdown
 from bench.overview.write.files import write_overview
-from bench.overview.write.kept import Keeper
 from bench.records.files import RunError
 from bench.report.form.blocks import Table
 from tests.support.overview import deck_of, write_run
@@ -109,6 +108,53 @@ def test_a_change_outside_of_the_marks_is_copied_before_it_is_lost(tmp_path, for
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_no_copy_is_overwritten(tmp_path, form):
+    write_overview(a_deck(a_slide()), form, tmp_path)
+    document = tmp_path / FORMATS[form]
+    copies = set()
+    for added in ("My first slide.", "My second slide."):
+        text = document.read_text() + added + "\n"
+        document.write_text(text)
+        copies.add(write_overview(a_deck(a_slide()), form, tmp_path).copy)
+    assert sorted("first" in copy.read_text() for copy in copies) == [False, True]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("damage", ["spaces", "crlf", "bom"])
+def test_what_editors_change_around_a_mark_loses_nothing(tmp_path, form, damage):
+    write_overview(a_deck(a_slide()), form, tmp_path)
+    document = tmp_path / FORMATS[form]
+    text = document.read_text().replace("A claim", "My own claim")
+    if damage == "spaces":
+        text = "\n".join(f"{line}  " if "overview:" in line else line for line in text.splitlines())
+    content = text.encode("utf-8-sig" if damage == "bom" else "utf-8")
+    document.write_bytes(content.replace(b"\n", b"\r\n") if damage == "crlf" else content)
+    written = write_overview(a_deck(a_slide(title="Another claim")), form, tmp_path)
+    assert [kept.piece for kept in written.kept] == ["one.title"]
+    assert written.copy is None
+    assert "My own claim" in document.read_text()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("damage", ["digest", "begin", "end", "twice"])
+def test_a_damaged_mark_is_refused_with_its_line(tmp_path, form, damage):
+    write_overview(a_deck(a_slide()), form, tmp_path)
+    document, marks = tmp_path / FORMATS[form], WRITERS[form].MARKS
+    text = document.read_text()
+    begin = next(line for line in text.splitlines() if "one.title" in line)
+    changed = {
+        "digest": text.replace(begin, begin.replace(begin.split()[3], "")),
+        "begin": text.replace(f"{begin}\n", ""),
+        "end": text.replace(f"{marks.end}\n", "", 1),
+        "twice": text.replace(begin, f"{begin}\n{begin}"),
+    }[damage]
+    document.write_text(changed)
+    with pytest.raises(RunError, match="line [0-9]+"):
+        write_overview(a_deck(a_slide()), form, tmp_path)
+    assert document.read_text() == changed
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_file_of_somebody_else_is_not_overwritten(tmp_path, form):
     document = tmp_path / FORMATS[form]
     document.write_text("My lecture.")
@@ -126,8 +172,8 @@ def test_a_piece_is_read_back_whatever_names_stand_in_it(tmp_path, form, name):
         written = write_overview(a_deck(slide), form, tmp_path)
         assert written.kept == []
         assert written.copy is None
-    keeper = Keeper(WRITERS[form].MARKS, (tmp_path / FORMATS[form]).read_text())
-    assert len(keeper._earlier) == 4
+    document = WRITERS[form].MARKS.read((tmp_path / FORMATS[form]).read_text())
+    assert len(document.pieces) == 4
 
 
 @pytest.mark.parametrize("name", HOSTILE)

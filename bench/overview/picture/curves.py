@@ -120,7 +120,7 @@ def ladder(models: Sequence[tuple[str, float, float, int]]) -> Figure:
     drawn = figure()
     axes = drawn.subplots()
     places = range(len(models))
-    wrong = [100 * (1 - accuracy) for _, accuracy, _, _ in models]
+    wrong = [max(100 * (1 - accuracy), 0.01) for _, accuracy, _, _ in models]
     axes.plot(wrong, places, "o", color=ACCENT, label="measured")
     published = [(100 * (1 - p), y) for y, (_, _, p, _) in enumerate(models) if p == p]  # noqa: PLR0124 - NaN
     if published:

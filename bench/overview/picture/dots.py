@@ -8,16 +8,13 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from bench.overview.picture.curves import accuracy_axis
-from bench.overview.picture.style import INK, MARKERS, figure, text_of
+from bench.overview.picture.style import INK, MARKERS, PALE, figure, text_of
+from bench.report.chart.results import PHASES
 from bench.report.chart.style import looks_of
 
 _ROW = 0.2  # inches
-_PHASES = {
-    "import": "#5b6675",
-    "build": "#9aa3af",
-    "load": "#c2a33a",
-    "compile and warm-up": "#b23a7e",
-}
+_FLOOR = 0.01  # percent of wrong images: the axis has no 0
+_TICKS = (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 
 
 class Accuracy(NamedTuple):
@@ -62,20 +59,20 @@ def accuracies(
     wrong = []
     for row, (name, group) in enumerate(workloads.items()):
         if name in published:
-            wrong.append(100 * (1 - published[name]))
+            wrong.append(max(100 * (1 - published[name]), _FLOOR))
             axes.plot(wrong[-1:], [row], "|", ms=11, color=INK, mew=1, zorder=1)
         for accuracy in group:
             colour, marker = looks[accuracy.backend]
             place = row + 0.5 * (backends.index(accuracy.backend) + 0.5) / len(backends) - 0.25
-            ends = [100 * (1 - end) for end in (accuracy.high, accuracy.low)]
-            axes.plot([max(ends[0], 1e-3), ends[1]], [place] * 2, color=colour, lw=0.7)
+            ends = [max(100 * (1 - end), _FLOOR) for end in (accuracy.high, accuracy.low)]
+            axes.plot(ends, [place] * 2, color=colour, lw=0.7)
             style: dict[str, Any] = {
                 "marker": MARKERS[marker],
                 "color": colour,
                 "ms": 3.5,
                 "mew": 0,
             }
-            wrong.append(100 * (1 - accuracy.value))
+            wrong.append(max(100 * (1 - accuracy.value), _FLOOR))
             axes.plot(wrong[-1:], [place], ls="", **style)
     for backend in backends:
         colour, marker = looks[backend]
@@ -89,12 +86,15 @@ def accuracies(
     return drawn
 
 
-def speeds(workloads: Mapping[str, Sequence[Speed]]) -> Figure:
-    """A panel per workload, a row per backend; the fastest is at 1.
+def speeds(
+    workloads: Mapping[str, Sequence[Speed]], unit: str = "epoch time, fastest = 1"
+) -> Figure:
+    """A panel per workload, a row per backend, with a line at 1.
 
     Args:
-        workloads: title -> the backends' times. All panels have the same rows, the backends of the
+        workloads: title -> the backends' ratios. All panels have the same rows, the backends of the
             first one in its order.
+        unit: what the ratios are.
     """
     backends = list(dict.fromkeys(s.backend for group in workloads.values() for s in group))
     looks = looks_of(backends)
@@ -102,6 +102,8 @@ def speeds(workloads: Mapping[str, Sequence[Speed]]) -> Figure:
     panels = drawn.subplots(1, len(workloads), sharey=True, squeeze=False)[0]
     for axes, (title, group) in zip(panels, workloads.items(), strict=True):
         most = max(max(speed.ratio, speed.high or 0) for speed in group)
+        least = min(1.0, *(min(speed.ratio, speed.low or 1) for speed in group))
+        axes.axvline(1, color=PALE, lw=0.6, zorder=0)
         for speed in group:
             colour, marker = looks[speed.backend]
             row = backends.index(speed.backend)
@@ -110,10 +112,8 @@ def speeds(workloads: Mapping[str, Sequence[Speed]]) -> Figure:
             axes.plot([speed.ratio], [row], marker=MARKERS[marker], color=colour, ms=5, mew=0)
             axes.annotate(speed.text, (1.02, row), xycoords=("axes fraction", "data"), va="center")
         axes.set_xscale("log")
-        axes.set_xlim(0.85, max(most * 1.2, 1.3))
-        ticks = [
-            tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500) if tick <= most * 1.2
-        ]
+        axes.set_xlim(0.85 * least, max(most * 1.2, 1.3))
+        ticks = [tick for tick in _TICKS if 0.85 * least <= tick <= max(most * 1.2, 1.3)]
         ticks = ticks if len(ticks) <= 5 else ticks[::2]  # noqa: PLR2004 - numbers would overlap
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_xticks([], minor=True)
@@ -121,7 +121,7 @@ def speeds(workloads: Mapping[str, Sequence[Speed]]) -> Figure:
         axes.grid(visible=True, axis="x")
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("epoch time, fastest = 1")
+        axes.set_xlabel(unit)
     panels[0].set_yticks(range(len(backends)), [text_of(name) for name in backends])
     panels[0].set_ylim(len(backends) - 0.4, -0.6)
     return drawn
@@ -136,7 +136,7 @@ def start_up(backends: Mapping[str, Mapping[str, float]]) -> Figure:
     drawn = figure(height=max(1.2, _ROW * len(backends) + 0.75))
     axes = drawn.subplots()
     left = [0.0] * len(backends)
-    for phase, colour in _PHASES.items():
+    for phase, (_, colour) in PHASES.items():
         seconds = [max(parts.get(phase, 0.0), 0.0) for parts in backends.values()]
         axes.barh(range(len(backends)), seconds, left=left, color=colour, label=phase, height=0.62)
         left = [start + length for start, length in zip(left, seconds, strict=True)]
@@ -149,5 +149,5 @@ def start_up(backends: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.1)
     axes.set_xlabel("seconds before an epoch takes its usual time")
-    drawn.legend(loc="outside upper right", ncols=len(_PHASES))
+    drawn.legend(loc="outside upper right", ncols=len(PHASES))
     return drawn

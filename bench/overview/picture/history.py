@@ -140,7 +140,7 @@ def mentions(counted: Mentions) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    axes.set_xlabel(f"papers that name it, {counted.date}, %")
+    axes.set_xlabel(f"papers that name it, %, counted in {counted.date}")
     return drawn
 
 

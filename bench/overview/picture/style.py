@@ -78,7 +78,9 @@ def file_of(picture: Picture, kind: str) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # the user's own settings would change the bytes
+        mpl.rcParams.update(_SETTINGS)
         yield
 
 

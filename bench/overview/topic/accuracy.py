@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
+from itertools import pairwise
 from math import ceil, sqrt
+from pathlib import Path
 
 import pandas as pd
 
+from bench.overview.claims import ONE_SEED, Compared
 from bench.overview.material import Material
 from bench.overview.picture import curves, dots
 from bench.overview.results import Results
@@ -17,12 +21,12 @@ from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.places import Row
 from bench.statistics.accuracy import binomial_error
 
-_SURE = 2.0  # standard errors, of a difference that a title claims
 _PERCENT = 100
+_SURE = 3.0  # standard errors, of a difference between two gaps
 _LAST = 5  # epochs: the gap between training and test is a mean over the last ones
 _MOST_LADDER = 9
 _DROPOUT = ("mlp-relu", "mlp-relu-dropout")
-_COSTS = ("mlp-relu", "mlp-relu-quadratic")
+_COSTS = {"cross-entropy": "mlp-relu", "quadratic": "mlp-relu-quadratic"}
 _ACTIVATIONS = {"mlp-sigmoid": "sigmoid", "mlp-tanh": "tanh", "mlp-relu": "ReLU"}
 _SIZES = "softmax --batch-size 1,128,60000 --epochs 5 --backend jax"
 
@@ -42,7 +46,11 @@ def slides(material: Material) -> list[Slide | Missing]:
 
 def run_hint(results: Results, what: str) -> str:
     """The command that adds jobs to this run."""
-    return f"bench run {what} --run {results.run.folder.resolve().name}"
+    folder = results.whole.folder.resolve()
+    command = f"bench run {what} --run {shlex.quote(folder.name)}"
+    if folder.parent != Path("results").resolve():
+        command += f" --results {shlex.quote(str(folder.parent))}"
+    return command
 
 
 def _agreement(results: Results) -> Slide | Missing:
@@ -59,7 +67,7 @@ def _agreement(results: Results) -> Slide | Missing:
     }
     return Slide(
         key="accuracy",
-        title=_claim(results, groups),
+        title=_agreement_claim(results, groups),
         parts=(
             Picture(
                 "accuracy",
@@ -72,13 +80,13 @@ def _agreement(results: Results) -> Slide | Missing:
                 "Accuracy of the last epoch, mean over seeds. Line: interval of 95 %, from the"
                 " seeds; with one seed from the number of test images."
             ),
-            *(_sentence(name, group) for name, group in groups.items()),
+            *(_sentence(results, name, group) for name, group in groups.items()),
         ),
     )
 
 
-def _claim(results: Results, groups: dict[str, list[dots.Accuracy]]) -> str:
-    """Whether the frameworks agree, and how far they are apart."""
+def _agreement_claim(results: Results, groups: dict[str, list[dots.Accuracy]]) -> str:
+    """Whether the frameworks agree (in every epoch, see `bench.statistics.agreement`)."""
     jobs = results.run.jobs
     if wrong := int(jobs["status"].isin(EXCLUDED).sum()):
         return f"{wrong} of {len(jobs)} results are wrong or suspect, and left out"
@@ -91,99 +99,89 @@ def _claim(results: Results, groups: dict[str, list[dots.Accuracy]]) -> str:
         return "Accuracy on the test images"
     most = max(spread, key=lambda name: spread[name])
     if not spread[most]:
-        return "The frameworks agree to the last test image"
-    by_chance = all(_by_chance(results.rows(name)) for name in spread)
-    apart = f"at most {_PERCENT * spread[most]:.2f} points apart ({most})"
-    return f"The frameworks agree: {apart}" + (", not more than chance" * by_chance)
+        return "The frameworks agree: all have the same accuracy"
+    return f"The frameworks agree: at most {_PERCENT * spread[most]:.2f} points apart ({most})"
 
 
-def _sentence(name: str, group: list[dots.Accuracy]) -> str:
-    return f"{name}: " + ", ".join(f"{a.backend} {words.percent(a.value)}" for a in group) + "."
+def _sentence(results: Results, name: str, group: list[dots.Accuracy]) -> str:
+    row = results.rows(name)[0]
+    figures = ", ".join(f"{a.backend} {words.percent(a.value)}" for a in group)
+    return f"{name}, {row['dataset']}, {_epochs(row['epochs'])}: {figures}."
 
 
 def _accuracy(results: Results, row: Row) -> dots.Accuracy:
-    jobs = results.run.jobs
-    group = results.group(row["workload"])
-    of_backend = jobs[
-        (jobs["workload"] == row["workload"])
-        & (jobs["backend"] == row["backend"])
-        & (jobs["status"] == "ok")
-        & (jobs["epochs"] == row["epochs"])
-        & (jobs["batch_size"] == row["batch_size"])
-    ]
-    seeds = tuple(of_backend.groupby("seed")["test_accuracy"].mean()) if group else ()
+    seeds = tuple(results.seeds(row["workload"], row["backend"]).values())
     low, high = accuracy_interval(seeds or (row["test_accuracy"],), row["test_examples"])
     return dots.Accuracy(row["backend"], row["test_accuracy"], low, high)
 
 
-def _first(results: Results, name: str) -> Row | None:
-    """The row of the first backend of the run that has a result on this workload."""
-    rows = {row["backend"]: row for row in results.rows(name)}
-    return next((rows[backend] for backend in results.backends if backend in rows), None)
-
-
 def _ladder(results: Results) -> Slide | Missing:
-    first = [(name, row) for name in results.workloads if (row := _first(results, name))]
-    models = sorted(first, key=lambda pair: pair[1]["test_accuracy"])
-    if len(models) < 2:  # noqa: PLR2004 - one model is no comparison
+    counts = {
+        name: sum(results.row(workload, name) is not None for workload in results.workloads)
+        for name in results.backends
+    }
+    backend = max(counts, key=lambda name: counts[name], default="")
+    rows = [row for name in results.workloads if (row := results.row(name, backend)) is not None]
+    if len(rows) < 2:  # noqa: PLR2004 - one model is no comparison
         return Missing("ladder", "fewer than two workloads", run_hint(results, "overview"))
-    rows = [
-        (name, row["test_accuracy"], row["course_accuracy"], results.parameters(name))
-        for name, row in models[:1] + models[1:][-_MOST_LADDER + 1 :]
+    rows.sort(key=lambda row: row["test_accuracy"])
+    shown = rows[:1] + rows[1:][-_MOST_LADDER + 1 :]
+    worst, best = rows[0], rows[-1]
+    ends = [words.percent(row["test_accuracy"]) for row in (worst, best)]
+    title = f"From {ends[0]} ({worst['workload']}) to {ends[1]} ({best['workload']})"
+    models = [
+        (
+            row["workload"],
+            row["test_accuracy"],
+            row["course_accuracy"],
+            results.parameters(row["workload"]),
+        )
+        for row in shown
     ]
-    worst, best = models[0], models[-1]
-    ends = [words.percent(row["test_accuracy"]) for _, row in (worst, best)]
-    title = "The accuracy of the models"
-    if _is_sure(worst[1], best[1]):
-        title = f"From {ends[0]} ({worst[0]}) to {ends[1]} ({best[0]})"
-    backends = ", ".join(dict.fromkeys(row["backend"] for _, row in models))
+    seeds = {len(results.seeds(row["workload"], backend)) for row in rows}
     return Slide(
         key="ladder",
-        title=title,
+        title=title + (ONE_SEED if seeds == {1} else ""),
         parts=(
             Picture(
                 "ladder",
                 "The accuracy of each model and its number of weights",
-                partial(curves.ladder, rows),
+                partial(curves.ladder, models),
             ),
         ),
         notes=(
-            f"One backend: {backends}. Epochs: "
-            + ", ".join(f"{name} {row['epochs']}" for name, row in models)
+            f"{backend}. "
+            + "; ".join(
+                f"{row['workload']}: {_epochs(row['epochs'])} of {row['train_examples']:,} images"
+                for row in rows
+            )
             + ".",
         ),
     )
 
 
-def _by_chance(rows: list[Row]) -> bool:
-    """Whether the best and the worst accuracy of a workload differ by no more than chance."""
-    ordered = sorted(rows, key=lambda row: row["test_accuracy"])
-    return not _is_sure(ordered[0], ordered[-1])
-
-
-def _is_sure(one: Row, other: Row) -> bool:
-    """Whether two accuracies differ by more than chance, by the numbers of test images."""
-    errors = [binomial_error(row["test_accuracy"], row["test_examples"]) for row in (one, other)]
-    difference = abs(one["test_accuracy"] - other["test_accuracy"])
-    return bool(difference > _SURE * sqrt(sum(error**2 for error in errors)))
-
-
-def _activations(results: Results) -> Slide | Missing:
-    rows = {text: row for name, text in _ACTIVATIONS.items() if (row := _first(results, name))}
-    figures = ", ".join(
-        f"{text} {words.percent(row['test_accuracy'])}" for text, row in rows.items()
-    )
+def _activations(results: Results) -> Slide:
+    backend = _common(results, tuple(_ACTIVATIONS))
+    rows = {
+        text: row
+        for name, text in _ACTIVATIONS.items()
+        if (row := results.row(name, backend or "")) is not None
+    }
     title = "Three activation functions and their derivatives"
     if len(rows) == len(_ACTIVATIONS):
         worst = min(rows, key=lambda text: rows[text]["test_accuracy"])
         others = [text for text in rows if text != worst]
-        if all(_is_sure(rows[worst], rows[text]) for text in others):
-            title = f"{' and '.join(others)} are better than {worst} in the five-layer MLP"
+        pairs = [Compared(results, (rows[worst], rows[text])) for text in others]
+        if all(pair.is_sure for pair in pairs):
+            title = f"{' and '.join(others)} are better than {worst}{pairs[0].said}"
+    figures = ", ".join(f"{t} {words.percent(row['test_accuracy'])}" for t, row in rows.items())
     return Slide(
         key="activations",
         title=title,
-        parts=(Picture("activations", title, curves.activations),),
-        text=f"Five-layer MLP: {figures}." if rows else "",
+        parts=(
+            Picture("activations", "Sigmoid, tanh, ReLU and their derivatives", curves.activations),
+        ),
+        text=f"Five-layer MLP in {backend}: {figures}." if rows else "",
         notes=("Where the derivative is near 0, a layer learns slowly.",),
     )
 
@@ -191,15 +189,21 @@ def _activations(results: Results) -> Slide | Missing:
 def _over_fitting(results: Results) -> Slide | Missing:
     backend = _common(results, _DROPOUT)
     if backend is None:
-        return Missing("over-fitting", f"not both of {', '.join(_DROPOUT)}",
-                       run_hint(results, "overview"))  # fmt: skip
+        reason = f"not both of {', '.join(_DROPOUT)}"
+        return Missing("over-fitting", reason, run_hint(results, "overview"))
     found = {name: results.curve(name, backend) for name in _DROPOUT}
-    gap = {name: _gap(curve) for name, curve in found.items()}
-    errors = [_gap_error(results, name, found[name]) for name in _DROPOUT]
-    without, with_dropout = (_PERCENT * gap[name] for name in _DROPOUT)
+    without, with_dropout = (_PERCENT * _gap(curve) for curve in found.values())
+    rows = [row for name in _DROPOUT if (row := results.row(name, backend)) is not None]
+    compared = Compared(results, rows)
+    evaluated = min(_evaluated(results, name, backend) for name in _DROPOUT)
+    errors = [
+        _gap_error(curve, evaluated, row) for curve, row in zip(found.values(), rows, strict=True)
+    ]
+    sure = without - with_dropout > _SURE * _PERCENT * sqrt(sum(error**2 for error in errors))
     title = "The gap between training and test images, without and with dropout"
-    if without - with_dropout > _SURE * _PERCENT * sqrt(sum(error**2 for error in errors)):
-        title = f"Dropout closes the gap from {without:.1f} to {with_dropout:.1f} points"
+    if compared.is_fair and sure:
+        title = f"With dropout the gap is {with_dropout:.1f} instead of {without:.1f} points"
+        title += compared.said
     return Slide(
         key="over-fitting",
         title=title,
@@ -214,10 +218,16 @@ def _over_fitting(results: Results) -> Slide | Missing:
         notes=(
             (
                 f"{backend}. The gap is the mean over the last {_LAST} epochs at most. Training"
-                " accuracy is of the first 10,000 training images, without dropout."
+                f" accuracy is of the first {evaluated:,} training images, without dropout."
             ),
         ),
     )
+
+
+def _evaluated(results: Results, name: str, backend: str) -> int:
+    """How many training images were evaluated after every epoch."""
+    record = results.record(name, backend)
+    return record.startup.train_evaluated if record.startup else record.data.train_examples
 
 
 def _common(results: Results, names: tuple[str, ...]) -> str | None:
@@ -235,35 +245,31 @@ def _gap(curve: pd.DataFrame) -> float:
     return float((last["train_accuracy"] - last["test_accuracy"]).mean())
 
 
-def _gap_error(results: Results, name: str, curve: pd.DataFrame) -> float:
-    """The standard error of a gap, by the number of images (10,000 training images at most)."""
-    last, row = _last_of(curve).mean(), results.rows(name)[0]
-    return sqrt(
-        binomial_error(last["train_accuracy"], min(10_000, row["train_examples"])) ** 2
-        + binomial_error(last["test_accuracy"], row["test_examples"]) ** 2
+def _gap_error(curve: pd.DataFrame, evaluated: int, row: Row) -> float:
+    """The standard error of a gap, by the numbers of images."""
+    last = _last_of(curve).mean()
+    errors = (
+        binomial_error(last["train_accuracy"], max(evaluated, 1)),
+        binomial_error(last["test_accuracy"], row["test_examples"]),
     )
+    return sqrt(sum(error**2 for error in errors))
 
 
 def _costs(results: Results) -> Slide | Missing:
-    backend = _common(results, _COSTS)
+    backend = _common(results, tuple(_COSTS.values()))
     if backend is None:
-        return Missing("cost", f"not both of {', '.join(_COSTS)}", run_hint(results, "overview"))
-    names = dict(zip(("cross-entropy", "quadratic"), _COSTS, strict=True))
-    found = {cost: results.curve(name, backend)["test_accuracy"] for cost, name in names.items()}
-    rows = [next(r for r in results.rows(name) if r["backend"] == backend) for name in _COSTS]
-    first = [
-        {"test_accuracy": curve.iloc[0], "test_examples": row["test_examples"]}
-        for curve, row in zip(found.values(), rows, strict=True)
-    ]
-    ends = [curve.iloc[-1] for curve in found.values()]
+        reason = f"not both of {', '.join(_COSTS.values())}"
+        return Missing("cost", reason, run_hint(results, "overview"))
+    found = {c: results.curve(name, backend)["test_accuracy"] for c, name in _COSTS.items()}
+    rows = [row for name in _COSTS.values() if (row := results.row(name, backend)) is not None]
+    compared = Compared(results, rows)
     title = "Cross-entropy and quadratic cost"
-    if _is_sure(first[0], first[1]):
-        faster = (
-            next(iter(found))
-            if first[0]["test_accuracy"] > first[1]["test_accuracy"]
-            else ("quadratic")
-        )
-        title = f"After one epoch, {faster} cost is ahead"
+    if compared.is_sure:
+        ahead = max(found, key=lambda cost: found[cost].iloc[-1])
+        title = f"{ahead.capitalize()} cost reaches more{compared.said}"
+    ends = ", ".join(f"{cost} {words.percent(curve.iloc[-1])}" for cost, curve in found.items())
+    firsts = ", ".join(f"{cost} {words.percent(curve.iloc[0])}" for cost, curve in found.items())
+    same = "Same weights, batches and seeds" if compared.is_fair else "Not the same training"
     return Slide(
         key="cost",
         title=title,
@@ -278,29 +284,27 @@ def _costs(results: Results) -> Slide | Missing:
                 ),
             ),
         ),
-        text=f"At the end: cross-entropy {words.percent(ends[0])}, quadratic"
-        f" {words.percent(ends[1])}.",
-        notes=(f"mlp-relu in {backend}; same weights and batches, only the cost differs.",),
+        text=f"First epoch: {firsts}. Last: {ends}.",
+        notes=(f"mlp-relu in {backend}. {same}; only the cost differs.",),
     )
 
 
 def _descent(results: Results) -> Slide | Missing:
     sizes = results.batch_sizes("softmax")
-    hint = run_hint(results, _SIZES)
     if len(sizes) < 2:  # noqa: PLR2004 - one size is no comparison
-        return Missing("descent", "softmax ran with one batch size", hint)
+        reason = "softmax ran with one batch size"
+        return Missing("descent", reason, run_hint(results, _SIZES))
     runs = {}
     for size, epochs in sizes.items():
         examples = int(epochs["train_examples"].iloc[0])
         losses = epochs.groupby("epoch")["test_loss"].mean()
-        per_epoch = ceil(examples / size)
         name = "all images" if size >= examples else "1 image" if size == 1 else f"{size} images"
-        runs[name] = (list(losses), [per_epoch * int(number) for number in losses.index])
+        runs[name] = list(losses), [ceil(examples / size) * int(n) for n in losses.index]
     common = min(len(losses) for losses, _ in runs.values())
     after = [losses[common - 1] for losses, _ in runs.values()]
     title = "One, some or all images for each update"
-    if after == sorted(after) and len(set(after)) == len(after):
-        title = f"After {_epochs(common)}, the smaller the batch, the lower the loss"
+    if all(one < other for one, other in pairwise(after)):
+        title = f"In this run, smaller batches had the lower loss after {_epochs(common)}"
     return Slide(
         key="descent",
         title=title,
@@ -314,7 +318,7 @@ def _descent(results: Results) -> Slide | Missing:
         text="An epoch of small batches has many updates; one of all images has one.",
         notes=(
             (
-                f"Softmax regression, {epochs['backend'].iloc[0]}; the learning rate is the same"
+                f"Softmax regression in {epochs['backend'].iloc[0]}; the learning rate is the same"
                 " for all, which favours small batches."
             ),
         ),

@@ -145,7 +145,7 @@ def _mentions(facts: AllFacts) -> Slide:
     source = counted.source or "no source found"
     return Slide(
         key="mentions",
-        title=f"In {_month(counted.date)}, {share:g} % of papers named {first}",
+        title=f"Counted in {_month(counted.date)}: {share:g} % of papers name {first}",
         parts=(
             Picture(
                 "mentions",
@@ -153,7 +153,7 @@ def _mentions(facts: AllFacts) -> Slide:
                 partial(history.mentions, counted),
             ),
         ),
-        text=f"One month, {counted.papers:,} papers on arXiv. It says who was popular then.",
+        text=f"{counted.papers:,} papers on arXiv, of six years. Newer frameworks had less time.",
         notes=(f"Source: {source}, checked {counted.checked}.",),
     )
 

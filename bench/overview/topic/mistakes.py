@@ -1,4 +1,4 @@
-"""Slides with pictures: digits, mistakes, the confusion matrix, and what was learned."""
+"""Slides with pictures: images, mistakes, the confusion matrix, and what was learned."""
 
 from __future__ import annotations
 
@@ -14,52 +14,65 @@ from bench.overview.results import Results
 from bench.overview.slides import Missing, Picture, Slide
 from bench.overview.topic.accuracy import run_hint
 from bench.records.learned import Learned
-from specs.model import Conv2d, Flatten
+from specs.model import Conv2d, Dense, Flatten
 
 _MOST = 36  # pictures of a grid on a slide
-_KEPT = "no predictions are kept in this run: its records are older"
-_MODELS = ("cnn-expanded", "cnn", "cnn-notebook", "lenet5", "lenet5-1998", "mlp-relu", "softmax")
-_CONVOLUTIONS = ("lenet5", "lenet5-1998", "cnn-expanded", "cnn", "cnn-notebook")
-_DIMENSIONS = 2
+_KEPT = "this run has no predictions in `learned/`: jobs that ran before are not run again"
 
 
 def slides(material: Material) -> list[Slide | Missing]:
-    """Sample digits, mistakes, the confusion matrix, and the weights of first layers."""
+    """Sample images, mistakes, the confusion matrix, and the weights of first layers."""
     results = material.results
-    name = next((name for name in _MODELS if results.learned(name)), None)
+    name = best_learned(results)
     images: Images | str = _KEPT
     if name is not None:
-        record = next(iter(results.records(name).values()))
-        images = material.images_of(record)
+        backend = next(iter(results.learned(name)))
+        images = material.images_of(results.record(name, backend))
     if name is None or isinstance(images, str):
+        hint = run_hint(results, "overview")
         keys = ("digits", "mistakes", "confusion")
-        found: list[Slide | Missing] = [
-            Missing(key, str(images), run_hint(results, "softmax")) for key in keys
-        ]
+        found: list[Slide | Missing] = [Missing(key, str(images), hint) for key in keys]
     else:
         learned = results.learned(name)
+        kind = thing(results, name)
         found = [
-            _digits(images),
+            _samples(images, kind),
             _mistakes(name, learned, images),
-            _confusion(name, learned, images),
+            _confusion(name, learned, images, kind),
         ]
     return [*found, _templates(results), _filters(results)]
 
 
-def _digits(images: Images) -> Slide:
+def best_learned(results: Results) -> str | None:
+    """The workload with the best accuracy of those that have kept predictions."""
+    names = [name for name in results.workloads if results.learned(name)]
+    return max(
+        names,
+        key=lambda name: max(row["test_accuracy"] for row in results.rows(name)),
+        default=None,
+    )
+
+
+def thing(results: Results, name: str) -> str:
+    """What the classes of a workload's data are: "digit" for MNIST, else "class"."""
+    dataset = str(results.rows(name)[0]["dataset"])
+    return "digit" if dataset.startswith("mnist") else "class"
+
+
+def _samples(images: Images, kind: str) -> Slide:
     """The first images of each class."""
     count = int(images.labels.max()) + 1
     each = max(1, _MOST // count)
     chosen = np.concatenate([np.flatnonzero(images.labels == c)[:each] for c in range(count)])
-    titles = [str(images.labels[index]) for index in chosen]
+    titles = [str(images.labels[index]) for index in chosen[:_MOST]]
     return Slide(
         key="digits",
-        title=f"The task: {len(images.labels):,} test images, {count} classes",
+        title=f"The task: which {kind} is it? {len(images.labels):,} test images",
         parts=(
             Picture(
                 "digits",
                 "Test images with their labels",
-                partial(digits.grid, images.images[chosen], titles),
+                partial(digits.grid, images.images[chosen[:_MOST]], titles),
             ),
         ),
         notes=("The first test images of each class; no model has seen them in training.",),
@@ -82,13 +95,17 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
     right = _some(~wrong, digits.COLUMNS)
     mistakes = np.concatenate([_some(in_all, _MOST), _some(wrong & ~in_all, _MOST)])
     chosen = np.concatenate([right, mistakes])[:_MOST]
-    starred = in_all & (len(learned) > 1)
+    several = len(learned) > 1
+    starred = in_all & several
     titles = [f"{images.labels[i]} → {first.classes[i]}{'*' if starred[i] else ''}" for i in chosen]
     colours = [BAD if wrong[i] else GOOD for i in chosen]
     title = f"{name} gets {int(wrong.sum()):,} of {len(wrong):,} test images wrong"
-    if len(learned) > 1:
-        title += f"; {int(in_all.sum()):,} of them in every framework"
-    star = " *: wrong in every framework." if len(learned) > 1 else ""
+    if several:
+        title += f"; {int(in_all.sum()):,} of them in all {len(learned)} backends"
+    star = f" *: wrong in all {len(learned)} backends." if several else ""
+    wrongs = ", ".join(
+        f"{each} {int((kept.classes != images.labels).sum()):,}" for each, kept in learned.items()
+    )
     return Slide(
         key="mistakes",
         title=title,
@@ -100,14 +117,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
             ),
         ),
         text=f"Label → prediction ({backend}); first row: right.{star}",
-        notes=(
-            "Wrong: "
-            + ", ".join(
-                f"{each} {int((kept.classes != images.labels).sum()):,}"
-                for each, kept in learned.items()
-            )
-            + " images; all from the same initial weights and batches.",
-        ),
+        notes=(f"Wrong images: {wrongs}. All backends began with the same weights (one seed).",),
     )
 
 
@@ -135,11 +145,11 @@ def most_confused(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return [(int(a), int(b), most) for a, b in np.argwhere(mistakes == most)] if most else []
 
 
-def _confusion(name: str, learned: dict[str, Learned], images: Images) -> Slide:
+def _confusion(name: str, learned: dict[str, Learned], images: Images, kind: str) -> Slide:
     backend, first = next(iter(learned.items()))
     counts = confusion_of(first, images)
     worst = most_confused(counts)
-    title = "Which digit is taken for which"
+    title = f"Which {kind} is taken for which"
     if len(worst) == 1:
         label, predicted, times = worst[0]
         title = f"Most often a {label} is taken for a {predicted}: {times} times"
@@ -147,55 +157,65 @@ def _confusion(name: str, learned: dict[str, Learned], images: Images) -> Slide:
         key="confusion",
         title=title,
         parts=(Picture("confusion", "The confusion matrix", partial(digits.confusion, counts)),),
-        notes=(f"{name} in {backend}, the first seed.",),
+        notes=(f"{name} in {backend}, one seed.",),
     )
 
 
 def _templates(results: Results) -> Slide | Missing:
-    learned = results.learned("softmax")
-    if not learned:
-        return Missing("templates", "no weights of softmax are kept", run_hint(results, "softmax"))
+    """The weights of a model with one layer, as images."""
+    for name in results.workloads:
+        workload, learned = results.workload(name), results.learned(name)
+        layers = [type(layer) for layer in workload.layers]
+        if learned and layers == [Flatten, Dense] and workload.input.shape[2] == 1:
+            break
+    else:
+        reason = "no weights of a model with one layer are kept"
+        return Missing("templates", reason, run_hint(results, "softmax"))
     backend, first = next(iter(learned.items()))
-    shape = results.workload("softmax").input.shape
-    if first.filters.ndim != _DIMENSIONS or first.filters.shape[0] != shape[0] * shape[1]:
-        return Missing("templates", "the weights of softmax are not those of grey images")
+    shape, kind = workload.input.shape, thing(results, name)
+    if first.filters.shape[:-1] != (shape[0] * shape[1],):
+        return Missing("templates", f"the kept weights of {name} are not those of its layer")
     weights = first.filters.astype(np.float32).T.reshape(-1, *shape[:2])
     titles = [str(number) for number in range(len(weights))]
     return Slide(
         key="templates",
-        title="The weights of softmax regression, one picture per digit",
+        title=f"The weights of {name}, one picture per {kind}",
         parts=(
             Picture(
                 "templates",
-                "The weights of softmax regression as images",
-                partial(digits.signed_grid, weights, titles, columns=5),
+                f"The weights of {name} as images",
+                partial(digits.signed_grid, weights, titles, columns=-(-len(weights) // 2)),
             ),
         ),
-        text="Blue: ink here speaks for the digit. Red: against it.",
-        notes=(f"{backend}, the first seed.",),
+        text=f"Blue: ink here speaks for the {kind}. Red: against it.",
+        notes=(f"{backend}, one seed, {results.rows(name)[0]['epochs']} epochs.",),
     )
 
 
 def _filters(results: Results) -> Slide | Missing:
-    name = next((name for name in _CONVOLUTIONS if results.learned(name)), None)
-    if name is None:
+    """The filters of the first convolution; the largest ones, if there are several models."""
+    models = [
+        (layer.kernel_size, name)
+        for name in results.workloads
+        if isinstance(layer := results.workload(name).layers[0], Conv2d) and results.learned(name)
+    ]
+    if not models:
         return Missing("filters", "no weights of a CNN are kept", run_hint(results, "cnn"))
+    (height, width), name = max(models)
     backend, first = next(iter(results.learned(name).items()))
-    layers = [layer for layer in results.workload(name).layers if not isinstance(layer, Flatten)]
-    if not isinstance(layers[0], Conv2d) or first.filters.ndim != 2 + _DIMENSIONS:
-        return Missing("filters", f"the first layer of {name} is no convolution")
+    if first.filters.ndim != 4 or first.filters.shape[:2] != (height, width):  # noqa: PLR2004 - axes
+        return Missing("filters", f"the kept weights of {name} are not those of its first layer")
     weights = np.moveaxis(first.filters.astype(np.float32).mean(axis=2), -1, 0)
-    count, height, width = weights.shape
     return Slide(
         key="filters",
-        title=f"The first layer of {name}: {count} filters of {height}×{width} weights",  # noqa: RUF001
+        title=f"The first layer of {name}: {len(weights)} filters of {height} x {width} weights",
         parts=(
             Picture(
                 "filters",
                 "The filters of the first convolution",
-                partial(digits.signed_grid, weights, (), columns=min(count, 8)),
+                partial(digits.signed_grid, weights, (), columns=min(len(weights), 8)),
             ),
         ),
         text="Blue: positive, red: negative.",
-        notes=(f"{backend}, the first seed.",),
+        notes=(f"{backend}, one seed.",),
     )

@@ -6,7 +6,7 @@ import ast
 import importlib
 
 from backends.contract import Unsupported
-from backends.registry import BACKENDS, SCRIPTS, script_of
+from backends.registry import SCRIPTS, script_of
 from bench.overview.material import Material
 from bench.overview.results import Results
 from bench.overview.slides import Code, Missing, Slide
@@ -87,7 +87,10 @@ def slides(material: Material) -> list[Slide | Missing]:
     workload = find_workload(_MODEL)
     if _MODEL in results.workloads:
         workload = results.workload(_MODEL)
-    names = [*(name for name in TITLES if name in SCRIPTS), *(SCRIPTS.keys() - TITLES.keys())]
+    names = [
+        *(name for name in TITLES if name in SCRIPTS),
+        *(name for name in SCRIPTS if name not in TITLES),
+    ]
     return [*(_model(results, workload, name) for name in names), _dictionary()]
 
 
@@ -102,7 +105,7 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
         (
             row
             for row in results.rows(workload.name)
-            if _module_of(row["backend"]) == module.rpartition(".")[0]
+            if row["backend"] == name or row["backend"].startswith(f"{name}-")
         ),
         None,
     )
@@ -112,18 +115,13 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
         title=f"{workload.title} in {TITLES.get(name, name)}: {len(script.splitlines())} lines",
         parts=tuple(Code(text) for text in columns_of(script)),
         notes=(
-            f"The whole script: `bench show {workload.name} --as {name}`. The tests run it.",
+            f"The whole script: `bench show {workload.name} --as {name}`."
+            + (" The tests run it." if name in TITLES else ""),
             f"Its model in this run: {results.parameters(workload.name):,} weights{reached}."
             if workload.name in results.workloads
             else "This run has no results of it.",
         ),
     )
-
-
-def _module_of(backend: str) -> str:
-    """The package of a backend's adapter: "backends.pytorch"."""
-    entry = BACKENDS.get(backend.partition("@")[0])
-    return entry.adapter.partition(":")[0].rpartition(".")[0] if entry else ""
 
 
 def columns_of(script: str) -> list[str]:
@@ -162,7 +160,7 @@ def _dictionary() -> Slide:
     )
     return Slide(
         key="dictionary",
-        title="The same thing has another name in each framework",
+        title="The same thing has other names in other frameworks",
         parts=(Table(("what", *(TITLES[name] for name in names)), rows),),
         text=f"{words.ABSENT}: written by hand, or a switch elsewhere.",
         notes=(

@@ -10,42 +10,40 @@ from bench.overview.material import Material
 from bench.overview.picture import dots
 from bench.overview.results import Results
 from bench.overview.slides import Missing, Picture, Slide
-from bench.report.chart.results import ratio_text
+from bench.overview.topic.accuracy import run_hint
+from bench.report.chart.results import PHASES, ratio_text
 from bench.report.form import words
-from bench.report.frame.places import rows_of
+from bench.report.frame.columns import GROUP
+from bench.report.frame.places import Row, rows_of
 from bench.report.section.ratios import certain
 
 _PANELS = 3
-_PHASES = {
-    "import": "import_seconds",
-    "build": "build_seconds",
-    "load": "load_seconds",
-    "compile and warm-up": "warm_up_seconds",
-}
+_OF_DEVICE = ("device", "device_name", "threads")
 
 
 def slides(material: Material) -> list[Slide | Missing]:
     """Speed, start-up, and CPU against GPU."""
     results = material.results
-    chosen = _chosen(results)
-    return [_speed(results, chosen), _start_up(results, chosen), _devices(results)]
-
-
-def _chosen(results: Results) -> list[str]:
-    """The smallest, a middle and the largest workload in which backends were compared."""
     compared = [name for name in results.workloads if results.order(name) is not None]
+    chosen = _chosen(results, compared)
+    return [_speed(results, chosen, compared), _start_up(results, chosen), _devices(results)]
+
+
+def _chosen(results: Results, compared: list[str]) -> list[str]:
+    """The smallest, a middle and the largest workload in which backends were compared."""
     by_size = sorted(compared, key=lambda name: (results.size(name), name))
     if len(by_size) <= _PANELS:
         return by_size
     return [by_size[0], by_size[len(by_size) // 2], by_size[-1]]
 
 
-def _speed(results: Results, chosen: list[str]) -> Slide | Missing:
+def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | Missing:
     if not chosen:
         return Missing("speed", "fewer than two backends have a time for the same workload")
+    others = f" {len(chosen)} of {len(compared)} workloads." if len(compared) > len(chosen) else ""
     return Slide(
         key="speed",
-        title=_claim(results, chosen),
+        title=_claim(results, chosen, compared),
         parts=(
             Picture(
                 "speed",
@@ -53,37 +51,39 @@ def _speed(results: Results, chosen: list[str]) -> Slide | Missing:
                 partial(dots.speeds, {name: _speeds(results, name) for name in chosen}),
             ),
         ),
-        text="Line: interval of 99 %. ~: not told apart from the fastest.",
+        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{others}",
         notes=(
             certain(results.run),
             *(
                 f"{name}, fastest first: {', '.join(order.names)}. Not told apart: "
                 + ("; ".join(f"{p.backend} and {p.other}" for p in order.tied) or "none")
                 + "."
-                for name in chosen
+                for name in compared
                 if (order := results.order(name))
             ),
         ),
     )
 
 
-def _claim(results: Results, chosen: list[str]) -> str:
+def _claim(results: Results, chosen: list[str], compared: list[str]) -> str:
     """Who is the fastest on which workload; only what has a verdict."""
+    winners = {
+        name: order.first[0]
+        for name in compared
+        if (order := results.order(name)) is not None and len(order.first) == 1
+    }
+    if len(winners) == len(compared) > 1 and len({*winners.values()}) == 1:
+        return f"{next(iter(winners.values()))} is the fastest on all {len(compared)} workloads"
     won: dict[str, list[str]] = defaultdict(list)
     for name in chosen:
-        order = results.order(name)
-        if order is not None and len(order.first) == 1:
-            won[order.first[0]].append(name)
+        if name in winners:
+            won[winners[name]].append(name)
     if not won:
         return "Who is faster? No backend is the fastest for sure"
-    if len(won) == 1 and sum(map(len, won.values())) == len(chosen) > 1:
-        return f"{next(iter(won))} is the fastest on all {len(chosen)} workloads"
     claims = [f"{backend} on {' and '.join(names)}" for backend, names in won.items()]
-    return (
-        f"Who is faster? It depends: {', '.join(claims)}"
-        if len(won) > 1
-        else (f"Fastest for sure: {claims[0]}")
-    )
+    if len(won) == 1:
+        return f"Fastest for sure: {claims[0]}"
+    return f"Who is faster? It depends: {', '.join(claims)}"
 
 
 def _speeds(results: Results, name: str) -> list[dots.Speed]:
@@ -108,25 +108,24 @@ def _speeds(results: Results, name: str) -> list[dots.Speed]:
 
 def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
     name = chosen[-1] if chosen else next(iter(results.workloads), None)
-    rows = results.rows(name) if name else []
-    bars = {
-        row["backend"]: {
-            phase: row[column] for phase, column in _PHASES.items() if isfinite(row[column])
-        }
-        for row in rows
-    }
+    bars = {row["backend"]: _phases(row) for row in results.rows(name or "")}
     bars = {backend: phases for backend, phases in bars.items() if phases}
     if not bars:
         return Missing("start-up", "no start-up was measured")
-    totals = {
-        backend: sum(max(seconds, 0.0) for seconds in phases.values())
-        for backend, phases in bars.items()
-    }
+    totals = {backend: sum(phases.values()) for backend, phases in bars.items()}
     ordered = dict(sorted(bars.items(), key=lambda item: totals[item[0]]))
-    title = f"{name}: {words.span(min(totals.values()), max(totals.values()))} before full speed"
+    compiling = [*PHASES][-1]
+    is_whole = all(compiling in phases for phases in bars.values())
+    until = "before an epoch takes its usual time" if is_whole else "before the first epoch"
+    if not is_whole:  # a bar with compiling beside one without would be a false comparison
+        ordered = {
+            backend: {phase: s for phase, s in phases.items() if phase != compiling}
+            for backend, phases in ordered.items()
+        }
+        totals = {backend: sum(phases.values()) for backend, phases in ordered.items()}
     return Slide(
         key="start-up",
-        title=title,
+        title=f"{name}: {words.span(min(totals.values()), max(totals.values()))} {until}",
         parts=(
             Picture(
                 "start-up",
@@ -137,42 +136,48 @@ def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
         text="Short trainings are mostly start-up; long ones are epochs.",
         notes=(
             (
-                "Compile and warm-up: what the first epochs take longer than later ones. Each phase"
-                " is a mean over jobs; there is no test of differences."
+                "Compile and warm-up: what the first epochs take longer than later ones; unknown"
+                " with one epoch. Each phase is a mean over jobs; there is no test of differences."
             ),
         ),
     )
 
 
+def _phases(row: Row) -> dict[str, float]:
+    """The seconds of each phase of the start-up that was measured."""
+    known = {name: row[column] for name, (column, _) in PHASES.items() if isfinite(row[column])}
+    return {name: max(seconds, 0.0) for name, seconds in known.items()}
+
+
 def _devices(results: Results) -> Slide | Missing:
-    """CPU against GPU, if the run has both on one machine."""
-    jobs = results.run.jobs
-    ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
-    kinds = {str(device).partition(":")[0] for device in ok["device"].unique()}
-    if not {"cpu", "cuda"} <= kinds:
-        return Missing(
-            "devices", "no results of both a CPU and a GPU", "bench run quick --device cpu,cuda"
-        )
-    keys = ["workload", "backend", "machine", "device"]
-    medians = ok.groupby(keys, observed=True)["epoch_seconds"].median().reset_index()
-    times = {tuple(str(row[key]) for key in keys): row["epoch_seconds"] for row in rows_of(medians)}
+    """CPU against GPU, where the same training ran on both in one machine."""
+    summary = results.whole.summary
+    ok = rows_of(summary[(summary["status"] == "ok") & (summary["mode"] == "matched")])
+    same = [*(column for column in GROUP if column not in _OF_DEVICE), "backend"]
+    on_cpu = {tuple(row[c] for c in same): row for row in ok if row["device"] == "cpu"}
     ratios: dict[str, list[dots.Speed]] = defaultdict(list)
-    for (workload, backend, machine, device), seconds in times.items():
-        cpu = times.get((workload, backend, machine, "cpu"))
-        if device.startswith("cuda") and cpu is not None:
-            ratio = float(cpu / seconds)
-            ratios[workload].append(dots.Speed(backend, ratio, None, None, words.ratio(ratio)))
+    for row in ok:
+        cpu = on_cpu.get(tuple(row[c] for c in same))
+        if row["device"].startswith("cuda") and cpu is not None:
+            ratio = cpu["epoch_seconds"] / row["epoch_seconds"]
+            if isfinite(ratio) and ratio > 0:
+                title = f"{row['label']}, {row['device_name']}"
+                ratios[title].append(
+                    dots.Speed(row["backend"], ratio, None, None, words.ratio(ratio))
+                )
     if not ratios:
-        return Missing("devices", "no workload ran on both a CPU and a GPU of one machine")
+        reason = "no training ran on both a CPU and a GPU of one machine"
+        return Missing("devices", reason, run_hint(results, "quick --device cpu,cuda"))
+    shown = dict(list(ratios.items())[:_PANELS])
     return Slide(
         key="devices",
-        title="CPU and GPU: the time of an epoch on the CPU, divided by that on the GPU",
+        title="CPU and GPU: how many times as long an epoch takes on the CPU",
         parts=(
             Picture(
                 "devices",
-                "Ratio of CPU to GPU by backend",
-                partial(dots.speeds, dict(list(ratios.items())[:_PANELS])),
+                "The epoch time on the CPU divided by that on the GPU",
+                partial(dots.speeds, shown, "time on the CPU / time on the GPU"),
             ),
         ),
-        notes=("Medians over jobs; the ratio has no interval.",),
+        notes=("Medians over jobs; the ratios have no interval.",),
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil
+from collections import defaultdict
+from math import ceil, isfinite
 
 from bench.overview.material import Images, Material
 from bench.overview.results import Results
 from bench.overview.slides import Missing, Slide
 from bench.overview.topic.accuracy import run_hint
-from bench.overview.topic.mistakes import confusion_of, most_confused
-from bench.records.job import without_labels
+from bench.overview.topic.mistakes import best_learned, confusion_of, most_confused, thing
+from bench.records.job import Record, group_of, without_labels
 from bench.report.form import words
 from bench.report.form.blocks import Table
 from bench.report.section.opening import believed
@@ -87,26 +88,39 @@ def _title(results: Results) -> Slide:
     )
 
 
-def _matched(results: Results) -> Slide:
-    records = [r for r in results.run.records if r.job.mode == "matched"]
+def _matched(results: Results) -> Slide | Missing:
+    records = [r for r in results.run.records if r.job.mode == "matched" and r.status == "ok"]
+    if not records:
+        return Missing("matched", "no matched job ended ok", run_hint(results, "quick"))
     verified = [r for r in records if r.verification is not None and r.verification.passed]
+    groups: dict[object, list[Record]] = defaultdict(list)
+    for record in records:
+        place = group_of(record.job, record.data.checksum, record.machine.name)
+        groups[place, record.job.seed].append(record)
+    weights = sum(len({_weights(r) for r in of_group}) == 1 for of_group in groups.values())
+    orders = sum(len({_orders(r) for r in of_group}) == 1 for of_group in groups.values())
     title = "Same weights, same batches, same formulas"
-    if records and len(verified) == len(records):
+    if len(verified) == len(records):
         title = f"The same training in every framework: verified in all {len(records)} jobs"
     return Slide(
         key="matched",
         title=title,
         items=(
-            "Initial weights are drawn once and copied into every framework",
-            "Every batch has the same images in the same order",
+            f"Same initial weights, by checksum: in {weights} of {len(groups)} comparisons",
+            f"Same order of the images in every epoch: in {orders} of {len(groups)}",
             "Optimizers use the same formula with the same constants",
-            (
-                f"After training, the first steps are compared with NumPy: {len(verified)} of"
-                f" {len(records)} jobs passed"
-            ),
+            f"First steps compared with NumPy: {len(verified)} of {len(records)} jobs passed",
         ),
         notes=(verification_line(results.run) or "No verification is kept beside this run.",),
     )
+
+
+def _weights(record: Record) -> str:
+    return record.startup.weights_checksum if record.startup else ""
+
+
+def _orders(record: Record) -> tuple[str, ...]:
+    return tuple(epoch.order_checksum for epoch in record.epochs)
 
 
 def _questions(material: Material) -> list[tuple[str, str]]:
@@ -157,8 +171,13 @@ def _expected() -> tuple[str, str] | None:
 
 
 def _fastest(results: Results) -> tuple[str, str] | None:
-    """A pair of backends on the smallest workload: is one of them faster for sure?"""
-    pairs = [pair for name in results.workloads for pair in results.pairs(name)]
+    """The two backends whose times are nearest to each other: is one of them faster for sure?"""
+    pairs = [
+        pair
+        for name in results.workloads
+        for pair in results.pairs(name)
+        if isfinite(pair.comparison.ratio)
+    ]
     if not pairs:
         return None
     pair = min(pairs, key=lambda p: abs(p.comparison.ratio - 1))
@@ -183,11 +202,11 @@ def _fastest(results: Results) -> tuple[str, str] | None:
 
 def _confused(material: Material) -> tuple[str, str] | None:
     results = material.results
-    name = next((name for name in reversed(results.workloads) if results.learned(name)), None)
+    name = best_learned(results)
     if name is None:
         return None
     backend, learned = next(iter(results.learned(name).items()))
-    images = material.images_of(results.records(name)[backend])
+    images = material.images_of(results.record(name, backend))
     if not isinstance(images, Images):
         return None
     worst = most_confused(confusion_of(learned, images))
@@ -195,17 +214,17 @@ def _confused(material: Material) -> tuple[str, str] | None:
         return None
     pairs = "; ".join(f"a {label} for a {predicted}" for label, predicted, _ in worst)
     return (
-        f"Which digits does `{name}` mix up most? Guess before you look.",
+        f"Which {thing(results, name)} does `{name}` take for another most often? Guess first.",
         f"{pairs}: {worst[0][2]} times ({backend}).",
     )
 
 
 def _sources(material: Material) -> Slide:
     run = material.results.run
-    versions: dict[str, str] = {}
+    versions: dict[str, set[str]] = defaultdict(set)
     for record in run.records:
         for package, version in record.versions.items():
-            versions.setdefault(package, version)
+            versions[package].add(version)
     checked = max(
         (
             fact.checked
@@ -216,7 +235,9 @@ def _sources(material: Material) -> Slide:
         default=words.ABSENT,
     )
     machine = run.records[0].machine
-    named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+    named = ", ".join(
+        f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items())
+    )
     return Slide(
         key="sources",
         title="How these slides were made",
@@ -224,10 +245,7 @@ def _sources(material: Material) -> Slide:
             f"Machine: {machine.cpu}, {material.results.where['device']}",
             f"Versions: {named or words.ABSENT}",
             f"Run: `{run.command or 'not recorded'}`",
-            (
-                f"Slides: `{run_hint(material.results, 'SUITE')}`, then `bench overview"
-                f" {run.folder.resolve().name}`"
-            ),
+            f"Slides: `bench overview {run.folder.resolve().name}`",
             f"Facts of frameworks: checked {checked}; corrections are welcome",
         ),
         notes=("framework-bench is under the MIT licence.",),

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from bench.overview.picture.style import file_of
 from bench.overview.slides import Deck, Picture
 from bench.overview.write import beamer, html, markdown
-from bench.overview.write.kept import Keeper, Kept, Marks, digest_of
+from bench.overview.write.kept import Document, Keeper, Kept, Marks, digest_of
 from bench.records.files import RunError, write_atomically
 
 Format = Literal["markdown", "beamer", "html"]
@@ -54,60 +54,53 @@ def write_overview(deck: Deck, form: Format, folder: Path) -> Written:
         folder: it is made if needed.
 
     Raises:
-        RunError: the folder cannot be written, or it has a document that was not made here.
+        RunError: the folder cannot be written, or it has a document that was not made here, or one
+            whose marks are damaged.
     """
     writer = _WRITERS[form]
-    document = folder / writer.file
-    earlier = _earlier(document, writer.marks)
-    keeper = Keeper(writer.marks, earlier)
-    text = writer.write(deck, keeper)
+    path = folder / writer.file
+    text = _read(path)
+    earlier = _parsed(path, text, writer.marks)
+    keeper = Keeper(writer.marks, earlier.pieces)
+    new = writer.write(deck, keeper)
+    # All is drawn before anything is written: an error leaves the earlier files as they are.
+    drawn = _pictures(deck) if writer.pictures else []
+    pictures = {part.name: file_of(part, writer.pictures) for part in drawn}
     copy = None
-    if earlier and _outside(earlier, writer.marks) != _told(earlier, writer.marks):
-        copy = document.with_name(f"{document.stem}.earlier{document.suffix}")
-        write_atomically(copy, earlier.encode())
-    last = writer.marks.begin("document", _outside(text, writer.marks))
-    write_atomically(document, f"{text}{last}\n".encode())
-    for slide in deck.slides if writer.pictures else ():
-        for part in slide.parts:
-            if isinstance(part, Picture):
-                path = folder / "pictures" / f"{part.name}.{writer.pictures}"
-                write_atomically(path, file_of(part, writer.pictures))
-    return Written(document, keeper.kept, copy)
+    if text and earlier.outside != earlier.told:
+        copy = path.with_name(f"{path.stem}.earlier-{digest_of(text)}{path.suffix}")
+        write_atomically(copy, text.encode())
+    for name, content in pictures.items():
+        write_atomically(folder / "pictures" / f"{name}.{writer.pictures}", content)
+    last = writer.marks.begin("document", writer.marks.read(new).outside)
+    write_atomically(path, f"{new}{last}\n".encode())
+    return Written(path, keeper.kept, copy)
 
 
-def _earlier(document: Path, marks: Marks) -> str:
+def _pictures(deck: Deck) -> list[Picture]:
+    return [part for slide in deck.slides for part in slide.parts if isinstance(part, Picture)]
+
+
+def _read(path: Path) -> str:
     """The document that is there; "" if there is none."""
     try:
-        text = document.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{document}: cannot be read: {error}", expected="UTF-8") from error
-    if not _told(text, marks):
+        raise RunError(f"{path}: cannot be read: {error}", expected="UTF-8") from error
+
+
+def _parsed(path: Path, text: str, marks: Marks) -> Document:
+    hint = "move it away, or name another folder with --output"
+    try:
+        document = marks.read(text)
+    except ValueError as error:
         raise RunError(
-            f"{document}: was not made by `bench overview`",
-            expected="another folder, or none of that name",
-            hint="name another with --output",
+            f"{path}, {error}", expected="the marks as they were written", hint=hint
+        ) from error
+    if text and not document.told:
+        raise RunError(
+            f"{path}: was not made by `bench overview`", expected="a file of its own", hint=hint
         )
-    return text
-
-
-def _told(text: str, marks: Marks) -> str:
-    """The digest in a document's last line; "" if there is none."""
-    begin = marks.begin("document", "")[: -len(marks.close) or None].rstrip()
-    lines = [line for line in text.splitlines() if line.startswith(begin)]
-    return lines[-1].removeprefix(begin).removesuffix(marks.close).strip() if lines else ""
-
-
-def _outside(text: str, marks: Marks) -> str:
-    """The digest of all that is not in a piece that is kept."""
-    begin = marks.begin("document", "")[: -len(marks.close) or None].rstrip()
-    lines, inside = [], False
-    for line in text.splitlines():
-        if line == marks.end:
-            inside = False
-        elif line.startswith(f"{marks.open}overview: ") and not line.startswith(begin):
-            inside = True
-        elif not inside and not line.startswith(begin):
-            lines.append(line)
-    return digest_of("\n".join(lines))
+    return document

@@ -10,14 +10,12 @@ from markupsafe import escape
 from bench.overview.picture.style import file_of
 from bench.overview.slides import Code, Deck, Part, Picture, Slide
 from bench.overview.write.kept import OWN, Keeper, Marks
-from bench.report.document.html import inline
+from bench.report.document.html import inline, policy
 from bench.report.form.blocks import Table
 
 MARKS = Marks("<!-- ", " -->")
 _HERE = Path(__file__).parent
 _SHORT = 14  # letters of a cell that stays in one line
-# Nothing is loaded; the only script is ours.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def to_html(deck: Deck, keeper: Keeper) -> str:
@@ -36,7 +34,7 @@ def to_html(deck: Deck, keeper: Keeper) -> str:
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy(script)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(deck.title)}</title>",
             f"<style>\n{style}</style>",
@@ -45,7 +43,7 @@ def to_html(deck: Deck, keeper: Keeper) -> str:
             "<main>",
             *slides,
             "</main>",
-            f"<script>\n{script}</script>",
+            f"<script>{script}</script>",
             "</body>",
             "</html>",
             "",

@@ -8,7 +8,6 @@ slide also has a place for the teacher's own words, which is always kept.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -31,14 +30,58 @@ class Marks(NamedTuple):
         """The line after a piece."""
         return f"{self.open}overview: end{self.close}"
 
-    def pieces_in(self, text: str) -> dict[str, Piece]:
-        """The pieces of a document, by "SLIDE.NAME"."""
-        begin = re.escape(self.open) + r"overview: ([\w.-]+) (\w+)" + re.escape(self.close)
-        pattern = rf"^{begin}$\n(.*?)^{re.escape(self.end)}$"
-        return {
-            name: Piece(digest, content.removesuffix("\n"))
-            for name, digest, content in re.findall(pattern, text, flags=re.DOTALL | re.MULTILINE)
-        }
+    def read(self, text: str) -> Document:
+        """A document in its parts. Spaces around a mark, which editors add or remove, are ignored.
+
+        Raises:
+            ValueError: a mark is not whole, or its other one is missing; the text names the line.
+        """
+        pieces: dict[str, Piece] = {}
+        outside: list[str] = []
+        told, now, began = "", "", 0
+        content: list[str] = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            words = self._words_of(line)
+            match words:
+                case None:
+                    (content if now else outside).append(line)
+                case ["end"] if now:
+                    name, digest = now.split()
+                    pieces[name] = Piece(digest, "\n".join(content))
+                    now, content = "", []
+                case ["document", digest] if not now:
+                    told = digest
+                case [name, digest] if not now and name not in pieces:
+                    now, began = f"{name} {digest}", number
+                case _:
+                    raise ValueError(
+                        f"line {number}: the mark `{line.strip()}` is not in its place"
+                    )
+        if now:
+            raise ValueError(f"line {began}: the end of the piece {now.split()[0]} is missing")
+        return Document(pieces, told, digest_of("\n".join(outside)))
+
+    def _words_of(self, line: str) -> list[str] | None:
+        """The words of a mark; None if the line is none."""
+        begin = f"{self.open}overview:"
+        plain = line.strip()
+        if not plain.startswith(begin):
+            return None
+        return plain.removeprefix(begin).removesuffix(self.close.strip()).split()
+
+
+class Document(NamedTuple):
+    """A document of slides.
+
+    Attributes:
+        pieces: by "SLIDE.NAME".
+        told: the digest of all other lines when we wrote it; "" if it has none.
+        outside: their digest now.
+    """
+
+    pieces: dict[str, Piece]
+    told: str
+    outside: str
 
 
 class Piece(NamedTuple):
@@ -77,11 +120,11 @@ class Keeper:
 
     Args:
         marks: of the format.
-        earlier: the document as it is now; "" if there is none.
+        earlier: the pieces of the document as it is now.
     """
 
-    def __init__(self, marks: Marks, earlier: str) -> None:
-        self._marks, self._earlier = marks, marks.pieces_in(earlier)
+    def __init__(self, marks: Marks, earlier: Mapping[str, Piece]) -> None:
+        self._marks, self._earlier = marks, earlier
         self._seen: set[str] = set()
         self.kept: list[Kept] = []
 

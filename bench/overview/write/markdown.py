@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.overview.slides import Code, Deck, Part, Picture, Slide
 from bench.overview.write.kept import OWN, Keeper, Marks
 from bench.report.form.markdown import escaped, markdown_table
+from bench.report.form.visible import visible
 
 # Marp reads a comment of the form "key: value" as a setting, and leaves out those it does not know.
 # All other comments are the speaker's notes.
@@ -52,7 +53,7 @@ def _quoted(text: str) -> str:
 
 
 def _slide(slide: Slide, keeper: Keeper) -> str:
-    notes = "\n".join(f"- {note.replace('-->', '--&gt;')}" for note in slide.notes)
+    notes = "\n".join(f"- {visible(note).replace('-->', '--&gt;')}" for note in slide.notes)
     parts = [
         "<!-- _class: split -->" if len(slide.parts) > 1 else "",
         keeper.piece(slide.key, "title", f"## {escaped(slide.title)}"),

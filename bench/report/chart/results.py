@@ -65,7 +65,8 @@ _START = (
     "Seconds before the first epoch, and what the first epochs take longer than later ones, which"
     " is mostly compiling."
 )
-_PHASES = {
+# A phase of the start-up -> its column in the summary, and its colour.
+PHASES = {
     "import": ("import_seconds", "#5b6675"),
     "build": ("build_seconds", "#9aa3af"),
     "load": ("load_seconds", "#c2a33a"),
@@ -156,7 +157,7 @@ def start_up(run: Run) -> Chart | None:
     """The seconds before the first epoch by phase, and of compiling."""
 
     def rows(row: Row, _: Row) -> Iterator[Row]:
-        parts = {name: max(row[column], 0.0) for name, (column, _) in _PHASES.items()}
+        parts = {name: max(row[column], 0.0) for name, (column, _) in PHASES.items()}
         known = {name: seconds for name, seconds in parts.items() if isfinite(seconds)}
         if row["status"] != "ok" or not known:
             return
@@ -323,7 +324,7 @@ def _memory_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
 
 def _start_marks(_: list[Row], names: list[str]) -> alt.LayerChart:
     rows = _shown(names)
-    colours = alt.Scale(domain=list(_PHASES), range=[shade for _, shade in _PHASES.values()])
+    colours = alt.Scale(domain=list(PHASES), range=[shade for _, shade in PHASES.values()])
     legend = alt.Legend(title=None, orient="bottom", columns=2)
     axis = unit_axis("s")
     return layers(

@@ -58,7 +58,7 @@ def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script:
         blocks=blocks,
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - files of this package and of Vega
-        policy=_policy(script),
+        policy=policy(script),
         contents=[block for block in blocks if isinstance(block, Heading) and block.level == 2],  # noqa: PLR2004 - the topics
         backends=[
             (name, shade, _MARKERS[shape]) for name, (shade, shape) in looks_of(backends).items()
@@ -76,7 +76,7 @@ def fragment(blocks: Sequence[Block]) -> str:
     return f"<div class='framework-bench'><style>{_read('fragment.css')}</style>{body}</div>"
 
 
-def _policy(script: str) -> str:
+def policy(script: str) -> str:
     """The content security policy: nothing is loaded, and no other script runs."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = f"'sha256-{digest}'" if script else "'none'"
