@@ -235,7 +235,10 @@ class Workload(_Record, frozen=True):
 
 
 class SuiteEntry(_Record, frozen=True):
-    """A workload in a suite; its epochs, data set and batch size (default: the recipe's)."""
+    """A workload in a suite; its epochs, data set and batch size (default: the recipe's).
+
+    A batch size above the number of training images stands for all of them.
+    """
 
     workload: Name
     epochs: Size | None = None

@@ -57,6 +57,7 @@ def trainings(
             raise _explained(error, folder, began_with) from error
         used_data.add(workload, data_set)
         data_sets[wanted] = data_set
+        size = part.batch_size and min(part.batch_size, data_set.train_examples)
         planned += [
             plan.Training(
                 workload=widened(workload, width),
@@ -64,9 +65,7 @@ def trainings(
                 epochs=options.epochs or part.epochs or workload.recipe.epochs,
                 batch_size=batch_size,
             )
-            for width, batch_size in product(
-                options.width, options.batch_size or (part.batch_size,)
-            )
+            for width, batch_size in product(options.width, options.batch_size or (size,))
         ]
     # `--batch-size` may make two entries of a suite equal.
     return [*{_training_key(training): training for training in planned}.values()]
