@@ -116,11 +116,7 @@ def _accuracy(results: Results, row: Row) -> dots.Accuracy:
 
 
 def _ladder(results: Results) -> Slide | Missing:
-    counts = {
-        name: sum(results.row(workload, name) is not None for workload in results.workloads)
-        for name in results.backends
-    }
-    backend = max(counts, key=lambda name: counts[name], default="")
+    backend = _most_complete(results)
     rows = [row for name in results.workloads if (row := results.row(name, backend)) is not None]
     if len(rows) < 2:  # noqa: PLR2004 - one model is no comparison
         return Missing("ladder", "fewer than two workloads", run_hint(results, "overview"))
@@ -158,6 +154,15 @@ def _ladder(results: Results) -> Slide | Missing:
             + ".",
         ),
     )
+
+
+def _most_complete(results: Results) -> str:
+    """The backend with results on the most workloads; "" without any."""
+    counts = {
+        name: sum(results.row(workload, name) is not None for workload in results.workloads)
+        for name in results.backends
+    }
+    return max(counts, key=lambda name: counts[name], default="")
 
 
 def _activations(results: Results) -> Slide:
