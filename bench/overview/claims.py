@@ -13,7 +13,7 @@ from bench.overview.results import Results
 from bench.report.frame.places import Row
 from bench.statistics.accuracy import binomial_error, equivalence
 
-ONE_SEED = " (one seed)"
+ONE_SEED = ", one seed"
 # Standard errors by which two accuracies of one seed differ: a chance of 0.3 %, so that the few
 # claims of a deck are rarely false.
 _SURE = 3.0

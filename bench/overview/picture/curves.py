@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -80,8 +82,12 @@ def descent(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
         by_update.plot(updates, losses, marker=".", color=colour)
     by_epoch.set_ylabel(unit)
     by_epoch.set_yscale("log")
+    losses = [loss for each, _ in runs.values() for loss in each]
+    _log_ticks(by_epoch.yaxis, min(losses), max(losses), (1, 2, 3, 5))
     _whole_epochs(by_epoch)
     by_update.set_xscale("log")
+    counts = [count for _, each in runs.values() for count in each]
+    _log_ticks(by_update.xaxis, min(counts), max(counts), (1,))
     by_update.set_xlabel("updates of the weights")
     by_epoch.legend(loc="best")
     return drawn
@@ -159,6 +165,15 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
     axes.set_xlabel("correct test images, %")
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
+
+
+def _log_ticks(axis: Axis, low: float, high: float, steps: Sequence[int]) -> None:
+    """Ticks of a logarithmic axis as plain numbers; Matplotlib's own are formulas."""
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    shown = [tick for tick in ticks if 0.8 * low <= tick <= 1.25 * high]
+    axis.set_ticks(shown, [f"{tick:,.10g}" for tick in shown])
+    axis.set_ticks([], minor=True)
 
 
 def _whole_epochs(axes: Any) -> None:

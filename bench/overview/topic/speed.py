@@ -31,7 +31,7 @@ def slides(material: Material) -> list[Slide | Missing]:
 
 def _chosen(results: Results, compared: list[str]) -> list[str]:
     """The smallest, a middle and the largest workload in which backends were compared."""
-    by_size = sorted(compared, key=lambda name: (results.size(name), name))
+    by_size = sorted(compared, key=results.size)  # of one size: in the order of a course
     if len(by_size) <= _PANELS:
         return by_size
     return [by_size[0], by_size[len(by_size) // 2], by_size[-1]]

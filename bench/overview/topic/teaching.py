@@ -29,6 +29,7 @@ _ADVICE = Table(
     ),
 )
 _EPOCHS = 5
+_MOST_CONFUSED = 3  # pairs of classes that are equally often taken for each other
 
 
 def opening(material: Material) -> list[Slide | Missing]:
@@ -210,7 +211,7 @@ def _confused(material: Material) -> tuple[str, str] | None:
     if not isinstance(images, Images):
         return None
     worst = most_confused(confusion_of(learned, images))
-    if not worst:
+    if not worst or len(worst) > _MOST_CONFUSED:
         return None
     pairs = "; ".join(f"a {label} for a {predicted}" for label, predicted, _ in worst)
     return (
