@@ -19,7 +19,7 @@ from specs.model import Workload
 
 # The order in which a course has its models; others follow, the smallest first.
 COURSE = (
-    *("softmax", "mlp-sigmoid", "mlp-tanh", "mlp-relu", "mlp-relu-dropout"),
+    *("softmax", "softmax-sgd", "mlp-sigmoid", "mlp-tanh", "mlp-relu", "mlp-relu-dropout"),
     *("mlp-relu-dropout-sgd", "mlp-relu-quadratic", "lenet5-1998", "lenet5"),
     *("cnn", "cnn-notebook", "cnn-expanded"),
 )

@@ -410,10 +410,10 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(bench, tmp_path):
 def test_a_suite_may_name_batch_sizes_and_equal_jobs_are_run_once(bench):
     command = ("run", "overview", "--backend", "reference", "--dataset", "mnist-5k", "--dry-run")
     _, _, errors = bench(*command)
-    assert "overview: 9 jobs;" in errors
+    assert "overview: 10 jobs;" in errors
     # The two short trainings of softmax, of one and of all images, become one.
     _, _, errors = bench(*command, "--batch-size", "64")
-    assert "overview: 8 jobs;" in errors
+    assert "overview: 9 jobs;" in errors
 
 
 @pytest.mark.usefixtures("whole")

@@ -28,7 +28,8 @@ _MOST_LADDER = 9
 _DROPOUT = ("mlp-relu", "mlp-relu-dropout")
 _COSTS = {"cross-entropy": "mlp-relu", "quadratic": "mlp-relu-quadratic"}
 _ACTIVATIONS = {"mlp-sigmoid": "sigmoid", "mlp-tanh": "tanh", "mlp-relu": "ReLU"}
-_SIZES = "softmax --batch-size 1,128,60000 --epochs 5 --backend jax"
+_DESCENT = ("softmax-sgd", "softmax")
+_SIZES = "softmax-sgd --batch-size 1,128,60000 --epochs 5 --backend jax"
 
 
 def slides(material: Material) -> list[Slide | Missing]:
@@ -295,16 +296,17 @@ def _costs(results: Results) -> Slide | Missing:
 
 
 def _descent(results: Results) -> Slide | Missing:
-    sizes = results.batch_sizes("softmax")
+    name = max(_DESCENT, key=lambda name: len(results.batch_sizes(name)))
+    sizes = results.batch_sizes(name)
     if len(sizes) < 2:  # noqa: PLR2004 - one size is no comparison
-        reason = "softmax ran with one batch size"
+        reason = f"{name} ran with one batch size"
         return Missing("descent", reason, run_hint(results, _SIZES))
     runs = {}
     for size, epochs in sizes.items():
         examples = int(epochs["train_examples"].iloc[0])
         losses = epochs.groupby("epoch")["test_loss"].mean()
-        name = "all images" if size >= examples else "1 image" if size == 1 else f"{size} images"
-        runs[name] = list(losses), [ceil(examples / size) * int(n) for n in losses.index]
+        title = "all images" if size >= examples else "1 image" if size == 1 else f"{size} images"
+        runs[title] = list(losses), [ceil(examples / size) * int(n) for n in losses.index]
     common = min(len(losses) for losses, _ in runs.values())
     after = [losses[common - 1] for losses, _ in runs.values()]
     title = "One, some or all images for each update"
@@ -323,8 +325,8 @@ def _descent(results: Results) -> Slide | Missing:
         text="An epoch of small batches has many updates; one of all images has one.",
         notes=(
             (
-                f"Softmax regression in {epochs['backend'].iloc[0]}; the learning rate is the same"
-                " for all, which favours small batches."
+                f"{name} in {epochs['backend'].iloc[0]}; the learning rate is the same for all,"
+                " which favours small batches."
             ),
         ),
     )
