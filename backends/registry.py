@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 # The folders of the bench's own families; backends are listed in this order.
-_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
+_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "sklearn", "reference")
 # What a command installs and runs if the user names no backends.
 DEFAULT_BACKENDS = (
     "keras-tensorflow",
