@@ -22,6 +22,8 @@ from specs.errors import UserError, closest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from specs.model import Workload
+
 # The folders of the bench's own families; backends are listed in this order.
 _OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "sklearn", "reference")
 # What a command installs and runs if the user names no backends.
@@ -135,8 +137,8 @@ def _check(family: Any, families: list[Family]) -> None:
     for place in family.scripts.values():
         package_of(place)
     for name, entry in family.backends.items():
-        for adapter in filter(None, (entry.adapter, entry.native)):
-            package_of(adapter)
+        for place in filter(None, (entry.adapter, entry.native, entry.refuses)):
+            package_of(place)
         environment, plain = entry.environment, entry.variant_of
         if environment not in environments and environment not in family.environments:
             raise FamilyError(f"the backend '{name}' names an unknown environment, '{environment}'")
@@ -280,6 +282,24 @@ def adapter_of(backend: str, mode: str) -> str:
             f"the backend '{backend}' has no native mode", expected=f"one of {with_native}"
         )
     return chosen.native
+
+
+def refusal(backend: str, workload: Workload) -> str:
+    """Why a backend's framework cannot have the workload's model; "" if it can.
+
+    Raises:
+        UnknownBackendError: there is no such backend.
+    """
+    module, _, function = entry(backend).refuses.partition(":")
+    if not module:
+        return ""
+    from backends.contract import Unsupported  # imports NumPy
+
+    try:
+        getattr(importlib.import_module(module), function)(workload)
+    except Unsupported as reason:
+        return str(reason)
+    return ""
 
 
 def script_of(name: str) -> str:

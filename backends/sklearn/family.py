@@ -20,8 +20,8 @@ FAMILY = Family(
             adapter="backends.sklearn.partial_fit:ScikitLearn",
             native="backends.sklearn.native:ScikitLearnNative",
             environment="scikit-learn",
-            needs=("sklearn",),
-            framework="scikit-learn",
+            needs=("scikit-learn",),
+            refuses="backends.sklearn.structure:structure_of",
         )
     },
     gaps={

@@ -76,11 +76,16 @@ def build(workload: Workload, **options: Any) -> Network:
     return network
 
 
+def names_of(workload: Workload) -> list[str]:
+    """The canonical names of all weights, kernel and bias of each layer."""
+    return [name for shape in infer_shapes(workload) for name in shape.parameters]
+
+
 def tensors(network: Network, workload: Workload) -> dict[str, np.ndarray]:
     """The network's own arrays by their canonical names; kernels are (in, out), as in workloads."""
-    names = [name for shape in infer_shapes(workload) for name in shape.parameters]
     pairs = zip(network.coefs_, network.intercepts_, strict=True)
-    return dict(zip(names, (array for pair in pairs for array in pair), strict=True))
+    arrays = (array for pair in pairs for array in pair)
+    return dict(zip(names_of(workload), arrays, strict=True))
 
 
 def write_weights(network: Network, workload: Workload, weights: Weights) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from backends.registry import entry
+from backends.registry import entry, refusal
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.setup import Setup, set_up
 from bench.records.run import claim
@@ -14,6 +14,7 @@ from bench.report.terminal.verifications import print_verifications
 from bench.runner.tasks import run_tasks
 from bench.runner.verification import VerificationTask, make_record, make_task
 from bench.worker.assignment import Size
+from bench.worker.verification.models import DENSE, MODELS
 from specs.errors import UserError
 from specs.loading import find_workload
 
@@ -39,6 +40,9 @@ def verify(options: argparse.Namespace) -> int:
         f"{len(tasks)} verifications, {len(tasks) - len(missing)} of them done; {minutes}, into"
         f" {folder}; Ctrl-C is safe: the same command resumes"
     )
+    for backend in dict.fromkeys(task.job.backend for task in tasks if not options.workload):
+        if left_out := _left_out(backend):
+            setup.console.print(left_out)
     with (
         claim(folder, setup.machine.name),
         ProgressDisplay(setup.console, setup.machine.name) as display,
@@ -55,6 +59,17 @@ def verify(options: argparse.Namespace) -> int:
         )
     print_verifications(records, plain_console())
     return 0 if all(record.verdict == "verified" for record in records) else 1
+
+
+def _left_out(backend: str) -> str:
+    """Which models a backend is not verified on, and why; "" if there are none."""
+    reasons = [reason for model in MODELS.values() if (reason := refusal(backend, model))]
+    if not reasons:
+        return ""
+    return (
+        f"{backend}: {len(reasons)} of {len(MODELS)} models are left out, e.g. {reasons[0]};"
+        f" {len(DENSE)} of dense layers are added"
+    )
 
 
 def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
