@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from backends.contract import Job, Unsupported
@@ -27,11 +29,10 @@ def thread_settings() -> dict[str, str | int | bool | None]:
     pools = threadpool_info()
     return {
         "threads": max(pool["num_threads"] for pool in pools),
-        "blas": ", ".join(
-            dict.fromkeys(
-                f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
-                for pool in pools
-                if pool["user_api"] == "blas"
-            )
-        ),
+        "blas": ", ".join(sorted({_version(pool) for pool in pools if pool["user_api"] == "blas"})),
     }
+
+
+def _version(pool: dict[str, Any]) -> str:
+    """The library of a pool of threads: "openblas 0.3.31 SkylakeX"."""
+    return f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()

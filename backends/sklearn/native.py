@@ -8,7 +8,7 @@ is used are the workload's.
 from __future__ import annotations
 
 import warnings
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -106,7 +106,7 @@ class _Perceptron:
     def __init__(self, job: Job) -> None:
         self._workload, self._seed = job.workload, job.seed
         spec = job.workload.optimizer
-        options = {"solver": "adam"}
+        options: dict[str, Any] = {"solver": "adam"}
         if isinstance(spec, Sgd):
             method = {"momentum": spec.momentum, "nesterovs_momentum": spec.nesterov}
             options = {"solver": "sgd", **method}
@@ -142,17 +142,15 @@ class _Perceptron:
             if network.solver == "sgd"
             else ["beta_1", "beta_2", "epsilon"]
         )
-        return " ".join(
-            [network.solver, *(f"{name}={getattr(network, name)}" for name in names)]
-        )
+        return " ".join([network.solver, *(f"{name}={getattr(network, name)}" for name in names)])
 
 
 class _Regression:
     """`LogisticRegression` by the solver SAGA, as in scikit-learn's example on MNIST.
 
     The penalty is the default, L2, as the example says that its L1 costs accuracy. An epoch is a
-    `fit` with `max_iter=1` and `warm_start`: as many steps of one random example each as there are
-    examples. A `fit` of several iterations would also keep SAGA's gradients of all examples. The
+    `fit` with `max_iter=1` and `warm_start`: as many steps as there are examples, each on one that
+    is drawn at random. A `fit` of several iterations would also keep SAGA's table of gradients. The
     default solver, L-BFGS, has no epochs: an iteration with `warm_start` would forget the curvature
     that it has learned.
     """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network._stochastic_optimizers import BaseOptimizer
 
 from backends.contract import PREDICTION_BATCH, Weights
 from backends.sklearn.structure import structure_of
@@ -22,6 +24,18 @@ class Network(MLPClassifier):
 
     The gradient is scikit-learn's: it is computed from the probabilities before they are clipped.
     """
+
+    def begin(self, pixels: int, classes: int) -> None:
+        """Draw scikit-learn's initial weights in float32; the next call builds an optimizer."""
+        self._optimizer = StillOptimizer()
+        image = np.zeros((1, pixels), np.float32)
+        self.partial_fit(image, np.zeros(1, np.int64), classes=np.arange(classes))
+        del self._optimizer
+
+    def optimize_by(self, optimizer: BaseOptimizer) -> None:
+        """Train by this optimizer from now on."""
+        self._optimizer = optimizer
+        self.loss_curve_: list[float] = []
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """The logits (n, classes) of images as rows (n, pixels)."""
@@ -69,10 +83,7 @@ def build(workload: Workload, **options: Any) -> Network:
         batch_size=1,
         **options,
     )
-    image = np.zeros((1, int(np.prod(workload.input.shape))), np.float32)
-    network._optimizer = StillOptimizer()
-    network.partial_fit(image, np.zeros(1, np.int64), classes=np.arange(structure.classes))
-    del network._optimizer
+    network.begin(prod(workload.input.shape), structure.classes)
     return network
 
 
@@ -102,5 +113,3 @@ def is_finite(network: Network) -> bool:
 def as_rows(images: np.ndarray) -> np.ndarray:
     """Images (n, height, width, channels) as rows (n, pixels), without a copy."""
     return images.reshape(len(images), -1)
-
-

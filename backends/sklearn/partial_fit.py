@@ -11,7 +11,7 @@ from backends import contract
 from backends.contract import Job, Unsupported, split_epoch, steps_per_call
 from backends.sklearn.device import configure, thread_settings
 from backends.sklearn.network import as_rows, build, is_finite, tensors, write_weights
-from backends.sklearn.updates import build_optimizer
+from backends.sklearn.updates import build_optimizer, update_dtype
 
 
 class ScikitLearn:
@@ -62,17 +62,16 @@ class ScikitLearn:
         return {
             **thread_settings(),
             "dtype": str(self._network.coefs_[0].dtype),
-            "update_dtype": self._update_dtype(),
-            "optimizer": type(self._network._optimizer).__name__,
+            "update_dtype": update_dtype(self._job.workload.optimizer),
+            "optimizer": type(self._optimizer).__name__,
             "compiled": False,
             "device": "cpu",
         }
 
     def _begin(self) -> None:
-        network = self._network
-        params = network.coefs_ + network.intercepts_
-        network._optimizer = build_optimizer(self._job.workload.optimizer, params)
-        network.loss_curve_ = []
+        params = self._network.coefs_ + self._network.intercepts_
+        self._optimizer = build_optimizer(self._job.workload.optimizer, params)
+        self._network.optimize_by(self._optimizer)
 
     def _fit(self, rows: np.ndarray, labels: np.ndarray) -> float:
         """Train on these rows in their order; the mean loss, or NaN if the training diverged."""
@@ -84,13 +83,3 @@ class ScikitLearn:
                 raise
             return float("nan")
         return float(self._network.loss_)
-
-    def _update_dtype(self) -> str:
-        """In which type the optimizer computes the new value of a weight in float32.
-
-        scikit-learn's Adam multiplies by a scalar of NumPy in float64, so its changes are float64.
-        """
-        optimizer = build_optimizer(self._job.workload.optimizer, [np.ones(1, np.float32)])
-        if not hasattr(optimizer, "_get_updates"):
-            return "float32"
-        return str(optimizer._get_updates([np.ones(1, np.float32)])[0].dtype)

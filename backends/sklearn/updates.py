@@ -71,3 +71,16 @@ def build_optimizer(spec: Optimizer, params: Arrays) -> BaseOptimizer:
             )
         case _:
             return FormulaOptimizer(params, spec)
+
+
+def update_dtype(spec: Optimizer) -> str:
+    """The type in which the optimizer computes the change of a weight in float32.
+
+    scikit-learn's Adam multiplies by a scalar of NumPy in float64, so its changes are float64; they
+    are rounded when they are added to the weight.
+    """
+    ones = [np.ones(1, np.float32)]
+    optimizer = build_optimizer(spec, ones)
+    if isinstance(optimizer, FormulaOptimizer):
+        return str(ones[0].dtype)  # it assigns, and all its operands have this type
+    return str(optimizer._get_updates(ones)[0].dtype)

@@ -30,7 +30,7 @@ EXAMPLES = 450
 class Watched(MLPClassifier):
     """Keeps the batches of `fit`, and the gradients of the last one."""
 
-    def _backprop(self, X, y, *rest):
+    def _backprop(self, X, y, *rest):  # noqa: N803 - its name in scikit-learn
         self.batches = [*getattr(self, "batches", []), X.copy()]
         loss, coefs, intercepts = super()._backprop(X, y, *rest)
         self.gradients, self.losses = coefs, [*getattr(self, "losses", []), loss]

@@ -224,9 +224,7 @@ DENSE: Mapping[str, Workload] = MappingProxyType(
         "dense relu, adam after": _dense("relu", _ADAM),
         "dense tanh, adam before": _dense("tanh", replace(_ADAM, epsilon_form="before_correction")),
         "dense sigmoid, adamw before": _dense("sigmoid", _ADAMW),
-        "dense tanh, adamw after": _dense(
-            "tanh", replace(_ADAMW, epsilon_form="after_correction")
-        ),
+        "dense tanh, adamw after": _dense("tanh", replace(_ADAMW, epsilon_form="after_correction")),
         "dense relu, adagrad inside": _dense("relu", _ADAGRAD),
         "dense tanh, adadelta": _dense("tanh", _ADADELTA),
     }
