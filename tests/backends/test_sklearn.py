@@ -197,7 +197,7 @@ with np.errstate(all="ignore"):
     loss = backend.train_epoch(np.arange(640))
 backend.load(np.where(rows < 0.5, np.nan, rows), np.arange(640) % 10)
 try:
-    backend.reset(backend.get_weights() | {k: 0 * v + 1 for k, v in backend.get_weights().items()})
+    backend.reset({name: np.ones_like(value) for name, value in backend.get_weights().items()})
     backend.train_epoch(np.arange(64))
     raised = False
 except ValueError:
