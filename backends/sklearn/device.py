@@ -16,7 +16,8 @@ def configure(job: Job) -> None:
         Unsupported: scikit-learn does not have them.
     """
     if job.device != "cpu":
-        raise Unsupported("scikit-learn trains these models on the CPU only")
+        kind = job.device.partition(":")[0]
+        raise Unsupported(f"scikit-learn reports no {kind} device: its networks train on the CPU")
     if job.precision != "float32" or job.compiled:
         raise Unsupported("scikit-learn computes in float32, and has no compiler")
     # The libraries took the number from the environment when they were loaded; this also holds
