@@ -35,6 +35,7 @@ DEFAULT_BACKENDS = (
     "pytorch-compiled",
     "tensorflow",
     "jax",
+    "scikit-learn",
 )
 _Row = TypeVar("_Row")
 _GROUP = "framework_bench.families"
