@@ -51,6 +51,9 @@ class Engine(Protocol):
         """The cross-correlation of images with a kernel (3, 3, channels, channels).
 
         Stride 1; zeros around the image, so that the result has its shape.
+
+        Raises:
+            Unsupported: the framework has no convolution.
         """
 
     def accumulate(self, term: Values) -> Step:

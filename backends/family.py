@@ -93,6 +93,9 @@ class Entry(Struct, frozen=True, kw_only=True):
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
+        refuses: "module:function" of a function that raises `Unsupported` for a workload whose
+            model the framework cannot have; "" if it has all layers. It does not import the
+            framework. `bench verify` leaves such models out.
     """
 
     title: str
@@ -105,6 +108,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     compiled: bool = False
     variant_of: str | None = None
     changes: str = ""
+    refuses: str = ""
 
 
 class Gap(Struct, frozen=True, kw_only=True):

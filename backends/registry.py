@@ -22,8 +22,10 @@ from specs.errors import UserError, closest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from specs.model import Workload
+
 # The folders of the bench's own families; backends are listed in this order.
-_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "reference")
+_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "sklearn", "reference")
 # What a command installs and runs if the user names no backends.
 DEFAULT_BACKENDS = (
     "keras-tensorflow",
@@ -33,6 +35,7 @@ DEFAULT_BACKENDS = (
     "pytorch-compiled",
     "tensorflow",
     "jax",
+    "scikit-learn",
 )
 _Row = TypeVar("_Row")
 _GROUP = "framework_bench.families"
@@ -135,8 +138,8 @@ def _check(family: Any, families: list[Family]) -> None:
     for place in family.scripts.values():
         package_of(place)
     for name, entry in family.backends.items():
-        for adapter in filter(None, (entry.adapter, entry.native)):
-            package_of(adapter)
+        for place in filter(None, (entry.adapter, entry.native, entry.refuses)):
+            package_of(place)
         environment, plain = entry.environment, entry.variant_of
         if environment not in environments and environment not in family.environments:
             raise FamilyError(f"the backend '{name}' names an unknown environment, '{environment}'")
@@ -280,6 +283,24 @@ def adapter_of(backend: str, mode: str) -> str:
             f"the backend '{backend}' has no native mode", expected=f"one of {with_native}"
         )
     return chosen.native
+
+
+def refusal(backend: str, workload: Workload) -> str:
+    """Why a backend's framework cannot have the workload's model; "" if it can.
+
+    Raises:
+        UnknownBackendError: there is no such backend.
+    """
+    module, _, function = entry(backend).refuses.partition(":")
+    if not module:
+        return ""
+    from backends.contract import Unsupported  # imports NumPy
+
+    try:
+        getattr(importlib.import_module(module), function)(workload)
+    except Unsupported as reason:
+        return str(reason)
+    return ""
 
 
 def script_of(name: str) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.defaults import SETTINGS, Default
 from backends.defaults_of import defaults_of
-from backends.registry import BACKENDS
+from backends.registry import BACKENDS, DEFAULTS_OF
 from bench.records.files import PROJECT
 from tests.defaults import asking
 from tests.support.jobs import FRAMEWORKS, VARIANTS
@@ -39,6 +39,11 @@ def disagreements(defaults: tuple[Default, ...], found: dict[str, object]) -> li
     ]
 
 
+def family_of(backend: str) -> str:
+    """The name of a family's folder in `backends/`."""
+    return DEFAULTS_OF[backend].split(".")[1]
+
+
 @pytest.fixture(scope="module")
 def answers(environments, tmp_path_factory):
     """The answers that a framework's file in `tests/defaults` prints, by backend."""
@@ -46,7 +51,7 @@ def answers(environments, tmp_path_factory):
     @cache
     def ask(backend: str) -> dict[str, dict]:
         done = subprocess.run(
-            [environments.require(backend), "-m", f"tests.defaults.{backend.partition('-')[0]}"],
+            [environments.require(backend), "-m", f"tests.defaults.{family_of(backend)}"],
             cwd=PROJECT,  # `python -m` looks there first
             env={
                 **os.environ,

@@ -19,7 +19,7 @@ LAYERS = (
     ("backends",),
     ("backends.reference",),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax"),
+    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -56,6 +56,7 @@ THIRD_PARTY = {
     "backends.jax": PLAIN | {"jax"},
     "backends.pytorch": PLAIN | {"torch"},
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
+    "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
     "bench.worker": PLAIN,
     "bench.worker.energy": PLAIN | {"pynvml"},  # where an environment for GPUs has it
@@ -72,7 +73,7 @@ THIRD_PARTY = {
     "bench": set(),
 }
 HEAVY = (
-    *("numpy", "torch", "tensorflow", "keras", "jax"),
+    *("numpy", "torch", "tensorflow", "keras", "jax", "sklearn"),
     *("pandas", "altair", "matplotlib", "scipy", "rich"),
 )
 OURS = ("specs", "backends", "bench")

@@ -314,12 +314,10 @@ def _training_result(record: Record) -> str:
 
 
 def _peaks(limits: EngineLimits) -> str:
-    matmul, convolution, memory = (
-        limits.best(operation) for operation in ("matmul", "convolution", "memory")
-    )
-    return (
-        f"matmul {matmul.per_second / 1e9:.3g} GFLOP/s, convolution"
-        f" {convolution.per_second / 1e9:.3g} GFLOP/s, memory {memory.per_second / 1e9:.3g} GB/s"
-        if matmul and convolution and memory
-        else "not all measured"
+    """The peak rates of the operations that the engine has."""
+    best = {operation: limits.best(operation) for operation in OPERATIONS}
+    return ", ".join(
+        f"{operation} {found.per_second / 1e9:.3g} {'GB/s' if operation == 'memory' else 'GFLOP/s'}"
+        for operation, found in best.items()
+        if found
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
-from backends.registry import entry
+from backends.registry import entry, refusal
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.setup import Setup, set_up
 from bench.records.run import claim
@@ -14,6 +15,7 @@ from bench.report.terminal.verifications import print_verifications
 from bench.runner.tasks import run_tasks
 from bench.runner.verification import VerificationTask, make_record, make_task
 from bench.worker.assignment import Size
+from bench.worker.verification.models import DENSE, MODELS
 from specs.errors import UserError
 from specs.loading import find_workload
 
@@ -27,6 +29,9 @@ def verify(options: argparse.Namespace) -> int:
     setup = set_up(options)
     folder = options.results / FOLDER
     tasks = _tasks(options, setup)
+    left_out = _left_out(setup, options.workload or ())
+    if not tasks and left_out:
+        raise UserError(f"nothing to verify: {'; '.join(left_out)}")
     if not tasks:
         raise UserError(
             "none of these backends has a native mode", hint="bench defaults says which and why"
@@ -39,6 +44,8 @@ def verify(options: argparse.Namespace) -> int:
         f"{len(tasks)} verifications, {len(tasks) - len(missing)} of them done; {minutes}, into"
         f" {folder}; Ctrl-C is safe: the same command resumes"
     )
+    for sentence in left_out:
+        setup.console.print(sentence)
     with (
         claim(folder, setup.machine.name),
         ProgressDisplay(setup.console, setup.machine.name) as display,
@@ -55,6 +62,26 @@ def verify(options: argparse.Namespace) -> int:
         )
     print_verifications(records, plain_console())
     return 0 if all(record.verdict == "verified" for record in records) else 1
+
+
+def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
+    """Which models or workloads are not verified in matched mode, and why, a sentence each."""
+    if "matched" not in setup.choices.modes:
+        return []
+    backends = setup.choices.backends
+    return [sentence for backend in backends for sentence in _left_out_of(backend, workloads)]
+
+
+def _left_out_of(backend: str, workloads: Sequence[str]) -> list[str]:
+    """Which models or workloads a backend is not verified on, and why."""
+    if workloads:
+        reasons = {name: refusal(backend, find_workload(name)) for name in workloads}
+        return [f"{backend}: {name} is left out: {why}" for name, why in reasons.items() if why]
+    whys = [why for model in MODELS.values() if (why := refusal(backend, model))]
+    if not whys:
+        return []
+    count = f"{len(whys)} of {len(MODELS)} models are left out, and {len(DENSE)} dense ones added"
+    return [f"{backend}: {count}, e.g. {whys[0]}"]
 
 
 def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
@@ -78,4 +105,5 @@ def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
         for mode in choices.modes
         if mode == "matched" or (entry(backend).native and not workloads)
         for sizes in sizes_of or [None]
+        if not (sizes and refusal(backend, sizes[0].workload))
     ]

@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 
 from backends.contract import Job, Mode
-from backends.registry import adapter_of, entry, package_of
+from backends.registry import adapter_of, entry, package_of, refusal
 from bench.data.cache import materialise
 from bench.data.dataset import Places
 from bench.machine.host import Machine, gpu_kind
@@ -18,7 +18,16 @@ from bench.runner.environments import Environments
 from bench.runner.task import Task, WorkerResult, outcome_fields
 from bench.worker.assignment import Size, Verify
 from bench.worker.lines import ModelFindings, Settings
-from bench.worker.verification.models import BEHAVIOUR, DROPOUT_PROBE, LONG, MODELS, NATIVE
+from bench.worker.verification.models import (
+    BEHAVIOUR,
+    DENSE,
+    DENSE_BEHAVIOUR,
+    DROPOUT_PROBE,
+    EVERY,
+    LONG,
+    MODELS,
+    NATIVE,
+)
 from specs.loading import find_suite, find_workload
 from specs.model import Input, Workload
 
@@ -127,6 +136,17 @@ def course_sizes() -> list[Size]:
     return [Size(workload=each, batch_size=each.recipe.batch_size) for each in workloads]
 
 
+def models_of(backend: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The models whose values are checked, and those whose calls are checked.
+
+    If the framework cannot have all models, they are those that it can have, and dense ones.
+    """
+    models = tuple(name for name in MODELS if not refusal(backend, MODELS[name]))
+    if len(models) == len(MODELS):
+        return models, BEHAVIOUR
+    return (*models, *DENSE), DENSE_BEHAVIOUR
+
+
 def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | None) -> Verify:
     """The assignment with all models and checks of the job's mode, or with some sizes only."""
     package, references = package_of(adapter), str(places.cache / "references")
@@ -147,16 +167,18 @@ def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | 
             native=NATIVE,
             folders={name: _folder(MODELS[name], places) for name in NATIVE},
         )
-    course = course_sizes()
-    workloads = {**MODELS, **LONG, "dropout": DROPOUT_PROBE}
+    course = [size for size in course_sizes() if not refusal(job.backend, size.workload)]
+    models, behaviour = models_of(job.backend)
+    workloads = {**EVERY, **LONG, "dropout": DROPOUT_PROBE}
     workloads |= {size.name: size.workload for size in course}
     return Verify(
         job=job,
         adapter=adapter,
         package=package,
-        models=tuple(MODELS),
-        behaviour=BEHAVIOUR,
+        models=models,
+        behaviour=behaviour,
         long=tuple(LONG),
+        dropout=not refusal(job.backend, DROPOUT_PROBE),
         sizes=tuple(course),
         references=references,
         folders={name: _folder(workload, places) for name, workload in workloads.items()},

@@ -74,11 +74,12 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     """Compare a backend with the reference.
 
     Attributes:
-        models: the models whose computed values are checked, names of `verification.models.MODELS`.
-        behaviour: the models whose calls are checked, names of `verification.models.BEHAVIOUR`.
+        models: the models whose computed values are checked, names of `verification.models.EVERY`.
+        behaviour: the models whose calls are checked, names of `verification.models.EVERY`.
         long: names of `bench.worker.verification.models.LONG`: an epoch of all data is checked.
         native: names of `bench.worker.verification.models.NATIVE`: native mode is checked.
         sizes: the workloads whose first steps are checked at their own size.
+        dropout: whether dropout is checked, together with the behaviour.
         folders: model or name of a size -> the folder of its data set.
         references: see `Train`.
     """
@@ -88,6 +89,7 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     long: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
+    dropout: bool = True
     folders: dict[str, str]
     references: str = ""
 
@@ -95,12 +97,17 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     def pieces(self) -> int:
         """How many `ModelFindings` a complete verification has."""
         named = (self.models, self.behaviour, self.long, self.native, self.sizes)
-        return sum(map(len, named)) + 2 * self.checks_behaviour
+        return sum(map(len, named)) + self.checks_behaviour + self.checks_dropout
 
     @property
     def checks_behaviour(self) -> bool:
-        """Whether `sync` and dropout are checked, on models of their own."""
+        """Whether `sync` is checked, on a model of its own."""
         return bool(self.behaviour)
+
+    @property
+    def checks_dropout(self) -> bool:
+        """Whether dropout is checked, on a model of its own."""
+        return self.checks_behaviour and self.dropout
 
 
 class MeasureLimits(_Assignment, frozen=True, kw_only=True, tag="limits"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from backends.contract import Unsupported
 from backends.engine import Engine
 from bench.worker import clock as measure
 from bench.worker.adapter import load_class
@@ -42,6 +43,8 @@ class Wrong(Exception):  # noqa: N818 - not an error of the program: what was ti
 def work(assignment: MeasureLimits, tell: Tell) -> None:
     """Measure every operation of the engine, and tell each size of it.
 
+    An operation that the engine does not have is left out.
+
     Raises:
         Unsupported: the engine cannot work on the device.
         Wrong: a result is not correct.
@@ -55,12 +58,18 @@ def work(assignment: MeasureLimits, tell: Tell) -> None:
 def reach(engine: Engine, clock: measure.Clock) -> Iterator[Reached]:
     """Measure every operation in growing sizes, until one would take too long.
 
+    An operation that the engine does not have is left out.
+
     Raises:
         Wrong: a result is not correct.
     """
     for name, operation in OPERATIONS.items():
         for size in operation.sizes:
-            found = _time(engine, operation.make(engine, size), name, size, clock)
+            try:
+                trial = operation.make(engine, size)
+            except Unsupported:
+                break
+            found = _time(engine, trial, name, size, clock)
             yield found
             if found.seconds * operation.growth > _LONGEST_SECONDS:
                 break

@@ -24,10 +24,10 @@ from specs.initial import initial_weights
 from specs.model import Adagrad, Adam, AdamW, RmsProp
 from specs.shapes import infer_shapes
 from tests.support.jobs import make_job
-from tests.support.script_cases import BACKENDS, CASES, NAMES, STARTS, made, refused, text_of
+from tests.support.script_cases import BACKENDS, CASES, STARTS, STEPPED, made, refused, text_of
 
 TRAIN, TEST = 520, 200  # four batches of 128 and a partial one; the tests are ten equal parts
-PAIRS = [(name, case) for name in NAMES for case in CASES if not refused(name, CASES[case])]
+PAIRS = [(name, case) for name in STEPPED for case in CASES if not refused(name, CASES[case])]
 FILES = {"train": "train", "test": "t10k"}
 
 
@@ -148,7 +148,7 @@ def test_a_script_takes_the_steps_of_the_reference(name, case, recorded):
 
 @pytest.mark.framework
 @pytest.mark.parametrize("case", STARTS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STEPPED)
 def test_a_script_draws_its_weights_by_the_initializer(name, case, recorded):
     """By the deviation and the largest of 7,840 (dense) or 800 values, against a draw of ours."""
     workload = CASES[case]
@@ -213,7 +213,7 @@ def first_12k(full_mnist, tmp_path_factory):
 # deviations, and three points for the CNN, as two runs say little about its scatter.
 RANGES = {"softmax": (2, 0.867, 0.888), "cnn": (1, 0.901, 0.975)}
 # The CNN in NumPy takes minutes.
-PROGRAMS = [(name, case) for case in RANGES for name in NAMES if (name, case) != ("numpy", "cnn")]
+PROGRAMS = [(name, case) for case in RANGES for name in STEPPED if (name, case) != ("numpy", "cnn")]
 
 
 @pytest.mark.framework

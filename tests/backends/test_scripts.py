@@ -6,6 +6,7 @@ import ast
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.registry import SCRIPTS
@@ -107,9 +108,36 @@ def test_only_settings_that_differ_from_the_framework_are_written():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_the_script_alone(name, bench):
-    code, out, err = bench("show", "cnn", "--as", name)
+    workload = "mlp-relu" if name == "scikit-learn" else "cnn"
+    code, out, err = bench("show", workload, "--as", name)
     assert (code, err) == (0, "")
-    assert out == text_of(name, find_workload("cnn"))
+    assert out == text_of(name, find_workload(workload))
+
+
+def test_a_model_that_scikit_learn_cannot_have_is_a_sentence_and_exit_code_2(bench):
+    code, out, err = bench("show", "cnn", "--as", "scikit-learn")
+    assert (code, out) == (2, "")
+    assert err == (
+        "bench: no script of 'cnn' for scikit-learn: scikit-learn has dense layers only, and this"
+        " model has conv2d, max_pool2d, dropout\n"
+    )
+
+
+def test_a_script_of_scikit_learn_says_what_it_does_otherwise():
+    layers = find_workload("mlp-sigmoid").layers
+    text = text_of("scikit-learn", find_workload("mlp-sigmoid"))
+    assert "Specified is RMSprop. scikit-learn has SGD and Adam, its default." in text
+    assert "Specified are weights by glorot_uniform. scikit-learn has draws of its own." in text
+    nesterov = replace(MADE_UP["softmax-nesterov"], layers=layers)
+    text = text_of("scikit-learn", nesterov)
+    assert "learning_rate_init=0.1" in text
+    assert "momentum=0.8" in text
+    assert "nesterovs_momentum" not in text  # on by default
+    after = replace(MADE_UP["softmax-adam-after"], layers=layers)
+    assert "adds epsilon before the bias correction" in text_of("scikit-learn", after)
+    assert "Specified is RMSprop on batches of 128" in text_of(
+        "scikit-learn", find_workload("softmax")
+    )
 
 
 def test_a_script_that_cannot_be_is_a_sentence_and_exit_code_2(bench):
@@ -133,5 +161,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     code, out, err = bench("show", "cnn", "--as", "pytroch")
     assert (code, out) == (2, "")
     assert "no scripts are written as 'pytroch'" in err
-    assert "expected: one of keras, pytorch, tensorflow, jax, numpy" in err
+    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, numpy" in err
     assert "hint: did you mean 'pytorch'?" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.machine.host import this_machine
 from bench.records.run import claim
 
@@ -11,3 +13,17 @@ def test_a_verification_that_another_process_is_making_is_refused(bench, tmp_pat
         code, _, errors = bench("verify", "--backend", "reference")
     assert code == 2
     assert "another `bench` on this machine is writing to it" in errors
+
+
+@pytest.mark.framework
+def test_a_workload_that_a_backend_cannot_have_is_left_out_with_the_reason(bench, environments):
+    python = ("--python", f"scikit-learn={environments.require('scikit-learn')}")
+    chosen = ("verify", "--backend", "scikit-learn", "--threads", "1", *python)
+    reason = "scikit-learn: cnn is left out: scikit-learn has dense layers only, and this model has"
+    code, out, errors = bench(*chosen, "--workload", "softmax,cnn")
+    assert code == 0, errors
+    assert reason in " ".join(errors.split())
+    assert "1 of 1 verified equal" in out
+    code, _, errors = bench(*chosen, "--workload", "cnn")
+    assert code == 2
+    assert f"nothing to verify: {reason}" in errors

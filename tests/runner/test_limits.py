@@ -130,6 +130,24 @@ def test_an_engine_that_fails_leaves_a_record_with_its_reason(adapter, status, r
     assert read_limits(tmp_path) == ([made], [])
 
 
+def check_without_convolution(made):
+    assert (made.status, made.reason, made.best("convolution")) == ("ok", "", None)
+    assert {one.operation for one in made.reached} == {"matmul", "memory"}
+
+
+def test_an_operation_that_an_engine_does_not_have_is_left_out_and_the_others_are_measured(
+    tmp_path,
+):
+    check_without_convolution(measure(tmp_path, "tests.support.faulty:HasNoConvolution"))
+
+
+@pytest.mark.framework
+def test_scikit_learns_limits_are_those_of_its_matrix_product_and_memory(tmp_path, environments):
+    made = measure(tmp_path, backend="scikit-learn")
+    check_without_convolution(made)
+    assert (made.value_bytes, made.settings["threads"]) == (4, 1)
+
+
 def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(mnist_5k):
     tasks = [
         make_task("backends.reference.oracle:Reference", mnist_5k, epochs=epochs)

@@ -187,6 +187,11 @@ class SkipsTheConvolution(ReferenceEngine):
         return lambda x: x * 1.01
 
 
+class HasNoConvolution(ReferenceEngine):
+    def convolution(self, kernel):
+        raise Unsupported("no convolution")
+
+
 class SkipsTheSum(ReferenceEngine):
     def accumulate(self, term):
         return lambda x: x

@@ -12,13 +12,16 @@ from backends.registry import script_of
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
+# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
+STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
     "pytorch": "pytorch",
     "tensorflow": "tensorflow",
     "jax": "jax",
+    "scikit-learn": "scikit-learn",
     "numpy": "reference",
 }
 
@@ -151,4 +154,20 @@ def refused(name: str, workload: Workload) -> str:
     kinds = {layer.__struct_config__.tag for layer in workload.layers}
     if workload.recipe.dataset == "synthetic":
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
+    if name == "scikit-learn":
+        return refused_by_sklearn(workload, kinds)
     return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+
+
+def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
+    dense = [layer for layer in workload.layers if layer.__struct_config__.tag == "dense"]
+    activations = [*dict.fromkeys(layer.activation for layer in dense[:-1])]
+    if kinds - {"dense", "flatten"}:
+        return "scikit-learn has dense layers only, and this model has "
+    if workload.loss == "mean_squared_error":
+        return "scikit-learn's MLPClassifier has no quadratic cost, its loss is the cross-entropy"
+    if len(activations) > 1:
+        return f"one activation for all hidden layers, and this model has {activations[0]}, "
+    if activations and activations[0] in {"leaky_relu", "elu", "softplus"}:
+        return f"no {activations[0]}, its activations are relu, sigmoid, tanh, linear"
+    return ""

@@ -15,8 +15,8 @@ from bench.report.form.visible import visible
 Row = dict[str, Any]
 
 # A colour and a marker per backend, the same in every chart of every run. The colour tells the
-# engine: orange for TensorFlow, green for JAX, blue for PyTorch. All have a contrast of 3:1 or more
-# to the page, light or dark. Markers tell backends apart without colours.
+# engine: orange for TensorFlow, green for JAX, blue for PyTorch, pink for scikit-learn. All have a
+# contrast of 3:1 or more to the page, light or dark. Markers tell backends apart without colours.
 LOOKS = {
     "keras-tensorflow": ("#c2500a", "circle"),
     "keras-tensorflow-tuned": ("#c2500a", "triangle-down"),
@@ -29,6 +29,7 @@ LOOKS = {
     "keras-torch-tuned": ("#6a5acd", "triangle-down"),
     "pytorch": ("#2f74d0", "square"),
     "pytorch-compiled": ("#1390b8", "triangle-up"),
+    "scikit-learn": ("#b0487f", "diamond"),
     "reference": ("#757d89", "cross"),
 }
 _OTHER_COLOURS = ("#a8518a", "#8a6d3b", "#b23a48", "#7a7f2a", "#8b5fbf", "#757d89")

@@ -28,6 +28,7 @@ from specs.model import (
     Initializer,
     Input,
     MaxPool2d,
+    Optimizer,
     RmsProp,
     Sgd,
     Workload,
@@ -203,8 +204,35 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         ),
     }
 )
+
+
+def _dense(activation: Activation, optimizer: Optimizer) -> Workload:
+    """Two hidden dense layers, whose sizes differ."""
+    hidden = (Dense(units=6, activation=activation), Dense(units=5, activation=activation))
+    layers = (Flatten(), *hidden, Dense(units=4, activation="linear"))
+    return small(activation, layers=layers, optimizer=optimizer)
+
+
+# Instead of the models above that a framework of dense layers cannot have: the same optimizers,
+# with the activations that scikit-learn has.
+DENSE: Mapping[str, Workload] = MappingProxyType(
+    {
+        "dense tanh, sgd": _dense("tanh", _SGD),
+        "dense sigmoid, momentum": _dense("sigmoid", _MOMENTUM),
+        "dense tanh, nesterov": _dense("tanh", replace(_MOMENTUM, nesterov=True)),
+        "dense linear, rmsprop outside": _dense("linear", _OUTSIDE_ROOT),
+        "dense relu, adam after": _dense("relu", _ADAM),
+        "dense tanh, adam before": _dense("tanh", replace(_ADAM, epsilon_form="before_correction")),
+        "dense sigmoid, adamw before": _dense("sigmoid", _ADAMW),
+        "dense tanh, adamw after": _dense("tanh", replace(_ADAMW, epsilon_form="after_correction")),
+        "dense relu, adagrad inside": _dense("relu", _ADAGRAD),
+        "dense tanh, adadelta": _dense("tanh", _ADADELTA),
+    }
+)
+EVERY: Mapping[str, Workload] = MappingProxyType({**MODELS, **DENSE})
 # Models for the checks of a backend's behaviour: with and without dropout, batch norm and momentum.
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
+DENSE_BEHAVIOUR = ("softmax", "dense tanh, nesterov")
 # Models for native mode, whose input pipelines need images of MNIST's shape.
 NATIVE = ("softmax", "mlp-relu")
 

@@ -29,7 +29,7 @@ from bench.worker.verification.checks import (
 )
 from bench.worker.verification.dropout import check_dropout
 from bench.worker.verification.expected import Examples
-from bench.worker.verification.models import DROPOUT_PROBE, LONG, MODELS
+from bench.worker.verification.models import DROPOUT_PROBE, EVERY, LONG
 from bench.worker.verification.training import has_dropout, verify_training
 from specs.model import Workload
 
@@ -57,19 +57,19 @@ class Verifier:
         """Yield the findings, model by model."""
         plan = self._assignment
         for name in plan.models:
-            yield self._piece(name, MODELS[name], self._verify)
+            yield self._piece(name, EVERY[name], self._verify)
         for name in plan.behaviour:
-            yield self._piece(name, MODELS[name], self._checked(BEHAVES))
+            yield self._piece(name, EVERY[name], self._checked(BEHAVES))
         for name in plan.long:
             yield self._piece(name, LONG[name], self._checked({"long": check_long}))
         for name in plan.native:
-            yield self._piece(name, MODELS[name], self._checked(NATIVE))
+            yield self._piece(name, EVERY[name], self._checked(NATIVE))
         for size in plan.sizes:
             yield self._piece(size.name, size.workload, self._check_size, size.batch_size)
-        if not plan.checks_behaviour:
-            return
-        yield self._piece("mlp-relu", MODELS["mlp-relu"], self._checked({"sync": check_sync}))
-        yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
+        if plan.checks_behaviour:
+            yield self._piece("mlp-relu", EVERY["mlp-relu"], self._checked({"sync": check_sync}))
+        if plan.checks_dropout:
+            yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
 
     def _make(self, job: Job) -> Backend:
         backend = self._adapter(job)

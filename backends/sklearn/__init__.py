@@ -1,0 +1,1 @@
+"""scikit-learn: `MLPClassifier` and, in native mode, `LogisticRegression`."""
