@@ -11,6 +11,12 @@ from bench.records.files import write_atomically
 from bench.report.form.visible import visible
 
 _MOST_SHOWN = 60  # characters of a text that a teacher has written
+# What to do with slides of each format.
+_NEXT = {
+    "markdown": "`marp overview.md --pdf --allow-local-files` makes a PDF (https://marp.app)",
+    "beamer": "`pdflatex overview.tex`, in that folder, makes the PDF",
+    "html": "open it in a browser: arrow keys go from slide to slide, printing makes a PDF",
+}
 
 
 def export(options: argparse.Namespace) -> int:
@@ -56,6 +62,7 @@ def overview(options: argparse.Namespace) -> int:
     if written.copy:
         print(f"changed outside of titles, texts and notes; your version is kept: {written.copy}")
     print(f"{len(deck.slides)} slides: {written.document}")
+    print(_NEXT[options.format])
     return 0
 
 
