@@ -208,6 +208,7 @@ def test_a_run_prints_a_table_and_leaves_report_tables_and_plots(bench):
     assert {path.name for path in folder.iterdir()} == {
         "command.txt",
         "jobs",
+        "learned",
         "limits",
         "plots",
         "report.html",

@@ -28,8 +28,8 @@ CHARTS = (
 
 def test_a_run_has_frames_with_units_and_meanings():
     run = bench.load(str(QUICK))
-    assert len(run.summary) == len(run.jobs) == 21
-    assert len(run.epochs) == 84
+    assert len(run.summary) == len(run.jobs) == 23
+    assert len(run.epochs) == 94
     assert run.summary.attrs["units"]["epoch_seconds"] == "s"
     assert run.epochs.attrs["meanings"]["test_accuracy"] == "Accuracy on them."
     assert isinstance(run.jobs["started"].dtype, pd.DatetimeTZDtype)

@@ -119,7 +119,7 @@ def test_five_points_less_on_full_mnist_are_found(workload):
     assert reason(honest) == ""
     accuracy = honest.epochs[-1].test_accuracy
     found = reason(changed(honest, last={"test_accuracy": accuracy - 0.05}))
-    assert found.startswith(f"accuracy {100 * (accuracy - 0.05):.2f} %, 7 matched jobs have 9")
+    assert found.startswith(f"accuracy {100 * (accuracy - 0.05):.2f} %, 8 matched jobs have 9")
 
 
 @pytest.mark.parametrize("workload", ["softmax", "mlp-relu", "mlp-tanh", "lenet5"])
@@ -134,7 +134,7 @@ def test_a_loss_that_is_much_larger_is_found_by_itself():
     loss = honest.epochs[-1].running_loss
     assert reason(changed(honest, last={"running_loss": 1.3 * loss})) == ""
     found = reason(changed(honest, last={"running_loss": 3 * loss}))
-    assert found.startswith(f"loss {3 * loss:.3g} in the last epoch, 7 matched jobs have 0.0")
+    assert found.startswith(f"loss {3 * loss:.3g} in the last epoch, 8 matched jobs have 0.0")
 
 
 def test_a_native_job_that_is_better_passes():
@@ -194,7 +194,7 @@ def test_a_suspect_native_job_is_judged_so_and_does_not_disagree():
     accuracy = 100 * median(record.epochs[-1].test_accuracy for record in held_to)
     loss = median(record.epochs[-1].running_loss for record in held_to)
     assert found[dead.key].reason == (
-        f"accuracy 10.00 %, 7 matched jobs have {accuracy:.2f} %; loss 2.31 in the last epoch, 7"
+        f"accuracy 10.00 %, 8 matched jobs have {accuracy:.2f} %; loss 2.31 in the last epoch, 8"
         f" matched jobs have {loss:.3g}"
     )
     assert {found[record.key].doubt for record in matched} == {""}
