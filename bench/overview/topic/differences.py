@@ -187,14 +187,17 @@ def _own_defaults(results: Results) -> tuple[str, str]:
 
 
 def _own_inputs(results: Results) -> tuple[str, str]:
-    """The largest share of the input pipeline in an epoch of native mode."""
+    """The largest share of the input pipeline in an epoch of native mode.
+
+    It is read alone, once, and may take longer than an epoch on a busy machine.
+    """
     found, largest = None, 0.0
     for name, matched, native in _both_modes(results):
         inputs, epoch = native["inputs_seconds"], native["epoch_seconds"]
         if isfinite(inputs) and isfinite(epoch) and inputs / epoch > largest:
             largest = inputs / epoch
             compared = f"{name}, {matched['backend']}: reading with a whole epoch"
-            found = (compared, f"{words.share(largest)} of the time, at most")
+            found = (compared, f"{words.share(min(largest, 1.0))} of the time, at most")
     return found or _NOT_MEASURED
 
 
