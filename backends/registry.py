@@ -303,11 +303,16 @@ def refusal(backend: str, workload: Workload) -> str:
     return ""
 
 
-def script_of(name: str) -> str:
-    """The generator of scripts with this name, as "module:function".
+def script(name: str, workload: Workload) -> str:
+    """A workload as a script.
+
+    Args:
+        name: what is after `bench show WORKLOAD --as`.
+        workload: the workload.
 
     Raises:
-        UnknownScriptError: there is no such generator.
+        UnknownScriptError: no family writes scripts under this name.
+        Unsupported: there is no script of this workload.
     """
     if name not in SCRIPTS:
         known = [*SCRIPTS]
@@ -316,4 +321,5 @@ def script_of(name: str) -> str:
             expected=f"one of {', '.join(known)}",
             hint=closest(name, known),
         )
-    return SCRIPTS[name]
+    module, _, function = SCRIPTS[name].partition(":")
+    return str(getattr(importlib.import_module(module), function)(workload))

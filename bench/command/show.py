@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
 from backends.family import OWN_ENVIRONMENT
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script_of
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
@@ -77,20 +76,15 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _script(workload: Workload, name: str) -> str:
-    """The workload as a script.
-
-    Args:
-        workload: the workload.
-        name: what is after `--as`.
+    """The workload as a script, see `backends.registry.script`.
 
     Raises:
         UserError: there are no scripts with this name, or none for this workload.
     """
-    module, _, function = script_of(name).partition(":")
     from backends.contract import Unsupported  # imports NumPy
 
     try:
-        return str(getattr(importlib.import_module(module), function)(workload))
+        return script(name, workload)
     except Unsupported as reason:
         raise UserError(f"no script of '{workload.name}' for {name}: {reason}") from reason
 

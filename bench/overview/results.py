@@ -147,10 +147,16 @@ class Results:
         }
 
     @staticmethod
-    def _of_group(frame: pd.DataFrame, group: tuple[Any, ...] | None, backend: str) -> pd.DataFrame:
-        same = [frame[c] == value for c, value in zip(GROUP, group or (), strict=bool(group))]
-        chosen = (frame["backend"] == backend) & (frame["status"] == "ok")
-        rows: pd.DataFrame = frame[np.all([chosen, *same], axis=0)]
+    def _of_group(
+        frame: pd.DataFrame, group: tuple[Any, ...] | None, backend: str | None = None
+    ) -> pd.DataFrame:
+        """The rows of a group that ended ok; of one backend, if it is named."""
+        if group is None:
+            return frame.iloc[:0]
+        same = [frame[column] == value for column, value in zip(GROUP, group, strict=True)]
+        if backend is not None:
+            same.append(frame["backend"] == backend)
+        rows: pd.DataFrame = frame[np.all([frame["status"] == "ok", *same], axis=0)]
         return rows
 
     def learned(self, name: str) -> dict[str, Learned]:
@@ -169,17 +175,10 @@ class Results:
         return next(r for r in self._matched(name) if r.job.backend == backend)
 
     def _matched(self, name: str) -> list[Record]:
-        group = self.group(name)
-        keys = set(self._of_group_all(group)["key"]) if group else set()
+        keys = set(self._of_group(self.run.jobs, self.group(name))["key"])
         records = [r for r in self.run.records if r.key in keys and r.job.mode == "matched"]
         order = {backend: number for number, backend in enumerate(self.backends)}
         return sorted(records, key=lambda r: (order.get(r.job.backend, 0), r.job.seed, r.job.round))
-
-    def _of_group_all(self, group: tuple[Any, ...]) -> pd.DataFrame:
-        jobs = self.run.jobs
-        same = [jobs[column] == value for column, value in zip(GROUP, group, strict=True)]
-        rows: pd.DataFrame = jobs[np.all([jobs["status"] == "ok", *same], axis=0)]
-        return rows
 
     def _path_exists(self, record: Record) -> bool:
         return path_of(self.run.folder, record.key).is_file()

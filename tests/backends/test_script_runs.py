@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from backends.reference.oracle import Reference
+from backends.registry import script as text_of
 from bench.data.archives import read
 from bench.data.derived import expand, read_mnist_5k
 from bench.records.files import PROJECT
@@ -24,7 +25,7 @@ from specs.initial import initial_weights
 from specs.model import Adagrad, Adam, AdamW, RmsProp
 from specs.shapes import infer_shapes
 from tests.support.jobs import make_job
-from tests.support.script_cases import BACKENDS, CASES, STARTS, STEPPED, made, refused, text_of
+from tests.support.script_cases import BACKENDS, CASES, STARTS, STEPPED, made, refused
 
 TRAIN, TEST = 520, 200  # four batches of 128 and a partial one; the tests are ten equal parts
 PAIRS = [(name, case) for name in STEPPED for case in CASES if not refused(name, CASES[case])]

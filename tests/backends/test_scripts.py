@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.registry import SCRIPTS
+from backends.registry import script as text_of
 from specs.loading import find_workload
-from tests.support.script_cases import EVERY, MADE_UP, NAMES, made, refused, text_of
+from tests.support.script_cases import EVERY, MADE_UP, NAMES, made, refused
 
 
 def test_the_registry_has_a_generator_for_each_of_our_families():

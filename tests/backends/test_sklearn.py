@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from backends.contract import Unsupported
 from backends.registry import BACKENDS, refusal
+from backends.registry import script as text_of
 from backends.sklearn.structure import structure_of
 from bench.records.files import PROJECT
 from bench.runner.verification import models_of
@@ -18,7 +19,7 @@ from bench.worker.verification.models import BEHAVIOUR, DENSE, EVERY, MODELS
 from specs.loading import find_workload
 from specs.model import Input
 from tests.support.script_cases import EVERY as WORKLOADS
-from tests.support.script_cases import made, text_of
+from tests.support.script_cases import made
 
 
 def ask(code: str, environments) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from backends.reference.updates import build_update
-from backends.registry import SCRIPTS
+from backends.registry import script
 from bench.overview.deck import make_deck
 from bench.overview.facts import read_facts, year_of
 from bench.overview.material import Material
@@ -300,10 +299,8 @@ def test_names_of_the_dictionary_are_those_of_the_scripts():
         assert set(calls) == set(TITLES) - {"numpy"}, concept
         for name, call in calls.items():
             if call is not None:
-                module, _, function = SCRIPTS[name].partition(":")
-                script = getattr(importlib.import_module(module), function)
                 workload = "softmax" if concept == "RMSprop" else "cnn"
-                assert call in script(find_workload(workload)), (concept, name)
+                assert call in script(name, find_workload(workload)), (concept, name)
 
 
 @pytest.mark.parametrize("setting", differences.ARGUMENTS)
@@ -321,19 +318,18 @@ def test_names_of_arguments_are_those_of_the_scripts(setting):
     for framework, argument in zip(
         ("keras", "pytorch"), differences.ARGUMENTS[setting], strict=True
     ):
-        module, _, function = SCRIPTS[framework].partition(":")
-        script = getattr(importlib.import_module(module), function)(workload)
+        text = script(framework, workload)
         value = 0.875 if (framework, setting) == ("pytorch", "batch norm's momentum") else 0.125
-        assert f"{argument}={value}" in script, script
+        assert f"{argument}={value}" in text, text
 
 
 def test_a_listing_has_the_model_and_the_step_and_no_data():
-    script = (
+    program = (
         '"""Doc."""\n\nimport numpy as np\n\nSIZE = 3\n\n\ndef load_data():\n    return 1\n\n\n'
         "# About the model.\ndef model():\n    return 2\n\n\n@jit\ndef step():\n    return 3\n\n\n"
         'def main():\n    step()\n\n\nif __name__ == "__main__":\n    main()\n'
     )
-    assert columns_of(script) == [
+    assert columns_of(program) == [
         "# About the model.\ndef model():\n    return 2",
         "@jit\ndef step():\n    return 3",
     ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import msgspec
 from msgspec.structs import replace
 
-from backends.registry import script_of
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
@@ -24,11 +22,6 @@ BACKENDS = {
     "scikit-learn": "scikit-learn",
     "numpy": "reference",
 }
-
-
-def text_of(name: str, workload: Workload) -> str:
-    module, _, function = script_of(name).partition(":")
-    return getattr(importlib.import_module(module), function)(workload)
 
 
 def made(name="softmax", **changes) -> Workload:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,7 +128,7 @@ def ladder(models: Sequence[tuple[str, float, float, int]]) -> Figure:
     places = range(len(models))
     wrong = [max(100 * (1 - accuracy), 0.01) for _, accuracy, _, _ in models]
     axes.plot(wrong, places, "o", color=ACCENT, label="measured")
-    published = [(100 * (1 - p), y) for y, (_, _, p, _) in enumerate(models) if p == p]  # noqa: PLR0124 - NaN
+    published = [(100 * (1 - p), y) for y, (_, _, p, _) in enumerate(models) if isfinite(p)]
     if published:
         axes.plot(*zip(*published, strict=True), "|", ms=9, color=INK, label="published")
     names = [f"{text_of(name)}, {count:,} weights" for name, _, _, count in models]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import importlib
 
 from backends.contract import Unsupported
-from backends.registry import SCRIPTS, script_of
+from backends.registry import SCRIPTS, script
 from bench.overview.material import Material
 from bench.overview.results import Results
 from bench.overview.slides import Code, Missing, Slide
@@ -96,9 +95,8 @@ def slides(material: Material) -> list[Slide | Missing]:
 
 def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
     key = f"model-{name}"
-    module, _, function = script_of(name).partition(":")
     try:
-        script = str(getattr(importlib.import_module(module), function)(workload))
+        text = script(name, workload)
     except Unsupported as reason:
         return Missing(key, str(reason))
     row = next(
@@ -112,8 +110,8 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
     reached = f", {words.percent(row['test_accuracy'])} in {row['backend']}" if row else ""
     return Slide(
         key=key,
-        title=f"{workload.title} in {TITLES.get(name, name)}: {len(script.splitlines())} lines",
-        parts=tuple(Code(text) for text in columns_of(script)),
+        title=f"{workload.title} in {TITLES.get(name, name)}: {len(text.splitlines())} lines",
+        parts=tuple(map(Code, columns_of(text))),
         notes=(
             f"The whole script: `bench show {workload.name} --as {name}`."
             + (" The tests run it." if name in TITLES else ""),
@@ -124,16 +122,16 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
     )
 
 
-def columns_of(script: str) -> list[str]:
+def columns_of(program: str) -> list[str]:
     """The model and the training step of a script, as two columns of about equal height.
 
     Args:
-        script: a program with functions at its top level.
+        program: a script with functions at its top level.
     """
-    lines = script.splitlines()
+    lines = program.splitlines()
     parts = []
     previous_end = 0
-    for node in ast.parse(script).body:
+    for node in ast.parse(program).body:
         start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
         while start - 1 > previous_end and lines[start - 2].startswith("#"):
             start -= 1
