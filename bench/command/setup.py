@@ -60,7 +60,8 @@ def set_up(
     """
     environments = Environments(dict(options.python))
     if getattr(options, "install", False):
-        install(environments, environments_of(options.backend or backends))
+        names = environments_of(options.backend or backends)
+        install(environments, names, leave_out=options.backend is None)
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
