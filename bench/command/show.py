@@ -94,6 +94,7 @@ def defaults(options: argparse.Namespace) -> int:
     from backends.defaults import SETTINGS
     from backends.defaults_of import defaults_of
     from backends.registry import GAPS, UNTUNED
+    from bench.report.section.defaults import refused
     from bench.report.terminal.plain import plain_console, plain_table  # 0.1 s
 
     console = plain_console()
@@ -111,6 +112,8 @@ def defaults(options: argparse.Namespace) -> int:
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(f"gap: {feature} ({gap.kind}): {gap.reason}")
+        for reason, workloads in refused(backend).items():
+            console.print(f"gap: {', '.join(workloads)} (never): {reason}")
         if backend in UNTUNED:
             console.print(f"no tuned variant: {UNTUNED[backend]}")
         console.print()
