@@ -32,7 +32,8 @@ def listing(_: argparse.Namespace) -> int:
             if is_installed
             else f"  (not installed: bench environment create {backend.environment})"
         )
-        print(f"  {name:<22} {backend.title}{note}")
+        retired = f"; retired, last release {backend.retired}" if backend.retired else ""
+        print(f"  {name:<22} {backend.title}{retired}{note}")
     print(f"data sets\n  {', '.join(DATASETS)}")
     devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
     print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
