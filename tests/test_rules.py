@@ -19,7 +19,13 @@ LAYERS = (
     ("backends",),
     ("backends.reference",),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+    (
+        "backends.pytorch",
+        "backends.tensorflow",
+        "backends.jax",
+        "backends.sklearn",
+        "backends.spark",
+    ),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -57,6 +63,7 @@ THIRD_PARTY = {
     "backends.pytorch": PLAIN | {"torch"},
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
+    "backends.spark": PLAIN | {"py4j", "pyspark"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
     "bench.worker": PLAIN,
     "bench.worker.energy": PLAIN | {"pynvml"},  # where an environment for GPUs has it

@@ -109,7 +109,7 @@ def test_only_settings_that_differ_from_the_framework_are_written():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_the_script_alone(name, bench):
-    workload = "mlp-relu" if name == "scikit-learn" else "cnn"
+    workload = {"scikit-learn": "mlp-relu", "spark": "mlp-sigmoid"}.get(name, "cnn")
     code, out, err = bench("show", workload, "--as", name)
     assert (code, err) == (0, "")
     assert out == text_of(name, find_workload(workload))
@@ -162,5 +162,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     code, out, err = bench("show", "cnn", "--as", "pytroch")
     assert (code, out) == (2, "")
     assert "no scripts are written as 'pytroch'" in err
-    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, numpy" in err
+    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, spark, numpy" in err
     assert "hint: did you mean 'pytorch'?" in err
