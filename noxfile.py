@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
     session.install("--quiet", "./tests/toy_family")
     if not any("not framework" in argument for argument in session.posargs):
         session.run_install("bench", "environment", "create")
-        session.run_install("bench", "environment", "create", "toy")
+        session.run_install("bench", "environment", "create", "toy", "opencv")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
 

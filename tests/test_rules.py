@@ -17,7 +17,7 @@ from tests.support.processes import run_python
 LAYERS = (
     ("specs",),
     ("backends",),
-    ("backends.reference",),
+    ("backends.reference", "backends.exports"),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
     ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
     ("backends.keras",),
@@ -45,6 +45,7 @@ PLAIN = {"numpy", "msgspec"}
 THIRD_PARTY = {
     "specs": PLAIN,
     "backends": PLAIN,
+    "backends.exports.opencv": PLAIN | {"cv2"},
     "backends.keras": PLAIN | {"keras"},
     "backends.keras.jax": PLAIN | {"keras", "jax"},
     "backends.keras.jax_native": PLAIN | {"keras", "jax"},
