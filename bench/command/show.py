@@ -33,7 +33,8 @@ def listing(_: argparse.Namespace) -> int:
             if is_installed
             else f"  (not installed: bench environment create {backend.environment})"
         )
-        print(f"  {name:<22} {backend.title}{note}")
+        retired = f"; retired, last release {backend.retired}" if backend.retired else ""
+        print(f"  {name:<22} {backend.title}{retired}{note}")
     print("files of trained models (bench export RUN --format NAME)")
     for name, form in FORMATS.items():
         print(f"  {name:<22} {form.title}")
@@ -98,6 +99,7 @@ def defaults(options: argparse.Namespace) -> int:
     from backends.defaults import SETTINGS
     from backends.defaults_of import defaults_of
     from backends.registry import GAPS, UNTUNED
+    from bench.report.section.defaults import refused
     from bench.report.terminal.plain import plain_console, plain_table  # 0.1 s
 
     console = plain_console()
@@ -115,6 +117,8 @@ def defaults(options: argparse.Namespace) -> int:
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(f"gap: {feature} ({gap.kind}): {gap.reason}")
+        for reason, workloads in refused(backend).items():
+            console.print(f"gap: {', '.join(workloads)} (never): {reason}")
         if backend in UNTUNED:
             console.print(f"no tuned variant: {UNTUNED[backend]}")
         console.print()
