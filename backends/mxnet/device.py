@@ -43,7 +43,7 @@ def device_settings() -> dict[str, str | int | bool | None]:
         "blas_threads": _ask(
             str(Path(mx.__file__).with_name("libopenblas.so.0")), "openblas_get_num_threads"
         ),
-        "onednn": features.is_enabled("MKLDNN"),
+        "onednn": features.is_enabled("MKLDNN") and mx.util.getenv("MXNET_MKLDNN_ENABLED") != "0",
         "cuda": features.is_enabled("CUDA"),
         "engine": mx.util.getenv("MXNET_ENGINE_TYPE"),
         "safe_accumulation": mx.util.getenv("MXNET_SAFE_ACCUMULATION"),

@@ -75,10 +75,8 @@ def flat():
 
 
 def same():
-    layer = nn.Conv2D(1, 3, strides=2, padding="same", in_channels=1)
-    layer.initialize()
     try:
-        layer(ones((1, 1, 6, 6))).wait_to_read()
+        nn.Conv2D(1, 3, strides=2, padding="same", in_channels=1)
     except mx.MXNetError:
         return "refused"
     return "accepted"
