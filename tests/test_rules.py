@@ -19,7 +19,10 @@ LAYERS = (
     ("backends",),
     ("backends.reference", "backends.exports"),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+    (
+        *("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+        *("backends.mxnet",),
+    ),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -55,6 +58,7 @@ THIRD_PARTY = {
     "backends.keras.torch": PLAIN | {"keras", "torch"},
     "backends.keras.torch_native": PLAIN | {"keras", "torch"},
     "backends.jax": PLAIN | {"jax"},
+    "backends.mxnet": PLAIN | {"mxnet"},
     "backends.pytorch": PLAIN | {"torch"},
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},

@@ -8,9 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from specs.loading import WORKLOADS, find_workload, names
-from specs.model import Dropout, Workload
+from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "mxnet", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 # Whose environment runs the scripts.
@@ -20,6 +20,7 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "mxnet": "mxnet",
     "numpy": "reference",
 }
 
@@ -149,7 +150,20 @@ def refused(name: str, workload: Workload) -> str:
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
     if name == "scikit-learn":
         return refused_by_sklearn(workload, kinds)
+    if name == "mxnet":
+        return refused_by_mxnet(workload)
     return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+
+
+def refused_by_mxnet(workload: Workload) -> str:
+    match workload.optimizer:
+        case AdamW():
+            return "MXNet has no AdamW"
+        case Adagrad(initial_accumulator=start) if start:
+            return "MXNet's AdaGrad starts at 0"
+        case Adadelta(learning_rate=rate) if rate != 1:
+            return "MXNet's AdaDelta has no learning rate"
+    return ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:

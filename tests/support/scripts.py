@@ -153,6 +153,50 @@ def record_pytorch(module, recording):
     module.build_model, module.train = build_model, trained
 
 
+def record_mxnet(module, recording):
+    import mxnet as mx
+
+    from backends.mxnet.layout import to_mxnet
+
+    build, train = module.build_model, module.train
+    image = recording.workload.input.shape
+
+    def build_model():
+        model, flattened = build(), None
+        is_flat = isinstance(recording.workload.layers[0], Flatten)
+        # The weights are drawn when the model sees the shape of its images.
+        model(mx.nd.zeros((1, 784) if is_flat else (1, image[2], *image[:2])))
+        parameters = [p for p in model.collect_params().values() if p.grad_req != "null"]
+        recording.parameters = sum(p.data().size for p in parameters)
+        recording.drawn(*(p.data().asnumpy() for p in parameters[:2]))
+        values, shapes = iter(parameters), infer_shapes(recording.workload)
+        for shape in shapes:
+            flattened = shape.input if isinstance(shape.layer, Flatten) else flattened
+            for name in shape.parameters:
+                given = flattened if name.endswith(".kernel") and len(shape.input) == 1 else None
+                next(values).set_data(mx.nd.array(to_mxnet(recording.weights[name], given)))
+            flattened = None if shape.parameters else flattened
+        return model
+
+    def trained(model, loader, loss_function, trainer):
+        def recorded(loader):
+            for images, labels in loader:
+                found = images.asnumpy()
+                found = found.transpose(0, 2, 3, 1) if found.ndim == 4 else found
+                batches.append((found, labels.asnumpy()))
+                yield images, labels
+
+        def loss_of(logits, labels):
+            losses = loss_function(logits, labels)
+            recording.step(*batches[-1], losses.asnumpy().mean())
+            return losses
+
+        batches = []
+        train(model, recorded(loader), loss_of, trainer)
+
+    module.build_model, module.train = build_model, trained
+
+
 def set_keras_weights(model, recording):
     recording.parameters = sum(w.numpy().size for w in model.trainable_weights)
     ours = [layer for layer in model.layers if layer.weights]
@@ -198,6 +242,7 @@ def record_tensorflow(module, recording):
 
 RECORD = {
     "keras": record_keras,
+    "mxnet": record_mxnet,
     "pytorch": record_pytorch,
     "tensorflow": record_tensorflow,
     "jax": record_jax,
