@@ -19,7 +19,13 @@ LAYERS = (
     ("backends",),
     ("backends.reference",),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+    (
+        "backends.pytorch",
+        "backends.tensorflow",
+        "backends.jax",
+        "backends.sklearn",
+        "backends.chainer",
+    ),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -45,6 +51,7 @@ PLAIN = {"numpy", "msgspec"}
 THIRD_PARTY = {
     "specs": PLAIN,
     "backends": PLAIN,
+    "backends.chainer": PLAIN | {"chainer", "threadpoolctl"},
     "backends.keras": PLAIN | {"keras"},
     "backends.keras.jax": PLAIN | {"keras", "jax"},
     "backends.keras.jax_native": PLAIN | {"keras", "jax"},

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "chainer", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 # Whose environment runs the scripts.
@@ -20,6 +20,7 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "chainer": "chainer",
     "numpy": "reference",
 }
 
