@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import chainer
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from backends.contract import Job, Unsupported
+
+# Other modules that an adapter imports come after this one, so that this error is the first.
+try:
+    import chainer
+except (ImportError, AttributeError) as error:  # NumPy 2 lacks attributes
+    raise ImportError(
+        f"Chainer cannot be imported ({error}): it needs NumPy 1, setuptools before 74 and Python"
+        " 3.11 or older, as `bench environment create chainer` installs them"
+    ) from error
 
 
 def configure(job: Job) -> None:
@@ -37,6 +47,13 @@ def configure(job: Job) -> None:
 def seed_dropout(seed: int) -> None:
     """Seed NumPy's global generator, from which Chainer draws weights and dropout's masks."""
     np.random.seed(seed)  # noqa: NPY002 - Chainer has no generator of its own
+
+
+@contextmanager
+def prediction() -> Iterator[None]:
+    """Compute as for a prediction: without dropout, with running averages, without a graph."""
+    with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003
+        yield
 
 
 def chainer_settings() -> dict[str, str | int | bool | None]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import chainer
 import numpy as np
 
 from backends import contract
-from backends.chainer.device import chainer_settings, configure, seed_dropout
+from backends.chainer.device import chainer_settings, configure, prediction, seed_dropout
 from backends.chainer.layers import Model, build_loss
 from backends.chainer.layout import channels_first, from_chainer, to_chainer
 from backends.chainer.updates import build_optimizer
@@ -52,7 +51,7 @@ class Chainer:
 
     def predict(self, images: contract.Images) -> contract.Logits:
         size = contract.PREDICTION_BATCH
-        with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003
+        with prediction():
             logits = [
                 self._model(
                     np.ascontiguousarray(channels_first(images[start : start + size]))

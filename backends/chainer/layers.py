@@ -100,7 +100,7 @@ class Model(chainer.Sequential):
 
 
 def flatten(x: Any) -> Any:
-    """Images as vectors, one per example; `functions.flatten` makes a single vector of all examples."""
+    """Images as vectors, one per example; Chainer's own `flatten` makes one vector of them all."""
     return x.reshape(len(x), -1)
 
 
