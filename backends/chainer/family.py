@@ -7,7 +7,7 @@ import platform
 from backends.family import Entry, Environment, Family, Gap
 
 _ON_CPUS = "Chainer computes with NumPy here, on the CPU"
-# Chainer imports `pkg_resources` and `numpy.distutils`. The latter needs a module of setuptools that
+# Chainer imports `pkg_resources` and `numpy.distutils`, which needs a module of setuptools that
 # version 74 does not have.
 _SETUPTOOLS = "setuptools==73.0.1"
 # NumPy 1.26.4 has OpenBLAS 0.3.23. On processors of Intel that are newer than it, it takes kernels
