@@ -11,6 +11,7 @@ from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
 NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "mxnet", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "chainer", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 # Whose environment runs the scripts.
@@ -21,6 +22,7 @@ BACKENDS = {
     "jax": "jax",
     "scikit-learn": "scikit-learn",
     "mxnet": "mxnet",
+    "chainer": "chainer",
     "numpy": "reference",
 }
 
