@@ -19,7 +19,13 @@ LAYERS = (
     ("backends",),
     ("backends.reference",),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+    (
+        "backends.pytorch",
+        "backends.tensorflow",
+        "backends.jax",
+        "backends.sklearn",
+        "backends.theano",
+    ),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -58,6 +64,7 @@ THIRD_PARTY = {
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
+    "backends.theano": PLAIN | {"scipy", "theano"},
     "bench.worker": PLAIN,
     "bench.worker.energy": PLAIN | {"pynvml"},  # where an environment for GPUs has it
     "bench.data": PLAIN | {"pooch"},

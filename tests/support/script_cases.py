@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
-# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
-STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "numpy")
+# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Theano's
+# have tests of their own, as its environment may be missing.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "theano"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -20,6 +21,7 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "theano": "theano",
     "numpy": "reference",
 }
 
@@ -149,7 +151,8 @@ def refused(name: str, workload: Workload) -> str:
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
     if name == "scikit-learn":
         return refused_by_sklearn(workload, kinds)
-    return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+    by_hand = {"jax": "JAX has no layers, and batch norm", "theano": "Theano has no optimizers"}
+    return by_hand.get(name, "") if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
