@@ -27,6 +27,7 @@ LAYERS = (
         "backends.jax",
         "backends.sklearn",
         "backends.chainer",
+        "backends.theano",
     ),
     ("backends.keras",),
     ("backends.registry",),
@@ -69,6 +70,7 @@ THIRD_PARTY = {
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
+    "backends.theano": PLAIN | {"scipy", "theano"},
     "bench.worker": PLAIN,
     "bench.worker.energy": PLAIN | {"pynvml"},  # where an environment for GPUs has it
     "bench.data": PLAIN | {"pooch"},

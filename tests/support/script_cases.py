@@ -14,6 +14,10 @@ NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "mxnet", "nump
 NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "chainer", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "numpy")
+# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Theano's
+# have tests of their own, as its environment may be missing.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "theano"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -23,6 +27,7 @@ BACKENDS = {
     "scikit-learn": "scikit-learn",
     "mxnet": "mxnet",
     "chainer": "chainer",
+    "theano": "theano",
     "numpy": "reference",
 }
 
@@ -155,6 +160,8 @@ def refused(name: str, workload: Workload) -> str:
     if name == "mxnet":
         return refused_by_mxnet(workload)
     return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+    by_hand = {"jax": "JAX has no layers, and batch norm", "theano": "Theano has no optimizers"}
+    return by_hand.get(name, "") if "batch_norm" in kinds else ""
 
 
 def refused_by_mxnet(workload: Workload) -> str:

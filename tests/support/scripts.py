@@ -263,6 +263,36 @@ def record_tensorflow(module, recording):
     module.train_step = train_step
 
 
+def record_theano(module, recording):
+    from backends.theano.layout import images_of_weights, to_theano
+
+    compiled = module.compile_step
+    images = images_of_weights(recording.workload)
+
+    def init_params():
+        pairs = module.drawn_params()
+        recording.parameters = sum(w.get_value().size for pair in pairs for w in pair)
+        recording.drawn(*(w.get_value() for w in pairs[0]))
+        given = iter(recording.weights.items())
+        for weight in (w for pair in pairs for w in pair):
+            name, value = next(given)
+            weight.set_value(to_theano(value, images[name]))
+        return pairs
+
+    def compile_step(params):
+        step = compiled(params)
+
+        def train_step(images, labels):
+            loss = step(images, labels)
+            recording.step(images, labels, loss)
+            return loss
+
+        return train_step
+
+    module.drawn_params, module.init_params = module.init_params, init_params
+    module.compile_step = compile_step
+
+
 RECORD = {
     "keras": record_keras,
     "mxnet": record_mxnet,
@@ -270,6 +300,7 @@ RECORD = {
     "tensorflow": record_tensorflow,
     "jax": record_jax,
     "chainer": record_chainer,
+    "theano": record_theano,
     "numpy": record_numpy,
 }
 
