@@ -111,7 +111,7 @@ def test_only_settings_that_differ_from_the_framework_are_written():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_the_script_alone(name, bench):
-    workload = "mlp-relu" if name == "scikit-learn" else "cnn"
+    workload = {"scikit-learn": "mlp-relu", "spark": "mlp-sigmoid"}.get(name, "cnn")
     code, out, err = bench("show", workload, "--as", name)
     assert (code, err) == (0, "")
     assert out == text_of(name, find_workload(workload))
@@ -167,4 +167,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, mxnet, numpy" in err
     assert f"expected: one of {', '.join(NAMES)}\n" in err
     assert f"expected: one of {', '.join(NAMES)}" in err
+    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, spark, numpy" in err
     assert "hint: did you mean 'pytorch'?" in err

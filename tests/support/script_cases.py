@@ -18,6 +18,9 @@ NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "num
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Theano's
 # have tests of their own, as its environment may be missing.
 STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "theano"})
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "spark", "numpy")
+# Those whose scripts take the steps of the workload; `fit` of the others takes its own.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -28,6 +31,7 @@ BACKENDS = {
     "mxnet": "mxnet",
     "chainer": "chainer",
     "theano": "theano",
+    "spark": "spark",
     "numpy": "reference",
 }
 
@@ -159,6 +163,8 @@ def refused(name: str, workload: Workload) -> str:
         return refused_by_sklearn(workload, kinds)
     if name == "mxnet":
         return refused_by_mxnet(workload)
+    if name == "spark":
+        return refused_by_spark(workload, kinds)
     return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
     by_hand = {"jax": "JAX has no layers, and batch norm", "theano": "Theano has no optimizers"}
     return by_hand.get(name, "") if "batch_norm" in kinds else ""
@@ -187,3 +193,17 @@ def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
     if activations and activations[0] in {"leaky_relu", "elu", "softplus"}:
         return f"no {activations[0]}, its activations are relu, sigmoid, tanh, linear"
     return ""
+
+
+def refused_by_spark(workload: Workload, kinds: set[str]) -> str:
+    dense = [layer for layer in workload.layers if layer.__struct_config__.tag == "dense"]
+    others = [*dict.fromkeys(d.activation for d in dense[:-1] if d.activation != "sigmoid")]
+    if kinds - {"dense", "flatten"}:
+        return "Spark MLlib has dense layers only, and this model has "
+    if workload.loss == "mean_squared_error":
+        return "Spark MLlib has no quadratic cost, its loss is the cross-entropy"
+    return (
+        f"hidden layers of Spark MLlib are sigmoid, and this model has {', '.join(others)}"
+        if others
+        else ""
+    )
