@@ -199,6 +199,17 @@ class Backend(Protocol):
         """
 
 
+class BackendElsewhere(Backend, Protocol):
+    """A backend whose framework works in other processes, too."""
+
+    def processes(self) -> Sequence[int] | None:
+        """The IDs of the framework's processes on this machine, besides the worker itself.
+
+        The CPU time and the memory of a job are those of the worker and of these. None if it works
+        on other machines: both are then unknown.
+        """
+
+
 class NativeBackend(Backend, Protocol):
     """One framework that trains one job as its own tutorial does.
 

@@ -27,10 +27,16 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     Attributes:
         engine: the class that measures the limits of its framework, as "module:Class", see
-            `backends.engine`.
+            `backends.engine`; "" if no limits are measured.
         requirements: pinned pip requirements. Only this place names the framework's version.
         cuda_requirements: the requirements on a machine with an NVIDIA GPU; None for
             `requirements`.
+        build_requirements: pinned pip requirements that are installed first. Packages that exist
+            only as source are then built with them: an old one needs old tools.
+        pythons: the versions of Python that can have it, the best first: ("3.9", "3.8"). Empty
+            if the bench's own Python can.
+        far: whether its Python is too old to run a worker. The worker then runs in the bench's
+            own Python, and its adapter drives this one, see `backends.far`.
         versions: the packages whose versions a record holds, the framework's own first.
         variables: environment variables of every worker that runs in it.
         cpu_index: a package index with smaller builds for CPUs. pip looks there, too, if the
@@ -44,6 +50,9 @@ class Environment(Struct, frozen=True, kw_only=True):
     engine: str
     requirements: tuple[str, ...]
     versions: tuple[str, ...]
+    build_requirements: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
+    far: bool = False
     cuda_requirements: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cpu_index: str = ""
@@ -72,6 +81,8 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     def packages(self, *, cuda: bool) -> tuple[str, ...]:
         """All pip requirements, including the bench's own; for an NVIDIA GPU if `cuda`."""
+        if self.far:
+            return self.requirements
         if not cuda:
             return (*self.requirements, *WORKER_REQUIREMENTS)
         framework = self.requirements if self.cuda_requirements is None else self.cuda_requirements
@@ -93,6 +104,8 @@ class Entry(Struct, frozen=True, kw_only=True):
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
+        retired: the year of the last release of a framework that is not developed any more, else
+            None. Such a backend has no native mode and no tuned variant.
         refuses: "module:function" of a function that raises `Unsupported` for a workload whose
             model the framework cannot have; "" if it has all layers. It does not import the
             framework. `bench verify` leaves such models out.
@@ -108,6 +121,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     compiled: bool = False
     variant_of: str | None = None
     changes: str = ""
+    retired: int | None = None
     refuses: str = ""
 
 

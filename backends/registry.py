@@ -166,9 +166,16 @@ def _entries(families: list[Family]) -> Mapping[str, Entry]:
 
 
 def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
-    """The gaps of every backend; a variant has its plain backend's gaps, and no native mode."""
+    """The gaps of every backend.
+
+    A variant has its plain backend's gaps. Variants and retired frameworks have no native mode.
+    """
     gaps: dict[str, Mapping[str, Gap]] = _merged(families, "gaps")
     for name, entry in _merged(families, "backends").items():
+        if entry.retired is not None:
+            reason = f"its tutorials are as old as its last release, of {entry.retired}"
+            retired = {"native mode": Gap(kind="never", reason=reason)}
+            gaps[name] = {**retired, **gaps.get(name, {})}
         if plain := entry.variant_of:
             reason = f"tutorials train without this variant: use `{plain}` for native mode"
             gaps[name] = {
@@ -243,7 +250,17 @@ ENGINES: Mapping[str, str] = _WithVersions(
     {name: row.engine for name, row in _merged(_ALL, "environments").items()}, _same
 )
 GAPS: Mapping[str, Mapping[str, Gap]] = _WithVersions(_gaps(_ALL), _same)
-UNTUNED: Mapping[str, str] = _WithVersions(_merged(_ALL, "untuned"), _same)
+UNTUNED: Mapping[str, str] = _WithVersions(
+    {
+        **{
+            name: f"it is retired: its last release is of {entry.retired}"
+            for name, entry in _merged(_ALL, "backends").items()
+            if entry.retired is not None
+        },
+        **_merged(_ALL, "untuned"),
+    },
+    _same,
+)
 # Backend -> the place of its defaults, as "module:NAME" or ""; `backends.defaults_of` reads it.
 DEFAULTS_OF: Mapping[str, str] = _WithVersions(
     {name: family.defaults for family in _ALL for name in family.backends}, _same

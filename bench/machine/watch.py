@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.machine.disturbance import Disturbance
 from bench.machine.nvml import open_gpu
-from bench.worker.clock import cpu_seconds, monotonic_seconds
+from bench.worker.clock import monotonic_seconds, own_cpu_seconds
 
 try:
     import resource
@@ -94,7 +94,7 @@ def _own_seconds(alive: Sequence[int]) -> float | None:
     if resource is None:
         return None
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(_tree_seconds, alive))
+    return own_cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(_tree_seconds, alive))
 
 
 def _tree_seconds(pid: int) -> float:

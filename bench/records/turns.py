@@ -42,14 +42,15 @@ class Member(Struct, frozen=True, kw_only=True):
 
     @property
     def epoch_cpu_seconds(self) -> NDArray[np.float64]:
-        """The CPU time of an epoch by each turn: (sweeps,)."""
-        return np.array([turn.cpu_seconds for turn in self.turns]) / self.share
+        """The CPU time of an epoch by each turn: (sweeps,); NaN if unknown."""
+        return np.array([turn.cpu_seconds for turn in self.turns], np.float64) / self.share
 
     @property
     def waiting(self) -> float:
-        """The share of a core that the process used while it waited; 0 without a turn."""
-        waited = sum(turn.waited_seconds for turn in self.turns)
-        used = sum(turn.waited_cpu_seconds for turn in self.turns)
+        """The share of a core that the process used while it waited; 0 if that is unknown."""
+        known = [turn for turn in self.turns if turn.waited_cpu_seconds is not None]
+        waited = sum(turn.waited_seconds for turn in known)
+        used = sum(turn.waited_cpu_seconds or 0.0 for turn in known)
         return used / waited if waited else 0.0
 
 

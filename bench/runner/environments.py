@@ -13,6 +13,7 @@ from backends.family import OWN_ENVIRONMENT
 from backends.registry import ENVIRONMENTS, entry
 from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
+from bench.runner.interpreters import find_python, how_to_install
 from specs.errors import UserError, closest
 
 # `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
@@ -24,16 +25,22 @@ _CUDA = "-cuda"
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 _HEAD_SECONDS = 5.0  # the time limit for the size of one file
 # Prints the versions in an environment, without importing a framework. The empty entry of its path
-# is the current folder, which may contain other packages.
+# is the current folder, which may contain other packages. Python 3.6 and 3.7 have no
+# `importlib.metadata`.
 _ASK_VERSIONS = """
 import sys
 sys.path = [entry for entry in sys.path if entry]
-import importlib.metadata, json, platform
+import json, platform
+try:
+    from importlib.metadata import version, PackageNotFoundError
+except ImportError:
+    from pkg_resources import DistributionNotFound as PackageNotFoundError, get_distribution
+    version = lambda name: get_distribution(name).version
 versions = {"python": platform.python_version()}
 for name in sys.argv[1:]:
     try:
-        versions[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        versions[name] = version(name)
+    except PackageNotFoundError:
         pass
 print(json.dumps(versions))
 """
@@ -98,7 +105,7 @@ class Environments:
                 f"the backend '{backend}' is not installed: there is no environment '{name}'",
                 hint=f"bench environment create {name}",
             )
-        needs = dict.fromkeys((*chosen.needs, "numpy", "msgspec"))
+        needs = dict.fromkeys((*chosen.needs, *_needed_by_workers(name)))
         missing = [
             need.replace("|", " or ")
             for need in needs
@@ -119,6 +126,18 @@ class Environments:
                     hint=f"{python} -m pip install --upgrade {package}",
                 )
         return python
+
+    def of_worker(self, backend: str) -> tuple[Path, str]:
+        """The interpreter of a backend's workers, and that of its framework if it is another one.
+
+        The second is "" unless the framework's Python is too old for a worker, see
+        `backends.family.Environment.far`.
+
+        Raises:
+            InstallError: see `require`.
+        """
+        python, name = self.require(backend), entry(backend).environment
+        return (Path(sys.executable), str(python)) if _is_far(name) else (python, "")
 
     def versions(self, name: str) -> dict[str, str]:
         """The versions of "python" and of the environment's packages, by name.
@@ -159,10 +178,11 @@ class Environments:
             return False
         changed = (folder / _READY).is_file()  # it has other versions
         (folder / _READY).unlink(missing_ok=True)
+        python = _python_for(name)
         say(f"{name}: making {folder} with {', '.join(requirements)}")
         if changed or not _interpreter(folder).is_file():
             _checked(
-                [sys.executable, "-I", "-m", "venv", "--clear", str(folder)],
+                [str(python), "-I", "-m", "venv", "--clear", str(folder)],
                 f"{name}: python -m venv failed",
             )
         # -I ignores the current folder, but not pip's own variables.
@@ -174,7 +194,11 @@ class Environments:
         if spec.say_size or cuda:
             dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
             say(f"{name}: {_download_size(dry_run)}")
-        _checked([*pip, "install", "--quiet", *wanted], f"{name}: pip install failed")
+        problem = f"{name}: pip install failed"
+        if spec.build_requirements:
+            _checked([*pip, "install", "--quiet", *spec.build_requirements], problem)
+            wanted.append("--no-build-isolation")
+        _checked([*pip, "install", "--quiet", *wanted], problem)
         write_atomically(folder / _READY, stamp.encode())
         return True
 
@@ -191,7 +215,7 @@ class Environments:
     def _packages(self, name: str) -> tuple[str, ...]:
         if name == OWN_ENVIRONMENT:
             return ("numpy", "msgspec")
-        return (*ENVIRONMENTS[name].versions, "msgspec")
+        return (*ENVIRONMENTS[name].versions, *_needed_by_workers(name))
 
     @staticmethod
     def _check_name(name: str) -> None:
@@ -231,6 +255,35 @@ def inherited_variables(python: Path) -> dict[str, str]:
 
 def _wrong_versions(name: str) -> Mapping[str, tuple[str, ...]]:
     return {} if name == OWN_ENVIRONMENT else ENVIRONMENTS[name].wrong_versions
+
+
+def _is_far(name: str) -> bool:
+    """Whether the workers of an environment run in the bench's own Python."""
+    return name != OWN_ENVIRONMENT and ENVIRONMENTS[name].far
+
+
+def _needed_by_workers(name: str) -> tuple[str, ...]:
+    """The packages that the bench's own code needs in an environment."""
+    return ("numpy",) if _is_far(name) else ("numpy", "msgspec")
+
+
+def _python_for(name: str) -> Path:
+    """The Python with which an environment is made.
+
+    Raises:
+        InstallError: no Python of a version that can have it was found.
+    """
+    versions = ENVIRONMENTS[name].pythons
+    if not versions:
+        return Path(sys.executable)
+    python = find_python(versions)
+    if python is None:
+        raise InstallError(
+            f"{name}: needs Python {' or '.join(versions)}, and none was found on PATH, or in the"
+            " folders of pyenv, conda and uv",
+            hint=how_to_install(versions),
+        )
+    return python
 
 
 def _interpreter(folder: Path) -> Path:

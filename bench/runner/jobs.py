@@ -38,7 +38,7 @@ def make_tasks(
     tasks = []
     for job, data in jobs:
         entry = registry.entry(job.backend)
-        python = environments.require(job.backend)
+        python, framework_python = environments.of_worker(job.backend)
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
         adapter, gpu = adapter_of(job.backend, job.mode), gpu_of(machine, job.device)
@@ -58,6 +58,7 @@ def make_tasks(
                     job=job,
                     adapter=adapter,
                     package=package_of(adapter),
+                    framework_python=framework_python,
                     data=data.folder,
                     train_evaluated=evaluated,
                     gpu=gpu.uuid if gpu else "",

@@ -42,7 +42,7 @@ def limit_tasks(
     done = {record.key for record in measured if record.status == "ok" or not retry}
     ended_keys, engines = set(ended), dict[str, Task]()
     for task in tasks:
-        if task.key not in ended_keys:
+        if task.key not in ended_keys and ENGINES[task.entry.environment]:
             engine = _limit_task(task, machine)
             if engine.key not in done:
                 engines.setdefault(engine.key, engine)

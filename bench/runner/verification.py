@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import msgspec
+from msgspec.structs import replace
 
 from backends.contract import Job, Mode
 from backends.registry import adapter_of, entry, package_of, refusal
@@ -68,7 +69,7 @@ def make_task(
         InstallError: the backend is unknown, not installed, or has no native mode.
         DataError: the images of a model are not available.
     """
-    python, chosen = environments.require(backend), entry(backend)
+    (python, framework_python), chosen = environments.of_worker(backend), entry(backend)
     versions = environments.versions(chosen.environment)
     job, adapter = _job(backend, mode, device, threads), adapter_of(backend, mode)
     code = checksum_of(adapter)
@@ -89,7 +90,9 @@ def make_task(
         python=str(python),
         versions=versions,
         adapter_checksum=code,
-        assignment=_assignment(job, adapter, places, sizes),
+        assignment=replace(
+            _assignment(job, adapter, places, sizes), framework_python=framework_python
+        ),
     )
 
 

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from backends.contract import Job
+from bench.worker.assignment import Assignment
 from bench.worker.start import import_package
+
+
+def load_adapter(assignment: Assignment) -> Callable[[Job], Any]:
+    """Import and return what makes the assignment's adapter, or its engine, of a job.
+
+    Raises:
+        Exception: whatever the import raises.
+    """
+    kind: Callable[..., Any] = load_class(assignment.adapter, assignment.package)
+    if assignment.framework_python:
+        return partial(kind, python=assignment.framework_python)
+    return kind
 
 
 def load_class(name: str, package: str = "") -> Any:

@@ -16,11 +16,14 @@ class _Assignment(Struct, frozen=True, kw_only=True):
             only its device, threads and precision.
         adapter: the class to load, as "module:Class"; for limits that of an engine.
         package: see `bench.worker.adapter.load_class`.
+        framework_python: the interpreter of a framework that is too old for the worker's Python,
+            see `backends.far`; else "".
     """
 
     job: Job
     adapter: str
     package: str = ""
+    framework_python: str = ""
 
 
 class Train(_Assignment, frozen=True, kw_only=True, tag="train"):

@@ -6,7 +6,7 @@ A phase is measured as `sync; start; work; sync; stop`. Records keep the raw val
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -23,9 +23,10 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
         name: "import", "build", "load", "train", "predict" or "inputs"; for an engine's limits the
             name of the operation.
         wall_seconds: elapsed time.
-        cpu_seconds: CPU time of all threads of the process, user and system.
-        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; None if
-            unavailable.
+        cpu_seconds: CPU time of all threads of the process, user and system, and of the
+            framework's other processes, if it has any; None if unknown.
+        peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; with other
+            processes the sum of their marks. None if unavailable.
         energy_joules: energy of the job's device between the two syncs. If it is None, the reason
             is in `no_energy`, or in `Startup.energy` if there is no counter at all.
         host_energy_joules: for a GPU job, the energy of the CPUs of its machine; None if
@@ -34,11 +35,49 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
 
     name: str
     wall_seconds: float
-    cpu_seconds: float
+    cpu_seconds: float | None
     peak_rss_bytes: int | None
     energy_joules: float | None = None
     no_energy: str = ""
     host_energy_joules: float | None = None
+
+
+def own_cpu_seconds() -> float:
+    """CPU seconds of this process so far, of all threads; the interpreter's start is included."""
+    return time.process_time()
+
+
+def cpu_seconds() -> float | None:
+    """CPU seconds of this process and of the framework's other ones so far, of all threads.
+
+    None if those of another process are unknown.
+    """
+    others = _others()
+    if others is None:
+        return None
+    try:
+        # The clock of another process: clock_getcpuclockid(3) makes its number in this way.
+        seconds = [time.clock_gettime((~process << 3) | 2) for process in others]
+    except (OSError, AttributeError):  # it has ended, or the system has no such clock
+        return None
+    return time.process_time() + sum(seconds)
+
+
+def count_others(processes: Callable[[], Sequence[int] | None] | None) -> None:
+    """Count the CPU time and memory of other processes as this one's, from now on.
+
+    Args:
+        processes: see `backends.contract.BackendElsewhere`; None if there are none.
+    """
+    global _others  # noqa: PLW0603 - a worker has one backend, and an `End` counts all its time
+    _others = processes or _nobody
+
+
+def _nobody() -> Sequence[int] | None:
+    return ()
+
+
+_others = _nobody
 
 
 class Clock(Struct, frozen=True, kw_only=True):
@@ -48,7 +87,7 @@ class Clock(Struct, frozen=True, kw_only=True):
     """
 
     wall: Callable[[], float] = time.perf_counter
-    cpu: Callable[[], float] = time.process_time
+    cpu: Callable[[], float | None] = cpu_seconds
     meter: energy.Meter = energy.NOTHING
     host_meter: energy.Meter = energy.NOTHING
 
@@ -66,12 +105,12 @@ def measure(
         clock: see `Clock`.
     """
     sync()
-    reset = memory.reset_peak()
+    reset = memory.reset_peak(_others())
     before, host_before = clock.meter.read(), clock.host_meter.read()
     cpu, wall = clock.cpu(), clock.wall()
     result = work()
     sync()
-    wall, cpu = clock.wall() - wall, clock.cpu() - cpu
+    wall, cpu = clock.wall() - wall, minus(clock.cpu(), cpu)
     joules, no_energy = clock.meter.used(before, clock.meter.read(), wall)
     host_joules, _ = clock.host_meter.used(host_before, clock.host_meter.read(), wall)
     phase = Phase(
@@ -79,7 +118,7 @@ def measure(
         wall_seconds=wall,
         cpu_seconds=cpu,
         # Without a reset the figure may be the peak of an earlier phase.
-        peak_rss_bytes=memory.peak_rss_bytes() if reset else None,
+        peak_rss_bytes=memory.peak_rss_bytes(_others()) if reset else None,
         energy_joules=joules,
         no_energy=no_energy,
         host_energy_joules=host_joules,
@@ -91,9 +130,9 @@ def no_wait() -> None:
     """A `sync` that does nothing: the phase uses no device, or its work waits for the device."""
 
 
-def cpu_seconds() -> float:
-    """CPU seconds of this process so far: all threads, including the interpreter's start."""
-    return time.process_time()
+def minus(after: float | None, before: float | None) -> float | None:
+    """The difference; None if one of the values is unknown."""
+    return None if after is None or before is None else after - before
 
 
 def monotonic_seconds() -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from backends.contract import Unsupported
 from backends.engine import Engine
 from bench.worker import clock as measure
-from bench.worker.adapter import load_class
+from bench.worker.adapter import load_adapter
 from bench.worker.assignment import MeasureLimits
 from bench.worker.lines import OperationName, Reached, Settings
 from bench.worker.operations import OPERATIONS, Trial
@@ -49,7 +49,7 @@ def work(assignment: MeasureLimits, tell: Tell) -> None:
         Unsupported: the engine cannot work on the device.
         Wrong: a result is not correct.
     """
-    engine: Engine = load_class(assignment.adapter, assignment.package)(assignment.job)
+    engine: Engine = load_adapter(assignment)(assignment.job)
     tell(Settings(settings=dict(engine.settings()), value_bytes=engine.value_bytes))
     for reached in reach(engine, measure.Clock()):
         tell(reached)

@@ -195,15 +195,15 @@ class Turn(Struct, frozen=True, kw_only=True, tag="turn"):
     """A turn: a timed slice of training, while the other backends of the group wait.
 
     Attributes:
-        wall_seconds, cpu_seconds: of the training; CPU time of all threads of the process.
+        wall_seconds, cpu_seconds: of the training, see `bench.worker.clock.Phase`.
         waited_seconds: how long the process waited for this turn.
-        waited_cpu_seconds: the CPU time that it used in that time.
+        waited_cpu_seconds: the CPU time that it used in that time; None if unknown.
     """
 
     wall_seconds: float
-    cpu_seconds: float
+    cpu_seconds: float | None
     waited_seconds: float
-    waited_cpu_seconds: float
+    waited_cpu_seconds: float | None
 
 
 class Settings(Struct, frozen=True, kw_only=True, tag="settings"):
@@ -223,7 +223,8 @@ class End(Struct, frozen=True, kw_only=True, tag="end"):
     Attributes:
         reason: why the status is not "ok", in one line; else "".
         traceback: of a failure; else "".
-        cpu_seconds: CPU time of the whole process; None if unknown.
+        cpu_seconds: CPU time of the whole process, and of the framework's other processes; None if
+            unknown.
     """
 
     status: Status

@@ -31,7 +31,7 @@ from backends.contract import (
     steps_per_call,
 )
 from bench.worker import clock, energy, examples
-from bench.worker.adapter import load_class
+from bench.worker.adapter import load_adapter
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.grading import grade
 from bench.worker.learned import keep_learned
@@ -85,7 +85,7 @@ def take_turns(run: Run, backend: Backend, tell: Tell) -> None:
     waits_since, cpu_before = clock.monotonic_seconds(), clock.cpu_seconds()
     for line in sys.stdin.buffer:  # waits without using the CPU
         waited = clock.monotonic_seconds() - waits_since
-        waited_cpu = clock.cpu_seconds() - cpu_before
+        waited_cpu = clock.minus(clock.cpu_seconds(), cpu_before)
         command = msgspec.json.decode(line, type=TurnCommand)
         phase = run.turn(backend, command)
         turn = Turn(
@@ -102,13 +102,12 @@ class Run:
     """A job that is running: its backend, its training data and its test data."""
 
     def __init__(self, assignment: Train) -> None:
-        self._job = assignment.job
+        self._job, self._assignment = assignment.job, assignment
         self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpu)
         self._clock = clock.Clock(meter=self._meter, host_meter=self._host_meter)
         self._images, self._labels = examples.read_part(Path(assignment.data), "train")
         self._test_images, self._test_labels = examples.read_part(Path(assignment.data), "test")
         self._evaluated = min(assignment.train_evaluated, len(self._labels))
-        self._adapter, self._package = assignment.adapter, assignment.package
         largest = max(shape.forward_bytes for shape in infer_shapes(assignment.job.workload))
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self._peak: DeviceMemory | None = None
@@ -118,12 +117,13 @@ class Run:
     def start(self, tell: Tell) -> Backend:
         """Import, build and load the backend, each measured as a phase; return the backend."""
         imported, adapter = clock.measure(
-            "import", lambda: load_class(self._adapter, self._package), clock.no_wait, self._clock
+            "import", lambda: load_adapter(self._assignment), clock.no_wait, self._clock
         )
         weights = initial_weights(self._job.workload, self._job.seed)
 
         def build() -> Backend:
             backend: Backend = adapter(self._job)
+            clock.count_others(getattr(backend, "processes", None))
             if self._job.mode == "matched":
                 backend.set_weights(weights)
             return backend

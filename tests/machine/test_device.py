@@ -21,8 +21,7 @@ MB = 1_000_000
 
 
 def test_instruments_that_are_not_there_say_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
-    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "none" / "either")
+    monkeypatch.setattr(memory, "_PROCESSES", tmp_path / "none")
     assert memory.reset_peak() is False
     assert memory.peak_rss_bytes() is None
     # pynvml is not installed; there is no driver.

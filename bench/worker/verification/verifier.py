@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from backends.contract import Backend, Images, Job, Labels, Unsupported
-from bench.worker.adapter import load_class
+from bench.worker.adapter import load_adapter
 from bench.worker.assignment import Verify
 from bench.worker.examples import read_part
 from bench.worker.lines import Finding, ModelFindings, Settings
@@ -40,7 +40,7 @@ _MAY_FLIP = frozenset({"steps", "epoch"})  # these checks train, so a flip can s
 
 def work(assignment: Verify, tell: Tell) -> None:
     """Run every check of the assignment, and tell the findings model by model."""
-    adapter = load_class(assignment.adapter, assignment.package)
+    adapter = load_adapter(assignment)
     for findings in Verifier(assignment, adapter, tell).pieces():
         tell(findings)
 
