@@ -1,0 +1,180 @@
+"""Writes a workload's model as a Caffe net, and says where each weight is in it.
+
+Runs in the old Python, see `backends.far`. Caffe's images are (n, channels, height, width), and
+it flattens them in that order.
+"""
+
+from collections import namedtuple
+
+import caffe
+from caffe import layers, params
+
+_ACTIVATIONS = {
+    "relu": lambda x, slope: layers.ReLU(x, in_place=True),
+    "leaky_relu": lambda x, slope: layers.ReLU(x, negative_slope=slope, in_place=True),
+    "elu": lambda x, slope: layers.ELU(x, alpha=1.0, in_place=True),
+    # Its derivative needs its input, so it cannot be computed in place.
+    "softplus": lambda x, slope: layers.BNLL(x),
+    "sigmoid": lambda x, slope: layers.Sigmoid(x, in_place=True),
+    "tanh": lambda x, slope: layers.TanH(x, in_place=True),
+}
+_ROUND_DOWN = 1  # the value FLOOR of `PoolingParameter.RoundMode`; Caffe's default is to round up
+
+# Where a weight is: the layer's name, the number of its blob, and the shape (height, width,
+# channels) of the image that was flattened just before it, or None.
+Place = namedtuple("Place", ["layer", "blob", "image"])
+# A dropout with given masks: the name of its input, its rate, and the image as in `Place`.
+Mask = namedtuple("Mask", ["blob", "rate", "image"])
+
+
+class Network:
+    """A net as text, and the places of what the adapter reads and writes.
+
+    Attributes:
+        text: the net as Caffe's `NetParameter`.
+        places: canonical name of a parameter -> its `Place`.
+        masks: the inputs for the masks of dropout, in layer order; empty unless masks are given.
+        pools: the names of the results of the max pools.
+        logits: the name of the logits.
+    """
+
+    def __init__(self, description, training, masked=False):
+        """Write the net.
+
+        Args:
+            description: see `backends.far.description`.
+            training: whether the net ends with the loss, otherwise with the logits.
+            masked: whether dropout applies masks that are given as inputs of the net.
+        """
+        self.places, self.masks, self.pools = {}, [], []
+        self._batch, self._masked = description["batch_size"], masked
+        self._slope, self._training = description["leaky_slope"], training
+        self._net = caffe.NetSpec()
+        self._net["data"] = x = self._input(description["input"])
+        image = None
+        for layer in description["layers"]:
+            if layer["type"] == "flatten":
+                image = layer["input"]
+            x = getattr(self, "_" + layer["type"])(x, layer, image)
+            if layer["type"] == "dense":
+                image = None
+        self.logits = list(self.places.values())[-1].layer
+        if training:
+            self._end(x, description["loss"], description["classes"])
+        self.text = self._net.to_proto()
+
+    def _input(self, shape):
+        """An input of the net, for a batch of images or vectors of a canonical shape."""
+        return layers.Input(shape={"dim": [self._batch] + channels_first(shape)})
+
+    def _end(self, logits, loss, classes):
+        """The loss: the mean over the batch."""
+        if loss == "softmax_cross_entropy":
+            self._net["label"] = layers.Input(shape={"dim": [self._batch]})
+            self._net["loss"] = layers.SoftmaxWithLoss(logits, self._net["label"])
+            return
+        self._net["label"] = self._input([classes])
+        # Caffe's loss is half of the sum over the classes; wanted is the mean.
+        self._net["loss"] = layers.EuclideanLoss(
+            layers.Softmax(logits), self._net["label"], loss_weight=2.0 / classes
+        )
+
+    def _add(self, x, layer, image):
+        """Name a layer with kernel and bias, and note their places.
+
+        Args:
+            x: the layer's result.
+            layer: the description of the layer.
+            image: see `Place`.
+        """
+        kernel, bias = sorted(layer["parameters"], reverse=True)
+        self.places[kernel] = Place(self._name(x, layer), 0, image)
+        self.places[bias] = Place(self.places[kernel].layer, 1, None)
+
+    def _name(self, x, layer):
+        name = "{}_{}".format(layer["type"], layer["position"])
+        self._net[name] = x
+        return name
+
+    def _activate(self, x, layer):
+        kind = layer["activation"]
+        return x if kind == "linear" else _ACTIVATIONS[kind](x, self._slope)
+
+    def _dense(self, x, layer, image):
+        x = layers.InnerProduct(x, num_output=layer["units"])
+        self._add(x, layer, image)
+        return self._activate(x, layer)
+
+    def _conv2d(self, x, layer, image):
+        """A convolution; where the zeros differ before and after an axis, a part of a larger one.
+
+        Caffe adds as many zeros after an axis as before it. With one more stride of zeros on both
+        sides the first result is one too many, and so are those at the end.
+        """
+        del image
+        differs = [before != after for before, after in layer["zeros"]]
+        pads = [
+            before + stride * more
+            for (before, _), stride, more in zip(layer["zeros"], layer["strides"], differs)
+        ]
+        x = layers.Convolution(
+            x,
+            num_output=layer["filters"],
+            kernel_h=layer["kernel_size"][0],
+            kernel_w=layer["kernel_size"][1],
+            stride_h=layer["strides"][0],
+            stride_w=layer["strides"][1],
+            pad_h=pads[0],
+            pad_w=pads[1],
+        )
+        self._add(x, layer, None)
+        if any(differs):
+            wanted = layers.DummyData(shape={"dim": [1, 1] + list(layer["output"][:2])})
+            x = layers.Crop(x, wanted, axis=2, offset=[int(more) for more in differs])
+        return self._activate(x, layer)
+
+    def _max_pool2d(self, x, layer, image):
+        del image
+        x = self._pool(x, layer, params.Pooling.MAX)
+        self.pools.append(self._name(x, layer))
+        return x
+
+    def _avg_pool2d(self, x, layer, image):
+        del image
+        return self._pool(x, layer, params.Pooling.AVE)
+
+    @staticmethod
+    def _pool(x, layer, kind):
+        height, width = layer["pool_size"]
+        return layers.Pooling(
+            x,
+            pool=kind,
+            kernel_h=height,
+            kernel_w=width,
+            stride_h=height,
+            stride_w=width,
+            round_mode=_ROUND_DOWN,
+        )
+
+    def _flatten(self, x, layer, image):
+        del layer, image
+        return layers.Flatten(x)
+
+    def _dropout(self, x, layer, image):
+        """Not in place: the derivative of the layer before it may need that layer's result."""
+        rate = layer["rate"]
+        if not (self._masked and self._training):
+            return layers.Dropout(x, dropout_ratio=rate)
+        image = image if len(layer["input"]) == 1 else None
+        name = "mask_{}".format(layer["position"])
+        self._net[name] = self._input(layer["input"])
+        self.masks.append(Mask(name, rate, image))
+        return layers.Eltwise(x, self._net[name], operation=params.Eltwise.PROD)
+
+
+def channels_first(shape):
+    """A canonical shape in Caffe's order: (height, width, channels) -> [channels, height, width].
+
+    The shape of a vector is not changed.
+    """
+    return list(shape) if len(shape) == 1 else [shape[2], shape[0], shape[1]]
