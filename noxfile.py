@@ -47,6 +47,8 @@ def tests(session: nox.Session) -> None:
     if not any("not framework" in argument for argument in session.posargs):
         session.run_install("bench", "environment", "create")
         session.run_install("bench", "environment", "create", "toy")
+        # Those of this machine's Pythons: the retired frameworks need old ones.
+        session.run_install("bench", "run", "course-frameworks", "--install", "--dry-run")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
 

@@ -253,6 +253,8 @@ class Suite(_Record, frozen=True):
         rounds: how many times each job is run.
         dataset: if given, it replaces the recipes' data sets.
         turns: how many turns each backend takes after its epochs, see `bench.runner.turns`.
+        backends: those that run unless the user names others; None for the default ones.
+        native: those of them that also train as their framework's own guide does.
     """
 
     name: Name
@@ -262,3 +264,5 @@ class Suite(_Record, frozen=True):
     rounds: Size
     dataset: Name | None = None
     turns: Annotated[int, Meta(ge=0, le=1000)] = 9
+    backends: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    native: tuple[str, ...] = ()

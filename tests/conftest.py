@@ -24,7 +24,7 @@ from bench.data.dataset import DataSet, Places
 from bench.data.derived import draw_synthetic, read_mnist_5k
 from bench.records.limits import EngineLimits
 from bench.records.stored import write
-from bench.runner.environments import Environments
+from bench.runner.environments import Environments, InstallError
 from bench.runner.tasks import run_tasks
 from bench.worker.assignment import MeasureLimits
 from specs.loading import find_workload
@@ -60,6 +60,25 @@ def environments() -> Environments:
     for backend in FRAMEWORKS:
         found.require(backend)
     return found
+
+
+@pytest.fixture(scope="session")
+def course_environment(environments):
+    """A function: the interpreter of a backend that runs only when named.
+
+    Its test is skipped, with the line to type, where it is not installed, as its Python or Java may
+    be hard to get; it fails where FRAMEWORK_BENCH_TEST_ALL is set, as in CI.
+    """
+
+    def require(backend: str) -> Path:
+        try:
+            return environments.require(backend)
+        except InstallError as error:
+            if os.environ.get("FRAMEWORK_BENCH_TEST_ALL"):
+                raise
+            pytest.skip(f"{error.problem}: {error.hint}")
+
+    return require
 
 
 read_once, draw_once = cache(read_mnist_5k), cache(draw_synthetic)

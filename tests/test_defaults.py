@@ -15,7 +15,7 @@ from backends.defaults_of import defaults_of
 from backends.registry import BACKENDS, DEFAULTS_OF
 from bench.records.files import PROJECT
 from tests.defaults import asking
-from tests.support.jobs import FRAMEWORKS, VARIANTS
+from tests.support.jobs import COURSE, FRAMEWORKS, VARIANTS
 
 # What needs a GPU, reads the machine or is a loop that the framework leaves to its user.
 UNASKABLE = {
@@ -26,6 +26,7 @@ UNASKABLE = {
     "GPU memory allocation",
     "CPU threads",
 }
+EVERY = dict.fromkeys((*FRAMEWORKS, *VARIANTS, *COURSE))
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
 
 
@@ -45,13 +46,13 @@ def family_of(backend: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(environments, tmp_path_factory):
+def answers(course_environment, tmp_path_factory):
     """The answers that a framework's file in `tests/defaults` prints, by backend."""
 
     @cache
     def ask(backend: str) -> dict[str, dict]:
         done = subprocess.run(
-            [environments.require(backend), "-m", f"tests.defaults.{family_of(backend)}"],
+            [course_environment(backend), "-m", f"tests.defaults.{family_of(backend)}"],
             cwd=PROJECT,  # `python -m` looks there first
             env={
                 **os.environ,
@@ -72,7 +73,7 @@ def answers(environments, tmp_path_factory):
     return ask
 
 
-@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
+@pytest.mark.parametrize("backend", EVERY)
 def test_every_backend_has_a_default_for_every_setting_in_order(backend):
     defaults = defaults_of(backend)
     assert [default.setting for default in defaults] == [setting.name for setting in SETTINGS]
@@ -83,7 +84,7 @@ def test_every_backend_has_a_default_for_every_setting_in_order(backend):
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
+@pytest.mark.parametrize("backend", EVERY)
 def test_every_default_is_asked_or_has_a_reason_why_not_and_nothing_else_is_asked(backend, answers):
     plain = answers(BACKENDS[backend].variant_of or backend)
     asked, unasked = plain["defaults"], plain["unasked"]
@@ -109,7 +110,7 @@ def test_the_reference_has_no_defaults_to_tell():
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("backend", [name for name in FRAMEWORKS if name not in VARIANTS])
+@pytest.mark.parametrize("backend", [name for name in EVERY if name not in VARIANTS])
 def test_the_installed_framework_has_the_defaults_that_are_recorded(backend, answers):
     defaults, found = defaults_of(backend), answers(backend)["defaults"]
     assert disagreements(defaults, found) == []

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
 from bench.machine.nvml import gpus
-from bench.runner.environments import Environments
+from bench.runner.environments import Environments, NoPythonError
 
 
 def environment(options: argparse.Namespace) -> int:
@@ -36,13 +36,20 @@ def environments_of(backends: Iterable[str]) -> list[str]:
     return [name for name in names if name != OWN_ENVIRONMENT]
 
 
-def install(environments: Environments, names: Iterable[str], *, cpu: bool = False) -> None:
+def install(
+    environments: Environments,
+    names: Iterable[str],
+    *,
+    cpu: bool = False,
+    leave_out: bool = False,
+) -> None:
     """Create environments, all at the same time, and print a line per step.
 
     Args:
         environments: see `Environments`.
         names: of the environments.
         cpu: install builds for CPUs even if there is an NVIDIA GPU.
+        leave_out: say which environments need a Python that this machine lacks, and go on.
 
     Raises:
         InstallError: see `Environments.create`; the other environments are still created.
@@ -59,4 +66,9 @@ def install(environments: Environments, names: Iterable[str], *, cpu: bool = Fal
     with ThreadPoolExecutor() as pool:
         creations = [pool.submit(create, name) for name in names]
     for creation in creations:
-        creation.result()
+        try:
+            creation.result()
+        except NoPythonError as error:
+            if not leave_out:
+                raise
+            say(f"bench: {error}: {error.hint}")

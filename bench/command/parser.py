@@ -395,7 +395,6 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         type=arguments.modes,
-        default=("matched",),
         metavar="A,B",
         help="matched (default): the same training in all; native: as in each framework's tutorial",
     )

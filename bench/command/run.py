@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from backends.registry import DEFAULT_BACKENDS
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
     Returns 1 if a job ended neither "ok" nor "unsupported", or if results disagree; else 0.
     """
-    suite, setup = plan.find_suite_or_workload(options.what), set_up(options)
+    suite = plan.find_suite_or_workload(options.what)
+    setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)
     goal = _goal(options, suite, setup.choices)
     folder = options.results / (options.run or suite.name)
     if options.dry_run:

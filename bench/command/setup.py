@@ -43,42 +43,58 @@ class Setup(NamedTuple):
     console: Console
 
 
-def set_up(options: argparse.Namespace) -> Setup:
+def set_up(
+    options: argparse.Namespace,
+    backends: tuple[str, ...] = DEFAULT_BACKENDS,
+    native: tuple[str, ...] = (),
+) -> Setup:
     """Set up a command from the parsed options, see `bench.command.parser`.
+
+    Args:
+        options: the parsed options.
+        backends: those that run unless the user names others.
+        native: those of them that also train in native mode, unless the user names modes.
 
     Raises:
         UserError: a choice is not known, not installed or not available.
     """
     environments = Environments(dict(options.python))
     if getattr(options, "install", False):
-        install(environments, environments_of(options.backend or DEFAULT_BACKENDS))
+        names = environments_of(options.backend or backends)
+        install(environments, names, leave_out=options.backend is None)
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     choices = plan.Options(
-        backends=choose_backends(options.backend, environments, tuned=options.tuned),
+        backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
         devices=choose_devices(options.device, machine),
         threads=choose_threads(options.threads),
         seeds=getattr(options, "seeds", None),
         rounds=getattr(options, "rounds", None),
-        modes=options.mode,
+        modes=options.mode or ("matched",),
+        native=() if options.mode else native,
     )
     say_without_native(choices.backends, choices.modes)
     return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
 def choose_backends(
-    chosen: tuple[str, ...] | None, environments: Environments, *, tuned: bool = False
+    chosen: tuple[str, ...] | None,
+    environments: Environments,
+    unless_chosen: tuple[str, ...] = DEFAULT_BACKENDS,
+    *,
+    tuned: bool = False,
 ) -> tuple[str, ...]:
     """The backends to run: those that the user chose, else all that are installed.
 
     Args:
         chosen: by the user.
         environments: where they are installed.
+        unless_chosen: those that run, if they are installed, if the user chose none.
         tuned: add the tuned variants of each backend, right after it.
 
     Raises:
         InstallError: a chosen backend is not installed, or none is.
     """
-    plain = _choose_backends(chosen, environments)
+    plain = _choose_backends(chosen, environments, unless_chosen)
     if not tuned:
         return plain
     variants = {
@@ -87,13 +103,15 @@ def choose_backends(
     return tuple(dict.fromkeys(each for name in plain for each in (name, *variants[name])))
 
 
-def _choose_backends(chosen: tuple[str, ...] | None, environments: Environments) -> tuple[str, ...]:
+def _choose_backends(
+    chosen: tuple[str, ...] | None, environments: Environments, unless_chosen: tuple[str, ...]
+) -> tuple[str, ...]:
     if chosen:
         for name in chosen:
             environments.require(name)
         return tuple(dict.fromkeys(chosen))
     installed = []
-    for name in DEFAULT_BACKENDS:
+    for name in unless_chosen:
         try:
             environments.require(name)
             installed.append(name)

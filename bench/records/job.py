@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory, Job, Mode
+from backends.registry import BACKENDS
 from bench.machine.disturbance import Disturbance
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
@@ -89,8 +90,15 @@ class _HasBackend(Protocol):
 
 
 def backend_name(job: _HasBackend) -> str:
-    """The name of a backend in tables; it includes any mode but "matched"."""
-    return job.backend if job.mode == "matched" else native_name(job.backend)
+    """The name of a backend in tables.
+
+    It includes any mode but "matched", and the year of a retired framework's last release:
+    "chainer (2022)".
+    """
+    if job.mode != "matched":
+        return native_name(job.backend)
+    entry = BACKENDS.get(job.backend)
+    return f"{job.backend} ({entry.retired})" if entry and entry.retired else job.backend
 
 
 def native_name(backend: str) -> str:

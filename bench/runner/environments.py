@@ -50,6 +50,10 @@ class InstallError(UserError):
     """An environment does not exist, cannot be created, or lacks a package."""
 
 
+class NoPythonError(InstallError):
+    """This machine has no Python of a version that can have an environment."""
+
+
 class Environments:
     """The interpreters of the environments.
 
@@ -271,14 +275,14 @@ def _python_for(name: str) -> Path:
     """The Python with which an environment is made.
 
     Raises:
-        InstallError: no Python of a version that can have it was found.
+        NoPythonError: no Python of a version that can have it was found.
     """
     versions = ENVIRONMENTS[name].pythons
     if not versions:
         return Path(sys.executable)
     python = find_python(versions)
     if python is None:
-        raise InstallError(
+        raise NoPythonError(
             f"{name}: needs Python {' or '.join(versions)}, and none was found on PATH, or in the"
             " folders of pyenv, conda and uv",
             hint=how_to_install(versions),

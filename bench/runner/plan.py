@@ -27,7 +27,12 @@ class PlanError(UserError):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The user's choices; None selects the value of the suite."""
+    """The user's choices; None selects the value of the suite.
+
+    Attributes:
+        modes: of all backends that have them.
+        native: the backends that also train in native mode.
+    """
 
     backends: tuple[str, ...]
     devices: tuple[str, ...]
@@ -35,6 +40,7 @@ class Options(Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...] | None = None
     rounds: int | None = None
     modes: tuple[Mode, ...] = ("matched",)
+    native: tuple[str, ...] = ()
 
 
 class Training(Struct, frozen=True, kw_only=True):
@@ -141,10 +147,12 @@ def make_jobs(
 
 
 def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
-    pairs = product(options.backends, options.modes)
-    return [
-        (backend, mode) for backend, mode in pairs if mode == "matched" or entry(backend).native
-    ]
+    pairs: list[tuple[str, Mode]] = []
+    for backend in options.backends:
+        also: tuple[Mode, ...] = ("native",) if backend in options.native else ()
+        modes = dict.fromkeys((*options.modes, *also))
+        pairs += [(backend, m) for m in modes if m == "matched" or entry(backend).native]
+    return pairs
 
 
 def _order(

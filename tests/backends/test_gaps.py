@@ -12,7 +12,7 @@ import pytest
 from backends.family import FEATURES
 from backends.registry import BACKENDS, GAPS, adapter_of
 from bench.records.files import PROJECT
-from tests.support.jobs import FRAMEWORKS, VARIANTS, make_job
+from tests.support.jobs import COURSE, FRAMEWORKS, VARIANTS, make_job
 
 # Constructs a job's adapter: what it prints is "runs", or why it does not.
 CONSTRUCT = """
@@ -21,7 +21,8 @@ from backends.contract import Job, Unsupported
 for adapter, job in json.loads(sys.stdin.read()):
     module, _, name = adapter.partition(":")
     try:
-        getattr(importlib.import_module(module), name)(msgspec.convert(job, Job))
+        make = getattr(importlib.import_module(module), name)
+        make(msgspec.convert(job, Job), *sys.argv[1:])
         print("runs")
     except Unsupported as error:
         print(str(error).replace("\\n", " "))
@@ -29,8 +30,12 @@ for adapter, job in json.loads(sys.stdin.read()):
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS)))
-def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(backend, environments):
+@pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS, *COURSE)))
+def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(
+    backend, environments, course_environment
+):
+    course_environment(backend)
+    python, of_framework = environments.of_worker(backend)
     compiled = BACKENDS[backend].compiled
     jobs = {
         name: make_job(backend=backend, compiled=compiled, **changes)
@@ -48,7 +53,7 @@ def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(back
         "CUDA_VISIBLE_DEVICES": "",
     }
     done = subprocess.run(
-        [environments.require(backend), "-c", CONSTRUCT],
+        [python, "-c", CONSTRUCT, *filter(None, [of_framework])],
         input=json.dumps(
             [(adapter_of(backend, job.mode), msgspec.to_builtins(job)) for job in possible.values()]
         ),

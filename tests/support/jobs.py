@@ -6,10 +6,16 @@ from functools import cache
 
 from backends.contract import Job
 from backends.registry import BACKENDS, DEFAULT_BACKENDS
-from specs.loading import find_workload
+from specs.loading import find_suite, find_workload
 from specs.model import Workload
 
 FRAMEWORKS = DEFAULT_BACKENDS
+# The other frameworks of the course, which run only when named.
+COURSE = tuple(
+    name
+    for name in find_suite("course-frameworks").backends or ()
+    if name in BACKENDS and name not in FRAMEWORKS
+)
 VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
 
 # Read once each, as thousands of jobs are made.

@@ -150,3 +150,46 @@ def test_every_allocator_sees_what_was_taken_and_begins_anew_if_it_says_so(name)
     assert taken == pytest.approx(512 * MB, rel=0.02)
     assert bool(anew) == (name != "jax")
     assert after == pytest.approx(0 if anew else taken, abs=16 * MB)
+
+
+_HELPER = """
+import sys
+for line in sys.stdin:
+    sum(i * i for i in range(4_000_000))
+    b"x" * 90_000_000
+    print("done", flush=True)
+"""
+_ELSEWHERE = """
+import json, subprocess, sys
+sys.path.insert(0, {project!r})
+from bench.worker import clock
+pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", {helper!r}], **pipes)
+def ask():
+    child.stdin.write(b"work\\n"), child.stdin.flush(), child.stdout.readline()
+def phase():
+    phase, _ = clock.measure("train", ask, lambda: None, clock.Clock())
+    return [phase.cpu_seconds, phase.wall_seconds, phase.peak_rss_bytes]
+phases = [phase()]
+for processes in (lambda: [child.pid], lambda: None):
+    clock.count_others(processes)
+    phases.append(phase())
+clock.count_others(lambda: [child.pid])
+child.kill(), child.wait()
+print(json.dumps([*phases, clock.cpu_seconds()]))
+"""
+
+
+def test_cpu_time_and_memory_are_those_of_the_other_processes_too_or_unknown():
+    alone, both, unknown, gone = json.loads(
+        run_python(_ELSEWHERE.format(project=str(PROJECT), helper=_HELPER))
+    )
+    if alone[2] is None:
+        pytest.skip("this system has no VmHWM")
+    assert alone[0] < 0.02
+    # The child computes all the time of the call; a busy machine may give it half of a core.
+    assert both[1] * 0.2 < both[0] < both[1] * 1.05
+    assert both[2] > alone[2] + 90 * MB
+    assert unknown[0] is unknown[2] is None
+    assert unknown[1] > 0
+    assert gone is None
