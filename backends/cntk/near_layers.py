@@ -1,65 +1,70 @@
-"""A workload's layers as functions of CNTK, and the weights in CNTK's layout.
+"""A workload's layers as functions of CNTK."""
 
-CNTK's images are (channels, height, width), and so it flattens them channel first. `image` is the
-shape (height, width, channels) of the image that was flattened just before a weight, or None.
-"""
+from typing import Any
 
-import cntk as C
+import cntk
 import numpy as np
 
+from backends.cntk.near_layout import from_cntk, images_to_cntk, mask_to_cntk, to_cntk
+from backends.cntk.near_norm import Norm
+
 _ACTIVATIONS = {
-    "relu": C.relu,
-    "elu": C.elu,
-    "softplus": C.softplus,
-    "sigmoid": C.sigmoid,
-    "tanh": C.tanh,
+    "relu": cntk.relu,
+    "elu": cntk.elu,
+    "softplus": cntk.softplus,
+    "sigmoid": cntk.sigmoid,
+    "tanh": cntk.tanh,
 }
-_CONVOLUTION = 4  # dimensions of its kernel
+_SEEDS_OF_A_JOB = 1000  # a workload has at most so many layers
 
 
 class Model:
     """A workload's weights, and its layers as functions of them.
 
     Attributes:
-        weights: canonical name -> CNTK's variable, and `image`.
+        weights: canonical name -> CNTK's variable, and the shape of the image that was flattened
+            just before it, or None (see `backends.cntk.near_layout`).
         norms: the statistics of each batch norm.
         masks: for each dropout layer a variable of the values that it keeps.
     """
 
-    def __init__(self, description):
+    def __init__(self, description: "dict[str, Any]") -> None:
         self._layers, self._seed = description["layers"], description["seed"]
         self._slope = description["leaky_slope"]
-        self.weights, self.norms, self.masks = {}, [], []
-        self._mask_images, self._dropouts = [], []
+        self.weights: dict[str, tuple[Any, list[int] | None]] = {}
+        self.norms: list[Norm] = []
+        self.masks: list[Any] = []
+        self._mask_images: list[list[int] | None] = []
+        self._dropouts: list[Any] = []
         image = None
         for layer in self._layers:
             image = layer["input"] if layer["type"] == "flatten" else image
             self._add(layer, image if len(layer["input"]) == 1 else None)
             image = None if layer["type"] == "dense" else image
 
-    def _add(self, layer, image):
+    def _add(self, layer: "dict[str, Any]", image: "list[int] | None") -> None:
         """Make the variables of a layer."""
         for name, shape in layer["parameters"].items():
             place = None if name.endswith(".bias") else image
             value = to_cntk(np.zeros(shape, np.float32), place)
             if layer["type"] == "conv2d" and value.ndim == 1:
                 value = value.reshape(-1, 1, 1)  # a bias per channel
-            self.weights[name] = C.parameter(init=value), place
+            self.weights[name] = cntk.parameter(init=value), place
         if layer["type"] == "batch_norm":
             self.norms.append(Norm(layer))
             for name, variable in self.norms[-1].state.items():
                 self.weights[name] = variable, image
         if layer["type"] == "dropout":
             shape = images_to_cntk(np.empty([1] + layer["input"])).shape[1:]
-            self.masks.append(C.input_variable(shape))
+            self.masks.append(cntk.input_variable(shape))
             self._mask_images.append(image)
 
     @property
-    def parameters(self):
+    def parameters(self) -> "list[Any]":
         """CNTK's variables that are trained."""
-        return [each for each, _ in self.weights.values() if isinstance(each, C.Parameter)]
+        return [each for each, _ in self.weights.values() if isinstance(each, cntk.Parameter)]
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: "dict[str, np.ndarray]") -> None:
         """Set all weights from canonical ones.
 
         Raises:
@@ -70,27 +75,23 @@ class Model:
         for norm in self.norms:
             norm.begin()
 
-    def get_weights(self):
+    def get_weights(self) -> "dict[str, np.ndarray]":
         """All weights in canonical layout."""
         for norm in self.norms:
             norm.store()
         found = {}
         for name, (variable, image) in self.weights.items():
-            value = np.array(variable.value)
-            found[name] = from_cntk(value.reshape(-1) if value.ndim == 3 else value, image)
+            value = variable.value
+            is_bias = name.endswith(".bias")  # of a convolution it is (channels, 1, 1)
+            found[name] = from_cntk(value.reshape(-1) if is_bias else value, image)
         return found
 
-    def masks_to_cntk(self, masks):
+    def masks_to_cntk(self, masks: "list[np.ndarray]") -> "dict[Any, np.ndarray]":
         """The values of `masks` for a batch, from those in canonical layout."""
-        values = {}
-        for variable, mask, image in zip(self.masks, masks, self._mask_images):
-            shape = mask.shape
-            if image is not None:
-                mask = mask.reshape([len(mask)] + image)
-            values[variable] = images_to_cntk(mask).reshape((shape[0],) + variable.shape)
-        return values
+        rows = zip(self.masks, masks, self._mask_images)
+        return {variable: mask_to_cntk(mask, image) for variable, mask, image in rows}
 
-    def logits(self, x, training=True, masked=False):
+    def logits(self, x: Any, *, training: bool = True, masked: bool = False) -> Any:
         """The logits of images x (channels, height, width), for training or for prediction.
 
         Args:
@@ -106,28 +107,28 @@ class Model:
                     x = self._dropout(layer, x, next(masks, None))
             elif kind == "batch_norm":
                 scale, shift = self._own(layer, "scale"), self._own(layer, "shift")
-                x = next(norms).apply(x, scale, shift, training)
+                x = next(norms).apply(x, scale, shift, training=training)
             else:
                 x = self._activate(layer, self._apply(layer, x))
         return x
 
-    def _own(self, layer, name):
+    def _own(self, layer: "dict[str, Any]", name: str) -> Any:
         return self.weights["{}.{}".format(layer["position"], name)][0]
 
-    def _apply(self, layer, x):
+    def _apply(self, layer: "dict[str, Any]", x: Any) -> Any:
         """A layer without its activation."""
         kind = layer["type"]
         if kind == "flatten":
-            return C.reshape(x, layer["output"])
+            return cntk.reshape(x, layer["output"])
         if kind == "dense":
-            return C.times(x, self._own(layer, "kernel")) + self._own(layer, "bias")
+            return cntk.times(x, self._own(layer, "kernel")) + self._own(layer, "bias")
         if kind == "conv2d":
             return self._convolve(layer, x)
-        pool = C.MAX_POOLING if kind == "max_pool2d" else C.AVG_POOLING
+        pool = cntk.MAX_POOLING if kind == "max_pool2d" else cntk.AVG_POOLING
         size = tuple(layer["pool_size"])
-        return C.pooling(x, pool, size, strides=size, auto_padding=[False])
+        return cntk.pooling(x, pool, size, strides=size, auto_padding=[False])
 
-    def _convolve(self, layer, x):
+    def _convolve(self, layer: "dict[str, Any]", x: Any) -> Any:
         """A convolution; zeros are added before it, where CNTK's own padding differs.
 
         With an odd kernel and stride 1 CNTK's padding is that of workloads.
@@ -136,13 +137,13 @@ class Model:
         is_plain = layer["strides"] == [1, 1] and all(before == after for before, after in zeros)
         own = [False] + [is_plain and any(sides) for sides in zeros]
         if not is_plain and any(map(any, zeros)):
-            x = C.pad(x, pattern=[(0, 0)] + [tuple(sides) for sides in zeros])
+            x = cntk.pad(x, pattern=[(0, 0)] + [tuple(sides) for sides in zeros])
         kernel, strides = self._own(layer, "kernel"), tuple(layer["strides"])
-        return C.convolution(kernel, x, strides=strides, auto_padding=own) + self._own(
+        return cntk.convolution(kernel, x, strides=strides, auto_padding=own) + self._own(
             layer, "bias"
         )
 
-    def _activate(self, layer, x):
+    def _activate(self, layer: "dict[str, Any]", x: Any) -> Any:
         """The activation of a layer.
 
         The derivative of CNTK's own leaky ReLU is 1 at 0; here it is the slope.
@@ -151,110 +152,21 @@ class Model:
         if name == "linear":
             return x
         if name == "leaky_relu":
-            return C.element_select(C.greater(x, 0.0), x, self._slope * x)
+            return cntk.element_select(cntk.greater(x, 0.0), x, self._slope * x)
         return _ACTIVATIONS[name](x)
 
-    def _dropout(self, layer, x, mask):
+    def _dropout(self, layer: "dict[str, Any]", x: Any, mask: Any) -> Any:
         if mask is not None:
             return x * mask / (1.0 - layer["rate"])
-        function = C.dropout(x, layer["rate"], seed=self._seed_of(len(self._dropouts)))
+        function = cntk.dropout(x, layer["rate"], seed=self._seed_of(len(self._dropouts)))
         self._dropouts.append(function)
         return function
 
-    def restart_dropouts(self):
+    def restart_dropouts(self) -> None:
         """Let all dropouts draw the masks of a new model."""
         for position, function in enumerate(self._dropouts):
             function.root_function.set_attribute("rngSeed", self._seed_of(position))
 
-    def _seed_of(self, position):
+    def _seed_of(self, position: int) -> int:
         """The seed of a dropout layer: another one for each layer and each seed of a job."""
-        return self._seed * 1000 + position
-
-
-class Norm:
-    """A batch norm's statistics.
-
-    CNTK's running variance averages the unbiased variance of a batch, and its averages begin with
-    the first batch. So CNTK stores the statistics of each batch only, and they are averaged here.
-
-    Attributes:
-        state: canonical name -> the variable of running mean and of running variance.
-    """
-
-    def __init__(self, layer):
-        self._momentum, self._epsilon = layer["momentum"], layer["epsilon"]
-        channels = layer["output"][-1]
-        self._spatial = len(layer["output"]) > 1
-        self._values_per_channel = int(np.prod(layer["output"][:-1]))
-        self._batch = [C.constant(0.0, (channels,)), C.constant(1.0, (channels,))]
-        starts = zip(layer["state"], (0.0, 1.0))
-        self.state = {name: C.constant(start, (channels,)) for name, start in starts}
-        self._count = C.constant(0.0, ())
-        self.begin()
-
-    def begin(self):
-        """Take the running statistics from `state`."""
-        self._running = [np.array(each.value) for each in self.state.values()]
-
-    def store(self):
-        """Write the running statistics into `state`."""
-        for variable, value in zip(self.state.values(), self._running):
-            variable.value = value
-
-    def average(self, examples):
-        """Average the statistics of a batch that was trained."""
-        count = examples * self._values_per_channel
-        mean, unbiased = (each.value for each in self._batch)
-        for running, new in zip(self._running, (mean, unbiased * ((count - 1) / count))):
-            running *= self._momentum
-            running += (1.0 - self._momentum) * new
-
-    def apply(self, x, scale, shift, training):
-        """The layer; with a time constant of 0 CNTK stores the batch's statistics alone."""
-        mean, variance = self._batch if training else self.state.values()
-        return C.batch_normalization(
-            x,
-            scale,
-            shift,
-            mean,
-            variance,
-            spatial=self._spatial,
-            normalization_time_constant=0 if training else float("inf"),
-            blend_time_constant=0 if training else float("inf"),
-            epsilon=self._epsilon,
-            use_cudnn_engine=False,
-            running_count=self._count,
-        )
-
-
-def images_to_cntk(images):
-    """Images (n, height, width, channels) as (n, channels, height, width); vectors as they are."""
-    if images.ndim > 2:
-        images = np.moveaxis(images, -1, 1)
-    return np.ascontiguousarray(images, np.float32)
-
-
-def to_cntk(weight, image):
-    """A weight in CNTK's layout: (height, width, in, out) -> (out, in, height, width).
-
-    A dense kernel stays (in, out); its rows, and the values of a vector, change their order after a
-    flattened image.
-    """
-    if weight.ndim == _CONVOLUTION:
-        weight = weight.transpose(3, 2, 0, 1)
-    elif image is not None:
-        weight = np.moveaxis(weight.reshape(tuple(image) + weight.shape[1:]), 2, 0).reshape(
-            weight.shape
-        )
-    return np.ascontiguousarray(weight, np.float32)
-
-
-def from_cntk(weight, image):
-    """The inverse of `to_cntk`."""
-    if weight.ndim == _CONVOLUTION:
-        weight = weight.transpose(2, 3, 1, 0)
-    elif image is not None:
-        height, width, channels = image
-        rows = weight.reshape((channels, height, width) + weight.shape[1:])
-        weight = np.moveaxis(rows, 0, 2).reshape(weight.shape)
-    return np.ascontiguousarray(weight, np.float32)
+        return int(self._seed) * _SEEDS_OF_A_JOB + position

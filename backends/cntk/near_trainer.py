@@ -1,56 +1,62 @@
 """Trains a model with CNTK's `Trainer`, beside CNTK; `backends.far.far` describes the methods."""
 
-import cntk as C
+from typing import Any
+
+import cntk
 import numpy as np
 
-from backends.cntk.near_layers import Model, images_to_cntk
+from backends.cntk.near_layers import Model
+from backends.cntk.near_layout import images_to_cntk
 from backends.cntk.near_updates import OwnLearner, build_learner
 
 
-class Unsupported(Exception):
+# Its name is known on the other side, see `backends.far.far`.
+class Unsupported(Exception):  # noqa: N818 - see above
     """CNTK cannot do this job; the exception's text says why."""
 
 
 class Network:
     """A model, its learner, and a `Trainer` that is given every batch."""
 
-    def __init__(self, description):
-        if not C.device.try_set_default_device(C.device.cpu()):
+    def __init__(self, description: "dict[str, Any]") -> None:
+        if not cntk.device.try_set_default_device(cntk.device.cpu()):
             raise Unsupported("CNTK does not accept the CPU as its device")
-        C.cntk_py.set_max_num_cputhreads(description["threads"])
+        cntk.cntk_py.set_max_num_cputhreads(description["threads"])
         self._description = description
         self._model = Model(description)
         self._learner = build_learner(description["optimizer"], self._model.parameters)
         height, width, channels = description["input"]
-        self._images = C.input_variable((channels, height, width))
-        self._classes = C.input_variable(description["classes"])
+        self._images = cntk.input_variable((channels, height, width))
+        self._classes = cntk.input_variable(description["classes"])
         self._trainer = self._make_trainer(masked=False)
-        self._masked_trainer = self._make_trainer(masked=True) if self._model.masks else None
+        self._masked_trainer = self._trainer
+        if self._model.masks:
+            self._masked_trainer = self._make_trainer(masked=True)
         self._logits = self._model.logits(self._images, training=False)
 
-    def load(self, images, labels):
+    def load(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Copy the images into CNTK's layout, and the labels as one-hot vectors."""
         self._examples = images_to_cntk(images)
         self._one_hot = np.eye(self._description["classes"], dtype=np.float32)[labels]
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: "dict[str, np.ndarray]") -> None:
         """Set all weights."""
         self._model.set_weights(weights)
 
-    def reset(self, weights):
+    def reset(self, weights: "dict[str, np.ndarray]") -> None:
         """Go back to the start of the training, with these weights."""
         self._learner.reset()
         self._model.restart_dropouts()
         self._model.set_weights(weights)
 
-    def get_weights(self):
+    def get_weights(self) -> "dict[str, np.ndarray]":
         """All weights."""
         return self._model.get_weights()
 
-    def train_epoch(self, order, masks):
+    def train_epoch(self, order: np.ndarray, masks: "list[np.ndarray] | None") -> float:
         """Train on the examples in this order; the mean of their losses."""
         size, total = self._description["batch_size"], 0.0
-        trainer = self._trainer if not masks else self._masked_trainer
+        trainer = self._masked_trainer if masks else self._trainer
         for start in range(0, len(order), size):
             batch = order[start : start + size]
             values = {self._images: self._examples[batch], self._classes: self._one_hot[batch]}
@@ -64,7 +70,7 @@ class Network:
                 norm.average(len(batch))
         return total / len(order)
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """The logits (n, classes)."""
         for norm in self._model.norms:
             norm.store()
@@ -75,24 +81,24 @@ class Network:
         ]
         return np.concatenate(parts)
 
-    def settings(self):
+    def settings(self) -> "dict[str, Any]":
         """What CNTK reports."""
         learner = type(self._learner.learner).__name__
         if not isinstance(self._learner, OwnLearner):
             learner += ", " + type(self._learner).__name__
         return {
-            "threads": C.cntk_py.get_max_num_cputhreads(),
+            "threads": cntk.cntk_py.get_max_num_cputhreads(),
             "dtype": str(np.dtype(self._model.parameters[0].dtype)),
             "optimizer": learner,
             "compiled": False,
-            "device": str(C.device.use_default_device()),
+            "device": str(cntk.device.use_default_device()),
         }
 
-    def _make_trainer(self, masked):
+    def _make_trainer(self, *, masked: bool) -> Any:
         """A trainer of the model; both trainers have the same weights and the same learner."""
         logits = self._model.logits(self._images, masked=masked)
         if self._description["loss"] == "softmax_cross_entropy":
-            loss = C.cross_entropy_with_softmax(logits, self._classes)
+            loss = cntk.cross_entropy_with_softmax(logits, self._classes)
         else:
-            loss = C.reduce_mean(C.square(C.softmax(logits) - self._classes))
-        return C.Trainer(logits, (loss,), [self._learner.learner])
+            loss = cntk.reduce_mean(cntk.square(cntk.softmax(logits) - self._classes))
+        return cntk.Trainer(logits, (loss,), [self._learner.learner])

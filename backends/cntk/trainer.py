@@ -20,7 +20,8 @@ class Cntk(Far):
     def __init__(self, job: Job, python: str) -> None:
         if job.device != "cpu":
             raise Unsupported(
-                "this environment has CNTK's package for CPUs; that for GPUs is of 2019, for CUDA 10"
+                "the environment has CNTK's package for CPUs; that for GPUs is of 2019"
+                " and for CUDA 10"
             )
         if job.precision != "float32":
             raise Unsupported(f"CNTK does not compute in {job.precision}")
