@@ -12,6 +12,7 @@ FAMILY = Family(
             versions=("cntk", "numpy"),
             pythons=("3.6",),
             far=True,
+            finish="backends.cntk.mpi:provide",
         )
     },
     backends={
