@@ -17,9 +17,15 @@ from tests.support.processes import run_python
 LAYERS = (
     ("specs",),
     ("backends",),
-    ("backends.reference",),
+    ("backends.reference", "backends.far"),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
-    ("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+    (
+        "backends.pytorch",
+        "backends.tensorflow",
+        "backends.jax",
+        "backends.sklearn",
+        "backends.cntk",
+    ),
     ("backends.keras",),
     ("backends.registry",),
     ("backends.defaults_of",),
@@ -56,6 +62,7 @@ THIRD_PARTY = {
     "backends.jax": PLAIN | {"jax"},
     "backends.pytorch": PLAIN | {"torch"},
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
+    "backends.cntk": PLAIN | {"cntk"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
     "bench.worker": PLAIN,

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -24,12 +25,12 @@ PROBE = {
 }
 
 
-def probe():
+def probe() -> "list[np.ndarray]":
     """Arrays of known values, to compare with what the other side has sent."""
     return [np.array(values, dtype) for dtype, values in PROBE.items()]
 
 
-def is_probe(arrays):
+def is_probe(arrays: "list[np.ndarray]") -> bool:
     """Whether arrays are those of `probe`, in type and value."""
     return len(arrays) == len(PROBE) and all(
         one.dtype == other.dtype and np.array_equal(one, other)
@@ -40,10 +41,10 @@ def is_probe(arrays):
 class Server:
     """Answers calls about one object of a class, which the first call makes."""
 
-    def __init__(self, module, kind):
+    def __init__(self, module: str, kind: str) -> None:
         self._module, self._kind, self._object = module, kind, None
 
-    def begin(self, description, arrays):
+    def begin(self, description: "dict[str, Any]", arrays: "list[np.ndarray]") -> "dict[str, Any]":
         """Import the framework, and make the object from the description.
 
         Returns:
@@ -54,7 +55,7 @@ class Server:
         self._object = getattr(importlib.import_module(self._module), self._kind)(description)
         return {"python": platform.python_version(), "probe": probe()}
 
-    def reply(self, call):
+    def reply(self, call: "dict[str, Any]") -> "dict[str, Any]":
         """The reply to a call: its result or its error, and the seconds that it took."""
         wall, cpu = time.perf_counter(), time.process_time()
         try:
@@ -75,7 +76,7 @@ class Server:
         return reply
 
 
-def take_pipes():
+def take_pipes() -> "tuple[IO[bytes], IO[bytes]]":
     """The streams of calls and of replies, kept away from what the framework reads and prints.
 
     What is printed, also by C++, goes to standard error; standard input is empty.
@@ -88,14 +89,16 @@ def take_pipes():
     return calls, replies
 
 
-def import_package(name, folder):
+def import_package(name: str, folder: Path) -> None:
     """Import one package from its folder, and nothing that lies beside it."""
     spec = importlib.util.spec_from_file_location(name, str(folder / "__init__.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(f"there is no package {name} in {folder}")
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 
 
-def main(target, folder):
+def main(target: str, folder: str) -> None:
     """Answer calls until standard input ends."""
     calls, replies = take_pipes()
     import_package("backends", Path(__file__).absolute().parents[1])

@@ -8,6 +8,7 @@ has the number of its call. Both sides use this file, so it keeps to what Python
 import json
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class MessageError(Exception):
     """What was read is not a complete message."""
 
 
-def write_message(stream, number, content):
+def write_message(stream: Any, number: int, content: Any) -> None:
     """Write a message.
 
     Args:
@@ -31,7 +32,7 @@ def write_message(stream, number, content):
         number: the number of the call.
         content: values of JSON, and NumPy arrays and scalars, in dictionaries and lists.
     """
-    arrays = []
+    arrays: list[np.ndarray] = []
     packed = _pack(content, arrays)
     described = [
         {"dtype": array.dtype.str, "shape": array.shape, "crc32": _crc32(array)} for array in arrays
@@ -45,7 +46,7 @@ def write_message(stream, number, content):
     stream.flush()
 
 
-def read_message(stream):
+def read_message(stream: Any) -> "tuple[int, Any]":
     """Read a message; returns the number of the call and the content.
 
     Raises:
@@ -73,7 +74,7 @@ def read_message(stream):
     return number, _unpack(decoded["content"], empty)
 
 
-def _pack(value, arrays):
+def _pack(value: Any, arrays: "list[np.ndarray]") -> Any:
     """The value for JSON; its arrays are appended to `arrays`, little-endian and contiguous."""
     if isinstance(value, np.ndarray):
         little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
@@ -88,7 +89,7 @@ def _pack(value, arrays):
     return value
 
 
-def _unpack(value, arrays):
+def _unpack(value: Any, arrays: "list[np.ndarray]") -> Any:
     """The inverse of `_pack`; tuples have become lists."""
     if isinstance(value, dict):
         if _ARRAY in value:
@@ -99,30 +100,30 @@ def _unpack(value, arrays):
     return value
 
 
-def _dtype_of(text):
+def _dtype_of(text: str) -> "np.dtype[Any]":
     dtype = np.dtype(text)
     if dtype.kind not in "biuf" or dtype.byteorder == ">":
         raise MessageError(f"arrays of type {text} are not sent")
     return dtype
 
 
-def _bytes_of(array):
+def _bytes_of(array: np.ndarray) -> Any:
     """The memory of a contiguous array, without a copy."""
-    return memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    return array.reshape(-1).view(np.uint8).data if array.size else b""
 
 
-def _crc32(array):
+def _crc32(array: np.ndarray) -> int:
     return zlib.crc32(_bytes_of(array))
 
 
-def _read(stream, size, what):
+def _read(stream: Any, size: int, what: str) -> bytes:
     """Exactly so many bytes; EOFError if none came before the end of the stream."""
     found = np.empty(size, np.uint8)
     _fill(stream, found, what)
     return found.tobytes()
 
 
-def _fill(stream, array, what):
+def _fill(stream: Any, array: np.ndarray, what: str) -> None:
     """Fill a contiguous array from the stream."""
     rest = memoryview(_bytes_of(array))
     while rest:
