@@ -15,7 +15,7 @@ from caffe.proto import caffe_pb2
 
 from backends.caffe.near_layout import batch_to_caffe, from_caffe, to_caffe
 from backends.caffe.near_network import Network
-from backends.caffe.near_updates import Updates, solver_of
+from backends.caffe.near_updates import Updates, has_solver, nearest_solver
 
 # Caffe's loss of an example is at most -log of the smallest normal float32, 87.3.
 _MOST_LOSS = 87.0
@@ -104,12 +104,11 @@ class NearCaffe:
     def _build(self):
         """Build the nets and the optimizer anew, and seed Caffe's dropout."""
         spec, self._solver = self._description["optimizer"], None
-        solver = solver_of(spec)
-        if solver is None:
+        if not has_solver(spec):
             self._net = _from_text(caffe.Net, self._network.text, caffe.TRAIN)
             self._updates = Updates(spec, self._weights(self._net))
         else:
-            kind, settings = solver
+            kind, settings = nearest_solver(spec)
             text = caffe_pb2.SolverParameter(
                 type=kind, lr_policy="fixed", train_net_param=self._network.text, **settings
             )

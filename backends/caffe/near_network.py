@@ -18,7 +18,6 @@ _ACTIVATIONS = {
     "sigmoid": lambda x, slope: layers.Sigmoid(x, in_place=True),
     "tanh": lambda x, slope: layers.TanH(x, in_place=True),
 }
-_ROUND_DOWN = 1  # the value FLOOR of `PoolingParameter.RoundMode`; Caffe's default is to round up
 
 # Where a weight is: the layer's name, the number of its blob, and the shape (height, width,
 # channels) of the image that was flattened just before it, or None.
@@ -153,7 +152,7 @@ class Network:
             kernel_w=width,
             stride_h=height,
             stride_w=width,
-            round_mode=_ROUND_DOWN,
+            round_mode=params.Pooling.FLOOR,  # the default is to round up
         )
 
     def _flatten(self, x, layer, image):

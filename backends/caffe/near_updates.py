@@ -8,33 +8,37 @@ from math import expm1, log, sqrt
 import numpy as np
 
 
-def solver_of(spec):
-    """The type and the settings of Caffe's solver with exactly the workload's formula, or None.
-
-    None for these: epsilon inside the root (RMSprop, Adagrad), epsilon after the correction (Adam),
-    an accumulator that does not start at 0 (Adagrad), and AdamW.
+def nearest_solver(spec):
+    """The type and the settings of Caffe's solver of this name; AdamW has none.
 
     Args:
         spec: the optimizer, see `specs.model`.
     """
-    kind, form = spec["type"], spec.get("epsilon_form")
+    kind = spec["type"]
     settings = {"base_lr": spec["learning_rate"]}
     if kind == "sgd":
         settings["momentum"] = spec["momentum"]
         return ("Nesterov" if spec["nesterov"] else "SGD"), settings
-    settings["delta"] = spec["epsilon"]
-    if kind == "rmsprop" and form == "outside_root":
+    if kind == "rmsprop":
         settings["rms_decay"] = spec["rho"]
-        return "RMSProp", settings
-    if kind == "adagrad" and form == "outside_root" and not spec["initial_accumulator"]:
-        return "AdaGrad", settings
-    if kind == "adam" and form == "before_correction":
+    elif kind == "adam":
         settings.update(momentum=spec["beta_1"], momentum2=spec["beta_2"])
-        return "Adam", settings
-    if kind == "adadelta":
+    elif kind == "adadelta":
         settings["momentum"] = spec["rho"]
-        return "AdaDelta", settings
-    return None
+    settings["delta"] = spec["epsilon"]
+    names = {"rmsprop": "RMSProp", "adagrad": "AdaGrad", "adam": "Adam", "adadelta": "AdaDelta"}
+    return names[kind], settings
+
+
+def has_solver(spec):
+    """Whether one of Caffe's solvers has exactly the workload's formula.
+
+    None has epsilon inside the root (RMSprop, Adagrad) or after the correction (Adam), an
+    accumulator that does not start at 0 (Adagrad), or AdamW's decay.
+    """
+    if spec["type"] == "adamw" or spec.get("initial_accumulator"):
+        return False
+    return spec.get("epsilon_form") not in ("inside_root", "after_correction")
 
 
 class Updates:
