@@ -5,12 +5,12 @@ into the net's inputs, in the order of the bench.
 """
 
 import ctypes
-import os
 import tempfile
+from pathlib import Path
 
 import caffe
-import caffe._caffe
 import numpy as np
+from caffe import _caffe
 from caffe.proto import caffe_pb2
 
 from backends.caffe.near_layout import batch_to_caffe, from_caffe, to_caffe
@@ -35,10 +35,10 @@ class NearCaffe:
 
     def __init__(self, description):
         self._description = description
-        self._blas = ctypes.CDLL(caffe._caffe.__file__)
+        self._blas = ctypes.CDLL(_caffe.__file__)
         self._blas.openblas_set_num_threads(description["threads"])
         caffe.set_mode_cpu()
-        self._network = Network(description, training=True)
+        self._network = Network(description)
         self._build()
 
     def load(self, images, labels):
@@ -115,7 +115,7 @@ class NearCaffe:
             text.solver_mode = caffe_pb2.SolverParameter.CPU
             self._solver = _from_text(caffe.get_solver, text)
             self._net = self._solver.net
-        test = Network(self._description, training=False)
+        test = Network(self._description, "prediction")
         self._test = _from_text(caffe.Net, test.text, caffe.TEST)
         self._test.share_with(self._net)
         self._masked = None
@@ -123,7 +123,7 @@ class NearCaffe:
 
     def _masked_net(self):
         if self._masked is None:
-            network = Network(self._description, training=True, masked=True)
+            network = Network(self._description, "masked training")
             self._masked, self._masks = (
                 _from_text(caffe.Net, network.text, caffe.TRAIN),
                 network.masks,
@@ -189,10 +189,7 @@ def _write(net, name, values):
 
 def _from_text(make, text, *arguments):
     """Make a net or a solver of its text, which Caffe reads from a file."""
-    handle, path = tempfile.mkstemp(".prototxt")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(str(text))
-        return make(path, *arguments)
-    finally:
-        os.remove(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.prototxt")
+        path.write_text(str(text))
+        return make(str(path), *arguments)

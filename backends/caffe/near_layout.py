@@ -31,7 +31,7 @@ def from_caffe(weight, image):
     weight = weight.T
     if image is not None:
         height, width, channels = image
-        rows = np.moveaxis(weight.reshape((channels, height, width) + weight.shape[1:]), 0, 2)
+        rows = np.moveaxis(weight.reshape((channels, height, width, *weight.shape[1:])), 0, 2)
         weight = rows.reshape(weight.shape)
     return np.array(weight, order="C")
 
@@ -42,6 +42,6 @@ def batch_to_caffe(values, image):
     Vectors (n, values) are not changed, except for their order after a flatten.
     """
     if image is not None:
-        images = values.reshape((len(values),) + tuple(image))
+        images = values.reshape((len(values), *tuple(image)))
         return np.moveaxis(images, 3, 1).reshape(values.shape)
     return np.moveaxis(values, -1, 1)

@@ -4,26 +4,43 @@ Runs in the old Python, see `backends.far`. Caffe's images are (n, channels, hei
 it flattens them in that order.
 """
 
-from collections import namedtuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import caffe
 from caffe import layers, params
 
-_ACTIVATIONS = {
-    "relu": lambda x, slope: layers.ReLU(x, in_place=True),
-    "leaky_relu": lambda x, slope: layers.ReLU(x, negative_slope=slope, in_place=True),
-    "elu": lambda x, slope: layers.ELU(x, alpha=1.0, in_place=True),
-    # Its derivative needs its input, so it cannot be computed in place.
-    "softplus": lambda x, slope: layers.BNLL(x),
-    "sigmoid": lambda x, slope: layers.Sigmoid(x, in_place=True),
-    "tanh": lambda x, slope: layers.TanH(x, in_place=True),
-}
+_IN_PLACE = {"elu": layers.ELU, "sigmoid": layers.Sigmoid, "tanh": layers.TanH}
 
-# Where a weight is: the layer's name, the number of its blob, and the shape (height, width,
-# channels) of the image that was flattened just before it, or None.
-Place = namedtuple("Place", ["layer", "blob", "image"])
-# A dropout with given masks: the name of its input, its rate, and the image as in `Place`.
-Mask = namedtuple("Mask", ["blob", "rate", "image"])
+
+class Place(NamedTuple):
+    """Where a weight is.
+
+    Attributes:
+        layer: the name of its layer in the net.
+        blob: its number among the layer's blobs.
+        image: the shape (height, width, channels) of the image that was flattened just before it,
+            or None.
+    """
+
+    layer: str
+    blob: int
+    image: list[int] | None
+
+
+class Mask(NamedTuple):
+    """A dropout whose masks are given.
+
+    Attributes:
+        blob: the name of the net's input for the masks.
+        rate: the fraction that is dropped.
+        image: see `Place`.
+    """
+
+    blob: str
+    rate: float
+    image: list[int] | None
 
 
 class Network:
@@ -37,17 +54,17 @@ class Network:
         logits: the name of the logits.
     """
 
-    def __init__(self, description, training, masked=False):
+    def __init__(self, description, purpose="training"):
         """Write the net.
 
         Args:
             description: see `backends.far.description`.
-            training: whether the net ends with the loss, otherwise with the logits.
-            masked: whether dropout applies masks that are given as inputs of the net.
+            purpose: "training"; "masked training", where dropout applies masks that are given as
+                inputs of the net; or "prediction", where the net ends with the logits.
         """
         self.places, self.masks, self.pools = {}, [], []
-        self._batch, self._masked = description["batch_size"], masked
-        self._slope, self._training = description["leaky_slope"], training
+        self._batch, self._masked = description["batch_size"], purpose == "masked training"
+        self._slope = description["leaky_slope"]
         self._net = caffe.NetSpec()
         self._net["data"] = x = self._input(description["input"])
         image = None
@@ -58,13 +75,13 @@ class Network:
             if layer["type"] == "dense":
                 image = None
         self.logits = list(self.places.values())[-1].layer
-        if training:
+        if purpose != "prediction":
             self._end(x, description["loss"], description["classes"])
         self.text = self._net.to_proto()
 
     def _input(self, shape):
         """An input of the net, for a batch of images or vectors of a canonical shape."""
-        return layers.Input(shape={"dim": [self._batch] + channels_first(shape)})
+        return layers.Input(shape={"dim": [self._batch, *channels_first(shape)]})
 
     def _end(self, logits, loss, classes):
         """The loss: the mean over the batch."""
@@ -97,7 +114,14 @@ class Network:
 
     def _activate(self, x, layer):
         kind = layer["activation"]
-        return x if kind == "linear" else _ACTIVATIONS[kind](x, self._slope)
+        if kind in _IN_PLACE:
+            return _IN_PLACE[kind](x, in_place=True)
+        if kind == "softplus":
+            return layers.BNLL(x)  # its derivative needs its input, so it is not in place
+        if kind == "linear":
+            return x
+        slope = self._slope if kind == "leaky_relu" else 0.0
+        return layers.ReLU(x, negative_slope=slope, in_place=True)
 
     def _dense(self, x, layer, image):
         x = layers.InnerProduct(x, num_output=layer["units"])
@@ -128,7 +152,7 @@ class Network:
         )
         self._add(x, layer, None)
         if any(differs):
-            wanted = layers.DummyData(shape={"dim": [1, 1] + list(layer["output"][:2])})
+            wanted = layers.DummyData(shape={"dim": [1, 1, *list(layer["output"][:2])]})
             x = layers.Crop(x, wanted, axis=2, offset=[int(more) for more in differs])
         return self._activate(x, layer)
 
@@ -162,7 +186,7 @@ class Network:
     def _dropout(self, x, layer, image):
         """Not in place: the derivative of the layer before it may need that layer's result."""
         rate = layer["rate"]
-        if not (self._masked and self._training):
+        if not self._masked:
             return layers.Dropout(x, dropout_ratio=rate)
         image = image if len(layer["input"]) == 1 else None
         name = "mask_{}".format(layer["position"])

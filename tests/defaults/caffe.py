@@ -3,9 +3,9 @@
 It runs in Caffe's own, old Python.
 """
 
-import os
 import tempfile
 from functools import partial
+from pathlib import Path
 
 import caffe
 import numpy as np
@@ -38,10 +38,9 @@ from tests.defaults.asking import (
 def made(make, text, *rest):
     """What Caffe makes of a text, which it reads from a file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "text")
-        with open(path, "w") as file:
-            file.write(str(text))
-        return make(path, *rest)
+        path = Path(folder, "text")
+        path.write_text(str(text))
+        return make(str(path), *rest)
 
 
 def net_of(layer, *inputs, **options):
@@ -49,7 +48,7 @@ def net_of(layer, *inputs, **options):
     spec, slopes = caffe.NetSpec(), options.pop("slopes", False)
     bottoms = []
     for position, values in enumerate(inputs):
-        name = "input_{}".format(position)
+        name = f"input_{position}"
         spec[name] = layers.Input(shape={"dim": list(values.shape)})
         bottoms.append(spec[name])
     spec.result = layer(*bottoms, **options)
@@ -57,7 +56,7 @@ def net_of(layer, *inputs, **options):
     proto.force_backward = slopes
     net = made(caffe.Net, proto, caffe.TRAIN)
     for position, values in enumerate(inputs):
-        net.blobs["input_{}".format(position)].data[...] = values
+        net.blobs[f"input_{position}"].data[...] = values
     net.forward()
     return net
 
@@ -93,8 +92,9 @@ def filled(kind, **options):
 def uniform():
     filler = caffe_pb2.FillerParameter()
     drawn = filled("uniform")
-    assert filler.min <= drawn.min() < 0.01 and 0.99 < drawn.max() <= filler.max
-    return "{} to {}".format(filler.min, filler.max)
+    assert filler.min <= drawn.min() < 0.01
+    assert 0.99 < drawn.max() <= filler.max
+    return f"{filler.min} to {filler.max}"
 
 
 def layout():
@@ -132,7 +132,7 @@ def averaged(blob, fraction, words):
 def default(message, field):
     """The default of a number, with the digits of its type."""
     value = getattr(getattr(caffe_pb2, message)(), field)
-    return float("{:.6g}".format(value)) if isinstance(value, float) else value
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def has(message, part):
@@ -151,9 +151,7 @@ def solver(kind, **options):
     spec = caffe.NetSpec()
     spec.data = layers.Input(shape={"dim": [1, 1]})
     filler = {"type": "constant", "value": 1}
-    spec.dense = layers.InnerProduct(
-        spec.data, num_output=1, bias_term=False, weight_filler=filler
-    )
+    spec.dense = layers.InnerProduct(spec.data, num_output=1, bias_term=False, weight_filler=filler)
     text = caffe_pb2.SolverParameter(
         type=kind, lr_policy="fixed", train_net_param=spec.to_proto(), **options
     )
@@ -183,16 +181,17 @@ def coast():
 def passes():
     """The labels of three images in two batches of two, as the layer for images reads them."""
     with tempfile.TemporaryDirectory() as folder:
-        source = os.path.join(folder, "list")
-        with open(source, "w") as file:
-            for label in range(3):
-                path = os.path.join(folder, "{}.png".format(label))
-                Image.fromarray(np.full((4, 4), label, np.uint8)).save(path)
-                file.write("{} {}\n".format(path, label))
+        source = Path(folder, "list")
+        paths = [Path(folder, f"{label}.png") for label in range(3)]
+        for label, path in enumerate(paths):
+            Image.fromarray(np.full((4, 4), label, np.uint8)).save(path)
+        source.write_text("".join(f"{path} {label}\n" for label, path in enumerate(paths)))
         spec = caffe.NetSpec()
-        spec.data, spec.label = layers.ImageData(source=source, batch_size=2, ntop=2)
+        spec.data, spec.label = layers.ImageData(source=str(source), batch_size=2, ntop=2)
         net = made(caffe.Net, spec.to_proto(), caffe.TRAIN)
-        return [net.forward()["label"].tolist() for _ in range(2)]
+        found = [net.forward()["label"].tolist() for _ in range(2)]
+        del net  # it reads ahead, and the images must be there
+        return found
 
 
 def last_batch():
@@ -256,9 +255,7 @@ QUESTIONS = {
     "position of adam's epsilon": lambda: word(
         CORRECTED, step("Adam", momentum=0.5, momentum2=0.5, delta=1e-3)
     ),
-    "adam's weight decay": lambda: word(
-        DECAYED, step("Adam", 0.0, base_lr=0.5, weight_decay=0.1)
-    ),
+    "adam's weight decay": lambda: word(DECAYED, step("Adam", 0.0, base_lr=0.5, weight_decay=0.1)),
     "adamw's weight decay": lambda: None if "AdamWSolver" not in dir(caffe) else "a solver",
     "adadelta's learning rate": rate,
     "adadelta's rho": partial(default, "SolverParameter", "momentum"),

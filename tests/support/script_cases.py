@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "caffe", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 # Whose environment runs the scripts.
@@ -20,6 +20,7 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "caffe": "caffe",
     "numpy": "reference",
 }
 
@@ -149,7 +150,10 @@ def refused(name: str, workload: Workload) -> str:
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
     if name == "scikit-learn":
         return refused_by_sklearn(workload, kinds)
-    return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+    if name == "caffe" and workload.optimizer.__struct_config__.tag == "adamw":
+        return "Caffe has no AdamW"
+    without_norm = {"jax": "JAX has no layers, and batch norm", "caffe": "batch norm here"}
+    return without_norm.get(name, "") if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
