@@ -1,4 +1,4 @@
-"""The project's commands: `nox -s bench`, `check`, `tests`, `lint`, `types`, `perf`.
+"""The project's commands: `nox -s bench`, `check`, `tests`, `verify`, `lint`, `types`, `perf`.
 
 Each makes what it needs, and costs nothing extra when it is run again.
 """
@@ -51,6 +51,18 @@ def tests(session: nox.Session) -> None:
         session.run_install("bench", "run", "course-frameworks", "--install", "--dry-run")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Verify every backend, also those that run only when named: an hour and more."""
+    install(session)
+    session.run("bench", "run", "course-frameworks", "--install", "--dry-run", silent=True)
+    session.run("bench", "verify", "--tuned", *session.posargs)
+    for backend in ("spark", "mxnet", "chainer", "theano", "cntk", "caffe"):
+        # 2: it is not installed, as this machine has not the Python that it needs; the line says so
+        command = ("bench", "verify", "--backend", backend)
+        session.run(*command, *session.posargs, success_codes=[0, 2])
 
 
 @nox.session

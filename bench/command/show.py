@@ -32,7 +32,8 @@ def listing(_: argparse.Namespace) -> int:
             if is_installed
             else f"  (not installed: bench environment create {backend.environment})"
         )
-        print(f"  {name:<22} {backend.title}{note}")
+        retired = f"; retired, last release {backend.retired}" if backend.retired else ""
+        print(f"  {name:<22} {backend.title}{retired}{note}")
     print(f"data sets\n  {', '.join(DATASETS)}")
     devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
     print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
@@ -94,6 +95,7 @@ def defaults(options: argparse.Namespace) -> int:
     from backends.defaults import SETTINGS
     from backends.defaults_of import defaults_of
     from backends.registry import GAPS, UNTUNED
+    from bench.report.section.defaults import refused
     from bench.report.terminal.plain import plain_console, plain_table  # 0.1 s
 
     console = plain_console()
@@ -111,6 +113,8 @@ def defaults(options: argparse.Namespace) -> int:
         console.print(table)
         for feature, gap in GAPS.get(backend, {}).items():
             console.print(f"gap: {feature} ({gap.kind}): {gap.reason}")
+        for reason, workloads in refused(backend).items():
+            console.print(f"gap: {', '.join(workloads)} (never): {reason}")
         if backend in UNTUNED:
             console.print(f"no tuned variant: {UNTUNED[backend]}")
         console.print()

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from backends.family import FEATURES
-from backends.registry import BACKENDS, GAPS, adapter_of
+from backends.registry import BACKENDS, GAPS, adapter_of, refusal
 from bench.records.files import PROJECT
+from bench.worker.verification.models import EVERY
+from specs.loading import find_suite, find_workload
 from tests.support.jobs import COURSE, FRAMEWORKS, VARIANTS, make_job
 
 # Constructs a job's adapter: what it prints is "runs", or why it does not.
@@ -29,13 +31,37 @@ for adapter, job in json.loads(sys.stdin.read()):
 """
 
 
+@pytest.fixture
+def construct(environments, course_environment):
+    """A function: of each job of a backend "runs", or why its adapter is `Unsupported`."""
+
+    def run(backend, jobs):
+        course_environment(backend)
+        python, of_framework = environments.of_worker(backend)
+        pairs = [(adapter_of(backend, job.mode), msgspec.to_builtins(job)) for job in jobs]
+        variables = {
+            **os.environ,
+            **BACKENDS[backend].variables,
+            "PYTHONPATH": str(PROJECT),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        done = subprocess.run(
+            [python, "-c", CONSTRUCT, *filter(None, [of_framework])],
+            input=json.dumps(pairs),
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", dict.fromkeys((*FRAMEWORKS, *VARIANTS, *COURSE)))
-def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(
-    backend, environments, course_environment
-):
-    course_environment(backend)
-    python, of_framework = environments.of_worker(backend)
+def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(backend, construct):
     compiled = BACKENDS[backend].compiled
     jobs = {
         name: make_job(backend=backend, compiled=compiled, **changes)
@@ -46,28 +72,22 @@ def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(
         name: job for name, job in jobs.items() if job.mode == "matched" or BACKENDS[backend].native
     }
     assert set(jobs) - set(possible) <= set(gaps)
-    variables = {
-        **os.environ,
-        **BACKENDS[backend].variables,
-        "PYTHONPATH": str(PROJECT),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    done = subprocess.run(
-        [python, "-c", CONSTRUCT, *filter(None, [of_framework])],
-        input=json.dumps(
-            [(adapter_of(backend, job.mode), msgspec.to_builtins(job)) for job in possible.values()]
-        ),
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers = dict(zip(possible, done.stdout.splitlines(), strict=True))
+    answers = dict(zip(possible, construct(backend, possible.values()), strict=True))
     print(answers)
     assert {name for name, answer in answers.items() if answer != "runs"} == set(gaps) & set(
         possible
     )
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if BACKENDS[name].refuses])
+def test_a_backend_refuses_the_models_that_it_cannot_have_and_no_other(backend, construct):
+    course = (part.workload for part in find_suite("course").workloads)
+    models = {**EVERY, **{name: find_workload(name) for name in course}}
+    answers = construct(backend, [make_job(model, backend=backend) for model in models.values()])
+    refused = {name: refusal(backend, model) for name, model in models.items()}
+    print(refused)
+    assert [why or "runs" for why in refused.values()] == answers
 
 
 def test_every_gap_is_of_a_backend_and_a_feature_and_says_why():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from backends.registry import BACKENDS
 from bench.report.form.blocks import Table
 from bench.report.frame.epochs import epochs_frame, newest
 from bench.report.section import native as native_section
@@ -159,3 +160,16 @@ def test_disturbed_rounds_are_left_out_of_times_and_of_ratios_and_that_is_said()
     assert (pair.comparison.rounds, pair.comparison.outcome) == (12, "faster")
     all_loud = run_of(*records(range(14), loud=range(14), jax=1, pytorch=2))
     assert any("14 of 14 rounds" in line and "they are counted" in line for line in notes(all_loud))
+
+
+def test_a_retired_framework_shows_the_year_of_its_last_release(monkeypatch):
+    entry = replace(BACKENDS["pytorch"], retired=2019)
+    rows = {**BACKENDS, "old": entry}
+    monkeypatch.setattr("bench.records.job.BACKENDS", rows)
+    monkeypatch.setattr("bench.report.section.opening.BACKENDS", rows)
+    run = run_of(make_record("a", backend="old"), make_record("b", backend="pytorch"))
+    assert set(run.summary["backend"]) == {"old (2019)", "pytorch"}
+    assert [line for line in notes(run) if "retired" in line] == [
+        "old (2019): the last release of this framework is of 2019; it is retired."
+    ]
+    assert not any("retired" in line for line in notes(run_of(make_record("c"))))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from backends.defaults import SETTINGS
 from backends.defaults_of import defaults_of
-from backends.registry import GAPS
+from backends.registry import GAPS, refusal
 from bench.report.form.blocks import Block, Table, Text
+from specs.loading import find_suite, find_workload
 
 _DEFAULTS = (
     "Each framework's default, the value in the workload, and what we set. The tests read these"
@@ -36,10 +37,24 @@ def defaults(backends: Sequence[str]) -> list[Block]:
 
 
 def gaps(backends: Sequence[str]) -> list[Block]:
-    """A row per feature that a backend does not have, or that is not verified."""
+    """A row per feature or model that a backend does not have, or that is not verified."""
     rows = [
         (backend, feature, gap.kind, gap.reason)
         for backend in backends
         for feature, gap in GAPS.get(backend, {}).items()
     ]
+    rows += [
+        (backend, ", ".join(workloads), "never", reason)
+        for backend in backends
+        for reason, workloads in refused(backend).items()
+    ]
     return [Table(("backend", "feature", "gap", "why"), tuple(rows))]
+
+
+def refused(backend: str) -> dict[str, list[str]]:
+    """The course's workloads that a backend cannot have, by the reason; mostly empty."""
+    by_reason: dict[str, list[str]] = {}
+    for part in find_suite("course").workloads:
+        if reason := refusal(backend, find_workload(part.workload)):
+            by_reason.setdefault(reason, []).append(part.workload)
+    return by_reason

@@ -6,7 +6,9 @@ from collections import defaultdict
 
 import pandas as pd
 
+from backends.registry import BACKENDS
 from bench.machine.host import Machine
+from bench.records.job import backend_name
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
 from bench.report.frame.columns import GROUP
@@ -160,6 +162,14 @@ def meanings(run: Run) -> list[str]:
         native = (run.ok["mode"] == "native").any()
         or_not = ", or not compared with it (native mode)" if native else ""
         lines.append(f"~ not told apart from the fastest{or_not}.")
+    retired = {
+        backend_name(record.job): entry.retired
+        for record in run.records
+        if (entry := BACKENDS.get(record.job.backend)) and entry.retired
+    }
+    if retired:
+        name, year = next(iter(retired.items()))
+        lines.append(f"{name}: the last release of this framework is of {year}; it is retired.")
     return lines
 
 
