@@ -116,7 +116,7 @@ class RootLearner(FormulaLearner):
 class AdamLearner(FormulaLearner):
     """AdamW, and Adam with epsilon after the correction.
 
-    `w = w (1 - lr decay) - rate m / (sqrt(v) + epsilon)`, where `rate = lr sqrt(second) / first`,
+    `w = w - lr decay w - rate m / (sqrt(v) + epsilon)`, where `rate = lr sqrt(second) / first`,
     `first = 1 - beta_1^t` and `second = 1 - beta_2^t`. If epsilon comes after the correction, it is
     multiplied by sqrt(second): then the step is `lr (m / first) / (sqrt(v / second) + epsilon)`.
     """
@@ -141,8 +141,10 @@ class AdamLearner(FormulaLearner):
         m, v = self._slot(weight), self._slot(weight)
         mean = cntk.assign(m, self._beta_1 * m + (1.0 - self._beta_1) * gradient)
         square = cntk.assign(v, self._beta_2 * v + (1.0 - self._beta_2) * gradient * gradient)
-        kept = 1.0 - spec["learning_rate"] * spec.get("weight_decay", 0.0)
-        return kept * weight - rate * mean / (cntk.sqrt(square) + epsilon)
+        changed = weight - rate * mean / (cntk.sqrt(square) + epsilon)
+        decay = spec["learning_rate"] * spec.get("weight_decay", 0.0)
+        # Not (1 - decay) * weight: in float32 that factor is wrong by as much in each step.
+        return changed - decay * weight if decay else changed
 
 
 def build_learner(spec: "dict[str, Any]", parameters: "list[Any]") -> "OwnLearner | FormulaLearner":
