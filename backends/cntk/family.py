@@ -30,4 +30,5 @@ FAMILY = Family(
             "bfloat16": Gap(kind="never", reason="CNTK is older than bfloat16 on CPUs and GPUs"),
         }
     },
+    defaults="backends.cntk.defaults:BACKENDS",
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from backends.cntk.near_layers import Model
 from backends.cntk.near_layout import images_to_cntk
-from backends.cntk.near_updates import OwnLearner, build_learner
+from backends.cntk.near_updates import build_learner
 
 
 # Its name is known on the other side, see `backends.far.far`.
@@ -83,13 +83,10 @@ class Network:
 
     def settings(self) -> "dict[str, Any]":
         """What CNTK reports."""
-        learner = type(self._learner.learner).__name__
-        if not isinstance(self._learner, OwnLearner):
-            learner += ", " + type(self._learner).__name__
         return {
             "threads": cntk.cntk_py.get_max_num_cputhreads(),
             "dtype": str(np.dtype(self._model.parameters[0].dtype)),
-            "optimizer": learner,
+            "optimizer": self._learner.name,
             "compiled": False,
             "device": str(cntk.device.use_default_device()),
         }

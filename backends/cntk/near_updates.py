@@ -20,11 +20,12 @@ class OwnLearner:
     """A learner of CNTK.
 
     Attributes:
+        name: the name of CNTK's function that made it.
         learner: the learner, for a `Trainer`.
     """
 
-    def __init__(self, learner: Any) -> None:
-        self.learner = learner
+    def __init__(self, name: str, learner: Any) -> None:
+        self.name, self.learner = name, learner
         self._start = learner.create_checkpoint()
 
     def begin_step(self, examples: int) -> None:
@@ -42,6 +43,7 @@ class FormulaLearner:
     number of its examples here.
 
     Attributes:
+        name: the name of CNTK's function, and of this class.
         learner: the learner, for a `Trainer`.
     """
 
@@ -59,6 +61,7 @@ class FormulaLearner:
                 ]
             )
 
+        self.name = f"universal, {type(self).__name__}"
         self.learner = cntk.universal(update, parameters)
 
     def begin_step(self, examples: int) -> None:
@@ -113,7 +116,7 @@ class RootLearner(FormulaLearner):
 class AdamLearner(FormulaLearner):
     """AdamW, and Adam with epsilon after the correction.
 
-    `w = w (1 - lr decay) - rate m / (sqrt(v) + epsilon)`, where `rate = lr sqrt(second) / first`,
+    `w = w - lr decay w - rate m / (sqrt(v) + epsilon)`, where `rate = lr sqrt(second) / first`,
     `first = 1 - beta_1^t` and `second = 1 - beta_2^t`. If epsilon comes after the correction, it is
     multiplied by sqrt(second): then the step is `lr (m / first) / (sqrt(v / second) + epsilon)`.
     """
@@ -138,8 +141,10 @@ class AdamLearner(FormulaLearner):
         m, v = self._slot(weight), self._slot(weight)
         mean = cntk.assign(m, self._beta_1 * m + (1.0 - self._beta_1) * gradient)
         square = cntk.assign(v, self._beta_2 * v + (1.0 - self._beta_2) * gradient * gradient)
-        kept = 1.0 - spec["learning_rate"] * spec.get("weight_decay", 0.0)
-        return kept * weight - rate * mean / (cntk.sqrt(square) + epsilon)
+        changed = weight - rate * mean / (cntk.sqrt(square) + epsilon)
+        decay = spec["learning_rate"] * spec.get("weight_decay", 0.0)
+        # Not (1 - decay) * weight: in float32 that factor is wrong by as much in each step.
+        return changed - decay * weight if decay else changed
 
 
 def build_learner(spec: "dict[str, Any]", parameters: "list[Any]") -> "OwnLearner | FormulaLearner":
@@ -147,35 +152,35 @@ def build_learner(spec: "dict[str, Any]", parameters: "list[Any]") -> "OwnLearne
     kind = spec["type"]
     rate = cntk.learning_parameter_schedule(spec["learning_rate"])
     if kind == "sgd":
-        return OwnLearner(_sgd(spec, parameters, rate))
+        return _sgd(spec, parameters, rate)
     if kind == "adadelta":
-        return OwnLearner(
-            cntk.adadelta(parameters, rate, spec["rho"], spec["epsilon"], minibatch_size=_AS_GIVEN)
+        learner = cntk.adadelta(
+            parameters, rate, spec["rho"], spec["epsilon"], minibatch_size=_AS_GIVEN
         )
+        return OwnLearner("adadelta", learner)
     if kind == "adam" and spec["epsilon_form"] == "before_correction":
-        return OwnLearner(
-            cntk.adam(
-                parameters,
-                rate,
-                cntk.momentum_schedule(spec["beta_1"]),
-                unit_gain=True,  # the mean takes 1 - beta_1 of the gradient
-                variance_momentum=cntk.momentum_schedule(spec["beta_2"]),
-                epsilon=spec["epsilon"],
-                minibatch_size=_AS_GIVEN,
-            )
+        learner = cntk.adam(
+            parameters,
+            rate,
+            cntk.momentum_schedule(spec["beta_1"]),
+            unit_gain=True,  # the mean takes 1 - beta_1 of the gradient
+            variance_momentum=cntk.momentum_schedule(spec["beta_2"]),
+            epsilon=spec["epsilon"],
+            minibatch_size=_AS_GIVEN,
         )
+        return OwnLearner("adam", learner)
     return (AdamLearner if kind in ("adam", "adamw") else RootLearner)(spec, parameters)
 
 
-def _sgd(spec: "dict[str, Any]", parameters: "list[Any]", rate: Any) -> Any:
+def _sgd(spec: "dict[str, Any]", parameters: "list[Any]", rate: Any) -> OwnLearner:
     if not spec["momentum"]:
-        return cntk.sgd(parameters, rate, minibatch_size=_AS_GIVEN)
+        return OwnLearner("sgd", cntk.sgd(parameters, rate, minibatch_size=_AS_GIVEN))
     make = cntk.nesterov if spec["nesterov"] else cntk.momentum_sgd
-    # Without unit gain the velocity takes the whole gradient.
-    return make(
+    learner = make(
         parameters,
         rate,
         cntk.momentum_schedule(spec["momentum"]),
-        unit_gain=False,
+        unit_gain=False,  # the velocity takes the whole gradient
         minibatch_size=_AS_GIVEN,
     )
+    return OwnLearner(make.__name__, learner)

@@ -45,7 +45,7 @@ class Child:
             ChildError: the interpreter cannot be started.
         """
         self._advice, self._number = advice, 0
-        self._wall = self._outside = 0.0
+        self._transport = 0.0
         command = [python, "-I", near.__file__, target, str(package)]
         try:
             self._process = subprocess.Popen(
@@ -85,15 +85,14 @@ class Child:
             raise ChildError(f"the reply to call {number} came for call {self._number}, {method}")
         if "error" in reply:
             self._raise(method, reply["error"])
-        self._wall += reply["wall_seconds"]
-        self._outside += time.perf_counter() - begin - reply["wall_seconds"]
+        if self._number > 1:  # the first call also waits for the interpreter's start
+            self._transport += time.perf_counter() - begin - reply["seconds"]
         return reply["result"]
 
-    def seconds(self) -> tuple[float, float]:
-        """The time within the child's methods, and the time of passing calls; then both are 0."""
-        found = self._wall, self._outside
-        self._wall = self._outside = 0.0
-        return found
+    def transport_seconds(self) -> float:
+        """The time of all calls outside the child's methods, since this was asked last."""
+        seconds, self._transport = self._transport, 0.0
+        return seconds
 
     def close(self) -> None:
         """Kill the process, and wait for its end."""

@@ -96,15 +96,14 @@ class Far:
 
     def settings(self) -> Mapping[str, str | int | bool | None]:
         reported: dict[str, str | int | bool | None] = self._child.call("settings")
-        return {**reported, "python": self._python, "transport": "pipes, not timed"}
+        return {**reported, "python": self._python, "transport": "pipes"}
 
     def processes(self) -> tuple[int, ...]:
         """The ID of the child."""
         return (self._child.pid,)
 
-    def inner_seconds(self) -> tuple[float, float]:
-        """The seconds within the child, and of the transport, since the last call."""
-        return self._child.seconds()
+    def transport_seconds(self) -> float:
+        return self._child.transport_seconds()
 
     def _advice(self, python: str) -> str:
         return f"`bench environment create {self.environment}` installs it ({python} was tried)"

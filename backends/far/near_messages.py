@@ -93,6 +93,8 @@ def _unpack(value: Any, arrays: "list[np.ndarray]") -> Any:
     """The inverse of `_pack`; tuples have become lists."""
     if isinstance(value, dict):
         if _ARRAY in value:
+            if value[_ARRAY] >= len(arrays):
+                raise MessageError("the text names an array that is not there")
             return arrays[value[_ARRAY]]
         return {key: _unpack(part, arrays) for key, part in value.items()}
     if isinstance(value, list):
