@@ -5,12 +5,14 @@ an image channel first, so the rows of the next kernel have another order. The a
 the shape (height, width, channels) of the image that was flattened just before, or None.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 _CONVOLUTION = 4  # dimensions of the kernel; a dense kernel has two, all other weights one
 
 
-def to_caffe(weight, image):
+def to_caffe(weight: np.ndarray, image: list[int] | None) -> np.ndarray:
     """A weight in Caffe's layout.
 
     (height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in); vectors are not
@@ -24,7 +26,7 @@ def to_caffe(weight, image):
     return weight.T
 
 
-def from_caffe(weight, image):
+def from_caffe(weight: np.ndarray, image: list[int] | None) -> np.ndarray:
     """The inverse of `to_caffe`; a copy."""
     if weight.ndim == _CONVOLUTION:
         return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
@@ -36,7 +38,7 @@ def from_caffe(weight, image):
     return np.array(weight, order="C")
 
 
-def batch_to_caffe(values, image):
+def batch_to_caffe(values: np.ndarray, image: list[int] | None) -> np.ndarray:
     """Values of a batch in Caffe's layout: (n, height, width, channels) -> (n, channels, ...).
 
     Vectors (n, values) are not changed, except for their order after a flatten.

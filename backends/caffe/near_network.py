@@ -6,7 +6,7 @@ it flattens them in that order.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import caffe
 from caffe import layers, params
@@ -54,7 +54,7 @@ class Network:
         logits: the name of the logits.
     """
 
-    def __init__(self, description, purpose="training"):
+    def __init__(self, description: dict[str, Any], purpose: str = "training") -> None:
         """Write the net.
 
         Args:
@@ -62,7 +62,9 @@ class Network:
             purpose: "training"; "masked training", where dropout applies masks that are given as
                 inputs of the net; or "prediction", where the net ends with the logits.
         """
-        self.places, self.masks, self.pools = {}, [], []
+        self.places: dict[str, Place] = {}
+        self.masks: list[Mask] = []
+        self.pools: list[str] = []
         self._batch, self._masked = description["batch_size"], purpose == "masked training"
         self._slope = description["leaky_slope"]
         self._net = caffe.NetSpec()
@@ -79,11 +81,11 @@ class Network:
             self._end(x, description["loss"], description["classes"])
         self.text = self._net.to_proto()
 
-    def _input(self, shape):
+    def _input(self, shape: list[int]) -> Any:
         """An input of the net, for a batch of images or vectors of a canonical shape."""
         return layers.Input(shape={"dim": [self._batch, *channels_first(shape)]})
 
-    def _end(self, logits, loss, classes):
+    def _end(self, logits: Any, loss: str, classes: int) -> None:
         """The loss: the mean over the batch."""
         if loss == "softmax_cross_entropy":
             self._net["label"] = layers.Input(shape={"dim": [self._batch]})
@@ -95,7 +97,7 @@ class Network:
             layers.Softmax(logits), self._net["label"], loss_weight=2.0 / classes
         )
 
-    def _add(self, x, layer, image):
+    def _add(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> None:
         """Name a layer with kernel and bias, and note their places.
 
         Args:
@@ -103,16 +105,17 @@ class Network:
             layer: the description of the layer.
             image: see `Place`.
         """
-        kernel, bias = sorted(layer["parameters"], reverse=True)
+        kernel, bias = layer["parameters"]
         self.places[kernel] = Place(self._name(x, layer), 0, image)
         self.places[bias] = Place(self.places[kernel].layer, 1, None)
 
-    def _name(self, x, layer):
-        name = "{}_{}".format(layer["type"], layer["position"])
+    def _name(self, x: Any, layer: dict[str, Any]) -> str:
+        kind, position = layer["type"], layer["position"]
+        name = f"{kind}_{position}"
         self._net[name] = x
         return name
 
-    def _activate(self, x, layer):
+    def _activate(self, x: Any, layer: dict[str, Any]) -> Any:
         kind = layer["activation"]
         if kind in _IN_PLACE:
             return _IN_PLACE[kind](x, in_place=True)
@@ -123,12 +126,12 @@ class Network:
         slope = self._slope if kind == "leaky_relu" else 0.0
         return layers.ReLU(x, negative_slope=slope, in_place=True)
 
-    def _dense(self, x, layer, image):
+    def _dense(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         x = layers.InnerProduct(x, num_output=layer["units"])
         self._add(x, layer, image)
         return self._activate(x, layer)
 
-    def _conv2d(self, x, layer, image):
+    def _conv2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         """A convolution; where the zeros differ before and after an axis, a part of a larger one.
 
         Caffe adds as many zeros after an axis as before it. With one more stride of zeros on both
@@ -152,22 +155,22 @@ class Network:
         )
         self._add(x, layer, None)
         if any(differs):
-            wanted = layers.DummyData(shape={"dim": [1, 1, *list(layer["output"][:2])]})
+            wanted = layers.DummyData(shape={"dim": [1, 1, *layer["output"][:2]]})
             x = layers.Crop(x, wanted, axis=2, offset=[int(more) for more in differs])
         return self._activate(x, layer)
 
-    def _max_pool2d(self, x, layer, image):
+    def _max_pool2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         del image
         x = self._pool(x, layer, params.Pooling.MAX)
         self.pools.append(self._name(x, layer))
         return x
 
-    def _avg_pool2d(self, x, layer, image):
+    def _avg_pool2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         del image
         return self._pool(x, layer, params.Pooling.AVE)
 
     @staticmethod
-    def _pool(x, layer, kind):
+    def _pool(x: Any, layer: dict[str, Any], kind: int) -> Any:
         height, width = layer["pool_size"]
         return layers.Pooling(
             x,
@@ -179,23 +182,23 @@ class Network:
             round_mode=params.Pooling.FLOOR,  # the default is to round up
         )
 
-    def _flatten(self, x, layer, image):
+    def _flatten(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         del layer, image
         return layers.Flatten(x)
 
-    def _dropout(self, x, layer, image):
+    def _dropout(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
         """Not in place: the derivative of the layer before it may need that layer's result."""
-        rate = layer["rate"]
+        rate, position = layer["rate"], layer["position"]
         if not self._masked:
             return layers.Dropout(x, dropout_ratio=rate)
         image = image if len(layer["input"]) == 1 else None
-        name = "mask_{}".format(layer["position"])
+        name = f"mask_{position}"
         self._net[name] = self._input(layer["input"])
         self.masks.append(Mask(name, rate, image))
         return layers.Eltwise(x, self._net[name], operation=params.Eltwise.PROD)
 
 
-def channels_first(shape):
+def channels_first(shape: list[int]) -> list[int]:
     """A canonical shape in Caffe's order: (height, width, channels) -> [channels, height, width].
 
     The shape of a vector is not changed.

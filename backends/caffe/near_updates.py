@@ -3,12 +3,15 @@
 Runs in the old Python, see `backends.far`.
 """
 
+from __future__ import annotations
+
 from math import expm1, log, sqrt
+from typing import Any
 
 import numpy as np
 
 
-def nearest_solver(spec):
+def nearest_solver(spec: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """The type and the settings of Caffe's solver of this name; AdamW has none.
 
     Args:
@@ -30,7 +33,7 @@ def nearest_solver(spec):
     return names[kind], settings
 
 
-def has_solver(spec):
+def has_solver(spec: dict[str, Any]) -> bool:
     """Whether one of Caffe's solvers has exactly the workload's formula.
 
     None has epsilon inside the root (RMSprop, Adagrad) or after the correction (Adam), an
@@ -47,7 +50,7 @@ class Updates:
     All operations write into existing arrays, as new arrays of the size of a kernel cost time.
     """
 
-    def __init__(self, spec, weights):
+    def __init__(self, spec: dict[str, Any], weights: list[np.ndarray]) -> None:
         """Make the arrays that the optimizer keeps for each weight.
 
         Args:
@@ -63,13 +66,15 @@ class Updates:
             for weight in weights
         ]
 
-    def step(self, weights, gradients):
+    def step(self, weights: list[np.ndarray], gradients: list[np.ndarray]) -> None:
         """Change the weights in place; the gradients are lost."""
         self._step += 1
         for weight, gradient, slots in zip(weights, gradients, self._slots):
             self._apply(weight, gradient, *slots)
 
-    def _root(self, weight, gradient, v, scratch):
+    def _root(
+        self, weight: np.ndarray, gradient: np.ndarray, v: np.ndarray, scratch: np.ndarray
+    ) -> None:
         """RMSprop and Adagrad."""
         spec = self._spec
         np.multiply(gradient, gradient, out=scratch)
@@ -87,7 +92,14 @@ class Updates:
         scratch *= spec["learning_rate"]
         weight -= scratch
 
-    def _adam(self, weight, gradient, m, v, scratch):
+    def _adam(
+        self,
+        weight: np.ndarray,
+        gradient: np.ndarray,
+        m: np.ndarray,
+        v: np.ndarray,
+        scratch: np.ndarray,
+    ) -> None:
         """Adam and AdamW."""
         spec, rate = self._spec, self._spec["learning_rate"]
         first, second = (_correction(spec[beta], self._step) for beta in ("beta_1", "beta_2"))
@@ -113,6 +125,6 @@ class Updates:
         weight -= scratch
 
 
-def _correction(beta, step):
+def _correction(beta: float, step: int) -> float:
     """1 - beta^step, without the loss of digits of a difference."""
     return -expm1(step * log(beta)) if beta else 1.0
