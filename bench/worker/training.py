@@ -126,6 +126,7 @@ class Run:
         def build() -> Backend:
             backend: Backend = adapter(self._job)
             clock.count_others(getattr(backend, "processes", None))
+            clock.leave_out(getattr(backend, "transport_seconds", None))
             if self._job.mode == "matched":
                 backend.set_weights(weights)
             return backend

@@ -12,6 +12,7 @@ from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
 NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "mxnet", "numpy")
 NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "chainer", "numpy")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "caffe", "numpy")
 # Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
 STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
 NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "numpy")
@@ -32,6 +33,7 @@ BACKENDS = {
     "chainer": "chainer",
     "theano": "theano",
     "spark": "spark",
+    "caffe": "caffe",
     "numpy": "reference",
 }
 
@@ -179,6 +181,10 @@ def refused_by_mxnet(workload: Workload) -> str:
         case Adadelta(learning_rate=rate) if rate != 1:
             return "MXNet's AdaDelta has no learning rate"
     return ""
+    if name == "caffe" and workload.optimizer.__struct_config__.tag == "adamw":
+        return "Caffe has no AdamW"
+    without_norm = {"jax": "JAX has no layers, and batch norm", "caffe": "batch norm here"}
+    return without_norm.get(name, "") if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
