@@ -92,11 +92,10 @@ def recorded(tmp_path_factory, course_environment):
             (place / "script.py").write_text(text_of(name, workload))
             (place / "workload.json").write_bytes(msgspec.json.encode(workload))
             np.savez(place / "weights.npz", **initial_weights(workload, 0))
-        python = course_environment(BACKENDS[name])
-        command = [python, "-m", "tests.support.scripts", name, "."]
             job = make_job(workload, batch_size=workload.recipe.batch_size)
             (place / "described.json").write_text(json.dumps(describe(job)))
         module = ["caffe_scripts"] if name == "caffe" else ["scripts", name]
+        python = course_environment(BACKENDS[name])
         command = [python, "-m", f"tests.support.{module[0]}", *module[1:], "."]
         done = subprocess.run(
             command,

@@ -10,18 +10,13 @@ from msgspec.structs import replace
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "mxnet", "numpy")
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "chainer", "numpy")
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "caffe", "numpy")
-# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
-STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "numpy")
-# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Theano's
-# have tests of their own, as its environment may be missing.
-STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "theano"})
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "spark", "numpy")
-# Those whose scripts take the steps of the workload; `fit` of the others takes its own.
-STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark"})
+NAMES = (
+    *("keras", "pytorch", "tensorflow", "jax", "scikit-learn"),
+    *("spark", "mxnet", "chainer", "theano", "caffe", "numpy"),
+)
+# Those whose scripts take the steps of the workload; `fit` of scikit-learn and Spark takes its own.
+# Theano's have tests of their own.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark", "theano"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -161,18 +156,16 @@ def refused(name: str, workload: Workload) -> str:
     kinds = {layer.__struct_config__.tag for layer in workload.layers}
     if workload.recipe.dataset == "synthetic":
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
-    if name == "scikit-learn":
-        return refused_by_sklearn(workload, kinds)
-    if name == "mxnet":
-        return refused_by_mxnet(workload)
-    if name == "spark":
-        return refused_by_spark(workload, kinds)
-    return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
-    by_hand = {"jax": "JAX has no layers, and batch norm", "theano": "Theano has no optimizers"}
-    return by_hand.get(name, "") if "batch_norm" in kinds else ""
+    if name in REFUSED_BY:
+        return REFUSED_BY[name](workload, kinds)
+    without_norm = {
+        "jax": "JAX has no layers, and batch norm",
+        "theano": "Theano has no optimizers",
+    }
+    return without_norm.get(name, "") if "batch_norm" in kinds else ""
 
 
-def refused_by_mxnet(workload: Workload) -> str:
+def refused_by_mxnet(workload: Workload, kinds: set[str]) -> str:
     match workload.optimizer:
         case AdamW():
             return "MXNet has no AdamW"
@@ -181,10 +174,12 @@ def refused_by_mxnet(workload: Workload) -> str:
         case Adadelta(learning_rate=rate) if rate != 1:
             return "MXNet's AdaDelta has no learning rate"
     return ""
-    if name == "caffe" and workload.optimizer.__struct_config__.tag == "adamw":
+
+
+def refused_by_caffe(workload: Workload, kinds: set[str]) -> str:
+    if isinstance(workload.optimizer, AdamW):
         return "Caffe has no AdamW"
-    without_norm = {"jax": "JAX has no layers, and batch norm", "caffe": "batch norm here"}
-    return without_norm.get(name, "") if "batch_norm" in kinds else ""
+    return "batch norm here" if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
@@ -213,3 +208,11 @@ def refused_by_spark(workload: Workload, kinds: set[str]) -> str:
         if others
         else ""
     )
+
+
+REFUSED_BY = {
+    "scikit-learn": refused_by_sklearn,
+    "spark": refused_by_spark,
+    "mxnet": refused_by_mxnet,
+    "caffe": refused_by_caffe,
+}

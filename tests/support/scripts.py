@@ -196,11 +196,16 @@ def record_mxnet(module, recording):
         train(model, recorded(loader), loss_of, trainer)
 
     module.build_model, module.train = build_model, trained
+
+
 def record_chainer(module, recording):
     """The model computes the loss; Chainer calls it once in each step."""
     from backends.chainer.layers import Model
     from backends.chainer.layout import to_chainer
+
     build = module.build_model
+
+    def build_model():
         model = build()
         recording.parameters = sum(p.size for p in model.params())
         ours = [layer for layer in model if hasattr(layer, "params")]
@@ -210,12 +215,15 @@ def record_chainer(module, recording):
         for name, (link, attribute, image) in places.items():
             found = getattr(ours[links.index(link)], attribute)
             getattr(found, "array", found)[...] = to_chainer(recording.weights[name], image)
+        return model
+
     class Classifier(module.L.Classifier):
         def forward(self, images, labels):
             loss = super().forward(images, labels)
             nhwc = images if images.ndim == 2 else images.transpose(0, 2, 3, 1)
             recording.step(nhwc, labels, loss.array)
             return loss
+
     module.build_model = build_model
     module.L = SimpleNamespace(**{**vars(module.L), "Classifier": Classifier})
 
