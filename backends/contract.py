@@ -213,6 +213,16 @@ class BackendElsewhere(Backend, Protocol):
         """
 
 
+class FarBackend(BackendElsewhere, Protocol):
+    """A backend whose framework works in another process only, see `backends.far`."""
+
+    def transport_seconds(self) -> float:
+        """How long calls and arrays were on their way between the processes, since the last call.
+
+        It is not the framework's time, so the time of a phase does not include it.
+        """
+
+
 class NativeBackend(Backend, Protocol):
     """One framework that trains one job as its own tutorial does.
 

@@ -32,6 +32,7 @@ from backends.contract import (
 )
 from bench.worker import clock, energy, examples
 from bench.worker.adapter import load_adapter
+from bench.worker.arrays import checksum, write_arrays
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.grading import grade
 from bench.worker.learned import keep_learned
@@ -113,7 +114,7 @@ class Run:
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self._peak: DeviceMemory | None = None
         self._name, self._references = Path(assignment.data).name, Path(assignment.references)
-        self._learned = assignment.learned
+        self._learned, self._weights = assignment.learned, assignment.weights
 
     def start(self, tell: Tell) -> Backend:
         """Import, build and load the backend, each measured as a phase; return the backend."""
@@ -125,6 +126,7 @@ class Run:
         def build() -> Backend:
             backend: Backend = adapter(self._job)
             clock.count_others(getattr(backend, "processes", None))
+            clock.leave_out(getattr(backend, "transport_seconds", None))
             if self._job.mode == "matched":
                 backend.set_weights(weights)
             return backend
@@ -136,7 +138,7 @@ class Run:
         tell(
             Startup(
                 phases=(imported, built, loaded),
-                weights_checksum=_checksum(backend.get_weights()),
+                weights_checksum=checksum(backend.get_weights()),
                 settings=dict(backend.settings()),
                 train_evaluated=self._evaluated,
                 energy=self._meter.counter,
@@ -195,11 +197,14 @@ class Run:
     def finish(self, backend: Backend, tell: Tell) -> Weights:
         """The weights after the last epoch; tell their checksum, and keep what was learned."""
         weights = backend.get_weights()
-        tell(Trained(weights_checksum=_checksum(weights)))
+        tell(Trained(weights_checksum=checksum(weights)))
         if self._learned:
             # Hours of training are not lost for a picture: slides say that there is none.
             with suppress(OSError):
                 keep_learned(Path(self._learned), self._logits, weights)
+        if self._weights:
+            with suppress(OSError):  # likewise: `bench export` says that there are none
+                write_arrays(Path(self._weights), weights)
         return weights
 
     def verify(self, backend: Backend, weights: Weights, tell: Tell) -> None:
@@ -288,11 +293,3 @@ def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> 
     if not now.began_anew:
         return before
     return max(before, now, key=lambda memory: memory.allocator_peak_bytes)
-
-
-def _checksum(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, value in weights.items():
-        digest.update(name.encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()[:16]

@@ -77,6 +77,11 @@ def test_a_title_cannot_end_the_docstring():
         ("pytorch", "adagrad-inside", "PyTorch divides by sqrt(v) + eps."),
         ("pytorch", "adam-before", "PyTorch adds eps after the bias correction."),
         ("pytorch", "adamw-before", "PyTorch adds eps after the bias correction."),
+        ("mxnet", "rmsprop-outside", "MXNet divides by sqrt(v + epsilon)."),
+        ("mxnet", "adam-after", "MXNet adds epsilon before the bias correction."),
+        ("caffe", "rmsprop-inside", "Caffe divides by sqrt(v) + delta."),
+        ("caffe", "adagrad-inside", "Caffe divides by sqrt(v) + delta."),
+        ("caffe", "adam-after", "Caffe adds delta before the bias correction."),
         *(
             (name, form, comment)
             for name in ("keras", "tensorflow")
@@ -162,5 +167,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     code, out, err = bench("show", "cnn", "--as", "pytroch")
     assert (code, out) == (2, "")
     assert "no scripts are written as 'pytroch'" in err
-    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, spark, numpy" in err
+    assert f"expected: one of {', '.join(NAMES)}\n" in err
     assert "hint: did you mean 'pytorch'?" in err

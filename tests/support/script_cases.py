@@ -8,11 +8,15 @@ import msgspec
 from msgspec.structs import replace
 
 from specs.loading import WORKLOADS, find_workload, names
-from specs.model import Dropout, Workload
+from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "spark", "numpy")
-# Those whose scripts take the steps of the workload; `fit` of the others takes its own.
-STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark"})
+NAMES = (
+    *("keras", "pytorch", "tensorflow", "jax", "scikit-learn"),
+    *("spark", "mxnet", "chainer", "theano", "caffe", "numpy"),
+)
+# Those whose scripts take the steps of the workload; `fit` of scikit-learn and Spark takes its own.
+# Theano's have tests of their own.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark", "theano"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -20,7 +24,11 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "mxnet": "mxnet",
+    "chainer": "chainer",
+    "theano": "theano",
     "spark": "spark",
+    "caffe": "caffe",
     "numpy": "reference",
 }
 
@@ -148,11 +156,30 @@ def refused(name: str, workload: Workload) -> str:
     kinds = {layer.__struct_config__.tag for layer in workload.layers}
     if workload.recipe.dataset == "synthetic":
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
-    if name == "scikit-learn":
-        return refused_by_sklearn(workload, kinds)
-    if name == "spark":
-        return refused_by_spark(workload, kinds)
-    return "JAX has no layers, and batch norm" if name == "jax" and "batch_norm" in kinds else ""
+    if name in REFUSED_BY:
+        return REFUSED_BY[name](workload, kinds)
+    without_norm = {
+        "jax": "JAX has no layers, and batch norm",
+        "theano": "Theano has no optimizers",
+    }
+    return without_norm.get(name, "") if "batch_norm" in kinds else ""
+
+
+def refused_by_mxnet(workload: Workload, kinds: set[str]) -> str:
+    match workload.optimizer:
+        case AdamW():
+            return "MXNet has no AdamW"
+        case Adagrad(initial_accumulator=start) if start:
+            return "MXNet's AdaGrad starts at 0"
+        case Adadelta(learning_rate=rate) if rate != 1:
+            return "MXNet's AdaDelta has no learning rate"
+    return ""
+
+
+def refused_by_caffe(workload: Workload, kinds: set[str]) -> str:
+    if isinstance(workload.optimizer, AdamW):
+        return "Caffe has no AdamW"
+    return "batch norm here" if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
@@ -181,3 +208,11 @@ def refused_by_spark(workload: Workload, kinds: set[str]) -> str:
         if others
         else ""
     )
+
+
+REFUSED_BY = {
+    "scikit-learn": refused_by_sklearn,
+    "spark": refused_by_spark,
+    "mxnet": refused_by_mxnet,
+    "caffe": refused_by_caffe,
+}
