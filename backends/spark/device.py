@@ -83,7 +83,8 @@ class Session:
             "executor_memory": conf.get("spark.executor.memory", "1g") if self.on_cluster else None,
             "dtype": "float64",
             "compiled": False,
-            "device": self.context.master if self.on_cluster else f"cpu, {self.context.master}",
+            "master": self.context.master,
+            "device": self.context.master if self.on_cluster else "cpu",
         }
 
     @contextmanager

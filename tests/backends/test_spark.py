@@ -211,7 +211,7 @@ def test_steps_and_fits_are_those_of_the_reference_and_of_spark(course_environme
         2,
         "float64",
     )
-    assert settings["device"] == "cpu, local[2]"
+    assert (settings["device"], settings["master"]) == ("cpu", "local[2]")
     assert (len(found["processes"]), found["java"]) == (1, "java")
     assert (found["per call"], found["native"], found["native loss"], found["read"]) == (
         4,
