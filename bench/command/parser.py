@@ -431,6 +431,12 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         help="cpu, gpu (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
     )
     parser.add_argument(
+        "--spark-master",
+        type=arguments.spark_master,
+        metavar="spark://HOST:PORT",
+        help="train on this standing cluster, instead of --device; only with --backend spark",
+    )
+    parser.add_argument(
         "--threads",
         type=arguments.count,
         metavar="N",

@@ -84,6 +84,7 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
         behaviour: the models whose calls are checked, names of `verification.models.EVERY`.
         long: names of `bench.worker.verification.models.LONG`: an epoch of all data is checked.
         native: names of `bench.worker.verification.models.NATIVE`: native mode is checked.
+        sync: the name of the model on which `sync` is checked, together with the behaviour.
         sizes: the workloads whose first steps are checked at their own size.
         dropout: whether dropout is checked, together with the behaviour.
         folders: model or name of a size -> the folder of its data set.
@@ -95,6 +96,7 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     long: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
+    sync: str = "mlp-relu"
     dropout: bool = True
     folders: dict[str, str]
     references: str = ""

@@ -96,6 +96,8 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
         order_checksum: the checksum of the trained indices in their order; "own" in native mode.
         predicted_classes: how many classes are predicted at least once, or do not occur; None in
             records of earlier versions.
+        epochs: how many epochs the training was, of which this is the last; more than 1 if the
+            framework trains several in one call.
     """
 
     number: int
@@ -108,6 +110,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     train_accuracy: float
     order_checksum: str
     predicted_classes: int | None = None
+    epochs: int = 1
 
 
 class Startup(Struct, frozen=True, kw_only=True, tag="startup"):

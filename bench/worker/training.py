@@ -72,8 +72,9 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
     backend = run.start(tell)
     if assignment.only_turns:
         return partial(take_turns, run, backend)
-    for number in range(1, assignment.job.epochs + 1):
-        run.epoch(backend, number, tell)
+    per_call = int(getattr(backend, "epochs_per_call", 1))
+    for number in range(per_call, assignment.job.epochs + 1, per_call):
+        run.epoch(backend, number, tell, per_call)
     if assignment.job.mode == "native":
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
     weights = run.finish(backend, tell)
@@ -125,6 +126,7 @@ class Run:
         def build() -> Backend:
             backend: Backend = adapter(self._job)
             clock.count_others(getattr(backend, "processes", None))
+            clock.leave_out(getattr(backend, "transport_seconds", None))
             if self._job.mode == "matched":
                 backend.set_weights(weights)
             return backend
@@ -145,8 +147,14 @@ class Run:
         )
         return backend
 
-    def epoch(self, backend: Backend, number: int, tell: Tell) -> None:
+    def epoch(self, backend: Backend, number: int, tell: Tell, per_call: int = 1) -> None:
         """Train one epoch and predict the test set, both measured; then grade and tell.
+
+        Args:
+            backend: what trains.
+            number: the number of the epoch.
+            tell: writes a line.
+            per_call: how many epochs the backend trains at once; `number` is the last of them.
 
         Raises:
             Diverged: a loss or a logit is not finite. No line is written for such an epoch, as it
@@ -182,6 +190,7 @@ class Run:
                 train_accuracy=train_accuracy,
                 order_checksum=order_checksum,
                 predicted_classes=_predicted_classes(logits, self._test_labels),
+                epochs=per_call,
             )
         )
 
