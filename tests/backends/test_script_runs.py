@@ -76,7 +76,7 @@ def environment_of(backend):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, environments):
+def recorded(tmp_path_factory, course_environment):
     """By framework: the folder of its cases, after one process has run all of them."""
 
     @cache
@@ -91,7 +91,7 @@ def recorded(tmp_path_factory, environments):
             (place / "script.py").write_text(text_of(name, workload))
             (place / "workload.json").write_bytes(msgspec.json.encode(workload))
             np.savez(place / "weights.npz", **initial_weights(workload, 0))
-        command = [environments.require(BACKENDS[name]), "-m", "tests.support.scripts", name, "."]
+        command = [course_environment(BACKENDS[name]), "-m", "tests.support.scripts", name, "."]
         done = subprocess.run(
             command,
             cwd=folder,
@@ -220,11 +220,13 @@ PROGRAMS = [(name, case) for case in RANGES for name in STEPPED if (name, case) 
 @pytest.mark.framework
 @pytest.mark.full_mnist
 @pytest.mark.parametrize(("name", "case"), PROGRAMS)
-def test_a_script_as_a_program_learns_as_much_as_the_bench(name, case, first_12k, environments):
+def test_a_script_as_a_program_learns_as_much_as_the_bench(
+    name, case, first_12k, course_environment
+):
     epochs, least, most = RANGES[case]
     program = first_12k / f"{name}-{case}.py"
     program.write_text(text_of(name, made(case, recipe={"epochs": epochs})))
-    python = environments.require(BACKENDS[name])
+    python = course_environment(BACKENDS[name])
     done = subprocess.run(
         [python, "-m", "tests.support.program", name, program],
         cwd=first_12k,
