@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Items, Table, Text
 from bench.report.run import Run
+from bench.worker.clock import Phase
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
@@ -19,6 +21,7 @@ def section(run: Run) -> list[Block]:
     blocks: list[Block] = [
         Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
         _versions(run.made_with),
+        *transports(run.records),
     ]
     if run.left_out:
         lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])
@@ -37,6 +40,28 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
         ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
         or "none",
     )
+
+
+def transports(records: Sequence[Record]) -> list[Block]:
+    """A sentence on each backend whose framework has a Python of its own, which its worker calls.
+
+    It says how long the calls and their arrays were on their way. That time is in no figure.
+    """
+    phases: dict[str, list[Phase]] = {}
+    for record in records:
+        trained = [epoch.training for epoch in record.epochs]
+        if any(phase.transport_seconds is not None for phase in trained):
+            phases.setdefault(record.job.backend, []).extend(trained)
+    return [
+        Text(
+            f"`{backend}` works in an old Python, beside the worker. Passing it an epoch's calls"
+            f" and arrays took {words.seconds(median(p.transport_seconds or 0.0 for p in found))},"
+            f" the median of {len(found)}; the time of an epoch"
+            f" ({words.seconds(median(p.wall_seconds for p in found))}) is that within the old"
+            " Python."
+        )
+        for backend, found in phases.items()
+    ]
 
 
 def _versions(records: Sequence[Record]) -> Table:
