@@ -14,6 +14,7 @@ _KNOWN = (
     Default("normal initializers", None, NUMPY),
     Default("range of the uniform initializer", None, NUMPY),
     Default("dense kernel's axes", "(in, out)", KEPT),
+    Default("convolution kernel's axes", None, _REFUSED),
     Default("image layout", None, "images are rows, in the order of the array"),
     Default("flatten's order", None, "the order of the array"),
     Default("cross-entropy takes", "probabilities", "default kept: in float64 none is clipped"),
