@@ -162,5 +162,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     code, out, err = bench("show", "cnn", "--as", "pytroch")
     assert (code, out) == (2, "")
     assert "no scripts are written as 'pytroch'" in err
-    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, numpy" in err
+    assert "expected: one of keras, pytorch, tensorflow, jax, scikit-learn, cntk, numpy" in err
     assert "hint: did you mean 'pytorch'?" in err

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from specs.loading import WORKLOADS, find_workload, names
 from specs.model import Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "numpy")
-# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own.
-STEPPED = tuple(name for name in NAMES if name != "scikit-learn")
+NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "cntk", "numpy")
+# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Those of a
+# framework in an old Python have a test beside the family's.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "cntk"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -20,6 +21,7 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "cntk": "cntk",
     "numpy": "reference",
 }
 
