@@ -17,14 +17,12 @@ from tests.support.processes import run_python
 LAYERS = (
     ("specs",),
     ("backends",),
-    ("backends.reference", "backends.far"),
+    ("backends.reference", "backends.exports", "backends.far"),
     ("bench.worker", "bench.data"),  # a worker imports one adapter, by its name
     (
-        "backends.pytorch",
-        "backends.tensorflow",
-        "backends.jax",
-        "backends.sklearn",
-        "backends.cntk",
+        *("backends.pytorch", "backends.tensorflow", "backends.jax", "backends.sklearn"),
+        *("backends.spark", "backends.mxnet", "backends.chainer", "backends.theano"),
+        *("backends.cntk", "backends.caffe"),
     ),
     ("backends.keras",),
     ("backends.registry",),
@@ -51,6 +49,8 @@ PLAIN = {"numpy", "msgspec"}
 THIRD_PARTY = {
     "specs": PLAIN,
     "backends": PLAIN,
+    "backends.exports.opencv": PLAIN | {"cv2"},
+    "backends.chainer": PLAIN | {"chainer", "threadpoolctl"},
     "backends.keras": PLAIN | {"keras"},
     "backends.keras.jax": PLAIN | {"keras", "jax"},
     "backends.keras.jax_native": PLAIN | {"keras", "jax"},
@@ -60,11 +60,15 @@ THIRD_PARTY = {
     "backends.keras.torch": PLAIN | {"keras", "torch"},
     "backends.keras.torch_native": PLAIN | {"keras", "torch"},
     "backends.jax": PLAIN | {"jax"},
+    "backends.mxnet": PLAIN | {"mxnet"},
     "backends.pytorch": PLAIN | {"torch"},
     "backends.pytorch.native": PLAIN | {"torch", "torchvision"},
+    "backends.caffe": PLAIN | {"caffe"},
     "backends.cntk": PLAIN | {"cntk"},
     "backends.sklearn": PLAIN | {"sklearn", "threadpoolctl"},
+    "backends.spark": PLAIN | {"py4j", "pyspark"},
     "backends.tensorflow": PLAIN | {"tensorflow"},
+    "backends.theano": PLAIN | {"scipy", "theano"},
     "bench.worker": PLAIN,
     "bench.worker.energy": PLAIN | {"pynvml"},  # where an environment for GPUs has it
     "bench.data": PLAIN | {"pooch"},

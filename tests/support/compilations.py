@@ -37,6 +37,17 @@ def counter(engine: str) -> Callable[[], int]:
         from torch._dynamo.utils import counters
 
         return lambda: counters["stats"]["unique_graphs"]
+    if engine == "theano":
+        from backends.theano.framework import theano
+
+        made, make = [], theano.compile.function_module.FunctionMaker.__init__
+
+        def counted(self, *arguments, **options):
+            made.append(self)
+            make(self, *arguments, **options)
+
+        theano.compile.function_module.FunctionMaker.__init__ = counted
+        return lambda: len(made)
     from tensorflow.python.eager import context
 
     seen = set()
