@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
     session.install("--quiet", "./tests/toy_family")
     if not any("not framework" in argument for argument in session.posargs):
         session.run_install("bench", "environment", "create")
-        session.run_install("bench", "environment", "create", "toy")
+        session.run_install("bench", "environment", "create", "toy", "opencv")
         # Those of this machine's Pythons: the retired frameworks need old ones.
         session.run_install("bench", "run", "course-frameworks", "--install", "--dry-run")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.

@@ -49,7 +49,8 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
         mode: "matched": every backend does the same work; "native": the backend trains as the
             framework's own tutorial does (see `NativeBackend`).
         device: "cpu"; "cuda:INDEX", where INDEX counts all NVIDIA GPUs of the machine, although the
-            worker sees only that one; or, untested, Apple's "mps" or Intel's "xpu:INDEX".
+            worker sees only that one; "spark://HOST:PORT", a standing cluster of Spark; or,
+            untested, Apple's "mps" or Intel's "xpu:INDEX".
         threads: the number of CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's values, unless the user chose others.
@@ -60,7 +61,9 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     dataset: Name
     mode: Mode
     backend: str
-    device: Annotated[str, Meta(pattern="^(cpu|mps|(cuda|xpu):[0-9]+)$")]
+    device: Annotated[
+        str, Meta(pattern=r"^(cpu|mps|(cuda|xpu):[0-9]+|spark://[A-Za-z0-9.-]+:[0-9]+)$")
+    ]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
     precision: Literal["float32", "tf32", "bfloat16"]
@@ -210,12 +213,22 @@ class BackendElsewhere(Backend, Protocol):
         """
 
 
+class FarBackend(BackendElsewhere, Protocol):
+    """A backend whose framework works in another process only, see `backends.far`."""
+
+    def transport_seconds(self) -> float:
+        """How long calls and arrays were on their way between the processes, since the last call.
+
+        It is not the framework's time, so the time of a phase does not include it.
+        """
+
+
 class NativeBackend(Backend, Protocol):
     """One framework that trains one job as its own tutorial does.
 
     Initial weights, shuffle, constants and input pipeline are the framework's own. The adapter may
     seed all random numbers from the job's seed. `train_epoch` trains on all examples, in an order
-    of the framework.
+    of the framework. `settings` has random=False if nothing in its training is random.
     """
 
     def read_inputs(self) -> int:
@@ -224,3 +237,11 @@ class NativeBackend(Backend, Protocol):
         Returns:
             The number of examples.
         """
+
+
+class NativeAtOnce(NativeBackend, Protocol):
+    """A native backend whose framework trains several epochs in one call, and none alone."""
+
+    @property
+    def epochs_per_call(self) -> int:
+        """How many epochs a call of `train_epoch` trains: a divisor of the job's epochs."""

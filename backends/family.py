@@ -37,6 +37,9 @@ class Environment(Struct, frozen=True, kw_only=True):
             if the bench's own Python can.
         far: whether its Python is too old to run a worker. The worker then runs in the bench's
             own Python, and its adapter drives this one, see `backends.far`.
+        finish: "module:function" of what remains to be done after pip, "" for nothing. The function
+            is called with the interpreter and with a function that runs a command and returns what
+            it prints. Both raise `specs.errors.UserError`.
         versions: the packages whose versions a record holds, the framework's own first.
         variables: environment variables of every worker that runs in it.
         cpu_index: a package index with smaller builds for CPUs. pip looks there, too, if the
@@ -53,6 +56,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     build_requirements: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     far: bool = False
+    finish: str = ""
     cuda_requirements: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cpu_index: str = ""

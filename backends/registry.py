@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from specs.model import Workload
 
 # The folders of the bench's own families; backends are listed in this order.
-_OUR_FAMILIES = ("keras", "pytorch", "tensorflow", "jax", "sklearn", "theano", "reference")
+_OUR_FAMILIES = (
+    *("keras", "pytorch", "tensorflow", "jax", "sklearn", "spark"),
+    *("mxnet", "chainer", "theano", "cntk", "caffe", "exports", "reference"),
+)
 # What a command installs and runs if the user names no backends.
 DEFAULT_BACKENDS = (
     "keras-tensorflow",

@@ -68,12 +68,15 @@ class Reference:
         return total / len(order)
 
     def predict(self, images: Images) -> Logits:
+        return self.exact_logits(images).astype(np.float32)
+
+    def exact_logits(self, images: Images) -> np.ndarray:
+        """Logits (n, classes) in float64."""
         batches = [
             images[start : start + PREDICTION_BATCH]
             for start in range(0, len(images), PREDICTION_BATCH)
         ]
-        logits = np.concatenate([self._forward(batch, None) for batch in batches])  # (n, classes)
-        return logits.astype(np.float32)
+        return np.concatenate([self._forward(batch, None) for batch in batches])
 
     def sync(self) -> None:
         """Do nothing: NumPy has finished a call when it returns."""

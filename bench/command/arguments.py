@@ -60,6 +60,13 @@ def modes(text: str) -> tuple[str, ...]:
     return words(text)
 
 
+def spark_master(text: str) -> tuple[str]:
+    """The address of a cluster of Spark, as the only device: "spark://HOST:7077"."""
+    pattern = r"spark://[A-Za-z0-9.-]+:[0-9]{1,5}"
+    _check(text, pattern, "a Spark master, e.g. spark://HOST:7077")
+    return (text,)
+
+
 def level(text: str) -> float:
     """A probability: 0.01 for "0.01"."""
     expected = "a probability between 0 and 1, e.g. 0.01"

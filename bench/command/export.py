@@ -1,14 +1,24 @@
-"""`bench export` and `bench overview`: write a run in another format, or as slides."""
+"""`bench export` and `bench overview`: write a run, its models, or slides of it."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 
+from backends.exports.formats import ENVIRONMENT, FORMATS
 from bench.command.report import warn_left_out
 from bench.command.setup import places_of
+from bench.machine.host import this_machine
 from bench.records.files import write_atomically
+from bench.records.job import Record
+from bench.records.weights import without_weights
 from bench.report.form.visible import visible
+from bench.report.terminal.plain import plain_console
+from bench.runner.environments import Environments
+from bench.runner.exports import check_models, write_models
+from specs.errors import UserError
 
 _MOST_SHOWN = 60  # characters of a text that a teacher has written
 # What to do with slides of each format.
@@ -20,7 +30,17 @@ _NEXT = {
 
 
 def export(options: argparse.Namespace) -> int:
-    """`bench export`: write a run in another format, to standard output or a file."""
+    """`bench export`: write a run in another format, to standard output or a file.
+
+    Of models: write files, and return 1 if a prediction by one deviates from the reference.
+    """
+    forms = [form for form in options.format.split(",") if form in FORMATS]
+    if forms:
+        return _export_models(options, forms)
+    if options.workload or options.backend:
+        raise UserError(
+            "--workload and --backend select models", expected=f"--format {' or '.join(FORMATS)}"
+        )
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
     content, left_out, disagreement = export(options.run, options.format)
@@ -33,6 +53,61 @@ def export(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
     return 0
+
+
+def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
+    from bench.report.frame.doubts import headline  # with it comes pandas
+    from bench.report.run import Run
+    from bench.report.terminal.exports import print_exports
+
+    if not (options.run / "jobs").is_dir():
+        raise without_weights(options.run)
+    run = Run.read(options.run)
+    warn_left_out(run.left_out)
+    if disagreement := headline(run.jobs):
+        print(f"bench: {disagreement}", file=sys.stderr)
+    chosen = _chosen(run.records, options.workload, options.backend)
+    folder = options.output or options.run / "exported"
+    written, refused = write_models(options.run, chosen, forms, folder)
+    if not written:
+        raise UserError("; ".join(refused)) if refused else without_weights(options.run)
+    for sentence in refused:
+        print(f"bench: {sentence}", file=sys.stderr)
+    environments, machine = Environments(), this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    checked = []
+    for each in check_models(written, environments, machine, places_of(options)):
+        checked.append(each)
+        print(f"[{len(checked)}/{len(written)}] {each.files[0]}", file=sys.stderr)
+    print_exports(checked, environments.versions(ENVIRONMENT), plain_console())
+    return 1 if any(each.passed is False for each in checked) else 0
+
+
+def _chosen(
+    records: Sequence[Record],
+    workloads: Sequence[str] | None,
+    backends: Sequence[str] | None,
+) -> list[Record]:
+    """The records of some workloads and backends; of all for None.
+
+    Raises:
+        UserError: a name is not in the run.
+    """
+    known = [
+        ("workload", workloads, {record.job.workload.name for record in records}),
+        ("backend", backends, {record.job.backend for record in records}),
+    ]
+    for kind, wanted, names in known:
+        for name in wanted or ():
+            if name not in names:
+                raise UserError(
+                    f"the run has no {kind} '{name}'", expected=f"one of {', '.join(sorted(names))}"
+                )
+    return [
+        record
+        for record in records
+        if (workloads is None or record.job.workload.name in workloads)
+        and (backends is None or record.job.backend in backends)
+    ]
 
 
 def overview(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from backends.exports.formats import FORMATS
 from backends.registry import BACKENDS, ENVIRONMENTS, SCRIPTS
 from bench.command import arguments
 from specs.errors import closest
@@ -105,6 +106,11 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folder name under --results (default: the suite's name)",
     )
     run.add_argument("--retry", action="store_true", help="re-run failed jobs")
+    run.add_argument(
+        "--keep-weights",
+        action="store_true",
+        help="keep the trained models of the first seed and round, for bench export",
+    )
     before = run.add_mutually_exclusive_group()
     before.add_argument(
         "--install", action="store_true", help="first make the environments that are missing"
@@ -235,11 +241,16 @@ def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = subparsers.add_parser(
-        "export", help="convert a run to JSON Lines, CSV, LaTeX or pytest-benchmark's JSON"
+        "export", help="convert a run to JSON Lines, CSV, LaTeX; its models to t7, caffe"
     )
     export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     export.add_argument(
-        "--format", choices=["jsonl", "csv", "latex", "pytest-benchmark"], default="jsonl"
+        "--format",
+        choices=["jsonl", "csv", "latex", "pytest-benchmark", *FORMATS, ",".join(FORMATS)],
+        default="jsonl",
+        metavar="NAME",
+        help="jsonl (default), csv, latex or pytest-benchmark: the records;"
+        f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, compared with the reference",
     )
     export.add_argument(
         "--pytest-benchmark",
@@ -249,9 +260,24 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="same as --format pytest-benchmark",
     )
     export.add_argument(
-        "--output", type=Path, metavar="FILE", help="write here instead of to standard output"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write here instead of to standard output; models: a folder (default: RUN/exported)",
     )
+    _add_models(export)
     export.set_defaults(command="bench.command.export:export")
+
+
+def _add_models(export: argparse.ArgumentParser) -> None:
+    """Options of `bench export` for models."""
+    export.add_argument(
+        "--workload", type=arguments.words, metavar="A,B", help="only models of these workloads"
+    )
+    export.add_argument(
+        "--backend", type=arguments.words, metavar="A,B", help="only models of these backends"
+    )
+    _add_data_directory(export)
 
 
 def _add_overview(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -403,6 +429,12 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         metavar="A,B",
         help="cpu, gpu (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
+    )
+    parser.add_argument(
+        "--spark-master",
+        type=arguments.spark_master,
+        metavar="spark://HOST:PORT",
+        help="train on this standing cluster, instead of --device; only with --backend spark",
     )
     parser.add_argument(
         "--threads",

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from backends.contract import Job
 from backends.registry import DEFAULT_BACKENDS
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.report import warn_left_out, write_run_report
@@ -21,8 +22,9 @@ from bench.records.job import Record
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
+from bench.records.weights import path_of, weights_bytes
 from bench.runner import jobs, limits, plan
-from bench.runner.group import GroupRunner
+from bench.runner.group import GroupRunner, keeps_learned
 from bench.runner.rounds import Goal, Times, run_rounds
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
@@ -104,6 +106,10 @@ class _Run(NamedTuple):
         seconds = expected_seconds(missing, self.earlier)
         minutes = in_minutes(seconds + len(turning) * self.sweeps * TURN_SECONDS)
         console.print(f"{minutes}, into {self.folder}; Ctrl-C is safe: the same command resumes")
+        keeping = [task.job for task in tasks if self.keeps_weights(task.job)]
+        if keeping:
+            size = sum(weights_bytes(job.workload) for job in keeping) / 1e6
+            console.print(f"--keep-weights: {_number(len(keeping), 'file')}, {size:.3g} MB in all")
 
     @property
     def sweeps(self) -> int:
@@ -113,7 +119,27 @@ class _Run(NamedTuple):
     def reused(self) -> dict[str, Record]:
         """The earlier records, by key, whose jobs are not run again."""
         retry = self.options.retry
-        return {r.key: r for r in self.earlier if r.status == "ok" or not retry}
+        return {
+            r.key: r
+            for r in self.earlier
+            if (r.status == "ok" or not retry) and not self.lacks_weights(r)
+        }
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose jobs keep what they have learned."""
+        return (self.setup.choices.seeds or self.suite.seeds)[0]
+
+    def keeps_weights(self, job: Job) -> bool:
+        """Whether a job keeps all its weights."""
+        if not self.options.keep_weights or job.mode != "matched":
+            return False
+        return keeps_learned(job, self.first_seed)
+
+    def lacks_weights(self, record: Record) -> bool:
+        """Whether a job has to be run again to keep its weights."""
+        is_wanted = record.status == "ok" and self.keeps_weights(record.job)
+        return is_wanted and not path_of(self.folder, record.key).is_file()
 
     def measure_limits(self, groups: Sequence[plan.Group]) -> None:
         """Measure the peak rates of each engine, see `bench.runner.limits`."""
@@ -152,7 +178,8 @@ class _Run(NamedTuple):
                 reused=self.reused(),
                 wanted=Wanted(sweeps=self.sweeps, precision=goal.precision),
                 taken=taken,
-                first_seed=(self.setup.choices.seeds or self.suite.seeds)[0],
+                first_seed=self.first_seed,
+                keep_weights=self.options.keep_weights,
             )
             run_round = partial(self._run_round, group.run)
             times = Times(taken, partial(process_spread, calibrations=self._calibrations()))

@@ -65,7 +65,7 @@ def set_up(
     machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
-        devices=choose_devices(options.device, machine),
+        devices=_spark_master(options) or choose_devices(options.device, machine),
         threads=choose_threads(options.threads),
         seeds=getattr(options, "seeds", None),
         rounds=getattr(options, "rounds", None),
@@ -122,6 +122,19 @@ def _choose_backends(
             "no framework is installed", hint="bench environment create, or --python NAME=PATH"
         )
     return tuple(installed)
+
+
+def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """The cluster that the user chose, as the only device; None if there is none.
+
+    Raises:
+        UserError: other backends would run on it.
+    """
+    plain = {name.partition("@")[0] for name in options.backend or ()}
+    if options.spark_master and plain != {"spark"}:
+        raise UserError("--spark-master: only Spark runs on such a cluster", hint="--backend spark")
+    cluster: tuple[str, ...] | None = options.spark_master
+    return cluster
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from backends.exports.formats import FORMATS
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script
 from bench.data.dataset import DATASETS
@@ -34,6 +35,9 @@ def listing(_: argparse.Namespace) -> int:
         )
         retired = f"; retired, last release {backend.retired}" if backend.retired else ""
         print(f"  {name:<22} {backend.title}{retired}{note}")
+    print("files of trained models (bench export RUN --format NAME)")
+    for name, form in FORMATS.items():
+        print(f"  {name:<22} {form.title}")
     print(f"data sets\n  {', '.join(DATASETS)}")
     devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
     print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")

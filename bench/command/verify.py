@@ -80,7 +80,8 @@ def _left_out_of(backend: str, workloads: Sequence[str]) -> list[str]:
     whys = [why for model in MODELS.values() if (why := refusal(backend, model))]
     if not whys:
         return []
-    count = f"{len(whys)} of {len(MODELS)} models are left out, and {len(DENSE)} dense ones added"
+    dense = sum(not refusal(backend, model) for model in DENSE.values())
+    count = f"{len(whys)} of {len(MODELS)} models are left out, and {dense} dense ones added"
     return [f"{backend}: {count}, e.g. {whys[0]}"]
 
 

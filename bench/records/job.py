@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import accumulate
 from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 from msgspec import Struct
@@ -61,12 +62,14 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
 
+        An epoch that was trained with others in one call stands for these, too.
         If the job ended ok, n is the job's number of epochs. Records of equal workloads share one.
         """
         record = replace(self, job=replace(self.job, workload=_shared(self.job.workload)))
         numbers = [epoch.number for epoch in self.epochs]
-        last = self.job.epochs if self.status == "ok" else len(numbers)
-        if self.status == "failed" or numbers == list(range(1, last + 1)):
+        ends = list(accumulate(epoch.epochs for epoch in self.epochs))
+        last = self.job.epochs if self.status == "ok" else max(ends, default=0)
+        if self.status == "failed" or (numbers == ends and max(ends, default=0) == last):
             return record
         problem = (
             f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"

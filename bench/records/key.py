@@ -73,11 +73,12 @@ def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
     """The key of a record: names, and a digest of what decides the record.
 
     Args:
-        names: what a reader should see; colons, as of a device "cuda:0", are left out.
+        names: what a reader should see; colons and slashes, as of a device "spark://HOST:7077",
+            are left out.
         decisive: values whose `repr` differs if the record would differ.
     """
     digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:_KEY_DIGITS]
-    return ".".join([*names, digest]).replace(":", "")
+    return ".".join([*names, digest]).replace(":", "").replace("/", "")
 
 
 def _file_of(module: str) -> Path | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from backends.family import OWN_ENVIRONMENT
@@ -171,6 +172,7 @@ class Environments:
 
         Raises:
             InstallError: the name is unknown, or `venv` or pip failed (with their last lines).
+            UserError: what remains to be done after pip failed, see `Environment.finish`.
         """
         self._check_name(name)
         if {name, _ALL} & self._overrides.keys():
@@ -203,6 +205,8 @@ class Environments:
             _checked([*pip, "install", "--quiet", *spec.build_requirements], problem)
             wanted.append("--no-build-isolation")
         _checked([*pip, "install", "--quiet", *wanted], problem)
+        if spec.finish:
+            _finish(spec.finish, name, _interpreter(folder))
         write_atomically(folder / _READY, stamp.encode())
         return True
 
@@ -324,15 +328,27 @@ def _extra_index(pip: list[str], url: str) -> list[str]:
     return ["--extra-index-url", url]
 
 
-def _checked(command: list[str], problem: str) -> None:
-    done = subprocess.run(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
+def _finish(target: str, name: str, python: Path) -> None:
+    """Do what remains to be done in an environment after pip, see `Environment.finish`."""
+    module, _, function = target.partition(":")
+
+    def run(command: Sequence[str]) -> str:
+        return _checked([*command], f"{name}: {Path(command[0]).name} failed", hint="")
+
+    getattr(importlib.import_module(module), function)(python, run)
+
+
+def _checked(
+    command: list[str],
+    problem: str,
+    hint: str = "is the package index reachable? is the disk full?",
+) -> str:
+    """What a command prints; `InstallError` with its last lines if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = "\n    ".join(done.stderr.strip().splitlines()[-6:])
-        raise InstallError(
-            f"{problem}:\n    {last}", hint="is the package index reachable? is the disk full?"
-        )
+        raise InstallError(f"{problem}:\n    {last}", hint=hint)
+    return done.stdout
 
 
 def _download_size(command: list[str]) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backends.contract import Job
 from bench.machine import room
 from bench.machine.host import Machine, allowed_cpus, gpu_of
 from bench.machine.watch import Watch
+from bench.records import weights as records_weights
 from bench.records.job import Record
 from bench.records.key import make_key
 from bench.records.learned import path_of
@@ -40,6 +42,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
         wanted: the turns.
         taken: key -> the turns so far; new ones are added.
         first_seed: jobs of this seed keep what they have learned, in round 0; None for no jobs.
+        keep_weights: whether these jobs keep all weights, too.
     """
 
     folder: Path
@@ -50,6 +53,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     wanted: Wanted
     taken: dict[str, Turns]
     first_seed: int | None = None
+    keep_weights: bool = False
 
     def run(self, tasks: Sequence[TrainingTask]) -> list[Record]:
         """Run the jobs in order, then the turns; returns the record of every job.
@@ -144,9 +148,12 @@ class _Waiting:
         self._workers.clear()
 
     def _run(self, task: TrainingTask, *, turns: bool) -> Record:
-        folder, is_first = self._runner.folder, task.job.seed == self._runner.first_seed
-        learned = path_of(folder.resolve(), task.key) if is_first and not task.job.round else ""
-        assignment = replace(task.assignment, takes_turns=turns, learned=str(learned))
+        folder, learned, weights = self._runner.folder, "", ""
+        if keeps_learned(task.job, self._runner.first_seed):
+            learned = str(path_of(folder.resolve(), task.key))
+            if self._runner.keep_weights and task.job.mode == "matched":
+                weights = str(records_weights.path_of(folder.resolve(), task.key))
+        assignment = replace(task.assignment, takes_turns=turns, learned=learned, weights=weights)
         worker = self._start(replace(task, assignment=assignment), folder / "jobs")
         result = worker.result(self._runner.timeout, partial(self._runner.observer.advanced, task))
         if worker.is_alive:
@@ -190,6 +197,11 @@ class _Waiting:
     def _give_up(self, reason: str) -> None:
         self._no_room = f"no turns: {reason}"
         self.close()
+
+
+def keeps_learned(job: Job, first_seed: int | None) -> bool:
+    """Whether a job keeps what it has learned."""
+    return job.seed == first_seed and job.round == 0
 
 
 def key_of(tasks: Sequence[TrainingTask]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import msgspec
@@ -28,6 +28,8 @@ from bench.worker.verification.models import (
     LONG,
     MODELS,
     NATIVE,
+    PLAIN_BEHAVIOUR,
+    SYNC,
 )
 from specs.loading import find_suite, find_workload
 from specs.model import Input, Workload
@@ -144,10 +146,15 @@ def models_of(backend: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     If the framework cannot have all models, they are those that it can have, and dense ones.
     """
-    models = tuple(name for name in MODELS if not refusal(backend, MODELS[name]))
+    models = _without_refused(backend, MODELS)
     if len(models) == len(MODELS):
         return models, BEHAVIOUR
-    return (*models, *DENSE), DENSE_BEHAVIOUR
+    dense, behaviour = (_without_refused(backend, names) for names in (DENSE, DENSE_BEHAVIOUR))
+    return (*models, *dense), behaviour or PLAIN_BEHAVIOUR
+
+
+def _without_refused(backend: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if not refusal(backend, {**EVERY, **LONG}[name]))
 
 
 def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | None) -> Verify:
@@ -163,12 +170,13 @@ def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | 
             references=references,
         )
     if job.mode == "native":
+        native = _without_refused(job.backend, NATIVE) or PLAIN_BEHAVIOUR
         return Verify(
             job=job,
             adapter=adapter,
             package=package,
-            native=NATIVE,
-            folders={name: _folder(MODELS[name], places) for name in NATIVE},
+            native=native,
+            folders={name: _folder(EVERY[name], places) for name in native},
         )
     course = [size for size in course_sizes() if not refusal(job.backend, size.workload)]
     models, behaviour = models_of(job.backend)
@@ -180,7 +188,8 @@ def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | 
         package=package,
         models=models,
         behaviour=behaviour,
-        long=tuple(LONG),
+        long=_without_refused(job.backend, LONG),
+        sync=next(name for name in SYNC if not refusal(job.backend, EVERY[name])),
         dropout=not refusal(job.backend, DROPOUT_PROBE),
         sizes=tuple(course),
         references=references,

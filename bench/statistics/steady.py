@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from math import ceil, isfinite
+from math import ceil, isfinite, nan
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ def warm_ups(records: Iterable[Record]) -> dict[str, int]:
     for jobs in by_backend.values():
         epochs = warm_up_epochs(
             [
-                [epoch.training.wall_seconds for epoch in record.epochs]
+                [epoch.training.wall_seconds / epoch.epochs for epoch in record.epochs]
                 for record in jobs
                 if record.status == "ok"
             ]
@@ -61,7 +61,12 @@ def steady_seconds(record: Record, warm_up: int, clock: Clock = "wall_seconds") 
         warm_up: the number of its warm-up epochs, see `warm_ups`.
         clock: wall time or CPU time.
     """
-    return process_seconds([getattr(epoch.training, clock) for epoch in record.epochs[warm_up:]])
+    return process_seconds(
+        [
+            nan if (seconds := getattr(epoch.training, clock)) is None else seconds / epoch.epochs
+            for epoch in record.epochs[warm_up:]
+        ]
+    )
 
 
 def warm_up_epochs(processes: Sequence[Sequence[float]]) -> int:

@@ -1,7 +1,8 @@
-"""Writes arrays into a file whole or not at all, so that no reader sees half of it."""
+"""Writes arrays into a file whole or not at all, so that no reader sees half; their checksum."""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_DIGITS = 16
+
+
+def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The checksum of arrays, with their names and their order."""
+    digest = hashlib.sha256()
+    for name, value in arrays.items():
+        digest.update(name.encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:_DIGITS]
 
 
 def write_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

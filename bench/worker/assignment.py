@@ -36,6 +36,8 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
         references: the folder of what the reference makes of first steps, see
             `bench.worker.verification.expected`.
         learned: the file for what the model has learned, see `bench.records.learned`; "" for none.
+        weights: the file for all weights of the trained model, see `bench.records.weights`; "" for
+            none.
         takes_turns: whether the worker stays alive after its `End` and takes turns.
         only_turns: whether it trains no epochs before, as the job has a record.
     """
@@ -45,6 +47,7 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
     gpu: str = ""
     references: str
     learned: str = ""
+    weights: str = ""
     takes_turns: bool = False
     only_turns: bool = False
 
@@ -81,6 +84,7 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
         behaviour: the models whose calls are checked, names of `verification.models.EVERY`.
         long: names of `bench.worker.verification.models.LONG`: an epoch of all data is checked.
         native: names of `bench.worker.verification.models.NATIVE`: native mode is checked.
+        sync: the name of the model on which `sync` is checked, together with the behaviour.
         sizes: the workloads whose first steps are checked at their own size.
         dropout: whether dropout is checked, together with the behaviour.
         folders: model or name of a size -> the folder of its data set.
@@ -92,6 +96,7 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     long: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
+    sync: str = "mlp-relu"
     dropout: bool = True
     folders: dict[str, str]
     references: str = ""
@@ -117,4 +122,20 @@ class MeasureLimits(_Assignment, frozen=True, kw_only=True, tag="limits"):
     """Measure what an engine reaches by itself."""
 
 
-Assignment = Train | Verify | MeasureLimits
+class ReadExported(_Assignment, frozen=True, kw_only=True, tag="read exported"):
+    """Compare what an exported model predicts with the reference.
+
+    The adapter is a `backends.exports.contract.Reader`.
+
+    Attributes:
+        files: the model's.
+        weights: the file of the weights that it was written from.
+        data: the folder of the data set whose test images are predicted.
+    """
+
+    files: tuple[str, ...]
+    weights: str
+    data: str
+
+
+Assignment = Train | Verify | MeasureLimits | ReadExported

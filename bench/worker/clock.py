@@ -22,7 +22,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         name: "import", "build", "load", "train", "predict" or "inputs"; for an engine's limits the
             name of the operation.
-        wall_seconds: elapsed time.
+        wall_seconds: elapsed time, without `transport_seconds`.
         cpu_seconds: CPU time of all threads of the process, user and system, and of the
             framework's other processes, if it has any; None if unknown.
         peak_rss_bytes: the kernel's high-water mark of resident memory during the phase; with other
@@ -31,6 +31,8 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
             is in `no_energy`, or in `Startup.energy` if there is no counter at all.
         host_energy_joules: for a GPU job, the energy of the CPUs of its machine; None if
             unavailable.
+        transport_seconds: how long calls and arrays were on their way to a framework in another
+            process and back; None if it works in this one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
     energy_joules: float | None = None
     no_energy: str = ""
     host_energy_joules: float | None = None
+    transport_seconds: float | None = None
 
 
 def own_cpu_seconds() -> float:
@@ -73,11 +76,26 @@ def count_others(processes: Callable[[], Sequence[int] | None] | None) -> None:
     _others = processes or _nobody
 
 
+def leave_out(transport: Callable[[], float] | None) -> None:
+    """Leave the time of a transport out of the times of phases, from now on.
+
+    Args:
+        transport: see `backends.contract.FarBackend.transport_seconds`; None if there is none.
+    """
+    global _transport  # noqa: PLW0603 - as in `count_others`
+    _transport = transport or _no_transport
+
+
 def _nobody() -> Sequence[int] | None:
     return ()
 
 
+def _no_transport() -> float | None:
+    return None
+
+
 _others = _nobody
+_transport: Callable[[], float | None] = _no_transport
 
 
 class Clock(Struct, frozen=True, kw_only=True):
@@ -107,21 +125,24 @@ def measure(
     sync()
     reset = memory.reset_peak(_others())
     before, host_before = clock.meter.read(), clock.host_meter.read()
+    _transport()
     cpu, wall = clock.cpu(), clock.wall()
     result = work()
     sync()
     wall, cpu = clock.wall() - wall, minus(clock.cpu(), cpu)
+    transport = _transport()
     joules, no_energy = clock.meter.used(before, clock.meter.read(), wall)
     host_joules, _ = clock.host_meter.used(host_before, clock.host_meter.read(), wall)
     phase = Phase(
         name=name,
-        wall_seconds=wall,
+        wall_seconds=wall - (transport or 0.0),
         cpu_seconds=cpu,
         # Without a reset the figure may be the peak of an earlier phase.
         peak_rss_bytes=memory.peak_rss_bytes(_others()) if reset else None,
         energy_joules=joules,
         no_energy=no_energy,
         host_energy_joules=host_joules,
+        transport_seconds=transport,
     )
     return phase, result
 

@@ -96,6 +96,8 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
         order_checksum: the checksum of the trained indices in their order; "own" in native mode.
         predicted_classes: how many classes are predicted at least once, or do not occur; None in
             records of earlier versions.
+        epochs: how many epochs the training was, of which this is the last; more than 1 if the
+            framework trains several in one call.
     """
 
     number: int
@@ -108,6 +110,7 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     train_accuracy: float
     order_checksum: str
     predicted_classes: int | None = None
+    epochs: int = 1
 
 
 class Startup(Struct, frozen=True, kw_only=True, tag="startup"):
@@ -191,6 +194,27 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
         return not self.not_verified and self.worst[1] <= 1
 
 
+class Compared(Struct, frozen=True, kw_only=True, tag="compared"):
+    """How far the predictions of an exported model are from the reference, with equal weights.
+
+    Attributes:
+        images: how many test images were predicted.
+        deviation: the largest deviation of a probability; `INFINITE` if one is not a number.
+        tolerance: the largest deviation that rounding explains.
+        other_classes: of how many images the most likely class is another one.
+    """
+
+    images: int
+    deviation: float
+    tolerance: float
+    other_classes: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deviation is within the tolerance."""
+        return self.deviation <= self.tolerance
+
+
 class Turn(Struct, frozen=True, kw_only=True, tag="turn"):
     """A turn: a timed slice of training, while the other backends of the group wait.
 
@@ -240,6 +264,7 @@ Line = (
     | Inputs
     | Trained
     | JobVerification
+    | Compared
     | Turn
     | Settings
     | Reached

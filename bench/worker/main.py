@@ -20,6 +20,7 @@ MODULES = {
     "train": "bench.worker.training",
     "verify": "bench.worker.verification.verifier",
     "limits": "bench.worker.limits",
+    "read exported": "bench.worker.verification.exported",
 }
 
 

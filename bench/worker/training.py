@@ -32,6 +32,7 @@ from backends.contract import (
 )
 from bench.worker import clock, energy, examples
 from bench.worker.adapter import load_adapter
+from bench.worker.arrays import checksum, write_arrays
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.grading import grade
 from bench.worker.learned import keep_learned
@@ -71,8 +72,9 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
     backend = run.start(tell)
     if assignment.only_turns:
         return partial(take_turns, run, backend)
-    for number in range(1, assignment.job.epochs + 1):
-        run.epoch(backend, number, tell)
+    per_call = int(getattr(backend, "epochs_per_call", 1))
+    for number in range(per_call, assignment.job.epochs + 1, per_call):
+        run.epoch(backend, number, tell, per_call)
     if assignment.job.mode == "native":
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
     weights = run.finish(backend, tell)
@@ -112,7 +114,7 @@ class Run:
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
         self._peak: DeviceMemory | None = None
         self._name, self._references = Path(assignment.data).name, Path(assignment.references)
-        self._learned = assignment.learned
+        self._learned, self._weights = assignment.learned, assignment.weights
 
     def start(self, tell: Tell) -> Backend:
         """Import, build and load the backend, each measured as a phase; return the backend."""
@@ -124,6 +126,7 @@ class Run:
         def build() -> Backend:
             backend: Backend = adapter(self._job)
             clock.count_others(getattr(backend, "processes", None))
+            clock.leave_out(getattr(backend, "transport_seconds", None))
             if self._job.mode == "matched":
                 backend.set_weights(weights)
             return backend
@@ -135,7 +138,7 @@ class Run:
         tell(
             Startup(
                 phases=(imported, built, loaded),
-                weights_checksum=_checksum(backend.get_weights()),
+                weights_checksum=checksum(backend.get_weights()),
                 settings=dict(backend.settings()),
                 train_evaluated=self._evaluated,
                 energy=self._meter.counter,
@@ -144,8 +147,14 @@ class Run:
         )
         return backend
 
-    def epoch(self, backend: Backend, number: int, tell: Tell) -> None:
+    def epoch(self, backend: Backend, number: int, tell: Tell, per_call: int = 1) -> None:
         """Train one epoch and predict the test set, both measured; then grade and tell.
+
+        Args:
+            backend: what trains.
+            number: the number of the epoch.
+            tell: writes a line.
+            per_call: how many epochs the backend trains at once; `number` is the last of them.
 
         Raises:
             Diverged: a loss or a logit is not finite. No line is written for such an epoch, as it
@@ -181,17 +190,21 @@ class Run:
                 train_accuracy=train_accuracy,
                 order_checksum=order_checksum,
                 predicted_classes=_predicted_classes(logits, self._test_labels),
+                epochs=per_call,
             )
         )
 
     def finish(self, backend: Backend, tell: Tell) -> Weights:
         """The weights after the last epoch; tell their checksum, and keep what was learned."""
         weights = backend.get_weights()
-        tell(Trained(weights_checksum=_checksum(weights)))
+        tell(Trained(weights_checksum=checksum(weights)))
         if self._learned:
             # Hours of training are not lost for a picture: slides say that there is none.
             with suppress(OSError):
                 keep_learned(Path(self._learned), self._logits, weights)
+        if self._weights:
+            with suppress(OSError):  # likewise: `bench export` says that there are none
+                write_arrays(Path(self._weights), weights)
         return weights
 
     def verify(self, backend: Backend, weights: Weights, tell: Tell) -> None:
@@ -280,11 +293,3 @@ def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> 
     if not now.began_anew:
         return before
     return max(before, now, key=lambda memory: memory.allocator_peak_bytes)
-
-
-def _checksum(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, value in weights.items():
-        digest.update(name.encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()[:16]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from backends.far.description import describe
 from backends.reference.oracle import Reference
 from backends.registry import script as text_of
 from bench.data.archives import read
@@ -76,7 +77,7 @@ def environment_of(backend):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, environments):
+def recorded(tmp_path_factory, course_environment):
     """By framework: the folder of its cases, after one process has run all of them."""
 
     @cache
@@ -91,7 +92,11 @@ def recorded(tmp_path_factory, environments):
             (place / "script.py").write_text(text_of(name, workload))
             (place / "workload.json").write_bytes(msgspec.json.encode(workload))
             np.savez(place / "weights.npz", **initial_weights(workload, 0))
-        command = [environments.require(BACKENDS[name]), "-m", "tests.support.scripts", name, "."]
+            job = make_job(workload, batch_size=workload.recipe.batch_size)
+            (place / "described.json").write_text(json.dumps(describe(job)))
+        module = ["caffe_scripts"] if name == "caffe" else ["scripts", name]
+        python = course_environment(BACKENDS[name])
+        command = [python, "-m", f"tests.support.{module[0]}", *module[1:], "."]
         done = subprocess.run(
             command,
             cwd=folder,
@@ -110,13 +115,21 @@ def recorded(tmp_path_factory, environments):
 def in_form_of(name, workload):
     """The workload with the framework's own place of epsilon, as a comment in the script says."""
     form = {}
-    if name in {"keras", "tensorflow", "pytorch"}:
+    if name in {"keras", "tensorflow", "pytorch", "mxnet"}:
         of_keras = name != "pytorch"
         match workload.optimizer:
             case RmsProp() | Adagrad():
                 form = {"epsilon_form": "inside_root" if of_keras else "outside_root"}
             case Adam() | AdamW():
                 form = {"epsilon_form": "before_correction" if of_keras else "after_correction"}
+    if name == "caffe":
+        match workload.optimizer:
+            case RmsProp():
+                form = {"epsilon_form": "outside_root"}
+            case Adagrad():
+                form = {"epsilon_form": "outside_root", "initial_accumulator": 0.0}
+            case Adam():
+                form = {"epsilon_form": "before_correction"}
     return replace(workload, optimizer=replace(workload.optimizer, **form))
 
 
@@ -220,13 +233,16 @@ PROGRAMS = [(name, case) for case in RANGES for name in STEPPED if (name, case) 
 @pytest.mark.framework
 @pytest.mark.full_mnist
 @pytest.mark.parametrize(("name", "case"), PROGRAMS)
-def test_a_script_as_a_program_learns_as_much_as_the_bench(name, case, first_12k, environments):
+def test_a_script_as_a_program_learns_as_much_as_the_bench(
+    name, case, first_12k, course_environment
+):
     epochs, least, most = RANGES[case]
     program = first_12k / f"{name}-{case}.py"
     program.write_text(text_of(name, made(case, recipe={"epochs": epochs})))
-    python = environments.require(BACKENDS[name])
+    python = course_environment(BACKENDS[name])
     done = subprocess.run(
-        [python, "-m", "tests.support.program", name, program],
+        # Caffe's Python is too old for that module, which only prepares other frameworks.
+        [python, *([] if name == "caffe" else ["-m", "tests.support.program", name]), program],
         cwd=first_12k,
         env=environment_of(BACKENDS[name]),
         capture_output=True,

@@ -77,6 +77,11 @@ def test_a_title_cannot_end_the_docstring():
         ("pytorch", "adagrad-inside", "PyTorch divides by sqrt(v) + eps."),
         ("pytorch", "adam-before", "PyTorch adds eps after the bias correction."),
         ("pytorch", "adamw-before", "PyTorch adds eps after the bias correction."),
+        ("mxnet", "rmsprop-outside", "MXNet divides by sqrt(v + epsilon)."),
+        ("mxnet", "adam-after", "MXNet adds epsilon before the bias correction."),
+        ("caffe", "rmsprop-inside", "Caffe divides by sqrt(v) + delta."),
+        ("caffe", "adagrad-inside", "Caffe divides by sqrt(v) + delta."),
+        ("caffe", "adam-after", "Caffe adds delta before the bias correction."),
         *(
             (name, form, comment)
             for name in ("keras", "tensorflow")
@@ -109,7 +114,7 @@ def test_only_settings_that_differ_from_the_framework_are_written():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_the_script_alone(name, bench):
-    workload = "mlp-relu" if name == "scikit-learn" else "cnn"
+    workload = {"scikit-learn": "mlp-relu", "spark": "mlp-sigmoid"}.get(name, "cnn")
     code, out, err = bench("show", workload, "--as", name)
     assert (code, err) == (0, "")
     assert out == text_of(name, find_workload(workload))
@@ -162,5 +167,5 @@ def test_an_unknown_framework_gets_a_suggestion(bench):
     code, out, err = bench("show", "cnn", "--as", "pytroch")
     assert (code, out) == (2, "")
     assert "no scripts are written as 'pytroch'" in err
-    assert f"expected: one of {', '.join(NAMES)}" in err
+    assert f"expected: one of {', '.join(NAMES)}\n" in err
     assert "hint: did you mean 'pytorch'?" in err

@@ -19,6 +19,7 @@ from bench.records.job import Record
 from bench.records.learned import read_learned
 from bench.records.stored import read_file
 from bench.records.turns import read_turns
+from bench.records.weights import read_weights
 from bench.runner.group import GroupRunner, key_of
 from bench.runner.turns import Wanted, _slice_of
 from tests.support.jobs import make_job
@@ -72,10 +73,10 @@ def run_group(
 
 
 def test_jobs_of_the_first_seed_and_round_keep_what_they_have_learned(mnist_5k, tmp_path):
-    def run(first_seed, **job):
+    def run(first_seed, *, keep_weights=False, **job):
         task = make_task(RIGHT, mnist_5k, epochs=1, **job)
         runner = GroupRunner(
-            folder=tmp_path / f"{first_seed} {job}",
+            folder=tmp_path / f"{first_seed} {keep_weights} {job}",
             machine=this_machine(),
             timeout=60.0,
             observer=Watcher(),
@@ -83,12 +84,19 @@ def test_jobs_of_the_first_seed_and_round_keep_what_they_have_learned(mnist_5k, 
             wanted=Wanted(sweeps=0),
             taken={},
             first_seed=first_seed,
+            keep_weights=keep_weights,
         )
         [record] = runner.run([task])
         assert record.status == "ok"
+        assert (read_weights(runner.folder, record) is not None) == (
+            keep_weights and first_seed == 3 and not record.job.round
+        )
         return record, read_learned(runner.folder, record.key)
 
-    record, learned = run(3, seed=3)
+    record, learned = run(3, seed=3, keep_weights=True)
+    run(3, seed=3)
+    run(3, seed=3, round=1, keep_weights=True)
+    run(0, seed=3, keep_weights=True)
     right = learned.classes == np.load(f"{mnist_5k.folder}/test_labels.npy")
     assert right.mean() == pytest.approx(record.epochs[-1].test_accuracy)
     assert learned.filters.shape == (784, 10)

@@ -8,12 +8,15 @@ import msgspec
 from msgspec.structs import replace
 
 from specs.loading import WORKLOADS, find_workload, names
-from specs.model import Dropout, Workload
+from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
-NAMES = ("keras", "pytorch", "tensorflow", "jax", "scikit-learn", "theano", "numpy")
-# Those whose scripts take the steps of the workload; scikit-learn's `fit` takes its own. Theano's
-# have tests of their own, as its environment may be missing.
-STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "theano"})
+NAMES = (
+    *("keras", "pytorch", "tensorflow", "jax", "scikit-learn"),
+    *("spark", "mxnet", "chainer", "theano", "cntk", "caffe", "numpy"),
+)
+# Those whose scripts take the steps of the workload; `fit` of scikit-learn and Spark takes its own.
+# Theano's and CNTK's have tests of their own.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark", "theano", "cntk"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -21,7 +24,12 @@ BACKENDS = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "scikit-learn": "scikit-learn",
+    "mxnet": "mxnet",
+    "chainer": "chainer",
     "theano": "theano",
+    "spark": "spark",
+    "cntk": "cntk",
+    "caffe": "caffe",
     "numpy": "reference",
 }
 
@@ -149,10 +157,30 @@ def refused(name: str, workload: Workload) -> str:
     kinds = {layer.__struct_config__.tag for layer in workload.layers}
     if workload.recipe.dataset == "synthetic":
         return "a published data set (mnist, mnist-expanded, fashion-mnist), not on 'synthetic'"
-    if name == "scikit-learn":
-        return refused_by_sklearn(workload, kinds)
-    by_hand = {"jax": "JAX has no layers, and batch norm", "theano": "Theano has no optimizers"}
-    return by_hand.get(name, "") if "batch_norm" in kinds else ""
+    if name in REFUSED_BY:
+        return REFUSED_BY[name](workload, kinds)
+    without_norm = {
+        "jax": "JAX has no layers, and batch norm",
+        "theano": "Theano has no optimizers",
+    }
+    return without_norm.get(name, "") if "batch_norm" in kinds else ""
+
+
+def refused_by_mxnet(workload: Workload, kinds: set[str]) -> str:
+    match workload.optimizer:
+        case AdamW():
+            return "MXNet has no AdamW"
+        case Adagrad(initial_accumulator=start) if start:
+            return "MXNet's AdaGrad starts at 0"
+        case Adadelta(learning_rate=rate) if rate != 1:
+            return "MXNet's AdaDelta has no learning rate"
+    return ""
+
+
+def refused_by_caffe(workload: Workload, kinds: set[str]) -> str:
+    if isinstance(workload.optimizer, AdamW):
+        return "Caffe has no AdamW"
+    return "batch norm here" if "batch_norm" in kinds else ""
 
 
 def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
@@ -167,3 +195,25 @@ def refused_by_sklearn(workload: Workload, kinds: set[str]) -> str:
     if activations and activations[0] in {"leaky_relu", "elu", "softplus"}:
         return f"no {activations[0]}, its activations are relu, sigmoid, tanh, linear"
     return ""
+
+
+def refused_by_spark(workload: Workload, kinds: set[str]) -> str:
+    dense = [layer for layer in workload.layers if layer.__struct_config__.tag == "dense"]
+    others = [*dict.fromkeys(d.activation for d in dense[:-1] if d.activation != "sigmoid")]
+    if kinds - {"dense", "flatten"}:
+        return "Spark MLlib has dense layers only, and this model has "
+    if workload.loss == "mean_squared_error":
+        return "Spark MLlib has no quadratic cost, its loss is the cross-entropy"
+    return (
+        f"hidden layers of Spark MLlib are sigmoid, and this model has {', '.join(others)}"
+        if others
+        else ""
+    )
+
+
+REFUSED_BY = {
+    "scikit-learn": refused_by_sklearn,
+    "spark": refused_by_spark,
+    "mxnet": refused_by_mxnet,
+    "caffe": refused_by_caffe,
+}

@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -153,6 +154,81 @@ def record_pytorch(module, recording):
     module.build_model, module.train = build_model, trained
 
 
+def record_mxnet(module, recording):
+    import mxnet as mx
+
+    from backends.mxnet.layout import to_mxnet
+
+    build, train = module.build_model, module.train
+    image = recording.workload.input.shape
+
+    def build_model():
+        model, flattened = build(), None
+        is_flat = isinstance(recording.workload.layers[0], Flatten)
+        # The weights are drawn when the model sees the shape of its images.
+        model(mx.nd.zeros((1, 784) if is_flat else (1, image[2], *image[:2])))
+        parameters = [p for p in model.collect_params().values() if p.grad_req != "null"]
+        recording.parameters = sum(p.data().size for p in parameters)
+        recording.drawn(*(p.data().asnumpy() for p in parameters[:2]))
+        values, shapes = iter(parameters), infer_shapes(recording.workload)
+        for shape in shapes:
+            flattened = shape.input if isinstance(shape.layer, Flatten) else flattened
+            for name in shape.parameters:
+                given = flattened if name.endswith(".kernel") and len(shape.input) == 1 else None
+                next(values).set_data(mx.nd.array(to_mxnet(recording.weights[name], given)))
+            flattened = None if shape.parameters else flattened
+        return model
+
+    def trained(model, loader, loss_function, trainer):
+        def recorded(loader):
+            for images, labels in loader:
+                found = images.asnumpy()
+                found = found.transpose(0, 2, 3, 1) if found.ndim == 4 else found
+                batches.append((found, labels.asnumpy()))
+                yield images, labels
+
+        def loss_of(logits, labels):
+            losses = loss_function(logits, labels)
+            recording.step(*batches[-1], losses.asnumpy().mean())
+            return losses
+
+        batches = []
+        train(model, recorded(loader), loss_of, trainer)
+
+    module.build_model, module.train = build_model, trained
+
+
+def record_chainer(module, recording):
+    """The model computes the loss; Chainer calls it once in each step."""
+    from backends.chainer.layers import Model
+    from backends.chainer.layout import to_chainer
+
+    build = module.build_model
+    np.random.seed(0)  # Chainer shuffles by it
+
+    def build_model():
+        model = build()
+        recording.parameters = sum(p.size for p in model.params())
+        ours = [layer for layer in model if hasattr(layer, "params")]
+        recording.drawn(ours[0].W.array, ours[0].b.array)
+        places = Model(recording.workload).places
+        links = list(dict.fromkeys(link for link, _, _ in places.values()))
+        for name, (link, attribute, image) in places.items():
+            found = getattr(ours[links.index(link)], attribute)
+            getattr(found, "array", found)[...] = to_chainer(recording.weights[name], image)
+        return model
+
+    class Classifier(module.L.Classifier):
+        def forward(self, images, labels):
+            loss = super().forward(images, labels)
+            nhwc = images if images.ndim == 2 else images.transpose(0, 2, 3, 1)
+            recording.step(nhwc, labels, loss.array)
+            return loss
+
+    module.build_model = build_model
+    module.L = SimpleNamespace(**{**vars(module.L), "Classifier": Classifier})
+
+
 def set_keras_weights(model, recording):
     recording.parameters = sum(w.numpy().size for w in model.trainable_weights)
     ours = [layer for layer in model.layers if layer.weights]
@@ -228,9 +304,11 @@ def record_theano(module, recording):
 
 RECORD = {
     "keras": record_keras,
+    "mxnet": record_mxnet,
     "pytorch": record_pytorch,
     "tensorflow": record_tensorflow,
     "jax": record_jax,
+    "chainer": record_chainer,
     "theano": record_theano,
     "numpy": record_numpy,
 }

@@ -163,6 +163,7 @@ JOB = (
 )
 EPOCH = (
     Column("epoch", _COUNT, "Epoch, from 1; missing if the job has none.", "number"),
+    Column("trained_epochs", _COUNT, "Epochs of this training: 1, or all in one call.", "epochs"),
     Column("running_loss", _LOSS, "Mean training loss while weights change.", "running_loss"),
     Column("train_loss", _LOSS, "Loss on training examples after the epoch.", "train_loss"),
     Column("train_accuracy", _SHARE, "Accuracy on them.", "train_accuracy"),

@@ -1,7 +1,8 @@
 """Makes a frame with a row per job; all other figures are computed from it.
 
 The time of a job is the median of its steady epochs (see `bench.statistics.steady`); all other
-figures of speed are medians over the same epochs.
+figures of speed are medians over the same epochs. Where a framework trains several epochs in one
+call, an epoch has its share of the call.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _ENERGY = {
     "epoch_host_energy_joules": "train_host_energy_joules",
     "mean_watts": "watts",
 }
+_ENERGY_COLUMNS = ["train_energy_joules", "train_host_energy_joules"]
 
 
 def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -53,6 +55,8 @@ def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     the median of the others would be too high.
     """
     steady = epochs[epochs["steady"]]
+    trained = ["train_wall_seconds", "train_cpu_seconds", *_ENERGY_COLUMNS]
+    steady = steady.assign(**steady[trained].div(steady["trained_epochs"], axis=0))
     steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])
     by_job = steady.groupby("key", sort=False)
     seconds = by_job["train_wall_seconds"]
@@ -81,11 +85,11 @@ def _start(epochs: pd.DataFrame) -> pd.DataFrame:
     early = epochs["epoch"] <= epochs["warm_up_epochs"]
     warm_up = epochs[early].groupby("key", sort=False)["train_wall_seconds"].agg(["sum", "size"])
     later = epochs[~early].groupby("key", sort=False)["train_wall_seconds"].median()
-    first = epochs[epochs["epoch"] == 1].set_index("key")
+    first = epochs[epochs["epoch"] == epochs["trained_epochs"]].set_index("key")
     return pd.DataFrame(
         {
             "startup_seconds": first[PHASES].sum(axis=1, skipna=False),
-            "first_epoch_seconds": first["train_wall_seconds"],
+            "first_epoch_seconds": first["train_wall_seconds"].where(first["epoch"] == 1),
             "warm_up_seconds": warm_up["sum"] - warm_up["size"] * later,
         }
     )

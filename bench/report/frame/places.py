@@ -20,7 +20,7 @@ def heading(place: pd.DataFrame) -> str:
         place: rows that are equal in all `PLACE_COLUMNS`.
     """
     dataset, checksum, machine, device, device_name, threads = place[PLACE_COLUMNS].iloc[0]
-    device += "" if device.startswith(("cpu", "cuda")) else " (untested)"
+    device += "" if device.startswith(("cpu", "cuda", "spark")) else " (untested)"
     where = f"on {device} with {words.threads(threads)}: {device_name}, {machine}"
     return f"{dataset} ({checksum[:8]}) {where}"
 

@@ -9,6 +9,7 @@ from bench.records.job import Record, backend_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Items, Table, Text
 from bench.report.run import Run
+from bench.worker.clock import Phase
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
@@ -19,6 +20,7 @@ def section(run: Run) -> list[Block]:
     blocks: list[Block] = [
         Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
         _versions(run.made_with),
+        *transports(run.records),
     ]
     if run.left_out:
         lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])
@@ -37,6 +39,29 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
         ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
         or "none",
     )
+
+
+def transports(records: Sequence[Record]) -> list[Block]:
+    """A sentence on each backend whose framework has a Python of its own, which its worker calls.
+
+    It says how long calls and arrays were on their way in the epochs' training. That time is in no
+    figure.
+    """
+    phases: dict[str, list[Phase]] = {}
+    for record in records:
+        trained = [epoch.training for epoch in record.epochs]
+        if any(phase.transport_seconds is not None for phase in trained):
+            phases.setdefault(record.job.backend, []).extend(trained)
+    return [
+        Text(
+            f"`{backend}` works in an old Python, beside the worker. All its epochs took"
+            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Passing them"
+            " calls and arrays took"
+            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))} more, which"
+            " no figure includes."
+        )
+        for backend, found in phases.items()
+    ]
 
 
 def _versions(records: Sequence[Record]) -> Table:

@@ -88,13 +88,13 @@ def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
     Jobs are separated by semicolons. A backend with more than `_MOST_TIMES` such epochs is left
     out; the table shows a range instead.
     """
-    columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds"]
+    columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds", "trained_epochs"]
     few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)
     epochs = run.epochs.loc[few, columns]
     texts = {}
     for group, rows in epochs.groupby(GROUP_AND_BACKEND, sort=False):
         if len(rows) <= _MOST_TIMES:
-            times = rows["train_wall_seconds"].map(words.seconds)
+            times = (rows["train_wall_seconds"] / rows["trained_epochs"]).map(words.seconds)
             jobs = times.groupby(rows["key"], sort=False)
             texts[group] = "; ".join(", ".join(of_job) for _, of_job in jobs)
     return texts

@@ -214,9 +214,11 @@ def _dense(activation: Activation, optimizer: Optimizer) -> Workload:
 
 
 # Instead of the models above that a framework of dense layers cannot have: the same optimizers,
-# with the activations that scikit-learn has.
+# with the activations that scikit-learn has. Spark has only the first two.
 DENSE: Mapping[str, Workload] = MappingProxyType(
     {
+        "softmax, sgd": replace(find_workload("softmax-sgd"), optimizer=_SGD),
+        "dense sigmoid, sgd": _dense("sigmoid", _SGD),
         "dense tanh, sgd": _dense("tanh", _SGD),
         "dense sigmoid, momentum": _dense("sigmoid", _MOMENTUM),
         "dense tanh, nesterov": _dense("tanh", replace(_MOMENTUM, nesterov=True)),
@@ -233,6 +235,9 @@ EVERY: Mapping[str, Workload] = MappingProxyType({**MODELS, **DENSE})
 # Models for the checks of a backend's behaviour: with and without dropout, batch norm and momentum.
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
 DENSE_BEHAVIOUR = ("softmax", "dense tanh, nesterov")
+PLAIN_BEHAVIOUR = ("softmax, sgd", "dense sigmoid, sgd")
+# The model for the check of `sync`: the first one that a framework can have.
+SYNC = ("mlp-relu", "softmax, sgd")
 # Models for native mode, whose input pipelines need images of MNIST's shape.
 NATIVE = ("softmax", "mlp-relu")
 
@@ -252,7 +257,12 @@ def _mlp(activation: Activation) -> Workload:
 # Models for an epoch over a whole data set. After so many steps, a model with ReLU can only be
 # compared with the reference by its loss.
 LONG: Mapping[str, Workload] = MappingProxyType(
-    {"softmax": find_workload("softmax"), "tanh mlp": _mlp("tanh"), "relu mlp": _mlp("relu")}
+    {
+        "softmax": find_workload("softmax"),
+        "softmax, sgd": DENSE["softmax, sgd"],
+        "tanh mlp": _mlp("tanh"),
+        "relu mlp": _mlp("relu"),
+    }
 )
 
 # Two dropouts, on the images and on the vector. The weights of the next layer show the values that

@@ -25,6 +25,15 @@ def logits(depth: int) -> float:
     return 32 * sqrt(depth) * ROUNDING
 
 
+def probabilities(depth: int, largest_logit: float) -> float:
+    """The tolerance of the probabilities of a trained model, predicted from the same weights.
+
+    Rounding errors of logits grow with their size; those of a trained model are larger than 1. A
+    softmax changes no probability by more than half of the largest change of a logit.
+    """
+    return 0.5 * max(1.0, largest_logit) * logits(depth)
+
+
 def loss(depth: int) -> float:
     """The tolerance of the loss of a batch, or of its mean over an epoch.
 

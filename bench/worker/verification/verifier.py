@@ -67,7 +67,7 @@ class Verifier:
         for size in plan.sizes:
             yield self._piece(size.name, size.workload, self._check_size, size.batch_size)
         if plan.checks_behaviour:
-            yield self._piece("mlp-relu", EVERY["mlp-relu"], self._checked({"sync": check_sync}))
+            yield self._piece(plan.sync, EVERY[plan.sync], self._checked({"sync": check_sync}))
         if plan.checks_dropout:
             yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
 

@@ -1,0 +1,1 @@
+"""Caffe: nets and solvers in an old Python, driven by `backends.far`."""

@@ -1,0 +1,1 @@
+"""Chainer, a retired framework on NumPy."""

@@ -1,0 +1,1 @@
+"""MXNet (retired): Gluon's blocks, autograd and trainer."""

@@ -1,0 +1,1 @@
+"""Spark MLlib: `MultilayerPerceptronClassifier` and, in native mode, `LogisticRegression`."""

@@ -1,0 +1,90 @@
+"""All weights of a trained model, as its worker has kept them beside what it has learned.
+
+`bench run --keep-weights` keeps those of matched jobs of the first seed and round.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+
+from backends.contract import Weights
+from bench.records.command import read_command
+from bench.records.files import RunError
+from bench.records.job import Record
+from bench.records.learned import FOLDER
+from bench.records.stored import LeftOut
+from bench.worker.arrays import checksum
+from specs.model import Workload
+from specs.shapes import FLOAT_BYTES, infer_shapes
+
+_HEAD_BYTES = 1000  # the most that a file adds to each array
+
+
+def path_of(folder: Path, key: str) -> Path:
+    """The file of a job.
+
+    Args:
+        folder: the run's.
+        key: of the job's record.
+    """
+    return folder / FOLDER / f"{key}.weights.npz"
+
+
+def weights_bytes(workload: Workload) -> int:
+    """The bytes of all weights of a model, with the running values of batch norm."""
+    sizes = (
+        size
+        for shape in infer_shapes(workload)
+        for size in (shape.parameters | shape.state).values()
+    )
+    return FLOAT_BYTES * sum(map(prod, sizes))
+
+
+def read_weights(folder: Path, record: Record) -> Weights | LeftOut | None:
+    """The weights of a job after its last epoch, or why they cannot be read; None without a file.
+
+    Args:
+        folder: the run's.
+        record: the job's.
+    """
+    path, workload = path_of(folder, record.key), record.job.workload
+    arrays = sum(len(shape.parameters | shape.state) for shape in infer_shapes(workload))
+    try:
+        with ZipFile(path) as content:
+            unpacked = sum(part.file_size for part in content.infolist())
+        if unpacked > weights_bytes(workload) + arrays * _HEAD_BYTES:
+            return LeftOut(path, "larger than its model")
+        with np.load(path, allow_pickle=False) as file:
+            weights = dict(file)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return LeftOut(path, f"cannot be read ({error.strerror or error})")
+    except Exception:  # noqa: BLE001 - NumPy and zipfile raise many kinds for a damaged file
+        return LeftOut(path, "damaged")
+    if checksum(weights) != record.weights_checksum:
+        return LeftOut(path, "not of its record; remove it, and run with --keep-weights again")
+    return weights
+
+
+def without_weights(run: Path) -> RunError:
+    """The error that says that a run has kept no weights, or does not exist, and what to type.
+
+    Args:
+        run: the folder of the run.
+    """
+    option = "--keep-weights"
+    command = read_command(run) or f"bench run {run.name}"
+    command = command if option in command.split() else f"{command} {option}"
+    if (run / "jobs").is_dir():
+        problem = f"{run}: no weights of trained models were kept"
+        return RunError(problem, hint=f"{command} trains again what has none")
+    return RunError(
+        f"{run}: is not a results folder",
+        expected="the folder of a run that kept the weights of its models",
+        hint=f"{command}; then bench export {run.name} again",
+    )
