@@ -9,7 +9,7 @@ _NO_SUCH_METHOD = "a workload with it is unsupported"
 _NO_GPU = "there is no GPU"
 
 _KNOWN = (
-    Default("kernel initializer", "uniform, ±√(6 / in)", NUMPY),
+    Default("kernel initializer", "uniform, ±2.4 / √in", NUMPY),
     Default("bias initializer", "uniform, as the kernel", NUMPY),
     Default("normal initializers", None, NUMPY),
     Default("range of the uniform initializer", None, NUMPY),

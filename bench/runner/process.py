@@ -75,7 +75,7 @@ class Worker:
             gpu.uuid if gpu else None,
             [worker.pid for worker in waiting],
         )
-        self._turns = 0
+        self._turns, self._waits = 0, False
         with self._files.log.open("wb") as output:
             self._process = _start(task, self._files, self._mark, machine, output)
 
@@ -112,7 +112,7 @@ class Worker:
             raise
         lines = self.lines()
         wall_seconds = monotonic_seconds() - self._start_seconds
-        stays = takes_turns(self.task) and self.is_alive and _is_ok(_end_of(lines))
+        self._waits = stays = takes_turns(self.task) and self.is_alive and _is_ok(_end_of(lines))
         if not stays:
             self.close()
         end = _end_of(lines) or _missing_end(
@@ -131,6 +131,7 @@ class Worker:
         """Let a worker that waits take a turn; None if it died or took longer than `timeout`."""
         if self._process.stdin is None:
             return None
+        self._waits = False
         with suppress(BrokenPipeError):
             self._process.stdin.write(msgspec.json.encode(command) + b"\n")
             self._process.stdin.flush()
@@ -142,6 +143,7 @@ class Worker:
                 size = self._files.lines.stat().st_size
                 turns = [line for line in self.lines() if isinstance(line, Turn)]
                 if len(turns) == self._turns:
+                    self._waits = True
                     return turns[-1]
         return None
 
@@ -150,7 +152,16 @@ class Worker:
         return read_lines(self._files.lines, self._mark)
 
     def close(self) -> None:
-        """Kill the worker and its helper processes; wait until the worker has exited."""
+        """End the worker and its helper processes; wait until the worker has exited.
+
+        A worker that waits for a turn ends by itself when it can get none, so that its framework
+        removes its temporary files. It is killed if that takes long, and so is any other worker.
+        """
+        if self._waits and self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
         self._files.assignment.unlink(missing_ok=True)
         if self._process.stdin is not None:

@@ -51,8 +51,8 @@ def drawn():
 
 
 def kernels():
-    found = round(float(abs(drawn()[0]).max()) ** 2 * SIZES[0], 1)
-    return "uniform, ±√(6 / in)" if found == 6.0 else f"found {found}"
+    found = round(float(abs(drawn()[0]).max()) * SIZES[0] ** 0.5, 2)
+    return "uniform, ±2.4 / √in" if found == 2.4 else f"found {found}"
 
 
 def biases():
@@ -128,7 +128,7 @@ LACKING = {
     "range of the uniform initializer": "uniform",
     "image layout": "image",
     "flatten's order": "flatten",
-    "convolution kernel's axes": "conv",
+    "convolution kernel's axes": "convolution",
     "extra row of 'same' padding, stride 2": "padding",
     "partial pooling window": "pooling",
     "average pooling over padding": "pooling",
