@@ -25,7 +25,7 @@ FAMILY = Family(
     },
     backends={
         "caffe": Entry(
-            title="Caffe 1.0, its net and solvers: no batch norm",
+            title="Caffe 1.0 of 2017, in a build of 2021: no batch norm",
             adapter="backends.caffe.far:Caffe",
             environment="caffe",
             needs=("kendryte-caffe",),

@@ -31,4 +31,5 @@ FAMILY = Family(
         }
     },
     defaults="backends.cntk.defaults:BACKENDS",
+    scripts={"cntk": "backends.cntk.script:script"},
 )

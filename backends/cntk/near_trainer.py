@@ -88,7 +88,7 @@ class Network:
             "dtype": str(np.dtype(self._model.parameters[0].dtype)),
             "optimizer": self._learner.name,
             "compiled": False,
-            "device": str(cntk.device.use_default_device()),
+            "device": str(cntk.device.use_default_device()).lower(),
         }
 
     def _make_trainer(self, *, masked: bool) -> Any:

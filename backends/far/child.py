@@ -95,8 +95,9 @@ class Child:
         return seconds
 
     def close(self) -> None:
-        """Kill the process, and wait for its end."""
+        """Kill the process, and wait for its end and its last output."""
         self._end()
+        self._reader.join(_OUTPUT_SECONDS)
 
     def _raise(self, method: str, error: dict[str, str]) -> None:
         kind, text = error["type"], error["text"]

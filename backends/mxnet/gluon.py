@@ -94,7 +94,7 @@ class Mxnet:
             "dtype": np.dtype(weight.data().dtype).name,
             "optimizer": type(self._trainer.optimizer).__name__,
             "compiled": False,
-            "device": str(weight.data().context),
+            "device": weight.data().context.device_type,
         }
 
     def _new_trainer(self) -> Any:

@@ -27,6 +27,7 @@ def configure(job: Job) -> None:
         raise Unsupported("this adapter trains compiled, in float32, in matched mode")
     if not theano.config.cxx:
         raise Unsupported(f"{NEEDS}; none was found, or THEANO_FLAGS says cxx=")
+    theano.config.linker = "cvm"  # not a flag, as Theano has it only where it has a compiler
     # With OpenMP, convolutions and operations on large arrays use several threads. Convolutions use
     # no other: Theano sets OpenBLAS to one thread during them.
     theano.config.openmp = job.threads > 1

@@ -22,7 +22,6 @@ _REQUIRED = {
     "floatX": "float32",
     "mode": "Mode",
     "optimizer": "fast_run",
-    "linker": "cvm",
     # Arrays between two operations are kept for the next step, as Theano's guide to faster
     # functions says.
     "allow_gc": "False",

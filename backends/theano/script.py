@@ -41,7 +41,7 @@ _VARIANCES = {
 }
 _RELU = """\
 def relu(x):  # T.nnet.relu has the derivative 0.5 at 0
-    return T.switch(x > 0, x, 0)
+    return x * (x > 0)
 """
 _LEAKY_RELU = """\
 def leaky_relu(x):

@@ -241,15 +241,16 @@ def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = subparsers.add_parser(
-        "export", help="convert a run to JSON Lines, CSV, LaTeX ..., its models to files of Torch7"
+        "export", help="convert a run to JSON Lines, CSV, LaTeX; its models to t7, caffe"
     )
     export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     export.add_argument(
         "--format",
         choices=["jsonl", "csv", "latex", "pytest-benchmark", *FORMATS, ",".join(FORMATS)],
         default="jsonl",
-        help="of the records (default: jsonl), or of the models, each compared with the reference:"
-        f" {', '.join(FORMATS)} or both",
+        metavar="NAME",
+        help="jsonl (default), csv, latex or pytest-benchmark: the records;"
+        f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, compared with the reference",
     )
     export.add_argument(
         "--pytest-benchmark",

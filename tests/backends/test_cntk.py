@@ -123,7 +123,7 @@ def test_a_reset_goes_back_to_the_first_step_of_every_kind_of_learner(python):
 def test_the_number_of_threads_is_set_and_read_back(threads, python):
     settings = Cntk(make_job("softmax", threads=threads), python).settings()
     assert settings["threads"] == threads
-    assert settings["device"] == "CPU"
+    assert settings["device"] == "cpu"
     assert settings["dtype"] == "float32"
     assert settings["python"].startswith("3.6.")
 

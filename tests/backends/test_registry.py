@@ -6,12 +6,14 @@ import pytest
 
 from backends import registry
 from backends.defaults_of import defaults_of
+from backends.exports import formats
 from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, UNTUNED
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
 
-def test_every_environment_has_an_engine():
-    assert {backend.environment for backend in BACKENDS.values()} == set(ENGINES)
+def test_every_environment_has_an_engine_and_a_backend_or_reads_exported_models():
+    environments = {backend.environment for backend in BACKENDS.values()}
+    assert environments | {formats.ENVIRONMENT} == set(ENGINES)
 
 
 def test_a_variant_is_of_a_plain_backend_in_the_same_environment_and_says_what_it_changes():

@@ -12,11 +12,11 @@ from specs.model import Adadelta, Adagrad, AdamW, Dropout, Workload
 
 NAMES = (
     *("keras", "pytorch", "tensorflow", "jax", "scikit-learn"),
-    *("spark", "mxnet", "chainer", "theano", "caffe", "numpy"),
+    *("spark", "mxnet", "chainer", "theano", "cntk", "caffe", "numpy"),
 )
 # Those whose scripts take the steps of the workload; `fit` of scikit-learn and Spark takes its own.
-# Theano's have tests of their own.
-STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark", "theano"})
+# Theano's and CNTK's have tests of their own.
+STEPPED = tuple(name for name in NAMES if name not in {"scikit-learn", "spark", "theano", "cntk"})
 # Whose environment runs the scripts.
 BACKENDS = {
     "keras": "keras-tensorflow",
@@ -28,6 +28,7 @@ BACKENDS = {
     "chainer": "chainer",
     "theano": "theano",
     "spark": "spark",
+    "cntk": "cntk",
     "caffe": "caffe",
     "numpy": "reference",
 }

@@ -204,6 +204,7 @@ def record_chainer(module, recording):
     from backends.chainer.layout import to_chainer
 
     build = module.build_model
+    np.random.seed(0)  # Chainer shuffles by it
 
     def build_model():
         model = build()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from bench.machine.host import Machine
 from bench.records.job import Record, backend_name
@@ -45,7 +44,8 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
 def transports(records: Sequence[Record]) -> list[Block]:
     """A sentence on each backend whose framework has a Python of its own, which its worker calls.
 
-    It says how long the calls and their arrays were on their way. That time is in no figure.
+    It says how long calls and arrays were on their way in the epochs' training. That time is in no
+    figure.
     """
     phases: dict[str, list[Phase]] = {}
     for record in records:
@@ -54,11 +54,11 @@ def transports(records: Sequence[Record]) -> list[Block]:
             phases.setdefault(record.job.backend, []).extend(trained)
     return [
         Text(
-            f"`{backend}` works in an old Python, beside the worker. Passing it an epoch's calls"
-            f" and arrays took {words.seconds(median(p.transport_seconds or 0.0 for p in found))},"
-            f" the median of {len(found)}; the time of an epoch"
-            f" ({words.seconds(median(p.wall_seconds for p in found))}) is that within the old"
-            " Python."
+            f"`{backend}` works in an old Python, beside the worker. All its epochs took"
+            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Passing them"
+            " calls and arrays took"
+            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))} more, which"
+            " no figure includes."
         )
         for backend, found in phases.items()
     ]
