@@ -305,7 +305,7 @@ def _result(record: Outcome) -> str:
 
 
 def _training_result(record: Record) -> str:
-    times = [epoch.training.wall_seconds for epoch in record.epochs]
+    times = [epoch.training.wall_seconds / epoch.epochs for epoch in record.epochs]
     if len(times) > _FEW_EPOCHS:
         times = [steady_seconds(record, warm_ups([record])[record.key])]
     seconds = ", ".join(f"{time:.3g}" for time in times)
