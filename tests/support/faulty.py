@@ -247,8 +247,14 @@ class _TellsWrongly(Reference):
         worker = sys.modules["bench.worker.training"]
         epoch = worker.Run.epoch
 
-        def wrong(run, backend, number, tell):
-            epoch(run, backend, number, lambda line: [tell(line) for _ in range(self.times)])
+        def wrong(run, backend, number, tell, per_call):
+            epoch(
+                run,
+                backend,
+                number,
+                lambda line: [tell(line) for _ in range(self.times)],
+                per_call,
+            )
 
         worker.Run.epoch = wrong
 
