@@ -1,8 +1,8 @@
 """The OpenBLAS of SciPy's own package, to which Theano links its compiled functions.
 
-Without a BLAS to link to, Theano calls NumPy's product from its C code. It is slower, and a
-convolution would call it from several threads, which NumPy does not allow. NumPy's own OpenBLAS
-cannot be linked: the names of its functions have a suffix.
+Without a BLAS to link to, Theano calls NumPy's product from its C code. A convolution would call it
+from several threads, which NumPy does not allow. NumPy's own OpenBLAS cannot be linked: the names
+of its functions have a suffix.
 """
 
 from __future__ import annotations

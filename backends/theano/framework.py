@@ -26,7 +26,8 @@ _REQUIRED = {
     # functions says.
     "allow_gc": "False",
     # With this optimization a gradient `g = dot(x, y)` that the formula of an optimizer uses two or
-    # three times, as in `0.1 * g * g`, is computed as often, each time with another factor.
+    # three times, as in `0.1 * g * g`, is computed as often, each time with another factor. A step
+    # of the course's MLP then has 24 products instead of 14, and takes 1.2 times the CPU time.
     "optimizer_excluding": "local_dot22_to_dot22scalar",
 }
 NEEDS = (

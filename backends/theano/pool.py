@@ -62,8 +62,8 @@ class _MaxPool(tensor.signal.pool.Pool):
 class _GradientToFirst(theano.gof.OpenMPOp):
     """The gradient with respect to the images: of the images, the pools and their gradient.
 
-    It takes a fifth less time than Theano's own gradient, and half the time of a pool that is built
-    of comparisons of strided slices, which is as exact.
+    A pool with this gradient takes 0.6 times the CPU time of Theano's own, and 0.4 times that of
+    comparisons of strided slices, which are as exact (128 images of 24 x 24 x 32, one thread).
     """
 
     __props__ = ("window", "openmp")
