@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from backends.contract import Unsupported
-from backends.registry import SCRIPTS, script
+from backends.registry import BACKENDS, SCRIPTS, script
 from bench.overview.material import Material
 from bench.overview.results import Results
 from bench.overview.slides import Code, Missing, Slide
@@ -14,8 +14,8 @@ from bench.report.form.blocks import Table
 from specs.loading import find_workload
 from specs.model import Workload
 
-# The titles of frameworks by their name after `bench show --as`, in the order of the slides; others
-# follow under their own name.
+# The titles of frameworks by their name after `bench show --as`, in the order of the slides. Others
+# follow, without the retired ones.
 TITLES = {
     "numpy": "NumPy",
     "keras": "Keras",
@@ -23,6 +23,7 @@ TITLES = {
     "tensorflow": "TensorFlow",
     "jax": "JAX",
 }
+_OTHER_TITLES = {**TITLES, "spark": "Spark MLlib"}
 # What is left out of a slide's listing: reading the data, testing, and the loop over epochs.
 _LEFT_OUT = ("read", "load_data", "expand", "test", "main")
 _MODEL = "softmax"
@@ -88,9 +89,13 @@ def slides(material: Material) -> list[Slide | Missing]:
         workload = results.workload(_MODEL)
     names = [
         *(name for name in TITLES if name in SCRIPTS),
-        *(name for name in SCRIPTS if name not in TITLES),
+        *(name for name in SCRIPTS if name not in TITLES and not _is_retired(name)),
     ]
     return [*(_model(results, workload, name) for name in names), _dictionary()]
+
+
+def _is_retired(name: str) -> bool:
+    return name in BACKENDS and BACKENDS[name].retired is not None
 
 
 def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
@@ -110,7 +115,7 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
     reached = f", {words.percent(row['test_accuracy'])} in {row['backend']}" if row else ""
     return Slide(
         key=key,
-        title=f"{workload.title} in {TITLES.get(name, name)}: {len(text.splitlines())} lines",
+        title=f"{workload.title} in {_OTHER_TITLES.get(name, name)}: {len(text.splitlines())} lines",
         parts=tuple(map(Code, columns_of(text))),
         notes=(
             f"The whole script: `bench show {workload.name} --as {name}`."
