@@ -48,7 +48,7 @@ def tests(session: nox.Session) -> None:
         session.run_install("bench", "environment", "create")
         session.run_install("bench", "environment", "create", "toy", "opencv")
         # Those of this machine's Pythons: the retired frameworks need old ones.
-        session.run_install("bench", "run", "course-frameworks", "--install", "--dry-run")
+        session.run_install("bench", "environment", "create", "course-frameworks")
     # Two processes: frameworks start and compile on one CPU. More would need much memory.
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", *session.posargs)
 
@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 def verify(session: nox.Session) -> None:
     """Verify every backend, also those that run only when named: an hour and more."""
     install(session)
-    session.run("bench", "run", "course-frameworks", "--install", "--dry-run", silent=True)
+    session.run_install("bench", "environment", "create", "course-frameworks")
     session.run("bench", "verify", "--tuned", *session.posargs)
     for backend in ("spark", "mxnet", "chainer", "theano", "cntk", "caffe"):
         # 2: it is not installed, as this machine has not the Python that it needs; the line says so

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments, NoPythonError
+from specs.loading import SUITES, find_suite, names
 
 
 def environment(options: argparse.Namespace) -> int:
@@ -20,7 +21,8 @@ def environment(options: argparse.Namespace) -> int:
     """
     environments = Environments()
     if options.action == "create":
-        install(environments, options.names or environments_of(DEFAULT_BACKENDS), cpu=options.cpu)
+        has_suite = any(name in names(SUITES) for name in options.names)
+        install(environments, named(options.names), cpu=options.cpu, leave_out=has_suite)
         return 0
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
@@ -28,6 +30,19 @@ def environment(options: argparse.Namespace) -> int:
         print(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
         print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
+
+
+def named(words: Sequence[str]) -> list[str]:
+    """The environments that names of environments and of suites stand for.
+
+    No name stands for those of the default backends.
+    """
+    chosen: list[str] = [] if words else environments_of(DEFAULT_BACKENDS)
+    for word in words:
+        is_suite = word in names(SUITES)
+        backends = is_suite and (find_suite(word).backends or DEFAULT_BACKENDS)
+        chosen += environments_of(backends) if backends else [word]
+    return list(dict.fromkeys(chosen))
 
 
 def environments_of(backends: Iterable[str]) -> list[str]:

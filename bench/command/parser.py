@@ -344,7 +344,8 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(ENVIRONMENTS)} (default: those of the default backends)",
+        help=f"{', '.join(ENVIRONMENTS)}; or a suite, for those of its backends that this machine's"
+        " Pythons can have (default: those of the default backends)",
     )
     environment.add_argument(
         "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"

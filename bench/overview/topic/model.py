@@ -112,10 +112,11 @@ def _model(results: Results, workload: Workload, name: str) -> Slide | Missing:
         ),
         None,
     )
+    framework = _OTHER_TITLES.get(name, name)
     reached = f", {words.percent(row['test_accuracy'])} in {row['backend']}" if row else ""
     return Slide(
         key=key,
-        title=f"{workload.title} in {_OTHER_TITLES.get(name, name)}: {len(text.splitlines())} lines",
+        title=f"{workload.title} in {framework}: {len(text.splitlines())} lines",
         parts=tuple(map(Code, columns_of(text))),
         notes=(
             f"The whole script: `bench show {workload.name} --as {name}`."
