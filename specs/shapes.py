@@ -39,6 +39,9 @@ class LayerShape(Struct, frozen=True, kw_only=True):
             (height, width, in, out) for convolutions; batch norm has "scale" and "shift".
         state: name -> shape of the values that the layer itself updates: batch norm's "mean" and
             "variance".
+        flattened: the image whose pixels are in the input vector, in the order height, width,
+            channel; None if the input is an image, or follows a dense layer. Frameworks with
+            channels first have these pixels in another order.
         forward_flops: additions and multiplications of the matrix products in the forward pass;
             elementwise operations do not count.
         training_flops: the same for the forward pass and the gradients of weights and input; the
@@ -53,6 +56,7 @@ class LayerShape(Struct, frozen=True, kw_only=True):
     output: Shape
     parameters: dict[str, Shape]
     state: dict[str, Shape]
+    flattened: Shape | None
     forward_flops: int
     training_flops: int
     forward_bytes: int
@@ -73,6 +77,7 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
     """
     shapes: list[LayerShape] = []
     shape: Shape = workload.input.shape
+    flattened: Shape | None = None
     for position, layer in enumerate(workload.layers):
         output, parameters = _apply(f"layers[{position}]", layer, shape)
         kernel = parameters.get("kernel", ())
@@ -92,11 +97,14 @@ def infer_shapes(workload: Workload) -> tuple[LayerShape, ...]:
                     for name in _STATE
                     if isinstance(layer, BatchNorm)
                 },
+                flattened=flattened,
                 forward_flops=forward_flops,
                 training_flops=forward_flops * (2 if first else 3),
                 forward_bytes=FLOAT_BYTES * (prod(shape) + prod(output)),
             )
         )
+        if isinstance(layer, Dense | Flatten):
+            flattened = shape if isinstance(layer, Flatten) else None
         shape = output
     _check_end(workload, shapes)
     optimizer = workload.optimizer

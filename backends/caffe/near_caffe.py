@@ -17,9 +17,9 @@ import numpy as np
 from caffe import _caffe
 from caffe.proto import caffe_pb2
 
-from backends.caffe.near_layout import batch_to_caffe, from_caffe, to_caffe
 from backends.caffe.near_network import Network
 from backends.caffe.near_updates import Updates, has_solver, nearest_solver
+from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 
 # Caffe's loss of an example is at most -log of the smallest normal float32, 87.3.
 _MOST_LOSS = 87.0
@@ -46,7 +46,7 @@ class NearCaffe:
         self._build()
 
     def load(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self._images = np.ascontiguousarray(batch_to_caffe(images, None), np.float32)
+        self._images = np.ascontiguousarray(batch_to_channels_first(images), np.float32)
         if self._is_quadratic():
             self._labels = np.eye(self._description["classes"], dtype=np.float32)[labels]
         else:
@@ -54,7 +54,7 @@ class NearCaffe:
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         for name, place in self._network.places.items():
-            self._net.params[place.layer][place.blob].data[...] = to_caffe(
+            self._net.params[place.layer][place.blob].data[...] = to_channels_first(
                 weights[name], place.image
             )
 
@@ -64,7 +64,7 @@ class NearCaffe:
 
     def get_weights(self) -> dict[str, np.ndarray]:
         return {
-            name: from_caffe(self._net.params[place.layer][place.blob].data, place.image)
+            name: from_channels_first(self._net.params[place.layer][place.blob].data, place.image)
             for name, place in self._network.places.items()
         }
 
@@ -78,7 +78,7 @@ class NearCaffe:
             _write(net, "label", self._labels[batch])
             if masks:
                 for mask, values in zip(self._masks, masks):
-                    kept = batch_to_caffe(values[start : start + size], mask.image)
+                    kept = batch_to_channels_first(values[start : start + size], mask.image)
                     _write(net, mask.blob, kept / (1.0 - mask.rate))
             loss = self._train(net, len(batch))
             if not isfinite(loss):
@@ -89,7 +89,7 @@ class NearCaffe:
     def predict(self, images: np.ndarray) -> np.ndarray:
         size, parts = self._description["prediction_batch"], []
         for start in range(0, len(images), size):
-            _write(self._test, "data", batch_to_caffe(images[start : start + size], None))
+            _write(self._test, "data", batch_to_channels_first(images[start : start + size]))
             parts.append(self._test.forward()[self._network.logits].copy())
         return np.concatenate(parts)
 

@@ -69,13 +69,8 @@ class Network:
         self._slope = description["leaky_slope"]
         self._net = caffe.NetSpec()
         self._net["data"] = x = self._input(description["input"])
-        image = None
         for layer in description["layers"]:
-            if layer["type"] == "flatten":
-                image = layer["input"]
-            x = getattr(self, "_" + layer["type"])(x, layer, image)
-            if layer["type"] == "dense":
-                image = None
+            x = getattr(self, "_" + layer["type"])(x, layer)
         self.logits = list(self.places.values())[-1].layer
         if purpose != "prediction":
             self._end(x, description["loss"], description["classes"])
@@ -97,16 +92,15 @@ class Network:
             layers.Softmax(logits), self._net["label"], loss_weight=2.0 / classes
         )
 
-    def _add(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> None:
+    def _add(self, x: Any, layer: dict[str, Any]) -> None:
         """Name a layer with kernel and bias, and note their places.
 
         Args:
             x: the layer's result.
             layer: the description of the layer.
-            image: see `Place`.
         """
         kernel, bias = layer["parameters"]
-        self.places[kernel] = Place(self._name(x, layer), 0, image)
+        self.places[kernel] = Place(self._name(x, layer), 0, layer["flattened"])
         self.places[bias] = Place(self.places[kernel].layer, 1, None)
 
     def _name(self, x: Any, layer: dict[str, Any]) -> str:
@@ -126,18 +120,17 @@ class Network:
         slope = self._slope if kind == "leaky_relu" else 0.0
         return layers.ReLU(x, negative_slope=slope, in_place=True)
 
-    def _dense(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
+    def _dense(self, x: Any, layer: dict[str, Any]) -> Any:
         x = layers.InnerProduct(x, num_output=layer["units"])
-        self._add(x, layer, image)
+        self._add(x, layer)
         return self._activate(x, layer)
 
-    def _conv2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
+    def _conv2d(self, x: Any, layer: dict[str, Any]) -> Any:
         """A convolution; where the zeros differ before and after an axis, a part of a larger one.
 
         Caffe adds as many zeros after an axis as before it. With one more stride of zeros on both
         sides the first result is one too many, and so are those at the end.
         """
-        del image
         differs = [before != after for before, after in layer["zeros"]]
         pads = [
             before + stride * more
@@ -153,20 +146,18 @@ class Network:
             pad_h=pads[0],
             pad_w=pads[1],
         )
-        self._add(x, layer, None)
+        self._add(x, layer)
         if any(differs):
             wanted = layers.DummyData(shape={"dim": [1, 1, *layer["output"][:2]]})
             x = layers.Crop(x, wanted, axis=2, offset=[int(more) for more in differs])
         return self._activate(x, layer)
 
-    def _max_pool2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
-        del image
+    def _max_pool2d(self, x: Any, layer: dict[str, Any]) -> Any:
         x = self._pool(x, layer, params.Pooling.MAX)
         self.pools.append(self._name(x, layer))
         return x
 
-    def _avg_pool2d(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
-        del image
+    def _avg_pool2d(self, x: Any, layer: dict[str, Any]) -> Any:
         return self._pool(x, layer, params.Pooling.AVE)
 
     @staticmethod
@@ -182,19 +173,18 @@ class Network:
             round_mode=params.Pooling.FLOOR,  # the default is to round up
         )
 
-    def _flatten(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
-        del layer, image
+    def _flatten(self, x: Any, layer: dict[str, Any]) -> Any:
+        del layer
         return layers.Flatten(x)
 
-    def _dropout(self, x: Any, layer: dict[str, Any], image: list[int] | None) -> Any:
+    def _dropout(self, x: Any, layer: dict[str, Any]) -> Any:
         """Not in place: the derivative of the layer before it may need that layer's result."""
         rate, position = layer["rate"], layer["position"]
         if not self._masked:
             return layers.Dropout(x, dropout_ratio=rate)
-        image = image if len(layer["input"]) == 1 else None
         name = f"mask_{position}"
         self._net[name] = self._input(layer["input"])
-        self.masks.append(Mask(name, rate, image))
+        self.masks.append(Mask(name, rate, layer["flattened"]))
         return layers.Eltwise(x, self._net[name], operation=params.Eltwise.PROD)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from backends import contract
 from backends.chainer.device import chainer_settings, configure, prediction, seed_dropout
 from backends.chainer.layers import Model, build_loss
-from backends.chainer.layout import channels_first, from_chainer, to_chainer
 from backends.chainer.updates import build_optimizer
 from backends.contract import Job, Unsupported
+from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 
 
 class Chainer:
@@ -27,19 +27,21 @@ class Chainer:
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # Nothing is copied if there is one channel.
-        self._images = np.ascontiguousarray(channels_first(images))
+        self._images = np.ascontiguousarray(batch_to_channels_first(images))
         self._labels = labels.astype(np.int32)  # as in Chainer's own data sets
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, array, image in self._model.arrays():
-            array[...] = to_chainer(weights[name], image)
+            array[...] = to_channels_first(weights[name], image)
 
     def reset(self, weights: contract.Weights) -> None:
         self._begin()
         self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
-        return {name: from_chainer(array, image) for name, array, image in self._model.arrays()}
+        return {
+            name: from_channels_first(array, image) for name, array, image in self._model.arrays()
+        }
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, total = self._job.batch_size, 0.0
@@ -54,7 +56,7 @@ class Chainer:
         with prediction():
             logits = [
                 self._model(
-                    np.ascontiguousarray(channels_first(images[start : start + size]))
+                    np.ascontiguousarray(batch_to_channels_first(images[start : start + size]))
                 ).array
                 for start in range(0, len(images), size)
             ]
@@ -100,7 +102,4 @@ class Chainer:
             return
         for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
             mask = epoch_mask[part]
-            shape = dropout.image or mask.shape[1:]
-            kept = mask.reshape(len(mask), *shape)
-            kept = channels_first(kept) if len(shape) > 1 else kept
-            dropout.keep(kept.reshape(len(mask), -1) if dropout.image else kept)
+            dropout.keep(batch_to_channels_first(mask, dropout.image))

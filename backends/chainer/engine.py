@@ -10,9 +10,9 @@ import numpy as np
 from chainer import functions
 
 from backends.chainer.device import chainer_settings, configure
-from backends.chainer.layout import channels_first, to_chainer
 from backends.contract import Job
 from backends.engine import Step
+from backends.layout import batch_to_channels_first, to_channels_first
 
 _IMAGE_DIMENSIONS = 4  # of an array of images (n, height, width, channels)
 
@@ -28,7 +28,9 @@ class ChainerEngine:
 
     def put(self, values: np.ndarray) -> np.ndarray:
         is_images = values.ndim == _IMAGE_DIMENSIONS
-        return np.array(channels_first(values) if is_images else values, np.float32, order="C")
+        return np.array(
+            batch_to_channels_first(values) if is_images else values, np.float32, order="C"
+        )
 
     def read(self, array: np.ndarray) -> np.ndarray:
         return (
@@ -40,7 +42,7 @@ class ChainerEngine:
         return lambda x: functions.matmul(x, right).array
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        weight = np.array(to_chainer(kernel, None), np.float32, order="C")
+        weight = to_channels_first(kernel.astype(np.float32), None)
         return lambda x: functions.convolution_2d(x, weight, pad=1).array
 
     def accumulate(self, term: np.ndarray) -> Step:

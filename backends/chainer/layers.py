@@ -40,7 +40,7 @@ class Model(chainer.Sequential):
     """The workload's layers.
 
     Chainer flattens an image channel first, so the weights of the next layer have another order
-    than in the canonical layout (see `backends.chainer.layout`).
+    than in the canonical layout (see `backends.layout`).
 
     Attributes:
         places: canonical name of a weight -> its link, the name of its array in the link, and the
@@ -52,12 +52,9 @@ class Model(chainer.Sequential):
         super().__init__()
         self.places: dict[str, tuple[chainer.Link, str, Shape | None]] = {}
         self.dropouts: list[MaskableDropout] = []
-        image: Shape | None = None
         for shape in infer_shapes(workload):
-            image = shape.input if isinstance(shape.layer, Flatten) else image
-            for layer in self._build(shape, image if len(shape.input) == 1 else None):
+            for layer in self._build(shape):
                 self.append(layer)
-            image = None if isinstance(shape.layer, Dense) else image
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray, Shape | None]]:
         """Name, own array and flattened image (see `places`) of every weight and state."""
@@ -65,15 +62,15 @@ class Model(chainer.Sequential):
             found = getattr(link, attribute)
             yield name, found.array if isinstance(found, chainer.Parameter) else found, image
 
-    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[_Layer]:
+    def _build(self, shape: LayerShape) -> Iterator[_Layer]:
         match shape.layer:
             case Dense(units=units, activation=activation):
-                yield self._register(shape, links.Linear(shape.input[0], units), image)
+                yield self._register(shape, links.Linear(shape.input[0], units))
                 yield from _activation(activation)
             case Conv2d(activation=activation):
                 padding, convolution = _convolution(shape, shape.layer)
                 yield from padding
-                yield self._register(shape, convolution, None)
+                yield self._register(shape, convolution)
                 yield from _activation(activation)
             case MaxPool2d(pool_size=pool_size):
                 # Unless told, Chainer keeps a partial window at the edge.
@@ -84,18 +81,18 @@ class Model(chainer.Sequential):
                 link = BiasedBatchNorm(shape.output[-1], decay=momentum, eps=epsilon)
                 attributes = ("gamma", "beta", "avg_mean", "avg_var")
                 for name, attribute in zip(shape.parameters | shape.state, attributes, strict=True):
-                    self.places[name] = link, attribute, image
+                    self.places[name] = link, attribute, shape.flattened
                 yield link
             case Flatten():
                 yield flatten
             case Dropout(rate=rate):
-                self.dropouts.append(MaskableDropout(rate, image))
+                self.dropouts.append(MaskableDropout(rate, shape.flattened))
                 yield self.dropouts[-1]
 
-    def _register(self, shape: LayerShape, link: chainer.Link, image: Shape | None) -> chainer.Link:
-        """Add kernel and bias of a link to `places`; `image`: see there."""
+    def _register(self, shape: LayerShape, link: chainer.Link) -> chainer.Link:
+        """Add kernel and bias of a link to `places`."""
         kernel, bias = shape.parameters
-        self.places |= {kernel: (link, "W", image), bias: (link, "b", None)}
+        self.places |= {kernel: (link, "W", shape.flattened), bias: (link, "b", None)}
         return link
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import cntk
 import numpy as np
 
-from backends.cntk.near_layout import from_cntk, images_to_cntk, mask_to_cntk, to_cntk
 from backends.cntk.near_norm import Norm
+from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 
 _ACTIVATIONS = {
     "relu": cntk.relu,
@@ -23,7 +23,7 @@ class Model:
 
     Attributes:
         weights: canonical name -> CNTK's variable, and the shape of the image that was flattened
-            just before it, or None (see `backends.cntk.near_layout`).
+            just before it, or None (see `backends.layout`).
         norms: the statistics of each batch norm.
         masks: for each dropout layer a variable of the values that it keeps.
     """
@@ -36,17 +36,15 @@ class Model:
         self.masks: list[Any] = []
         self._mask_images: list[list[int] | None] = []
         self._dropouts: list[Any] = []
-        image = None
         for layer in self._layers:
-            image = layer["input"] if layer["type"] == "flatten" else image
-            self._add(layer, image if len(layer["input"]) == 1 else None)
-            image = None if layer["type"] == "dense" else image
+            self._add(layer)
 
-    def _add(self, layer: "dict[str, Any]", image: "list[int] | None") -> None:
+    def _add(self, layer: "dict[str, Any]") -> None:
         """Make the variables of a layer."""
+        image = layer["flattened"]
         for name, shape in layer["parameters"].items():
             place = None if name.endswith(".bias") else image
-            value = to_cntk(np.zeros(shape, np.float32), place)
+            value = _to_cntk(np.zeros(shape, np.float32), place)
             if layer["type"] == "conv2d" and value.ndim == 1:
                 value = value.reshape(-1, 1, 1)  # a bias per channel
             self.weights[name] = cntk.parameter(init=value), place
@@ -55,7 +53,7 @@ class Model:
             for name, variable in self.norms[-1].state.items():
                 self.weights[name] = variable, image
         if layer["type"] == "dropout":
-            shape = images_to_cntk(np.empty([1] + layer["input"])).shape[1:]
+            shape = batch_to_channels_first(np.empty([1] + layer["input"])).shape[1:]
             self.masks.append(cntk.input_variable(shape))
             self._mask_images.append(image)
 
@@ -71,7 +69,7 @@ class Model:
             KeyError: one is missing.
         """
         for name, (variable, image) in self.weights.items():
-            variable.value = to_cntk(weights[name], image).reshape(variable.shape)
+            variable.value = _to_cntk(weights[name], image).reshape(variable.shape)
         for norm in self.norms:
             norm.begin()
 
@@ -83,13 +81,17 @@ class Model:
         for name, (variable, image) in self.weights.items():
             value = variable.value
             is_bias = name.endswith(".bias")  # of a convolution it is (channels, 1, 1)
-            found[name] = from_cntk(value.reshape(-1) if is_bias else value, image)
+            value = value.reshape(-1) if is_bias else value
+            found[name] = from_channels_first(value, image, outputs_first=False)
         return found
 
     def masks_to_cntk(self, masks: "list[np.ndarray]") -> "dict[Any, np.ndarray]":
         """The values of `masks` for a batch, from those in canonical layout."""
         rows = zip(self.masks, masks, self._mask_images)
-        return {variable: mask_to_cntk(mask, image) for variable, mask, image in rows}
+        return {
+            variable: np.ascontiguousarray(batch_to_channels_first(mask, image), np.float32)
+            for variable, mask, image in rows
+        }
 
     def logits(self, x: Any, *, training: bool = True, masked: bool = False) -> Any:
         """The logits of images x (channels, height, width), for training or for prediction.
@@ -170,3 +172,8 @@ class Model:
     def _seed_of(self, position: int) -> int:
         """The seed of a dropout layer: another one for each layer and each seed of a job."""
         return int(self._seed) * _SEEDS_OF_A_JOB + position
+
+
+def _to_cntk(weight: np.ndarray, image: "list[int] | None") -> np.ndarray:
+    """A weight in CNTK's layout: dense kernels keep their axes."""
+    return to_channels_first(weight, image, outputs_first=False)

@@ -6,8 +6,8 @@ import cntk
 import numpy as np
 
 from backends.cntk.near_layers import Model
-from backends.cntk.near_layout import images_to_cntk
 from backends.cntk.near_updates import build_learner
+from backends.layout import batch_to_channels_first
 
 
 # Its name is known on the other side, see `backends.far.far`.
@@ -36,7 +36,7 @@ class Network:
 
     def load(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Copy the images into CNTK's layout, and the labels as one-hot vectors."""
-        self._examples = images_to_cntk(images)
+        self._examples = _channels_first(images)
         self._one_hot = np.eye(self._description["classes"], dtype=np.float32)[labels]
 
     def set_weights(self, weights: "dict[str, np.ndarray]") -> None:
@@ -76,7 +76,7 @@ class Network:
             norm.store()
         size = self._description["prediction_batch"]
         parts = [
-            self._logits.eval({self._images: images_to_cntk(images[start : start + size])})
+            self._logits.eval({self._images: _channels_first(images[start : start + size])})
             for start in range(0, len(images), size)
         ]
         return np.concatenate(parts)
@@ -99,3 +99,7 @@ class Network:
         else:
             loss = cntk.reduce_mean(cntk.square(cntk.softmax(logits) - self._classes))
         return cntk.Trainer(logits, (loss,), [self._learner.learner])
+
+
+def _channels_first(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(batch_to_channels_first(images), np.float32)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.contract import Unsupported, Weights
-from specs.model import Conv2d, Dense, Dropout, Flatten, Workload
-from specs.shapes import LayerShape, Shape, infer_shapes, same_padding
+from backends.layout import to_channels_first
+from specs.model import Conv2d, Dropout, Workload
+from specs.shapes import LayerShape, infer_shapes, same_padding
 
 Array = npt.NDArray[np.float32]
 
@@ -39,21 +40,13 @@ def trained_layers(workload: Workload, weights: Weights) -> Iterator[TrainedLaye
     Raises:
         Unsupported: a weight is missing, has another shape than its layer, or is not finite.
     """
-    image: Shape | None = None
     for shape in infer_shapes(workload):
-        own = _checked(shape, weights)
-        if isinstance(shape.layer, Flatten):
-            image = shape.input
-        elif image is not None:
-            own = {
-                name: value if name == "bias" else _channel_first(value, image)
-                for name, value in own.items()
-            }
+        own = {
+            name: to_channels_first(value, None if name == "bias" else shape.flattened)
+            for name, value in _checked(shape, weights).items()
+        }
         if isinstance(shape.layer, Conv2d):
             yield _convolution(shape, shape.layer, own)
-        elif isinstance(shape.layer, Dense):
-            image = None
-            yield TrainedLayer(shape, {**own, "kernel": own["kernel"].T})
         elif not isinstance(shape.layer, Dropout):
             yield TrainedLayer(shape, own)
 
@@ -72,12 +65,6 @@ def _checked(shape: LayerShape, weights: Weights) -> dict[str, Array]:
     return own
 
 
-def _channel_first(value: Array, image: Shape) -> Array:
-    """Rows in the order channel, height, width; they are in the order height, width, channel."""
-    rows = value.reshape(*image, *value.shape[1:])
-    return np.moveaxis(rows, 2, 0).reshape(value.shape)
-
-
 def _convolution(shape: LayerShape, spec: Conv2d, own: dict[str, Array]) -> TrainedLayer:
     """A convolution with equal padding on both sides of an axis, as the formats have no other.
 
@@ -89,5 +76,5 @@ def _convolution(shape: LayerShape, spec: Conv2d, own: dict[str, Array]) -> Trai
         before, after = same_padding(*axis) if spec.padding == "same" else (0, 0)
         padding.append(after)
         in_front.append((after - before, 0))
-    kernel = np.pad(own["kernel"], [*in_front, (0, 0), (0, 0)]).transpose(3, 2, 0, 1)
+    kernel = np.pad(own["kernel"], [(0, 0), (0, 0), *in_front])
     return TrainedLayer(shape, {**own, "kernel": kernel}, (padding[0], padding[1]))

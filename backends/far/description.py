@@ -17,8 +17,8 @@ def describe(job: Job) -> dict[str, Any]:
     The keys:
 
     - "layers": each layer of the workload with its own keys, and "position", "input", "output"
-      (shapes without the batch), "parameters" and "state" (canonical name -> shape, see
-      `specs.shapes.LayerShape`); a convolution also has "zeros": (before, after) for height and
+      (shapes without the batch), "flattened", "parameters" and "state" (canonical name -> shape),
+      see `specs.shapes.LayerShape`; a convolution also has "zeros": (before, after) for height and
       width;
     - "loss", "optimizer", "input" (height, width, channels), "classes", "leaky_slope": of the
       workload and its language;
@@ -50,6 +50,7 @@ def _describe_layer(shape: LayerShape) -> dict[str, Any]:
         "output": shape.output,
         "parameters": shape.parameters,
         "state": shape.state,
+        "flattened": shape.flattened,
     }
     layer = shape.layer
     if isinstance(layer, Conv2d):

@@ -11,8 +11,8 @@ import numpy as np
 
 from backends.contract import Job
 from backends.engine import Step
+from backends.layout import to_channels_first
 from backends.mxnet.device import configure, device_settings
-from backends.mxnet.layout import to_mxnet
 from backends.mxnet.library import mx
 
 _IMAGE_DIMENSIONS = 4  # of an array of images (n, height, width, channels)
@@ -35,11 +35,11 @@ class MxnetEngine:
         return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGE_DIMENSIONS else values
 
     def matmul(self, kernel: np.ndarray) -> Step:
-        weight = mx.nd.array(to_mxnet(kernel, None), dtype="float32")
+        weight = mx.nd.array(to_channels_first(kernel, None), dtype="float32")
         return lambda x: mx.nd.FullyConnected(x, weight, num_hidden=len(weight), no_bias=True)
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        weight = mx.nd.array(to_mxnet(kernel, None), dtype="float32")
+        weight = mx.nd.array(to_channels_first(kernel, None), dtype="float32")
         options = {"kernel": kernel.shape[:2], "pad": (1, 1), "num_filter": kernel.shape[3]}
         return lambda x: mx.nd.Convolution(x, weight, no_bias=True, **options)
 

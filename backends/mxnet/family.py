@@ -37,13 +37,8 @@ FAMILY = Family(
                 kind="never", reason="TF32 is a format of GPUs; this MXNet is a build for CPUs"
             ),
             "bfloat16": BFLOAT16,
-            "native mode": Gap(
-                kind="never",
-                reason="its last release was in 2022: nobody starts with its tutorials now",
-            ),
         }
     },
-    untuned={"mxnet": "MXNet is retired: nobody tunes it any more"},
     defaults="backends.mxnet.defaults:BACKENDS",
     scripts={"mxnet": "backends.mxnet.script:script"},
 )

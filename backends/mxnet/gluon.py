@@ -12,9 +12,9 @@ import numpy as np
 
 from backends import contract
 from backends.contract import Job, Unsupported
+from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 from backends.mxnet.device import STATIC, configure, device_settings
 from backends.mxnet.layers import Model, Training, build_loss
-from backends.mxnet.layout import channels_first, from_mxnet, to_mxnet
 from backends.mxnet.library import gluon, mx
 from backends.mxnet.updates import build_optimizer
 
@@ -36,12 +36,14 @@ class Mxnet:
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # MXNet's layout is (n, channels, height, width).
-        self._images = mx.nd.array(images.transpose(0, 3, 1, 2), dtype="float32")
+        self._images = mx.nd.array(batch_to_channels_first(images), dtype="float32")
         self._labels = mx.nd.array(labels, dtype="int32")
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, (parameter, image) in self._model.places.items():
-            parameter.set_data(mx.nd.array(to_mxnet(weights[name], image), dtype="float32"))
+            parameter.set_data(
+                mx.nd.array(to_channels_first(weights[name], image), dtype="float32")
+            )
 
     def reset(self, weights: contract.Weights) -> None:
         # The optimizer's state is in the trainer. Graphs belong to the blocks, which are kept.
@@ -51,7 +53,7 @@ class Mxnet:
 
     def get_weights(self) -> contract.Weights:
         return {
-            name: from_mxnet(parameter.data().asnumpy(), image)
+            name: from_channels_first(parameter.data().asnumpy(), image)
             for name, (parameter, image) in self._model.places.items()
         }
 
@@ -76,7 +78,7 @@ class Mxnet:
         size = contract.PREDICTION_BATCH
         batches = (images[start : start + size] for start in range(0, len(images), size))
         logits = [
-            self._model(mx.nd.array(batch.transpose(0, 3, 1, 2), dtype="float32"))
+            self._model(mx.nd.array(batch_to_channels_first(batch), dtype="float32"))
             for batch in batches
         ]
         return np.concatenate([batch.asnumpy() for batch in logits])  # (n, classes)
@@ -104,9 +106,5 @@ class Mxnet:
     def _masks_of(self, masks: contract.Masks, start: int) -> Iterator[Any]:
         """The masks of the step whose first example has this position in the epoch."""
         for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
-            mask = epoch_mask[start : start + self._job.batch_size].astype(np.float32)
-            if dropout.image is not None:
-                mask = channels_first(mask.T, dropout.image).T
-            elif mask.ndim > 2:  # noqa: PLR2004 - (n, height, width, channels)
-                mask = mask.transpose(0, 3, 1, 2)
-            yield mx.nd.array(mask)
+            mask = epoch_mask[start : start + self._job.batch_size]
+            yield mx.nd.array(batch_to_channels_first(mask, dropout.image), dtype="float32")

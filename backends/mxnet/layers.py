@@ -33,7 +33,7 @@ class Model(nn.HybridSequential):
     """The workload's layers.
 
     Images are channel first, as oneDNN's convolutions in MXNet have no other layout. So the weights
-    after a `flatten` have another order than in the canonical layout (see `backends.mxnet.layout`).
+    after a `flatten` have another order than in the canonical layout (see `backends.layout`).
 
     Attributes:
         places: canonical name of a weight -> its parameter, and the shape of the image that was
@@ -45,22 +45,19 @@ class Model(nn.HybridSequential):
         super().__init__()
         self.places: dict[str, tuple[Any, Shape | None]] = {}
         self.dropouts: list[MaskableDropout] = []
-        image: Shape | None = None
         for shape in infer_shapes(workload):
-            image = shape.input if isinstance(shape.layer, Flatten) else image
-            self.add(*self._build(shape, image if len(shape.input) == 1 else None))
-            image = None if isinstance(shape.layer, Dense) else image
+            self.add(*self._build(shape))
 
-    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[Any]:
+    def _build(self, shape: LayerShape) -> Iterator[Any]:
         match shape.layer:
             case Dense(units=units, activation=activation):
                 layer = nn.Dense(units, in_units=shape.input[0], flatten=False)
-                yield self._register(shape, layer, image)
+                yield self._register(shape, layer)
                 yield from _activation(activation)
             case Conv2d(activation=activation):
                 padding, convolution = _convolution(shape, shape.layer)
                 yield from padding
-                yield self._register(shape, convolution, None)
+                yield self._register(shape, convolution)
                 yield from _activation(activation)
             case MaxPool2d(pool_size=pool_size):
                 yield nn.MaxPool2D(pool_size)
@@ -71,18 +68,18 @@ class Model(nn.HybridSequential):
                 norm = nn.BatchNorm(momentum=momentum, epsilon=epsilon, in_channels=size)
                 values = (norm.gamma, norm.beta, norm.running_mean, norm.running_var)
                 for name, value in zip(shape.parameters | shape.state, values, strict=True):
-                    self.places[name] = value, image
+                    self.places[name] = value, shape.flattened
                 yield norm
             case Flatten():
                 yield nn.Flatten()
             case Dropout(rate=rate):
-                self.dropouts.append(MaskableDropout(rate, image))
+                self.dropouts.append(MaskableDropout(rate, shape.flattened))
                 yield self.dropouts[-1]
 
-    def _register(self, shape: LayerShape, layer: Any, image: Shape | None) -> Any:
-        """Add kernel and bias of a layer to `places`; `image`: see there."""
+    def _register(self, shape: LayerShape, layer: Any) -> Any:
+        """Add kernel and bias of a layer to `places`."""
         kernel, bias = shape.parameters
-        self.places |= {kernel: (layer.weight, image), bias: (layer.bias, None)}
+        self.places |= {kernel: (layer.weight, shape.flattened), bias: (layer.bias, None)}
         return layer
 
 

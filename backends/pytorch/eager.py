@@ -5,15 +5,14 @@ Layers, autograd and most optimizers are PyTorch's own.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from backends import contract
 from backends.contract import Job, Unsupported
+from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 from backends.pytorch import device as pytorch_device
 from backends.pytorch.device import configure, require_device, torch_settings
 from backends.pytorch.layers import Model, build_loss
-from backends.pytorch.layout import from_torch, to_torch
 from backends.pytorch.updates import build_optimizer, reset_optimizer
 
 
@@ -44,7 +43,7 @@ class PyTorch:
     def set_weights(self, weights: contract.Weights) -> None:
         with torch.no_grad():
             for name, tensor, image in self._model.tensors():
-                tensor.copy_(torch.from_numpy(to_torch(weights[name], image)))
+                tensor.copy_(torch.from_numpy(to_channels_first(weights[name], image)))
 
     def reset(self, weights: contract.Weights) -> None:
         reset_optimizer(self._optimizer)
@@ -53,7 +52,7 @@ class PyTorch:
 
     def get_weights(self) -> contract.Weights:
         return {
-            name: from_torch(tensor.detach().cpu().numpy(), image)
+            name: from_channels_first(tensor.detach().cpu().numpy(), image)
             for name, tensor, image in self._model.tensors()
         }
 
@@ -98,8 +97,5 @@ class PyTorch:
         size = self._job.batch_size
         for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
             mask = epoch_mask[step * size : (step + 1) * size]
-            shape = dropout.image or mask.shape[1:]
-            # Channels become the first axis; a vector is not changed.
-            transposed = np.moveaxis(mask.reshape(-1, *shape), -1, 1)
-            transposed = transposed.reshape(len(mask), -1) if dropout.image else transposed
-            dropout.mask = torch.from_numpy(transposed).to(self._device)
+            given = batch_to_channels_first(mask, dropout.image)
+            dropout.mask = torch.from_numpy(given).to(self._device)

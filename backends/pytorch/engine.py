@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from backends.contract import Job
 from backends.engine import Step
+from backends.layout import to_channels_first
 from backends.pytorch import device
-from backends.pytorch.layout import to_torch
 
 _IMAGE_DIMENSIONS = 4  # of an array of images (n, height, width, channels)
 
@@ -40,7 +40,7 @@ class PyTorchEngine:
         return lambda x: x @ right
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        transposed = np.ascontiguousarray(to_torch(kernel, None), np.float32)
+        transposed = to_channels_first(kernel.astype(np.float32), None)
         weight = torch.tensor(transposed, device=self._device)
         return lambda x: functional.conv2d(x, weight, padding="same")
 

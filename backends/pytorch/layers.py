@@ -35,7 +35,7 @@ class Model(nn.Sequential):
     """The workload's layers.
 
     PyTorch flattens an image channel first, so the weights of the next layer have another order
-    than in the canonical layout (see `backends.pytorch.layout`).
+    than in the canonical layout (see `backends.layout`).
 
     Attributes:
         places: canonical name of a weight -> its module, the name of its tensor in the module, and
@@ -47,11 +47,8 @@ class Model(nn.Sequential):
         super().__init__()
         self.places: dict[str, tuple[nn.Module, str, Shape | None]] = {}
         self.dropouts: list[MaskableDropout] = []
-        image: Shape | None = None
         for shape in infer_shapes(workload):
-            image = shape.input if isinstance(shape.layer, Flatten) else image
-            self.extend(self._build(shape, image if len(shape.input) == 1 else None))
-            image = None if isinstance(shape.layer, Dense) else image
+            self.extend(self._build(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply all layers, as the parent class does.
@@ -72,15 +69,15 @@ class Model(nn.Sequential):
         for name, (module, attribute, image) in self.places.items():
             yield name, getattr(module, attribute), image
 
-    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
+    def _build(self, shape: LayerShape) -> Iterator[nn.Module]:
         match shape.layer:
             case Dense(units=units, activation=activation):
-                yield self._register(shape, nn.Linear(shape.input[0], units), image)
+                yield self._register(shape, nn.Linear(shape.input[0], units))
                 yield from _activation(activation)
             case Conv2d(activation=activation):
                 padding, convolution = _convolution(shape, shape.layer)
                 yield from padding
-                yield self._register(shape, convolution, None)
+                yield self._register(shape, convolution)
                 yield from _activation(activation)
             case MaxPool2d(pool_size=pool_size):
                 yield nn.MaxPool2d(pool_size)
@@ -90,18 +87,18 @@ class Model(nn.Sequential):
                 module = BiasedBatchNorm(shape.output[-1], shape.layer)
                 attributes = ("weight", "bias", "running_mean", "running_var")
                 for name, attribute in zip(shape.parameters | shape.state, attributes, strict=True):
-                    self.places[name] = module, attribute, image
+                    self.places[name] = module, attribute, shape.flattened
                 yield module
             case Flatten():
                 yield nn.Flatten()
             case Dropout(rate=rate):
-                self.dropouts.append(MaskableDropout(rate, image))
+                self.dropouts.append(MaskableDropout(rate, shape.flattened))
                 yield self.dropouts[-1]
 
-    def _register(self, shape: LayerShape, module: nn.Module, image: Shape | None) -> nn.Module:
-        """Add kernel and bias of a module to `places`; `image`: see there."""
+    def _register(self, shape: LayerShape, module: nn.Module) -> nn.Module:
+        """Add kernel and bias of a module to `places`."""
         kernel, bias = shape.parameters
-        self.places |= {kernel: (module, "weight", image), bias: (module, "bias", None)}
+        self.places |= {kernel: (module, "weight", shape.flattened), bias: (module, "bias", None)}
         return module
 
 

@@ -31,7 +31,7 @@ from specs.model import (
     Sgd,
     Workload,
 )
-from specs.shapes import LayerShape, Shape
+from specs.shapes import LayerShape
 
 _OPTIMIZERS = {
     Sgd: torch.optim.SGD,
@@ -123,19 +123,19 @@ class PyTorchNative(PyTorch):
 class NativeModel(Model):
     """The workload's layers with PyTorch's dropout and batch norm, and PyTorch's constants."""
 
-    def _build(self, shape: LayerShape, image: Shape | None) -> Iterator[nn.Module]:
+    def _build(self, shape: LayerShape) -> Iterator[nn.Module]:
         match shape.layer:
             case BatchNorm():
                 kind = nn.BatchNorm1d if len(shape.output) == 1 else nn.BatchNorm2d
                 module = kind(shape.output[-1])
                 attributes = ("weight", "bias", "running_mean", "running_var")
-                places = [(module, attribute, image) for attribute in attributes]
+                places = [(module, attribute, shape.flattened) for attribute in attributes]
                 self.places |= zip(shape.parameters | shape.state, places, strict=True)
                 yield module
             case Dropout(rate=rate):
                 yield nn.Dropout(rate)
             case _:
-                yield from super()._build(shape, image)
+                yield from super()._build(shape)
 
 
 def _build_optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ import numpy as np
 
 from backends.contract import Job
 from backends.engine import Step
+from backends.layout import to_channels_first
 from backends.theano.device import configure, theano_settings
 from backends.theano.framework import tensor, theano
 
@@ -35,7 +36,7 @@ class TheanoEngine:
         return theano.function([x], tensor.dot(x, right))
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        weight = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), np.float32)
+        weight = to_channels_first(kernel.astype(np.float32), None)
         x = tensor.tensor4()
         kernels = theano.shared(weight)
         product = tensor.nnet.conv2d(x, kernels, border_mode="half", filter_flip=False)

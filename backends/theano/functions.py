@@ -13,17 +13,16 @@ import numpy as np
 from backends import contract
 from backends.contract import Job
 from backends.formulas import Updates
+from backends.layout import (
+    batch_to_channels_first,
+    from_channels_first,
+    to_channels_first,
+)
 from backends.theano.device import configure, theano_settings
 from backends.theano.framework import tensor, theano
 from backends.theano.layers import Forward, forward, loss_of
-from backends.theano.layout import (
-    from_theano,
-    images_of_dropouts,
-    images_of_weights,
-    mask_to_theano,
-    to_theano,
-)
-from specs.shapes import infer_shapes
+from specs.model import Dropout
+from specs.shapes import Shape, infer_shapes
 
 _SEEDS = int(theano.sandbox.rng_mrg.M2) - 1  # its seeds are from 1 to this number
 
@@ -37,11 +36,15 @@ class Theano:
     def __init__(self, job: Job) -> None:
         configure(job)
         self._job = job
-        self._images = images_of_weights(job.workload)
-        self._dropped = images_of_dropouts(job.workload)
         layers = infer_shapes(job.workload)
+        self._images = {
+            name: None if name.endswith(".bias") else layer.flattened
+            for layer in layers
+            for name in layer.parameters | layer.state
+        }
+        self._dropped = [layer.flattened for layer in layers if isinstance(layer.layer, Dropout)]
         self._weights = {
-            name: theano.shared(to_theano(np.zeros(size, np.float32), self._images[name]))
+            name: theano.shared(_to_theano(np.zeros(size, np.float32), self._images[name]))
             for layer in layers
             for name, size in layer.parameters.items()
         }
@@ -62,7 +65,7 @@ class Theano:
 
     def set_weights(self, weights: contract.Weights) -> None:
         for name, variable in (self._weights | self._state).items():
-            variable.set_value(to_theano(weights[name], self._images[name]), borrow=True)
+            variable.set_value(_to_theano(weights[name], self._images[name]), borrow=True)
 
     def reset(self, weights: contract.Weights) -> None:
         self._begin()
@@ -73,14 +76,17 @@ class Theano:
     def get_weights(self) -> contract.Weights:
         values = self._weights | self._state
         return {
-            name: from_theano(values[name].get_value(borrow=True), image)
+            name: from_channels_first(
+                values[name].get_value(borrow=True), image, outputs_first=False
+            )
             for name, image in self._images.items()
         }
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         size, total = self._job.batch_size, 0.0
         step = self._step if masks is None else self._compiled_masked_step()
-        kept = [mask_to_theano(*pair) for pair in zip(masks or (), self._dropped, strict=False)]
+        pairs = zip(masks or (), self._dropped, strict=False)
+        kept = [batch_to_channels_first(*pair).astype(np.float32) for pair in pairs]
         for start in range(0, len(order), size):
             part = slice(start, start + size)
             loss = step(order[part], *(mask[part] for mask in kept))
@@ -90,8 +96,8 @@ class Theano:
     def predict(self, images: contract.Images) -> contract.Logits:
         size = contract.PREDICTION_BATCH
         batches = [images[start : start + size] for start in range(0, len(images), size)]
-
-        return np.concatenate([self._logits(_channels_first(batch)) for batch in batches])
+        logits = [self._logits(_channels_first(batch)) for batch in batches]
+        return np.concatenate(logits)  # (n, classes)
 
     def sync(self) -> None:
         """Do nothing: Theano has finished a call when it returns."""
@@ -166,5 +172,9 @@ def _zeros(shape: tuple[int, ...]) -> Any:
 
 
 def _channels_first(images: contract.Images) -> np.ndarray:
-    """Images (n, channels, height, width); of one channel they are not copied."""
-    return np.ascontiguousarray(np.moveaxis(images, 3, 1))
+    return np.ascontiguousarray(batch_to_channels_first(images))
+
+
+def _to_theano(weight: np.ndarray, image: Shape | None) -> np.ndarray:
+    """A weight in Theano's layout: dense kernels keep their axes."""
+    return to_channels_first(weight, image, outputs_first=False)

@@ -74,7 +74,7 @@ def forward(
 
     Args:
         workload: the model.
-        values: weights and state by canonical name, in Theano's layout, see `layout`.
+        values: weights and state by canonical name, in Theano's layout, see `backends.layout`.
         x: images (n, channels, height, width).
         random: a `MRG_RandomStreams`, which draws what dropout keeps.
         training: whether this is a training step.

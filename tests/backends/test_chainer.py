@@ -7,10 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from backends.chainer.layout import channels_first, from_chainer, to_chainer
 from backends.registry import BACKENDS
 from bench.records.files import PROJECT
 
@@ -48,32 +46,6 @@ def ask(course_environment):
         return json.loads(done.stdout)
 
     return run
-
-
-@pytest.mark.parametrize(
-    ("shape", "image", "expected"),
-    [
-        ((3, 2, 4, 5), None, (5, 4, 3, 2)),
-        ((24, 5), None, (5, 24)),
-        ((24, 5), (2, 3, 4), (5, 24)),
-        ((24,), (2, 3, 4), (24,)),
-        ((5,), None, (5,)),
-    ],
-)
-def test_weights_in_the_layout_of_chainer_and_back(shape, image, expected):
-    weight = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    there = to_chainer(weight, image)
-    assert there.shape == expected
-    np.testing.assert_array_equal(from_chainer(there, image), weight)
-
-
-def test_a_kernel_after_an_image_has_its_rows_in_the_order_of_chainers_flatten():
-    image = np.arange(24.0).reshape(1, 2, 3, 4)
-    kernel = np.random.RandomState(0).random_sample((24, 5))
-    flat = channels_first(image).reshape(1, -1)
-    np.testing.assert_allclose(
-        flat @ to_chainer(kernel, (2, 3, 4)).T, image.reshape(1, -1) @ kernel
-    )
 
 
 MUTANTS = """

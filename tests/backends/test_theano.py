@@ -14,13 +14,6 @@ import pytest
 from backends.reference.oracle import Reference
 from backends.registry import BACKENDS
 from backends.registry import script as text_of
-from backends.theano.layout import (
-    from_theano,
-    images_of_dropouts,
-    images_of_weights,
-    mask_to_theano,
-    to_theano,
-)
 from bench.records.files import PROJECT
 from specs.initial import initial_weights
 from specs.loading import find_workload
@@ -80,26 +73,6 @@ def test_only_one_file_imports_theano_as_its_flags_must_be_set_before():
             if name.partition(".")[0] == "theano"
         ]
         assert bool(found) is (path.name == "framework.py"), path
-
-
-def test_weights_and_masks_have_theanos_order_of_axes_and_come_back():
-    workload = find_workload("cnn")
-    images = images_of_weights(workload)
-    weights = initial_weights(workload, 0)
-    for name, weight in weights.items():
-        ours = to_theano(weight, images[name])
-        assert not np.shares_memory(ours, weight)  # a step writes into it
-        assert np.array_equal(from_theano(ours, images[name]), weight)
-        assert not np.shares_memory(from_theano(ours, images[name]), ours)
-    assert to_theano(weights["1.kernel"], None).shape == (32, 32, 3, 3)
-    kernel = weights["5.kernel"].reshape(12, 12, 32, 256)
-    assert np.array_equal(
-        to_theano(weights["5.kernel"], (12, 12, 32))[144 * 5 + 7], kernel[0, 7, 5]
-    )
-    assert images_of_dropouts(workload) == [None, None]
-    mask = np.arange(2 * 24).reshape(2, 24) % 5 == 0
-    channel_first = mask.reshape(2, 2, 3, 4).transpose(0, 3, 1, 2).reshape(2, 24)
-    assert np.array_equal(mask_to_theano(mask, (2, 3, 4)), channel_first)
 
 
 LAYERS = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.caffe.near_layout import to_caffe
+from backends.layout import to_channels_first
 
 
 def blobs_of(net):
@@ -24,14 +24,10 @@ def blobs_of(net):
 
 def given(described, weights):
     """The weights of a case in Caffe's layout, in the same order."""
-    image = None
     for layer in described["layers"]:
-        if layer["type"] == "flatten":
-            image = layer["input"]
         for name in layer["parameters"]:
-            yield to_caffe(weights[name], image if name.endswith("kernel") else None)
-        if layer["type"] == "dense":
-            image = None
+            image = layer["flattened"] if name.endswith("kernel") else None
+            yield to_channels_first(weights[name], image)
 
 
 class Recorded:

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 
+from backends.layout import to_channels_first
 from specs.model import Flatten, Workload
 from specs.shapes import infer_shapes
 
@@ -113,8 +114,6 @@ def record_numpy(module, recording):
 def record_pytorch(module, recording):
     import torch
 
-    from backends.pytorch.layout import to_torch
-
     build, train = module.build_model, module.train
 
     def build_model():
@@ -122,17 +121,10 @@ def record_pytorch(module, recording):
         recording.parameters = sum(p.numel() for p in model.parameters())
         ours = [layer for layer in model if list(layer.parameters())]
         recording.drawn(ours[0].weight.detach().numpy(), ours[0].bias.detach().numpy())
-        image = None
-        flattened = {}
-        for shape in infer_shapes(recording.workload):
-            image = shape.input if isinstance(shape.layer, Flatten) else image
-            flattened[shape.position] = image if len(shape.input) == 1 else None
-            image = None if shape.parameters and len(shape.input) == 1 else image
         for layer, (shape, arrays) in zip(ours, recording.layers(), strict=True):
             kernel, *others = arrays
-            image = flattened[shape.position]
             with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(to_torch(kernel, image)))
+                layer.weight.copy_(torch.from_numpy(to_channels_first(kernel, shape.flattened)))
                 layer.bias.copy_(torch.from_numpy(others[0]))
         return model
 
@@ -157,26 +149,23 @@ def record_pytorch(module, recording):
 def record_mxnet(module, recording):
     import mxnet as mx
 
-    from backends.mxnet.layout import to_mxnet
-
     build, train = module.build_model, module.train
-    image = recording.workload.input.shape
+    height, width, channels = recording.workload.input.shape
 
     def build_model():
-        model, flattened = build(), None
+        model = build()
         is_flat = isinstance(recording.workload.layers[0], Flatten)
         # The weights are drawn when the model sees the shape of its images.
-        model(mx.nd.zeros((1, 784) if is_flat else (1, image[2], *image[:2])))
+        model(mx.nd.zeros((1, 784) if is_flat else (1, channels, height, width)))
         parameters = [p for p in model.collect_params().values() if p.grad_req != "null"]
         recording.parameters = sum(p.data().size for p in parameters)
         recording.drawn(*(p.data().asnumpy() for p in parameters[:2]))
-        values, shapes = iter(parameters), infer_shapes(recording.workload)
-        for shape in shapes:
-            flattened = shape.input if isinstance(shape.layer, Flatten) else flattened
+        values = iter(parameters)
+        for shape in infer_shapes(recording.workload):
             for name in shape.parameters:
-                given = flattened if name.endswith(".kernel") and len(shape.input) == 1 else None
-                next(values).set_data(mx.nd.array(to_mxnet(recording.weights[name], given)))
-            flattened = None if shape.parameters else flattened
+                image = None if name.endswith(".bias") else shape.flattened
+                ours = to_channels_first(recording.weights[name], image)
+                next(values).set_data(mx.nd.array(ours))
         return model
 
     def trained(model, loader, loss_function, trainer):
@@ -201,7 +190,6 @@ def record_mxnet(module, recording):
 def record_chainer(module, recording):
     """The model computes the loss; Chainer calls it once in each step."""
     from backends.chainer.layers import Model
-    from backends.chainer.layout import to_chainer
 
     build = module.build_model
     np.random.seed(0)  # Chainer shuffles by it
@@ -215,7 +203,7 @@ def record_chainer(module, recording):
         links = list(dict.fromkeys(link for link, _, _ in places.values()))
         for name, (link, attribute, image) in places.items():
             found = getattr(ours[links.index(link)], attribute)
-            getattr(found, "array", found)[...] = to_chainer(recording.weights[name], image)
+            getattr(found, "array", found)[...] = to_channels_first(recording.weights[name], image)
         return model
 
     class Classifier(module.L.Classifier):
@@ -273,10 +261,13 @@ def record_tensorflow(module, recording):
 
 
 def record_theano(module, recording):
-    from backends.theano.layout import images_of_weights, to_theano
 
     compiled = module.compile_step
-    images = images_of_weights(recording.workload)
+    images = {
+        name: None if name.endswith(".bias") else shape.flattened
+        for shape in infer_shapes(recording.workload)
+        for name in shape.parameters
+    }
 
     def init_params():
         pairs = module.drawn_params()
@@ -285,7 +276,7 @@ def record_theano(module, recording):
         given = iter(recording.weights.items())
         for weight in (w for pair in pairs for w in pair):
             name, value = next(given)
-            weight.set_value(to_theano(value, images[name]))
+            weight.set_value(to_channels_first(value, images[name], outputs_first=False))
         return pairs
 
     def compile_step(params):
