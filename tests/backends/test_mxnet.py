@@ -123,7 +123,7 @@ found["fixed scale"] = with_other(
     layers.nn, "BatchNorm", lambda own: lambda **o: own(scale=False, **o), check_steps, norm
 )
 found["flatten"] = with_other(
-    adapter, "to_mxnet", lambda own: lambda w, image: own(w, None), check_steps, "tanh, sgd"
+    adapter, "to_channels_first", lambda own: lambda w, _: own(w, None), check_steps, "tanh, sgd"
 )
 found["nesterov"] = with_other(
     mx.optimizer, "NAG", lambda own: mx.optimizer.SGD, check_steps, norm

@@ -99,8 +99,7 @@ class ChannelsLast(NearCaffe):
 
     def __init__(self, description):
         for layer in description["layers"]:
-            if layer["type"] == "flatten":
-                layer["input"] = None
+            layer["flattened"] = None
         super().__init__(description)
 
 
@@ -109,8 +108,7 @@ class DropsInPlace(NearCaffe):
 
     def __init__(self, description):
         class InPlace(Network):
-            def _dropout(self, x, layer, image):
-                del image
+            def _dropout(self, x, layer):
                 return layers.Dropout(x, dropout_ratio=layer["rate"], in_place=True)
 
         near_caffe.Network = InPlace
