@@ -238,10 +238,15 @@ class SuiteEntry(_Record, frozen=True):
     """A workload in a suite; its epochs, data set and batch size (default: the recipe's).
 
     A batch size above the number of training images stands for all of them.
+
+    Attributes:
+        native_epochs: the epochs of jobs in native mode, where they need more; default: the same.
+            An iteration of L-BFGS counts as one.
     """
 
     workload: Name
     epochs: Size | None = None
+    native_epochs: Size | None = None
     dataset: Name | None = None
     batch_size: Size | None = None
 

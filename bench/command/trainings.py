@@ -64,6 +64,7 @@ def trainings(
                 data=data_set,
                 epochs=options.epochs or part.epochs or workload.recipe.epochs,
                 batch_size=batch_size,
+                native_epochs=options.epochs or part.native_epochs,
             )
             for width, batch_size in product(options.width, options.batch_size or (size,))
         ]

@@ -48,6 +48,7 @@ class Training(Struct, frozen=True, kw_only=True):
 
     Attributes:
         epochs: the number of epochs of a job.
+        native_epochs: the number of epochs of a job in native mode; None for the same.
         batch_size: the examples per step; None for the recipe's.
     """
 
@@ -55,6 +56,7 @@ class Training(Struct, frozen=True, kw_only=True):
     data: DataSet
     epochs: int
     batch_size: int | None = None
+    native_epochs: int | None = None
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -216,6 +218,7 @@ def _job(
     group: Group, options: Options, *, backend: str, mode: Mode, seed: int, number: int
 ) -> Job:
     training = group.training
+    epochs = (mode == "native" and training.native_epochs) or training.epochs
     return Job(
         workload=training.workload,
         dataset=training.data.name,
@@ -227,7 +230,7 @@ def _job(
         precision="float32",
         compiled=entry(backend).compiled and mode == "matched",
         deterministic=False,
-        epochs=training.epochs,
+        epochs=epochs,
         batch_size=training.batch_size or training.workload.recipe.batch_size,
         round=number,
     )

@@ -27,8 +27,7 @@ TURN_SECONDS = 1.0  # of a turn and what belongs to it, about
 # On a loaded machine there are more, until the median ratio of every pair has a standard error of
 # 4 %, about what two processes differ; or these many sweeps. A wanted precision takes still more.
 _ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.04, 15, 40
-# A turn takes at least so long, and a sweep of few backends too: after each turn the threads of
-# PyTorch spin for some 5 ms before they sleep, so processes that wait briefly would be busy.
+# A turn takes at least so long, and a sweep of few backends too: its ratio is more precise then.
 _SECONDS, _SWEEP_SECONDS = 0.5, 2.0
 _SETTLING = 3  # sweeps that are not measured, at most
 _LITTLE_LONGER = 1.25  # a turn that has to become longer by more is tried again

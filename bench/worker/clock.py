@@ -15,6 +15,9 @@ from bench.worker import energy, memory
 
 _T = TypeVar("_T")
 
+_LOOK_SECONDS, _LONGEST_REST = 0.02, 0.4
+_RESTING = 0.1  # of a core
+
 
 class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """One measured piece of work.
@@ -154,6 +157,21 @@ def no_wait() -> None:
 def minus(after: float | None, before: float | None) -> float | None:
     """The difference; None if one of the values is unknown."""
     return None if after is None or before is None else after - before
+
+
+def rest() -> None:
+    """Wait until the framework's threads sleep; 0.4 s at most.
+
+    After their last work they wait for more and use a core each: threads of OpenBLAS for some
+    0.13 s, those of Intel's OpenMP for 0.2 s. That would slow down the next process.
+    """
+    end = time.monotonic() + _LONGEST_REST
+    while time.monotonic() < end:
+        began, before = time.monotonic(), cpu_seconds()
+        time.sleep(_LOOK_SECONDS)
+        used = minus(cpu_seconds(), before)
+        if used is None or used < _RESTING * (time.monotonic() - began):
+            return
 
 
 def monotonic_seconds() -> float:

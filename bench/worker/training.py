@@ -83,7 +83,11 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
 
 
 def take_turns(run: Run, backend: Backend, tell: Tell) -> None:
-    """Take a turn for each `TurnCommand` on standard input, until that is closed."""
+    """Take a turn for each `TurnCommand` on standard input, until that is closed.
+
+    A turn ends when the threads of the framework are at rest, see `clock.rest`.
+    """
+    clock.rest()
     waits_since, cpu_before = clock.monotonic_seconds(), clock.cpu_seconds()
     for line in sys.stdin.buffer:  # waits without using the CPU
         waited = clock.monotonic_seconds() - waits_since
@@ -96,6 +100,7 @@ def take_turns(run: Run, backend: Backend, tell: Tell) -> None:
             waited_seconds=waited,
             waited_cpu_seconds=waited_cpu,
         )
+        clock.rest()
         tell(turn)
         waits_since, cpu_before = clock.monotonic_seconds(), clock.cpu_seconds()
 

@@ -1,18 +1,37 @@
-"""The clock of a phase: what it measures."""
+"""A worker's rest after its turn."""
 
 from __future__ import annotations
 
-from bench.worker.clock import Clock, measure
+from types import SimpleNamespace
+
+import pytest
+
+from bench.worker import clock
 
 
-def test_a_phase_starts_after_one_sync_and_ends_after_another():
-    events, wall, cpu = [], iter([10.0, 12.5]), iter([1.0, 4.0])
-    clock = Clock(
-        wall=lambda: events.append("wall") or next(wall),
-        cpu=lambda: events.append("cpu") or next(cpu),
+@pytest.mark.parametrize(
+    ("spins_until", "rested"),
+    [(0.0, 0.02), (0.13, 0.15), (9.0, 0.4)],
+    ids=["sleeps at once", "OpenBLAS", "always busy"],
+)
+def test_a_turn_ends_when_the_threads_sleep_or_after_a_while(monkeypatch, spins_until, rested):
+    """The CPU clock of this fake process runs until `spins_until` seconds."""
+    now = 0.0
+
+    def sleep(seconds):
+        nonlocal now
+        now += seconds
+
+    fake = SimpleNamespace(
+        monotonic=lambda: now, sleep=sleep, process_time=lambda: min(now, spins_until)
     )
-    phase, result = measure(
-        "train", lambda: events.append("work") or 7, lambda: events.append("sync"), clock
-    )
-    assert events == ["sync", "cpu", "wall", "work", "sync", "wall", "cpu"]
-    assert (phase.name, phase.wall_seconds, phase.cpu_seconds, result) == ("train", 2.5, 3.0, 7)
+    monkeypatch.setattr(clock, "time", fake)
+    clock.rest()
+    assert now == pytest.approx(rested, abs=0.021)
+
+
+def test_a_rest_is_short_if_the_cpu_time_of_another_process_is_unknown(monkeypatch):
+    monkeypatch.setattr(clock, "cpu_seconds", lambda: None)
+    before = clock.monotonic_seconds()
+    clock.rest()
+    assert clock.monotonic_seconds() > before
