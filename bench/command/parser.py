@@ -27,6 +27,7 @@ examples:
   bench verify                     do all backends compute the same?
   bench calibrate                  how noisy is this machine?
   bench environment create torch   install a framework
+  bench acceptance --budget 30m    check a machine and its GPUs
 """
 _RUN = (
     "Runs the jobs that have no record yet, then writes the report. Stop it at any time: the same"
@@ -35,6 +36,11 @@ _RUN = (
 _VERIFY = (
     "Checks every backend against the float64 reference on small models. The reports of this"
     " machine show the result."
+)
+_ACCEPTANCE = (
+    "Runs the other commands in turn, the most valuable first: does every framework train here,"
+    " does each compute what it should, who is how fast, how noisy is the machine. Then it writes a"
+    " page and one file with all records. The same command goes on where it stopped."
 )
 _CALIBRATE = (
     "Runs a backend (default: pytorch) against itself, to measure how much times differ by chance."
@@ -56,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for add in (_add_history, _add_export, _add_overview, _add_lists, _add_data, _add_environment):
         add(subparsers)
+    _add_acceptance(subparsers)
     return parser
 
 
@@ -411,6 +418,32 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
     calibrate.add_argument("--retry", action="store_true", help="re-run failed jobs")
     _add_timeout(calibrate, 600, "a job that finishes no epoch in S seconds")
     calibrate.set_defaults(command="bench.command.calibrate:command")
+
+
+def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    acceptance = subparsers.add_parser(
+        "acceptance",
+        help="check a machine and its GPUs within a budget; a page and one file to send",
+        description=_ACCEPTANCE,
+    )
+    acceptance.add_argument(
+        "--budget",
+        type=arguments.duration,
+        default=1800.0,
+        metavar="30m",
+        help="stop after this time (90s, 30m, 2h; default: 30m)",
+    )
+    _add_backend(acceptance)
+    acceptance.add_argument(
+        "--device",
+        type=arguments.words,
+        metavar="A,B",
+        help="default: every kind of NVIDIA GPU, or the CPU if there is none",
+    )
+    acceptance.add_argument("--precision", type=arguments.words, metavar="A,B")
+    _add_folders(acceptance)
+    _add_data_directory(acceptance)
+    acceptance.set_defaults(command="bench.command.acceptance:acceptance")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
