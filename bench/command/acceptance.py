@@ -61,7 +61,7 @@ def acceptance(options: argparse.Namespace) -> int:
 
     1 if a step failed. Steps for which no time was left are listed; they are no failure.
     """
-    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    machine = this_machine(os.environ)
     folder, console = options.results / "acceptance", plain_console(stderr=True)
     devices = options.device or (("cuda",) if machine.gpus else ("cpu",))
     choose_devices(devices, machine)  # a device that is not there is said at once
@@ -85,9 +85,9 @@ def acceptance(options: argparse.Namespace) -> int:
 
 def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step]:
     """The steps, the most valuable first."""
-    place = ("--device", ",".join(devices))
-    if options.backend:
-        place += ("--backend", ",".join(options.backend))
+    backends = ("--backend", ",".join(options.backend)) if options.backend else ()
+    device = ("--device", ",".join(devices))
+    place = (*device, *backends)
     precisions = options.precision or (
         ("float32", "bfloat16") if devices == ("cpu",) else ("float32", "tf32", "bfloat16")
     )
@@ -98,7 +98,7 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
         Step("Does every framework train here?", ("run", "smoke", *place, *in_first), "smoke"),
         Step("Does each compute what it should?", ("verify", *place, *in_first)),
         Step("Who is how fast?", ("run", "quick", *place, *in_first), "quick"),
-        Step("How noisy is this machine?", ("calibrate", "--rounds", str(_ROUNDS), *place[:2])),
+        Step("How noisy is this machine?", ("calibrate", "--rounds", str(_ROUNDS), *device)),
     ]
     if others:
         rest = ("--precision", ",".join(others))

@@ -440,7 +440,12 @@ def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         metavar="A,B",
         help="default: every kind of NVIDIA GPU, or the CPU if there is none",
     )
-    acceptance.add_argument("--precision", type=arguments.words, metavar="A,B")
+    acceptance.add_argument(
+        "--precision",
+        type=arguments.precisions,
+        metavar="A,B",
+        help="default: float32,tf32,bfloat16 on GPUs, float32,bfloat16 on CPUs",
+    )
     _add_folders(acceptance)
     _add_data_directory(acceptance)
     acceptance.set_defaults(command="bench.command.acceptance:acceptance")
