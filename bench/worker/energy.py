@@ -124,7 +124,7 @@ def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Me
 
     Args:
         device: see `backends.contract.Job`.
-        gpu: the UUID of the job's NVIDIA GPU.
+        gpu: the UUID of the job's NVIDIA GPU or slice.
         powercap: the folder where Linux shows RAPL.
     """
     cpus = _rapl(powercap)
@@ -193,6 +193,8 @@ def _nvml(uuid: str) -> Meter:
 
     NVML counts from the loading of the driver, on GPUs from Volta on (NVML API reference).
     """
+    if uuid.startswith("MIG-"):
+        return _none("not told for a slice of a GPU (MIG): NVML counts the whole board")
     try:
         import pynvml  # only environments for CUDA have it
     except ImportError:
@@ -202,14 +204,14 @@ def _nvml(uuid: str) -> Meter:
     def joules() -> float:
         try:  # NVML returns millijoules
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
-        except pynvml.NVMLError as error:
+        except Exception as error:  # whatever a driver answers, the job goes on
             raise OSError(str(error)) from error
 
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         joules()
-    except (pynvml.NVMLError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - as above
         return _none(f"NVML reports no energy of this GPU: {error} (GPUs from Volta on do)")
     return Meter(
         counter=Counter(

@@ -36,7 +36,7 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
         machine.cpu,
         f"{machine.allowed_cpus} of {machine.logical_cpus}",
         f"{machine.memory_bytes / 1e9:.0f} GB",
-        ", ".join(f"{gpu.index}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
+        ", ".join(f"{gpu.device}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
         or "none",
     )
 
