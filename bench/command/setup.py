@@ -14,7 +14,7 @@ from rich.console import Console
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
-from bench.machine.host import Machine, allowed_cpus, gpu_kind, this_machine
+from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
 from bench.runner.environments import Environments, InstallError, cache_folder
@@ -150,7 +150,7 @@ def _machine(devices: tuple[str, ...] | None) -> Machine:
     except UserError:
         if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
             raise
-        return this_machine({"CUDA_VISIBLE_DEVICES": ""})
+        return this_machine(WITHOUT_GPUS)
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:

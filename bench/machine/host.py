@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
+WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
+
 
 class Machine(Struct, frozen=True, kw_only=True, gc=False):
     """The description of a machine in a record.

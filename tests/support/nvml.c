@@ -4,11 +4,13 @@ A line is "WHO.WHAT = ANSWER". WHO is "system", a board ("0") or a slice ("0.1")
 without "nvmlDeviceGet", and an argument if it has one ("ClockInfo.1"). The answer "error N" is
 NVML's error N; what is not in the file is not supported. It is read anew at every call.
 
-"children" in a list of processes are those that the calling process has started. */
+"children" in a list of processes are those that the calling process has started. "N watts" is an
+energy that grows by so many joules per second. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, DRIVER_GONE = 9 };
@@ -51,8 +53,12 @@ static int text(const char *who, const char *what, char *out, unsigned size) {
 static int number(const char *who, const char *what, unsigned long long *out) {
     char answer[512];
     int code = look(who, what, answer);
-    if (code == OK) *out = strtoull(answer, NULL, 10);
-    return code;
+    struct timespec now;
+    if (code != OK) return code;
+    *out = strtoull(answer, NULL, 10);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (strstr(answer, " watts")) *out *= now.tv_sec * 1000 + now.tv_nsec / 1000000; /* mJ */
+    return OK;
 }
 
 static int pair(const char *who, const char *what, unsigned *first, unsigned *second) {

@@ -9,16 +9,18 @@ from bench.records.job import Record, backend_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Items, Table, Text
 from bench.report.run import Run
+from bench.report.section.gpus import gpu_blocks
 from bench.worker.clock import Phase
 
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
 
 def section(run: Run) -> list[Block]:
-    """A table of machines, one of versions and settings, and the files that are left out."""
+    """Tables of machines, of GPUs, of versions and settings; and the files that are left out."""
     machines = dict.fromkeys(record.machine for record in run.records)
     blocks: list[Block] = [
         Table(MACHINE_COLUMNS, tuple(dict.fromkeys(map(machine_cells, machines)))),
+        *gpu_blocks(run.records),
         _versions(run.made_with),
         *transports(run.records),
     ]
