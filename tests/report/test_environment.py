@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from bench.machine.gpu_state import GpuState
 from bench.machine.nvml import Gpu
 from bench.report.form.blocks import Table, Text
-from bench.report.section.environment import section, transports
-from bench.report.section.gpus import gpu_blocks
+from bench.report.section.environment import gpu_blocks, section, transports
 from tests.support.records import blocks_of, make_record, run_of
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.frame.columns import JOB
-from bench.statistics.energy import MOST_ERROR, error_of_steps
+from bench.report.frame.energy import MOST_ERROR, error_of_steps
 
 PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
 _MEASURES = {

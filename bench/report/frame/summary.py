@@ -10,16 +10,10 @@ import pandas as pd
 from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
 from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.pairs import Pair, to_fastest
-from bench.statistics.energy import MOST_ERROR, error_of_steps
+from bench.report.frame.energy import energy_per_epoch
 from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]
-_ENERGY = {
-    "steady_energy_joules": ("epoch_energy_joules", "energy_step_seconds", "energy_error"),
-    "steady_host_energy_joules": (
-        *("epoch_host_energy_joules", "host_energy_step_seconds", "host_energy_error"),
-    ),
-}
 _COUNTS = ["seeds", "rounds", "steady_epochs", "turns", "energy_epochs", "target_jobs", "ok_jobs"]
 
 
@@ -103,29 +97,7 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
         "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
     }
     figures: pd.DataFrame = by_backend.agg(**simple)
-    return figures.join([pd.DataFrame(special), _energy(timed)])
-
-
-def _energy(by_backend: Any) -> pd.DataFrame:
-    """The energy per epoch over all steady epochs of all jobs, its error, and the power.
-
-    All are measured in the same windows, so the error of their sum is smaller than that of each. A
-    sum whose error is too large is missing.
-    """
-    seconds, windows = by_backend["steady_seconds"].sum(), by_backend["steady_epochs"].sum()
-    columns = {}
-    for joules, (per_epoch, step, error) in _ENERGY.items():
-        total = by_backend[joules].agg(_strict_sum)
-        columns[error] = error_of_steps(windows, seconds, by_backend[step].max())
-        known = total.mask(columns[error] > MOST_ERROR)
-        columns[per_epoch] = known / by_backend["steady_trained_epochs"].sum()
-        if joules == "steady_energy_joules":
-            columns["mean_watts"] = known / seconds
-    return pd.DataFrame(columns)
-
-
-def _strict_sum(values: pd.Series) -> float:
-    return float(values.sum(skipna=False))
+    return figures.join([pd.DataFrame(special), energy_per_epoch(timed)])
 
 
 def _strict_median(values: pd.Series) -> float:

@@ -12,7 +12,7 @@ from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.results import to_target
-from bench.statistics.energy import MOST_ERROR
+from bench.report.frame.energy import MOST_ERROR
 
 _HOST = "CPUs beside it, per epoch"
 _TEXT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.statistics.energy import MOST_ERROR, error_of_steps
+from bench.report.frame.energy import MOST_ERROR, error_of_steps
 
 
 def sums_of(windows, seconds, step, *, watts=100.0, tries=3_000):

@@ -1,11 +1,23 @@
-"""How far a sum of energies is off because the counter grows in steps."""
+"""Adds the energies of epochs, and says how far a sum is off, as a counter grows in steps."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 MOST_ERROR = 0.05  # the report shows no sum whose error is larger
+# Of each counter: a job's joules, and the columns of the energy per epoch, of the counter's step,
+# and of the error.
+_COUNTERS = (
+    ("steady_energy_joules", "epoch_energy_joules", "energy_step_seconds", "energy_error"),
+    (
+        *("steady_host_energy_joules", "epoch_host_energy_joules"),
+        *("host_energy_step_seconds", "host_energy_error"),
+    ),
+)
 
 
 def error_of_steps(
@@ -31,3 +43,28 @@ def error_of_steps(
     windows, seconds, step = (np.asarray(x, np.float64) for x in (windows, seconds, step_seconds))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(windows) * step / seconds, np.float64)
+
+
+def energy_per_epoch(by_backend: Any) -> pd.DataFrame:
+    """The energy per epoch over all steady epochs of all jobs, its error, and the power.
+
+    The error of the sum is a smaller share than that of each window. A sum whose error is too large
+    is missing.
+
+    Args:
+        by_backend: jobs with steady epochs, grouped; see `jobs.jobs_frame`.
+    """
+    seconds, windows = by_backend["steady_seconds"].sum(), by_backend["steady_epochs"].sum()
+    columns = {}
+    for joules, per_epoch, step, error in _COUNTERS:
+        total = by_backend[joules].agg(_strict_sum)
+        columns[error] = error_of_steps(windows, seconds, by_backend[step].max())
+        known = total.mask(columns[error] > MOST_ERROR)
+        columns[per_epoch] = known / by_backend["steady_trained_epochs"].sum()
+        if joules == "steady_energy_joules":
+            columns["mean_watts"] = known / seconds
+    return pd.DataFrame(columns)
+
+
+def _strict_sum(values: pd.Series) -> float:
+    return float(values.sum(skipna=False))
