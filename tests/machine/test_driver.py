@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pynvml
 import pytest
 
@@ -202,6 +203,42 @@ def test_a_helper_of_the_worker_is_the_worker(driver):
         watch = watched(process.pid)
         subprocess.run(["kill", str(helper)], check=True)
     assert (watch.peak.peak_bytes, watch.other_processes) == (750, 0)
+
+
+# A parent and its worker in a container: their process IDs are not those that the driver knows.
+_CONTAINED = """
+import subprocess, sys
+from bench.machine.device import DeviceWatch
+worker = subprocess.Popen(["sleep", "60"], start_new_session=True)
+watch = DeviceWatch("GPU-0000-board")
+print("ready", flush=True)
+sys.stdin.readline()
+watch.sample(worker.pid)
+print(watch.peak.by, watch.peak.peak_bytes, watch.other_processes, worker.pid)
+worker.kill()
+"""
+
+
+def test_in_a_container_the_hosts_process_ids_are_not_taken_for_ours(libraries, driver):
+    contained = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*contained, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a name space of process IDs")
+    driver.answer(system(1), board(0))
+    with subprocess.Popen(
+        [*contained, sys.executable, "-c", _CONTAINED],
+        env={**os.environ, "LD_LIBRARY_PATH": str(libraries[False].parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as container:
+        assert container.stdout.readline() == "ready\n"
+        children = psutil.Process(container.pid).children(recursive=True)
+        [host] = [child.pid for child in children if child.name() == "sleep"]
+        listed = f"{host}:{5 * GIB} 1:7"
+        driver.answer(system(1), board(0, Processes=listed, MemoryInfo=f"{80 * GIB} {4 * GIB}"))
+        by, peak, others, inside = container.communicate("\n", timeout=60)[0].split()
+    assert (by, int(peak), others) == ("device", 3 * GIB, "None")
+    assert int(inside) != host
 
 
 def test_the_memory_of_processes_that_windows_does_not_tell_is_the_boards(driver, worker):

@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
 from bench.report.frame.doubts import EXCLUDED
-from bench.report.frame.pairs import Pair, to_fastest
 from bench.report.frame.energy import energy_per_epoch
+from bench.report.frame.pairs import Pair, to_fastest
 from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]

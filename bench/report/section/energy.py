@@ -9,10 +9,10 @@ from pandas import isna
 from bench.report.form import words
 from bench.report.form.blocks import Block, Columns, Folded, Items, Text, table_of
 from bench.report.frame.columns import GROUP_AND_BACKEND
+from bench.report.frame.energy import MOST_ERROR
 from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.results import to_target
-from bench.report.frame.energy import MOST_ERROR
 
 _HOST = "CPUs beside it, per epoch"
 _TEXT = (
