@@ -27,8 +27,8 @@ from bench.worker.assignment import Train, TurnCommand
 from bench.worker.clock import monotonic_seconds, pause, utc
 from bench.worker.lines import End, Line, MarkedLine, Status, Turn
 
-# The parent checks the worker at this interval. A check takes about 0.2 ms, far less than 1 % of a
-# core.
+# The parent checks the worker at this interval. Without a GPU a check takes about 0.2 ms, far less
+# than 1 % of a core.
 _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s

@@ -129,6 +129,15 @@ def test_more_epochs_of_the_same_length_have_a_figure():
     assert found == [False, True]
 
 
+def test_the_energy_to_a_target_has_an_error_too():
+    """The target is reached after one epoch of 1 s, 10 % off; or after one of 4 s, 2.5 % off."""
+    for first, text in ((1.0, "-"), (4.0, "40 J")):
+        record = make_record(times=(first, *[4.0] * 3), accuracies=(0.95,) * 4)
+        [row] = table_of(measured(record, (40.0,) * 4, counter=NVML))
+        assert row.get("energy to target", "-") == text
+        assert row["energy per epoch"] == "40 J"
+
+
 def test_the_epochs_of_all_rounds_are_one_sum():
     """Each job is too short: sqrt(2) steps in 2 s. Three of them: sqrt(6) in 6 s."""
     jobs = [
