@@ -429,7 +429,8 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=arguments.words,
         metavar="A,B",
-        help="cpu, gpu (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
+        help="cpu, cuda (all NVIDIA GPUs; also: gpu), cuda:0, cuda:0:1 (slice 1 of a divided GPU),"
+        " mps, xpu:0 (default: the CPU and one NVIDIA GPU of each kind)",
     )
     parser.add_argument(
         "--spark-master",

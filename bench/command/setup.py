@@ -14,7 +14,7 @@ from rich.console import Console
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
-from bench.machine.host import Machine, allowed_cpus, this_machine
+from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
 from bench.runner.environments import Environments, InstallError, cache_folder
@@ -62,7 +62,7 @@ def set_up(
     if getattr(options, "install", False):
         names = environments_of(options.backend or backends)
         install(environments, names, leave_out=options.backend is None)
-    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    machine = _machine(options.device)
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
         devices=_spark_master(options) or choose_devices(options.device, machine),
@@ -73,6 +73,8 @@ def set_up(
         native=() if options.mode else native,
     )
     say_without_native(choices.backends, choices.modes)
+    if options.device is None:
+        say_left_out(choices.devices, machine)
     return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
@@ -137,8 +139,22 @@ def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
     return cluster
 
 
+def _machine(devices: tuple[str, ...] | None) -> Machine:
+    """This machine; without GPUs if they are not known and the user chose none.
+
+    Raises:
+        UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
+    """
+    try:
+        return this_machine(os.environ)
+    except UserError:
+        if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
+            raise
+        return this_machine(WITHOUT_GPUS)
+
+
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on: those that the user chose, else all of the machine.
+    """The devices to run on: those that the user chose, else the CPU and a GPU of each kind.
 
     Apple's and Intel's devices are not checked here, as only a framework can find them. If it finds
     none, the job ends as unsupported.
@@ -146,17 +162,18 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
     Raises:
         UserError: the machine has no such device.
     """
-    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
+    cuda = [gpu.device for gpu in machine.gpus]
     known = ["cpu", *cuda]
     devices: list[str] = []
-    for name in chosen or known:
+    for name in chosen or ("cpu", *_first_of_each_kind(machine)):
         if name in _ALL_GPUS and cuda:
             devices += cuda
         elif name in _ALL_GPUS:
             raise UserError(
                 f"there is no NVIDIA GPU on {machine.name}",
                 expected=f"one of {', '.join(known)}",
-                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set?",
+                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is it divided by MIG,"
+                " without instances?",
             )
         elif name in known or re.fullmatch(_UNTESTED, name):
             devices.append(name)
@@ -166,6 +183,24 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
                 expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
             )
     return tuple(dict.fromkeys(devices))
+
+
+def _first_of_each_kind(machine: Machine) -> list[str]:
+    """The first GPU of each kind, as equal ones have equal figures."""
+    kinds: dict[tuple[object, ...], str] = {}
+    for gpu in machine.gpus:
+        kinds.setdefault(gpu_kind(machine, gpu.device), gpu.device)
+    return list(kinds.values())
+
+
+def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
+    """Print which GPUs are left out, as they are like one of the devices."""
+    alike = [gpu.device for gpu in machine.gpus if gpu.device not in devices]
+    if alike:
+        print(
+            f"bench: one GPU of each kind; {', '.join(alike)} left out: --device cuda runs all",
+            file=sys.stderr,
+        )
 
 
 def choose_threads(chosen: int | None) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from bench.machine.nvml import Gpu, gpus
+from bench.machine.nvml import Gpu, cpus_near, gpus
+
+WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
 
 
 class Machine(Struct, frozen=True, kw_only=True, gc=False):
@@ -29,8 +32,12 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
     gpus: tuple[Gpu, ...]
 
 
-def this_machine(visible_gpus: str | None = None) -> Machine:
-    """Describe the machine that this process runs on; for `visible_gpus` see `gpus`."""
+def this_machine(variables: Mapping[str, str] | None = None) -> Machine:
+    """Describe the machine that this process runs on; for `variables` see `gpus`.
+
+    Raises:
+        UserError: see `gpus`.
+    """
     import psutil  # here, so that `bench --help` stays fast
 
     return Machine(
@@ -40,7 +47,7 @@ def this_machine(visible_gpus: str | None = None) -> Machine:
         logical_cpus=psutil.cpu_count() or 1,
         allowed_cpus=len(allowed_cpus()),
         memory_bytes=psutil.virtual_memory().total,
-        gpus=gpus(visible_gpus),
+        gpus=gpus(variables),
     )
 
 
@@ -51,18 +58,32 @@ def allowed_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
+    """The CPUs of a job, by number: so many of the allowed ones; a GPU's own socket comes first.
+
+    Args:
+        threads: how many.
+        gpu: of the job, or None.
+    """
+    allowed = allowed_cpus()
+    near = set(cpus_near(gpu.uuid, max(allowed) + 1)) if gpu and threads < len(allowed) else set()
+    return sorted(allowed, key=lambda cpu: cpu not in near)[:threads]
+
+
 def gpu_of(machine: Machine, device: str) -> Gpu | None:
-    """The NVIDIA GPU that a job's device names ("cuda:0"); None for any other device."""
-    return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)
+    """The NVIDIA GPU or slice that a job's device names ("cuda:0"); None for any other device."""
+    return next((gpu for gpu in machine.gpus if device == gpu.device), None)
 
 
 def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:
-    """The model, memory, driver and partition of a device's GPU; () for other devices.
+    """What two GPUs of the same kind have in common; () for devices that are no NVIDIA GPU.
 
     Two GPUs of the same kind are interchangeable: a scheduler gives a job any of them.
     """
     gpu = gpu_of(machine, device)
-    return (gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition) if gpu else ()
+    if gpu is None:
+        return ()
+    return gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition, gpu.compute_capability
 
 
 def load_average() -> float | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from backends.contract import DeviceMemory, Job, Mode
 from backends.registry import BACKENDS
 from bench.machine.disturbance import Disturbance
+from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
 from bench.worker.lines import Epoch, JobVerification, Startup
@@ -41,6 +42,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
+        gpu: the state of the job's GPU; None for other devices, and in records of earlier versions.
     """
 
     FORMAT: ClassVar[int] = 5
@@ -58,6 +60,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_peak_by: Literal["process", "device"] | None
     weights_checksum: str | None = None
     verification: JobVerification | None = None
+    gpu: GpuState | None = None
 
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.

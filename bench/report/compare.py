@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from bench.machine.host import gpu_of
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
 from bench.report.chart.heat import geometric_mean, heat_map
@@ -227,8 +228,10 @@ class Comparison:
         records = dict(reversed(self._records))
         for setup in self.setups:
             job, machine = records[setup].job, records[setup].machine
-            gpus = dict.fromkeys(f"{gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
-            device = machine.cpu if job.device == "cpu" else ", ".join(gpus) or job.device
+            gpu = gpu_of(machine, job.device)
+            device = machine.cpu if job.device == "cpu" else job.device
+            if gpu is not None:
+                device = f"{gpu.name} (driver {gpu.driver})"
             yield Card(
                 setup,
                 device,

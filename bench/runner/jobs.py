@@ -93,6 +93,7 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
         ),
         device_peak_bytes=peak.peak_bytes if peak else None,
         device_peak_by=peak.by if peak else None,
+        gpu=result.gpu,
         weights_checksum=next(
             (line.weights_checksum for line in lines if isinstance(line, Trained)), None
         ),

@@ -17,7 +17,7 @@ from typing import IO, Self
 import msgspec
 
 from bench.machine import device
-from bench.machine.host import Machine, allowed_cpus, gpu_of
+from bench.machine.host import Machine, allowed_cpus, gpu_of, job_cpus
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
 from bench.runner.environments import inherited_variables
@@ -27,8 +27,8 @@ from bench.worker.assignment import Train, TurnCommand
 from bench.worker.clock import monotonic_seconds, pause, utc
 from bench.worker.lines import End, Line, MarkedLine, Status, Turn
 
-# The parent checks the worker at this interval. A check takes about 0.2 ms, far less than 1 % of a
-# core.
+# The parent checks the worker at this interval. Without a GPU a check takes about 0.2 ms, far less
+# than 1 % of a core.
 _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
@@ -68,13 +68,10 @@ class Worker:
         write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
         write_atomically(self._files.lines, b"")
         gpu = gpu_of(machine, task.job.device)
+        others = [worker.pid for worker in waiting]
         # Created before the worker starts, so that it knows the memory that is already in use.
-        self._gpu_watch = device.DeviceWatch(gpu.uuid) if gpu else None
-        self._watch = Watch(
-            allowed_cpus()[: task.job.threads],
-            gpu.uuid if gpu else None,
-            [worker.pid for worker in waiting],
-        )
+        self._gpu_watch = device.DeviceWatch(gpu.uuid, others) if gpu else None
+        self._watch = Watch(job_cpus(task.job.threads, gpu), self._gpu_watch, others)
         self._turns, self._waits = 0, False
         with self._files.log.open("wb") as output:
             self._process = _start(task, self._files, self._mark, machine, output)
@@ -124,6 +121,7 @@ class Worker:
             started=self._started,
             wall_seconds=wall_seconds,
             peak=self._gpu_watch.peak if self._gpu_watch else None,
+            gpu=self._gpu_watch.state if self._gpu_watch else None,
             disturbance=self._watch.end([self.pid] if stays else []),
         )
 
@@ -232,10 +230,11 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
 def _start(
     task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a worker in its own process group, on the first `threads` of the allowed CPUs."""
+    """Start a worker in its own process group, on the job's CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
     allowed = allowed_cpus()
-    _set_affinity(allowed[: task.job.threads])  # the worker inherits it
+    cpus = job_cpus(task.job.threads, gpu_of(machine, task.job.device))
+    _set_affinity(cpus)  # the worker inherits it
     try:
         return subprocess.Popen(
             command,

@@ -13,6 +13,7 @@ from backends.family import Entry
 from bench.data.dataset import DataSet
 from bench.machine.device import DevicePeak
 from bench.machine.disturbance import Disturbance
+from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.assignment import Assignment, Train
 from bench.worker.lines import End, Line
@@ -67,13 +68,14 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class WorkerResult(Struct, frozen=True, kw_only=True):
-    """The result of a worker that has result.
+    """The result of a worker that has ended.
 
     Attributes:
         lines: the lines that it wrote.
         end: its last line; or its parent's observation, if that line is missing.
         started, wall_seconds: see `bench.records.stored.Outcome`.
         peak: the peak of its GPU memory; None if the parent measured none.
+        gpu: the state of its GPU; None if there is none.
         disturbance: the other load of the machine.
     """
 
@@ -82,6 +84,7 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
     started: str
     wall_seconds: float
     peak: DevicePeak | None
+    gpu: GpuState | None
     disturbance: Disturbance
 
 
