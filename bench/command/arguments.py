@@ -9,6 +9,8 @@ import argparse
 import re
 from pathlib import Path
 
+from bench.runner.variables import FROM_OPTIONS
+
 _NUMBER = "[1-9][0-9]{0,5}"
 
 
@@ -93,6 +95,15 @@ def name(text: str) -> str:
     """The name of a folder; not a path."""
     pattern = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
     _check(text, pattern, "a name, not a path (the folder is --results)")
+    return text
+
+
+def variable(text: str) -> str:
+    """An environment variable for workers: "NAME=VALUE"; not one that follows from an option."""
+    _check(text, r"(?s)[A-Za-z_][A-Za-z0-9_]*=[^\0]*", "NAME=VALUE, e.g. XLA_FLAGS=--xla_dump_to=D")
+    name = text.partition("=")[0]
+    if name in FROM_OPTIONS:
+        raise argparse.ArgumentTypeError(f"{name} follows from {FROM_OPTIONS[name]}")
     return text
 
 

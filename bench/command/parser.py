@@ -482,6 +482,15 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         metavar="ENV=PATH",
         help="use this interpreter for an environment; all=PATH for every environment",
     )
+    parser.add_argument(
+        "--variable",
+        action="append",
+        type=arguments.variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="give the frameworks this environment variable; it is recorded. Yours that change what"
+        " is measured (XLA_FLAGS, OMP_..., ...) do not reach them",
+    )
 
 
 def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

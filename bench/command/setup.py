@@ -17,7 +17,7 @@ from bench.data.dataset import Places
 from bench.machine.host import Machine, allowed_cpus, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
-from bench.runner.environments import Environments, InstallError, cache_folder
+from bench.runner.environments import Environments, InstallError, cache_folder, inherited_by
 from specs.errors import UserError
 
 _ALL_GPUS = ("cuda", "gpu")
@@ -58,7 +58,7 @@ def set_up(
     Raises:
         UserError: a choice is not known, not installed or not available.
     """
-    environments = Environments(dict(options.python))
+    environments = Environments(dict(options.python), variables=options.variable)
     if getattr(options, "install", False):
         names = environments_of(options.backend or backends)
         install(environments, names, leave_out=options.backend is None)
@@ -73,6 +73,7 @@ def set_up(
         native=() if options.mode else native,
     )
     say_without_native(choices.backends, choices.modes)
+    say_dropped(choices.backends, environments)
     return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
@@ -189,6 +190,18 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
                 f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
                 file=sys.stderr,
             )
+
+
+def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
+    """Print which of the user's environment variables the workers of the backends do not get."""
+    pythons = {environments.require(name) for name in backends}
+    dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
+    if dropped:
+        print(
+            f"bench: not passed on to the frameworks, as it changes what is measured:"
+            f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
+            file=sys.stderr,
+        )
 
 
 def places_of(options: argparse.Namespace) -> Places:

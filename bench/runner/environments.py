@@ -15,6 +15,7 @@ from backends.registry import ENVIRONMENTS, entry
 from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
 from bench.runner.interpreters import find_python, how_to_install
+from bench.runner.variables import Inherited, inherited
 from specs.errors import UserError, closest
 
 # `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
@@ -61,14 +62,19 @@ class Environments:
     Args:
         overrides: environment, or "all" -> the interpreter of `--python NAME=PATH`.
         folder: the folder of all other environments; None for `environments_folder()`.
+        variables: what every worker gets by `--variable`, each "NAME=VALUE".
 
     Raises:
         InstallError: `overrides` has an unknown environment or a missing file.
     """
 
     def __init__(
-        self, overrides: Mapping[str, Path] | None = None, folder: Path | None = None
+        self,
+        overrides: Mapping[str, Path] | None = None,
+        folder: Path | None = None,
+        variables: Sequence[str] = (),
     ) -> None:
+        self.variables = tuple(sorted(variables))
         # Absolute, as a worker starts in another folder.
         self._overrides = {name: path.absolute() for name, path in (overrides or {}).items()}
         self._folder = folder or environments_folder()
@@ -251,14 +257,9 @@ def environments_folder() -> Path:
     return cache_folder() / "environments"
 
 
-def inherited_variables(python: Path) -> dict[str, str]:
-    """The environment variables of a process that runs this interpreter.
-
-    PYTHONPATH is left out for our own environments: a cluster's modules may add packages to it.
-    """
-    is_own = environments_folder() in python.parents
-    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if is_own else ()))
-    return {name: value for name, value in os.environ.items() if name not in left_out}
+def inherited_by(python: Path) -> Inherited:
+    """What a process that runs this interpreter inherits of our environment variables."""
+    return inherited(os.environ, is_own=environments_folder() in python.parents)
 
 
 def _wrong_versions(name: str) -> Mapping[str, tuple[str, ...]]:
@@ -301,7 +302,7 @@ def _interpreter(folder: Path) -> Path:
 def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
     try:
-        variables = inherited_variables(python)
+        variables = inherited_by(python).variables
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
         versions: dict[str, str] = json.loads(done.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:

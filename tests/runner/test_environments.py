@@ -16,7 +16,7 @@ from bench.runner.environments import (
     InstallError,
     _extra_index,
     environments_folder,
-    inherited_variables,
+    inherited_by,
 )
 
 INDEX = "https://index.example/cpu"
@@ -42,9 +42,9 @@ def test_without_a_clone_they_are_in_the_users_cache(monkeypatch, tmp_path):
 
 def test_what_a_user_puts_on_the_path_reaches_the_users_interpreters_only(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/modules")
-    assert inherited_variables(Path("/usr/bin/python3"))["PYTHONPATH"] == "/modules"
+    assert inherited_by(Path("/usr/bin/python3")).variables["PYTHONPATH"] == "/modules"
     made = environments_folder() / "torch" / "bin" / "python"
-    assert "PYTHONPATH" not in inherited_variables(made)
+    assert "PYTHONPATH" not in inherited_by(made).variables
 
 
 @pytest.fixture
