@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
@@ -231,8 +231,8 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     """Start a worker in its own process group, on the first `threads` of the allowed CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
-    allowed = allowed_cpus()
-    _set_affinity(allowed[: task.job.threads])  # the worker inherits it
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    _set_affinity(allowed_cpus()[: task.job.threads])  # the worker inherits it
     try:
         return subprocess.Popen(
             command,
@@ -250,7 +250,7 @@ def _start(
             f"{task.python}: cannot be started: {error.strerror}", expected="a Python interpreter"
         ) from error
     finally:
-        _set_affinity(allowed)
+        _set_affinity(before)
 
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
@@ -282,7 +282,7 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _set_affinity(cpus: Sequence[int]) -> None:
+def _set_affinity(cpus: Iterable[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
 
