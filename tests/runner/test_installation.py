@@ -13,6 +13,7 @@ from bench.command.arguments import capabilities, driver
 from bench.command.setup import say_without_cuda
 from bench.machine import cuda
 from bench.machine.cuda import Hardware
+from bench.records.files import PROJECT
 from bench.runner import installation
 from bench.runner.environments import Environments
 from bench.runner.installation import (
@@ -191,6 +192,25 @@ def test_a_disk_that_not_even_the_download_fits_is_refused(tmp_path, monkeypatch
     download = Download(packages=20, known_bytes=4 * GB, unknown=0, is_for_gpus=True)
     with pytest.raises(InstallError, match=r"has 3.0 GB free, and the download alone has 4.0 GB"):
         check_space("torch", download, tmp_path)
+
+
+def test_the_page_on_clusters_has_the_table_of_all_builds():
+    page = (PROJECT / "docs" / "cluster.md").read_text()
+    rows = [
+        row for row in page.splitlines() if (row.startswith("| ") and "525" in row) or "580" in row
+    ]
+    builds = [build for name in ("torch", "jax", "tensorflow") for build in ENVIRONMENTS[name].cuda]
+    assert len(rows) == len(builds)
+    for row, build in zip(rows, builds, strict=True):
+        _, _, name, driver_text, gpus, processors, _ = row.split("|")
+        assert f"CUDA {build.cuda.removesuffix('.5')}" in name
+        assert ("cuDNN 9.10" in name) == (OLD_CUDNN in build.requirements)
+        assert f" {build.minimum_driver} or newer " == driver_text
+        lowest = [f"{major}.{minor}" for major, minor in build.lowest.values()]
+        assert gpus.split()[0] == lowest[0]
+        assert all(number in gpus for number in lowest)
+        assert ("to 9.0" in gpus) == (build.highest == (9, 9))
+        assert processors.strip() == ", ".join(build.lowest)
 
 
 def options(*, cpu=False, cuda=False, driver=None, compute_capability=None):
