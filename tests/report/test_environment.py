@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bench.report.form.blocks import Text
+from bench.report.form.blocks import Table, Text
 from bench.report.section.environment import section, transports
 from tests.support.records import blocks_of, make_record, run_of
 
@@ -37,3 +37,14 @@ def test_the_time_of_a_transport_is_said_once_per_backend_and_of_no_other():
 
 def test_nothing_is_said_of_frameworks_in_the_worker_itself():
     assert transports([make_record()]) == []
+
+
+def test_variables_that_were_given_and_those_that_were_left_out_are_told():
+    record = replace(make_record(), variables=("XLA_FLAGS=--a",), dropped=("OMP_PROC_BIND",))
+    made = section(run_of(record, make_record(key="b", round=1)))
+    [text] = blocks_of(Text, made)
+    assert "did not reach the frameworks, as they change what is measured: `OMP_PROC_BIND`" in (
+        text.text
+    )
+    versions = blocks_of(Table, made)[1]
+    assert any("XLA_FLAGS --a" in row[1] for row in versions.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 import pytest
 from msgspec.structs import replace
@@ -14,6 +15,8 @@ from bench.machine.nvml import Gpu
 from bench.records.limits import limits_of
 from bench.records.verification import verification_of
 from bench.runner import environments as runner_environments
+from bench.runner import jobs, limits, verification
+from bench.runner.environments import Environments
 from bench.runner.process import _variables
 from bench.runner.task import Task
 from bench.runner.variables import FROM_OPTIONS, inherited
@@ -162,11 +165,63 @@ def test_a_record_has_what_was_given_and_what_was_dropped(mnist_5k, monkeypatch,
 
 def test_verifications_and_limits_with_other_variables_are_of_no_account():
     given = ("XLA_FLAGS=--a",)
-    verification = made_verification()
-    assert verification.verdict == "verified"
-    assert record(variables=given).variables == given
-    assert verification_of(record(), [verification]) == verification
-    assert verification_of(record(variables=given), [verification]) is None
-    limits = made_limits()
-    assert limits_of(make_job(), limits.machine, [limits]) == limits
-    assert limits_of(make_job(), limits.machine, [limits], given) is None
+    made = made_verification()
+    assert verification_of(record(), [made]) == made
+    assert verification_of(record(variables=given), [made]) is None
+    rates = made_limits()
+    assert limits_of(make_job(), rates.machine, [rates]) == rates
+    assert limits_of(make_job(), rates.machine, [rates], given) is None
+
+
+def keys_of(environments, data, places):
+    """The keys of a job, of its engine's limits and of its backend's verification."""
+    machine = this_machine()
+    tasks = jobs.make_tasks([(make_job(), data)], environments, machine, 100)
+    engines = limits.limit_tasks(tasks, (), (), machine, retry=False)
+    place = ("reference", "matched", "cpu", 1, environments, machine, places)
+    return [task.key for task in (*tasks, *engines, verification.make_task(*place, ()))]
+
+
+def test_what_is_given_is_part_of_every_key(mnist_5k, places, tmp_path):
+    plain, same, given, other = (
+        keys_of(Environments(folder=tmp_path, variables=variables), mnist_5k, places)
+        for variables in ((), (), ("A=1", "B=2"), ("A=1", "B=3"))
+    )
+    assert len(plain) == 3
+    assert plain == same
+    assert all(len(set(keys)) == 3 for keys in zip(plain, given, other, strict=True))
+    turned = Environments(folder=tmp_path, variables=("B=2", "A=1"))
+    assert keys_of(turned, mnist_5k, places) == given
+
+
+def test_before_a_run_a_line_says_what_the_frameworks_do_not_get(bench, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    command = ("run", "softmax", "--backend", "reference", "--dry-run")
+    code, _, err = bench(*command, "--variable", "SOME=thing")
+    assert code == 0
+    [line] = [line for line in err.splitlines() if "not passed on" in line]
+    assert "XLA_FLAGS" in line
+    assert "--variable NAME=VALUE" in line
+    code, _, err = bench(*command, "--variable", "OMP_NUM_THREADS=2")
+    assert code == 2
+    assert "OMP_NUM_THREADS follows from --threads" in err
+
+
+def test_what_a_run_is_given_is_in_its_records(bench, tmp_path):
+    bench(*("run", "softmax", "--backend", "reference"), "--device", "mps", "--variable", "A=b=c")
+    [path] = (tmp_path / "results" / "softmax" / "jobs").glob("*.json")
+    assert json.loads(path.read_text())["variables"] == ["A=b=c"]
+
+
+@pytest.mark.framework
+def test_before_a_run_a_line_says_that_an_environment_is_without_code_for_the_gpu(
+    bench, environments, monkeypatch
+):
+    machine = replace(this_machine(), gpus=(replace(GPU, index=0),))
+    monkeypatch.setattr("bench.command.setup.this_machine", lambda visible: machine)
+    monkeypatch.setattr(Environments, "without_cuda", lambda self, name, hardware: "of no use")
+    command = ("run", "softmax", "--backend", "jax", "--dry-run")
+    _, _, err = bench(*command)
+    assert "bench: jax cannot use the GPU: of no use" in err
+    _, _, err = bench(*command, "--device", "cpu")
+    assert "cannot use" not in err
