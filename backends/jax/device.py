@@ -47,9 +47,13 @@ def device_memory(device: jax.Device) -> DeviceMemory | None:
 
 
 def jax_settings() -> dict[str, str | int | bool | None]:
-    """JAX's settings, as it reports them."""
+    """JAX's settings, as it reports them; on a GPU also the version of CUDA."""
+    device = jax.config.jax_default_device  # see `require_device`
+    on_gpu = device is not None and device.platform == "gpu"
     return {
         # XLA has one thread per CPU that the scheduler allows, and does not report their number.
         "threads": None,
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
+        # Two lines: the interface of the plug-in, and CUDA's version, such as "cuda 12090".
+        "platform": "; ".join(device.client.platform_version.splitlines()) if on_gpu else None,
     }

@@ -56,11 +56,14 @@ def device_memory(device: torch.device) -> DeviceMemory | None:
 
 
 def torch_settings() -> dict[str, str | int | bool | None]:
-    """PyTorch's settings, as it reports them."""
+    """PyTorch's settings, as it reports them; with a GPU also the versions of its libraries."""
+    has_gpu = torch.cuda.is_available()  # without one cuDNN would be loaded just to be asked
     return {
         "threads": torch.get_num_threads(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cuda": torch.version.cuda if has_gpu else None,
+        "cudnn": torch.backends.cudnn.version() if has_gpu else None,
     }

@@ -40,8 +40,14 @@ def device_memory(job: Job) -> DeviceMemory | None:
 
 
 def tensorflow_settings() -> dict[str, str | int | bool | None]:
-    """TensorFlow's settings, as it reports them."""
+    """TensorFlow's settings, as it reports them.
+
+    It does not report which CUDA and cuDNN it has loaded, only which it was built with.
+    """
+    build = tf.sysconfig.get_build_info()
     return {
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "built_with_cuda": build.get("cuda_version"),
+        "built_with_cudnn": build.get("cudnn_version"),
     }

@@ -350,6 +350,23 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     environment.add_argument(
         "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"
     )
+    environment.add_argument(
+        "--cuda",
+        action="store_true",
+        help="install builds for NVIDIA GPUs (default where there is one)",
+    )
+    environment.add_argument(
+        "--driver",
+        type=arguments.driver,
+        metavar="VERSION",
+        help="of the machines with the GPUs, e.g. 550 (default: this machine's)",
+    )
+    environment.add_argument(
+        "--compute-capability",
+        type=arguments.capabilities,
+        metavar="A,B",
+        help="of the GPUs, e.g. 8.0 for an A100, 9.0 for an H100 (default: this machine's)",
+    )
     environment.set_defaults(command="bench.command.environment:environment")
 
 
@@ -482,6 +499,15 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ENV=PATH",
         help="use this interpreter for an environment; all=PATH for every environment",
+    )
+    parser.add_argument(
+        "--variable",
+        action="append",
+        type=arguments.variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="give the frameworks this environment variable; it is recorded. Yours that change what"
+        " is measured (XLA_FLAGS, OMP_..., ...) do not reach them",
     )
 
 

@@ -16,6 +16,7 @@ from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
+from bench.command.unsupported import nothing_ran
 from bench.records import limits as records_limits
 from bench.records.command import write_command
 from bench.records.job import Record
@@ -41,7 +42,8 @@ _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report.
 
-    Returns 1 if a job ended neither "ok" nor "unsupported", or if results disagree; else 0.
+    Returns 1 if a job ended neither "ok" nor "unsupported", if results disagree, or if nothing ran
+    of what was asked for (see `bench.command.unsupported`); else 0.
     """
     suite = plan.find_suite_or_workload(options.what)
     setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)
@@ -63,7 +65,11 @@ def run(options: argparse.Namespace) -> int:
         records, reasons = this_run.run_jobs(groups, goal)
         notes = _reasons_in_words(groups, reasons)
         agree = write_run_report(folder, notes, [*earlier, *records], left_out)
-    return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
+    gone = nothing_ran(records, options.backend, options.device)
+    for line in gone:
+        print(line)
+    ended = all(record.status in ("ok", "unsupported") for record in records)
+    return 0 if agree and ended and not gone else 1
 
 
 class _Run(NamedTuple):

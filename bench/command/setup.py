@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS, entry
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
+from bench.machine.cuda import this_hardware
 from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
-from bench.runner.environments import Environments, InstallError, cache_folder
+from bench.runner.environments import Environments, cache_folder, inherited_by
+from bench.runner.installation import InstallError
 from specs.errors import UserError
 
 _ALL_GPUS = ("cuda", "gpu")
@@ -58,10 +60,16 @@ def set_up(
     Raises:
         UserError: a choice is not known, not installed or not available.
     """
-    environments = Environments(dict(options.python))
+    environments = Environments(dict(options.python), variables=options.variable)
     if getattr(options, "install", False):
         names = environments_of(options.backend or backends)
-        install(environments, names, leave_out=options.backend is None)
+        install(
+            environments,
+            names,
+            cuda=this_hardware(),
+            leave_out=options.backend is None,
+            falls_back=True,
+        )
     machine = _machine(options.device)
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
@@ -75,6 +83,8 @@ def set_up(
     say_without_native(choices.backends, choices.modes)
     if options.device is None:
         say_left_out(choices.devices, machine)
+    say_without_cuda(choices, environments)
+    say_dropped(choices.backends, environments)
     return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
@@ -224,6 +234,33 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
                 f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
                 file=sys.stderr,
             )
+
+
+def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
+    """Print which of the environments have no code for the GPUs that were chosen, and why."""
+    if not any(device.startswith("cuda") for device in choices.devices):
+        return
+    hardware = this_hardware()
+    for name in environments_of(choices.backends):
+        if why := environments.without_cuda(name, hardware):
+            backends = [each for each in choices.backends if entry(each).environment == name]
+            print(
+                f"bench: {', '.join(backends)} cannot use the GPU: {why}: bench environment create"
+                f" {name} --cuda",
+                file=sys.stderr,
+            )
+
+
+def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
+    """Print which of the user's environment variables the workers of the backends do not get."""
+    pythons = {environments.require(name) for name in backends}
+    dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
+    if dropped:
+        print(
+            f"bench: not passed on to the frameworks, as it changes what is measured:"
+            f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
+            file=sys.stderr,
+        )
 
 
 def places_of(options: argparse.Namespace) -> Places:

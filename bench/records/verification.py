@@ -150,6 +150,7 @@ def _applies(verification: Verification, record: Record) -> bool:
         and (verification.machine.name, verification.adapter_checksum)
         == (record.machine.name, record.adapter_checksum)
         and verification.versions == record.versions
+        and verification.variables == record.variables
         and verification.checks_checksum == checks_checksum()
         and gpu_kind(verification.machine, job.device) == gpu_kind(record.machine, job.device)
     )
@@ -166,5 +167,6 @@ def _made_with(record: Record) -> tuple[object, ...]:
         record.machine,
         record.adapter_checksum,
         unsupported,
+        record.variables,
     )
     return (*made, *record.versions.items())

@@ -250,7 +250,7 @@ class Comparison:
         """A row per backend, with its packages' versions in each setup."""
         texts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for setup, record in self._records:
-            text = ", ".join(map(" ".join, record.versions.items()))
+            text = ", ".join(map(" ".join, record.made_with.items()))
             texts[record.job.backend][setup].add(text)
         lines = (
             (
@@ -265,7 +265,7 @@ class Comparison:
         """A line per backend and package whose version differs between setups."""
         packages: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for setup, record in self._records:
-            for package, version in record.versions.items():
+            for package, version in record.made_with.items():
                 packages[f"{record.job.backend}: {package}"][version].add(setup)
         return [
             f"{package} "

@@ -71,7 +71,7 @@ def _limit_task(task: TrainingTask, machine: Machine) -> Task:
     code = checksum_of("bench.worker.main", "bench.worker.limits", engine)
     settings = (engine, job.device, job.threads, job.precision, job.deterministic)
     hardware = (machine.name, gpu_kind(machine, job.device))
-    decisive = (*settings, sorted(task.versions.items()), code, *hardware)
+    decisive = (*settings, sorted(task.versions.items()), code, *hardware, *task.variables)
     return Task(
         job=job,
         key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),
@@ -79,5 +79,6 @@ def _limit_task(task: TrainingTask, machine: Machine) -> Task:
         python=task.python,
         versions=task.versions,
         adapter_checksum=checksum_of(engine),
+        variables=task.variables,
         assignment=MeasureLimits(job=job, adapter=engine, package=package_of(engine)),
     )

@@ -26,7 +26,7 @@ class Task(Struct, frozen=True, kw_only=True):
         key: the key of its record.
         entry: the backend's entry in the registry.
         python: the path of the interpreter.
-        versions, adapter_checksum: see `bench.records.stored`.
+        versions, adapter_checksum, variables: see `bench.records.stored`.
         assignment: the worker's input.
     """
 
@@ -37,6 +37,7 @@ class Task(Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     adapter_checksum: str
     assignment: Assignment
+    variables: tuple[str, ...] = ()
 
 
 class TrainingTask(Task, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
         peak: the peak of its GPU memory; None if the parent measured none.
         gpu: the state of its GPU; None if there is none.
         disturbance: the other load of the machine.
+        dropped: see `bench.records.stored.Outcome`.
     """
 
     lines: list[Line]
@@ -86,6 +88,7 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
     peak: DevicePeak | None
     gpu: GpuState | None
     disturbance: Disturbance
+    dropped: tuple[str, ...] = ()
 
 
 def files_of(task: Task, folder: Path) -> Files:
@@ -110,4 +113,6 @@ def outcome_fields(task: Task, result: WorkerResult, kind: type[Outcome]) -> dic
         "adapter_checksum": task.adapter_checksum,
         "started": result.started,
         "wall_seconds": result.wall_seconds,
+        "variables": task.variables,
+        "dropped": result.dropped,
     }

@@ -83,6 +83,7 @@ def make_task(
         machine.name,
         gpu_kind(machine, device),
         msgspec.json.encode(sizes),
+        *environments.variables,
     )
     of_workloads = sorted({size.workload.name for size in sizes or ()})
     return VerificationTask(
@@ -92,6 +93,7 @@ def make_task(
         python=str(python),
         versions=versions,
         adapter_checksum=code,
+        variables=environments.variables,
         assignment=replace(
             _assignment(job, adapter, places, sizes), framework_python=framework_python
         ),

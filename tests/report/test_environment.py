@@ -113,3 +113,14 @@ def test_a_gpu_whose_driver_tells_nothing_has_a_row_and_a_machine_without_one_no
         ("m", "cuda:0: NVIDIA H100", "GPU-b"),
     ]
     assert gpu_blocks([make_record()]) == []
+
+
+def test_variables_that_were_given_and_those_that_were_left_out_are_told():
+    record = replace(make_record(), variables=("XLA_FLAGS=--a",), dropped=("OMP_PROC_BIND",))
+    made = section(run_of(record, make_record(key="b", round=1)))
+    [text] = blocks_of(Text, made)
+    assert "did not reach the frameworks, as they change what is measured: `OMP_PROC_BIND`" in (
+        text.text
+    )
+    versions = blocks_of(Table, made)[1]
+    assert any("XLA_FLAGS --a" in row[1] for row in versions.rows)

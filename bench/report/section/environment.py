@@ -33,6 +33,7 @@ def section(run: Run) -> list[Block]:
         *gpu_blocks(run.records),
         _versions(run.made_with),
         *transports(run.records),
+        *_dropped(run.records),
     ]
     if run.left_out:
         lines = words.first_of([f"{file.path.name}: {file.reason}" for file in run.left_out])
@@ -76,10 +77,24 @@ def transports(records: Sequence[Record]) -> list[Block]:
     ]
 
 
+def _dropped(records: Sequence[Record]) -> list[Block]:
+    """A sentence on the user's variables that workers did not get."""
+    names = sorted({name for record in records for name in record.dropped})
+    if not names:
+        return []
+    return [
+        Text(
+            "These environment variables were set and did not reach the frameworks, as they change"
+            f" what is measured: {', '.join(f'`{name}`' for name in names)}. `--variable"
+            " NAME=VALUE` gives one on purpose."
+        )
+    ]
+
+
 def _versions(records: Sequence[Record]) -> Table:
     rows = {}
     for record in records:
-        versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+        versions = ", ".join(f"{name} {version}" for name, version in record.made_with.items())
         settings = (
             ", ".join(f"{k} {v}" for k, v in record.startup.settings.items() if v is not None)
             if record.startup

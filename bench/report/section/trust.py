@@ -157,7 +157,7 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
     for record in records:
         if record.weights_checksum and record.status == "ok" and record.job.mode == "matched":
             job = replace(record.job, round=0)
-            same = (job, record.data.checksum, record.machine.name, *record.versions.items())
+            same = (job, record.data.checksum, record.machine.name, *record.made_with.items())
             checksums[same].add(record.weights_checksum)
             counts[same] += 1
     repeated = {same: found for same, found in checksums.items() if counts[same] > 1}

@@ -106,7 +106,7 @@ def _compare(run: Run) -> tuple[dict[str, EngineLimits], list[_Training]]:
     trainings: list[_Training] = []
     for row in rows_of(run.summary):
         record = records[keys[identity(row)]]
-        limits = limits_of(record.job, record.machine, run.limits)
+        limits = limits_of(record.job, record.machine, run.limits, record.variables)
         if limits is None:
             continue
         engines[limits.environment] = limits
