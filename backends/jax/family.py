@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family, Gap
+from backends.family import Entry, Environment, Family, Gap
 
 _NO_NATIVE_MODE = Gap(
     kind="never",
@@ -31,7 +31,7 @@ FAMILY = Family(
             compiled=True,
         )
     },
-    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
+    gaps={"jax": {"native mode": _NO_NATIVE_MODE}},
     untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
     scripts={"jax": "backends.jax.script:script"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family
+from backends.family import Entry, Environment, Family
 
 FAMILY = Family(
     environments={
@@ -37,7 +37,6 @@ FAMILY = Family(
             " and channels last",
         ),
     },
-    gaps={"pytorch": {"bfloat16": BFLOAT16}},
     defaults="backends.pytorch.defaults:BACKENDS",
     scripts={"pytorch": "backends.pytorch.script:script"},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family
+from backends.family import Entry, Environment, Family
 
 FAMILY = Family(
     environments={
@@ -34,7 +34,6 @@ FAMILY = Family(
             changes="`tf.function(jit_compile=True)`",
         ),
     },
-    gaps={"tensorflow": {"bfloat16": BFLOAT16}},
     defaults="backends.tensorflow.defaults:BACKENDS",
     scripts={"tensorflow": "backends.keras.quickstart_script:script"},
 )
