@@ -38,13 +38,13 @@ def refuse_gaps(job: Job, family: Family) -> None:
     """Check that a framework has the job's precision.
 
     Args:
-        job: its backend and precision matter.
-        family: the framework's; the gaps of the backend say why it lacks a precision.
+        job: its precision matters.
+        family: the framework's; its gaps say why it lacks a precision.
 
     Raises:
         Unsupported: with the reason of the gap.
     """
-    backend = job.backend.partition("@")[0]
-    gap = family.gaps.get(backend, {}).get(_FORMATS.get(job.precision, ""))
-    if gap is not None:
-        raise Unsupported(gap.reason)
+    for gaps in family.gaps.values():
+        gap = gaps.get(_FORMATS.get(job.precision, ""))
+        if gap is not None:
+            raise Unsupported(gap.reason)
