@@ -36,6 +36,7 @@ PREDICTION_BATCH = 1000
 _MOST_STEPS = {1e6: 512, 1e7: 128, 1e9: 32}
 
 Mode = Literal["matched", "native"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -53,6 +54,9 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
             (MIG); "spark://HOST:PORT", a standing cluster of Spark; or, untested, Apple's "mps" or
             Intel's "xpu:INDEX".
         threads: the number of CPU threads for arithmetic.
+        precision: of the products. "tf32": TensorFloat-32 on NVIDIA GPUs. "bfloat16": mixed
+            precision, as each framework documents it. Products have factors of bfloat16; weights,
+            loss, optimizer state and the statistics of batch norm stay in float32.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's values, unless the user chose others.
         round: the number of the round, counted from 0.
@@ -68,7 +72,7 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     ]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
-    precision: Literal["float32", "tf32", "bfloat16"]
+    precision: Precision
     compiled: bool
     deterministic: bool
     epochs: Size

@@ -191,9 +191,26 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "native mode": {"mode": "native"},
     }
 )
-BFLOAT16 = Gap(
-    kind="not yet",
-    reason="workloads cannot describe mixed precision yet, and the verification is for float32",
+BFLOAT16 = Gap(kind="not yet", reason="this adapter does not train in mixed precision")
+# Feature -> the reason why no backend has it; no field of a job requests it.
+GAPS_OF_ALL: Mapping[str, Gap] = MappingProxyType(
+    {
+        "float16": Gap(
+            kind="not yet",
+            reason="small gradients become 0 in it, so the loss must be scaled by a factor that"
+            " changes during the training; a step with an overflow is left out, so frameworks would"
+            " not do the same steps",
+        ),
+        "FP8": Gap(
+            kind="not yet",
+            reason="only some GPUs have it, and the frameworks need further packages, with scales"
+            " of their own for each tensor",
+        ),
+        "AMD GPUs (ROCm)": Gap(
+            kind="not yet",
+            reason="the machine's GPUs are found and measured by NVIDIA's library",
+        ),
+    }
 )
 
 

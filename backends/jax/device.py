@@ -5,16 +5,20 @@ from __future__ import annotations
 import jax
 
 from backends.contract import DeviceMemory, Job, Unsupported
+from backends.precision import require_hardware
 
 # The kind of device in a job -> the platform's name in JAX and its plug-ins.
 _KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
+# The precision of a job -> that of products. With factors of bfloat16 there is nothing to choose.
+_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
 
 
 def require_device(job: Job) -> jax.Device:
     """The job's device; also sets JAX's default device and the precision of its matrix products.
 
     Raises:
-        Unsupported: JAX has no such device here, or cannot be deterministic on it.
+        Unsupported: JAX has no such device here, or cannot be deterministic on it, or it does not
+            have the precision.
     """
     if job.deterministic and job.device != "cpu":
         raise Unsupported(
@@ -28,11 +32,16 @@ def require_device(job: Job) -> jax.Device:
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
         )
         raise Unsupported(reason) from error
+    require_hardware(job, lambda: _capability(device))
     jax.config.update("jax_default_device", device)
-    jax.config.update(
-        "jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest"
-    )
+    jax.config.update("jax_default_matmul_precision", _PRODUCTS[job.precision])
     return device
+
+
+def _capability(device: jax.Device) -> tuple[int, int]:
+    """The compute capability of an NVIDIA GPU."""
+    major, _, minor = device.compute_capability.partition(".")
+    return int(major), int(minor)
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:

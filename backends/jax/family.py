@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, CudaBuild, Entry, Environment, Family, Gap
+from backends.family import CudaBuild, Entry, Environment, Family, Gap
 
 _CUDA_REQUIREMENTS = ("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6")
 
@@ -55,7 +55,7 @@ FAMILY = Family(
             compiled=True,
         )
     },
-    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
+    gaps={"jax": {"native mode": _NO_NATIVE_MODE}},
     untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
     scripts={"jax": "backends.jax.script:script"},

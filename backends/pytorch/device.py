@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from backends.contract import DeviceMemory, Job, Unsupported
+from backends.precision import require_hardware
 
 
 def require_device(job: Job) -> torch.device:
     """The job's device.
 
     Raises:
-        Unsupported: this PyTorch does not report the device.
+        Unsupported: this PyTorch does not report the device, or it does not have the precision.
     """
     kind = job.device.partition(":")[0]
     if kind == "cpu":
+        require_hardware(job, torch.cuda.get_device_capability)
         return torch.device("cpu")
     is_available = torch.accelerator.is_available()
     accelerator = torch.accelerator.current_accelerator() if is_available else None
@@ -22,6 +26,7 @@ def require_device(job: Job) -> torch.device:
         raise Unsupported(
             f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no driver"
         )
+    require_hardware(job, torch.cuda.get_device_capability)
     return torch.device("cuda" if kind == "cuda" else job.device)  # a worker sees one NVIDIA GPU
 
 
@@ -35,6 +40,17 @@ def configure(job: Job) -> None:
     # Autotuning is on, as in TensorFlow and XLA.
     torch.backends.cudnn.benchmark = not job.deterministic
     torch.use_deterministic_algorithms(job.deterministic)
+
+
+def mixed_precision(job: Job, device: torch.device) -> AbstractContextManager[object]:
+    """The context of a job's model and loss: for bfloat16, PyTorch's automatic mixed precision.
+
+    It casts the factors of products, and leaves weights in float32. Gradients of bfloat16 need no
+    scaling, as it has the exponents of float32.
+    """
+    if job.precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def sync(device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, CudaBuild, Entry, Environment, Family
+from backends.family import CudaBuild, Entry, Environment, Family
 
 _OTHERS = ("keras==3.15.1", "numpy==2.4.6")
 
@@ -61,7 +61,6 @@ FAMILY = Family(
             " and channels last",
         ),
     },
-    gaps={"pytorch": {"bfloat16": BFLOAT16}},
     defaults="backends.pytorch.defaults:BACKENDS",
     scripts={"pytorch": "backends.pytorch.script:script"},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, CudaBuild, Entry, Environment, Family
+from backends.family import CudaBuild, Entry, Environment, Family
 
 _CUDA_REQUIREMENTS = ("tensorflow[and-cuda]==2.21.0", "keras==3.15.1")
 
@@ -58,7 +58,6 @@ FAMILY = Family(
             changes="`tf.function(jit_compile=True)`",
         ),
     },
-    gaps={"tensorflow": {"bfloat16": BFLOAT16}},
     defaults="backends.tensorflow.defaults:BACKENDS",
     scripts={"tensorflow": "backends.keras.quickstart_script:script"},
 )

@@ -10,7 +10,10 @@ import re
 from pathlib import Path
 
 from bench.runner.variables import FROM_OPTIONS
+from specs.errors import closest
 
+# Those of `backends.contract.Precision`, which would import NumPy.
+PRECISIONS = ["float32", "tf32", "bfloat16"]
 _NUMBER = "[1-9][0-9]{0,5}"
 
 
@@ -59,6 +62,18 @@ def duration(text: str) -> float:
 def modes(text: str) -> tuple[str, ...]:
     """The modes: "matched", "native", or both, separated by a comma."""
     _check(text, "(matched|native)(,(matched|native))*", "matched, native, or matched,native")
+    return words(text)
+
+
+def precisions(text: str) -> tuple[str, ...]:
+    """Precisions separated by commas: "float32,bfloat16"."""
+    wrong = [name for name in text.split(",") if name not in PRECISIONS]
+    for name in wrong:
+        near = closest(name, PRECISIONS)
+        raise argparse.ArgumentTypeError(
+            f"found {name!r}, expected {', '.join(PRECISIONS)} and commas"
+            + (f"; {near}" if near else "")
+        )
     return words(text)
 
 

@@ -431,7 +431,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """Options of `run`, `verify` and `calibrate`: backends, modes, devices, threads and folders."""
+    """Options of `run`, `verify` and `calibrate`: what runs, where, and the folders."""
     _add_backend(parser)
     parser.add_argument(
         "--tuned", action="store_true", help="also run each backend's tuned variants"
@@ -441,6 +441,12 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         type=arguments.modes,
         metavar="A,B",
         help="matched (default): the same training in all; native: as in each framework's tutorial",
+    )
+    parser.add_argument(
+        "--precision",
+        type=arguments.precisions,
+        metavar="A,B",
+        help="of products: float32 (default), tf32 (NVIDIA GPUs), bfloat16 (mixed precision)",
     )
     parser.add_argument(
         "--device",

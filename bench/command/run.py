@@ -19,7 +19,7 @@ from bench.command.trainings import trainings
 from bench.command.unsupported import nothing_ran
 from bench.records import limits as records_limits
 from bench.records.command import write_command
-from bench.records.job import Record
+from bench.records.job import Record, in_precision
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
@@ -106,7 +106,8 @@ class _Run(NamedTuple):
         console.print(
             f"{self.suite.name}: {_number(len(tasks), 'job')}{done}; {', '.join(workloads)} in"
             f" {_number(len(choices.backends), 'backend')}, on {', '.join(choices.devices)} with"
-            f" {_number(choices.threads, 'thread')}; data set {', '.join(data)}"
+            f" {_number(choices.threads, 'thread')}{_precisions(choices)}; data set"
+            f" {', '.join(data)}"
         )
         turning = [task for task in missing if task.job.mode == "matched"]
         seconds = expected_seconds(missing, self.earlier)
@@ -213,13 +214,19 @@ class _Run(NamedTuple):
         return records
 
 
+def _precisions(choices: plan.Options) -> str:
+    """The chosen precisions in words; "" for float32 alone."""
+    chosen = choices.precisions
+    return "" if chosen == ("float32",) else f", in {' and '.join(chosen)}"
+
+
 def _number(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, int]:
+def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, str, int]:
     job = task.job
-    return job.workload.name, job.batch_size, job.device, job.seed
+    return job.workload.name, job.batch_size, job.device, job.precision, job.seed
 
 
 def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
@@ -247,5 +254,6 @@ def _reasons_in_words(groups: Sequence[plan.Group], reasons: Sequence[str]) -> l
         if reason != "1 round":
             training = group.training
             size = f" batch {training.batch_size}" if training.batch_size else ""
-            lines.append(f"{training.workload.name}{size} {group.device}: {reason}")
+            place = in_precision(group.device, group.precision)
+            lines.append(f"{training.workload.name}{size} {place}: {reason}")
     return lines

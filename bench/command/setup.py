@@ -32,8 +32,8 @@ class Setup(NamedTuple):
     Attributes:
         environments: the interpreters of the frameworks.
         machine: this one.
-        choices: the chosen backends, devices, threads and modes, or their defaults; seeds and
-            rounds are None if the user did not choose them.
+        choices: the chosen backends, devices, threads, modes and precisions, or their defaults;
+            seeds and rounds are None if the user did not choose them.
         places: the folders in which data sets are searched.
         console: for progress, on standard error.
     """
@@ -79,6 +79,7 @@ def set_up(
         rounds=getattr(options, "rounds", None),
         modes=options.mode or ("matched",),
         native=() if options.mode else native,
+        precisions=options.precision or ("float32",),
     )
     say_without_native(choices.backends, choices.modes)
     if options.device is None:

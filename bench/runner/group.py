@@ -15,7 +15,7 @@ from bench.machine.host import Machine, gpu_of, job_cpus
 from bench.machine.watch import Watch
 from bench.records import weights as records_weights
 from bench.records.job import Record
-from bench.records.key import make_key
+from bench.records.key import make_key, unusual
 from bench.records.learned import path_of
 from bench.records.stored import write
 from bench.records.turns import FOLDER, Turns, refusal
@@ -231,8 +231,11 @@ def keeps_learned(job: Job, first_seed: int | None) -> bool:
 def key_of(tasks: Sequence[TrainingTask]) -> str:
     """The key of the turns of some tasks."""
     job = tasks[0].job if tasks else None
-    names = (job.workload.name, job.device, f"s{job.seed}", f"r{job.round}") if job else ("none",)
-    return make_key(names, tuple(sorted(task.key for task in tasks)))
+    if job is None:
+        return make_key(("none",), ())
+    names = (job.workload.name, job.device, *unusual(job.precision))
+    repetition = (f"s{job.seed}", f"r{job.round}")
+    return make_key((*names, *repetition), tuple(sorted(task.key for task in tasks)))
 
 
 def _may_turn(record: Record) -> bool:

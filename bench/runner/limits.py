@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.registry import ENGINES, package_of
 from bench.machine.host import Machine, gpu_kind
-from bench.records.key import checksum_of, make_key
+from bench.records.key import checksum_of, make_key, unusual
 from bench.records.limits import EngineLimits
 from bench.runner.task import Task, TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import MeasureLimits
@@ -74,7 +74,10 @@ def _limit_task(task: TrainingTask, machine: Machine) -> Task:
     decisive = (*settings, sorted(task.versions.items()), code, *hardware, *task.variables)
     return Task(
         job=job,
-        key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),
+        key=make_key(
+            (task.entry.environment, job.device, f"t{job.threads}", *unusual(job.precision)),
+            decisive,
+        ),
         entry=task.entry,
         python=task.python,
         versions=task.versions,

@@ -94,9 +94,15 @@ JOB = (
     Column("device", _TEXT, "Device of the training, such as cpu or cuda:0.", "job.device"),
     Column("device_name", _TEXT, "Model of the CPU or GPU.", values.device_name),
     Column("threads", _COUNT, "Threads that the job may use.", "job.threads"),
+    Column("precision", _TEXT, "Of products: float32, tf32 or bfloat16.", "job.precision"),
     *WORKLOAD,
     Column("label", _TEXT, "`workload`, with epochs, batch size or spec if the run has several."),
-    Column("backend", _TEXT, "Name of the backend, with its mode if native.", values.backend),
+    Column(
+        "backend",
+        _TEXT,
+        "Name of the backend, with its mode if native, and its precision if not float32.",
+        values.backend,
+    ),
     Column("mode", _TEXT, "matched or native.", "job.mode"),
     Column("epochs", _COUNT, "Planned epochs.", "job.epochs"),
     Column("batch_size", _COUNT, "Training examples per step.", "job.batch_size"),
@@ -212,7 +218,7 @@ EPOCH = (
 EPOCHS = (*JOB, *EPOCH)
 # Jobs are compared with each other only if all of these are equal.
 GROUP = [
-    *("dataset", "data_checksum", "machine", "device", "device_name", "threads"),
+    *("dataset", "data_checksum", "machine", "device", "device_name", "threads", "precision"),
     *("workload", "spec", "epochs", "batch_size"),
 ]
 GROUP_AND_BACKEND = [*GROUP, "backend"]
