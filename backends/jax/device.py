@@ -30,6 +30,7 @@ def require_device(job: Job) -> jax.Device:
     except (RuntimeError, IndexError) as error:
         reason = (
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
+            " that runs it"
         )
         raise Unsupported(reason) from error
     require_hardware(job, lambda: _capability(device))

@@ -24,7 +24,8 @@ def require_device(job: Job) -> torch.device:
     accelerator = torch.accelerator.current_accelerator() if is_available else None
     if accelerator is None or accelerator.type != kind:
         raise Unsupported(
-            f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no driver"
+            f"PyTorch {torch.__version__} reports no {kind} device: no build for it, or no"
+            " driver that runs it"
         )
     require_hardware(job, torch.cuda.get_device_capability)
     return torch.device("cuda" if kind == "cuda" else job.device)  # a worker sees one NVIDIA GPU

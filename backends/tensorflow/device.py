@@ -22,7 +22,8 @@ def configure(job: Job) -> None:
         raise Unsupported("this adapter trains only on the first Intel GPU")
     if kind != "cpu" and not tf.config.list_physical_devices(_KINDS[kind]):
         raise Unsupported(
-            f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no driver"
+            f"TensorFlow {tf.__version__} reports no {kind} device: no build for it, or no"
+            " driver that runs it"
         )
     require_hardware(job, _capability)
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)

@@ -16,7 +16,6 @@ from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
-from bench.command.unsupported import nothing_ran
 from bench.records import limits as records_limits
 from bench.records.command import write_command
 from bench.records.job import Record, in_precision
@@ -24,6 +23,7 @@ from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
 from bench.records.weights import path_of, weights_bytes
+from bench.report.terminal.unsupported import nothing_ran
 from bench.runner import jobs, limits, plan
 from bench.runner.group import GroupRunner, keeps_learned
 from bench.runner.rounds import Goal, Times, run_rounds
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report.
 
     Returns 1 if a job ended neither "ok" nor "unsupported", if results disagree, or if nothing ran
-    of what was asked for (see `bench.command.unsupported`); else 0.
+    of what was asked for (see `bench.report.terminal.unsupported`); else 0.
     """
     suite = plan.find_suite_or_workload(options.what)
     setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)

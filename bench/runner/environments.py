@@ -321,7 +321,9 @@ def _make(
     if spec.say_size or build:
         dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
         download = download_of(dry_run)
-        say(f"{name}: {download or 'the size of the download is unknown'}")
+        less = "; an index with builds for CPUs has less"
+        hint = less if download and download.is_for_gpus and build is None else ""
+        say(f"{name}: {download or 'the size of the download is unknown'}{hint}")
         if download and (warning := check_space(name, download, folder)):
             say(f"{name}: {warning}")
     problem = f"{name}: pip install failed"

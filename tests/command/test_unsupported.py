@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.command.unsupported import nothing_ran
+from bench.report.terminal.unsupported import nothing_ran
 from tests.support.records import make_record
 
 REASONS = {"ok": "", "unsupported": "no driver", "failed": "it broke"}
