@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -76,8 +77,16 @@ class Worker:
             [worker.pid for worker in waiting],
         )
         self._turns, self._waits = 0, False
-        with self._files.log.open("wb") as output:
-            self._process = _start(task, self._files, self._mark, machine, output)
+        # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
+        # would also make the next job's compiling faster.
+        self._temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        variables = {**_variables(task, machine), "TMPDIR": self._temporary.name}
+        try:
+            with self._files.log.open("wb") as output:
+                self._process = _start(task, self._files, self._mark, variables, output)
+        except BaseException:
+            self._temporary.cleanup()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +172,7 @@ class Worker:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
+        self._temporary.cleanup()
         self._files.assignment.unlink(missing_ok=True)
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -230,7 +240,7 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
 
 
 def _start(
-    task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
+    task: Task, files: Files, mark: str, variables: dict[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start a worker in its own process group, on the first `threads` of the allowed CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
@@ -245,7 +255,7 @@ def _start(
             # Frameworks start helpers by `python -m`, which imports from the current folder first.
             # The user's current folder may contain anything.
             cwd=files.assignment.parent,
-            env=_variables(task, machine),
+            env=variables,
             start_new_session=True,
         )
     except OSError as error:
@@ -266,6 +276,8 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **dict.fromkeys(_THREAD_VARIABLES, threads),
+        # Without it PyTorch refuses deterministic matrix products on CUDA.
+        **({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if task.job.deterministic else {}),
         **task.entry.variables,
     }
 
