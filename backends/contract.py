@@ -125,13 +125,18 @@ class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         began_anew: whether the framework resets its peak at each reading. True: the peak counts
-            from the last reading, and a record has the largest peak of any epoch's training. False:
-            the peak counts from the start of the process, and a record has the peak at the end of
-            the first epoch's training (in records before format 4, at the end of the job).
+            from the last reading, and a record has the median of the peaks of the epochs' training,
+            without the first epoch's. False: the peak counts from the start of the process, and a
+            record has the peak at the end of the first epoch's training (in records before format
+            4, at the end of the job).
+        first_epoch_bytes: in a record, the peak of the first epoch's training: it includes what the
+            framework's autotuner tried. None if there is no other epoch or the peak is not reset.
+            In older records it is None, and `allocator_peak_bytes` is the largest of all epochs.
     """
 
     allocator_peak_bytes: int
     began_anew: bool = False
+    first_epoch_bytes: int | None = None
 
 
 # Its name does not end in "Error", as it is a result: the report shows it as a row.

@@ -144,7 +144,8 @@ class Entry(Struct, frozen=True, kw_only=True):
         needs: the packages that it needs to start; "a|b" means that either is enough.
         framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
         variables: environment variables of its workers, in addition to the environment's.
-        compiled: whether the framework's compiler is on.
+        compiled: whether the framework's compiler is on, on all devices.
+        compiled_on_gpus: whether it is on on GPUs only.
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
@@ -163,10 +164,15 @@ class Entry(Struct, frozen=True, kw_only=True):
     framework: str = ""
     native: str | None = None
     compiled: bool = False
+    compiled_on_gpus: bool = False
     variant_of: str | None = None
     changes: str = ""
     retired: int | None = None
     refuses: str = ""
+
+    def compiles_on(self, device: str) -> bool:
+        """Whether the framework's compiler is on for a job on this device, in matched mode."""
+        return self.compiled or (self.compiled_on_gpus and device != "cpu")
 
 
 class Gap(Struct, frozen=True, kw_only=True):

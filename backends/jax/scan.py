@@ -57,7 +57,7 @@ class Jax:
         self._update = Updates(spec=job.workload.optimizer, sqrt=jnp.sqrt, expm1=jnp.expm1)
         self._shapes = infer_shapes(job.workload)
         self._names = [name for shape in self._shapes for name in shape.parameters | shape.state]
-        self._now = self._start()
+        self._now, self._data = self._start(), ()
         # The new values are written to the memory of the old ones.
         model = partial(forward, job.workload, kind=_KINDS[job.precision])
         self._train = jax.jit(partial(_train, job.workload, model, self._update), donate_argnums=0)
@@ -108,7 +108,7 @@ class Jax:
         return np.concatenate(jax.device_get(logits))  # (n, classes)
 
     def sync(self) -> None:
-        jax.block_until_ready(self._now)
+        jax.block_until_ready((self._now, self._data))
 
     def device_memory(self) -> contract.DeviceMemory | None:
         return jax_device.device_memory(self._device)

@@ -39,6 +39,7 @@ class KerasModel:
     """
 
     mode = "matched"
+    sequential: type[keras.Sequential] = keras.Sequential
     steps_per_execution = 1  # the number of training steps between two returns to `fit`
 
     def __init__(self, job: Job) -> None:
@@ -111,7 +112,7 @@ class KerasModel:
         raise NotImplementedError
 
     def _build(self, workload: Workload) -> None:
-        self._model = keras.Sequential(
+        self._model = self.sequential(
             [keras.Input(workload.input.shape), *map(_layer, workload.layers)]
         )
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, _Dropout)]

@@ -5,7 +5,10 @@ Layers, autograd and most optimizers are PyTorch's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from backends import contract
 from backends.contract import Job, Unsupported
@@ -35,7 +38,11 @@ class PyTorch:
         self._job = job
         self._model = Model(job.workload).to(self._device)
         torch.manual_seed(job.seed)  # for dropout, as the new layers have drawn weights
-        self._loss = build_loss(job.workload)
+        model, loss = self._model, build_loss(job.workload)
+        # Of images (n, channels, height, width) and labels (n,).
+        self._loss_of: Callable[[Tensor, Tensor], Tensor] = lambda images, labels: loss(
+            model(images).float(), labels
+        )
         self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
         self._update = self._optimizer.step
 
@@ -71,11 +78,11 @@ class PyTorch:
             if masks is not None:
                 self._inject(masks, step)
             with mixed_precision(self._job, self._device):
-                logits = self._model(self._images.index_select(0, batch)).float()
-                loss = self._loss(logits, self._labels.index_select(0, batch))
-            self._optimizer.zero_grad()
+                loss = self._loss_of(self._gather(batch), self._labels.index_select(0, batch))
             loss.backward()
             self._update()
+            # Here, so that no gradients are in memory during the next forward pass.
+            self._optimizer.zero_grad()
             # The sum stays on the device, because `.item()` would wait for every step.
             total.add_(loss.detach(), alpha=len(batch))
         return total.item() / len(order)
@@ -97,6 +104,10 @@ class PyTorch:
         device = str(next(self._model.parameters()).device)
         compiled = self._model._compiled_call_impl is not None
         return {**torch_settings(), "compiled": compiled, "device": device}
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        """The images (n, channels, height, width) of these examples."""
+        return self._images.index_select(0, rows)
 
     def _inject(self, masks: contract.Masks, step: int) -> None:
         """Set the masks of one step, from the masks of an epoch."""

@@ -47,6 +47,14 @@ FAMILY = Family(
             environment="torch",
             needs=("torch",),
         ),
+        "pytorch-tuned": Entry(
+            title="PyTorch, eager, channels last and fused optimizers",
+            adapter="backends.pytorch.tuned:PyTorchTuned",
+            environment="torch",
+            needs=("torch",),
+            variant_of="pytorch",
+            changes="`channels_last` on CPUs; `fused=True` of SGD, Adagrad, Adam and AdamW",
+        ),
         "pytorch-compiled": Entry(
             title="PyTorch, torch.compile",
             adapter="backends.pytorch.compiled:PyTorchCompiled",
@@ -57,8 +65,8 @@ FAMILY = Family(
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
             variant_of="pytorch",
-            changes="`torch.compile` of model and optimizer; on CUDA (untested) also CUDA graphs"
-            " and channels last",
+            changes="`torch.compile` of model, loss and optimizer; on CUDA (untested) also CUDA"
+            " graphs of model and loss",
         ),
     },
     defaults="backends.pytorch.defaults:BACKENDS",

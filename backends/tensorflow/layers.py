@@ -21,6 +21,7 @@ from specs.model import (
 from specs.shapes import infer_shapes
 
 Values = Mapping[str, tf.Tensor]
+_IMAGE_DIMENSIONS = 4  # of images (n, height, width, channels)
 _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "linear": lambda x: x,
     "relu": tf.nn.relu,
@@ -37,10 +38,11 @@ def forward(
     values: Values,
     x: tf.Tensor,
     kept: list[tf.Tensor],
-    random: tf.random.Generator,
     *,
+    random: tf.random.Generator,
     training: bool,
     kind: tf.DType = tf.float32,
+    fused: bool,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 
@@ -56,25 +58,27 @@ def forward(
         training: whether this is a training step.
         kind: the type of the factors of products, and of the values between layers. Batch norm
             computes in float32.
+        fused: use the kernel of batch norm; XLA fuses its formula itself.
     """
+    normalise = _normalise_fused if fused else _normalise
     state: dict[str, tf.Tensor] = {}
     masks, x = iter(kept), tf.cast(x, kind)
     for shape in infer_shapes(workload):
         match shape.layer:
             case Dense(activation=activation):
                 kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
-                x = _ACTIVATIONS[activation](x @ kernel + bias)
+                x = _ACTIVATIONS[activation](tf.nn.bias_add(x @ kernel, bias))
             case Conv2d(strides=strides, padding=padding, activation=activation):
                 kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
                 product = tf.nn.conv2d(x, kernel, strides, padding.upper())
-                x = _ACTIVATIONS[activation](product + bias)
+                x = _ACTIVATIONS[activation](tf.nn.bias_add(product, bias))
             case MaxPool2d(pool_size=window):
                 x = tf.nn.max_pool2d(x, window, window, "VALID")
             case AvgPool2d(pool_size=window):
                 x = tf.nn.avg_pool2d(x, window, window, "VALID")
             case BatchNorm() as spec:
                 tensors = [values[name] for name in (*shape.parameters, *shape.state)]
-                x, averages = _normalise(x, tensors, spec, training=training)
+                x, averages = normalise(x, tensors, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = tf.reshape(x, (-1, shape.output[0]))
@@ -116,3 +120,30 @@ def _normalise(
         )
     normal = tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon)
     return tf.cast(normal, kind), averages
+
+
+def _normalise_fused(
+    x: tf.Tensor, values: list[tf.Tensor], spec: BatchNorm, *, training: bool
+) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """The same by one kernel."""
+    scale, shift, mean, variance = values
+    kind, x = x.dtype, tf.cast(x, tf.float32)
+    # The kernel takes images.
+    images = x if len(x.shape) == _IMAGE_DIMENSIONS else x[:, tf.newaxis, tf.newaxis, :]
+    y, new_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images,
+        scale=scale,
+        offset=shift,
+        mean=mean,
+        variance=variance,
+        epsilon=spec.epsilon,
+        exponential_avg_factor=1.0 - spec.momentum,
+        is_training=training,
+    )
+    y = tf.cast(tf.reshape(y, tf.shape(x)), kind)
+    if not training:
+        return y, ()
+    # The kernel averages the unbiased variance, which is n / (n - 1) times the biased one.
+    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    new_variance = (unbiased * (count - 1.0) + spec.momentum * variance) / count
+    return y, (new_mean, new_variance)

@@ -241,7 +241,7 @@ def _job(
         threads=options.threads,
         seed=seed,
         precision=group.precision,
-        compiled=entry(backend).compiled and mode == "matched",
+        compiled=mode == "matched" and entry(backend).compiles_on(group.device),
         deterministic=False,
         epochs=epochs,
         batch_size=training.batch_size or training.workload.recipe.batch_size,

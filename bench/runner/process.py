@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -69,8 +70,16 @@ class Worker:
         self._gpu_watch = device.DeviceWatch(gpu.uuid, others) if gpu else None
         self._watch = Watch(job_cpus(task.job.threads, gpu), self._gpu_watch, others)
         self._turns, self._waits = 0, False
-        with self._files.log.open("wb") as output:
-            self._process = _start(task, self._files, self._mark, machine, output)
+        # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
+        # would also make the next job's compiling faster.
+        self._temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        variables = {**_variables(task, machine), "TMPDIR": self._temporary.name}
+        try:
+            with self._files.log.open("wb") as output:
+                self._process = _start(task, self._files, self._mark, variables, output)
+        except BaseException:
+            self._temporary.cleanup()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +167,7 @@ class Worker:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
+        self._temporary.cleanup()
         self._files.assignment.unlink(missing_ok=True)
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -225,7 +235,7 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
 
 
 def _start(
-    task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
+    task: Task, files: Files, mark: str, variables: dict[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start a worker in its own process group, on the job's CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
@@ -241,7 +251,7 @@ def _start(
             # Frameworks start helpers by `python -m`, which imports from the current folder first.
             # The user's current folder may contain anything.
             cwd=files.assignment.parent,
-            env=_variables(task, machine),
+            env=variables,
             start_new_session=True,
         )
     except OSError as error:
@@ -266,6 +276,8 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         # The user's ~/.keras/keras.json may have another precision or layout of images.
         "KERAS_HOME": str(cache_folder() / "keras"),
         **dict.fromkeys(THREADS, str(task.job.threads)),
+        # Without it PyTorch refuses deterministic matrix products on CUDA.
+        **({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if task.job.deterministic else {}),
         **task.entry.variables,
         **dict(variable.split("=", 1) for variable in task.variables),
     }

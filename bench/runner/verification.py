@@ -133,7 +133,7 @@ def _job(backend: str, mode: Mode, device: str, threads: int, precision: Precisi
         threads=threads,
         seed=0,
         precision=precision,
-        compiled=entry(backend).compiled and mode == "matched",
+        compiled=mode == "matched" and entry(backend).compiles_on(device),
         deterministic=False,
         epochs=1,
         batch_size=_BATCH_SIZE,

@@ -21,6 +21,7 @@ Row = dict[str, Any]
 LOOKS = {
     "keras-tensorflow": ("#c2500a", "circle"),
     "keras-tensorflow-tuned": ("#c2500a", "triangle-down"),
+    "keras-tensorflow-xla": ("#c2500a", "triangle-up"),
     "tensorflow": ("#c97a10", "square"),
     "tensorflow-xla": ("#c97a10", "triangle-up"),
     "keras-jax": ("#1d7f55", "circle"),
@@ -29,6 +30,7 @@ LOOKS = {
     "keras-torch": ("#6a5acd", "circle"),
     "keras-torch-tuned": ("#6a5acd", "triangle-down"),
     "pytorch": ("#2f74d0", "square"),
+    "pytorch-tuned": ("#2f74d0", "triangle-down"),
     "pytorch-compiled": ("#1390b8", "triangle-up"),
     "scikit-learn": ("#b0487f", "diamond"),
     "reference": ("#757d89", "cross"),

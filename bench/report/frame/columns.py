@@ -154,6 +154,12 @@ JOB = (
         "device_memory?.allocator_peak_bytes",
     ),
     Column(
+        "first_epoch_allocator_bytes",
+        _BYTES,
+        "The same in the first epoch, with what autotuners tried; missing if it is the peak.",
+        "device_memory?.first_epoch_bytes",
+    ),
+    Column(
         "allocator_was_reset",
         _TRUTH,
         "Whether that peak is of training alone.",
@@ -309,6 +315,7 @@ SUMMARY = (
     Column("predict_peak_rss_bytes", _BYTES, "While predicting, highest.", how="max"),
     Column("load_peak_rss_bytes", _BYTES, "While loading the data, highest.", how="max"),
     Column("allocator_peak_bytes", _BYTES, "GPU memory by the allocator, highest.", how="max"),
+    Column("first_epoch_allocator_bytes", _BYTES, "The same in first epochs, highest.", how="max"),
     Column("device_peak_bytes", _BYTES, "GPU memory by the driver, highest.", how="max"),
     Column("allocator_was_reset", _TRUTH, "Whether every allocator's peak is of training alone."),
     Column("device_peak_by", _TEXT, "device if any peak is of the whole device, else process."),
