@@ -68,7 +68,8 @@ class Worker:
         others = [worker.pid for worker in waiting]
         # Created before the worker starts, so that it knows the memory that is already in use.
         self._gpu_watch = device.DeviceWatch(gpu.uuid, others) if gpu else None
-        self._watch = Watch(job_cpus(task.job.threads, gpu), self._gpu_watch, others)
+        cpus = job_cpus(task.job.threads, gpu)
+        self._watch = Watch(cpus, self._gpu_watch, others)
         self._turns, self._waits = 0, False
         # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
         # would also make the next job's compiling faster.
@@ -76,7 +77,7 @@ class Worker:
         variables = {**_variables(task, machine), "TMPDIR": self._temporary.name}
         try:
             with self._files.log.open("wb") as output:
-                self._process = _start(task, self._files, self._mark, variables, output)
+                self._process = _start(task, self._files, self._mark, variables, cpus, output)
         except BaseException:
             self._temporary.cleanup()
             raise
@@ -235,12 +236,16 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
 
 
 def _start(
-    task: Task, files: Files, mark: str, variables: dict[str, str], output: IO[bytes]
+    task: Task,
+    files: Files,
+    mark: str,
+    variables: dict[str, str],
+    cpus: Sequence[int],
+    output: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     """Start a worker in its own process group, on the job's CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    cpus = job_cpus(task.job.threads, gpu_of(machine, task.job.device))
     _set_affinity(cpus)  # the worker inherits it
     try:
         return subprocess.Popen(
