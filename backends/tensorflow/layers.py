@@ -82,14 +82,20 @@ def forward(
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = tf.reshape(x, (-1, shape.output[0]))
-            case Dropout(rate=rate) if training and kept:
-                x = x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
             case Dropout(rate=rate) if training:
-                # In float32: numbers of eight bits would keep another fraction.
-                single = tf.cast(x, tf.float32)
-                single = tf.nn.experimental.general_dropout(single, rate, random.uniform)
-                x = tf.cast(single, kind)
+                x = _drop(x, rate, next(masks, None), random)
     return tf.cast(x, tf.float32), state
+
+
+def _drop(
+    x: tf.Tensor, rate: float, mask: tf.Tensor | None, random: tf.random.Generator
+) -> tf.Tensor:
+    """Dropout by a given mask, or by the framework's own."""
+    if mask is not None:
+        return x * tf.cast(mask, x.dtype) / (1.0 - rate)
+    # In float32: numbers of eight bits would keep another fraction.
+    single = tf.nn.experimental.general_dropout(tf.cast(x, tf.float32), rate, random.uniform)
+    return tf.cast(single, x.dtype)
 
 
 def loss_of(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
