@@ -54,6 +54,8 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
         threads: the number of CPU threads for arithmetic.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's values, unless the user chose others.
+        ranks: the number of devices, or of processes on a CPU, that share each batch: data
+            parallel. The batch size is that of all together.
         round: the number of the round, counted from 0.
     """
 
@@ -72,6 +74,7 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     epochs: Size
     batch_size: Size
     round: Annotated[int, Meta(ge=0)]
+    ranks: Size = 1
 
 
 def steps_per_call(job: Job, examples: int) -> int:
@@ -112,6 +115,21 @@ def split_epoch(examples: int, batch_size: int, steps: int) -> Iterator[tuple[sl
         yield slice(start, min(start + steps * batch_size, in_full_batches)), batch_size
     if in_full_batches < examples:
         yield slice(in_full_batches, examples), examples - in_full_batches
+
+
+def check_ranks(job: Job, examples: int) -> None:
+    """Raise `Unsupported` if a batch has fewer examples than there are ranks.
+
+    Args:
+        job: the job.
+        examples: the number of training examples that are loaded.
+    """
+    partial = examples % job.batch_size
+    if job.workload.recipe.last_partial_batch == "drop":
+        partial = 0
+    for size, which in ((job.batch_size, "a batch"), (partial, "the last batch of an epoch")):
+        if 0 < size < job.ranks:
+            raise Unsupported(f"{which} has {size} examples, fewer than {job.ranks} ranks")
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):

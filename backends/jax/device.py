@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from backends.contract import DeviceMemory, Job, Unsupported
 
 # The kind of device in a job -> the platform's name in JAX and its plug-ins.
+_BATCH = "batch"  # the name of the axis over the devices
 _KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
 
 
@@ -33,6 +38,36 @@ def require_device(job: Job) -> jax.Device:
         "jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest"
     )
     return device
+
+
+class Placement(NamedTuple):
+    """Where the arrays of a job with several ranks are: each rank is a device.
+
+    Attributes:
+        whole: for arrays that every device has.
+        split: for batches (steps, size): every device has its part of each.
+    """
+
+    whole: NamedSharding
+    split: NamedSharding
+
+
+def place(job: Job) -> Placement:
+    """The placement for a job's ranks.
+
+    Raises:
+        Unsupported: JAX has fewer devices here.
+    """
+    kind = _KINDS[job.device.partition(":")[0]]
+    if kind == "cpu":  # before JAX's first use, which makes the devices
+        jax.config.update("jax_num_cpu_devices", job.ranks)
+    devices = jax.devices(kind)[: job.ranks]
+    if len(devices) < job.ranks:
+        raise Unsupported(f"JAX has {len(devices)} {kind} devices here, and {job.ranks} are wanted")
+    mesh = Mesh(np.array(devices), (_BATCH,))
+    return Placement(
+        NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, _BATCH))
+    )
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:

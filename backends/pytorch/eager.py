@@ -5,7 +5,11 @@ Layers, autograd and most optimizers are PyTorch's own.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from backends import contract
 from backends.contract import Job, Unsupported
@@ -14,6 +18,9 @@ from backends.pytorch import device as pytorch_device
 from backends.pytorch.device import configure, require_device, torch_settings
 from backends.pytorch.layers import Model, build_loss
 from backends.pytorch.updates import build_optimizer, reset_optimizer
+
+
+_Batch = TypeVar("_Batch", torch.Tensor, NDArray[np.bool_])
 
 
 class PyTorch:
@@ -33,6 +40,7 @@ class PyTorch:
         self._loss = build_loss(job.workload)
         self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
         self._update = self._optimizer.step
+        self._forward = self._model
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # PyTorch's layout is (n, channels, height, width). On a CPU nothing is copied if there is
@@ -63,16 +71,17 @@ class PyTorch:
         total = torch.zeros((), dtype=dtype, device=self._device)
         batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
         for step, batch in enumerate(batches):
+            part = self._own_part(batch)
             if masks is not None:
                 self._inject(masks, step)
-            logits = self._model(self._images.index_select(0, batch))
-            loss = self._loss(logits, self._labels.index_select(0, batch))
+            logits = self._forward(self._images.index_select(0, part))
+            loss = self._loss(logits, self._labels.index_select(0, part))
             self._optimizer.zero_grad()
-            loss.backward()
+            self._backward(loss, len(part) / len(batch))
             self._update()
             # The sum stays on the device, because `.item()` would wait for every step.
-            total.add_(loss.detach(), alpha=len(batch))
-        return total.item() / len(order)
+            total.add_(loss.detach(), alpha=len(part))
+        return self._over_ranks(total).item() / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
         self._model.eval()
@@ -92,10 +101,28 @@ class PyTorch:
         compiled = self._model._compiled_call_impl is not None
         return {**torch_settings(), "compiled": compiled, "device": device}
 
+    def _own_part(self, batch: _Batch) -> _Batch:
+        """The part of a batch that this process trains on: all of it."""
+        return batch
+
+    def _backward(self, loss: torch.Tensor, share: float) -> None:
+        """Compute the gradients of the mean loss over a batch.
+
+        Args:
+            loss: the mean loss over this process's part of it.
+            share: the size of that part, as a share of the batch.
+        """
+        del share
+        loss.backward()
+
+    def _over_ranks(self, total: torch.Tensor) -> torch.Tensor:
+        """The sum of a total over all processes that share a batch: this is the only one."""
+        return total
+
     def _inject(self, masks: contract.Masks, step: int) -> None:
         """Set the masks of one step, from the masks of an epoch."""
         size = self._job.batch_size
         for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
-            mask = epoch_mask[step * size : (step + 1) * size]
+            mask = self._own_part(epoch_mask[step * size : (step + 1) * size])
             given = batch_to_channels_first(mask, dropout.image)
             dropout.mask = torch.from_numpy(given).to(self._device)

@@ -1,0 +1,46 @@
+"""JAX on several ranks: each is a device, and XLA divides the program between them.
+
+The weights are on every device, and each batch is divided. The program is that of one device, so
+batch norm and dropout are those of the whole batch; XLA adds the sums over the devices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from backends import contract
+from backends.contract import Job, check_ranks
+from backends.jax.device import place
+from backends.jax.scan import Jax, _Training
+
+
+class JaxRanks(Jax):
+    """`jax.sharding` over the batch."""
+
+    def __init__(self, job: Job) -> None:
+        self._placement = place(job)
+        super().__init__(job)
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        check_ranks(self._job, len(labels))
+        super().load(images, labels)
+        self._data = jax.device_put(self._data, self._placement.whole)
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        super().set_weights(weights)
+        self._now = jax.device_put(self._now, self._placement.whole)
+
+    def settings(self) -> dict[str, str | int | bool | None]:
+        weight = next(iter(self._now.weights.values()))
+        return {**super().settings(), "ranks": len(weight.devices())}
+
+    def _call(
+        self, batches: np.ndarray, masks: list[np.ndarray] | None
+    ) -> tuple[_Training, jax.Array]:
+        whole, split = self._placement
+        divides = batches.shape[1] % self._job.ranks == 0  # else every device has all of a batch
+        placed: Any = jax.device_put((batches, masks), split if divides else whole)
+        return super()._call(*placed)
