@@ -6,6 +6,7 @@ batch norm and dropout are those of the whole batch; XLA adds the sums over the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ class JaxRanks(Jax):
         return {**super().settings(), "ranks": len(weight.devices())}
 
     def _call(
-        self, batches: np.ndarray, masks: list[np.ndarray] | None
+        self, batches: np.ndarray, masks: Sequence[np.ndarray] | None
     ) -> tuple[_Training, jax.Array]:
         whole, split = self._placement
         divides = batches.shape[1] % self._job.ranks == 0  # else every device has all of a batch

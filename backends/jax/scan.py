@@ -5,6 +5,7 @@ See `backends.contract.steps_per_call`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -96,7 +97,9 @@ class Jax:
         )
         return sum(totals) / len(order)
 
-    def _call(self, batches: np.ndarray, masks: list[np.ndarray] | None) -> tuple[_Training, Array]:
+    def _call(
+        self, batches: np.ndarray, masks: Sequence[np.ndarray] | None
+    ) -> tuple[_Training, Array]:
         """Train on some batches, see `_train`."""
         now, losses = self._train(self._now, self._data, batches, masks)
         return now, losses

@@ -19,7 +19,6 @@ from backends.pytorch.device import configure, require_device, torch_settings
 from backends.pytorch.layers import Model, build_loss
 from backends.pytorch.updates import build_optimizer, reset_optimizer
 
-
 _Batch = TypeVar("_Batch", torch.Tensor, NDArray[np.bool_])
 
 

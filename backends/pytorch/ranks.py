@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 
 import specs
-
 from backends import contract
 from backends.contract import Job, Unsupported
 from backends.far.child import Child, ChildError
 from backends.far.near import probe
 from backends.pytorch.rank import OtherRank, Rank, open_store
-
 
 # The processes of the other ranks. Their start takes seconds, so the next adapter has them again:
 # `bench verify` makes many.
@@ -105,7 +103,7 @@ def _take_processes(count: int) -> list[Child]:
     """So many processes; those that are missing are started."""
     target = f"{OtherRank.__module__}:{OtherRank.__name__}"
     while len(_processes) < count:
-        _processes.append(Child(sys.executable, target, [Path(specs.__file__).parent], "is PyTorch complete?"))
+        _processes.append(
+            Child(sys.executable, target, [Path(specs.__file__).parent], "is PyTorch complete?")
+        )
     return _processes[:count]
-
-
