@@ -36,6 +36,7 @@ PREDICTION_BATCH = 1000
 _MOST_STEPS = {1e6: 512, 1e7: 128, 1e9: 32}
 
 Mode = Literal["matched", "native"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -48,10 +49,14 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
             not available.
         mode: "matched": every backend does the same work; "native": the backend trains as the
             framework's own tutorial does (see `NativeBackend`).
-        device: "cpu"; "cuda:INDEX", where INDEX counts all NVIDIA GPUs of the machine, although the
-            worker sees only that one; "spark://HOST:PORT", a standing cluster of Spark; or,
-            untested, Apple's "mps" or Intel's "xpu:INDEX".
+        device: "cpu"; "cuda:INDEX", where INDEX counts the NVIDIA GPUs that the bench may use,
+            although the worker sees only that one; "cuda:INDEX:SLICE", a slice of a divided GPU
+            (MIG); "spark://HOST:PORT", a standing cluster of Spark; or, untested, Apple's "mps" or
+            Intel's "xpu:INDEX".
         threads: the number of CPU threads for arithmetic.
+        precision: of the products. "tf32": TensorFloat-32 on NVIDIA GPUs. "bfloat16": mixed
+            precision, as each framework documents it. Products have factors of bfloat16; weights,
+            loss, optimizer state and the statistics of batch norm stay in float32.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's values, unless the user chose others.
         ranks: the number of devices, or of processes on a CPU, that share each batch: data
@@ -64,11 +69,12 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     mode: Mode
     backend: str
     device: Annotated[
-        str, Meta(pattern=r"^(cpu|mps|(cuda|xpu):[0-9]+|spark://[A-Za-z0-9.-]+:[0-9]+)$")
+        str,
+        Meta(pattern=r"^(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?|spark://[A-Za-z0-9.-]+:[0-9]+)$"),
     ]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
-    precision: Literal["float32", "tf32", "bfloat16"]
+    precision: Precision
     compiled: bool
     deterministic: bool
     epochs: Size

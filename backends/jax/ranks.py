@@ -7,22 +7,55 @@ batch norm and dropout are those of the whole batch; XLA adds the sums over the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from backends import contract
 from backends.contract import Job, check_ranks
-from backends.jax.device import place
+from backends.jax.device import KINDS
 from backends.jax.scan import Jax, _Training
+
+_BATCH = "batch"  # the name of the axis over the devices
+
+
+class _Placement(NamedTuple):
+    """Where arrays are.
+
+    Attributes:
+        whole: every device has all of an array.
+        split: every device has its part of each batch, of batches (steps, size).
+    """
+
+    whole: NamedSharding
+    split: NamedSharding
+
+
+def _place(job: Job) -> _Placement:
+    """The placement for a job's ranks.
+
+    Raises:
+        Unsupported: JAX has fewer devices here.
+    """
+    kind = KINDS[job.device.partition(":")[0]]
+    if kind == "cpu":  # before JAX's first use, which makes the devices
+        jax.config.update("jax_num_cpu_devices", job.ranks)
+    devices = jax.devices(kind)[: job.ranks]
+    if len(devices) < job.ranks:
+        raise Unsupported(f"JAX has {len(devices)} {kind} devices here, and {job.ranks} are wanted")
+    mesh = Mesh(np.array(devices), (_BATCH,))
+    return _Placement(
+        NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, _BATCH))
+    )
 
 
 class JaxRanks(Jax):
     """`jax.sharding` over the batch."""
 
     def __init__(self, job: Job) -> None:
-        self._placement = place(job)
+        self._placement = _place(job)
         super().__init__(job)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:

@@ -5,7 +5,7 @@ Each backend runs in the environment of its engine's family.
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Family
+from backends.family import Entry, Family
 
 FAMILY = Family(
     backends={
@@ -58,9 +58,6 @@ FAMILY = Family(
             framework="keras",
             variables={"KERAS_BACKEND": "torch"},
         ),
-    },
-    gaps={
-        name: {"bfloat16": BFLOAT16} for name in ("keras-tensorflow", "keras-jax", "keras-torch")
     },
     untuned={
         "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"

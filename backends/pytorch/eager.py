@@ -15,7 +15,12 @@ from backends import contract
 from backends.contract import Job, Unsupported
 from backends.layout import batch_to_channels_first, from_channels_first, to_channels_first
 from backends.pytorch import device as pytorch_device
-from backends.pytorch.device import configure, require_device, torch_settings
+from backends.pytorch.device import (
+    configure,
+    mixed_precision,
+    require_device,
+    torch_settings,
+)
 from backends.pytorch.layers import Model, build_loss
 from backends.pytorch.updates import build_optimizer, reset_optimizer
 
@@ -28,9 +33,9 @@ class PyTorch:
     compiles = False
 
     def __init__(self, job: Job) -> None:
-        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+        if job.compiled != self.compiles or job.mode != "matched":
             way = "compiled" if self.compiles else "eagerly"
-            raise Unsupported(f"this adapter trains {way}, in float32 or TF32, in matched mode")
+            raise Unsupported(f"this adapter trains {way}, in matched mode")
         self._device = require_device(job)
         configure(job)
         self._job = job
@@ -73,8 +78,9 @@ class PyTorch:
             part = self._own_part(batch)
             if masks is not None:
                 self._inject(masks, step)
-            logits = self._forward(self._images.index_select(0, part))
-            loss = self._loss(logits, self._labels.index_select(0, part))
+            with mixed_precision(self._job, self._device):
+                logits = self._forward(self._images.index_select(0, part)).float()
+                loss = self._loss(logits, self._labels.index_select(0, part))
             self._optimizer.zero_grad()
             self._backward(loss, len(part) / len(batch))
             self._update()
@@ -84,10 +90,10 @@ class PyTorch:
 
     def predict(self, images: contract.Images) -> contract.Logits:
         self._model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), mixed_precision(self._job, self._device):
             batches = torch.from_numpy(images).split(contract.PREDICTION_BATCH)
             logits = [self._model(batch.to(self._device).permute(0, 3, 1, 2)) for batch in batches]
-            return torch.cat(logits).cpu().numpy()  # (n, classes)
+            return torch.cat(logits).float().cpu().numpy()  # (n, classes)
 
     def sync(self) -> None:
         pytorch_device.sync(self._device)

@@ -40,8 +40,11 @@ def forward(
     random: tf.random.Generator,
     *,
     training: bool,
+    kind: tf.DType = tf.float32,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
+
+    Both are float32.
 
     Args:
         workload: the model.
@@ -51,16 +54,18 @@ def forward(
             empty, the framework's own dropout is used.
         random: draws what that dropout keeps.
         training: whether this is a training step.
+        kind: the type of the factors of products, and of the values between layers. Batch norm
+            computes in float32.
     """
     state: dict[str, tf.Tensor] = {}
-    masks = iter(kept)
+    masks, x = iter(kept), tf.cast(x, kind)
     for shape in infer_shapes(workload):
         match shape.layer:
             case Dense(activation=activation):
-                kernel, bias = (values[name] for name in shape.parameters)
+                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
                 x = _ACTIVATIONS[activation](x @ kernel + bias)
             case Conv2d(strides=strides, padding=padding, activation=activation):
-                kernel, bias = (values[name] for name in shape.parameters)
+                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
                 product = tf.nn.conv2d(x, kernel, strides, padding.upper())
                 x = _ACTIVATIONS[activation](product + bias)
             case MaxPool2d(pool_size=window):
@@ -76,8 +81,11 @@ def forward(
             case Dropout(rate=rate) if training and kept:
                 x = x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
             case Dropout(rate=rate) if training:
-                x = tf.nn.experimental.general_dropout(x, rate, random.uniform)
-    return x, state
+                # In float32: numbers of eight bits would keep another fraction.
+                single = tf.cast(x, tf.float32)
+                single = tf.nn.experimental.general_dropout(single, rate, random.uniform)
+                x = tf.cast(single, kind)
+    return tf.cast(x, tf.float32), state
 
 
 def loss_of(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -97,6 +105,7 @@ def _normalise(
     normalised by the running values, and the second result is empty.
     """
     scale, shift, mean, variance = values
+    kind, x = x.dtype, tf.cast(x, tf.float32)
     averages: tuple[tf.Tensor, ...] = ()
     if training:
         old = mean, variance
@@ -105,4 +114,5 @@ def _normalise(
             spec.momentum * running + (1.0 - spec.momentum) * value
             for running, value in zip(old, (mean, variance), strict=True)
         )
-    return tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon), averages
+    normal = tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon)
+    return tf.cast(normal, kind), averages

@@ -5,6 +5,8 @@ The data are in memory, in variables.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
@@ -25,10 +27,12 @@ class TensorFlow:
     compiles = False
 
     def __init__(self, job: Job) -> None:
-        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+        if job.compiled != self.compiles or job.mode != "matched":
             way = "with" if self.compiles else "without"
-            raise Unsupported(f"this adapter trains {way} XLA, in float32 or TF32, in matched mode")
+            raise Unsupported(f"this adapter trains {way} XLA, in matched mode")
         tensorflow_device.configure(job)
+        kind = tf.bfloat16 if job.precision == "bfloat16" else tf.float32
+        self._forward = partial(forward, job.workload, kind=kind)
         # For dropout, as nothing else is random. Unlike `tf.nn.dropout`'s it can be reset.
         self._random = tf.random.Generator.from_seed(job.seed, alg="philox")
         self._job = job
@@ -112,7 +116,7 @@ class TensorFlow:
 
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
         values = self._weights | self._state
-        return forward(self._job.workload, values, images, [], self._random, training=False)[0]
+        return self._forward(values, images, [], self._random, training=False)[0]
 
     def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
         """Train one epoch, and return the sum of the losses of its examples, in float64."""
@@ -127,7 +131,7 @@ class TensorFlow:
         workload, current = self._job.workload, self._weights | self._state
         images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
-            logits, state = forward(workload, current, images, kept, self._random, training=True)
+            logits, state = self._forward(current, images, kept, self._random, training=True)
             loss = loss_of(workload, logits, labels)
         gradients = tape.gradient(loss, self._weights)
         step = self._step.assign_add(1.0, read_value=True)

@@ -100,8 +100,9 @@ def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
     if not workloads and options.batch_size:
         raise UserError("--batch-size without --workload", hint="--workload cnn,mlp-relu")
     return [
-        make_task(backend, mode, device, choices.threads, *place, sizes)
+        make_task(backend, mode, device, choices.threads, *place, sizes, precision)
         for device in choices.devices
+        for precision in choices.precisions
         for backend in choices.backends
         for mode in choices.modes
         if mode == "matched" or (entry(backend).native and not workloads)

@@ -13,12 +13,21 @@ from bench.statistics.agreement import agreement
 from bench.statistics.learning import suspicion
 from bench.statistics.native import native_suspicions
 from bench.worker.lines import INFINITE, JobVerification
+from bench.worker.verification.training import PREDICTION, PRODUCTS, WEIGHTS
 
 Doubt = Literal["", "wrong", "disagrees", "suspect", "unconfirmed"]
 # The kinds of device on which a verified run is kept in `results/`. On others a deviation of a few
 # tolerances may mean that the tolerance is too small there.
 CONFIRMED_DEVICES = frozenset({"cpu"})
 _UNCONFIRMED = 50.0  # tolerances; a larger deviation is wrong on any device
+
+
+# Of a job in bfloat16.
+_OTHER_PRECISION = {
+    PRODUCTS: "its products are of float32, not of bfloat16",
+    PREDICTION: "its predictions are products of float32, not of bfloat16",
+    WEIGHTS: "its weights are kept in bfloat16, not in float32",
+}
 
 
 class Judgement(NamedTuple):
@@ -80,6 +89,8 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     name, deviation = job_verification.worst
     if deviation <= 1.0:
         return "", ""
+    if name in _OTHER_PRECISION:
+        return "wrong", _OTHER_PRECISION[name]
     what = {"loss": "the loss", "prediction": "the prediction"}.get(name, f"the change of {name}")
     times = f"{deviation:.3g} times its tolerance" if deviation < INFINITE else "completely"
     after = "after its last epoch" if name == "prediction" else "in its first steps"

@@ -47,7 +47,7 @@ from bench.worker.lines import (
 )
 from bench.worker.tell import Diverged, Tell, one_line
 from bench.worker.verification.expected import Examples
-from bench.worker.verification.training import prediction_deviation, verify_training
+from bench.worker.verification.training import prediction_deviations, verify_training
 from specs.initial import epoch_order, initial_weights
 from specs.shapes import infer_shapes
 
@@ -218,9 +218,9 @@ class Run:
             return
         used = Examples(self._images, self._labels, self._name)
         try:
-            predicted = prediction_deviation(self._job, weights, self._test_images, self._logits)
+            predicted = prediction_deviations(self._job, weights, self._test_images, self._logits)
             found = verify_training(backend, self._job, used, self._references)
-            found = replace(found, deviations={**found.deviations, "prediction": predicted})
+            found = replace(found, deviations={**found.deviations, **predicted})
         except Exception as error:  # noqa: BLE001 - hours of training are not lost by it, and it is said
             found = JobVerification(
                 method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
