@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from msgspec.structs import replace
 
 from backends import contract
-from backends.contract import Job, check_ranks
+from backends.contract import Job, Unsupported, check_ranks, first_of, kind_of
 from backends.jax.device import KINDS
 from backends.jax.scan import Jax, _Training
 
@@ -39,7 +40,7 @@ def _place(job: Job) -> _Placement:
     Raises:
         Unsupported: JAX has fewer devices here.
     """
-    kind = KINDS[job.device.partition(":")[0]]
+    kind = KINDS[kind_of(job.device)]
     if kind == "cpu":  # before JAX's first use, which makes the devices
         jax.config.update("jax_num_cpu_devices", job.ranks)
     devices = jax.devices(kind)[: job.ranks]
@@ -55,11 +56,11 @@ class JaxRanks(Jax):
     """`jax.sharding` over the batch."""
 
     def __init__(self, job: Job) -> None:
-        self._placement = _place(job)
-        super().__init__(job)
+        self._shared_job, self._placement = job, _place(job)
+        super().__init__(replace(job, device=first_of(job.device)))
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        check_ranks(self._job, len(labels))
+        check_ranks(self._shared_job, len(labels))
         super().load(images, labels)
         self._data = jax.device_put(self._data, self._placement.whole)
 
@@ -75,6 +76,8 @@ class JaxRanks(Jax):
         self, batches: np.ndarray, masks: Sequence[np.ndarray] | None
     ) -> tuple[_Training, jax.Array]:
         whole, split = self._placement
-        divides = batches.shape[1] % self._job.ranks == 0  # else every device has all of a batch
+        divides = (
+            batches.shape[1] % self._shared_job.ranks == 0
+        )  # else every device has all of a batch
         placed: Any = jax.device_put((batches, masks), split if divides else whole)
         return super()._call(*placed)

@@ -12,7 +12,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from backends import contract
-from backends.contract import Job, Unsupported, check_ranks
+from backends.contract import Job, Unsupported, check_ranks, first_of, kind_of
 from backends.pytorch.device import torch_settings
 from backends.pytorch.eager import PyTorch, _Batch
 from specs.model import BatchNorm
@@ -45,7 +45,7 @@ class Rank(PyTorch):
                 "batch norm over the batch of all ranks is SyncBatchNorm in PyTorch, which has no"
                 " CPU implementation and is not used here yet"
             )
-        on_cpu = job.device == "cpu"
+        on_cpu = kind_of(job.device) == "cpu"
         if not on_cpu:
             torch.cuda.set_device(rank)  # before anything else uses CUDA
         if distributed.is_initialized():  # by an earlier adapter; `bench verify` makes several
@@ -57,13 +57,14 @@ class Rank(PyTorch):
             world_size=job.ranks,
             timeout=WAIT,
         )
-        self._rank = rank
-        super().__init__(replace(job, threads=max(1, job.threads // job.ranks)))
+        self._shared_job, self._rank = job, rank
+        threads = max(1, job.threads // job.ranks)
+        super().__init__(replace(job, device=first_of(job.device), threads=threads))
         self._forward = DistributedDataParallel(self._model, gradient_as_bucket_view=True)
         self._seed_dropout()
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        check_ranks(self._job, len(labels))
+        check_ranks(self._shared_job, len(labels))
         super().load(images, labels)
 
     def reset(self, weights: contract.Weights) -> None:
@@ -83,12 +84,13 @@ class Rank(PyTorch):
         torch.manual_seed(self._job.seed + self._rank)
 
     def _own_part(self, batch: _Batch) -> _Batch:
-        ends = [len(batch) * rank // self._job.ranks for rank in (self._rank, self._rank + 1)]
+        ranks = self._shared_job.ranks
+        ends = [len(batch) * rank // ranks for rank in (self._rank, self._rank + 1)]
         return batch[slice(*ends)]
 
     def _backward(self, loss: torch.Tensor, share: float) -> None:
         # The gradients are averaged over the ranks, as if their parts were equal.
-        weight = share * self._job.ranks
+        weight = share * self._shared_job.ranks
         (loss if weight == 1.0 else loss * weight).backward()
 
     def _over_ranks(self, total: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,7 @@ class PyTorchRanks:
         for rank, other in enumerate(self._others, start=1):
             description = {"job": msgspec.to_builtins(job), "rank": rank, "port": store.port}
             other.begin("begin", description, probe())
-        try:
-            self._own = Rank(job, 0, store)
-        finally:
-            self._end_of_others()
+        self._own: Rank = self._with_others(lambda: Rank(job, 0, store))
 
     def processes(self) -> Sequence[int]:
         """The IDs of the other ranks."""
@@ -75,28 +72,39 @@ class PyTorchRanks:
         """
         for other in self._others:
             other.begin(method, *arguments)
-        try:
-            return getattr(self._own, method)(*arguments)
-        finally:
-            self._end_of_others()
+        return self._with_others(lambda: getattr(self._own, method)(*arguments))
 
-    def _end_of_others(self) -> None:
-        """Wait for the others; they raise their error, also if this rank has one.
+    def _with_others(self, call: Callable[[], Any]) -> Any:
+        """The result of this rank's call, when the others have ended theirs.
 
-        A rank that ends or fails breaks the connections, so all have an error. That of a rank that
-        does not answer is theirs, too, as it is not waited for longer than `rank.WAIT`.
+        Raises:
+            ChildError: another rank ended or failed, which breaks the connections of all.
+            Exception: what this rank's own call raises.
         """
-        errors = []
+        try:
+            result = call()
+        except RuntimeError:  # of PyTorch: the connections are broken, or nobody answers
+            self._wait()
+            raise
+        except Exception:
+            self._end()  # they would wait for this rank
+            raise
+        self._wait()
+        return result
+
+    def _wait(self) -> None:
         for other in self._others:
             try:
                 other.result()
-            except (ChildError, Unsupported, MemoryError) as error:
-                errors.append(error)
-        if errors:
-            for other in self._others:
-                other.close()
-            _processes.clear()
-            raise errors[0]
+            except (ChildError, Unsupported, MemoryError):
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        """End the processes of the others; the next adapter starts new ones."""
+        for other in self._others:
+            other.close()
+        _processes.clear()
 
 
 def _take_processes(count: int) -> list[Child]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from backends.contract import Backend, Weights
+from backends.contract import Backend, Weights, kind_of
 from bench.worker import clock as measure
 from bench.worker.lines import INFINITE, Finding
 from bench.worker.verification import tolerances
@@ -154,7 +154,7 @@ def check_repeat(make: MakeBackend, case: Case) -> Finding:
         _trained(ready(make, case, seed=seed), case)
         for seed in (case.job.seed, case.job.seed, case.job.seed + 1)
     )
-    exact = case.job.device == "cpu" or case.job.deterministic
+    exact = kind_of(case.job.device) == "cpu" or case.job.deterministic
     # A GPU adds in another order each time, so the last bit of a factor may differ.
     coarser = tolerances.coarseness(case.job.precision)
     tolerance = 1e-30 if exact else coarser * tolerances.weights(len(case.oracle.losses))
@@ -213,7 +213,7 @@ def check_purity(make: MakeBackend, case: Case) -> Finding:
     largest = max(1.0, float(np.abs(logits).max()))  # after training, logits may be large
     tolerance = tolerances.logits(case.depth) * largest
     tolerance *= tolerances.coarseness(case.job.precision)
-    settings, kind = backend.settings(), case.job.device.partition(":")[0]
+    settings, kind = backend.settings(), kind_of(case.job.device)
     wrong = {
         "the images were changed": not np.array_equal(images, case.images),
         "the labels were changed": not np.array_equal(labels, case.labels),
