@@ -67,9 +67,9 @@ _TOO_FEW = (
 _RANKS = (
     "Ranks share each batch. `same batch`: images per second with all ranks, divided by those of"
     " one (strong scaling). `same batch per rank`: the same, where one rank had a batch that is"
-    " smaller by the number of ranks (weak scaling; `--batch-size 128,256` runs both). Efficiency is"
-    " that factor divided by the number of ranks. Factors are of medians, and not tested. On a CPU the"
-    " ranks share its threads, so no factor above 1 is expected there."
+    " smaller by the number of ranks (weak scaling; `--batch-size 128,256` runs both)."
+    " `efficiency`: that factor divided by the number of ranks. Factors are of medians, and not"
+    " tested. On a CPU the ranks share its threads, so no factor above 1 is expected there."
 )
 _RANKS_COLUMNS = (
     *("workload", "backend", "device", "batch size", "epoch", "same batch", "efficiency"),
