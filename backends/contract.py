@@ -52,7 +52,9 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
         device: "cpu"; "cuda:INDEX", where INDEX counts the NVIDIA GPUs that the bench may use,
             although the worker sees only that one; "cuda:INDEX:SLICE", a slice of a divided GPU
             (MIG); "spark://HOST:PORT", a standing cluster of Spark; or, untested, Apple's "mps" or
-            Intel's "xpu:INDEX".
+            Intel's "xpu:INDEX". "4xcuda:0" are four GPUs of one kind, from the first on, and
+            "2xcpu" two processes: ranks, which share each batch. The batch size and the threads
+            are those of all ranks together.
         threads: the number of CPU threads for arithmetic.
         precision: of the products. "tf32": TensorFloat-32 on NVIDIA GPUs. "bfloat16": mixed
             precision, as each framework documents it. Products have factors of bfloat16; weights,
@@ -68,7 +70,10 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     backend: str
     device: Annotated[
         str,
-        Meta(pattern=r"^(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?|spark://[A-Za-z0-9.-]+:[0-9]+)$"),
+        Meta(
+            pattern=r"^([1-9][0-9]*x)?(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?"
+            r"|spark://[A-Za-z0-9.-]+:[0-9]+)$"
+        ),
     ]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -78,6 +83,27 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     epochs: Size
     batch_size: Size
     round: Annotated[int, Meta(ge=0)]
+
+    @property
+    def ranks(self) -> int:
+        """The number of devices, or of processes on the CPU, that share each batch."""
+        return ranks_of(self.device)
+
+
+def ranks_of(device: str) -> int:
+    """The number of ranks of a job's device: 4 for "4xcuda:0", 1 for "cuda:0"."""
+    count, times, _ = device.partition("x")
+    return int(count) if times and count.isdigit() else 1
+
+
+def first_of(device: str) -> str:
+    """The device of the first rank: "cuda:0" for "4xcuda:0"."""
+    return device.partition("x")[2] if ranks_of(device) > 1 else device
+
+
+def kind_of(device: str) -> str:
+    """The kind of a job's device: "cuda" for "cuda:1" and for "4xcuda:0"."""
+    return first_of(device).partition(":")[0]
 
 
 def steps_per_call(job: Job, examples: int) -> int:
@@ -94,7 +120,7 @@ def steps_per_call(job: Job, examples: int) -> int:
     layers = infer_shapes(job.workload)
     flops = sum(layer.training_flops for layer in layers) * job.batch_size
     most = next((steps for limit, steps in _MOST_STEPS.items() if flops <= limit), 1)
-    if job.device == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers):
+    if kind_of(job.device) == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers):
         most = 1
     batches = examples // job.batch_size
     # A divisor of the number of batches, so that there is no second, shorter call to compile.
@@ -118,6 +144,21 @@ def split_epoch(examples: int, batch_size: int, steps: int) -> Iterator[tuple[sl
         yield slice(start, min(start + steps * batch_size, in_full_batches)), batch_size
     if in_full_batches < examples:
         yield slice(in_full_batches, examples), examples - in_full_batches
+
+
+def check_ranks(job: Job, examples: int) -> None:
+    """Raise `Unsupported` if a batch has fewer examples than there are ranks.
+
+    Args:
+        job: the job.
+        examples: the number of training examples that are loaded.
+    """
+    partial = examples % job.batch_size
+    if job.workload.recipe.last_partial_batch == "drop":
+        partial = 0
+    for size, which in ((job.batch_size, "a batch"), (partial, "the last batch of an epoch")):
+        if 0 < size < job.ranks:
+            raise Unsupported(f"{which} has {size} examples, fewer than {job.ranks} ranks")
 
 
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):

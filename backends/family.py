@@ -140,6 +140,8 @@ class Entry(Struct, frozen=True, kw_only=True):
         title: a short description.
         adapter: "module:Class" of the adapter for matched mode.
         native: "module:Class" of the adapter for native mode; None if there is no native mode.
+        parallel: "module:Class" of the adapter for several ranks, see `Job.device`; None if it
+            trains on one device only.
         environment: the name of the environment in which it runs.
         needs: the packages that it needs to start; "a|b" means that either is enough.
         framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
@@ -163,6 +165,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = field(default_factory=dict)
     framework: str = ""
     native: str | None = None
+    parallel: str | None = None
     compiled: bool = False
     compiled_on_gpus: bool = False
     variant_of: str | None = None

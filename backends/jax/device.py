@@ -8,7 +8,7 @@ from backends.contract import DeviceMemory, Job, Unsupported
 from backends.precision import require_hardware
 
 # The kind of device in a job -> the platform's name in JAX and its plug-ins.
-_KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
+KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
 # The precision of a job -> that of products. With factors of bfloat16 there is nothing to choose.
 _PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
 
@@ -26,7 +26,7 @@ def require_device(job: Job) -> jax.Device:
         )
     kind, _, index = job.device.partition(":")
     try:  # the worker sees a single NVIDIA GPU, so its index is 0
-        device = jax.devices(_KINDS[kind])[int(index) if kind == "xpu" else 0]
+        device = jax.devices(KINDS[kind])[int(index) if kind == "xpu" else 0]
     except (RuntimeError, IndexError) as error:
         reason = (
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"

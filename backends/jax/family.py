@@ -50,6 +50,7 @@ FAMILY = Family(
         "jax": Entry(
             title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
             adapter="backends.jax.scan:Jax",
+            parallel="backends.jax.ranks:JaxRanks",
             environment="jax",
             needs=("jax",),
             compiled=True,

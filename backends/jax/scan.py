@@ -5,7 +5,7 @@ See `backends.contract.steps_per_call`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -92,12 +92,19 @@ class Jax:
             # JAX has no 64-bit integers by default.
             batches = _stack(order[part].astype(np.int32), rows)
             stacked = masks and [_stack(mask[part], rows) for mask in masks]
-            self._now, step_losses = self._train(self._now, self._data, batches, stacked)
+            self._now, step_losses = self._call(batches, stacked)
             losses.append((step_losses, rows))
         totals = (
             float(np.asarray(step_losses, np.float64).sum()) * rows for step_losses, rows in losses
         )
         return sum(totals) / len(order)
+
+    def _call(
+        self, batches: np.ndarray, masks: Sequence[np.ndarray] | None
+    ) -> tuple[_Training, Array]:
+        """Train on some batches, see `_train`."""
+        now, losses = self._train(self._now, self._data, batches, masks)
+        return now, losses
 
     def predict(self, images: contract.Images) -> contract.Logits:
         values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH

@@ -43,6 +43,7 @@ FAMILY = Family(
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch.eager:PyTorch",
+            parallel="backends.pytorch.ranks:PyTorchRanks",
             native="backends.pytorch.native:PyTorchNative",
             environment="torch",
             needs=("torch",),

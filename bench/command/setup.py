@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from backends.contract import first_of, ranks_of
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS, entry
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
 from bench.machine.cuda import this_hardware
-from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, this_machine
+from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, gpus_of, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
 from bench.runner.environments import Environments, cache_folder, inherited_by
@@ -186,6 +187,8 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
                 hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is it divided by MIG,"
                 " without instances?",
             )
+        elif ranks_of(name) > 1:
+            devices.append(_shared(name, machine))
         elif name in known or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:
@@ -194,6 +197,26 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
                 expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
             )
     return tuple(dict.fromkeys(devices))
+
+
+def _shared(name: str, machine: Machine) -> str:
+    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu".
+
+    Raises:
+        UserError: the machine has not so many.
+    """
+    first = first_of(name)
+    if first in _ALL_GPUS and machine.gpus:
+        first = machine.gpus[0].device
+    device = f"{ranks_of(name)}x{first}"
+    count = len(allowed_cpus()) if first == "cpu" else len(gpus_of(machine, device))
+    if count < ranks_of(name):
+        what = "CPUs" if first == "cpu" else f"NVIDIA GPUs of one kind, from {first} on,"
+        raise UserError(
+            f"--device {name}: {count} {what} can be used on {machine.name}",
+            expected="at most as many ranks",
+        )
+    return device
 
 
 def _first_of_each_kind(machine: Machine) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from backends.contract import first_of, ranks_of
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
 WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
@@ -126,8 +127,19 @@ def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
 
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:
-    """The NVIDIA GPU or slice that a job's device names ("cuda:0"); None for any other device."""
-    return next((gpu for gpu in machine.gpus if device == gpu.device), None)
+    """The NVIDIA GPU or slice of a job's device, or of its first rank; None for other devices."""
+    return next((gpu for gpu in machine.gpus if first_of(device) == gpu.device), None)
+
+
+def gpus_of(machine: Machine, device: str) -> list[Gpu]:
+    """The GPUs of the ranks of a job's device, all of one kind; fewer if there are not as many."""
+    first = gpu_of(machine, device)
+    if first is None:
+        return []
+    kind = gpu_kind(machine, first.device)
+    others = machine.gpus[machine.gpus.index(first) + 1 :]
+    alike = [gpu for gpu in others if gpu_kind(machine, gpu.device) == kind]
+    return [first, *alike][: ranks_of(device)]
 
 
 def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from backends.contract import kind_of
 from bench.machine.host import gpu_of
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record, usual_name
@@ -233,7 +234,7 @@ class Comparison:
         for setup in self.setups:
             job, machine = records[setup].job, records[setup].machine
             gpu = gpu_of(machine, job.device)
-            device = machine.cpu if job.device == "cpu" else job.device
+            device = machine.cpu if kind_of(job.device) == "cpu" else job.device
             if gpu is not None:
                 device = f"{gpu.name} (driver {gpu.driver})"
             yield Card(

@@ -74,6 +74,7 @@ TOPICS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     ("Bottlenecks", (each_place(utilization.section),)),
     ("Energy", (each_place(energy.section),)),
     ("Batch size and width", (scaling.section,)),
+    ("Several ranks", (scaling.ranks,)),
     ("Can I trust this?", (trust.section,)),
     ("Environment", (environment.section,)),
 )

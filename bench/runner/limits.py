@@ -32,6 +32,8 @@ def limit_tasks(
 ) -> list[Task]:
     """A task per engine that has a job to run and no measured limits.
 
+    An engine's limits are those of one device, so jobs with several ranks have none.
+
     Args:
         tasks: the run's tasks, see `bench.runner.jobs.make_tasks`.
         ended: the keys of jobs that have ended; their engines need no limits.
@@ -42,7 +44,8 @@ def limit_tasks(
     done = {record.key for record in measured if record.status == "ok" or not retry}
     ended_keys, engines = set(ended), dict[str, Task]()
     for task in tasks:
-        if task.key not in ended_keys and ENGINES[task.entry.environment]:
+        engines_rates = ENGINES[task.entry.environment] and task.job.ranks == 1
+        if task.key not in ended_keys and engines_rates:
             engine = _limit_task(task, machine)
             if engine.key not in done:
                 engines.setdefault(engine.key, engine)

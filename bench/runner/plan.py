@@ -13,8 +13,8 @@ from itertools import chain, product
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Job, Mode, Precision
-from backends.registry import entry
+from backends.contract import Job, Mode, Precision, ranks_of
+from backends.registry import BACKENDS, entry
 from bench.data.dataset import DataSet
 from specs.errors import UserError, closest
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
@@ -105,6 +105,13 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
     """
     for training in trainings:
         _check(training)
+    shared = [device for device in options.devices if ranks_of(device) > 1]
+    if shared and not any(can_share(backend, "matched") for backend in options.backends):
+        can = [name for name in BACKENDS if can_share(name, "matched")]
+        raise PlanError(
+            f"none of {', '.join(options.backends)} trains on several ranks ({shared[0]})",
+            expected=f"one of {', '.join(can)}",
+        )
     if not _backends_and_modes(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
@@ -137,6 +144,8 @@ def make_round(
         for group, (backend, mode) in product(groups, order):
             if mode == "native" and _is_left_out(group, options):
                 continue
+            if ranks_of(group.device) > 1 and not can_share(backend, mode):
+                continue
             job = _job(group, options, backend=backend, mode=mode, seed=seed, number=number)
             jobs.append((job, group.training.data))
     return jobs
@@ -163,6 +172,11 @@ def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
         modes = dict.fromkeys((*options.modes, *also))
         pairs += [(backend, m) for m in modes if m == "matched" or entry(backend).native]
     return pairs
+
+
+def can_share(backend: str, mode: Mode) -> bool:
+    """Whether a backend trains on several ranks."""
+    return mode == "matched" and entry(backend).parallel is not None
 
 
 def _is_left_out(group: Group, options: Options) -> bool:

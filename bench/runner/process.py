@@ -17,8 +17,9 @@ from typing import IO, Self
 
 import msgspec
 
+from backends.contract import kind_of
 from bench.machine import device
-from bench.machine.host import Machine, gpu_of, job_cpus
+from bench.machine.host import Machine, gpu_of, gpus_of, job_cpus
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
 from bench.runner.environments import cache_folder, inherited_by
@@ -269,12 +270,12 @@ def _start(
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
     """The worker's environment variables; what `--variable` gives wins over a family's own."""
-    gpu = gpu_of(machine, task.job.device)
-    platforms = _JAX_PLATFORMS.get(task.job.device.partition(":")[0])
+    gpus = gpus_of(machine, task.job.device)
+    platforms = _JAX_PLATFORMS.get(kind_of(task.job.device))
     return {
         **inherited_by(Path(task.python)).variables,
         "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
+        "CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         # Without it JAX asks its CUDA plug-in, which finds no GPU in a worker for CPUs.
         **({"JAX_PLATFORMS": platforms} if platforms else {}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from backends.contract import kind_of, ranks_of
 from bench.records.job import Record
 from bench.statistics.agreement import agreement
 from bench.statistics.learning import suspicion
@@ -78,8 +79,9 @@ def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
 
 
 def device_kind(device: str) -> str:
-    """The kind of a device: "cuda" for "cuda:1"."""
-    return device.partition(":")[0]
+    """The kind of a device, with its ranks: "cuda" for "cuda:1", "4xcuda" for "4xcuda:0"."""
+    ranks = ranks_of(device)
+    return kind_of(device) if ranks == 1 else f"{ranks}x{kind_of(device)}"
 
 
 def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:
@@ -97,7 +99,7 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     reason = f"{what} {after} differs from the reference by {times}"
     if times == "completely":
         reason = f"{what} {after} is not that of the reference"
-    confirmed = device_kind(device) in CONFIRMED_DEVICES
+    confirmed = kind_of(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 
 

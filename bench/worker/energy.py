@@ -19,6 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from backends.contract import kind_of, ranks_of
+
 _POWERCAP = Path("/sys/class/powercap")
 # A package of an Intel or AMD CPU. Other zones would count twice: "intel-rapl:0:1" is a part of
 # package 0, and "intel-rapl-mmio:0" is package 0 again.
@@ -129,8 +131,10 @@ def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Me
         powercap: the folder where Linux shows RAPL.
     """
     cpus = _rapl(powercap)
-    if device == "cpu":
+    if kind_of(device) == "cpu":
         return cpus, NOTHING
+    if ranks_of(device) > 1:
+        return _none("the counters of several GPUs are not added yet"), cpus
     if gpu:
         return _nvml(gpu), cpus
     return _none(f"no counter of {device} is known"), cpus

@@ -29,6 +29,7 @@ from backends.contract import (
     NativeBackend,
     Order,
     Weights,
+    kind_of,
     steps_per_call,
 )
 from bench.worker import clock, energy, examples
@@ -148,7 +149,9 @@ class Run:
                 settings=dict(backend.settings()),
                 train_evaluated=self._evaluated,
                 energy=self._meter.counter,
-                host_energy=None if self._job.device == "cpu" else self._host_meter.counter,
+                host_energy=None
+                if kind_of(self._job.device) == "cpu"
+                else self._host_meter.counter,
             )
         )
         return backend

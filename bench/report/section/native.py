@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from backends.contract import kind_of
 from bench.records.job import in_precision, native_name, usual_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Table, Text
@@ -165,7 +166,7 @@ def _jobs(run: Run, row: Row) -> pd.DataFrame:
 def _lower_cells(pair: _Pair) -> tuple[str, ...]:
     usual, lower, times = pair.usual, pair.lower, pair.times
     undecided = times.outcome == "undecided"
-    memory = "allocator_peak_bytes" if usual["device"] != "cpu" else "train_peak_rss_bytes"
+    memory = "allocator_peak_bytes" if kind_of(usual["device"]) != "cpu" else "train_peak_rss_bytes"
     return (
         str(lower["label"]),
         str(lower["backend"]),

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from backends.contract import Job
+from backends.contract import Job, kind_of
 from backends.registry import BACKENDS
 from bench.records.job import Record, in_precision, without_labels
 from bench.records.verification import (
@@ -173,7 +173,7 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
     wrong = [
         f"{in_precision(job.backend, job.precision)} on {job.workload.name}"
         for job in jobs
-        if job.device == "cpu" or job.deterministic
+        if kind_of(job.device) == "cpu" or job.deterministic
     ]
     should = f"Others should have: {', '.join(words.first_of(wrong))}."
     return [text, should] if wrong else [text]

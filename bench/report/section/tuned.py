@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from backends.contract import kind_of
 from backends.registry import BACKENDS, UNTUNED
 from bench.records.job import in_precision, usual_name
 from bench.report.form import words
@@ -108,7 +109,7 @@ def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
                 compare_turns(log_ratios_of(jobs[name], jobs[plain]), spread),
                 compare(cpu[name], cpu[plain]),
                 epochs,
-                on_cpu=first["device"] == "cpu",
+                on_cpu=kind_of(first["device"]) == "cpu",
             )
         )
     return variants
