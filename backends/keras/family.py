@@ -38,7 +38,7 @@ FAMILY = Family(
             variables={"KERAS_BACKEND": "tensorflow"},
             compiled=True,
             variant_of="keras-tensorflow",
-            changes="`jit_compile=True`, which is Keras's default if it sees a GPU",
+            changes="`jit_compile=True`, Keras's default if it sees a GPU",
         ),
         "keras-jax": Entry(
             title="Keras on JAX, model.fit",

@@ -13,6 +13,9 @@ from backends.pytorch.updates import build_optimizer
 class PyTorchTuned(PyTorch):
     """`memory_format=torch.channels_last` on CPUs, and `fused=True`.
 
+    In turns with `PyTorch`, one thread on a busy CPU, the CNN took 0.92 times the CPU time, the MLP
+    with momentum 0.99 times, and `vgg-32` with batches of 16 took 1.25 times.
+
     PyTorch has fused kernels of SGD, Adagrad, Adam and AdamW. On a GPU channels last is used only
     with tensor cores: in plain float32 it is known to be slower there.
     """
