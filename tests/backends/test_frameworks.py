@@ -257,7 +257,7 @@ def test_on_a_gpu_the_settings_have_the_versions_of_its_libraries(backend, told,
 def test_what_is_called_compiled_is(environments):
     """PyTorch's compiler silently skips the `forward` of its containers.
 
-    Flatten, linear and the loss are three calls, the update nine; a second epoch compiles nothing again.
+    Flatten, linear and the loss are three calls, the update nine. A second epoch compiles nothing.
     """
     code = """
 from torch._dynamo.utils import counters
