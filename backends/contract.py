@@ -36,6 +36,7 @@ PREDICTION_BATCH = 1000
 _MOST_STEPS = {1e6: 512, 1e7: 128, 1e9: 32}
 
 Mode = Literal["matched", "native"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -48,10 +49,16 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
             not available.
         mode: "matched": every backend does the same work; "native": the backend trains as the
             framework's own tutorial does (see `NativeBackend`).
-        device: "cpu"; "cuda:INDEX", where INDEX counts all NVIDIA GPUs of the machine, although the
-            worker sees only that one; "spark://HOST:PORT", a standing cluster of Spark; or,
-            untested, Apple's "mps" or Intel's "xpu:INDEX".
+        device: "cpu"; "cuda:INDEX", where INDEX counts the NVIDIA GPUs that the bench may use,
+            although the worker sees only that one; "cuda:INDEX:SLICE", a slice of a divided GPU
+            (MIG); "spark://HOST:PORT", a standing cluster of Spark; or, untested, Apple's "mps" or
+            Intel's "xpu:INDEX". "4xcuda:0" are four GPUs of one kind, from the first on, and
+            "2xcpu" two processes: ranks, which share each batch. The batch size and the threads
+            are those of all ranks together.
         threads: the number of CPU threads for arithmetic.
+        precision: of the products. "tf32": TensorFloat-32 on NVIDIA GPUs. "bfloat16": mixed
+            precision, as each framework documents it. Products have factors of bfloat16; weights,
+            loss, optimizer state and the statistics of batch norm stay in float32.
         compiled: whether the framework's compiler (XLA, TorchInductor) is on.
         epochs, batch_size: the recipe's values, unless the user chose others.
         round: the number of the round, counted from 0.
@@ -62,16 +69,41 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     mode: Mode
     backend: str
     device: Annotated[
-        str, Meta(pattern=r"^(cpu|mps|(cuda|xpu):[0-9]+|spark://[A-Za-z0-9.-]+:[0-9]+)$")
+        str,
+        Meta(
+            pattern=r"^([1-9][0-9]*x)?(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?"
+            r"|spark://[A-Za-z0-9.-]+:[0-9]+)$"
+        ),
     ]
     threads: Size
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
-    precision: Literal["float32", "tf32", "bfloat16"]
+    precision: Precision
     compiled: bool
     deterministic: bool
     epochs: Size
     batch_size: Size
     round: Annotated[int, Meta(ge=0)]
+
+    @property
+    def ranks(self) -> int:
+        """The number of devices, or of processes on the CPU, that share each batch."""
+        return ranks_of(self.device)
+
+
+def ranks_of(device: str) -> int:
+    """The number of ranks of a job's device: 4 for "4xcuda:0", 1 for "cuda:0"."""
+    count, times, _ = device.partition("x")
+    return int(count) if times and count.isdigit() else 1
+
+
+def first_of(device: str) -> str:
+    """The device of the first rank: "cuda:0" for "4xcuda:0"."""
+    return device.partition("x")[2] if ranks_of(device) > 1 else device
+
+
+def kind_of(device: str) -> str:
+    """The kind of a job's device: "cuda" for "cuda:1" and for "4xcuda:0"."""
+    return first_of(device).partition(":")[0]
 
 
 def steps_per_call(job: Job, examples: int) -> int:
@@ -88,7 +120,7 @@ def steps_per_call(job: Job, examples: int) -> int:
     layers = infer_shapes(job.workload)
     flops = sum(layer.training_flops for layer in layers) * job.batch_size
     most = next((steps for limit, steps in _MOST_STEPS.items() if flops <= limit), 1)
-    if job.device == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers):
+    if kind_of(job.device) == "cpu" and any(isinstance(layer.layer, Conv2d) for layer in layers):
         most = 1
     batches = examples // job.batch_size
     # A divisor of the number of batches, so that there is no second, shorter call to compile.
@@ -114,18 +146,38 @@ def split_epoch(examples: int, batch_size: int, steps: int) -> Iterator[tuple[sl
         yield slice(in_full_batches, examples), examples - in_full_batches
 
 
+def check_ranks(job: Job, examples: int) -> None:
+    """Raise `Unsupported` if a batch has fewer examples than there are ranks.
+
+    Args:
+        job: the job.
+        examples: the number of training examples that are loaded.
+    """
+    partial = examples % job.batch_size
+    if job.workload.recipe.last_partial_batch == "drop":
+        partial = 0
+    for size, which in ((job.batch_size, "a batch"), (partial, "the last batch of an epoch")):
+        if 0 < size < job.ranks:
+            raise Unsupported(f"{which} has {size} examples, fewer than {job.ranks} ranks")
+
+
 class DeviceMemory(Struct, frozen=True, kw_only=True, gc=False):
     """The device memory that the framework's own allocator reports.
 
     Attributes:
         began_anew: whether the framework resets its peak at each reading. True: the peak counts
-            from the last reading, and a record has the largest peak of any epoch's training. False:
-            the peak counts from the start of the process, and a record has the peak at the end of
-            the first epoch's training (in records before format 4, at the end of the job).
+            from the last reading, and a record has the median of the peaks of the epochs' training,
+            without the first epoch's. False: the peak counts from the start of the process, and a
+            record has the peak at the end of the first epoch's training (in records before format
+            4, at the end of the job).
+        first_epoch_bytes: in a record, the peak of the first epoch's training: it includes what the
+            framework's autotuner tried. None if there is no other epoch or the peak is not reset.
+            In older records it is None, and `allocator_peak_bytes` is the largest of all epochs.
     """
 
     allocator_peak_bytes: int
     began_anew: bool = False
+    first_epoch_bytes: int | None = None
 
 
 # Its name does not end in "Error", as it is a result: the report shows it as a row.

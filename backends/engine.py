@@ -23,7 +23,7 @@ Step = Callable[[Any], Any]
 class Engine(Protocol):
     """A framework's arithmetic on a job's device, with the job's threads and precision.
 
-    `value_bytes` is the size of one number, in bytes.
+    `value_bytes` is the size in bytes of one factor of a product, and of its result.
     """
 
     value_bytes: int
@@ -36,9 +36,10 @@ class Engine(Protocol):
         """
 
     def put(self, values: Values) -> Any:
-        """A copy of the values on the device, in the layout of the training.
+        """A copy of the values on the device, in the layout and the precision of the training.
 
-        Values are vectors, matrices, or images (n, height, width, channels).
+        Values are matrices, images (n, height, width, channels), or vectors. Vectors are for sums,
+        which mixed precision leaves in float32.
         """
 
     def read(self, array: Any) -> Values:

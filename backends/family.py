@@ -20,6 +20,40 @@ WORKER_REQUIREMENTS = ("msgspec==0.22.0",)
 # On a machine with an NVIDIA GPU also the package that reads the GPU's energy. If it is missing,
 # the record has no energy, and says why.
 WORKER_CUDA_REQUIREMENTS = ("nvidia-ml-py==13.615.71",)
+# What decides how fast a framework is on a GPU, and is not pinned by the framework's own version:
+# a record holds the versions of those that are installed.
+CUDA_PACKAGES = (
+    *("nvidia-cudnn-cu12", "nvidia-cublas-cu12", "nvidia-cuda-runtime-cu12"),
+    *("nvidia-cuda-nvcc-cu12", "nvidia-nccl-cu12"),
+    # CUDA 13's packages; most of them are no longer named after CUDA's version
+    *("nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime", "nvidia-cuda-nvcc"),
+    *("nvidia-nccl-cu13", "triton"),
+    *("jax-cuda12-plugin", "jax-cuda12-pjrt", "jax-cuda13-plugin", "jax-cuda13-pjrt"),
+)
+
+Capability = tuple[int, int]  # NVIDIA's compute capability of a GPU: (9, 0) for an H100
+
+
+class CudaBuild(Struct, frozen=True, kw_only=True):
+    """One build of a framework for NVIDIA GPUs under Linux, and the machines that it is for.
+
+    Attributes:
+        cuda: the version of CUDA that it is built with: "13.0".
+        requirements: pinned pip requirements.
+        minimum_driver: the oldest major version of NVIDIA's driver that runs it: 580.
+        lowest: processor, as `platform.machine` names it -> the lowest compute capability that the
+            build for it has code for. It does not exist for other processors.
+        highest: the highest compute capability that it runs on; None: also GPUs that are newer
+            than the build, as the driver compiles its code for them.
+        index: a package index that has it, if pip's own has not.
+    """
+
+    cuda: str
+    requirements: tuple[str, ...]
+    minimum_driver: int
+    lowest: Mapping[str, Capability]
+    highest: Capability | None = None
+    index: str = ""
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -29,8 +63,9 @@ class Environment(Struct, frozen=True, kw_only=True):
         engine: the class that measures the limits of its framework, as "module:Class", see
             `backends.engine`; "" if no limits are measured.
         requirements: pinned pip requirements. Only this place names the framework's version.
-        cuda_requirements: the requirements on a machine with an NVIDIA GPU; None for
-            `requirements`.
+        cuda: the builds for NVIDIA GPUs, the best first. Without any, GPUs change nothing.
+        ask_cuda: a Python program that prints the version of CUDA that the installed framework is
+            built with, or nothing. pip may have found a build for CPUs instead.
         build_requirements: pinned pip requirements that are installed first. Packages that exist
             only as source are then built with them: an old one needs old tools.
         pythons: the versions of Python that can have it, the best first: ("3.9", "3.8"). Empty
@@ -57,7 +92,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     pythons: tuple[str, ...] = ()
     far: bool = False
     finish: str = ""
-    cuda_requirements: tuple[str, ...] | None = None
+    cuda: tuple[CudaBuild, ...] = ()
+    ask_cuda: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     cpu_index: str = ""
     wrong_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -67,30 +103,34 @@ class Environment(Struct, frozen=True, kw_only=True):
         """The same environment with another version of a package, or of its build for CPUs.
 
         With another Keras all others keep their versions. With another framework Keras does; the
-        rest is left to pip, as an older framework needs older packages.
+        rest is left to pip, as an older framework needs older packages. NVIDIA's packages keep
+        theirs: a pin is there for the GPU's sake.
         """
 
         def changed(requirement: str) -> str:
-            name, _, _pinned = requirement.partition("==")
+            name, _, pinned = requirement.partition("==")
+            _, plus, build = pinned.partition("+")
             if name.partition("[")[0] in (package, f"{package}-cpu"):
-                return f"{name}=={version}"
-            return requirement if "keras" in (package, name) else name
+                return f"{name}=={version}{plus}{build}"
+            keeps = "keras" in (package, name) or name.startswith("nvidia-")
+            return requirement if keeps else name
 
-        cuda = self.cuda_requirements
         return replace(
             self,
             requirements=tuple(map(changed, self.requirements)),
-            cuda_requirements=None if cuda is None else tuple(map(changed, cuda)),
+            cuda=tuple(
+                replace(build, requirements=tuple(map(changed, build.requirements)))
+                for build in self.cuda
+            ),
         )
 
-    def packages(self, *, cuda: bool) -> tuple[str, ...]:
-        """All pip requirements, including the bench's own; for an NVIDIA GPU if `cuda`."""
+    def packages(self, build: CudaBuild | None = None) -> tuple[str, ...]:
+        """All pip requirements, including the bench's own; of one of `cuda`, or for CPUs."""
         if self.far:
             return self.requirements
-        if not cuda:
+        if build is None:
             return (*self.requirements, *WORKER_REQUIREMENTS)
-        framework = self.requirements if self.cuda_requirements is None else self.cuda_requirements
-        return (*framework, *WORKER_CUDA_REQUIREMENTS, *WORKER_REQUIREMENTS)
+        return (*build.requirements, *WORKER_CUDA_REQUIREMENTS, *WORKER_REQUIREMENTS)
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -100,11 +140,14 @@ class Entry(Struct, frozen=True, kw_only=True):
         title: a short description.
         adapter: "module:Class" of the adapter for matched mode.
         native: "module:Class" of the adapter for native mode; None if there is no native mode.
+        parallel: "module:Class" of the adapter for several ranks, see `Job.device`; None if it
+            trains on one device only.
         environment: the name of the environment in which it runs.
         needs: the packages that it needs to start; "a|b" means that either is enough.
         framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
         variables: environment variables of its workers, in addition to the environment's.
-        compiled: whether the framework's compiler is on.
+        compiled: whether the framework's compiler is on, on all devices.
+        compiled_on_gpus: whether it is on on GPUs only.
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
@@ -122,11 +165,17 @@ class Entry(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = field(default_factory=dict)
     framework: str = ""
     native: str | None = None
+    parallel: str | None = None
     compiled: bool = False
+    compiled_on_gpus: bool = False
     variant_of: str | None = None
     changes: str = ""
     retired: int | None = None
     refuses: str = ""
+
+    def compiles_on(self, device: str) -> bool:
+        """Whether the framework's compiler is on for a job on this device, in matched mode."""
+        return self.compiled or (self.compiled_on_gpus and device != "cpu")
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -151,9 +200,26 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "native mode": {"mode": "native"},
     }
 )
-BFLOAT16 = Gap(
-    kind="not yet",
-    reason="workloads cannot describe mixed precision yet, and the verification is for float32",
+BFLOAT16 = Gap(kind="not yet", reason="this adapter does not train in mixed precision")
+# Feature -> the reason why no backend has it; no field of a job requests it.
+GAPS_OF_ALL: Mapping[str, Gap] = MappingProxyType(
+    {
+        "float16": Gap(
+            kind="not yet",
+            reason="small gradients become 0 in it, so the loss must be scaled by a factor that"
+            " changes during the training; a step with an overflow is left out, so frameworks would"
+            " not do the same steps",
+        ),
+        "FP8": Gap(
+            kind="not yet",
+            reason="only some GPUs have it, and the frameworks need further packages, with scales"
+            " of their own for each tensor",
+        ),
+        "AMD GPUs (ROCm)": Gap(
+            kind="not yet",
+            reason="the machine's GPUs are found and measured by NVIDIA's library",
+        ),
+    }
 )
 
 

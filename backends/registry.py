@@ -288,13 +288,18 @@ def entry(backend: str) -> Entry:
     return BACKENDS[backend]
 
 
-def adapter_of(backend: str, mode: str) -> str:
+def adapter_of(backend: str, mode: str, ranks: int = 1) -> str:
     """The adapter of a backend in a mode ("matched" or "native"), as "module:Class".
 
     Raises:
-        UnknownBackendError: there is no such backend, or it has no native mode.
+        UnknownBackendError: there is no such backend, it has no native mode, or cannot train on
+            several ranks.
     """
     chosen = entry(backend)
+    if ranks > 1:
+        if chosen.parallel is None or mode != "matched":
+            raise UnknownBackendError(f"'{backend}' trains on one device only in {mode} mode")
+        return chosen.parallel
     if mode == "matched":
         return chosen.adapter
     if chosen.native is None:

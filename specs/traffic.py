@@ -27,10 +27,13 @@ class Traffic(Struct, frozen=True, kw_only=True):
     Attributes:
         per_example: the number per example.
         per_step: the additional number per step, independent of the batch size.
+        of_update: those of `per_step` that the update of the weights moves: weights and optimizer
+            values. Mixed precision leaves them in float32.
     """
 
     per_example: int
     per_step: int
+    of_update: int
 
 
 def training_traffic(workload: Workload) -> Traffic:
@@ -61,9 +64,11 @@ def training_traffic(workload: Workload) -> Traffic:
         for name, size in shape.parameters.items()
         if name.endswith("kernel")
     )
+    of_update = (2 + 2 * slots(workload.optimizer)) * parameters
     return Traffic(
         per_example=sum(_activations(shape, first) for shape in shapes),
-        per_step=(5 + 2 * slots(workload.optimizer)) * parameters + backward_kernels,
+        per_step=of_update + 3 * parameters + backward_kernels,
+        of_update=of_update,
     )
 
 

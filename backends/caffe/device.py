@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from backends.caffe.family import FAMILY
 from backends.contract import Job, Unsupported
+from backends.precision import refuse_gaps
 
 
 def require_cpu(job: Job) -> None:
@@ -17,5 +19,4 @@ def require_cpu(job: Job) -> None:
             f"Caffe reports no {kind} device: its only build on the Python package index is for"
             " CPUs"
         )
-    if job.precision != "float32":
-        raise Unsupported("Caffe computes in float32")
+    refuse_gaps(job, FAMILY)

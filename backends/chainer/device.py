@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from backends.chainer.family import FAMILY
 from backends.contract import Job, Unsupported
+from backends.precision import refuse_gaps
 
 # Other modules that an adapter imports come after this one, so that this error is the first.
 try:
@@ -29,8 +31,9 @@ def configure(job: Job) -> None:
     """
     if job.device != "cpu":
         raise Unsupported(_without(job.device.partition(":")[0]))
-    if job.precision != "float32" or job.compiled:
-        raise Unsupported("Chainer computes in float32 on the CPU, and has no compiler")
+    refuse_gaps(job, FAMILY)
+    if job.compiled:
+        raise Unsupported("Chainer has no compiler")
     # Variables of the environment (CHAINER_DTYPE, CHAINER_DEBUG, ...) change these defaults.
     config = chainer.config
     config.dtype = np.dtype(np.float32)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backends.cntk.family import FAMILY
 from backends.contract import Job, Unsupported
 from backends.far.far import Far
+from backends.precision import refuse_gaps
 
 if TYPE_CHECKING:  # it runs in the child; the import makes its code a part of a record's key
     from backends.cntk import near_trainer  # noqa: F401
@@ -23,6 +25,5 @@ class Cntk(Far):
                 "the environment has CNTK's package for CPUs; that for GPUs is of 2019"
                 " and for CUDA 10"
             )
-        if job.precision != "float32":
-            raise Unsupported(f"CNTK does not compute in {job.precision}")
+        refuse_gaps(job, FAMILY)
         super().__init__(job, python)

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -32,21 +33,21 @@ class Child:
         pid: the process's ID.
     """
 
-    def __init__(self, python: str, target: str, package: Path, advice: str) -> None:
+    def __init__(self, python: str, target: str, packages: Sequence[Path], advice: str) -> None:
         """Start the process.
 
         Args:
             python: the interpreter.
             target: "module:Class" of what the calls are made to.
-            package: the folder of the module's package.
+            packages: the folders of the packages that it imports, besides `backends`.
             advice: what to type if the interpreter cannot run it.
 
         Raises:
             ChildError: the interpreter cannot be started.
         """
         self._advice, self._number = advice, 0
-        self._transport = 0.0
-        command = [python, "-I", near.__file__, target, str(package)]
+        self._transport, self._began, self._method = 0.0, 0.0, ""
+        command = [python, "-I", near.__file__, target, *map(str, packages)]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -68,12 +69,32 @@ class Child:
             ChildError: the method raised an error, or the child did not answer.
             Unsupported, MemoryError: the method raised an error of that name.
         """
-        begin = time.perf_counter()
+        self.begin(method, *arguments)
+        return self.result()
+
+    def begin(self, method: str, *arguments: Any) -> None:
+        """Call a method in the child; `result` waits for its end.
+
+        Raises:
+            ChildError: the child has ended.
+        """
+        self._began, self._method = time.perf_counter(), method
         self._number += 1
         try:
             write_message(
                 self._process.stdin, self._number, {"method": method, "arguments": arguments}
             )
+        except OSError:
+            raise ChildError(self._why_it_ended(method)) from None
+
+    def result(self) -> Any:
+        """The result of the method that was called last.
+
+        Raises:
+            ChildError, Unsupported, MemoryError: see `call`.
+        """
+        method = self._method
+        try:
             number, reply = read_message(self._process.stdout)
         except (OSError, EOFError):
             raise ChildError(self._why_it_ended(method)) from None
@@ -86,7 +107,7 @@ class Child:
         if "error" in reply:
             self._raise(method, reply["error"])
         if self._number > 1:  # the first call also waits for the interpreter's start
-            self._transport += time.perf_counter() - begin - reply["seconds"]
+            self._transport += time.perf_counter() - self._began - reply["seconds"]
         return reply["result"]
 
     def transport_seconds(self) -> float:

@@ -52,7 +52,7 @@ class Far:
         if job.mode != "matched" or job.compiled:
             raise Unsupported("this adapter trains in matched mode, without a compiler")
         self._job, self._rows = job, 0
-        self._child = Child(python, self.near, _folder_of(self.near), self._advice(python))
+        self._child = Child(python, self.near, [_folder_of(self.near)], self._advice(python))
         greeting = self._child.call("begin", describe(job), probe())
         if not is_probe(greeting["probe"]):
             raise ChildError(f"arrays come back changed: {greeting['probe']}")

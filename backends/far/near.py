@@ -1,7 +1,8 @@
-"""Runs beside a framework in an old Python: `PYTHON -I near.py MODULE:CLASS FOLDER`.
+"""Runs beside a framework in an old Python: `PYTHON -I near.py MODULE:CLASS FOLDER...`.
 
 It makes one object of the class and calls its methods as the other side says, until standard input
-ends. FOLDER is that of the module's package. `backends.far.far` says which methods there are.
+ends. Each FOLDER is that of a package that the module needs. `backends.far.far` says which methods
+there are.
 """
 
 import importlib
@@ -97,14 +98,14 @@ def import_package(name: str, folder: Path) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-def main(target: str, folder: str) -> None:
+def main(target: str, *folders: str) -> None:
     """Answer calls until standard input ends."""
     calls, replies = take_pipes()
     import_package("backends", Path(__file__).absolute().parents[1])
+    for folder in map(Path, folders):
+        if folder.name not in sys.modules:
+            import_package(folder.name, folder)
     module, _, kind = target.partition(":")
-    package = module.partition(".")[0]
-    if package not in sys.modules:
-        import_package(package, Path(folder))
     from backends.far.near_messages import read_message, write_message
 
     server = Server(module, kind)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import jax
 
 from backends.contract import DeviceMemory, Job, Unsupported
+from backends.precision import require_hardware
 
 # The kind of device in a job -> the platform's name in JAX and its plug-ins.
-_KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
+KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
+# The precision of a job -> that of products. With factors of bfloat16 there is nothing to choose.
+_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
 
 
 def require_device(job: Job) -> jax.Device:
     """The job's device; also sets JAX's default device and the precision of its matrix products.
 
     Raises:
-        Unsupported: JAX has no such device here, or cannot be deterministic on it.
+        Unsupported: JAX has no such device here, or cannot be deterministic on it, or it does not
+            have the precision.
     """
     if job.deterministic and job.device != "cpu":
         raise Unsupported(
@@ -22,17 +26,23 @@ def require_device(job: Job) -> jax.Device:
         )
     kind, _, index = job.device.partition(":")
     try:  # the worker sees a single NVIDIA GPU, so its index is 0
-        device = jax.devices(_KINDS[kind])[int(index) if kind == "xpu" else 0]
+        device = jax.devices(KINDS[kind])[int(index) if kind == "xpu" else 0]
     except (RuntimeError, IndexError) as error:
         reason = (
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"
+            " that runs it"
         )
         raise Unsupported(reason) from error
+    require_hardware(job, lambda: _capability(device))
     jax.config.update("jax_default_device", device)
-    jax.config.update(
-        "jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest"
-    )
+    jax.config.update("jax_default_matmul_precision", _PRODUCTS[job.precision])
     return device
+
+
+def _capability(device: jax.Device) -> tuple[int, int]:
+    """The compute capability of an NVIDIA GPU."""
+    major, _, minor = device.compute_capability.partition(".")
+    return int(major), int(minor)
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:
@@ -47,9 +57,13 @@ def device_memory(device: jax.Device) -> DeviceMemory | None:
 
 
 def jax_settings() -> dict[str, str | int | bool | None]:
-    """JAX's settings, as it reports them."""
+    """JAX's settings, as it reports them; on a GPU also the version of CUDA."""
+    device = jax.config.jax_default_device  # see `require_device`
+    on_gpu = device is not None and device.platform == "gpu"
     return {
         # XLA has one thread per CPU that the scheduler allows, and does not report their number.
         "threads": None,
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
+        # Two lines: the interface of the plug-in, and CUDA's version, such as "cuda 12090".
+        "platform": "; ".join(device.client.platform_version.splitlines()) if on_gpu else None,
     }

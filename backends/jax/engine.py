@@ -18,17 +18,17 @@ class JaxEngine:
     Kernels are arguments of the compiled functions, not constants in them.
     """
 
-    value_bytes = 4
-
     def __init__(self, job: Job) -> None:
         self._device = device.require_device(job)
+        self._kind = jnp.dtype(jnp.bfloat16 if job.precision == "bfloat16" else jnp.float32)
+        self.value_bytes = self._kind.itemsize
 
     def put(self, values: np.ndarray) -> Array:
         # A copy, as an array on a CPU may share NumPy's memory, and `accumulate` overwrites it.
-        return jnp.array(values, jnp.float32, copy=True)
+        return jnp.array(values, self._kind if values.ndim > 1 else jnp.float32, copy=True)
 
     def read(self, array: Array) -> np.ndarray:
-        return np.array(array)
+        return np.array(array, np.float32)
 
     def matmul(self, kernel: np.ndarray) -> Step:
         right, product = self.put(kernel), jax.jit(jnp.matmul)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family, Gap
+from backends.family import CudaBuild, Entry, Environment, Family, Gap
+
+_CUDA_REQUIREMENTS = ("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6")
 
 _NO_NATIVE_MODE = Gap(
     kind="never",
@@ -14,7 +16,29 @@ FAMILY = Family(
         "jax": Environment(
             engine="backends.jax.engine:JaxEngine",
             requirements=("jax==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
-            cuda_requirements=("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6"),
+            # The drivers and compute capabilities: JAX's installation page and .bazelrc, which
+            # ends with PTX for 12.0. pip takes the newest cuDNN 9, and from 9.11 on it has no code
+            # for GPUs before 7.5: NVIDIA's support matrix; PyTorch has 9.10.2.21 for them, too.
+            # Nothing of it was run here.
+            cuda=(
+                CudaBuild(
+                    cuda="12",
+                    requirements=_CUDA_REQUIREMENTS,
+                    minimum_driver=525,
+                    lowest={"x86_64": (7, 5), "aarch64": (7, 5)},
+                ),
+                CudaBuild(
+                    cuda="12",
+                    requirements=(*_CUDA_REQUIREMENTS, "nvidia-cudnn-cu12==9.10.2.21"),
+                    minimum_driver=525,
+                    lowest={"x86_64": (5, 2)},
+                ),
+            ),
+            # The plug-in's name has the version: jax-cuda12-plugin.
+            ask_cuda="import re\n"
+            "from importlib.metadata import distributions\n"
+            "names = ' '.join(str(found.metadata['Name']) for found in distributions())\n"
+            "print(*re.findall(r'jax[-_]cuda([0-9]+)[-_]plugin', names)[:1])",
             versions=("jax", "jaxlib", "keras", "numpy"),
             variables={"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             # On CPUs a product of matrices keeps the old values of a weight whose memory a step
@@ -26,12 +50,13 @@ FAMILY = Family(
         "jax": Entry(
             title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
             adapter="backends.jax.scan:Jax",
+            parallel="backends.jax.ranks:JaxRanks",
             environment="jax",
             needs=("jax",),
             compiled=True,
         )
     },
-    gaps={"jax": {"bfloat16": BFLOAT16, "native mode": _NO_NATIVE_MODE}},
+    gaps={"jax": {"native mode": _NO_NATIVE_MODE}},
     untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
     scripts={"jax": "backends.jax.script:script"},

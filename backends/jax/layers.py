@@ -35,9 +35,17 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def forward(
-    workload: Workload, values: Values, x: Array, kept: list[Array], *, training: bool
+    workload: Workload,
+    values: Values,
+    x: Array,
+    kept: list[Array],
+    *,
+    training: bool,
+    kind: type = jnp.float32,
 ) -> tuple[Array, dict[str, Array]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
+
+    Both are float32.
 
     Args:
         workload: the model.
@@ -46,16 +54,19 @@ def forward(
         kept: the values that each dropout layer keeps, (n, *shape) booleans, in layer order; empty
             in prediction.
         training: whether this is a training step.
+        kind: the type of the factors of products, and of the values between layers. Batch norm
+            computes in float32.
     """
     state: dict[str, Array] = {}
-    masks = iter(kept)
+    masks, x = iter(kept), x.astype(kind)
     for shape in infer_shapes(workload):
         match shape.layer:
             case Dense(activation=activation) | Conv2d(activation=activation):
                 kernel, bias = (values[name] for name in shape.parameters)
-                layer = shape.layer
+                kernel, layer = kernel.astype(kind), shape.layer
                 product = x @ kernel if isinstance(layer, Dense) else _convolve(x, kernel, layer)
-                x = _ACTIVATIONS[activation](product + bias)
+                # The bias stays in float32: XLA would add up its gradient in bfloat16.
+                x = _ACTIVATIONS[activation](product + bias).astype(kind)
             case MaxPool2d(pool_size=window):
                 size = (1, *window, 1)
                 x = lax.reduce_window(x, -jnp.inf, lax.max, size, size, "VALID")
@@ -65,13 +76,14 @@ def forward(
                 x = total / (window[0] * window[1])
             case BatchNorm() as spec:
                 tensors = [values[name] for name in (*shape.parameters, *shape.state)]
-                x, averages = _normalise(x, tensors, spec, training=training)
+                x, averages = _normalise(x.astype(jnp.float32), tensors, spec, training=training)
+                x = x.astype(kind)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = x.reshape(len(x), -1)
             case Dropout(rate=rate) if training:
                 x = x * next(masks) / (1.0 - rate)
-    return x, state
+    return x.astype(jnp.float32), state
 
 
 def loss_of(workload: Workload, logits: Array, labels: Array) -> Array:

@@ -5,6 +5,7 @@ See `backends.contract.steps_per_call`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from backends.jax import device as jax_device
 from backends.jax.layers import draw_masks, forward, loss_of
 from specs.model import Workload
 from specs.shapes import infer_shapes
+
+# The precision of a job -> the type of the factors of products.
+_KINDS = {"float32": jnp.float32, "tf32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class _Training(NamedTuple):
@@ -47,18 +51,17 @@ class Jax:
     """
 
     def __init__(self, job: Job) -> None:
-        if not job.compiled or job.precision == "bfloat16" or job.mode != "matched":
-            raise Unsupported("this adapter trains compiled, in float32 or TF32, in matched mode")
+        if not job.compiled or job.mode != "matched":
+            raise Unsupported("this adapter trains compiled, in matched mode")
         self._job, self._device = job, jax_device.require_device(job)
         self._update = Updates(spec=job.workload.optimizer, sqrt=jnp.sqrt, expm1=jnp.expm1)
         self._shapes = infer_shapes(job.workload)
         self._names = [name for shape in self._shapes for name in shape.parameters | shape.state]
-        self._now = self._start()
+        self._now, self._data = self._start(), ()
         # The new values are written to the memory of the old ones.
-        self._train = jax.jit(partial(_train, job.workload, self._update), donate_argnums=0)
-        self._logits = jax.jit(
-            lambda values, images: forward(job.workload, values, images, [], training=False)[0]
-        )
+        model = partial(forward, job.workload, kind=_KINDS[job.precision])
+        self._train = jax.jit(partial(_train, job.workload, model, self._update), donate_argnums=0)
+        self._logits = jax.jit(lambda values, images: model(values, images, [], training=False)[0])
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         self._data = jax.device_put((images, labels.astype(np.int32)))  # on the default device
@@ -89,12 +92,19 @@ class Jax:
             # JAX has no 64-bit integers by default.
             batches = _stack(order[part].astype(np.int32), rows)
             stacked = masks and [_stack(mask[part], rows) for mask in masks]
-            self._now, step_losses = self._train(self._now, self._data, batches, stacked)
+            self._now, step_losses = self._call(batches, stacked)
             losses.append((step_losses, rows))
         totals = (
             float(np.asarray(step_losses, np.float64).sum()) * rows for step_losses, rows in losses
         )
         return sum(totals) / len(order)
+
+    def _call(
+        self, batches: np.ndarray, masks: Sequence[np.ndarray] | None
+    ) -> tuple[_Training, Array]:
+        """Train on some batches, see `_train`."""
+        now, losses = self._train(self._now, self._data, batches, masks)
+        return now, losses
 
     def predict(self, images: contract.Images) -> contract.Logits:
         values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
@@ -105,7 +115,7 @@ class Jax:
         return np.concatenate(jax.device_get(logits))  # (n, classes)
 
     def sync(self) -> None:
-        jax.block_until_ready(self._now)
+        jax.block_until_ready((self._now, self._data))
 
     def device_memory(self) -> contract.DeviceMemory | None:
         return jax_device.device_memory(self._device)
@@ -138,6 +148,7 @@ class Jax:
 
 def _train(
     workload: Workload,
+    model: Callable[..., tuple[Array, dict[str, Array]]],
     update: Updates,
     now: _Training,
     data: tuple[Array, Array],
@@ -146,8 +157,8 @@ def _train(
 ) -> tuple[_Training, Array]:
     """Train on batches (steps, size) of indices.
 
-    `data` are all images and labels. `given_masks` are dropout's masks (steps, size, *shape) in
-    `bench verify`, otherwise None.
+    `model` is `forward` of the workload. `data` are all images and labels. `given_masks` are
+    dropout's masks (steps, size, *shape) in `bench verify`, otherwise None.
 
     Returns:
         The new values, and each step's loss (steps,).
@@ -160,7 +171,7 @@ def _train(
         kept = draw_masks(workload, dropout_key, len(rows)) if masks is None else masks
 
         def loss(weights: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-            logits, state = forward(workload, weights | now.state, images, kept, training=True)
+            logits, state = model(weights | now.state, images, kept, training=True)
             return loss_of(workload, logits, labels), state
 
         (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(now.weights)

@@ -5,7 +5,7 @@ Each backend runs in the environment of its engine's family.
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Family
+from backends.family import Entry, Family
 
 FAMILY = Family(
     backends={
@@ -25,8 +25,20 @@ FAMILY = Family(
             needs=("tensorflow-cpu|tensorflow", "keras"),
             framework="keras",
             variables={"KERAS_BACKEND": "tensorflow"},
+            compiled_on_gpus=True,
             variant_of="keras-tensorflow",
-            changes="`steps_per_execution=16`",
+            changes="`steps_per_execution=16`; on GPUs (untested) also XLA, `jit_compile=True`",
+        ),
+        "keras-tensorflow-xla": Entry(
+            title="Keras on TensorFlow, model.fit, XLA",
+            adapter="backends.keras.tensorflow:KerasTensorFlow",
+            environment="tensorflow",
+            needs=("tensorflow-cpu|tensorflow", "keras"),
+            framework="keras",
+            variables={"KERAS_BACKEND": "tensorflow"},
+            compiled=True,
+            variant_of="keras-tensorflow",
+            changes="`jit_compile=True`, Keras's default if it sees a GPU",
         ),
         "keras-jax": Entry(
             title="Keras on JAX, model.fit",
@@ -58,9 +70,6 @@ FAMILY = Family(
             framework="keras",
             variables={"KERAS_BACKEND": "torch"},
         ),
-    },
-    gaps={
-        name: {"bfloat16": BFLOAT16} for name in ("keras-tensorflow", "keras-jax", "keras-torch")
     },
     untuned={
         "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"

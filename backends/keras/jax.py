@@ -21,7 +21,7 @@ class KerasJax(KerasModel):
     """`fit` over a generator of batches; prediction is the model's stateless call, compiled."""
 
     def __init__(self, job: Job) -> None:
-        self._device = device.require_device(job)
+        self._device, self._data = device.require_device(job), ()
         super().__init__(job)
         self._gather = jax.jit(lambda images, labels, rows: (images[rows], labels[rows]))
         self._compiled_call = jax.jit(
@@ -30,15 +30,11 @@ class KerasJax(KerasModel):
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         # On the default device.
-        self._images, self._labels = jax.device_put((images, labels.astype(np.int32)))
+        self._data = jax.device_put((images, labels.astype(np.int32)))
 
     def sync(self) -> None:
-        jax.block_until_ready(
-            [
-                variable.value
-                for variable in (*self._model.variables, *self._model.optimizer.variables)
-            ]
-        )
+        variables = (*self._model.variables, *self._model.optimizer.variables)
+        jax.block_until_ready((self._data, [variable.value for variable in variables]))
 
     def device_memory(self) -> contract.DeviceMemory | None:
         return device.device_memory(self._device)
@@ -54,7 +50,7 @@ class KerasJax(KerasModel):
     def _batches(self, order: contract.Order) -> Iterator[tuple[jax.Array, jax.Array]]:
         rows, size = order.astype(np.int32), self._job.batch_size  # JAX has no int64 by default
         for start in range(0, len(rows), size):
-            yield self._gather(self._images, self._labels, rows[start : start + size])
+            yield self._gather(*self._data, rows[start : start + size])
 
     def _logits(self, images: contract.Images) -> jax.Array:
         weights = [variable.value for variable in self._model.trainable_variables]

@@ -39,13 +39,20 @@ class KerasModel:
     """
 
     mode = "matched"
+    sequential: type[keras.Sequential] = keras.Sequential
     steps_per_execution = 1  # the number of training steps between two returns to `fit`
 
     def __init__(self, job: Job) -> None:
-        if job.precision == "bfloat16" or job.mode != self.mode:
-            raise Unsupported(f"this adapter trains in float32 or TF32, in {self.mode} mode")
+        if job.mode != self.mode:
+            raise Unsupported(f"this adapter trains in {self.mode} mode")
+        if job.precision == "bfloat16" and job.mode != "matched":
+            raise Unsupported("native mode trains as Keras's tutorials do, in float32")
         self._job = job
         keras.config.set_floatx("float32")
+        # Losses and optimizers stay in float32: they follow `floatx`.
+        keras.config.set_dtype_policy(
+            "mixed_bfloat16" if job.precision == "bfloat16" else "float32"
+        )
         keras.config.set_image_data_format("channels_last")
         keras.utils.set_random_seed(job.seed)  # for dropout, as nothing else is random
         with self._scope():
@@ -86,7 +93,8 @@ class KerasModel:
             logits = [
                 self._logits(images[start : start + size]) for start in range(0, len(images), size)
             ]
-            return np.concatenate([ops.convert_to_numpy(part) for part in logits])  # (n, classes)
+            single = [ops.convert_to_numpy(ops.cast(part, "float32")) for part in logits]
+            return np.concatenate(single)  # (n, classes)
 
     def _scope(self) -> AbstractContextManager[Any]:
         """The context in which Keras is called; a subclass sets the engine's device in it."""
@@ -104,7 +112,7 @@ class KerasModel:
         raise NotImplementedError
 
     def _build(self, workload: Workload) -> None:
-        self._model = keras.Sequential(
+        self._model = self.sequential(
             [keras.Input(workload.input.shape), *map(_layer, workload.layers)]
         )
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, _Dropout)]

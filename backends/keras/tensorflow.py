@@ -1,6 +1,11 @@
-"""Keras on TensorFlow, trained by `model.fit` on a `tf.data` pipeline with a given order."""
+"""Keras on TensorFlow, trained by `model.fit` on a `tf.data` pipeline with a given order.
+
+The data are on the device, and each training step gathers its batch.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,11 +16,22 @@ from backends.contract import Job
 from backends.keras.model import KerasModel
 from backends.tensorflow import device
 
-_AHEAD = 2  # the number of batches that are gathered during a training step
+_AHEAD = 2  # the number of batches of rows that are ready during a training step
+
+
+class Gathering(keras.Sequential):
+    """A model whose `fit` takes row numbers, and gathers these examples on the device."""
+
+    gather: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+    def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
+        return super().train_step(self.gather(data))
 
 
 class KerasTensorFlow(KerasModel):
-    """`fit` on a `tf.data` pipeline; prediction is a `tf.function`."""
+    """`fit` on a `tf.data` pipeline of row numbers; prediction is a `tf.function`."""
+
+    sequential = Gathering
 
     def __init__(self, job: Job) -> None:
         device.configure(job)
@@ -25,10 +41,10 @@ class KerasTensorFlow(KerasModel):
         )
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        # Variables, because a function copies every constant that it uses.
+        self._examples = [tf.Variable(values, trainable=False) for values in (images, labels)]
+        self._model.gather = lambda rows: tuple(tf.gather(part, rows) for part in self._examples)
         with tf.device("CPU"):  # a `tf.data` pipeline runs on the CPU
-            # Variables, because a pipeline copies every constant that it uses.
-            self._images = tf.Variable(images, trainable=False)
-            self._labels = tf.Variable(labels, trainable=False)
             self._order = tf.Variable(np.zeros(0, np.int64), shape=[None])
         self._pipeline = self._make_pipeline()
 
@@ -54,7 +70,7 @@ class KerasTensorFlow(KerasModel):
         return self._compiled_call(tf.constant(images))
 
     def _make_pipeline(self) -> tf.data.Dataset:
-        """The pipeline of the batches that the variable `_order` names.
+        """The pipeline of the row numbers of each batch, from the variable `_order`.
 
         It is built once, and reads the variable again in every epoch.
         """
@@ -63,16 +79,15 @@ class KerasTensorFlow(KerasModel):
         def starts(_: tf.Tensor) -> tf.data.Dataset:
             return tf.data.Dataset.range(0, tf.size(self._order, tf.int64), size)
 
-        def gather(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = self._order[start : start + size]
-            return tf.gather(self._images, rows), tf.gather(self._labels, rows)
+        def rows(start: tf.Tensor) -> tf.Tensor:
+            return self._order[start : start + size]
 
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._job.threads
         # The autotuner's thread doubles its sleeping time after each round. At the end of an epoch
         # the iterator waits until the thread wakes, which may take as long as the epoch.
         options.autotune.enabled = False
-        batches = tf.data.Dataset.range(1).flat_map(starts).map(gather)
+        batches = tf.data.Dataset.range(1).flat_map(starts).map(rows)
         return batches.prefetch(_AHEAD).with_options(options)
 
 

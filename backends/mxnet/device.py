@@ -6,7 +6,9 @@ import ctypes
 from pathlib import Path
 
 from backends.contract import Job, Unsupported
+from backends.mxnet.family import FAMILY
 from backends.mxnet.library import mx
+from backends.precision import refuse_gaps
 
 # A graph is planned once, and its memory is kept.
 STATIC = {"static_alloc": True, "static_shape": True}
@@ -26,8 +28,9 @@ def configure(job: Job) -> None:
         raise Unsupported(
             f"MXNet {mx.__version__} reports no {kind} device: its last builds on PyPI are for CPUs"
         )
-    if job.precision != "float32" or job.compiled:
-        raise Unsupported("this adapter trains in float32, and MXNet has no compiler")
+    refuse_gaps(job, FAMILY)
+    if job.compiled:
+        raise Unsupported("MXNet has no compiler")
     mx.random.seed(job.seed)  # for dropout
 
 

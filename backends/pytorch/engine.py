@@ -20,19 +20,20 @@ _IMAGE_DIMENSIONS = 4  # of an array of images (n, height, width, channels)
 class PyTorchEngine:
     """`@`, `functional.conv2d` and `add_`, without autograd."""
 
-    value_bytes = 4
-
     def __init__(self, job: Job) -> None:
         self._device = device.require_device(job)
         device.configure(job)
+        self._kind = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
+        self.value_bytes = self._kind.itemsize
 
     def put(self, values: np.ndarray) -> torch.Tensor:
         is_images = values.ndim == _IMAGE_DIMENSIONS
         transposed = values.transpose(0, 3, 1, 2) if is_images else values
-        return torch.tensor(np.ascontiguousarray(transposed, np.float32), device=self._device)
+        single = torch.tensor(np.ascontiguousarray(transposed, np.float32), device=self._device)
+        return single.to(self._kind) if values.ndim > 1 else single
 
     def read(self, array: torch.Tensor) -> np.ndarray:
-        values = np.array(array.cpu().numpy())
+        values = np.array(array.float().cpu().numpy())
         return values.transpose(0, 2, 3, 1) if values.ndim == _IMAGE_DIMENSIONS else values
 
     def matmul(self, kernel: np.ndarray) -> Step:
@@ -41,7 +42,7 @@ class PyTorchEngine:
 
     def convolution(self, kernel: np.ndarray) -> Step:
         transposed = to_channels_first(kernel.astype(np.float32), None)
-        weight = torch.tensor(transposed, device=self._device)
+        weight = torch.tensor(transposed, device=self._device).to(self._kind)
         return lambda x: functional.conv2d(x, weight, padding="same")
 
     def accumulate(self, term: np.ndarray) -> Step:

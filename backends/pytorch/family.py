@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family
+from backends.family import CudaBuild, Entry, Environment, Family
+
+_OTHERS = ("keras==3.15.1", "numpy==2.4.6")
 
 FAMILY = Family(
     environments={
         "torch": Environment(
             engine="backends.pytorch.engine:PyTorchEngine",
-            requirements=("torch==2.13.0", "torchvision==0.28.0", "keras==3.15.1", "numpy==2.4.6"),
+            requirements=("torch==2.13.0", "torchvision==0.28.0", *_OTHERS),
+            # The libraries: the wheels' metadata (CUDA 13.0.3). The compute capabilities:
+            # RELEASE.md of PyTorch 2.12 to 2.14 (pull requests 182849 and 197555), 12.0 with PTX.
+            # The drivers: NVIDIA, "CUDA minor version compatibility". Nothing of it was run here.
+            cuda=(
+                CudaBuild(
+                    cuda="13.0",
+                    requirements=("torch==2.13.0", "torchvision==0.28.0", *_OTHERS),
+                    minimum_driver=580,
+                    lowest={"x86_64": (7, 5), "aarch64": (8, 0)},
+                ),
+                CudaBuild(
+                    cuda="12.6",
+                    # With their labels, so that pip cannot take PyPI's builds instead. That the
+                    # index has these two was not seen: it could not be reached.
+                    requirements=("torch==2.13.0+cu126", "torchvision==0.28.0+cu126", *_OTHERS),
+                    minimum_driver=525,
+                    lowest={"x86_64": (5, 0), "aarch64": (8, 0)},
+                    highest=(9, 9),
+                    index="https://download.pytorch.org/whl/cu126",
+                ),
+            ),
+            ask_cuda="import torch; print(torch.version.cuda or '')",
             versions=("torch", "torchvision", "keras", "numpy"),
             # On Linux the builds of PyPI are for NVIDIA GPUs, with several GB of libraries.
             cpu_index="https://download.pytorch.org/whl/cpu",
@@ -19,9 +43,18 @@ FAMILY = Family(
         "pytorch": Entry(
             title="PyTorch, eager",
             adapter="backends.pytorch.eager:PyTorch",
+            parallel="backends.pytorch.ranks:PyTorchRanks",
             native="backends.pytorch.native:PyTorchNative",
             environment="torch",
             needs=("torch",),
+        ),
+        "pytorch-tuned": Entry(
+            title="PyTorch, eager, channels last and fused optimizers",
+            adapter="backends.pytorch.tuned:PyTorchTuned",
+            environment="torch",
+            needs=("torch",),
+            variant_of="pytorch",
+            changes="`channels_last` on CPUs; `fused=True` of SGD, Adagrad, Adam and AdamW",
         ),
         "pytorch-compiled": Entry(
             title="PyTorch, torch.compile",
@@ -33,11 +66,10 @@ FAMILY = Family(
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
             variant_of="pytorch",
-            changes="`torch.compile` of model and optimizer; on CUDA (untested) also CUDA graphs"
-            " and channels last",
+            changes="`torch.compile` of model, loss and optimizer; on CUDA (untested) also CUDA"
+            " graphs of model and loss",
         ),
     },
-    gaps={"pytorch": {"bfloat16": BFLOAT16}},
     defaults="backends.pytorch.defaults:BACKENDS",
     scripts={"pytorch": "backends.pytorch.script:script"},
 )

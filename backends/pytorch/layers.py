@@ -129,6 +129,9 @@ class BiasedBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        # The batch's mean and variance, kept so that no step allocates them.
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.zeros(channels))
         self.epsilon, self.weight_of_new = spec.epsilon, 1.0 - spec.momentum
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,13 +142,16 @@ class BiasedBatchNorm(nn.Module):
             )
         # With a momentum of 1 PyTorch stores the batch's mean and unbiased variance in these
         # tensors.
-        mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        mean, variance = self.mean, self.variance
         y = functional.batch_norm(
             x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.epsilon
         )
         count = x.numel() // x.shape[1]
-        self.running_mean.lerp_(mean, self.weight_of_new)
-        self.running_var.lerp_(variance * ((count - 1) / count), self.weight_of_new)
+        torch._foreach_lerp_(
+            [self.running_mean, self.running_var],
+            [mean, variance * ((count - 1) / count)],
+            self.weight_of_new,
+        )
         return y
 
 

@@ -52,7 +52,7 @@ class PyTorchNative(PyTorch):
     # It does not call the matched adapter's `__init__`, which builds another model and optimizer.
     def __init__(self, job: Job) -> None:
         if job.compiled or job.precision == "bfloat16" or job.mode != "native":
-            raise Unsupported("this adapter trains eagerly, in float32 or TF32, in native mode")
+            raise Unsupported("native mode trains eagerly, in float32 or TF32, as tutorials do")
         channels = job.workload.input.shape[2]
         if channels not in {1, 3}:
             raise Unsupported(f"PIL images have 1 or 3 channels, but these have {channels}")

@@ -96,18 +96,28 @@ class AdamBeforeCorrection(_Update):
         self._spec, self._t = spec, 0
         self._decay = spec.weight_decay if isinstance(spec, AdamW) else 0.0
         self._m, self._v = self._slot(), self._slot()
+        self._rate: Tensor | None = None
 
     def reset(self) -> None:
         super().reset()
         self._t = 0
 
-    @torch.no_grad()
+    def compile(self) -> None:
+        """Compile the update; its rate is then a tensor, as a number would become a constant."""
+        self._rate = torch.zeros((), device=self._weights[0].device)
+        self._apply = torch.compile(self._apply, dynamic=False)
+
     def step(self) -> None:
-        gradients = [weight.grad for weight in self._weights]
-        spec = self._spec
         self._t += 1
+        spec = self._spec
         first, second = 1.0 - spec.beta_1**self._t, 1.0 - spec.beta_2**self._t
         rate = spec.learning_rate * second**0.5 / first
+        self._apply(rate if self._rate is None else self._rate.fill_(rate))
+
+    @torch.no_grad()
+    def _apply(self, rate: float | Tensor) -> None:
+        gradients = [weight.grad for weight in self._weights]
+        spec = self._spec
         if self._decay:
             torch._foreach_mul_(self._weights, 1.0 - spec.learning_rate * self._decay)
         torch._foreach_lerp_(self._m, gradients, 1.0 - spec.beta_1)
@@ -115,7 +125,11 @@ class AdamBeforeCorrection(_Update):
         torch._foreach_addcmul_(self._v, gradients, gradients, 1.0 - spec.beta_2)
         roots = torch._foreach_sqrt(self._v)
         torch._foreach_add_(roots, spec.epsilon)
-        torch._foreach_addcdiv_(self._weights, self._m, roots, -rate)
+        if isinstance(rate, Tensor):
+            steps = torch._foreach_mul(self._m, rate)
+            torch._foreach_addcdiv_(self._weights, steps, roots, -1.0)
+        else:
+            torch._foreach_addcdiv_(self._weights, self._m, roots, -rate)
 
 
 def reset_optimizer(optimizer: _Update | torch.optim.Optimizer) -> None:
@@ -134,8 +148,18 @@ def reset_optimizer(optimizer: _Update | torch.optim.Optimizer) -> None:
                     value.fill_(group["initial_accumulator_value"] if name == "sum" else 0.0)
 
 
-def build_optimizer(spec: Optimizer, parameters: list[Tensor]) -> _Update | torch.optim.Optimizer:
-    """The optimizer that the workload names; every constant is passed explicitly."""
+def build_optimizer(
+    spec: Optimizer, parameters: list[Tensor], *, fused: bool = False
+) -> _Update | torch.optim.Optimizer:
+    """The optimizer that the workload names; every constant is passed explicitly.
+
+    Args:
+        spec: the optimizer.
+        parameters: the weights.
+        fused: use PyTorch's fused kernel where it has one.
+    """
+    # PyTorch accepts only one of the two.
+    kernel = {"fused": True} if fused else {"foreach": True}
     match spec:
         case Sgd():
             return torch.optim.SGD(
@@ -143,14 +167,14 @@ def build_optimizer(spec: Optimizer, parameters: list[Tensor]) -> _Update | torc
                 lr=spec.learning_rate,
                 momentum=spec.momentum,
                 nesterov=spec.nesterov,
-                foreach=True,
+                **kernel,
             )
         case RmsProp():
             return _rmsprop(spec, parameters)
         case Adagrad():
-            return _adagrad(spec, parameters)
+            return _adagrad(spec, parameters, kernel)
         case Adam() | AdamW():
-            return _adam(spec, parameters)
+            return _adam(spec, parameters, kernel)
         case Adadelta():
             return torch.optim.Adadelta(
                 parameters, lr=spec.learning_rate, rho=spec.rho, eps=spec.epsilon, foreach=True
@@ -165,7 +189,9 @@ def _rmsprop(spec: RmsProp, parameters: list[Tensor]) -> _Update | torch.optim.O
     )
 
 
-def _adagrad(spec: Adagrad, parameters: list[Tensor]) -> _Update | torch.optim.Optimizer:
+def _adagrad(
+    spec: Adagrad, parameters: list[Tensor], kernel: dict[str, bool]
+) -> _Update | torch.optim.Optimizer:
     if spec.epsilon_form == "inside_root":
         return AdagradInsideRoot(parameters, spec)
     return torch.optim.Adagrad(
@@ -173,11 +199,13 @@ def _adagrad(spec: Adagrad, parameters: list[Tensor]) -> _Update | torch.optim.O
         lr=spec.learning_rate,
         initial_accumulator_value=spec.initial_accumulator,
         eps=spec.epsilon,
-        foreach=True,
+        **kernel,
     )
 
 
-def _adam(spec: Adam | AdamW, parameters: list[Tensor]) -> _Update | torch.optim.Optimizer:
+def _adam(
+    spec: Adam | AdamW, parameters: list[Tensor], kernel: dict[str, bool]
+) -> _Update | torch.optim.Optimizer:
     if spec.epsilon_form == "before_correction":
         return AdamBeforeCorrection(parameters, spec)
     return torch.optim.AdamW(
@@ -186,5 +214,5 @@ def _adam(spec: Adam | AdamW, parameters: list[Tensor]) -> _Update | torch.optim
         betas=(spec.beta_1, spec.beta_2),
         eps=spec.epsilon,
         weight_decay=spec.weight_decay if isinstance(spec, AdamW) else 0.0,
-        foreach=True,
+        **kernel,
     )

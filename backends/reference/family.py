@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from backends.family import OWN_ENVIRONMENT, Entry, Environment, Family
+from backends.family import OWN_ENVIRONMENT, Entry, Environment, Family, Gap
+
+_IN_FLOAT64 = Gap(kind="never", reason="the reference computes in float64")
 
 FAMILY = Family(
     environments={
@@ -18,5 +20,6 @@ FAMILY = Family(
             needs=("numpy",),
         )
     },
+    gaps={"reference": {"TF32": _IN_FLOAT64, "bfloat16": _IN_FLOAT64}},
     scripts={"numpy": "backends.reference.script:script"},
 )

@@ -18,6 +18,8 @@ from backends.contract import (
     Unsupported,
     Weights,
 )
+from backends.precision import refuse_gaps
+from backends.reference.family import FAMILY
 from backends.reference.functions import loss_and_gradient
 from backends.reference.layers import ReferenceLayer, build_layers
 from backends.reference.updates import Update, build_update
@@ -29,7 +31,8 @@ class Reference:
     def __init__(self, job: Job) -> None:
         if job.device != "cpu":
             raise Unsupported("the reference runs on the CPU only")
-        if job.precision != "float32" or job.compiled or job.mode != "matched":
+        refuse_gaps(job, FAMILY)
+        if job.compiled or job.mode != "matched":
             raise Unsupported("the reference computes in float64, uncompiled, in matched mode")
         self._job = job
         self._layers: list[ReferenceLayer] = build_layers(job.workload)

@@ -7,6 +7,8 @@ from typing import Any
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from backends.contract import Job, Unsupported
+from backends.precision import refuse_gaps
+from backends.sklearn.family import FAMILY
 
 
 def configure(job: Job) -> None:
@@ -18,8 +20,9 @@ def configure(job: Job) -> None:
     if job.device != "cpu":
         kind = job.device.partition(":")[0]
         raise Unsupported(f"scikit-learn reports no {kind} device: its networks train on the CPU")
-    if job.precision != "float32" or job.compiled:
-        raise Unsupported("scikit-learn computes in float32, and has no compiler")
+    refuse_gaps(job, FAMILY)
+    if job.compiled:
+        raise Unsupported("scikit-learn has no compiler")
     # The libraries took the number from the environment when they were loaded; this also holds
     # where no variable is set.
     threadpool_limits(limits=job.threads)

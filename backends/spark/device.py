@@ -16,6 +16,8 @@ from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from backends.contract import Job, Unsupported
+from backends.precision import refuse_gaps
+from backends.spark.family import FAMILY
 from specs.shapes import infer_shapes
 
 _JAVA = 17  # the oldest version that Spark 4 runs on
@@ -51,8 +53,9 @@ class Session:
         if job.device != "cpu" and not self.on_cluster:
             kind = job.device.partition(":")[0]
             raise Unsupported(f"Spark MLlib reports no {kind} device: it computes on CPUs")
-        if job.precision != "float32" or job.compiled:
-            raise Unsupported("Spark MLlib computes in float64, and has no compiler")
+        refuse_gaps(job, FAMILY)
+        if job.compiled:
+            raise Unsupported("Spark MLlib has no compiler")
         if job.deterministic:
             raise Unsupported(
                 "Spark MLlib adds the parts of a gradient in the order in which they are done"

@@ -57,12 +57,15 @@ DEFAULTS = (
     Default(
         "batch norm's running variance",
         "biased (n)",
-        "averages implemented here, from tf.nn.moments",
+        "averaged by the kernel of batch norm, then corrected; implemented here with XLA",
     ),
     Default("cross-entropy takes", "logits", KEPT),
     Default("loss of a batch", "one loss per example", "mean implemented here"),
     Default("loss of an epoch", None, "mean of the batches, weighted by size"),
-    *(Default(name, "only in Keras", IMPLEMENTED) for name in OPTIMIZERS),
+    *(
+        Default(name, "only in Keras", "TensorFlow's kernel, or implemented here")
+        for name in OPTIMIZERS
+    ),
     Default("batch size", "required argument", "no tf.data; rows are gathered in the loop"),
     Default("shuffling", OFF, ORDER),
     Default("last partial batch", "kept", ORDER),

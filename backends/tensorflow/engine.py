@@ -13,23 +13,24 @@ from backends.tensorflow import device
 class TensorFlowEngine:
     """`tf.matmul`, `tf.nn.conv2d` and `Variable.assign_add`, called one by one."""
 
-    value_bytes = 4
-
     def __init__(self, job: Job) -> None:
         device.configure(job)
+        self._kind = tf.bfloat16 if job.precision == "bfloat16" else tf.float32
+        self.value_bytes = self._kind.size
 
     def put(self, values: np.ndarray) -> tf.Variable:
-        return tf.Variable(values.astype(np.float32), trainable=False)
+        kind = self._kind if values.ndim > 1 else tf.float32
+        return tf.Variable(tf.cast(values, kind), trainable=False)
 
     def read(self, array: tf.Tensor | tf.Variable) -> np.ndarray:
-        return np.array(array.numpy())
+        return np.array(array.numpy(), np.float32)
 
     def matmul(self, kernel: np.ndarray) -> Step:
-        right = tf.constant(kernel, tf.float32)
+        right = tf.cast(kernel, self._kind)
         return lambda x: tf.matmul(x, right)
 
     def convolution(self, kernel: np.ndarray) -> Step:
-        weight = tf.constant(kernel, tf.float32)
+        weight = tf.cast(kernel, self._kind)
         return lambda x: tf.nn.conv2d(x, weight, strides=1, padding="SAME")
 
     def accumulate(self, term: np.ndarray) -> Step:

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from backends.family import BFLOAT16, Entry, Environment, Family
+from backends.family import CudaBuild, Entry, Environment, Family
+
+_CUDA_REQUIREMENTS = ("tensorflow[and-cuda]==2.21.0", "keras==3.15.1")
 
 FAMILY = Family(
     environments={
         "tensorflow": Environment(
             engine="backends.tensorflow.engine:TensorFlowEngine",
             requirements=("tensorflow-cpu==2.21.0", "keras==3.15.1"),
-            cuda_requirements=("tensorflow[and-cuda]==2.21.0", "keras==3.15.1"),
+            # The libraries: the wheel's metadata. The compute capabilities: TensorFlow's .bazelrc;
+            # on Blackwell (10.0 and newer) XLA ends the process (issue 111958). The wheel for
+            # aarch64 has half the size, so it cannot have the code for GPUs. cuDNN: see
+            # `backends.jax.family`. Nothing of it was run here.
+            cuda=(
+                CudaBuild(
+                    cuda="12.5",
+                    requirements=_CUDA_REQUIREMENTS,
+                    minimum_driver=525,
+                    lowest={"x86_64": (7, 5)},
+                    highest=(9, 9),
+                ),
+                CudaBuild(
+                    cuda="12.5",
+                    requirements=(*_CUDA_REQUIREMENTS, "nvidia-cudnn-cu12==9.10.2.21"),
+                    minimum_driver=525,
+                    lowest={"x86_64": (6, 0)},
+                    highest=(9, 9),
+                ),
+            ),
+            ask_cuda="import tensorflow as tf\n"
+            "found = tf.sysconfig.get_build_info()\n"
+            "print(found['cuda_version'] if found['is_cuda_build'] else '')",
             versions=("tensorflow-cpu", "tensorflow", "keras", "numpy"),
             variables={"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         )
@@ -34,7 +58,6 @@ FAMILY = Family(
             changes="`tf.function(jit_compile=True)`",
         ),
     },
-    gaps={"tensorflow": {"bfloat16": BFLOAT16}},
     defaults="backends.tensorflow.defaults:BACKENDS",
     scripts={"tensorflow": "backends.keras.quickstart_script:script"},
 )

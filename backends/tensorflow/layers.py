@@ -21,6 +21,7 @@ from specs.model import (
 from specs.shapes import infer_shapes
 
 Values = Mapping[str, tf.Tensor]
+_IMAGE_DIMENSIONS = 4  # of images (n, height, width, channels)
 _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "linear": lambda x: x,
     "relu": tf.nn.relu,
@@ -37,11 +38,15 @@ def forward(
     values: Values,
     x: tf.Tensor,
     kept: list[tf.Tensor],
-    random: tf.random.Generator,
     *,
+    random: tf.random.Generator,
     training: bool,
+    kind: tf.DType = tf.float32,
+    fused: bool,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
+
+    Both are float32.
 
     Args:
         workload: the model.
@@ -51,33 +56,46 @@ def forward(
             empty, the framework's own dropout is used.
         random: draws what that dropout keeps.
         training: whether this is a training step.
+        kind: the type of the factors of products, and of the values between layers. Batch norm
+            computes in float32.
+        fused: use the kernel of batch norm; XLA fuses its formula itself.
     """
+    normalise = _normalise_fused if fused else _normalise
     state: dict[str, tf.Tensor] = {}
-    masks = iter(kept)
+    masks, x = iter(kept), tf.cast(x, kind)
     for shape in infer_shapes(workload):
         match shape.layer:
             case Dense(activation=activation):
-                kernel, bias = (values[name] for name in shape.parameters)
-                x = _ACTIVATIONS[activation](x @ kernel + bias)
+                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
+                x = _ACTIVATIONS[activation](tf.nn.bias_add(x @ kernel, bias))
             case Conv2d(strides=strides, padding=padding, activation=activation):
-                kernel, bias = (values[name] for name in shape.parameters)
+                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
                 product = tf.nn.conv2d(x, kernel, strides, padding.upper())
-                x = _ACTIVATIONS[activation](product + bias)
+                x = _ACTIVATIONS[activation](tf.nn.bias_add(product, bias))
             case MaxPool2d(pool_size=window):
                 x = tf.nn.max_pool2d(x, window, window, "VALID")
             case AvgPool2d(pool_size=window):
                 x = tf.nn.avg_pool2d(x, window, window, "VALID")
             case BatchNorm() as spec:
                 tensors = [values[name] for name in (*shape.parameters, *shape.state)]
-                x, averages = _normalise(x, tensors, spec, training=training)
+                x, averages = normalise(x, tensors, spec, training=training)
                 state |= dict(zip(shape.state, averages, strict=False))
             case Flatten():
                 x = tf.reshape(x, (-1, shape.output[0]))
-            case Dropout(rate=rate) if training and kept:
-                x = x * tf.cast(next(masks), x.dtype) / (1.0 - rate)
             case Dropout(rate=rate) if training:
-                x = tf.nn.experimental.general_dropout(x, rate, random.uniform)
-    return x, state
+                x = _drop(x, rate, next(masks, None), random)
+    return tf.cast(x, tf.float32), state
+
+
+def _drop(
+    x: tf.Tensor, rate: float, mask: tf.Tensor | None, random: tf.random.Generator
+) -> tf.Tensor:
+    """Dropout by a given mask, or by the framework's own."""
+    if mask is not None:
+        return x * tf.cast(mask, x.dtype) / (1.0 - rate)
+    # In float32: numbers of eight bits would keep another fraction.
+    single = tf.nn.experimental.general_dropout(tf.cast(x, tf.float32), rate, random.uniform)
+    return tf.cast(single, x.dtype)
 
 
 def loss_of(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -97,6 +115,7 @@ def _normalise(
     normalised by the running values, and the second result is empty.
     """
     scale, shift, mean, variance = values
+    kind, x = x.dtype, tf.cast(x, tf.float32)
     averages: tuple[tf.Tensor, ...] = ()
     if training:
         old = mean, variance
@@ -105,4 +124,32 @@ def _normalise(
             spec.momentum * running + (1.0 - spec.momentum) * value
             for running, value in zip(old, (mean, variance), strict=True)
         )
-    return tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon), averages
+    normal = tf.nn.batch_normalization(x, mean, variance, shift, scale, spec.epsilon)
+    return tf.cast(normal, kind), averages
+
+
+def _normalise_fused(
+    x: tf.Tensor, values: list[tf.Tensor], spec: BatchNorm, *, training: bool
+) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """The same by one kernel."""
+    scale, shift, mean, variance = values
+    kind, x = x.dtype, tf.cast(x, tf.float32)
+    # The kernel takes images.
+    images = x if len(x.shape) == _IMAGE_DIMENSIONS else x[:, tf.newaxis, tf.newaxis, :]
+    y, new_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images,
+        scale=scale,
+        offset=shift,
+        mean=mean,
+        variance=variance,
+        epsilon=spec.epsilon,
+        exponential_avg_factor=1.0 - spec.momentum,
+        is_training=training,
+    )
+    y = tf.cast(tf.reshape(y, tf.shape(x)), kind)
+    if not training:
+        return y, ()
+    # The kernel averages the unbiased variance, which is n / (n - 1) times the biased one.
+    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    new_variance = (unbiased * (count - 1.0) + spec.momentum * variance) / count
+    return y, (new_mean, new_variance)

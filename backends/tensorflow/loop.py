@@ -5,29 +5,28 @@ The data are in memory, in variables.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
 from backends import contract
 from backends.contract import Job, Unsupported
-from backends.formulas import Updates
 from backends.tensorflow import device as tensorflow_device
 from backends.tensorflow.layers import forward, loss_of
+from backends.tensorflow.updates import FusedUpdates
 from specs.shapes import infer_shapes
 
 
 class TensorFlow:
-    """`tf.Variable`, `tf.nn`, `tf.GradientTape`.
-
-    TensorFlow has optimizers only in Keras, so `backends.formulas` is used.
-    """
+    """`tf.Variable`, `tf.nn`, `tf.GradientTape`, and the optimizers' kernels."""
 
     compiles = False
 
     def __init__(self, job: Job) -> None:
-        if job.compiled != self.compiles or job.precision == "bfloat16" or job.mode != "matched":
+        if job.compiled != self.compiles or job.mode != "matched":
             way = "with" if self.compiles else "without"
-            raise Unsupported(f"this adapter trains {way} XLA, in float32 or TF32, in matched mode")
+            raise Unsupported(f"this adapter trains {way} XLA, in matched mode")
         tensorflow_device.configure(job)
         # For dropout, as nothing else is random. Unlike `tf.nn.dropout`'s it can be reset.
         self._random = tf.random.Generator.from_seed(job.seed, alg="philox")
@@ -44,12 +43,16 @@ class TensorFlow:
             for name, size in shape.state.items()
         }
         self._names = [name for shape in shapes for name in shape.parameters | shape.state]
-        self._update = Updates(spec=job.workload.optimizer, sqrt=tf.sqrt, expm1=tf.math.expm1)
-        self._slots = {
-            name: [tf.Variable(value) for value in self._initial_slots(weight)]
-            for name, weight in self._weights.items()
-        }
-        self._step = tf.Variable(0.0)
+        self._optimizer = FusedUpdates(
+            job.workload.optimizer, self._weights, fused=not self.compiles
+        )
+        self._forward = partial(
+            forward,
+            job.workload,
+            random=self._random,
+            kind=tf.bfloat16 if job.precision == "bfloat16" else tf.float32,
+            fused=not self.compiles,
+        )
         self._logits = tf.function(self._predict, jit_compile=self.compiles)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -67,11 +70,8 @@ class TensorFlow:
             variable.assign(weights[name])
 
     def reset(self, weights: contract.Weights) -> None:
-        self._step.assign(0.0)
         self._random.reset_from_seed(self._job.seed)
-        for name, slots in self._slots.items():
-            for slot, value in zip(slots, self._initial_slots(self._weights[name]), strict=True):
-                slot.assign(value)
+        self._optimizer.reset()
         self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
@@ -90,7 +90,8 @@ class TensorFlow:
         batches = [
             tf.constant(images[start : start + size]) for start in range(0, len(images), size)
         ]
-        return np.concatenate([self._logits(batch).numpy() for batch in batches])  # (n, classes)
+        logits = [self._logits(batch) for batch in batches]  # all are queued before one is read
+        return np.concatenate([part.numpy() for part in logits])  # (n, classes)
 
     def sync(self) -> None:
         tf.test.experimental.sync_devices()
@@ -107,12 +108,9 @@ class TensorFlow:
             "device": device,
         }
 
-    def _initial_slots(self, weight: tf.Variable) -> list[tf.Tensor]:
-        return [tf.fill(weight.shape, value) for value in self._update.initial_slots()]
-
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
         values = self._weights | self._state
-        return forward(self._job.workload, values, images, [], self._random, training=False)[0]
+        return self._forward(values, images, [], training=False)[0]
 
     def _train(self, order: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
         """Train one epoch, and return the sum of the losses of its examples, in float64."""
@@ -127,16 +125,9 @@ class TensorFlow:
         workload, current = self._job.workload, self._weights | self._state
         images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
         with tf.GradientTape() as tape:
-            logits, state = forward(workload, current, images, kept, self._random, training=True)
+            logits, state = self._forward(current, images, kept, training=True)
             loss = loss_of(workload, logits, labels)
-        gradients = tape.gradient(loss, self._weights)
-        step = self._step.assign_add(1.0, read_value=True)
-        for name, weight in self._weights.items():
-            slots = self._slots[name]
-            new, values = self._update.apply(step, weight, gradients[name], tuple(slots))
-            weight.assign(new)
-            for slot, value in zip(slots, values, strict=True):
-                slot.assign(value)
+        self._optimizer.apply(tape.gradient(loss, self._weights))
         for name, value in state.items():
             self._state[name].assign(value)
         return loss

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 
 from backends.contract import Job, Unsupported
+from backends.precision import refuse_gaps
 from backends.theano import blas
+from backends.theano.family import FAMILY
 from backends.theano.framework import NEEDS, theano
 
 
@@ -23,8 +25,9 @@ def configure(job: Job) -> None:
             f"Theano reports no {kind} device: its GPU code needs libgpuarray, which no package"
             " index has as a package for pip"
         )
-    if job.precision != "float32" or not job.compiled or job.mode != "matched":
-        raise Unsupported("this adapter trains compiled, in float32, in matched mode")
+    refuse_gaps(job, FAMILY)
+    if not job.compiled or job.mode != "matched":
+        raise Unsupported("this adapter trains compiled, in matched mode")
     if not theano.config.cxx:
         raise Unsupported(f"{NEEDS}; none was found, or THEANO_FLAGS says cxx=")
     theano.config.linker = "cvm"  # not a flag, as Theano has it only where it has a compiler

@@ -9,6 +9,11 @@ import argparse
 import re
 from pathlib import Path
 
+from bench.runner.variables import FROM_OPTIONS
+from specs.errors import closest
+
+# Those of `backends.contract.Precision`, which would import NumPy.
+PRECISIONS = ["float32", "tf32", "bfloat16"]
 _NUMBER = "[1-9][0-9]{0,5}"
 
 
@@ -60,6 +65,18 @@ def modes(text: str) -> tuple[str, ...]:
     return words(text)
 
 
+def precisions(text: str) -> tuple[str, ...]:
+    """Precisions separated by commas: "float32,bfloat16"."""
+    wrong = [name for name in text.split(",") if name not in PRECISIONS]
+    for name in wrong:
+        near = closest(name, PRECISIONS)
+        raise argparse.ArgumentTypeError(
+            f"found {name!r}, expected {', '.join(PRECISIONS)} and commas"
+            + (f"; {near}" if near else "")
+        )
+    return words(text)
+
+
 def spark_master(text: str) -> tuple[str]:
     """The address of a cluster of Spark, as the only device: "spark://HOST:7077"."""
     pattern = r"spark://[A-Za-z0-9.-]+:[0-9]{1,5}"
@@ -93,6 +110,30 @@ def name(text: str) -> str:
     """The name of a folder; not a path."""
     pattern = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
     _check(text, pattern, "a name, not a path (the folder is --results)")
+    return text
+
+
+def driver(text: str) -> str:
+    """The version of NVIDIA's driver: "550" or "550.54.15"."""
+    _check(text, r"[1-9][0-9]{2,3}(\.[0-9]{1,4}){0,2}", "a driver's version, e.g. 550 or 550.54.15")
+    return text
+
+
+def capabilities(text: str) -> tuple[tuple[int, int], ...]:
+    """Compute capabilities of GPUs: ((8, 0), (9, 0)) for "8.0,9.0"."""
+    pattern = r"[1-9][0-9]?\.[0-9]"
+    expected = "compute capabilities and commas, e.g. 8.0 or 7.0,9.0"
+    _check(text, f"{pattern}(,{pattern})*", expected)
+    pairs = (word.split(".") for word in text.split(","))
+    return tuple((int(major), int(minor)) for major, minor in pairs)
+
+
+def variable(text: str) -> str:
+    """An environment variable for workers: "NAME=VALUE"; not one that follows from an option."""
+    _check(text, r"(?s)[A-Za-z_][A-Za-z0-9_]*=[^\0]*", "NAME=VALUE, e.g. XLA_FLAGS=--xla_dump_to=D")
+    name = text.partition("=")[0]
+    if name in FROM_OPTIONS:
+        raise argparse.ArgumentTypeError(f"{name} follows from {FROM_OPTIONS[name]}")
     return text
 
 

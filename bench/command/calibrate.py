@@ -7,6 +7,7 @@ import argparse
 from msgspec.structs import replace
 from rich.console import Console
 
+from backends.contract import Job
 from bench.command.progress import ProgressDisplay
 from bench.command.setup import Setup, set_up
 from bench.data import cache, dataset
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
     training = plan.Training(workload=workload, data=images, epochs=options.epochs)
     suite = plan.find_suite_or_workload(options.workload)
     pairs = plan.make_jobs([training], setup.choices, suite)
-    pairs.sort(key=lambda pair: (pair[0].device, pair[0].round // 2, pair[0].backend, pair[0].mode))
+    pairs.sort(key=lambda pair: _pair_of(pair[0]))
     # Accuracy does not matter here, so a single training example is evaluated.
     tasks = jobs.make_tasks(pairs, setup.environments, setup.machine, train_evaluated=1)
     folder = options.results / FOLDER
@@ -84,6 +85,11 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
             for first, second in zip(tasks[::2], tasks[1::2], strict=True)
             for record in group.run([first, second])
         ]
+
+
+def _pair_of(job: Job) -> tuple[str, str, int, str, str]:
+    """What the two jobs of a pair have in common."""
+    return job.device, job.precision, job.round // 2, job.backend, job.mode
 
 
 def _show(calibration: Calibration, console: Console) -> None:

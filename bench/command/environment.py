@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
-from bench.machine.nvml import gpus
+from bench.machine.cuda import Hardware, of_this_computer, this_hardware
 from bench.runner.environments import Environments, NoPythonError
+from bench.runner.installation import InstallError
+from specs.errors import UserError
 from specs.loading import SUITES, find_suite, names
 
 
@@ -17,12 +19,13 @@ def environment(options: argparse.Namespace) -> int:
     """`bench environment`: list what is installed; with `create`, install it.
 
     Raises:
+        UserError: the options contradict each other, or do not say which GPUs are meant.
         InstallError: see `Environments.create`.
     """
     environments = Environments()
     if options.action == "create":
         has_suite = any(name in names(SUITES) for name in options.names)
-        install(environments, named(options.names), cpu=options.cpu, leave_out=has_suite)
+        install(environments, named(options.names), cuda=_hardware(options), leave_out=has_suite)
         return 0
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
@@ -30,6 +33,31 @@ def environment(options: argparse.Namespace) -> int:
         print(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
         print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
+
+
+def _hardware(options: argparse.Namespace) -> Hardware | None:
+    """The machines that the environments are for: of the options, else this one; None for CPUs.
+
+    Raises:
+        UserError: the options contradict each other, or do not say which GPUs are meant.
+    """
+    here, told = this_hardware(), options.driver or options.compute_capability
+    if options.cpu:
+        if options.cuda or told:
+            raise UserError("--cpu installs builds for CPUs, and another option builds for GPUs")
+        return None
+    if not (options.cuda or told):
+        return here
+    driver = options.driver or (here and here.driver)
+    capabilities = options.compute_capability or (here and here.capabilities)
+    if not driver or not capabilities:
+        raise UserError(
+            "this machine has no NVIDIA GPU that could be asked what it needs",
+            expected="both --driver and --compute-capability of the machines that have GPUs, e.g."
+            " --driver 550 --compute-capability 8.0",
+            hint="type there: nvidia-smi --query-gpu=driver_version,compute_cap --format=csv",
+        )
+    return of_this_computer(driver, set(capabilities))
 
 
 def named(words: Sequence[str]) -> list[str]:
@@ -55,27 +83,34 @@ def install(
     environments: Environments,
     names: Iterable[str],
     *,
-    cpu: bool = False,
+    cuda: Hardware | None,
     leave_out: bool = False,
+    falls_back: bool = False,
 ) -> None:
     """Create environments, all at the same time, and print a line per step.
 
     Args:
         environments: see `Environments`.
         names: of the environments.
-        cpu: install builds for CPUs even if there is an NVIDIA GPU.
+        cuda: the machines whose NVIDIA GPUs the environments are for; None for CPUs.
         leave_out: say which environments need a Python that this machine lacks, and go on.
+        falls_back: where a build for GPUs cannot be installed, say why, and take that for CPUs.
 
     Raises:
         InstallError: see `Environments.create`; the other environments are still created.
     """
-    cuda = bool(gpus(None)) and not cpu
 
     def say(line: str) -> None:  # one write per line, as several threads print
         print(f"{line}\n", end="", flush=True)
 
     def create(name: str) -> None:
-        is_new = environments.create(name, cuda=cuda, say=say)
+        try:
+            is_new = environments.create(name, cuda=cuda, say=say)
+        except InstallError as error:
+            if not falls_back or cuda is None or isinstance(error, NoPythonError):
+                raise
+            say(f"bench: {error}\n{name}: the build for CPUs is used instead, without the GPU")
+            is_new = environments.create(name, cuda=None, say=say)
         say(f"{name}: {'ready' if is_new else 'already installed'}")
 
     with ThreadPoolExecutor() as pool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
 from backends.exports.formats import ENVIRONMENT, FORMATS
 from bench.command.report import warn_left_out
 from bench.command.setup import places_of
-from bench.machine.host import this_machine
+from bench.machine.host import WITHOUT_GPUS, this_machine
 from bench.records.files import write_atomically
 from bench.records.job import Record
 from bench.records.weights import without_weights
@@ -73,7 +72,7 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
         raise UserError("; ".join(refused)) if refused else without_weights(options.run)
     for sentence in refused:
         print(f"bench: {sentence}", file=sys.stderr)
-    environments, machine = Environments(), this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    environments, machine = Environments(), this_machine(WITHOUT_GPUS)
     checked = []
     for each in check_models(written, environments, machine, places_of(options)):
         checked.append(each)

@@ -357,6 +357,23 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     environment.add_argument(
         "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"
     )
+    environment.add_argument(
+        "--cuda",
+        action="store_true",
+        help="install builds for NVIDIA GPUs (default where there is one)",
+    )
+    environment.add_argument(
+        "--driver",
+        type=arguments.driver,
+        metavar="VERSION",
+        help="of the machines with the GPUs, e.g. 550 (default: this machine's)",
+    )
+    environment.add_argument(
+        "--compute-capability",
+        type=arguments.capabilities,
+        metavar="A,B",
+        help="of the GPUs, e.g. 8.0 for an A100, 9.0 for an H100 (default: this machine's)",
+    )
     environment.set_defaults(command="bench.command.environment:environment")
 
 
@@ -452,7 +469,7 @@ def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """Options of `run`, `verify` and `calibrate`: backends, modes, devices, threads and folders."""
+    """Options of `run`, `verify` and `calibrate`: what runs, where, and the folders."""
     _add_backend(parser)
     parser.add_argument(
         "--tuned", action="store_true", help="also run each backend's tuned variants"
@@ -464,10 +481,17 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         help="matched (default): the same training in all; native: as in each framework's tutorial",
     )
     parser.add_argument(
+        "--precision",
+        type=arguments.precisions,
+        metavar="A,B",
+        help="of products: float32 (default), tf32 (NVIDIA GPUs), bfloat16 (mixed precision)",
+    )
+    parser.add_argument(
         "--device",
         type=arguments.words,
         metavar="A,B",
-        help="cpu, gpu (every NVIDIA GPU), cuda:0, mps, xpu:0 (default: CPU and every NVIDIA GPU)",
+        help="cpu, cuda (all NVIDIA GPUs; also: gpu), cuda:0, cuda:0:1 (slice 1 of a divided GPU),"
+        " mps, xpu:0 (default: the CPU and one NVIDIA GPU of each kind)",
     )
     parser.add_argument(
         "--spark-master",
@@ -519,6 +543,15 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ENV=PATH",
         help="use this interpreter for an environment; all=PATH for every environment",
+    )
+    parser.add_argument(
+        "--variable",
+        action="append",
+        type=arguments.variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="give the frameworks this environment variable; it is recorded. Yours that change what"
+        " is measured (XLA_FLAGS, OMP_..., ...) do not reach them",
     )
 
 

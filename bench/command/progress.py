@@ -24,7 +24,7 @@ from rich.text import Text
 
 from backends.contract import Job
 from bench.machine import disturbance
-from bench.records.job import Group, Record, backend_name, group_of
+from bench.records.job import Group, Record, backend_name, group_of, in_precision
 from bench.records.limits import EngineLimits
 from bench.records.stored import Outcome
 from bench.records.verification import Verification, say
@@ -128,7 +128,7 @@ class ProgressDisplay:
                 # The earlier record may be of other versions. The job is added again when it
                 # ends.
                 group = self._group(task.job, task.data.checksum)
-                self._ended[group].pop((task.job.backend, task.job.round), None)
+                self._ended[group].pop((backend_name(task.job), task.job.round), None)
             self._guesses.append(_guess(task))
             widths = map(len, _names(task))
             self._widths = [max(pair) for pair in zip(self._widths, widths, strict=True)]
@@ -216,7 +216,7 @@ class ProgressDisplay:
             if record.job.mode == "matched"
             and own_doubt(record.verification, job.device)[0] != "wrong"
         }
-        results[job.backend, job.round] = running
+        results[backend_name(job), job.round] = running
         return judge(list(results.values())).get(task.key, "")
 
     def _title(self, task: Task) -> str:
@@ -260,7 +260,8 @@ class _TimeLeft(_WorkDone):
 def _names(task: Task) -> tuple[str, str, str]:
     """The three names in a task's line: workload, backend and device."""
     if isinstance(task.assignment, MeasureLimits):
-        return "peak rates", task.entry.environment, task.job.device
+        name = in_precision(task.entry.environment, task.job.precision)
+        return "peak rates", name, task.job.device
     if isinstance(task.assignment, Verify):
         only_sizes = task.assignment.sizes if not task.assignment.models else ()
         workloads = dict.fromkeys(size.workload.name for size in only_sizes)

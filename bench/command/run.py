@@ -18,11 +18,12 @@ from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
 from bench.records.command import write_command
-from bench.records.job import Record
+from bench.records.job import Record, in_precision
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
 from bench.records.weights import path_of, weights_bytes
+from bench.report.terminal.unsupported import nothing_ran
 from bench.runner import jobs, limits, plan
 from bench.runner.group import GroupRunner, keeps_learned
 from bench.runner.rounds import Goal, Times, run_rounds
@@ -41,7 +42,8 @@ _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 def run(options: argparse.Namespace) -> int:
     """`bench run`: plan, run what has no record, report.
 
-    Returns 1 if a job ended neither "ok" nor "unsupported", or if results disagree; else 0.
+    Returns 1 if a job ended neither "ok" nor "unsupported", if results disagree, or if nothing ran
+    of what was asked for (see `bench.report.terminal.unsupported`); else 0.
     """
     suite = plan.find_suite_or_workload(options.what)
     setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)
@@ -63,7 +65,11 @@ def run(options: argparse.Namespace) -> int:
         records, reasons = this_run.run_jobs(groups, goal)
         notes = _reasons_in_words(groups, reasons)
         agree = write_run_report(folder, notes, [*earlier, *records], left_out)
-    return 0 if agree and all(record.status in ("ok", "unsupported") for record in records) else 1
+    gone = nothing_ran(records, options.backend, options.device)
+    for line in gone:
+        print(line)
+    ended = all(record.status in ("ok", "unsupported") for record in records)
+    return 0 if agree and ended and not gone else 1
 
 
 class _Run(NamedTuple):
@@ -100,7 +106,8 @@ class _Run(NamedTuple):
         console.print(
             f"{self.suite.name}: {_number(len(tasks), 'job')}{done}; {', '.join(workloads)} in"
             f" {_number(len(choices.backends), 'backend')}, on {', '.join(choices.devices)} with"
-            f" {_number(choices.threads, 'thread')}; data set {', '.join(data)}"
+            f" {_number(choices.threads, 'thread')}{_precisions(choices)}; data set"
+            f" {', '.join(data)}"
         )
         turning = [task for task in missing if task.job.mode == "matched"]
         seconds = expected_seconds(missing, self.earlier)
@@ -207,13 +214,19 @@ class _Run(NamedTuple):
         return records
 
 
+def _precisions(choices: plan.Options) -> str:
+    """The chosen precisions in words; "" for float32 alone."""
+    chosen = choices.precisions
+    return "" if chosen == ("float32",) else f", in {' and '.join(chosen)}"
+
+
 def _number(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, int]:
+def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, str, int]:
     job = task.job
-    return job.workload.name, job.batch_size, job.device, job.seed
+    return job.workload.name, job.batch_size, job.device, job.precision, job.seed
 
 
 def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
@@ -241,5 +254,6 @@ def _reasons_in_words(groups: Sequence[plan.Group], reasons: Sequence[str]) -> l
         if reason != "1 round":
             training = group.training
             size = f" batch {training.batch_size}" if training.batch_size else ""
-            lines.append(f"{training.workload.name}{size} {group.device}: {reason}")
+            place = in_precision(group.device, group.precision)
+            lines.append(f"{training.workload.name}{size} {place}: {reason}")
     return lines

@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS
+from backends.contract import first_of, ranks_of
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS, entry
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
-from bench.machine.host import Machine, allowed_cpus, this_machine
+from bench.machine.cuda import this_hardware
+from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, gpus_of, this_machine
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
-from bench.runner.environments import Environments, InstallError, cache_folder
+from bench.runner.environments import Environments, cache_folder, inherited_by
+from bench.runner.installation import InstallError
 from specs.errors import UserError
 
 _ALL_GPUS = ("cuda", "gpu")
@@ -30,8 +33,8 @@ class Setup(NamedTuple):
     Attributes:
         environments: the interpreters of the frameworks.
         machine: this one.
-        choices: the chosen backends, devices, threads and modes, or their defaults; seeds and
-            rounds are None if the user did not choose them.
+        choices: the chosen backends, devices, threads, modes and precisions, or their defaults;
+            seeds and rounds are None if the user did not choose them.
         places: the folders in which data sets are searched.
         console: for progress, on standard error.
     """
@@ -58,11 +61,17 @@ def set_up(
     Raises:
         UserError: a choice is not known, not installed or not available.
     """
-    environments = Environments(dict(options.python))
+    environments = Environments(dict(options.python), variables=options.variable)
     if getattr(options, "install", False):
         names = environments_of(options.backend or backends)
-        install(environments, names, leave_out=options.backend is None)
-    machine = this_machine(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        install(
+            environments,
+            names,
+            cuda=this_hardware(),
+            leave_out=options.backend is None,
+            falls_back=True,
+        )
+    machine = _machine(options.device)
     choices = plan.Options(
         backends=choose_backends(options.backend, environments, backends, tuned=options.tuned),
         devices=_spark_master(options) or choose_devices(options.device, machine),
@@ -71,8 +80,13 @@ def set_up(
         rounds=getattr(options, "rounds", None),
         modes=options.mode or ("matched",),
         native=() if options.mode else native,
+        precisions=options.precision or ("float32",),
     )
     say_without_native(choices.backends, choices.modes)
+    if options.device is None:
+        say_left_out(choices.devices, machine)
+    say_without_cuda(choices, environments)
+    say_dropped(choices.backends, environments)
     return Setup(environments, machine, choices, places_of(options), plain_console(stderr=True))
 
 
@@ -137,8 +151,22 @@ def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
     return cluster
 
 
+def _machine(devices: tuple[str, ...] | None) -> Machine:
+    """This machine; without GPUs if they are not known and the user chose none.
+
+    Raises:
+        UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
+    """
+    try:
+        return this_machine(os.environ)
+    except UserError:
+        if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
+            raise
+        return this_machine(WITHOUT_GPUS)
+
+
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on: those that the user chose, else all of the machine.
+    """The devices to run on: those that the user chose, else the CPU and a GPU of each kind.
 
     Apple's and Intel's devices are not checked here, as only a framework can find them. If it finds
     none, the job ends as unsupported.
@@ -146,18 +174,21 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
     Raises:
         UserError: the machine has no such device.
     """
-    cuda = [f"cuda:{gpu.index}" for gpu in machine.gpus]
+    cuda = [gpu.device for gpu in machine.gpus]
     known = ["cpu", *cuda]
     devices: list[str] = []
-    for name in chosen or known:
+    for name in chosen or ("cpu", *_first_of_each_kind(machine)):
         if name in _ALL_GPUS and cuda:
             devices += cuda
         elif name in _ALL_GPUS:
             raise UserError(
                 f"there is no NVIDIA GPU on {machine.name}",
                 expected=f"one of {', '.join(known)}",
-                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set?",
+                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is it divided by MIG,"
+                " without instances?",
             )
+        elif ranks_of(name) > 1:
+            devices.append(_shared(name, machine))
         elif name in known or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:
@@ -166,6 +197,44 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
                 expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
             )
     return tuple(dict.fromkeys(devices))
+
+
+def _shared(name: str, machine: Machine) -> str:
+    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu".
+
+    Raises:
+        UserError: the machine has not so many.
+    """
+    first = first_of(name)
+    if first in _ALL_GPUS and machine.gpus:
+        first = machine.gpus[0].device
+    device = f"{ranks_of(name)}x{first}"
+    count = len(allowed_cpus()) if first == "cpu" else len(gpus_of(machine, device))
+    if count < ranks_of(name):
+        what = "CPUs" if first == "cpu" else f"NVIDIA GPUs of one kind, from {first} on,"
+        raise UserError(
+            f"--device {name}: {count} {what} can be used on {machine.name}",
+            expected="at most as many ranks",
+        )
+    return device
+
+
+def _first_of_each_kind(machine: Machine) -> list[str]:
+    """The first GPU of each kind, as equal ones have equal figures."""
+    kinds: dict[tuple[object, ...], str] = {}
+    for gpu in machine.gpus:
+        kinds.setdefault(gpu_kind(machine, gpu.device), gpu.device)
+    return list(kinds.values())
+
+
+def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
+    """Print which GPUs are left out, as they are like one of the devices."""
+    alike = [gpu.device for gpu in machine.gpus if gpu.device not in devices]
+    if alike:
+        print(
+            f"bench: one GPU of each kind; {', '.join(alike)} left out: --device cuda runs all",
+            file=sys.stderr,
+        )
 
 
 def choose_threads(chosen: int | None) -> int:
@@ -189,6 +258,33 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
                 f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
                 file=sys.stderr,
             )
+
+
+def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
+    """Print which of the environments have no code for the GPUs that were chosen, and why."""
+    if not any(device.startswith("cuda") for device in choices.devices):
+        return
+    hardware = this_hardware()
+    for name in environments_of(choices.backends):
+        if why := environments.without_cuda(name, hardware):
+            backends = [each for each in choices.backends if entry(each).environment == name]
+            print(
+                f"bench: {', '.join(backends)} cannot use the GPU: {why}: bench environment create"
+                f" {name} --cuda",
+                file=sys.stderr,
+            )
+
+
+def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
+    """Print which of the user's environment variables the workers of the backends do not get."""
+    pythons = {environments.require(name) for name in backends}
+    dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
+    if dropped:
+        print(
+            f"bench: not passed on to the frameworks, as it changes what is measured:"
+            f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
+            file=sys.stderr,
+        )
 
 
 def places_of(options: argparse.Namespace) -> Places:

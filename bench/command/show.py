@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from backends.exports.formats import FORMATS
 from backends.family import OWN_ENVIRONMENT
@@ -39,9 +40,17 @@ def listing(_: argparse.Namespace) -> int:
     for name, form in FORMATS.items():
         print(f"  {name:<22} {form.title}")
     print(f"data sets\n  {', '.join(DATASETS)}")
-    devices = ["cpu", *(f"cuda:{gpu.index} ({gpu.name})" for gpu in gpus(None))]
-    print(f"devices\n  {', '.join(devices)}; with --device, untested: mps (Apple), xpu:0 (Intel)")
+    print(f"devices\n  {_devices()}; with --device, untested: mps (Apple), xpu:0 (Intel)")
     return 0
+
+
+def _devices() -> str:
+    """The CPU and the NVIDIA GPUs that this process may use, or why it is not known which."""
+    try:
+        found = gpus(os.environ)
+    except UserError as error:
+        return f"cpu ({error.problem})"
+    return ", ".join(["cpu", *(f"{gpu.device} ({gpu.name})" for gpu in found)])
 
 
 def show(options: argparse.Namespace) -> int:

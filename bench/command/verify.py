@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from backends.contract import ranks_of
 from backends.registry import entry, refusal
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.setup import Setup, set_up
@@ -12,6 +13,7 @@ from bench.records.run import claim
 from bench.records.verification import FOLDER, read_verifications
 from bench.report.terminal.plain import plain_console
 from bench.report.terminal.verifications import print_verifications
+from bench.runner.plan import can_share
 from bench.runner.tasks import run_tasks
 from bench.runner.verification import VerificationTask, make_record, make_task
 from bench.worker.assignment import Size
@@ -100,10 +102,12 @@ def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
     if not workloads and options.batch_size:
         raise UserError("--batch-size without --workload", hint="--workload cnn,mlp-relu")
     return [
-        make_task(backend, mode, device, choices.threads, *place, sizes)
+        make_task(backend, mode, device, choices.threads, *place, sizes, precision)
         for device in choices.devices
+        for precision in choices.precisions
         for backend in choices.backends
         for mode in choices.modes
+        if ranks_of(device) == 1 or can_share(backend, mode)
         if mode == "matched" or (entry(backend).native and not workloads)
         for sizes in sizes_of or [None]
         if not (sizes and refusal(backend, sizes[0].workload))

@@ -1,14 +1,20 @@
-"""The memory of a GPU during a job, read from the driver by the parent."""
+"""Watches one GPU during a job, by the driver: memory, processes, and its state."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from bench.machine.nvml import open_gpu
+from bench.machine.gpu_state import GpuState, StateWatch
+from bench.machine.nvml import OpenGpu
+
+_MOST_PIDS = 2**22  # Linux has no higher process ID; some drivers answer 4294967295
+_MPS_SERVER = "nvidia-cuda-mps"  # the kernel keeps 15 characters of a process's name
 
 
 class DevicePeak(Struct, frozen=True, kw_only=True):
@@ -26,28 +32,35 @@ class DevicePeak(Struct, frozen=True, kw_only=True):
 
 
 class DeviceWatch:
-    """Samples the memory of one GPU during one job, by NVML.
+    """Samples one GPU or slice during one job, by NVML.
 
     Create it before the worker starts. A peak between two samples is missed. This is rare, as
     frameworks keep memory once they have allocated it.
+
+    Args:
+        uuid: of the GPU or slice.
+        waiting: the IDs of our other processes, which are alive and wait for turns.
     """
 
-    def __init__(self, uuid: str) -> None:
-        self._nvml, self._gpu = open_gpu(uuid)
+    def __init__(self, uuid: str, waiting: Sequence[int] = ()) -> None:
+        self._gpu, self._waiting = OpenGpu(uuid), tuple(waiting)
+        self._state = StateWatch(uuid, self._gpu)
         self._used_before = self._used_bytes()
         self._process_peak: int | None = None
         self._device_peak: int | None = None
+        self._is_listed, self._most_others = False, 0
 
     def sample(self, session: int) -> None:
-        """Measure the memory that the worker holds.
+        """Read the driver's figures.
 
         Args:
             session: the process ID of the worker, which is also the ID of its session.
         """
-        self._process_peak = _larger(self._process_peak, self._process_bytes(session))
+        self._count(self._processes(), session)
         used = self._used_bytes()
         if used is not None and self._used_before is not None:
             self._device_peak = _larger(self._device_peak, used - self._used_before)
+        self._state.sample()
 
     @property
     def peak(self) -> DevicePeak | None:
@@ -58,27 +71,61 @@ class DeviceWatch:
             return DevicePeak(peak_bytes=self._device_peak, by="device")
         return None
 
-    def _process_bytes(self, session: int) -> int | None:
-        """The total memory of the worker's processes on this GPU, in bytes.
+    @property
+    def other_processes(self) -> int | None:
+        """The largest number of processes at once that are not ours.
 
-        None if NVML lists none of these processes, or does not report the memory of one of them.
+        None if the worker was never listed: then the driver hides processes, or gives them other
+        numbers than this container does, and the processes of others cannot be told from ours.
         """
-        if self._nvml is None:
-            return None
-        try:
-            listed = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._gpu)
-        except self._nvml.NVMLError:
-            return None
-        sizes = [process.usedGpuMemory for process in listed if _is_of(process.pid, session)]
-        return sum(sizes) if sizes and None not in sizes else None
+        return self._most_others if self._is_listed else None
+
+    @property
+    def throttled(self) -> bool | None:
+        """Whether it was slowed down because of heat or lack of power; None if unknown."""
+        return self._state.throttled
+
+    @property
+    def clock(self) -> float | None:
+        """See `StateWatch.clock`."""
+        return self._state.clock
+
+    @property
+    def state(self) -> GpuState | None:
+        """The state of the GPU during the job; None without a driver."""
+        return self._state.state
+
+    def _count(self, processes: Sequence[Any], session: int) -> None:
+        """Count the worker's memory and the processes of others.
+
+        The memory of the worker is unknown if NVML lists none of its processes, or does not report
+        the memory of one of them.
+        """
+        own = [process for process in processes if _is_of(process.pid, session)]
+        sizes = [process.usedGpuMemory for process in own]
+        if sizes and None not in sizes:
+            self._process_peak = _larger(self._process_peak, sum(sizes))
+        ours = (session, *self._waiting)
+        others = [
+            process
+            for process in processes
+            if not any(_is_of(process.pid, each) for each in ours) and not _is_mps(process.pid)
+        ]
+        self._is_listed = self._is_listed or bool(own)
+        self._most_others = max(self._most_others, len(others))
+
+    def _processes(self) -> list[Any]:
+        """The processes that compute on this GPU, each once, as far as the driver lists them.
+
+        With MPS, the processes that share the GPU through its server may be in a list of their own.
+        """
+        names = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
+        listed = [process for name in names for process in self._gpu.ask(name) or ()]
+        return list({process.pid: process for process in listed}.values())
 
     def _used_bytes(self) -> int | None:
-        if self._nvml is None:
-            return None
-        try:
-            return int(self._nvml.nvmlDeviceGetMemoryInfo(self._gpu).used)
-        except self._nvml.NVMLError:
-            return None
+        memory = self._gpu.ask("nvmlDeviceGetMemoryInfo")
+        return None if memory is None else int(memory.used)
 
 
 def _is_of(pid: int, session: int) -> bool:
@@ -88,7 +135,15 @@ def _is_of(pid: int, session: int) -> bool:
     # OSError: the process has ended, or belongs to another user. AttributeError: Windows has no
     # sessions.
     with contextlib.suppress(OSError, AttributeError):
-        return os.getsid(pid) == session
+        return 0 < pid <= _MOST_PIDS and os.getsid(pid) == session
+    return False
+
+
+def _is_mps(pid: int) -> bool:
+    """Whether a process is the server of MPS, through which our own may use the GPU."""
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace")
+        return name.strip() == _MPS_SERVER
     return False
 
 

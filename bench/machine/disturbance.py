@@ -38,6 +38,8 @@ class Disturbance(Struct, frozen=True, kw_only=True):
             maximum.
         gpu_processes: the largest number of other processes at once on the job's GPU.
         gpu_throttled: whether the GPU was slowed down because of heat or lack of power.
+        gpu_clock: the GPU's clock under load: the median of the samples divided by their maximum.
+            Samples in which its power limit lowered the clock do not count, as that is usual.
     """
 
     other_cpu: float | None
@@ -45,6 +47,7 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     frequency: float | None
     gpu_processes: int | None
     gpu_throttled: bool | None
+    gpu_clock: float | None = None
 
 
 def reasons(load: Disturbance) -> str:
@@ -61,6 +64,8 @@ def reasons(load: Disturbance) -> str:
         texts.append(f"{load.gpu_processes} other {processes} on its GPU")
     if load.gpu_throttled:
         texts.append("its GPU was throttled")
+    if load.gpu_clock is not None and load.gpu_clock < _LEAST_FREQUENCY:
+        texts.append(f"its GPU's clock fell to {100 * load.gpu_clock:.0f} %")
     return ", ".join(texts)
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
 
 from msgspec import Struct
 
-from bench.machine.nvml import Gpu, gpus
+from backends.contract import first_of, ranks_of
+from bench.machine.nvml import Gpu, cpus_near, gpus
+
+WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
 
 
 class Machine(Struct, frozen=True, kw_only=True, gc=False):
@@ -17,7 +23,7 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         system: the operating system and its release.
         cpu: the name of the processor.
-        allowed_cpus: how many CPUs the scheduler allows this process.
+        allowed_cpus: how many CPUs the scheduler, or a container's quota, allows this process.
     """
 
     name: str
@@ -29,8 +35,12 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
     gpus: tuple[Gpu, ...]
 
 
-def this_machine(visible_gpus: str | None = None) -> Machine:
-    """Describe the machine that this process runs on; for `visible_gpus` see `gpus`."""
+def this_machine(variables: Mapping[str, str] | None = None) -> Machine:
+    """Describe the machine that this process runs on; for `variables` see `gpus`.
+
+    Raises:
+        UserError: see `gpus`.
+    """
     import psutil  # here, so that `bench --help` stays fast
 
     return Machine(
@@ -40,29 +50,107 @@ def this_machine(visible_gpus: str | None = None) -> Machine:
         logical_cpus=psutil.cpu_count() or 1,
         allowed_cpus=len(allowed_cpus()),
         memory_bytes=psutil.virtual_memory().total,
-        gpus=gpus(visible_gpus),
+        gpus=gpus(variables),
     )
 
 
 def allowed_cpus() -> list[int]:
-    """The CPUs that the scheduler allows this process, by number."""
+    """The CPUs that this process may use at the same time, by number.
+
+    A container may be allowed all CPUs, but only the time of a few: more threads than that would
+    stop each other. Then these are the first CPUs, as many as it has time of.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+        cpus = sorted(os.sched_getaffinity(0))
+    else:
+        cpus = list(range(os.cpu_count() or 1))
+    quota = cpu_quota()
+    return cpus if quota is None else cpus[: max(1, ceil(quota))]
+
+
+def cpu_quota(
+    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """The CPUs whose time this process has by the quotas of Linux's control groups.
+
+    A group has no more than the groups that it is in. None if there is no quota.
+
+    Args:
+        groups: the file that lists this process's groups, of version 1 and of version 2.
+        root: where they are mounted.
+    """
+    return min(_quotas(groups, root), default=None)
+
+
+def _quotas(groups: Path, root: Path) -> Iterator[float]:
+    """Yield the quotas of this process's groups, and of the groups that these are in.
+
+    In a container the path of a group may be that outside; its own group is then the root.
+    """
+    with suppress(OSError):
+        for line in groups.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            mount = root / "cpu" if controllers else root
+            group = mount / path.lstrip("/")
+            for folder in (group, *group.parents):
+                if folder == root.parent:
+                    break
+                yield from _quota_of(folder)
+
+
+def _quota_of(folder: Path) -> Iterator[float]:
+    """Yield the quota in a group's folder, if there is one: a share of time of all CPUs."""
+    with suppress(OSError, ValueError):  # version 2: "max 100000" is no quota
+        quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        yield int(quota) / int(period)
+    with suppress(OSError, ValueError):  # version 1: -1 is no quota
+        quota, period = (
+            (folder / name).read_text(encoding="ascii")
+            for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        )
+        if int(quota) > 0:
+            yield int(quota) / int(period)
+
+
+def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
+    """The CPUs of a job, by number: so many of the allowed ones; a GPU's own socket comes first.
+
+    Args:
+        threads: how many.
+        gpu: of the job, or None.
+    """
+    allowed = allowed_cpus()
+    near = set(cpus_near(gpu.uuid, max(allowed) + 1)) if gpu and threads < len(allowed) else set()
+    return sorted(allowed, key=lambda cpu: cpu not in near)[:threads]
 
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:
-    """The NVIDIA GPU that a job's device names ("cuda:0"); None for any other device."""
-    return next((gpu for gpu in machine.gpus if device == f"cuda:{gpu.index}"), None)
+    """The NVIDIA GPU or slice of a job's device, or of its first rank; None for other devices."""
+    return next((gpu for gpu in machine.gpus if first_of(device) == gpu.device), None)
+
+
+def gpus_of(machine: Machine, device: str) -> list[Gpu]:
+    """The GPUs of the ranks of a job's device, all of one kind; fewer if there are not as many."""
+    first = gpu_of(machine, device)
+    if first is None:
+        return []
+    kind = gpu_kind(machine, first.device)
+    others = machine.gpus[machine.gpus.index(first) + 1 :]
+    alike = [gpu for gpu in others if gpu_kind(machine, gpu.device) == kind]
+    return [first, *alike][: ranks_of(device)]
 
 
 def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:
-    """The model, memory, driver and partition of a device's GPU; () for other devices.
+    """What two GPUs of the same kind have in common; () for devices that are no NVIDIA GPU.
 
     Two GPUs of the same kind are interchangeable: a scheduler gives a job any of them.
     """
     gpu = gpu_of(machine, device)
-    return (gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition) if gpu else ()
+    if gpu is None:
+        return ()
+    return gpu.name, gpu.memory_bytes, gpu.driver, gpu.partition, gpu.compute_capability
 
 
 def load_average() -> float | None:

@@ -1,21 +1,35 @@
-"""Lists the GPUs, and opens one for the parent, by NVML (NVIDIA's management library)."""
+"""Lists the GPUs, and asks the driver about one, by NVML (NVIDIA's management library).
+
+No answer of a driver ends a run: a question that fails in any way has the answer None.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from types import ModuleType
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from bench.machine.visible import visible_gpus
+
+_MIG_IS_ON = 1  # NVML_DEVICE_MIG_ENABLE
+_WORD_BITS = 64  # NVML gives sets of CPUs as words of so many bits
+
 
 class Gpu(Struct, frozen=True, kw_only=True, gc=False):
-    """One NVIDIA GPU.
+    """One NVIDIA GPU, or one slice of a GPU that is divided (MIG, Multi-Instance GPU).
 
     Attributes:
-        index: the driver's number of the GPU.
+        index: the position of the board among those that this process may use, in the order of the
+            PCI bus. It is the number in CUDA_VISIBLE_DEVICES with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+        uuid: of the board or of the slice; with it in CUDA_VISIBLE_DEVICES CUDA sees only this one.
+        name: the model; that of a slice ends with its profile: "NVIDIA A100 MIG 1g.5gb".
         memory_bytes: the size of its memory; None if the driver does not report it.
-        partition: the names of its MIG profiles; "" if it is not divided.
+        driver: the version of the driver; "" if it does not tell.
+        partition: the MIG profile of a slice, "1g.5gb"; "" for a whole board.
+        part: the driver's number of a slice on its board; None for a whole board.
+        board: the UUID of a slice's board; "" for a whole board.
+        compute_capability: the version of its instructions, "9.0"; "" if the driver does not tell.
     """
 
     index: int
@@ -24,86 +38,136 @@ class Gpu(Struct, frozen=True, kw_only=True, gc=False):
     memory_bytes: int | None
     driver: str
     partition: str = ""
+    part: int | None = None
+    board: str = ""
+    compute_capability: str = ""
+
+    @property
+    def device(self) -> str:
+        """The name of the device, see `backends.contract.Job`: "cuda:0", or "cuda:0:1"."""
+        return f"cuda:{self.index}" + ("" if self.part is None else f":{self.part}")
 
 
-def gpus(visible: str | None) -> tuple[Gpu, ...]:
-    """All NVIDIA GPUs that this process may use, in NVML's order; empty without a driver.
+def ask(name: str, *arguments: Any) -> Any:
+    """The answer of a function of NVML; None if it fails in any way, or does not exist.
 
-    Args:
-        visible: the value of CUDA_VISIBLE_DEVICES, with which a scheduler or a user allows only
-            some GPUs: a list of indices, UUIDs or beginnings of UUIDs. None allows all GPUs.
-            Partitions of a GPU (MIG) are not supported.
+    Drivers differ in what they answer, and the binding raises errors of several kinds:
+    `NVMLLibraryMismatchError`, for a driver that is older than the binding, is no `NVMLError`.
     """
     try:
         import pynvml  # here, so that `bench --help` stays fast
-    except ImportError:
-        return ()
+
+        return getattr(pynvml, name)(*arguments)
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def can_ask() -> bool:
+    """Whether there are a binding and a driver that can be asked."""
     try:
+        import pynvml
+
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError:
-        return ()
-    visible_gpus = []
-    for index in range(count):
-        try:
-            gpu = _gpu(pynvml, index)
-        except pynvml.NVMLError:  # NVML counts this GPU, but this process may not use it
-            continue
-        if _is_visible(gpu, visible):
-            visible_gpus.append(gpu)
-    return tuple(visible_gpus)
+    except Exception:  # noqa: BLE001 - see `ask`
+        return False
+    return True
 
 
-def _is_visible(gpu: Gpu, visible: str | None) -> bool:
-    """Whether the value of CUDA_VISIBLE_DEVICES (see `gpus`) allows this GPU."""
-    if visible is None:
-        return True
-    words = [word.strip() for word in visible.split(",") if word.strip()]
-    return any(word == str(gpu.index) or gpu.uuid.startswith(word) for word in words)
+def gpus(variables: Mapping[str, str] | None) -> tuple[Gpu, ...]:
+    """The NVIDIA GPUs and slices that this process may use; empty without a driver.
+
+    A board in MIG mode is never listed itself, as CUDA computes only on its slices.
+
+    Args:
+        variables: of the process, `os.environ`, see `visible_gpus`; None to ignore them.
+
+    Raises:
+        UserError: see `visible_gpus`.
+    """
+    count = ask("nvmlDeviceGetCount") if can_ask() else None
+    # NVML also counts the boards that this process may not use, and CUDA does not.
+    handles = [ask("nvmlDeviceGetHandleByIndex", number) for number in range(count or 0)]
+    boards = [handle for handle in handles if handle is not None]
+    found = [gpu for index, board in enumerate(boards) for gpu in _gpus_of(index, board)]
+    return visible_gpus(found, variables or {})
 
 
-def _gpu(pynvml: ModuleType, index: int) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    try:
-        memory_bytes = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-    except pynvml.NVMLError:  # for example on a machine where CPU and GPU share the memory
-        memory_bytes = None
-    return Gpu(
+def _gpus_of(index: int, board: Any) -> Iterator[Gpu]:
+    """Yield the slices of a board in MIG mode, and of any other board itself."""
+    uuid, name = ask("nvmlDeviceGetUUID", board), ask("nvmlDeviceGetName", board)
+    whole = Gpu(
         index=index,
-        uuid=pynvml.nvmlDeviceGetUUID(handle),
-        name=pynvml.nvmlDeviceGetName(handle),
-        memory_bytes=memory_bytes,
-        driver=pynvml.nvmlSystemGetDriverVersion(),
-        partition=_partition(pynvml, handle),
+        uuid=uuid or "",
+        name=name or "unnamed NVIDIA GPU",
+        memory_bytes=_memory_bytes(board),
+        driver=ask("nvmlSystemGetDriverVersion") or "",
+        compute_capability=_compute_capability(board),
+    )
+    if (ask("nvmlDeviceGetMigMode", board) or [0])[0] != _MIG_IS_ON:
+        if uuid:  # without it no worker can be given this GPU
+            yield whole
+        return
+    for number in range(ask("nvmlDeviceGetMaxMigDeviceCount", board) or 0):
+        part = ask("nvmlDeviceGetMigDeviceHandleByIndex", board, number)  # some are not in use
+        if part is not None and (part_uuid := ask("nvmlDeviceGetUUID", part)):
+            yield _slice(whole, number, part, part_uuid)
+
+
+def _slice(board: Gpu, number: int, part: Any, uuid: str) -> Gpu:
+    name = ask("nvmlDeviceGetName", part) or ""
+    profile = name.rpartition(" MIG ")[2] if " MIG " in name else "of unknown size"
+    return Gpu(
+        index=board.index,
+        uuid=uuid,
+        name=f"{board.name} MIG {profile}",
+        memory_bytes=_memory_bytes(part),
+        driver=board.driver,
+        partition=profile,
+        part=number,
+        board=board.uuid,
+        compute_capability=board.compute_capability,
     )
 
 
-def _partition(pynvml: ModuleType, handle: Any) -> str:
-    """The MIG profiles that a GPU is divided into ("1g.5gb, 2g.10gb"); "" if it is not divided."""
-    try:
-        if pynvml.nvmlDeviceGetMigMode(handle)[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
-            return ""
-        names = []
-        for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-            with contextlib.suppress(pynvml.NVMLError):  # some numbers may be unused
-                part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-                names.append(str(pynvml.nvmlDeviceGetName(part)).rpartition(" ")[2])
-        return ", ".join(names) or "divided, no instance"
-    except (pynvml.NVMLError, AttributeError):  # no MIG: a GPU before Ampere, or an old library
-        return ""
+def _memory_bytes(handle: Any) -> int | None:
+    memory = ask("nvmlDeviceGetMemoryInfo", handle)  # none where CPU and GPU share the memory
+    return None if memory is None else int(memory.total)
 
 
-def open_gpu(uuid: str) -> tuple[Any, Any]:
-    """The module `pynvml` and the handle of a GPU.
+def _compute_capability(handle: Any) -> str:
+    return ".".join(map(str, ask("nvmlDeviceGetCudaComputeCapability", handle) or ()))
 
-    Both are None if the module or the driver is missing, or if this process may not use the GPU.
+
+class OpenGpu:
+    """A GPU or a slice that the driver is asked about."""
+
+    def __init__(self, uuid: str) -> None:
+        self._gpu = ask("nvmlDeviceGetHandleByUUID", uuid) if can_ask() else None
+        is_slice = self._gpu is not None and uuid.startswith("MIG-")
+        name = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle"
+        self._board = ask(name, self._gpu) if is_slice else self._gpu
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the driver knows it, and this process may use it."""
+        return self._gpu is not None
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """The answer of a function of NVML on this GPU or slice; None if there is none."""
+        return None if self._gpu is None else ask(name, self._gpu, *arguments)
+
+    def ask_board(self, name: str, *arguments: Any) -> Any:
+        """The same on the whole board, as slices have no clocks and no power of their own."""
+        return None if self._board is None else ask(name, self._board, *arguments)
+
+
+def cpus_near(uuid: str, cpus: int) -> list[int]:
+    """The CPUs from which data reach a GPU fastest, by number; empty if the driver does not tell.
+
+    Args:
+        uuid: of the GPU or slice.
+        cpus: only CPUs with a lower number are looked for.
     """
-    try:
-        import pynvml  # here, as only GPU jobs need it
-    except ImportError:
-        return None, None
-    try:
-        pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)
-    except pynvml.NVMLError:
-        return None, None
+    words = OpenGpu(uuid).ask_board("nvmlDeviceGetCpuAffinity", -(-cpus // _WORD_BITS))
+    bits = sum(word << _WORD_BITS * number for number, word in enumerate(words or ()))
+    return [cpu for cpu in range(cpus) if bits >> cpu & 1]

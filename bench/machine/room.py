@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from bench.machine.nvml import open_gpu
+from bench.machine.nvml import OpenGpu
 
+_DEFAULT_MODE = 0  # NVML_COMPUTEMODE_DEFAULT
 _SPARE = 1.25  # a job may need more than the earlier jobs of its group did
 # The limit of a container or of a Slurm job, and what it uses (control groups, version 2).
 _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
@@ -38,16 +39,13 @@ def _free_host_bytes() -> int:
 
 def _no_room_on(uuid: str, needed: int) -> str:
     """Why a GPU has no room for another process; "" if it has or does not tell."""
-    nvml, gpu = open_gpu(uuid)
-    if nvml is None:
-        return ""
-    with contextlib.suppress(nvml.NVMLError, AttributeError):
-        if nvml.nvmlDeviceGetComputeMode(gpu) != nvml.NVML_COMPUTEMODE_DEFAULT:
-            return "the GPU allows one process at a time (its compute mode is exclusive)"
-    with contextlib.suppress(nvml.NVMLError):
-        free = int(nvml.nvmlDeviceGetMemoryInfo(gpu).free)
-        if needed * _SPARE > free:
-            return f"{_gib(needed)} of GPU memory are needed, and {_gib(free)} are free"
+    gpu = OpenGpu(uuid)
+    mode = gpu.ask_board("nvmlDeviceGetComputeMode")
+    if mode is not None and mode != _DEFAULT_MODE:
+        return "the GPU allows one process at a time (its compute mode is exclusive)"
+    memory = gpu.ask("nvmlDeviceGetMemoryInfo")
+    if memory is not None and needed * _SPARE > memory.free:
+        return f"{_gib(needed)} of GPU memory are needed, and {_gib(memory.free)} are free"
     return ""
 
 

@@ -6,19 +6,15 @@ import contextlib
 import os
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
+from bench.machine.device import DeviceWatch
 from bench.machine.disturbance import Disturbance
-from bench.machine.nvml import open_gpu
 from bench.worker.clock import monotonic_seconds, own_cpu_seconds
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]  # the CPU time of others is then unknown
-# Bits of NVML's throttle reasons: hardware slowdown, software thermal slowdown, hardware thermal
-# slowdown, power brake.
-_THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
 
 
 class Watch:
@@ -26,38 +22,23 @@ class Watch:
 
     Args:
         cpus: the numbers of the job's CPUs.
-        gpu: the UUID of its NVIDIA GPU, or None.
+        gpu: the watch of its NVIDIA GPU, or None; somebody else samples it.
         waiting: the IDs of our other processes, which are alive and wait for turns.
-        starts: how many processes of ours are started after this.
     """
 
     def __init__(
-        self, cpus: Sequence[int], gpu: str | None, waiting: Sequence[int] = (), starts: int = 1
+        self, cpus: Sequence[int], gpu: DeviceWatch | None, waiting: Sequence[int] = ()
     ) -> None:
-        self._cpus, self._waiting = list(cpus), list(waiting)
-        self._own_on_gpu = len(waiting) + starts
-        self._nvml: Any
-        self._gpu: Any
-        self._nvml, self._gpu = open_gpu(gpu) if gpu else (None, None)
+        self._cpus, self._gpu, self._waiting = list(cpus), gpu, list(waiting)
         self._began, self._own_seconds = monotonic_seconds(), _own_seconds(waiting)
         self._busy_seconds, self._steal_seconds = _busy_seconds(self._cpus)
         self._clocks: list[float] = []
-        self._processes: int | None = None
-        self._throttled: bool | None = None
 
     def sample(self) -> None:
-        """Measure the CPU clocks, the GPU's processes and its throttling."""
+        """Measure the CPU clocks."""
         clock = _clock(self._cpus)
         if clock:
             self._clocks.append(clock)
-        if self._nvml is None:
-            return
-        processes = _ask(self._nvml, self._gpu, "nvmlDeviceGetComputeRunningProcesses")
-        if processes is not None:
-            self._processes = max(self._processes or 0, len(processes))
-        reasons = _ask(self._nvml, self._gpu, "nvmlDeviceGetCurrentClocksThrottleReasons")
-        if reasons is not None:
-            self._throttled = bool(self._throttled or reasons & _THROTTLING)
 
     def end(self, alive: Sequence[int] = ()) -> Disturbance:
         """The other load since the start of the watch.
@@ -74,10 +55,9 @@ class Watch:
             other_cpu=None if others is None else max(0.0, others) / available,
             steal=None if steal is None else steal / available,
             frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
-            gpu_processes=None
-            if self._processes is None
-            else max(0, self._processes - self._own_on_gpu),
-            gpu_throttled=self._throttled,
+            gpu_processes=self._gpu.other_processes if self._gpu else None,
+            gpu_throttled=self._gpu.throttled if self._gpu else None,
+            gpu_clock=self._gpu.clock if self._gpu else None,
         )
 
 
@@ -145,14 +125,3 @@ def _clock(cpus: Sequence[int]) -> float | None:
         job_clocks = (clocks[number].current for number in cpus if number < len(clocks))
         return max(job_clocks, default=None)
     return None
-
-
-def _ask(nvml: Any, gpu: Any, name: str) -> Any:
-    """The result of an NVML function for a GPU.
-
-    None if the function fails, as in a container, or does not exist.
-    """
-    try:
-        return getattr(nvml, name)(gpu)
-    except (nvml.NVMLError, AttributeError):
-        return None

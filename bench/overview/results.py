@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from bench.records.job import Record, native_name
+from bench.records.job import Record, in_precision, native_name
 from bench.records.learned import Learned, path_of, read_learned
 from bench.records.stored import LeftOut
 from bench.report.frame.columns import GROUP
@@ -23,7 +23,7 @@ COURSE = (
     *("mlp-relu-dropout-sgd", "mlp-relu-quadratic", "lenet5-1998", "lenet5"),
     *("cnn", "cnn-notebook", "cnn-expanded"),
 )
-WHERE = ["machine", "device", "device_name", "threads"]
+WHERE = ["machine", "device", "device_name", "threads", "precision"]
 
 
 class Results:
@@ -50,7 +50,10 @@ class Results:
             self.run = Run([r for r in run.records if r.key in keys], run.folder, run.left_out)
         self.where: Row = rows_of(jobs[places == place])[0]
         others = dict.fromkeys(places[places != place])
-        self.elsewhere = [f"{machine} {device}" for machine, device, *_ in others]
+        self.elsewhere = [
+            in_precision(f"{machine} {device}", precision)
+            for machine, device, _, _, precision in others
+        ]
         self._groups = {
             str(name): _usual(rows, self.workload(str(name)))
             for name, rows in self.run.summary.groupby("workload", sort=False, observed=True)

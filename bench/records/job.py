@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import accumulate
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends.contract import DeviceMemory, Job, Mode
+from backends.contract import DeviceMemory, Job, Mode, Precision
 from backends.registry import BACKENDS
 from bench.machine.disturbance import Disturbance
+from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
 from bench.worker.lines import Epoch, JobVerification, Startup
@@ -41,6 +42,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
+        gpu: the state of the job's GPU; None for other devices, and in records of earlier versions.
     """
 
     FORMAT: ClassVar[int] = 5
@@ -58,6 +60,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device_peak_by: Literal["process", "device"] | None
     weights_checksum: str | None = None
     verification: JobVerification | None = None
+    gpu: GpuState | None = None
 
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
@@ -90,23 +93,38 @@ class _HasBackend(Protocol):
     def backend(self) -> str: ...
     @property
     def mode(self) -> Mode: ...
+    @property
+    def precision(self) -> Precision: ...
 
 
 def backend_name(job: _HasBackend) -> str:
     """The name of a backend in tables.
 
-    It includes any mode but "matched", and the year of a retired framework's last release:
-    "chainer (2022)".
+    It includes any mode but "matched", any precision but "float32", and the year of a retired
+    framework's last release: "chainer (2022)".
     """
     if job.mode != "matched":
-        return native_name(job.backend)
+        return in_precision(native_name(job.backend), job.precision)
     entry = BACKENDS.get(job.backend)
-    return f"{job.backend} ({entry.retired})" if entry and entry.retired else job.backend
+    name = f"{job.backend} ({entry.retired})" if entry and entry.retired else job.backend
+    return in_precision(name, job.precision)
 
 
 def native_name(backend: str) -> str:
     """The name of a backend of native mode in tables."""
     return f"{backend}, native"
+
+
+def in_precision(name: str, precision: str) -> str:
+    """A name in tables with a precision: "pytorch (bfloat16)"; float32 is the usual one."""
+    return name if precision == "float32" else f"{name} ({precision})"
+
+
+def usual_name(name: str) -> str:
+    """The name in tables without a precision: that of the same backend in float32."""
+    for precision in get_args(Precision):
+        name = name.removesuffix(f" ({precision})")
+    return name
 
 
 @cache

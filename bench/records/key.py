@@ -65,8 +65,16 @@ def job_key(job: Job, *decisive: object) -> str:
         job: the job.
         decisive: the data's checksum, the versions, the code, the machine, what is evaluated.
     """
-    names = (job.workload.name, job.backend, job.device, f"s{job.seed}", f"r{job.round}")
+    names = (
+        *(job.workload.name, job.backend, job.device, *unusual(job.precision)),
+        *(f"s{job.seed}", f"r{job.round}"),
+    )
     return make_key(names, (msgspec.json.encode(job, order="sorted"), *decisive))
+
+
+def unusual(precision: str) -> tuple[str, ...]:
+    """The part of a key's names that says the precision; none for float32."""
+    return () if precision == "float32" else (precision,)
 
 
 def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:

@@ -66,18 +66,24 @@ def read_limits(folder: Path) -> tuple[list[EngineLimits], list[LeftOut]]:
     return sorted(records, key=lambda record: record.started), left_out
 
 
-def limits_of(job: Job, machine: Machine, limits: Iterable[EngineLimits]) -> EngineLimits | None:
+def limits_of(
+    job: Job,
+    machine: Machine,
+    limits: Iterable[EngineLimits],
+    variables: tuple[str, ...] = (),
+) -> EngineLimits | None:
     """The newest limits of a job's engine; None if there are none.
 
-    They are of the same machine, device, threads and precision, and of the same kind of GPU.
+    They are of the same machine, device, threads, precision and variables, and of the same kind of
+    GPU.
     """
     entry = BACKENDS.get(job.backend)
-    own = (entry and entry.environment, job.device, job.threads, job.precision)
+    own = (entry and entry.environment, job.device, job.threads, job.precision, variables)
     place = (machine.name, gpu_kind(machine, job.device))
     of = [
         one
         for one in limits
-        if own == (one.environment, one.device, one.threads, one.precision)
+        if own == (one.environment, one.device, one.threads, one.precision, one.variables)
         and place == (one.machine.name, gpu_kind(one.machine, one.device))
     ]
     return of[-1] if of else None

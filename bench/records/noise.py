@@ -26,6 +26,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
         disturbed: the number of rounds in which a job was disturbed; they are part of `wall` and
             `cpu`, too.
         ended: the start time of the last job.
+        precision: of the products; in older records float32.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -42,6 +43,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
     disturbed: int
     ended: str
     turns: tuple[float, ...] = ()
+    precision: str = "float32"
 
     @property
     def scatter(self) -> float:

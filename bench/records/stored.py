@@ -53,6 +53,9 @@ class Outcome(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
             imports; "" if it was not taken.
         started: the time in UTC, see `bench.worker.clock.utc`.
         wall_seconds: of the whole process, from its start to its end.
+        variables: the environment variables that the user gave the worker, each "NAME=VALUE".
+        dropped: the user's variables that the worker did not get, as they would change what is
+            measured, see `bench.runner.variables`.
     """
 
     status: Status
@@ -61,6 +64,13 @@ class Outcome(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     adapter_checksum: str
     started: str
     wall_seconds: float
+    variables: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """What a reader compares: the versions, and the variables that the user gave."""
+        return {**self.versions, **dict(given.split("=", 1) for given in self.variables)}
 
 
 class LeftOut(NamedTuple):

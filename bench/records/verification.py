@@ -1,7 +1,7 @@
 """The record of a verification, its verdict, and the jobs that it is valid for.
 
-A verification is valid for one backend, device and machine, and for the versions and the code of
-the adapter that it was made with.
+A verification is valid for one backend, device, precision and machine, and for the versions and the
+code of the adapter that it was made with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from backends.contract import Mode
+from backends.contract import Mode, Precision
 from bench.machine.host import gpu_kind
 from bench.records.job import Record
 from bench.records.key import checksum_of
@@ -46,6 +46,7 @@ class Verification(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pieces: tuple[ModelFindings, ...]
     planned: int
     only_sizes: bool = False
+    precision: Precision = "float32"
 
     @property
     def findings(self) -> list[tuple[str, Finding]]:
@@ -144,12 +145,13 @@ def _applies(verification: Verification, record: Record) -> bool:
     job = record.job
     return (
         not verification.only_sizes
-        and job.precision == "float32"
         and (verification.backend, verification.mode, verification.device)
         == (job.backend, job.mode, job.device)
+        and verification.precision == job.precision
         and (verification.machine.name, verification.adapter_checksum)
         == (record.machine.name, record.adapter_checksum)
         and verification.versions == record.versions
+        and verification.variables == record.variables
         and verification.checks_checksum == checks_checksum()
         and gpu_kind(verification.machine, job.device) == gpu_kind(record.machine, job.device)
     )
@@ -166,5 +168,6 @@ def _made_with(record: Record) -> tuple[object, ...]:
         record.machine,
         record.adapter_checksum,
         unsupported,
+        record.variables,
     )
     return (*made, *record.versions.items())

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
+from backends.contract import kind_of
+from bench.machine.host import gpu_of
 from bench.records.files import RunError, write_atomically
-from bench.records.job import Record
+from bench.records.job import Record, usual_name
 from bench.report.chart.heat import geometric_mean, heat_map
 from bench.report.document.write import write_document
 from bench.report.form import words
@@ -31,7 +33,7 @@ from bench.report.terminal.plain import plain_table
 
 # Two setups are in one row only if these are equal.
 _TRAINING = ["dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "backend"]
-_SETUP = ("run", "machine", "device", "threads")
+_SETUP = ("run", "machine", "device", "threads", "precision")
 _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Training epoch, median": ("epoch_seconds", words.seconds),
     "Test accuracy, last epoch": ("test_accuracy", words.percent),
@@ -71,8 +73,8 @@ class _Training(NamedTuple):
 class Comparison:
     """Several setups in the same tables.
 
-    A setup is a run, or a machine, device or number of threads within a run. The frames are those
-    of the runs (see `bench.report.run.Run`), with the columns `run` and `setup`.
+    A setup is a run, or a machine, device, number of threads or precision within a run. The frames
+    are those of the runs (see `bench.report.run.Run`), with the columns `run` and `setup`.
 
     Attributes:
         left_out: the files of all runs that cannot be read.
@@ -102,6 +104,8 @@ class Comparison:
         self.kind = ", ".join(columns)
         for frame in (self.jobs, self.epochs, self.summary):
             frame["setup"] = _setups(frame, columns)
+            if "precision" in columns:  # the setup's name says it
+                frame["backend"] = frame["backend"].astype(str).map(usual_name)
         self.setups = list(dict.fromkeys(self.jobs["setup"]))
         if len(self.setups) == 1:
             raise RunError(
@@ -136,6 +140,8 @@ class Comparison:
         """The lines that a reader needs to read the tables correctly."""
         where = f"that in {self.setups[0]} (if none is there: in the next that has one)"
         lines = [f"Ratio: epoch time divided by {where}; above 1 is slower."]
+        if self.summary["precision"].nunique() > 1:
+            lines.append("Precisions differ: a lower one is another computation, not a faster one.")
         ok, bad = (self.summary[(self.summary["status"] == "ok") == good] for good in (True, False))
         if (ok["rounds"] == 1).any():
             lines.append("~ provisional: one of the two times is of a single round.")
@@ -227,8 +233,10 @@ class Comparison:
         records = dict(reversed(self._records))
         for setup in self.setups:
             job, machine = records[setup].job, records[setup].machine
-            gpus = dict.fromkeys(f"{gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
-            device = machine.cpu if job.device == "cpu" else ", ".join(gpus) or job.device
+            gpu = gpu_of(machine, job.device)
+            device = machine.cpu if kind_of(job.device) == "cpu" else job.device
+            if gpu is not None:
+                device = f"{gpu.name} (driver {gpu.driver})"
             yield Card(
                 setup,
                 device,
@@ -247,7 +255,7 @@ class Comparison:
         """A row per backend, with its packages' versions in each setup."""
         texts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for setup, record in self._records:
-            text = ", ".join(map(" ".join, record.versions.items()))
+            text = ", ".join(map(" ".join, record.made_with.items()))
             texts[record.job.backend][setup].add(text)
         lines = (
             (
@@ -262,7 +270,7 @@ class Comparison:
         """A line per backend and package whose version differs between setups."""
         packages: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for setup, record in self._records:
-            for package, version in record.versions.items():
+            for package, version in record.made_with.items():
                 packages[f"{record.job.backend}: {package}"][version].add(setup)
         return [
             f"{package} "
@@ -325,7 +333,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _columns_of_setups(jobs: pd.DataFrame) -> list[str]:
-    """Those of run, machine, device and threads that tell setups apart."""
+    """Those of run, machine, device, threads and precision that tell setups apart."""
     several = [column for column in _SETUP if jobs[column].nunique() > 1] or ["run"]
     # Where every run has one machine, the name of the run also tells the machine.
     if "run" in several and jobs.groupby("run")["machine"].nunique().max() == 1:

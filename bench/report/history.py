@@ -71,7 +71,7 @@ class History:
             for row in rows_of(run.summary):
                 result = tuple(row[name] for name in _RESULT)
                 jobs = run.jobs[(run.jobs[list(_RESULT)] == list(result)).all(axis=1)]
-                versions = {r.key: r.versions for r in run.records}[jobs["key"].iloc[0]]
+                versions = {r.key: r.made_with for r in run.records}[jobs["key"].iloc[0]]
                 date = str(jobs["started"].min())[:16].replace("T", " ")
                 self._points[result].append(_Point(date, str(folder), row, versions))
         for points in self._points.values():

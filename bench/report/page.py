@@ -69,10 +69,12 @@ TOPICS: tuple[tuple[str, tuple[Section, ...]], ...] = (
     ("Memory", (charts.memory, each_place(memory.section))),
     ("Start-up", (charts.start_up, each_place(results.start_up))),
     ("Tuned variants", (each_place(tuned.section),)),
+    ("Lower precision compared with float32", (each_place(native.lower_precision),)),
     ("Native mode compared with matched mode", (each_place(native.section),)),
     ("Bottlenecks", (each_place(utilization.section),)),
     ("Energy", (each_place(energy.section),)),
     ("Batch size and width", (scaling.section,)),
+    ("Several ranks", (scaling.ranks,)),
     ("Can I trust this?", (trust.section,)),
     ("Environment", (environment.section,)),
 )

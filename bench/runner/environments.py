@@ -5,26 +5,35 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from backends.family import OWN_ENVIRONMENT
+from backends.family import CUDA_PACKAGES, OWN_ENVIRONMENT, CudaBuild, Environment
 from backends.registry import ENVIRONMENTS, entry
+from bench.machine.cuda import Hardware
 from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
+from bench.runner.installation import (
+    InstallError,
+    check_is_cuda,
+    check_space,
+    choose_build,
+    download_of,
+    extra_index,
+    run_checked,
+)
 from bench.runner.interpreters import find_python, how_to_install
-from specs.errors import UserError, closest
+from bench.runner.variables import Inherited, inherited
+from specs.errors import closest
 
 # `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
 _ALL = "all"
 _READY = "framework-bench.txt"  # written last; an environment without it is incomplete
 # GPU builds have their own folders, as login and compute nodes may share a clone.
 _CUDA = "-cuda"
-# The settings of pip that name package indexes.
-_SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
-_HEAD_SECONDS = 5.0  # the time limit for the size of one file
 # Prints the versions in an environment, without importing a framework. The empty entry of its path
 # is the current folder, which may contain other packages. Python 3.6 and 3.7 have no
 # `importlib.metadata`.
@@ -47,10 +56,6 @@ print(json.dumps(versions))
 """
 
 
-class InstallError(UserError):
-    """An environment does not exist, cannot be created, or lacks a package."""
-
-
 class NoPythonError(InstallError):
     """This machine has no Python of a version that can have an environment."""
 
@@ -61,14 +66,19 @@ class Environments:
     Args:
         overrides: environment, or "all" -> the interpreter of `--python NAME=PATH`.
         folder: the folder of all other environments; None for `environments_folder()`.
+        variables: what every worker gets by `--variable`, each "NAME=VALUE".
 
     Raises:
         InstallError: `overrides` has an unknown environment or a missing file.
     """
 
     def __init__(
-        self, overrides: Mapping[str, Path] | None = None, folder: Path | None = None
+        self,
+        overrides: Mapping[str, Path] | None = None,
+        folder: Path | None = None,
+        variables: Sequence[str] = (),
     ) -> None:
+        self.variables = tuple(sorted(variables))
         # Absolute, as a worker starts in another folder.
         self._overrides = {name: path.absolute() for name, path in (overrides or {}).items()}
         self._folder = folder or environments_folder()
@@ -159,56 +169,75 @@ class Environments:
             )
         return self._versions[name]
 
-    def create(self, name: str, *, cuda: bool, say: Callable[[str], None]) -> bool:
+    def create(self, name: str, *, cuda: Hardware | None, say: Callable[[str], None]) -> bool:
         """Create an environment with the registry's versions.
 
         Args:
             name: a key of `backends.registry.ENVIRONMENTS`.
-            cuda: install the builds for NVIDIA GPUs.
+            cuda: install the build for NVIDIA GPUs that runs on these machines, if the framework
+                has any; None for the build for CPUs.
             say: is called with each line of progress.
 
         Returns:
             False if it already exists, or if `--python` names its interpreter.
 
         Raises:
-            InstallError: the name is unknown, or `venv` or pip failed (with their last lines).
+            InstallError: the name is unknown, no build runs on these machines, pip found a build
+                for CPUs instead, there is too little space, or `venv` or pip failed (with their
+                last lines).
             UserError: what remains to be done after pip failed, see `Environment.finish`.
         """
         self._check_name(name)
         if {name, _ALL} & self._overrides.keys():
             return False
-        spec, folder = ENVIRONMENTS[name], self._folder / f"{name}{_CUDA if cuda else ''}"
-        requirements = spec.packages(cuda=cuda)
-        stamp = "\n".join([f"# for {'NVIDIA GPUs' if cuda else 'CPUs'}", *requirements, ""])
-        if (folder / _READY).is_file() and (folder / _READY).read_text(encoding="utf-8") == stamp:
+        spec, build = ENVIRONMENTS[name], None
+        folder = self._folder / (f"{name}{_CUDA}" if cuda and spec.cuda else name)
+        fitting = [_stamp(spec, one) for one in spec.cuda if cuda and not cuda.misfit(one)]
+        ready = _ready(folder)
+        if ready in (fitting or [_stamp(spec, None)]):
             return False
-        changed = (folder / _READY).is_file()  # it has other versions
+        if cuda and spec.cuda:
+            build, why = choose_build(name, spec.cuda, cuda)
+            say(why + (" (known of the usual version)" if "@" in name else ""))
         (folder / _READY).unlink(missing_ok=True)
-        python = _python_for(name)
-        say(f"{name}: making {folder} with {', '.join(requirements)}")
-        if changed or not _interpreter(folder).is_file():
-            _checked(
-                [str(python), "-I", "-m", "venv", "--clear", str(folder)],
-                f"{name}: python -m venv failed",
-            )
-        # -I ignores the current folder, but not pip's own variables.
-        pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
-        index = _extra_index(pip, "" if cuda else spec.cpu_index)
-        wanted = [*requirements, *index]
-        if index:
-            say(f"{name}: pip also looks at {spec.cpu_index}, for builds without CUDA")
-        if spec.say_size or cuda:
-            dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
-            say(f"{name}: {_download_size(dry_run)}")
-        problem = f"{name}: pip install failed"
-        if spec.build_requirements:
-            _checked([*pip, "install", "--quiet", *spec.build_requirements], problem)
-            wanted.append("--no-build-isolation")
-        _checked([*pip, "install", "--quiet", *wanted], problem)
-        if spec.finish:
-            _finish(spec.finish, name, _interpreter(folder))
-        write_atomically(folder / _READY, stamp.encode())
+        _make(name, spec, build, folder, say=say, anew=bool(ready))
+        if build is not None:
+            self._check_cuda(name, build, folder)
+        write_atomically(folder / _READY, _stamp(spec, build).encode())
         return True
+
+    def without_cuda(self, name: str, hardware: Hardware | None) -> str:
+        """Why an environment has no code for this machine's GPUs, though its framework may have.
+
+        "" if it has, and if that is not known, as for an interpreter of `--python`.
+        """
+        python = self.python(name)
+        if name == OWN_ENVIRONMENT or python is None or {name, _ALL} & self._overrides.keys():
+            return ""
+        spec, ready = ENVIRONMENTS[name], _ready(self._folder / f"{name}{_CUDA}")
+        if not spec.cuda:
+            return ""
+        if not ready:
+            return "its environment has the build for CPUs"
+        builds = [build for build in spec.cuda if _stamp(spec, build) == ready]
+        misfit = hardware.misfit(builds[0]) if hardware and builds else ""
+        return misfit and f"its build of CUDA {builds[0].cuda} {misfit}"
+
+    def _check_cuda(self, name: str, build: CudaBuild, folder: Path) -> None:
+        """Check that pip found the build that was meant; remove the environment if it did not."""
+        python, spec = _interpreter(folder), ENVIRONMENTS[name]
+        if not spec.ask_cuda:
+            return
+        versions = _ask_versions(python, spec.versions)
+        installed = ", ".join(f"{package} {version}" for package, version in versions.items())
+        command = [str(python), "-I", "-c", spec.ask_cuda]
+        problem = f"{name}: the framework cannot be imported"
+        try:
+            check_is_cuda(name, build, run_checked(command, problem, hint=""), installed)
+        except InstallError:
+            # pip would find its requirements satisfied; and it may have gigabytes.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _advice(self, name: str, python: Path, missing: list[str]) -> str:
         if python == self._overrides.get(_ALL):
@@ -218,12 +247,14 @@ class Environments:
             )
         if name not in self._overrides:
             return f"bench environment create {name}"
-        return f"{python} -m pip install {' '.join(ENVIRONMENTS[name].packages(cuda=False))}"
+        return f"{python} -m pip install {' '.join(ENVIRONMENTS[name].packages())}"
 
     def _packages(self, name: str) -> tuple[str, ...]:
         if name == OWN_ENVIRONMENT:
             return ("numpy", "msgspec")
-        return (*ENVIRONMENTS[name].versions, *_needed_by_workers(name))
+        spec = ENVIRONMENTS[name]
+        libraries = CUDA_PACKAGES if spec.cuda else ()
+        return (*spec.versions, *_needed_by_workers(name), *libraries)
 
     @staticmethod
     def _check_name(name: str) -> None:
@@ -251,14 +282,91 @@ def environments_folder() -> Path:
     return cache_folder() / "environments"
 
 
-def inherited_variables(python: Path) -> dict[str, str]:
-    """The environment variables of a process that runs this interpreter.
+def inherited_by(python: Path) -> Inherited:
+    """What a process that runs this interpreter inherits of our environment variables."""
+    return inherited(os.environ, is_own=environments_folder() in python.parents)
 
-    PYTHONPATH is left out for our own environments: a cluster's modules may add packages to it.
+
+def _make(
+    name: str,
+    spec: Environment,
+    build: CudaBuild | None,
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    anew: bool,
+) -> None:
+    """Make a virtual environment, and install its packages.
+
+    Args:
+        name: of the environment.
+        spec: its entry in the registry.
+        build: its build for NVIDIA GPUs; None for CPUs.
+        folder: where it is made.
+        say: is called with each line of progress.
+        anew: remove what is in the folder.
+
+    Raises:
+        InstallError: there is too little space, or `venv` or pip failed.
+        UserError: what remains to be done after pip failed, see `Environment.finish`.
     """
-    is_own = environments_folder() in python.parents
-    left_out = ("PYTHONHOME", "PYTHONSTARTUP", *(("PYTHONPATH",) if is_own else ()))
-    return {name: value for name, value in os.environ.items() if name not in left_out}
+    requirements, python = spec.packages(build), _python_for(name)
+    say(f"{name}: making {folder} with {', '.join(requirements)}")
+    if anew or not _interpreter(folder).is_file():
+        command = [str(python), "-I", "-m", "venv", "--clear", str(folder)]
+        run_checked(command, f"{name}: python -m venv failed")
+    # -I ignores the current folder, but not pip's own variables.
+    pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
+    wanted = [*requirements, *_index(name, spec, build, pip, say)]
+    if spec.say_size or build:
+        dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
+        download = download_of(dry_run)
+        less = "; an index with builds for CPUs has less"
+        hint = less if download and download.is_for_gpus and build is None else ""
+        say(f"{name}: {download or 'the size of the download is unknown'}{hint}")
+        if download and (warning := check_space(name, download, folder)):
+            say(f"{name}: {warning}")
+    problem = f"{name}: pip install failed"
+    if spec.build_requirements:
+        run_checked([*pip, "install", "--quiet", *spec.build_requirements], problem)
+        wanted.append("--no-build-isolation")
+    run_checked([*pip, "install", "--quiet", *wanted], problem)
+    if spec.finish:
+        _finish(spec.finish, name, _interpreter(folder))
+
+
+def _index(
+    name: str,
+    spec: Environment,
+    build: CudaBuild | None,
+    pip: list[str],
+    say: Callable[[str], None],
+) -> list[str]:
+    """The options for pip to look at one more index, which is said.
+
+    A build for NVIDIA GPUs with an index of its own is nowhere else, so pip looks there whatever
+    the user has configured.
+    """
+    if build is not None:
+        if build.index:
+            say(f"{name}: pip also looks at {build.index}, for the build of CUDA {build.cuda}")
+        return ["--extra-index-url", build.index] if build.index else []
+    index = extra_index(pip, spec.cpu_index)
+    if index:
+        say(f"{name}: pip also looks at {spec.cpu_index}, for builds without CUDA")
+    return index
+
+
+def _stamp(spec: Environment, build: CudaBuild | None) -> str:
+    """What the file of a complete environment says: what it is for, and its requirements."""
+    kind = f"NVIDIA GPUs, CUDA {build.cuda}" if build else "CPUs"
+    return "\n".join([f"# for {kind}", *spec.packages(build), ""])
+
+
+def _ready(folder: Path) -> str:
+    """The stamp of an environment; "" if it does not exist or is not complete."""
+    path = folder / _READY
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _wrong_versions(name: str) -> Mapping[str, tuple[str, ...]]:
@@ -301,7 +409,7 @@ def _interpreter(folder: Path) -> Path:
 def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
     try:
-        variables = inherited_variables(python)
+        variables = inherited_by(python).variables
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
         versions: dict[str, str] = json.loads(done.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
@@ -311,73 +419,11 @@ def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     return versions
 
 
-def _extra_index(pip: list[str], url: str) -> list[str]:
-    """The options for pip to use also the index `url`.
-
-    There are none if `url` is "", or if the user has configured an index for pip.
-    """
-    if not url:
-        return []
-    done = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():  # e.g. global.index-url='https://...'
-        key, _, value = line.partition("=")
-        section, _, name = key.rpartition(".")
-        used = section in ("global", "install", ":env:") and value.strip("'\"")
-        if used and name in _SOURCES:
-            return []
-    return ["--extra-index-url", url]
-
-
 def _finish(target: str, name: str, python: Path) -> None:
     """Do what remains to be done in an environment after pip, see `Environment.finish`."""
     module, _, function = target.partition(":")
 
     def run(command: Sequence[str]) -> str:
-        return _checked([*command], f"{name}: {Path(command[0]).name} failed", hint="")
+        return run_checked([*command], f"{name}: {Path(command[0]).name} failed", hint="")
 
     getattr(importlib.import_module(module), function)(python, run)
-
-
-def _checked(
-    command: list[str],
-    problem: str,
-    hint: str = "is the package index reachable? is the disk full?",
-) -> str:
-    """What a command prints; `InstallError` with its last lines if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = "\n    ".join(done.stderr.strip().splitlines()[-6:])
-        raise InstallError(f"{problem}:\n    {last}", hint=hint)
-    return done.stdout
-
-
-def _download_size(command: list[str]) -> str:
-    """The size of the download, as text: some indexes have only GPU builds of several GB."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return "the size of the download is unknown"
-    packages = json.loads(done.stdout)["install"]
-    urls = [
-        p["download_info"]["url"] for p in packages if p["download_info"]["url"].startswith("http")
-    ]
-    if not urls:
-        return "nothing to download"
-    sizes = [_size_bytes(url) for url in urls]
-    gpu = any("cuda" in url or "nvidia" in url for url in urls)
-    kind = ", the GPU build (give pip an index with CPU builds for less)" if gpu else ""
-    unknown = f" and {sizes.count(None)} of unknown size" if None in sizes else ""
-    return (
-        f"{len(urls)} packages to download, {sum(filter(None, sizes)) / 1e9:.2f} GB{unknown}{kind}"
-    )
-
-
-def _size_bytes(url: str) -> int | None:
-    import urllib.request  # here, as it takes 20 ms
-
-    # Safe: pip opens the same address next.
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310
-            return int(answer.headers.get("Content-Length") or 0) or None
-    except (OSError, ValueError):
-        return None

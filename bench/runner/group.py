@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from backends.contract import Job
 from bench.machine import room
-from bench.machine.host import Machine, allowed_cpus, gpu_of
+from bench.machine.host import Machine, gpu_of, job_cpus
 from bench.machine.watch import Watch
 from bench.records import weights as records_weights
 from bench.records.job import Record
-from bench.records.key import make_key
+from bench.records.key import make_key, unusual
 from bench.records.learned import path_of
 from bench.records.stored import write
 from bench.records.turns import FOLDER, Turns, refusal
@@ -70,7 +70,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
             or self.wanted.suffices(self.taken.get(key))
         ):
             turning = []
-        waiting = _Waiting(self)
+        waiting = _Waiting(self, self._kept(tasks))
         try:
             records = {task.key: waiting.record_of(task, turns=task in turning) for task in tasks}
             members = [task for task in turning if _may_turn(records[task.key])]
@@ -81,12 +81,36 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
             waiting.close()
         return list(records.values())
 
+    def _kept(self, tasks: Sequence[TrainingTask]) -> dict[str, Record]:
+        """The earlier records of these jobs that are not run again, by key.
+
+        The times of a round are divided by each other, so all its jobs run on one GPU. Where a
+        scheduler now gives another GPU of the same kind, a finished round is kept, and an
+        unfinished one is run again.
+        """
+        found = {task.key: self.reused[task.key] for task in tasks if task.key in self.reused}
+        here = _uuid(self.machine, tasks[0].job.device) if tasks else ""
+        of_each = {key: _uuid(record.machine, record.job.device) for key, record in found.items()}
+        if len(found) == len(tasks) and len(set(of_each.values())) == 1:
+            return found
+        return {key: record for key, record in found.items() if of_each[key] == here}
+
+
+def _uuid(machine: Machine, device: str) -> str:
+    gpu = gpu_of(machine, device)
+    return gpu.uuid if gpu else ""
+
 
 class _Waiting:
-    """The workers of a group that wait for their turns."""
+    """The workers of a group that wait for their turns.
 
-    def __init__(self, runner: GroupRunner) -> None:
-        self._runner = runner
+    Args:
+        runner: of the group.
+        kept: the earlier records of jobs that are not run again, by key.
+    """
+
+    def __init__(self, runner: GroupRunner, kept: Mapping[str, Record]) -> None:
+        self._runner, self._kept = runner, kept
         self._workers: dict[str, Worker] = {}
         self._new: set[str] = set()  # the keys of workers that were started for the turns alone
         self._records: list[Record] = []
@@ -95,7 +119,7 @@ class _Waiting:
     def record_of(self, task: TrainingTask, *, turns: bool) -> Record:
         """The record of a job: the reused one, or that of its worker, which then waits."""
         runner = self._runner
-        record = runner.reused.get(task.key)
+        record = self._kept.get(task.key)
         is_reused = record is not None
         if record is None:
             runner.observer.started(task)
@@ -120,9 +144,9 @@ class _Waiting:
             self._start_for_turns(task)
         by_key = {task.key: self._workers[task.key] for task in tasks if task.key in self._workers}
         job = tasks[0].job
-        gpu = gpu_of(runner.machine, job.device)
         pids = [worker.pid for worker in self._workers.values()]
-        watch = Watch(allowed_cpus()[: job.threads], gpu.uuid if gpu else None, pids, starts=0)
+        cpus = job_cpus(job.threads, gpu_of(runner.machine, job.device))
+        watch = Watch(cpus, None, pids)
         session = Session(by_key, records, self._new, partial(runner.observer.turned, tasks))
         if not self._no_room:
             session.run(runner.wanted)
@@ -207,8 +231,11 @@ def keeps_learned(job: Job, first_seed: int | None) -> bool:
 def key_of(tasks: Sequence[TrainingTask]) -> str:
     """The key of the turns of some tasks."""
     job = tasks[0].job if tasks else None
-    names = (job.workload.name, job.device, f"s{job.seed}", f"r{job.round}") if job else ("none",)
-    return make_key(names, tuple(sorted(task.key for task in tasks)))
+    if job is None:
+        return make_key(("none",), ())
+    names = (job.workload.name, job.device, *unusual(job.precision))
+    repetition = (f"s{job.seed}", f"r{job.round}")
+    return make_key((*names, *repetition), tuple(sorted(task.key for task in tasks)))
 
 
 def _may_turn(record: Record) -> bool:

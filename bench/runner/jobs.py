@@ -41,10 +41,11 @@ def make_tasks(
         python, framework_python = environments.of_worker(job.backend)
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
-        adapter, gpu = adapter_of(job.backend, job.mode), gpu_of(machine, job.device)
+        adapter, gpu = adapter_of(job.backend, job.mode, job.ranks), gpu_of(machine, job.device)
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
         hardware = (machine.name, gpu_kind(machine, job.device))
-        decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated)
+        given = environments.variables
+        decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated, *given)
         tasks.append(
             TrainingTask(
                 job=job,
@@ -54,6 +55,7 @@ def make_tasks(
                 python=str(python),
                 versions=versions,
                 adapter_checksum=checksum_of(adapter),
+                variables=given,
                 assignment=Train(
                     job=job,
                     adapter=adapter,
@@ -93,6 +95,7 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
         ),
         device_peak_bytes=peak.peak_bytes if peak else None,
         device_peak_by=peak.by if peak else None,
+        gpu=result.gpu,
         weights_checksum=next(
             (line.weights_checksum for line in lines if isinstance(line, Trained)), None
         ),

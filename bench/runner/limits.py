@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.registry import ENGINES, package_of
 from bench.machine.host import Machine, gpu_kind
-from bench.records.key import checksum_of, make_key
+from bench.records.key import checksum_of, make_key, unusual
 from bench.records.limits import EngineLimits
 from bench.runner.task import Task, TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import MeasureLimits
@@ -32,6 +32,8 @@ def limit_tasks(
 ) -> list[Task]:
     """A task per engine that has a job to run and no measured limits.
 
+    An engine's limits are those of one device, so jobs with several ranks have none.
+
     Args:
         tasks: the run's tasks, see `bench.runner.jobs.make_tasks`.
         ended: the keys of jobs that have ended; their engines need no limits.
@@ -42,7 +44,8 @@ def limit_tasks(
     done = {record.key for record in measured if record.status == "ok" or not retry}
     ended_keys, engines = set(ended), dict[str, Task]()
     for task in tasks:
-        if task.key not in ended_keys and ENGINES[task.entry.environment]:
+        engines_rates = ENGINES[task.entry.environment] and task.job.ranks == 1
+        if task.key not in ended_keys and engines_rates:
             engine = _limit_task(task, machine)
             if engine.key not in done:
                 engines.setdefault(engine.key, engine)
@@ -71,13 +74,17 @@ def _limit_task(task: TrainingTask, machine: Machine) -> Task:
     code = checksum_of("bench.worker.main", "bench.worker.limits", engine)
     settings = (engine, job.device, job.threads, job.precision, job.deterministic)
     hardware = (machine.name, gpu_kind(machine, job.device))
-    decisive = (*settings, sorted(task.versions.items()), code, *hardware)
+    decisive = (*settings, sorted(task.versions.items()), code, *hardware, *task.variables)
     return Task(
         job=job,
-        key=make_key((task.entry.environment, job.device, f"t{job.threads}"), decisive),
+        key=make_key(
+            (task.entry.environment, job.device, f"t{job.threads}", *unusual(job.precision)),
+            decisive,
+        ),
         entry=task.entry,
         python=task.python,
         versions=task.versions,
         adapter_checksum=checksum_of(engine),
+        variables=task.variables,
         assignment=MeasureLimits(job=job, adapter=engine, package=package_of(engine)),
     )

@@ -13,8 +13,8 @@ from itertools import chain, product
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Job, Mode
-from backends.registry import entry
+from backends.contract import Job, Mode, Precision, ranks_of
+from backends.registry import BACKENDS, entry
 from bench.data.dataset import DataSet
 from specs.errors import UserError, closest
 from specs.loading import SUITES, WORKLOADS, find_suite, find_workload, names
@@ -31,7 +31,8 @@ class Options(Struct, frozen=True, kw_only=True):
 
     Attributes:
         modes: of all backends that have them.
-        native: the backends that also train in native mode.
+        native: the backends that also train in native mode, in float32.
+        precisions: of the products, see `backends.contract.Job`.
     """
 
     backends: tuple[str, ...]
@@ -41,6 +42,7 @@ class Options(Struct, frozen=True, kw_only=True):
     rounds: int | None = None
     modes: tuple[Mode, ...] = ("matched",)
     native: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ("float32",)
 
 
 class Training(Struct, frozen=True, kw_only=True):
@@ -60,10 +62,14 @@ class Training(Struct, frozen=True, kw_only=True):
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """A training on one device: its jobs, of all backends, are compared with each other."""
+    """A training on one device, in one precision.
+
+    Its jobs, of all backends, are compared with each other.
+    """
 
     training: Training
     device: str
+    precision: Precision
 
 
 def find_suite_or_workload(name: str) -> Suite:
@@ -92,13 +98,20 @@ def find_suite_or_workload(name: str) -> Suite:
 
 
 def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
-    """Every training on every device.
+    """Every training on every device, in every precision.
 
     Raises:
         PlanError: a workload does not fit its data, or no backend has one of the modes.
     """
     for training in trainings:
         _check(training)
+    shared = [device for device in options.devices if ranks_of(device) > 1]
+    if shared and not any(can_share(backend, "matched") for backend in options.backends):
+        can = [name for name in BACKENDS if can_share(name, "matched")]
+        raise PlanError(
+            f"none of {', '.join(options.backends)} trains on several ranks ({shared[0]})",
+            expected=f"one of {', '.join(can)}",
+        )
     if not _backends_and_modes(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
@@ -106,8 +119,8 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
             hint="--mode matched",
         )
     return [
-        Group(training=training, device=device)
-        for training, device in product(trainings, options.devices)
+        Group(training=training, device=device, precision=precision)
+        for training, device, precision in product(trainings, options.devices, options.precisions)
     ]
 
 
@@ -129,6 +142,10 @@ def make_round(
     for repetition, seed in enumerate(seeds, start=number * len(seeds)):
         order = _order(backends, repetition)
         for group, (backend, mode) in product(groups, order):
+            if mode == "native" and _is_left_out(group, options):
+                continue
+            if ranks_of(group.device) > 1 and not can_share(backend, mode):
+                continue
             job = _job(group, options, backend=backend, mode=mode, seed=seed, number=number)
             jobs.append((job, group.training.data))
     return jobs
@@ -155,6 +172,16 @@ def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
         modes = dict.fromkeys((*options.modes, *also))
         pairs += [(backend, m) for m in modes if m == "matched" or entry(backend).native]
     return pairs
+
+
+def can_share(backend: str, mode: Mode) -> bool:
+    """Whether a backend trains on several ranks."""
+    return mode == "matched" and entry(backend).parallel is not None
+
+
+def _is_left_out(group: Group, options: Options) -> bool:
+    """Whether a suite's native jobs are left out: tutorials train in float32."""
+    return group.precision != "float32" and "native" not in options.modes
 
 
 def _order(
@@ -227,8 +254,8 @@ def _job(
         device=group.device,
         threads=options.threads,
         seed=seed,
-        precision="float32",
-        compiled=entry(backend).compiled and mode == "matched",
+        precision=group.precision,
+        compiled=mode == "matched" and entry(backend).compiles_on(group.device),
         deterministic=False,
         epochs=epochs,
         batch_size=training.batch_size or training.workload.recipe.batch_size,

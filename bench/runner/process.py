@@ -8,39 +8,37 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
+from backends.contract import kind_of
 from bench.machine import device
-from bench.machine.host import Machine, allowed_cpus, gpu_of
+from bench.machine.host import Machine, gpu_of, gpus_of, job_cpus
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
-from bench.runner.environments import inherited_variables
+from bench.runner.environments import cache_folder, inherited_by
 from bench.runner.task import Files, Task, WorkerResult, files_of
+from bench.runner.variables import THREADS
 from bench.worker import start
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.clock import monotonic_seconds, pause, utc
 from bench.worker.lines import End, Line, MarkedLine, Status, Turn
 
-# The parent checks the worker at this interval. A check takes about 0.2 ms, far less than 1 % of a
-# core.
+# The parent checks the worker at this interval. Without a GPU a check takes about 0.2 ms, far less
+# than 1 % of a core.
 _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
 _LOG_TAIL_LINES = 20
-# Libraries with threads of their own take the number of threads from one of these.
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+# The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
+_JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}
 
 
 class Worker:
@@ -68,16 +66,22 @@ class Worker:
         write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
         write_atomically(self._files.lines, b"")
         gpu = gpu_of(machine, task.job.device)
+        others = [worker.pid for worker in waiting]
         # Created before the worker starts, so that it knows the memory that is already in use.
-        self._gpu_watch = device.DeviceWatch(gpu.uuid) if gpu else None
-        self._watch = Watch(
-            allowed_cpus()[: task.job.threads],
-            gpu.uuid if gpu else None,
-            [worker.pid for worker in waiting],
-        )
+        self._gpu_watch = device.DeviceWatch(gpu.uuid, others) if gpu else None
+        cpus = job_cpus(task.job.threads, gpu)
+        self._watch = Watch(cpus, self._gpu_watch, others)
         self._turns, self._waits = 0, False
-        with self._files.log.open("wb") as output:
-            self._process = _start(task, self._files, self._mark, machine, output)
+        # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
+        # would also make the next job's compiling faster.
+        self._temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        variables = {**_variables(task, machine), "TMPDIR": self._temporary.name}
+        try:
+            with self._files.log.open("wb") as output:
+                self._process = _start(task, self._files, self._mark, variables, cpus, output)
+        except BaseException:
+            self._temporary.cleanup()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +128,9 @@ class Worker:
             started=self._started,
             wall_seconds=wall_seconds,
             peak=self._gpu_watch.peak if self._gpu_watch else None,
+            gpu=self._gpu_watch.state if self._gpu_watch else None,
             disturbance=self._watch.end([self.pid] if stays else []),
+            dropped=inherited_by(Path(self.task.python)).dropped,
         )
 
     def turn(self, command: TurnCommand, timeout: float) -> Turn | None:
@@ -163,6 +169,7 @@ class Worker:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
+        self._temporary.cleanup()
         self._files.assignment.unlink(missing_ok=True)
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -230,12 +237,17 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
 
 
 def _start(
-    task: Task, files: Files, mark: str, machine: Machine, output: IO[bytes]
+    task: Task,
+    files: Files,
+    mark: str,
+    variables: dict[str, str],
+    cpus: Sequence[int],
+    output: IO[bytes],
 ) -> subprocess.Popen[bytes]:
-    """Start a worker in its own process group, on the first `threads` of the allowed CPUs."""
+    """Start a worker in its own process group, on the job's CPUs."""
     command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
-    allowed = allowed_cpus()
-    _set_affinity(allowed[: task.job.threads])  # the worker inherits it
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    _set_affinity(cpus)  # the worker inherits it
     try:
         return subprocess.Popen(
             command,
@@ -245,7 +257,7 @@ def _start(
             # Frameworks start helpers by `python -m`, which imports from the current folder first.
             # The user's current folder may contain anything.
             cwd=files.assignment.parent,
-            env=_variables(task, machine),
+            env=variables,
             start_new_session=True,
         )
     except OSError as error:
@@ -253,20 +265,27 @@ def _start(
             f"{task.python}: cannot be started: {error.strerror}", expected="a Python interpreter"
         ) from error
     finally:
-        _set_affinity(allowed)
+        _set_affinity(before)
 
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
-    """The worker's environment variables."""
-    threads = str(task.job.threads)
-    gpu = gpu_of(machine, task.job.device)
+    """The worker's environment variables; what `--variable` gives wins over a family's own."""
+    gpus = gpus_of(machine, task.job.device)
+    platforms = _JAX_PLATFORMS.get(kind_of(task.job.device))
     return {
-        **inherited_variables(Path(task.python)),
+        **inherited_by(Path(task.python)).variables,
         "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu else "",
+        "CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        **dict.fromkeys(_THREAD_VARIABLES, threads),
+        # Without it JAX asks its CUDA plug-in, which finds no GPU in a worker for CPUs.
+        **({"JAX_PLATFORMS": platforms} if platforms else {}),
+        # The user's ~/.keras/keras.json may have another precision or layout of images.
+        "KERAS_HOME": str(cache_folder() / "keras"),
+        **dict.fromkeys(THREADS, str(task.job.threads)),
+        # Without it PyTorch refuses deterministic matrix products on CUDA.
+        **({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if task.job.deterministic else {}),
         **task.entry.variables,
+        **dict(variable.split("=", 1) for variable in task.variables),
     }
 
 
@@ -280,7 +299,7 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _set_affinity(cpus: Sequence[int]) -> None:
+def _set_affinity(cpus: Iterable[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
 

@@ -218,4 +218,5 @@ def _repetition(record: Record) -> tuple[int, int]:
 def _belongs_to(record: Record, group: Group) -> bool:
     job, training = record.job, group.training
     size = training.batch_size or training.workload.recipe.batch_size
-    return (job.workload, job.batch_size, job.device) == (training.workload, size, group.device)
+    own = (job.workload, job.batch_size, job.device, job.precision)
+    return own == (training.workload, size, group.device, group.precision)

@@ -13,6 +13,7 @@ from backends.family import Entry
 from bench.data.dataset import DataSet
 from bench.machine.device import DevicePeak
 from bench.machine.disturbance import Disturbance
+from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.assignment import Assignment, Train
 from bench.worker.lines import End, Line
@@ -25,7 +26,7 @@ class Task(Struct, frozen=True, kw_only=True):
         key: the key of its record.
         entry: the backend's entry in the registry.
         python: the path of the interpreter.
-        versions, adapter_checksum: see `bench.records.stored`.
+        versions, adapter_checksum, variables: see `bench.records.stored`.
         assignment: the worker's input.
     """
 
@@ -36,6 +37,7 @@ class Task(Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     adapter_checksum: str
     assignment: Assignment
+    variables: tuple[str, ...] = ()
 
 
 class TrainingTask(Task, frozen=True, kw_only=True):
@@ -67,14 +69,16 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class WorkerResult(Struct, frozen=True, kw_only=True):
-    """The result of a worker that has result.
+    """The result of a worker that has ended.
 
     Attributes:
         lines: the lines that it wrote.
         end: its last line; or its parent's observation, if that line is missing.
         started, wall_seconds: see `bench.records.stored.Outcome`.
         peak: the peak of its GPU memory; None if the parent measured none.
+        gpu: the state of its GPU; None if there is none.
         disturbance: the other load of the machine.
+        dropped: see `bench.records.stored.Outcome`.
     """
 
     lines: list[Line]
@@ -82,7 +86,9 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
     started: str
     wall_seconds: float
     peak: DevicePeak | None
+    gpu: GpuState | None
     disturbance: Disturbance
+    dropped: tuple[str, ...] = ()
 
 
 def files_of(task: Task, folder: Path) -> Files:
@@ -107,4 +113,6 @@ def outcome_fields(task: Task, result: WorkerResult, kind: type[Outcome]) -> dic
         "adapter_checksum": task.adapter_checksum,
         "started": result.started,
         "wall_seconds": result.wall_seconds,
+        "variables": task.variables,
+        "dropped": result.dropped,
     }

@@ -8,12 +8,12 @@ from functools import cache
 import msgspec
 from msgspec.structs import replace
 
-from backends.contract import Job, Mode
+from backends.contract import Job, Mode, Precision
 from backends.registry import adapter_of, entry, package_of, refusal
 from bench.data.cache import materialise
 from bench.data.dataset import Places
 from bench.machine.host import Machine, gpu_kind
-from bench.records.key import checksum_of, make_key
+from bench.records.key import checksum_of, make_key, unusual
 from bench.records.verification import Verification, checks_checksum
 from bench.runner.environments import Environments
 from bench.runner.task import Task, WorkerResult, outcome_fields
@@ -25,6 +25,7 @@ from bench.worker.verification.models import (
     DENSE_BEHAVIOUR,
     DROPOUT_PROBE,
     EVERY,
+    KEPT,
     LONG,
     MODELS,
     NATIVE,
@@ -54,6 +55,7 @@ def make_task(
     machine: Machine,
     places: Places,
     sizes: Sequence[Size] | None = None,
+    precision: Precision = "float32",
 ) -> VerificationTask:
     """The task of verifying a backend on a device, with all models and checks of the mode.
 
@@ -66,6 +68,7 @@ def make_task(
         machine: where it is verified.
         places: of the data sets.
         sizes: if given, only the first steps of these workloads are verified.
+        precision: of the products.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
@@ -73,7 +76,8 @@ def make_task(
     """
     (python, framework_python), chosen = environments.of_worker(backend), entry(backend)
     versions = environments.versions(chosen.environment)
-    job, adapter = _job(backend, mode, device, threads), adapter_of(backend, mode)
+    job = _job(backend, mode, device, threads, precision)
+    adapter = adapter_of(backend, mode, job.ranks)
     code = checksum_of(adapter)
     decisive = (
         msgspec.json.encode(job),
@@ -83,15 +87,17 @@ def make_task(
         machine.name,
         gpu_kind(machine, device),
         msgspec.json.encode(sizes),
+        *environments.variables,
     )
     of_workloads = sorted({size.workload.name for size in sizes or ()})
     return VerificationTask(
         job=job,
-        key=make_key((*of_workloads, backend, mode, device), decisive),
+        key=make_key((*of_workloads, backend, mode, device, *unusual(precision)), decisive),
         entry=chosen,
         python=str(python),
         versions=versions,
         adapter_checksum=code,
+        variables=environments.variables,
         assignment=replace(
             _assignment(job, adapter, places, sizes), framework_python=framework_python
         ),
@@ -108,6 +114,7 @@ def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) 
         mode=task.job.mode,
         device=task.job.device,
         threads=task.job.threads,
+        precision=task.job.precision,
         checks_checksum=checks_checksum(),
         settings=next((line.settings for line in lines if isinstance(line, Settings)), {}),
         pieces=tuple(line for line in lines if isinstance(line, ModelFindings)),
@@ -116,7 +123,7 @@ def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) 
     )
 
 
-def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
+def _job(backend: str, mode: Mode, device: str, threads: int, precision: Precision) -> Job:
     """The job of a verification: its settings; each check uses a workload of its own."""
     return Job(
         workload=find_workload("softmax"),
@@ -126,8 +133,8 @@ def _job(backend: str, mode: Mode, device: str, threads: int) -> Job:
         device=device,
         threads=threads,
         seed=0,
-        precision="float32",
-        compiled=entry(backend).compiled and mode == "matched",
+        precision=precision,
+        compiled=mode == "matched" and entry(backend).compiles_on(device),
         deterministic=False,
         epochs=1,
         batch_size=_BATCH_SIZE,
@@ -180,7 +187,7 @@ def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | 
         )
     course = [size for size in course_sizes() if not refusal(job.backend, size.workload)]
     models, behaviour = models_of(job.backend)
-    workloads = {**EVERY, **LONG, "dropout": DROPOUT_PROBE}
+    workloads = {**EVERY, **LONG, "dropout": DROPOUT_PROBE, "float32": KEPT}
     workloads |= {size.name: size.workload for size in course}
     return Verify(
         job=job,
@@ -188,7 +195,7 @@ def _assignment(job: Job, adapter: str, places: Places, sizes: Sequence[Size] | 
         package=package,
         models=models,
         behaviour=behaviour,
-        long=_without_refused(job.backend, LONG),
+        long=_without_refused(job.backend, LONG) if job.precision == "float32" else (),
         sync=next(name for name in SYNC if not refusal(job.backend, EVERY[name])),
         dropout=not refusal(job.backend, DROPOUT_PROBE),
         sizes=tuple(course),

@@ -8,17 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from backends.contract import kind_of, ranks_of
 from bench.records.job import Record
 from bench.statistics.agreement import agreement
 from bench.statistics.learning import suspicion
 from bench.statistics.native import native_suspicions
 from bench.worker.lines import INFINITE, JobVerification
+from bench.worker.verification.training import PREDICTION, PRODUCTS, WEIGHTS
 
 Doubt = Literal["", "wrong", "disagrees", "suspect", "unconfirmed"]
 # The kinds of device on which a verified run is kept in `results/`. On others a deviation of a few
 # tolerances may mean that the tolerance is too small there.
 CONFIRMED_DEVICES = frozenset({"cpu"})
 _UNCONFIRMED = 50.0  # tolerances; a larger deviation is wrong on any device
+
+
+# Of a job in bfloat16.
+_OTHER_PRECISION = {
+    PRODUCTS: "its products are of float32, not of bfloat16",
+    PREDICTION: "its predictions are products of float32, not of bfloat16",
+    WEIGHTS: "its weights are kept in bfloat16, not in float32",
+}
 
 
 class Judgement(NamedTuple):
@@ -69,8 +79,9 @@ def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
 
 
 def device_kind(device: str) -> str:
-    """The kind of a device: "cuda" for "cuda:1"."""
-    return device.partition(":")[0]
+    """The kind of a device, with its ranks: "cuda" for "cuda:1", "4xcuda" for "4xcuda:0"."""
+    ranks = ranks_of(device)
+    return kind_of(device) if ranks == 1 else f"{ranks}x{kind_of(device)}"
 
 
 def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:
@@ -80,13 +91,15 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     name, deviation = job_verification.worst
     if deviation <= 1.0:
         return "", ""
+    if name in _OTHER_PRECISION:
+        return "wrong", _OTHER_PRECISION[name]
     what = {"loss": "the loss", "prediction": "the prediction"}.get(name, f"the change of {name}")
     times = f"{deviation:.3g} times its tolerance" if deviation < INFINITE else "completely"
     after = "after its last epoch" if name == "prediction" else "in its first steps"
     reason = f"{what} {after} differs from the reference by {times}"
     if times == "completely":
         reason = f"{what} {after} is not that of the reference"
-    confirmed = device_kind(device) in CONFIRMED_DEVICES
+    confirmed = kind_of(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 
 

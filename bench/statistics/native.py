@@ -16,6 +16,7 @@ from statistics import median
 
 from msgspec.structs import replace
 
+from backends.contract import kind_of
 from bench.records.job import Group, Record, group_of, without_labels
 from bench.statistics.accuracy import binomial_error
 from bench.statistics.agreement import model_kind
@@ -69,7 +70,7 @@ def has_its_workloads_rate(record: Record) -> bool:
 
 
 def _group(record: Record) -> Group:
-    device = record.job.device.partition(":")[0]
+    device = kind_of(record.job.device)
     return group_of(replace(record.job, device=device, threads=1), record.data.checksum, machine="")
 
 

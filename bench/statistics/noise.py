@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from bench.machine import disturbance
 from bench.machine.host import gpu_kind
-from bench.records.job import Record
+from bench.records.job import Record, in_precision
 from bench.records.key import job_key
 from bench.records.noise import Calibration
 from bench.records.turns import Turns
@@ -81,7 +81,8 @@ def describe(calibration: Calibration, rounds: int) -> str:
     """A text on a calibration and on the difference that a table of `rounds` rounds shows."""
     alarms, trials = false_alarms(calibration.wall, SHORT)
     source = (
-        f"{calibration.backend} against itself, {calibration.workload},"
+        f"{in_precision(calibration.backend, calibration.precision)} against itself,"
+        f" {calibration.workload},"
         f" {len(calibration.wall)} rounds on {calibration.machine.name}"
     )
     scatter = _percent(calibration.scatter)
@@ -124,11 +125,12 @@ def rounds_by_difference(calibration: Calibration) -> list[tuple[float, int | No
 def process_spread(record: Record, calibrations: Sequence[Calibration]) -> ProcessSpread:
     """How much two processes of one backend differ on a record's machine, device and threads.
 
-    From the calibrations of this place that have turns: that of the record's workload, else the
-    one that differs most. Without any, from measurements of another machine.
+    From the calibrations of this place that have turns: that of the record's workload and
+    precision, else the one that differs most. Without any, from measurements of another machine.
     """
     known = [each for each in _of_place(record, calibrations) if each.turns]
-    same = [each for each in known if each.workload == record.job.workload.name]
+    own = record.job.workload.name, record.job.precision
+    same = [each for each in known if (each.workload, each.precision) == own]
     if not known:
         return _spread_elsewhere(record.job.workload.name)
     chosen = max(same or known, key=lambda each: median(map(abs, each.turns)))
@@ -219,6 +221,7 @@ def _calibration(
         machine=record.machine,
         device=job.device,
         threads=job.threads,
+        precision=job.precision,
         backend=job.backend,
         workload=job.workload.name,
         dataset=job.dataset,
@@ -228,12 +231,13 @@ def _calibration(
         wall=tuple(map(float, wall)),
         cpu=tuple(map(float, cpu)),
         turns=tuple(by_turns[pair] for pair in keys if pair in by_turns),
-        disturbed=sum(
-            any(disturbance.reasons(job_record.disturbance) for job_record in pair)
-            for pair in pairs
-        ),
+        disturbed=sum(map(_is_disturbed, pairs)),
         ended=max(job_record.started for job_record in by_round.values()),
     )
+
+
+def _is_disturbed(pair: tuple[Record, Record]) -> bool:
+    return any(disturbance.reasons(record.disturbance) for record in pair)
 
 
 def _pairs(by_round: dict[int, Record]) -> list[tuple[Record, Record]]:

@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bench.records.limits import EngineLimits
+from bench.worker.operations import SINGLE_BYTES
 from specs.model import Conv2d, Workload
 from specs.shapes import infer_shapes
 from specs.traffic import training_traffic
@@ -120,8 +121,10 @@ def utilization_of(
         shape.training_flops for shape in shapes if isinstance(shape.layer, Conv2d)
     )
     steps, traffic = ceil(examples / batch_size), training_traffic(workload)
-    values = examples * traffic.per_example + steps * traffic.per_step
-    epoch_bytes = values * (limits.value_bytes or 0)
+    value_bytes = limits.value_bytes or 0
+    in_products = examples * traffic.per_example + steps * (traffic.per_step - traffic.of_update)
+    of_updates = steps * traffic.of_update
+    epoch_bytes = in_products * value_bytes + of_updates * max(value_bytes, SINGLE_BYTES)
     matmul, call_seconds = limits.best("matmul"), limits.call_seconds
     memory = limits.best("memory", least=epoch_bytes // steps)
     convolution = limits.best("convolution") if convolution_flops else None

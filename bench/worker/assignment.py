@@ -105,12 +105,18 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
     def pieces(self) -> int:
         """How many `ModelFindings` a complete verification has."""
         named = (self.models, self.behaviour, self.long, self.native, self.sizes)
-        return sum(map(len, named)) + self.checks_behaviour + self.checks_dropout
+        single = (self.checks_behaviour, self.checks_float32, self.checks_dropout)
+        return sum(map(len, named)) + sum(single)
 
     @property
     def checks_behaviour(self) -> bool:
         """Whether `sync` is checked, on a model of its own."""
         return bool(self.behaviour)
+
+    @property
+    def checks_float32(self) -> bool:
+        """Whether it is checked what a lower precision leaves in float32, on a model of its own."""
+        return self.checks_behaviour and self.job.precision != "float32"
 
     @property
     def checks_dropout(self) -> bool:

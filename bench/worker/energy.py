@@ -19,6 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from backends.contract import kind_of, ranks_of
+
 _POWERCAP = Path("/sys/class/powercap")
 # A package of an Intel or AMD CPU. Other zones would count twice: "intel-rapl:0:1" is a part of
 # package 0, and "intel-rapl-mmio:0" is package 0 again.
@@ -26,8 +28,7 @@ _TOP_ZONE = re.compile(r"intel-rapl:\d+")
 # The beginning of the name of a zone that is a package or a die. The zone "psys" is the whole
 # platform, packages included.
 _PACKAGE = "package-"
-# A counter grows in steps, and each reading misses the energy since the last step. The error of a
-# window is at most the energy of one step, which is 2 % of a window of 50 steps.
+# A window of so many steps is long enough to tell a counter that stands still.
 _STEPS = 50
 # "approximately every millisecond" (Intel, Software Developer's Manual, vol. 3B, RAPL)
 _RAPL_STEP_SECONDS = 0.001
@@ -47,13 +48,14 @@ class Counter(Struct, frozen=True, kw_only=True):
     Attributes:
         name: the counter's name; "" if there is no counter.
         reason: why there is no counter; "" if there is one.
-        window_seconds: the shortest window that gets a figure. In a shorter one the counter's error
-            may exceed 2 %.
+        step_seconds: the longest time between two steps of its register. Each reading misses the
+            energy since the last step. None in records of earlier versions, which have no figure of
+            a window of fewer than 50 steps.
     """
 
     name: str = ""
     reason: str = ""
-    window_seconds: float = 0.0
+    step_seconds: float | None = None
 
 
 class Zone(Struct, frozen=True, kw_only=True):
@@ -93,7 +95,8 @@ class Meter(Struct, frozen=True, kw_only=True):
     ) -> tuple[float | None, str]:
         """The energy between two readings: joules and "", or None and the reason.
 
-        If there is no counter, the reason is "", as `Counter.reason` contains it.
+        If there is no counter, the reason is "", as `Counter.reason` contains it. Short windows
+        have their joules, too: the report adds windows, and says how large the error of a sum is.
 
         Args:
             before: the result of `read` at the start.
@@ -102,12 +105,12 @@ class Meter(Struct, frozen=True, kw_only=True):
         """
         if not self.zones:
             return None, ""
-        shortest = self.counter.window_seconds
-        if seconds < shortest:
-            return None, f"too short for this counter, which needs {shortest:g} s"
         if before is None or after is None:
             return None, "the counter could not be read"
-        parts = [_used(*ends, seconds) for ends in zip(self.zones, before, after, strict=True)]
+        step = self.counter.step_seconds or 0.0
+        parts = [
+            _used(*ends, seconds, step) for ends in zip(self.zones, before, after, strict=True)
+        ]
         reason = next((part for part in parts if isinstance(part, str)), "")
         if reason:
             return None, reason
@@ -124,19 +127,24 @@ def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Me
 
     Args:
         device: see `backends.contract.Job`.
-        gpu: the UUID of the job's NVIDIA GPU.
+        gpu: the UUID of the job's NVIDIA GPU or slice.
         powercap: the folder where Linux shows RAPL.
     """
     cpus = _rapl(powercap)
-    if device == "cpu":
+    if kind_of(device) == "cpu":
         return cpus, NOTHING
+    if ranks_of(device) > 1:
+        return _none("the counters of several GPUs are not added yet"), cpus
     if gpu:
         return _nvml(gpu), cpus
     return _none(f"no counter of {device} is known"), cpus
 
 
-def _used(zone: Zone, before: float, after: float, seconds: float) -> float | str:
-    """The joules that one zone counted, or the reason why they are unknown."""
+def _used(zone: Zone, before: float, after: float, seconds: float, step: float) -> float | str:
+    """The joules that one zone counted, or the reason why they are unknown.
+
+    `step` is the longest time between two steps of the counter, in seconds.
+    """
     joules = after - before
     if zone.range_joules is not None and seconds * _MOST_WATTS >= zone.range_joules:
         longest = zone.range_joules / _MOST_WATTS
@@ -145,10 +153,10 @@ def _used(zone: Zone, before: float, after: float, seconds: float) -> float | st
         if zone.range_joules is None:
             return "the counter went backwards"
         joules += zone.range_joules
-    if joules <= 0:
+    if joules <= 0 and seconds >= _STEPS * step:
         return "the counter did not move"
     # So many joules mean that the counter was reset, and did not restart after its range.
-    if zone.range_joules is not None and joules > seconds * _MOST_WATTS:
+    if zone.range_joules is not None and joules > (seconds + step) * _MOST_WATTS:
         return f"the counter jumped: more than {_MOST_WATTS:g} W"
     return joules
 
@@ -170,7 +178,7 @@ def _rapl(powercap: Path) -> Meter:
     return Meter(
         counter=Counter(
             name=f"RAPL: {', '.join(sorted(packages.values()))}",
-            window_seconds=_STEPS * _RAPL_STEP_SECONDS,
+            step_seconds=_RAPL_STEP_SECONDS,
         ),
         zones=tuple(map(_package, packages)),
     )
@@ -193,6 +201,8 @@ def _nvml(uuid: str) -> Meter:
 
     NVML counts from the loading of the driver, on GPUs from Volta on (NVML API reference).
     """
+    if uuid.startswith("MIG-"):
+        return _none("not told for a slice of a GPU (MIG): NVML counts the whole board")
     try:
         import pynvml  # only environments for CUDA have it
     except ImportError:
@@ -202,19 +212,17 @@ def _nvml(uuid: str) -> Meter:
     def joules() -> float:
         try:  # NVML returns millijoules
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
-        except pynvml.NVMLError as error:
+        except Exception as error:  # whatever a driver answers, the job goes on
             raise OSError(str(error)) from error
 
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         joules()
-    except (pynvml.NVMLError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - as above
         return _none(f"NVML reports no energy of this GPU: {error} (GPUs from Volta on do)")
     return Meter(
-        counter=Counter(
-            name="NVML: the whole GPU board", window_seconds=_STEPS * _NVML_STEP_SECONDS
-        ),
+        counter=Counter(name="NVML: the whole GPU board", step_seconds=_NVML_STEP_SECONDS),
         zones=(Zone(joules=joules),),
     )
 

@@ -165,7 +165,8 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
         steps: the number of full batches.
         partial_batch: the number of examples in the partial batch after them.
         deviations: of "loss", of every weight by its name, and of "prediction", the logits after
-            the last epoch; in units of the tolerance: more than 1 is a failure.
+            the last epoch; for bfloat16 also of the precision. In units of the tolerance: more than
+            1 is a failure.
         tries: how many orders were tried, as a ReLU may flip by rounding.
         seconds: how long it took.
         not_verified: why there is no comparison; "" if there is one.

@@ -11,6 +11,7 @@ import numpy as np
 from backends.engine import Engine, Step, Values
 from bench.worker.lines import OperationName
 
+SINGLE_BYTES = 4  # a number of float32
 _IMAGES, _SIDE, _KERNEL = 32, 32, 3  # the same for every convolution; only its channels vary
 
 
@@ -85,14 +86,19 @@ def _convolution(engine: Engine, channels: int) -> Trial:
 
 
 def _memory(engine: Engine, size: int) -> Trial:
-    """A sum of arrays. It adds ones, because small whole numbers are exact in every precision."""
-    values = size // engine.value_bytes
+    """A sum of arrays. It adds ones, because whole numbers are exact.
+
+    It is in float32 also where products are of bfloat16: whole numbers above 256 are not exact in
+    that, and mixed precision leaves sums, weights and optimizer state in float32.
+    """
+    value_bytes = max(engine.value_bytes, SINGLE_BYTES)
+    values = size // value_bytes
     step = engine.accumulate(np.ones(values, np.float32))
 
     def off(before: Values, after: Values, steps: int) -> float:
         return float(np.abs(after - before - steps).max())
 
-    return Trial(np.zeros(values, np.float32), step, 3 * values * engine.value_bytes, off)
+    return Trial(np.zeros(values, np.float32), step, 3 * values * value_bytes, off)
 
 
 def _relative(actual: Values, expected: Values) -> float:

@@ -16,10 +16,19 @@ Tell = Callable[[Line], None]
 Work = Callable[[Tell], Callable[[Tell], None] | None]
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
-# The types of frameworks' errors when memory runs out. PyTorch's CPU allocator raises a plain
-# RuntimeError with the text below.
+# The types of frameworks' errors when memory runs out.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
-_OUT_OF_MEMORY_TEXT = "can't allocate memory"
+# Other errors say it in their text only, in small or capital letters. The last one is of PyTorch's
+# allocator for CPUs, "alloc_failed" of cuBLAS and cuDNN (CUBLAS_STATUS_ALLOC_FAILED), the first of
+# JAX, and the second of the CUDA driver ("CUDA error: out of memory", torch.AcceleratorError).
+_OUT_OF_MEMORY_TEXTS = (
+    "resource_exhausted",
+    "out of memory",
+    "out_of_memory",  # CUDA_ERROR_OUT_OF_MEMORY
+    "alloc_failed",
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "can't allocate memory",
+)
 
 
 class Diverged(Exception):  # noqa: N818 - not an error of the program: an outcome of a job
@@ -73,4 +82,5 @@ def _outcome(work: Work, tell: Tell) -> tuple[Status, str, str, Callable[[Tell],
 
 def _is_out_of_memory(error: Exception) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & _OUT_OF_MEMORY_TYPES) or _OUT_OF_MEMORY_TEXT in str(error)
+    text = str(error).lower()
+    return bool(names & _OUT_OF_MEMORY_TYPES) or any(each in text for each in _OUT_OF_MEMORY_TEXTS)

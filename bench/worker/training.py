@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from statistics import median_high
 from typing import cast
 
 import msgspec
@@ -28,6 +29,7 @@ from backends.contract import (
     NativeBackend,
     Order,
     Weights,
+    kind_of,
     steps_per_call,
 )
 from bench.worker import clock, energy, examples
@@ -47,7 +49,7 @@ from bench.worker.lines import (
 )
 from bench.worker.tell import Diverged, Tell, one_line
 from bench.worker.verification.expected import Examples
-from bench.worker.verification.training import prediction_deviation, verify_training
+from bench.worker.verification.training import prediction_deviations, verify_training
 from specs.initial import epoch_order, initial_weights
 from specs.shapes import infer_shapes
 
@@ -117,7 +119,7 @@ class Run:
         self._evaluated = min(assignment.train_evaluated, len(self._labels))
         largest = max(shape.forward_bytes for shape in infer_shapes(assignment.job.workload))
         self._predicted_at_once = max(1, _PREDICTION_BYTES // largest)
-        self._peak: DeviceMemory | None = None
+        self._peaks: list[DeviceMemory] = []
         self._name, self._references = Path(assignment.data).name, Path(assignment.references)
         self._learned, self._weights = assignment.learned, assignment.weights
 
@@ -147,7 +149,9 @@ class Run:
                 settings=dict(backend.settings()),
                 train_evaluated=self._evaluated,
                 energy=self._meter.counter,
-                host_energy=None if self._job.device == "cpu" else self._host_meter.counter,
+                host_energy=None
+                if kind_of(self._job.device) == "cpu"
+                else self._host_meter.counter,
             )
         )
         return backend
@@ -218,9 +222,9 @@ class Run:
             return
         used = Examples(self._images, self._labels, self._name)
         try:
-            predicted = prediction_deviation(self._job, weights, self._test_images, self._logits)
+            predicted = prediction_deviations(self._job, weights, self._test_images, self._logits)
             found = verify_training(backend, self._job, used, self._references)
-            found = replace(found, deviations={**found.deviations, "prediction": predicted})
+            found = replace(found, deviations={**found.deviations, **predicted})
         except Exception as error:  # noqa: BLE001 - hours of training are not lost by it, and it is said
             found = JobVerification(
                 method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
@@ -269,11 +273,14 @@ class Run:
         return phase
 
     def _tell_peak(self, memory: DeviceMemory | None, tell: Tell) -> None:
-        """Tell the allocator's peak after an epoch's training if it is known, and higher."""
-        peak = _peak_of_training(self._peak, memory)
-        if peak is not None and peak != self._peak:
+        """Tell the allocator's peak after an epoch's training if it is known, and has changed."""
+        if memory is None:
+            return
+        before = _peak_of_training(self._peaks) if self._peaks else None
+        self._peaks.append(memory)
+        peak = _peak_of_training(self._peaks)
+        if peak != before:
             tell(PeakMemory(peak=peak))
-        self._peak = peak
 
     def _order(self, epoch: int) -> Order:
         return epoch_order(
@@ -288,13 +295,17 @@ def _predicted_classes(logits: Logits, labels: Labels) -> int:
     return int(np.count_nonzero((predictions > 0) | (np.bincount(labels, minlength=classes) == 0)))
 
 
-def _peak_of_training(before: DeviceMemory | None, now: DeviceMemory | None) -> DeviceMemory | None:
-    """The larger of two epochs' peaks; the first one if the framework cannot reset its peak.
+def _peak_of_training(peaks: Sequence[DeviceMemory]) -> DeviceMemory:
+    """The peak of a training of one or more epochs, see `DeviceMemory`.
 
-    A peak that was not reset includes the prediction after the first epoch.
+    The first epoch's peak includes the memory that autotuners try and give back. A peak that was
+    not reset includes the prediction after the first epoch.
     """
-    if before is None or now is None:
-        return before or now
-    if not now.began_anew:
-        return before
-    return max(before, now, key=lambda memory: memory.allocator_peak_bytes)
+    first, *later = peaks
+    if not later or not later[0].began_anew:
+        return first
+    return replace(
+        first,
+        allocator_peak_bytes=median_high(peak.allocator_peak_bytes for peak in later),
+        first_epoch_bytes=first.allocator_peak_bytes,
+    )

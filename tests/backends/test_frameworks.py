@@ -203,11 +203,61 @@ images, labels = np.zeros((64, 28, 28, 1), np.float32), np.zeros(64, np.int64)
     ).stdout.split()
 
 
+# What a framework tells on a GPU stands in for it; the last line is without a GPU.
+ON_A_GPU = {
+    "pytorch": """
+import torch
+from backends.pytorch.device import torch_settings as settings
+there = torch.cuda.is_available
+torch.cuda.is_available, torch.version.cuda = (lambda: True), "13.0"
+torch.backends.cudnn.version = lambda: 92000
+print(settings()["cuda"], settings()["cudnn"])
+torch.cuda.is_available = there
+print(settings()["cuda"], settings()["cudnn"])
+""",
+    "tensorflow": """
+import tensorflow as tf
+from backends.tensorflow.device import tensorflow_settings as settings
+there = tf.sysconfig.get_build_info
+tf.sysconfig.get_build_info = lambda: {"cuda_version": "12.5.1", "cudnn_version": "9"}
+print(settings()["built_with_cuda"], settings()["built_with_cudnn"])
+tf.sysconfig.get_build_info = there
+print(settings()["built_with_cuda"], settings()["built_with_cudnn"])
+""",
+    "jax": """
+from types import SimpleNamespace
+import jax
+from backends.jax import device
+gpu = SimpleNamespace(platform="gpu", client=SimpleNamespace(platform_version="C\\ncuda 12090"))
+config = SimpleNamespace(jax_default_device=gpu, jax_default_matmul_precision="highest")
+device.jax = SimpleNamespace(config=config)
+print(device.jax_settings()["platform"])
+device.jax = jax
+device.require_device(job)
+print(device.jax_settings()["platform"])
+""",
+}
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        ("pytorch", ["13.0", "92000", "None", "None"]),
+        ("tensorflow", ["12.5.1", "9", "None", "None"]),
+        ("jax", ["C;", "cuda", "12090", "None"]),
+    ],
+)
+def test_on_a_gpu_the_settings_have_the_versions_of_its_libraries(backend, told, environments):
+    """With `--python` they are not pip's, so no version of a package tells them."""
+    assert answer(ON_A_GPU[backend], backend, environments) == told
+
+
 @pytest.mark.framework
 def test_what_is_called_compiled_is(environments):
     """PyTorch's compiler silently skips the `forward` of its containers.
 
-    Flatten and linear are two calls, the update nine; a second epoch compiles nothing again.
+    Flatten, linear and the loss are three calls, the update nine. A second epoch compiles nothing.
     """
     code = """
 from torch._dynamo.utils import counters
@@ -222,7 +272,7 @@ counters.clear()
 backend.train_epoch(np.arange(64))
 print(counters["stats"]["unique_graphs"])
 """
-    assert answer(code, "pytorch-compiled", environments) == ["11", "2", "True", "0"]
+    assert answer(code, "pytorch-compiled", environments) == ["12", "2", "True", "0"]
 
 
 @pytest.mark.framework

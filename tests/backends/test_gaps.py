@@ -9,7 +9,7 @@ import subprocess
 import msgspec
 import pytest
 
-from backends.family import FEATURES
+from backends.family import FEATURES, GAPS_OF_ALL
 from backends.registry import BACKENDS, GAPS, adapter_of, refusal
 from bench.records.files import PROJECT
 from bench.worker.verification.models import EVERY
@@ -75,9 +75,12 @@ def test_a_feature_runs_or_is_a_gap_with_its_reason_and_no_listed_gap_works(back
     assert set(jobs) - set(possible) <= set(gaps)
     answers = dict(zip(possible, construct(backend, possible.values()), strict=True))
     print(answers)
-    assert {name for name, answer in answers.items() if answer != "runs"} == set(gaps) & set(
-        possible
-    )
+    refused = {name for name, answer in answers.items() if answer != "runs"}
+    assert refused == {"TF32", *(set(gaps) & set(possible))}, "a CPU has no TF32"
+    for name in ("TF32", "bfloat16"):
+        if name in refused:
+            no_tensor_cores = "TF32 is a format of NVIDIA's tensor cores, and the device is cpu"
+            assert answers[name] == (gaps[name].reason if name in gaps else no_tensor_cores)
 
 
 @pytest.mark.framework
@@ -96,3 +99,5 @@ def test_every_gap_is_of_a_backend_and_a_feature_and_says_why():
         assert set(gaps) <= set(FEATURES), backend
         assert all(gap.reason for gap in gaps.values())
     assert set(GAPS) <= set(BACKENDS)
+    assert not set(GAPS_OF_ALL) & set(FEATURES)
+    assert all(gap.reason for gap in GAPS_OF_ALL.values())

@@ -89,9 +89,16 @@ def test_a_version_of_a_framework_is_a_backend_with_an_environment_of_its_own(
 
 def test_the_builds_for_gpus_have_the_version_too():
     jax = registry.ENVIRONMENTS["jax@jax-0.9.2"]
-    assert "jax[cuda12]==0.9.2" in jax.cuda_requirements
+    assert all("jax[cuda12]==0.9.2" in build.requirements for build in jax.cuda)
+    assert "nvidia-cudnn-cu12==9.10.2.21" in jax.cuda[1].requirements
     tensorflow = registry.ENVIRONMENTS["tensorflow@tensorflow-2.20.0"]
-    assert "tensorflow[and-cuda]==2.20.0" in tensorflow.cuda_requirements
+    assert "tensorflow[and-cuda]==2.20.0" in tensorflow.cuda[0].requirements
+    torch = registry.ENVIRONMENTS["torch@torch-2.12.0"]
+    assert [build.requirements[0] for build in torch.cuda] == [
+        "torch==2.12.0",
+        "torch==2.12.0+cu126",
+    ]
+    assert torch.cuda[1].index == registry.ENVIRONMENTS["torch"].cuda[1].index
 
 
 def test_a_variant_of_a_version_is_a_variant_of_the_same_version():

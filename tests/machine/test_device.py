@@ -202,8 +202,9 @@ def test_both_of_the_drivers_figures_see_what_a_process_takes_and_gives_back():
     for step in ("nothing", "taken", "given back"):
         assert taker.stdout.readline().strip() == step
         watch.sample(taker.pid)
-        by_process.append(watch._held(taker.pid))
-        by_device.append(watch._used())
+        held = [each.usedGpuMemory for each in watch._processes() if each.pid == taker.pid]
+        by_process.append(held[0] if held else None)
+        by_device.append(watch._used_bytes())
         taker.stdin.write("\n")
         taker.stdin.flush()
     taker.communicate(timeout=30)

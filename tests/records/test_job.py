@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from bench.records.files import RunError
-from bench.records.job import Record
+from bench.records.job import Record, backend_name, usual_name
 from bench.records.run import claim, read_run
 from bench.records.stored import LeftOut, read_file, write
 from bench.runner.process import read_lines
 from bench.worker.lines import End, encode_line
+from tests.support.jobs import make_job
 from tests.support.records import make_record, native
 from tests.support.tasks import run_one
 
@@ -124,3 +125,19 @@ def test_a_native_record_survives_the_disk(tmp_path):
     record = native(make_record())
     write(tmp_path / "jobs", record)
     assert read_run(tmp_path) == ([record], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "pytorch"),
+        ({"precision": "bfloat16"}, "pytorch (bfloat16)"),
+        ({"precision": "tf32", "mode": "native"}, "pytorch, native (tf32)"),
+        ({"backend": "chainer"}, "chainer (2022)"),
+    ],
+)
+def test_a_name_says_any_precision_but_float32(changes, name):
+    job = make_job(**{"backend": "pytorch", **changes})
+    assert backend_name(job) == name
+    usual = replace(job, precision="float32")
+    assert usual_name(name) == backend_name(usual)

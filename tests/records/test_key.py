@@ -233,7 +233,13 @@ def test_the_order_of_two_names_counts_and_a_new_field_of_pythons_syntax_does_no
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "H100"}, {"memory_bytes": 80 * 10**9}, {"driver": "560.1"}, {"partition": "1g.5gb"}],
+    [
+        {"name": "H100"},
+        {"memory_bytes": 80 * 10**9},
+        {"driver": "560.1"},
+        {"partition": "1g.5gb"},
+        {"compute_capability": "9.0"},
+    ],
     ids=str,
 )
 def test_another_model_memory_driver_or_partition_of_the_gpu_is_another_key(

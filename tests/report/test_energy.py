@@ -12,14 +12,12 @@ from bench.report.section import energy
 from bench.worker.energy import Counter
 from tests.support.records import blocks_of, make_record, on_gpu, run_of
 
-RAPL = Counter(name="RAPL: package-0", window_seconds=0.05)
-NVML = Counter(name="NVML: the whole GPU board", window_seconds=5.0)
+RAPL = Counter(name="RAPL: package-0", step_seconds=0.001)
+NVML = Counter(name="NVML: the whole GPU board", step_seconds=0.1)
 REACHES = (0.5, 0.9, 0.92, 0.91)  # softmax's target is 91.7 %
 
 
-def measured(
-    record, energies, *, counter=RAPL, why="too short for this counter, which needs 5 s", host=None
-):
+def measured(record, energies, *, counter=RAPL, why="the counter did not move", host=None):
     """The record with these joules in its epochs' trainings; None: no figure, and the reason."""
     epochs = tuple(
         replace(
@@ -52,16 +50,17 @@ def told(*records):
 def test_joules_by_hand():
     """1,000 images; epochs of 4, 1, 3 and 2 s with 40, 10, 36 and 30 J.
 
-    The first epoch is left out; the third reached the target.
+    The first epoch is left out: 76 J in 6 s. The third reached the target.
     """
     [row] = table_of(measured(make_record(accuracies=REACHES), (40.0, 10.0, 36.0, 30.0)))
     assert row == {
         "workload": "softmax",
         "backend": "reference",
-        "energy per epoch, median": "30 J",
+        "energy per epoch": "25.3 J",
+        "error of the steps": "±0.029 %",  # sqrt(3) steps of 1 ms, of 6 s
         "epochs counted": "3 of 3",
-        "mean power": "12 W",
-        "images per joule": "33.3",
+        "mean power": "12.7 W",
+        "images per joule": "39.5",
         "energy to target": "86 J",
     }
 
@@ -87,30 +86,78 @@ def test_an_epoch_without_a_figure_is_never_left_out_of_a_median():
     record = make_record(accuracies=REACHES)
     other = measured(make_record("o", backend="pytorch"), (1.0, 1.0, 1.0, 1.0))
     row = table_of(measured(record, (40.0, None, 36.0, 30.0)), other)[0]
-    assert (row["energy per epoch, median"], row["images per joule"], row["energy to target"]) == (
+    assert (row["energy per epoch"], row["images per joule"], row["energy to target"]) == (
         "-",
         "-",
         "-",
     )
     row = table_of(measured(record, (None, 10.0, 36.0, 30.0)), other)[0]
-    assert (row["energy per epoch, median"], row["energy to target"]) == ("30 J", "-")
+    assert (row["energy per epoch"], row["energy to target"]) == ("25.3 J", "-")
     row = table_of(measured(record, (40.0, 10.0, 36.0, None)), other)[0]
-    assert (row["energy per epoch, median"], row["energy to target"]) == ("-", "86 J")
+    assert (row["energy per epoch"], row["energy to target"]) == ("-", "86 J")
     run = run_of(measured(record, (40.0, None, 36.0, 30.0)), other)
     [[line]] = [items.lines for items in blocks_of(Items, energy.section(run))]
     assert line == (
-        "softmax reference: 1 of 3 epochs (median 1.00 s) without a figure: too short for this"
-        " counter, which needs 5 s."
+        "softmax reference: 1 of 3 epochs (median 1.00 s) without a figure: the counter did"
+        " not move."
     )
 
 
-def test_where_all_are_too_short_it_says_how_short_and_what_the_counter_needs():
-    text, line = told(measured(make_record(), (None,) * 4, counter=NVML))
+def test_sums_that_are_too_short_for_the_steps_have_no_figure_and_the_error_that_says_so():
+    """Three epochs of 0.1 s, and steps of 0.1 s: sqrt(3) steps of 3."""
+    short = make_record(times=(0.4, 0.1, 0.1, 0.1), accuracies=REACHES)
+    text, line = told(measured(short, (40.0, 10.0, 10.0, 10.0), counter=NVML))
     assert text == "No figures, though there is a counter (NVML: the whole GPU board):"
-    assert line.startswith(
-        "softmax reference: 3 of 3 epochs (median 2.00 s) without a figure: too short"
+    assert line == (
+        "softmax reference: 3 epochs are too short for this counter, whose steps make an error of"
+        " ±58 %: more epochs or rounds make it smaller."
     )
-    assert "which needs 5 s" in line
+
+
+def test_more_epochs_of_the_same_length_have_a_figure():
+    """The sum of 300 epochs of 0.1 s is off by 5.8 %, and of 600 by 4.1 %."""
+    found = []
+    for epochs in (300, 600):
+        record = make_record(times=(0.1,) * (epochs + 1), accuracies=(0.95,) * (epochs + 1))
+        beside = measured(make_record("o", times=(9.0,) * 3, accuracies=(0.95,) * 3), (1.0,) * 3)
+        run = (measured(record, (10.0,) * (epochs + 1), counter=NVML), beside)
+        rows = {row["energy per epoch"]: row for row in table_of(*run)}
+        found.append("10 J" in rows)
+        if epochs == 600:
+            assert rows["10 J"]["error of the steps"] == "±4.1 %"
+            assert rows["10 J"]["mean power"] == "100 W"
+    assert found == [False, True]
+
+
+def test_the_energy_to_a_target_has_an_error_too():
+    """The target is reached after one epoch of 1 s, 10 % off; or after one of 4 s, 2.5 % off."""
+    for first, text in ((1.0, "-"), (4.0, "40 J")):
+        record = make_record(times=(first, *[4.0] * 3), accuracies=(0.95,) * 4)
+        [row] = table_of(measured(record, (40.0,) * 4, counter=NVML))
+        assert row.get("energy to target", "-") == text
+        assert row["energy per epoch"] == "40 J"
+
+
+def test_the_epochs_of_all_rounds_are_one_sum():
+    """Each job is too short: sqrt(2) steps in 2 s. Three of them: sqrt(6) in 6 s."""
+    jobs = [
+        measured(
+            make_record(str(n), round=n, times=(1.0,) * 3, accuracies=(0.9,) * 3),
+            joules,
+            counter=NVML,
+        )
+        for n, joules in enumerate([(1.0, 10.0, 20.0), (1.0, 30.0, 40.0), (1.0, 10.0, 10.0)])
+    ]
+    assert table_of(*jobs)[0]["energy per epoch"] == "20 J"
+    assert table_of(*jobs)[0]["error of the steps"] == "±4.1 %"
+    assert "error of ±7.1 %" in told(jobs[0])[1]
+
+
+def test_a_record_of_an_earlier_version_has_its_figure_and_an_unknown_error():
+    old = Counter(name="RAPL: package-0")
+    [row] = table_of(measured(make_record(), (40.0, 10.0, 36.0, 30.0), counter=old))
+    assert row["energy per epoch"] == "25.3 J"
+    assert "error of the steps" not in row  # no row has one
 
 
 def test_without_a_counter_one_line_says_why():
@@ -125,9 +172,10 @@ def test_without_a_counter_one_line_says_why():
 def test_a_gpus_table_has_the_cpus_beside_it():
     records = [measured(make_record(), (500.0,) * 4, counter=NVML, host=80.0)]
     [row] = table_of(*records)
-    assert (row["energy per epoch, median"], row["CPUs beside it, per epoch"]) == ("500 J", "80 J")
+    assert (row["energy per epoch"], row["CPUs beside it, per epoch"]) == ("500 J", "80 J")
     [text] = [block.text for block in blocks_of(Text, energy.section(run_of(*records)))]
     assert "NVML: the whole GPU board" in text
+    assert "25 % of the time" in text
     assert "RAPL" not in text
 
 

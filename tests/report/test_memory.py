@@ -26,6 +26,8 @@ def table_and_notes(*records):
         (on_gpu("a", 700_000_000, by="device"), "300 MB", "700 MB, whole GPU", 3),
         (on_gpu("a", 700_000_000, anew=False), "300 MB, from the start", "700 MB", 4),
         (on_gpu("a", None, by=None), "300 MB", "-", 2),
+        (on_gpu("a", None, first=400_000_000), "300 MB (first epoch 400 MB)", "-", 3),
+        (on_gpu("a", None, first=300_000_000), "300 MB", "-", 3),
         (make_record("a"), "-", "-", 1),
     ],
 )

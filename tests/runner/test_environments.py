@@ -14,10 +14,10 @@ from bench.runner import environments as runner_environments
 from bench.runner.environments import (
     Environments,
     InstallError,
-    _extra_index,
     environments_folder,
-    inherited_variables,
+    inherited_by,
 )
+from bench.runner.installation import SOURCES, extra_index
 
 INDEX = "https://index.example/cpu"
 PIP = [sys.executable, "-I", "-m", "pip"]
@@ -42,9 +42,9 @@ def test_without_a_clone_they_are_in_the_users_cache(monkeypatch, tmp_path):
 
 def test_what_a_user_puts_on_the_path_reaches_the_users_interpreters_only(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/modules")
-    assert inherited_variables(Path("/usr/bin/python3"))["PYTHONPATH"] == "/modules"
+    assert inherited_by(Path("/usr/bin/python3")).variables["PYTHONPATH"] == "/modules"
     made = environments_folder() / "torch" / "bin" / "python"
-    assert "PYTHONPATH" not in inherited_variables(made)
+    assert "PYTHONPATH" not in inherited_by(made).variables
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def pip_set(monkeypatch, tmp_path):
     """
 
     def set_to(text="", **variables):
-        for name in runner_environments._SOURCES:
+        for name in SOURCES:
             monkeypatch.delenv(f"PIP_{name.upper().replace('-', '_')}", raising=False)
         if text:
             for name in ("XDG_CONFIG_DIRS", "XDG_CONFIG_HOME", "HOME"):
@@ -153,16 +153,16 @@ LEFT = {
 def test_pip_looks_at_the_index_for_cpus_if_it_is_told_nothing_else(case, pip_set):
     text, variables = TAKEN[case]
     pip_set(text, **variables)
-    assert _extra_index(PIP, INDEX) == ["--extra-index-url", INDEX]
+    assert extra_index(PIP, INDEX) == ["--extra-index-url", INDEX]
 
 
 @pytest.mark.parametrize("case", LEFT)
 def test_where_the_user_tells_pip_where_to_look_nothing_is_added(case, pip_set):
     text, variables = LEFT[case]
     pip_set(text, **variables)
-    assert _extra_index(PIP, INDEX) == []
+    assert extra_index(PIP, INDEX) == []
 
 
 def test_without_such_an_index_nothing_is_added(pip_set):
     pip_set()
-    assert _extra_index(PIP, "") == []
+    assert extra_index(PIP, "") == []

@@ -70,7 +70,7 @@ def test_without_one_the_error_has_the_line_to_type(empty, monkeypatch, tmp_path
     old = type(spec)(engine="", requirements=(), versions=("old",), pythons=versions)
     monkeypatch.setattr(environments, "ENVIRONMENTS", {"old": old})
     with pytest.raises(InstallError) as caught:
-        Environments(folder=tmp_path / "made").create("old", cuda=False, say=print)
+        Environments(folder=tmp_path / "made").create("old", cuda=None, say=print)
     assert versions[0] in str(caught.value)
     assert caught.value.hint.startswith(line)
     assert not (tmp_path / "made").exists()

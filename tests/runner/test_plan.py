@@ -23,6 +23,33 @@ def test_jobs_of_one_cell_stand_together_and_their_order_turns(mnist_5k):
     assert [job.round for job in jobs] == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_jobs_of_one_precision_stand_together_and_a_suites_native_jobs_are_in_float32(mnist_5k):
+    options = Options(
+        backends=("pytorch", "jax"),
+        devices=("cpu",),
+        threads=1,
+        seeds=(0,),
+        rounds=1,
+        native=("pytorch",),
+        precisions=("float32", "bfloat16"),
+    )
+    trainings = [Training(workload=find_workload("softmax"), data=mnist_5k, epochs=1)]
+    groups = make_groups(trainings, options)
+    assert [group.precision for group in groups] == ["float32", "bfloat16"]
+    jobs = [job for job, _ in make_jobs(trainings, options, find_suite("smoke"))]
+    assert [(job.backend, job.mode, job.precision) for job in jobs] == [
+        ("pytorch", "matched", "float32"),
+        ("pytorch", "native", "float32"),
+        ("jax", "matched", "float32"),
+        ("pytorch", "matched", "bfloat16"),
+        ("jax", "matched", "bfloat16"),
+    ]
+    asked_for = replace(options, native=(), modes=("matched", "native"))
+    both = [job for job, _ in make_jobs(trainings, asked_for, find_suite("smoke"))]
+    unusual = [job.mode for job in both if job.precision == "bfloat16"]
+    assert unusual == ["matched", "native", "matched"], "the adapter says why it is unsupported"
+
+
 def test_modes_stand_together_and_what_has_no_native_mode_is_left_out(mnist_5k):
     options = Options(
         backends=("pytorch", "jax"),

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from bench.machine import room
 from bench.machine.host import this_machine
+from bench.machine.nvml import Gpu
 from bench.records.job import Record
 from bench.records.learned import read_learned
 from bench.records.stored import read_file
@@ -260,3 +261,42 @@ def test_an_interrupted_group_leaves_no_worker_and_keeps_the_records(mnist_5k, t
     assert not our_children()
     assert all(isinstance(read_file(p, Record), Record) for p in (tmp_path / "jobs").iterdir())
     assert read_turns(tmp_path) == ([], [])
+
+
+GPU = Gpu(index=0, uuid="GPU-a", name="G", memory_bytes=1, driver="1")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "kept"),
+    [
+        ("aa", "aa"),  # this GPU
+        ("a-", "a-"),
+        ("bb", "bb"),  # another GPU of the kind, and all jobs of the round
+        ("b-", "--"),  # not all: the times of two GPUs would be divided
+        ("ab", "a-"),
+        ("--", "--"),
+    ],
+)
+def test_the_jobs_of_a_round_are_of_one_gpu(earlier, kept, mnist_5k, tmp_path):
+    here = replace(this_machine(), gpus=(GPU,))
+    names = [f"job{number}" for number in range(len(earlier))]
+    tasks = [
+        replace(make_task(RIGHT, mnist_5k, device="cuda:0", backend="reference"), key=name)
+        for name in names
+    ]
+    reused = {}
+    for name, board in zip(names, earlier, strict=True):
+        if board != "-":
+            machine = replace(here, gpus=(replace(GPU, uuid=f"GPU-{board}"),))
+            reused[name] = replace(make_record(name, device="cuda:0"), machine=machine)
+    runner = GroupRunner(
+        folder=tmp_path,
+        machine=here,
+        timeout=60.0,
+        observer=Watcher(),
+        reused=reused,
+        wanted=Wanted(sweeps=0),
+        taken={},
+    )
+    found = runner._kept(tasks)
+    assert "".join(e if n in found else "-" for n, e in zip(names, earlier, strict=True)) == kept

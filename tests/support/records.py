@@ -42,8 +42,10 @@ def series(times, **changes):
     ]
 
 
-def on_gpu(key, peak, *, by="process", anew=True, **job):
-    memory = DeviceMemory(allocator_peak_bytes=300_000_000, began_anew=anew)
+def on_gpu(key, peak, *, by="process", anew=True, first=None, **job):
+    memory = DeviceMemory(
+        allocator_peak_bytes=300_000_000, began_anew=anew, first_epoch_bytes=first
+    )
     return replace(
         make_record(key, **job), device_memory=memory, device_peak_bytes=peak, device_peak_by=by
     )

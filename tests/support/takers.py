@@ -5,6 +5,8 @@ Each is otherwise the reference.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from backends.contract import DeviceMemory
 from backends.reference.oracle import Reference
 
@@ -58,3 +60,10 @@ class Allocates(Reference):
 
 class AllocatesForGood(Allocates):
     anew = False
+
+
+class OnAnyDevice(Reference):
+    """It computes on the CPU, whatever device the bench gives it."""
+
+    def __init__(self, job):
+        super().__init__(replace(job, device="cpu"))

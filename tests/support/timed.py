@@ -13,7 +13,7 @@ from bench.statistics.agreement import Result, judge, loss_margins
 from bench.worker.grading import grade
 from bench.worker.verification.expected import Examples
 from bench.worker.verification.models import LONG
-from bench.worker.verification.training import prediction_deviation, verify_training
+from bench.worker.verification.training import prediction_deviations, verify_training
 from specs.initial import epoch_order, initial_weights
 from specs.model import Conv2d, Dense, Dropout, Flatten, MaxPool2d, Workload
 from tests.support.jobs import make_job
@@ -61,8 +61,11 @@ class Trial(Struct, frozen=True):
 class Bench:
     """Data, and the place of the reference's results."""
 
-    def __init__(self, folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(
+        self, folder: Path, images: np.ndarray, labels: np.ndarray, precision: str = "float32"
+    ) -> None:
         self._folder, self.images, self.labels = folder, images, labels
+        self._precision = precision
         self._train, self._test = slice(0, -300), slice(-300, None)
 
     def job(self, model: str | Workload) -> Job:
@@ -70,6 +73,7 @@ class Bench:
         return replace(
             make_job(MODELS[model] if isinstance(model, str) else model, batch_size=_BATCH_SIZE),
             threads=2,
+            precision=self._precision,
             epochs=_EPOCHS,
         )
 
@@ -87,12 +91,10 @@ class Bench:
             logits = backend.predict(self.images[self._test])
             accuracies.append(grade(logits, self.labels[self._test], job.workload.loss)[1])
         weights, test = backend.get_weights(), self.images[self._test]
-        prediction = prediction_deviation(job, weights, test, logits)
+        predictions = prediction_deviations(job, weights, test, logits)
         examples = Examples(images, labels, "trial")
         found = verify_training(backend, job, examples, self._folder)
-        return Trial(
-            tuple(losses), tuple(accuracies), {**found.deviations, "prediction": prediction}
-        )
+        return Trial(tuple(losses), tuple(accuracies), {**found.deviations, **predictions})
 
     def caught(self, trial: Trial, others: list[Trial], model: str) -> list[str]:
         """The checks of a run that find a trial wrong, given what other backends report."""

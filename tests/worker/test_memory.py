@@ -70,19 +70,17 @@ def test_a_jobs_record_has_the_memory_of_each_phase_though_its_parent_is_large(m
     assert second[1] - third[1] == pytest.approx(0, abs=EXACT)
 
 
-def test_an_allocators_peak_is_the_largest_epochs_or_the_first_where_it_cannot_begin_anew():
-    def of(peak, *, anew):
-        return DeviceMemory(allocator_peak_bytes=peak, began_anew=anew)
+def test_an_allocators_peak_is_that_of_steady_epochs_or_the_first_where_it_cannot_begin_anew():
+    def of(*peaks, anew):
+        return [DeviceMemory(allocator_peak_bytes=peak, began_anew=anew) for peak in peaks]
 
-    assert _peak_of_training(None, None) is None
-    found = None
-    for peak in (30, 50, 40):
-        found = _peak_of_training(found, of(peak, anew=True))
-    assert found == of(50, anew=True)
-    found = None
-    for peak in (30, 90, 95):  # from the second on it holds a prediction
-        found = _peak_of_training(found, of(peak, anew=False))
-    assert found == of(30, anew=False)
+    assert _peak_of_training(of(90, anew=True)) == of(90, anew=True)[0]
+    # The autotuner's 90 are in the first epoch only.
+    assert _peak_of_training(of(90, 30, 50, 40, anew=True)) == DeviceMemory(
+        allocator_peak_bytes=40, began_anew=True, first_epoch_bytes=90
+    )
+    # From the second on it holds a prediction.
+    assert _peak_of_training(of(30, 90, 95, anew=False)) == of(30, anew=False)[0]
 
 
 @pytest.mark.parametrize(("adapter", "peak"), [("Allocates", 70), ("AllocatesForGood", 500)])
@@ -91,7 +89,9 @@ def test_predictions_are_never_in_the_allocators_peak_and_what_came_before_only_
 ):
     record = run_one(f"tests.support.takers:{adapter}", mnist_5k, tmp_path)
     assert record.device_memory == DeviceMemory(
-        allocator_peak_bytes=peak, began_anew=adapter == "Allocates"
+        allocator_peak_bytes=peak,
+        began_anew=adapter == "Allocates",
+        first_epoch_bytes=70 if adapter == "Allocates" else None,
     )
 
 

@@ -43,6 +43,7 @@ _PLACE: dict[str, Callable[[Any], str]] = {
     "threads": words.threads,
     "machine": str,
     "device_name": str,
+    "precision": str,
 }
 _TWO_SIDED = 1.96  # standard errors of 95 %
 _MOST_TICKS = 40

@@ -9,6 +9,7 @@ from zlib import crc32
 
 import altair as alt
 
+from bench.records.job import usual_name
 from bench.report.form.blocks import Panel
 from bench.report.form.visible import visible
 
@@ -20,6 +21,7 @@ Row = dict[str, Any]
 LOOKS = {
     "keras-tensorflow": ("#c2500a", "circle"),
     "keras-tensorflow-tuned": ("#c2500a", "triangle-down"),
+    "keras-tensorflow-xla": ("#c2500a", "triangle-up"),
     "tensorflow": ("#c97a10", "square"),
     "tensorflow-xla": ("#c97a10", "triangle-up"),
     "keras-jax": ("#1d7f55", "circle"),
@@ -28,6 +30,7 @@ LOOKS = {
     "keras-torch": ("#6a5acd", "circle"),
     "keras-torch-tuned": ("#6a5acd", "triangle-down"),
     "pytorch": ("#2f74d0", "square"),
+    "pytorch-tuned": ("#2f74d0", "triangle-down"),
     "pytorch-compiled": ("#1390b8", "triangle-up"),
     "scikit-learn": ("#b0487f", "diamond"),
     "reference": ("#757d89", "cross"),
@@ -71,15 +74,16 @@ _CONFIG = {
 def looks_of(backends: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The colour and the marker of each backend, by name.
 
-    Those of the table have theirs in every chart. Native mode ("pytorch, native") and another
-    version of a framework ("pytorch@2.12.0") have the colour of the usual backend, and the next
-    marker that is free. Other backends get a colour by their name.
+    Those of the table have theirs in every chart. Native mode ("pytorch, native"), another version
+    of a framework ("pytorch@2.12.0") and another precision ("pytorch (bfloat16)") have the colour
+    of the usual backend, and the next marker that is free. Other backends get a colour by their
+    name.
     """
     names = [*backends]
     looks = {name: LOOKS[name] for name in names if name in LOOKS}
     taken = {*LOOKS.values()}
     for backend in sorted({*names} - looks.keys()):
-        name = backend.partition(", ")[0].partition("@")[0]
+        name = usual_name(backend).partition(", ")[0].partition("@")[0]
         number = crc32(visible(name).encode())
         shade, shape = LOOKS.get(name, (_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _MARKERS[0]))
         first = _MARKERS.index(shape)

@@ -94,9 +94,15 @@ JOB = (
     Column("device", _TEXT, "Device of the training, such as cpu or cuda:0.", "job.device"),
     Column("device_name", _TEXT, "Model of the CPU or GPU.", values.device_name),
     Column("threads", _COUNT, "Threads that the job may use.", "job.threads"),
+    Column("precision", _TEXT, "Of products: float32, tf32 or bfloat16.", "job.precision"),
     *WORKLOAD,
     Column("label", _TEXT, "`workload`, with epochs, batch size or spec if the run has several."),
-    Column("backend", _TEXT, "Name of the backend, with its mode if native.", values.backend),
+    Column(
+        "backend",
+        _TEXT,
+        "Name of the backend, with its mode if native, and its precision if not float32.",
+        values.backend,
+    ),
     Column("mode", _TEXT, "matched or native.", "job.mode"),
     Column("epochs", _COUNT, "Planned epochs.", "job.epochs"),
     Column("batch_size", _COUNT, "Training examples per step.", "job.batch_size"),
@@ -117,6 +123,16 @@ JOB = (
     Column("job_wall_seconds", _SECONDS, "Wall time of the whole job.", "wall_seconds"),
     Column("device_peak_bytes", _BYTES, "Peak GPU memory by the driver.", "device_peak_bytes"),
     Column("device_peak_by", _TEXT, "What that peak counts: process or device.", "device_peak_by"),
+    Column("gpu", _TEXT, "UUID of the NVIDIA GPU or slice.", "gpu?.uuid"),
+    Column("gpu_power_limit_watts", "W", "Power limit that is enforced.", "gpu?.power_limit_watts"),
+    Column(
+        "gpu_power_limited",
+        _SHARE,
+        "Share of the samples under load in which that limit lowered the clock.",
+        "gpu?.power_limited",
+    ),
+    Column("gpu_sm_mhz", "MHz", "Clock of its processors under load, median.", "gpu?.sm_mhz"),
+    Column("gpu_celsius", "°C", "Its highest temperature.", "gpu?.temperature_celsius"),
     Column("load_average", "processes", "Load average during the job.", "load_average"),
     Column("agrees", _TRUTH, "Whether it agrees with the other backends; missing if alone."),
     Column("doubt", _TEXT, "Why the result is in doubt."),
@@ -138,6 +154,12 @@ JOB = (
         "device_memory?.allocator_peak_bytes",
     ),
     Column(
+        "first_epoch_allocator_bytes",
+        _BYTES,
+        "The same in the first epoch, with what autotuners tried; missing if it is the peak.",
+        "device_memory?.first_epoch_bytes",
+    ),
+    Column(
         "allocator_was_reset",
         _TRUTH,
         "Whether that peak is of training alone.",
@@ -150,6 +172,18 @@ JOB = (
         "inputs?.wall_seconds",
     ),
     Column("energy_by", _TEXT, "Counter of the energy.", "startup?.energy.name"),
+    Column(
+        "energy_step_seconds",
+        _SECONDS,
+        "Longest time between two steps of that counter.",
+        "startup?.energy.step_seconds",
+    ),
+    Column(
+        "host_energy_step_seconds",
+        _SECONDS,
+        "The same of the counter of the CPUs beside a GPU.",
+        values.host_energy_step_seconds,
+    ),
     Column(
         "compiled", _TRUTH, "Whether the step is compiled.", partial(values.setting, "compiled")
     ),
@@ -190,7 +224,7 @@ EPOCH = (
 EPOCHS = (*JOB, *EPOCH)
 # Jobs are compared with each other only if all of these are equal.
 GROUP = [
-    *("dataset", "data_checksum", "machine", "device", "device_name", "threads"),
+    *("dataset", "data_checksum", "machine", "device", "device_name", "threads", "precision"),
     *("workload", "spec", "epochs", "batch_size"),
 ]
 GROUP_AND_BACKEND = [*GROUP, "backend"]
@@ -281,14 +315,24 @@ SUMMARY = (
     Column("predict_peak_rss_bytes", _BYTES, "While predicting, highest.", how="max"),
     Column("load_peak_rss_bytes", _BYTES, "While loading the data, highest.", how="max"),
     Column("allocator_peak_bytes", _BYTES, "GPU memory by the allocator, highest.", how="max"),
+    Column("first_epoch_allocator_bytes", _BYTES, "The same in first epochs, highest.", how="max"),
     Column("device_peak_bytes", _BYTES, "GPU memory by the driver, highest.", how="max"),
     Column("allocator_was_reset", _TRUTH, "Whether every allocator's peak is of training alone."),
     Column("device_peak_by", _TEXT, "device if any peak is of the whole device, else process."),
     Column(
-        "epoch_energy_joules", _JOULES, "Energy, made as `epoch_seconds`; only if all is known."
+        "epoch_energy_joules",
+        _JOULES,
+        "Energy of all steady epochs divided by their number; only if all is known, and the error"
+        " is at most 0.05.",
+    ),
+    Column(
+        "energy_error",
+        _SHARE,
+        "Error of that sum because the counter grows in steps (95 %); without that of the sensor.",
     ),
     Column("epoch_host_energy_joules", _JOULES, "Energy of the CPUs beside a GPU, likewise."),
-    Column("mean_watts", "W", "Power while training, likewise."),
+    Column("host_energy_error", _SHARE, "Its error, likewise."),
+    Column("mean_watts", "W", "That energy divided by the time of these epochs."),
     Column("energy_epochs", _COUNT, "Steady epochs whose energy is known.", how="sum"),
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.frame.columns import JOB
+from bench.report.frame.energy import MOST_ERROR, error_of_steps
 
 PHASES = ["import_wall_seconds", "build_wall_seconds", "load_wall_seconds"]
 _MEASURES = {
@@ -17,12 +18,12 @@ _MEASURES = {
     "epoch_cpu_seconds": "train_cpu_seconds",
     "predict_seconds": "predict_wall_seconds",
 }
+# Sums over the steady epochs, and the seconds in which they were measured.
 _ENERGY = {
-    "epoch_energy_joules": "train_energy_joules",
-    "epoch_host_energy_joules": "train_host_energy_joules",
-    "mean_watts": "watts",
+    "steady_energy_joules": "train_energy_joules",
+    "steady_host_energy_joules": "train_host_energy_joules",
+    "steady_seconds": "train_wall_seconds",
 }
-_ENERGY_COLUMNS = ["train_energy_joules", "train_host_energy_joules"]
 
 
 def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -49,28 +50,28 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Per job the medians over its steady epochs; missing where it has none.
+    """Per job the medians over its steady epochs, and the sums of energy; missing without any.
 
-    An energy is missing if one of these epochs has none: long epochs have a figure more often, so
-    the median of the others would be too high.
+    An energy is missing if one of these epochs has none.
     """
     steady = epochs[epochs["steady"]]
-    trained = ["train_wall_seconds", "train_cpu_seconds", *_ENERGY_COLUMNS]
+    energy = steady.groupby("key", sort=False)
+    trained = ["train_wall_seconds", "train_cpu_seconds"]
     steady = steady.assign(**steady[trained].div(steady["trained_epochs"], axis=0))
-    steady = steady.assign(watts=steady["train_energy_joules"] / steady["train_wall_seconds"])
     by_job = steady.groupby("key", sort=False)
     seconds = by_job["train_wall_seconds"]
     figures = {name: by_job[column].median() for name, column in _MEASURES.items()}
     # As in `timing.process_seconds`: a time that is not positive is not a time.
     figures["epoch_seconds"] = figures["epoch_seconds"].where(seconds.min() > 0)
     for name, column in _ENERGY.items():
-        figures[name] = by_job[column].median().where(by_job[column].count() == by_job.size())
+        figures[name] = energy[column].sum().where(energy[column].count() == energy.size())
     return pd.DataFrame(
         {
             **figures,
             "epoch_seconds_low": seconds.min(),
             "epoch_seconds_high": seconds.max(),
             "steady_epochs": by_job.size(),
+            "steady_trained_epochs": energy["trained_epochs"].sum(),
             "energy_epochs": by_job["train_energy_joules"].count(),
         }
     )
@@ -98,7 +99,7 @@ def _start(epochs: pd.DataFrame) -> pd.DataFrame:
 def _to_target(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job that reached its target accuracy: epochs, seconds and joules of training until then.
 
-    Joules are missing if those of any epoch until then are.
+    Joules are missing if those of any epoch until then are, or if their error is too large.
     """
     by_job = epochs.groupby("key", sort=False)
     sums = epochs[["key"]].assign(
@@ -106,5 +107,8 @@ def _to_target(epochs: pd.DataFrame) -> pd.DataFrame:
         seconds_to_target=by_job["train_wall_seconds"].cumsum(skipna=False),
         joules_to_target=by_job["train_energy_joules"].cumsum(skipna=False),
     )
+    step = epochs["energy_step_seconds"]
+    error = error_of_steps(by_job.cumcount() + 1, sums["seconds_to_target"], step)
+    sums["joules_to_target"] = sums["joules_to_target"].mask(error > MOST_ERROR)
     reached = sums[epochs["test_accuracy"] >= epochs["target_accuracy"]]
     return reached.drop_duplicates("key").set_index("key")

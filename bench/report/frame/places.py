@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from backends.contract import kind_of
 from bench.report.form import words
 from bench.report.frame.columns import GROUP_AND_BACKEND
 
@@ -20,7 +21,7 @@ def heading(place: pd.DataFrame) -> str:
         place: rows that are equal in all `PLACE_COLUMNS`.
     """
     dataset, checksum, machine, device, device_name, threads = place[PLACE_COLUMNS].iloc[0]
-    device += "" if device.startswith(("cpu", "cuda", "spark")) else " (untested)"
+    device += "" if kind_of(device) in ("cpu", "cuda", "spark") else " (untested)"
     where = f"on {device} with {words.threads(threads)}: {device_name}, {machine}"
     return f"{dataset} ({checksum[:8]}) {where}"
 

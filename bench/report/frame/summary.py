@@ -9,11 +9,11 @@ import pandas as pd
 
 from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
 from bench.report.frame.doubts import EXCLUDED
+from bench.report.frame.energy import energy_per_epoch
 from bench.report.frame.pairs import Pair, to_fastest
 from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]
-_ENERGY = ["epoch_energy_joules", "epoch_host_energy_joules", "mean_watts"]
 _COUNTS = ["seeds", "rounds", "steady_epochs", "turns", "energy_epochs", "target_jobs", "ok_jobs"]
 
 
@@ -95,10 +95,9 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
             lambda kinds: "device" if (kinds == "device").any() else "process"
         ),
         "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
-        **{name: timed[name].agg(_strict_median) for name in _ENERGY},
     }
     figures: pd.DataFrame = by_backend.agg(**simple)
-    return figures.join(pd.DataFrame(special))
+    return figures.join([pd.DataFrame(special), energy_per_epoch(timed)])
 
 
 def _strict_median(values: pd.Series) -> float:

@@ -85,6 +85,12 @@ def setting(name: str, record: Record) -> Any:
     return record.startup.settings.get(name) if record.startup else None
 
 
+def host_energy_step_seconds(record: Record) -> float | None:
+    """The longest step of the counter of the CPUs beside a GPU; None if there is none."""
+    counter = record.startup.host_energy if record.startup else None
+    return counter.step_seconds if counter else None
+
+
 def verified_deviation(record: Record) -> float | None:
     """The largest deviation of a job's own verification, in tolerances; None if there is none."""
     found = record.verification

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from backends.defaults import SETTINGS
 from backends.defaults_of import defaults_of
+from backends.family import GAPS_OF_ALL
 from backends.registry import GAPS, refusal
 from bench.report.form.blocks import Block, Table, Text
 from specs.loading import find_suite, find_workload
@@ -48,6 +49,7 @@ def gaps(backends: Sequence[str]) -> list[Block]:
         for backend in backends
         for reason, workloads in refused(backend).items()
     ]
+    rows += [("all", feature, gap.kind, gap.reason) for feature, gap in GAPS_OF_ALL.items()]
     return [Table(("backend", "feature", "gap", "why"), tuple(rows))]
 
 

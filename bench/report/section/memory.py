@@ -15,7 +15,12 @@ _PROCESS = (
     " data set (the kernel's `VmHWM`, reset before each phase)."
 )
 _ALLOCATOR = (
-    "Device, allocator: the largest peak of an epoch's training, by the framework's allocator."
+    "Device, allocator: the median peak of an epoch's training after the first epoch, by the"
+    " framework's allocator."
+)
+_FIRST_EPOCH = (
+    "`first epoch`: the peak of the first epoch, in which a framework also tries algorithms, and"
+    " keeps the fastest."
 )
 _FROM_START = (
     "`from the start`: this framework's peak cannot be reset. It is read before the first"
@@ -50,8 +55,10 @@ def section(run: Run) -> list[Block]:
 
 def _allocator_peak(row: Row) -> str:
     text = words.gigabytes(row["allocator_peak_bytes"])
-    unmarked = text == words.ABSENT or row["allocator_was_reset"]
-    return text if unmarked else f"{text}, from the start"
+    if text != words.ABSENT and not row["allocator_was_reset"]:
+        return f"{text}, from the start"
+    first = words.gigabytes(row["first_epoch_allocator_bytes"])
+    return text if first in (words.ABSENT, text) else f"{text} (first epoch {first})"
 
 
 def _device_peak(row: Row) -> str:
@@ -68,6 +75,7 @@ def _notes(run: Run) -> Items:
     notes = (
         (rows["train_peak_rss_bytes"].notna().any(), _PROCESS),
         (allocator.any(), _ALLOCATOR),
+        (rows["first_epoch_allocator_bytes"].notna().any(), _FIRST_EPOCH),
         ((allocator & ~rows["allocator_was_reset"].astype(bool)).any(), _FROM_START),
         ((driver & ~whole).any(), _DRIVER),
         (whole.any(), _WHOLE),

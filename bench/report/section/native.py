@@ -1,21 +1,26 @@
-"""Makes the section that compares native mode with matched mode.
+"""Makes the sections on what is not the matched training in float32, each compared with it.
 
-It shows what a framework's own way of training changes in accuracy and speed.
+Native mode: what a framework's own way of training changes in accuracy and speed. TF32 and
+bfloat16: what a lower precision gains in speed, and what it costs in accuracy.
 """
 
 from __future__ import annotations
 
 from math import isnan
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from bench.records.job import native_name
+from backends.contract import kind_of
+from bench.records.job import in_precision, native_name, usual_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Table, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import times_of
 from bench.report.frame.places import Row, identity, rows_of
 from bench.report.run import Run
+from bench.statistics.accuracy import Verdict, correct_for_many, equivalence
 from bench.statistics.timing import Comparison, compare
 
 _TEXT = (
@@ -35,14 +40,30 @@ _COLUMNS = (
     *("compiled, matched / native", "native optimizer"),
 )
 
+_LOWER_TEXT = (
+    "`bfloat16` is mixed precision as each framework documents it: products have factors of eight"
+    " bits; weights, loss, optimizer state and the statistics of batch norm stay in float32. `tf32`"
+    " rounds the factors of float32 products to eleven bits on NVIDIA's tensor cores. The work is"
+    " not the same as in float32, so both are never ranked together. The ratio is the epoch time"
+    " divided by that of float32, median over rounds: below 1 the lower precision is faster; `~`:"
+    " not decided, e.g. with few rounds. The difference in accuracy is the mean over seeds that ran"
+    " in both; `equal` and `different` are decided as in the section on accuracy, from two seeds"
+    " on."
+)
+_LOWER_COLUMNS = (
+    *("workload", "backend", "epoch, float32", "epoch", "ratio to float32"),
+    *("accuracy, float32", "accuracy", "difference, points", "verdict on accuracy"),
+    *("memory, float32", "memory"),
+)
+
 
 def section(run: Run) -> list[Block]:
     """A table with a row per workload and backend that ran in both modes; nothing if none did."""
     rows_by_identity = {identity(row): row for row in rows_of(run.ok)}
     rows = [
         _cells(row, native, _comparison(run, row))
-        for (*group, name), row in rows_by_identity.items()
-        if (native := rows_by_identity.get((*group, native_name(name)))) is not None
+        for (*group, _), row in rows_by_identity.items()
+        if (native := rows_by_identity.get((*group, _native(row)))) is not None
     ]
     if not rows:
         return []
@@ -58,7 +79,12 @@ def _comparison(run: Run, row: Row) -> Comparison:
     # Native jobs take no turns, so both are compared by their epochs.
     rows = ok[np.all([ok[column] == row[column] for column in GROUP], axis=0)]
     times = times_of(rows, "epoch_seconds_by_epochs")
-    return compare(times[native_name(row["backend"])], times[row["backend"]])
+    return compare(times[_native(row)], times[row["backend"]])
+
+
+def _native(row: Row) -> str:
+    """The name of the native backend of a matched row."""
+    return in_precision(native_name(usual_name(row["backend"])), row["precision"])
 
 
 def _cells(matched: Row, native: Row, comparison: Comparison) -> tuple[str, ...]:
@@ -78,4 +104,79 @@ def _cells(matched: Row, native: Row, comparison: Comparison) -> tuple[str, ...]
         words.ABSENT if isnan(inputs) else words.percent(inputs / epoch),
         " / ".join(compiled),
         str(native["optimizer"] or words.ABSENT),
+    )
+
+
+class _Pair(NamedTuple):
+    """The rows of one training in float32 and in a lower precision.
+
+    `verdict` is on the difference of the accuracies.
+    """
+
+    usual: Row
+    lower: Row
+    times: Comparison
+    verdict: Verdict
+
+
+def lower_precision(run: Run) -> list[Block]:
+    """A row per workload and backend that ran in float32 and lower; nothing if none did."""
+    rows = {identity(row): row for row in rows_of(run.ok)}
+    pairs = []
+    for lower in rows.values():
+        float32 = {**lower, "precision": "float32", "backend": usual_name(str(lower["backend"]))}
+        usual = rows.get(identity(float32))
+        if usual is not None and usual is not lower:
+            pairs.append(_pair(run, usual, lower))
+    if not pairs:
+        return []
+    verdicts = correct_for_many([pair.verdict for pair in pairs])
+    corrected = [
+        pair._replace(verdict=verdict) for pair, verdict in zip(pairs, verdicts, strict=True)
+    ]
+    return [
+        Table(_LOWER_COLUMNS, tuple(map(_lower_cells, corrected))),
+        Folded("What is compared", [Text(_LOWER_TEXT)]),
+    ]
+
+
+def _pair(run: Run, usual: Row, lower: Row) -> _Pair:
+    jobs = [_jobs(run, row) for row in (usual, lower)]
+    # They took their turns at different times, so both are compared by their epochs.
+    both = pd.concat(jobs)
+    times = times_of(both, "epoch_seconds_by_epochs")
+    of_usual, of_lower = (frame.groupby("seed")["test_accuracy"].mean() for frame in jobs)
+    differences = (of_lower - of_usual).dropna().tolist()
+    return _Pair(
+        usual,
+        lower,
+        compare(times[lower["backend"]], times[usual["backend"]]),
+        equivalence(differences, int(lower["test_examples"])),
+    )
+
+
+def _jobs(run: Run, row: Row) -> pd.DataFrame:
+    """The jobs of a row that ended ok."""
+    ok = run.jobs[run.jobs["status"] == "ok"]
+    same = [ok[column] == row[column] for column in [*GROUP, "backend"]]
+    rows: pd.DataFrame = ok[np.all(same, axis=0)]
+    return rows
+
+
+def _lower_cells(pair: _Pair) -> tuple[str, ...]:
+    usual, lower, times = pair.usual, pair.lower, pair.times
+    undecided = times.outcome == "undecided"
+    memory = "allocator_peak_bytes" if kind_of(usual["device"]) != "cpu" else "train_peak_rss_bytes"
+    return (
+        str(lower["label"]),
+        str(lower["backend"]),
+        words.seconds(usual["epoch_seconds"]),
+        words.seconds(lower["epoch_seconds"]),
+        words.ratio(times.ratio, provisional=undecided),
+        words.percent(usual["test_accuracy"]),
+        words.percent(lower["test_accuracy"]),
+        words.points(pair.verdict.difference),
+        pair.verdict.outcome if pair.verdict.seeds > 1 else "not tested: 1 seed",
+        words.gigabytes(usual[memory]),
+        words.gigabytes(lower[memory]),
     )

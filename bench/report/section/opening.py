@@ -8,7 +8,7 @@ import pandas as pd
 
 from backends.registry import BACKENDS
 from bench.machine.host import Machine
-from bench.records.job import backend_name
+from bench.records.job import backend_name, in_precision
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
 from bench.report.frame.columns import GROUP
@@ -162,6 +162,8 @@ def meanings(run: Run) -> list[str]:
         native = (run.ok["mode"] == "native").any()
         or_not = ", or not compared with it (native mode)" if native else ""
         lines.append(f"~ not told apart from the fastest{or_not}.")
+    if run.ok["precision"].nunique() > 1:
+        lines.append("Backends are compared within one precision; ratios are to its fastest.")
     retired = {
         backend_name(record.job): entry.retired
         for record in run.records
@@ -198,7 +200,8 @@ def _without_turns(run: Run) -> list[str]:
     for turns in run.turns:
         job = next((keys[m.job] for m in turns.members if m.job in keys), None)
         if turns.refused and (job is not None or not turns.members):
-            name = f"{job.workload.name} {job.device}: " if job else ""
+            place = in_precision(job.device, job.precision) if job else ""
+            name = f"{job.workload.name} {place}: " if job else ""
             lines[f"{name}compared by epochs, not by turns: {turns.refused}"] = None
     return [*lines]
 
@@ -208,7 +211,7 @@ def _not_verified(run: Run) -> list[str]:
     jobs: dict[str, dict[str, None]] = defaultdict(dict)
     for record in run.records:
         if record.verification is not None and record.verification.not_verified:
-            name = f"{record.job.workload.name} {record.job.backend}"
+            name = f"{record.job.workload.name} {backend_name(record.job)}"
             jobs[record.verification.not_verified][name] = None
     return [
         f"not verified by their first steps: {', '.join(words.first_of([*names]))}: {reason}"

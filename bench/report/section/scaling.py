@@ -1,7 +1,7 @@
-"""Makes the section on a sweep over batch size and width.
+"""Makes the sections on a sweep over batch size and width, and on several ranks.
 
-It shows throughput, time and memory by size, and the size from which on the work of a step takes
-longer than its overhead.
+The first shows throughput, time and memory by size, and the size from which on the work of a step
+takes longer than its overhead. The second shows how much faster several ranks are than one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from math import nan
 
 import pandas as pd
 
+from backends.contract import first_of, kind_of, ranks_of
 from bench.report.chart.sweep import sweep
 from bench.report.form import words
-from bench.report.form.blocks import Block, Folded, Heading, Table, Text
+from bench.report.form.blocks import Block, Folded, Heading, Table, Text, without_empty
+from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from bench.statistics.crossover import FEWEST_SIZES, LARGEST_MISS, Crossover, crossover
 
@@ -62,7 +64,55 @@ _TOO_FEW = (
     f"{FEWEST_SIZES} sizes show from which size on the work of a step takes longer than its"
     " overhead: `--batch-size 32,128,512,2048`."
 )
+_RANKS = (
+    "Ranks share each batch. `same batch`: images per second with all ranks, divided by those of"
+    " one (strong scaling). `same batch per rank`: the same, where one rank had a batch that is"
+    " smaller by the number of ranks (weak scaling; `--batch-size 128,256` runs both)."
+    " `efficiency`: that factor divided by the number of ranks. Factors are of medians, and not"
+    " tested. On a CPU the ranks share its threads, so no factor above 1 is expected there."
+)
+_RANKS_COLUMNS = (
+    *("workload", "backend", "device", "batch size", "epoch", "same batch", "efficiency"),
+    *("same batch per rank", "efficiency"),
+)
 _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures vary."
+
+
+def ranks(run: Run) -> list[Block]:
+    """A row per result with several ranks whose training also ran on the first of them alone."""
+    ok = [row for row in rows_of(run.summary) if row["status"] == "ok"]
+    alone = {_training(row, row["device"], row["batch_size"]): row for row in ok}
+    rows = []
+    for row in ok:
+        count, device = ranks_of(row["device"]), first_of(row["device"])
+        same, per_rank = (
+            alone.get(_training(row, device, batch_size))
+            for batch_size in (row["batch_size"], row["batch_size"] / count)
+        )
+        if count > 1 and (same or per_rank):
+            rows.append(
+                (
+                    *(row["workload"], row["backend"], row["device"], str(row["batch_size"])),
+                    words.seconds(row["epoch_seconds"]),
+                    *_factor(row, same, count),
+                    *_factor(row, per_rank, count),
+                )
+            )
+    return [Text(_RANKS), without_empty(Table(_RANKS_COLUMNS, tuple(rows)))] if rows else []
+
+
+def _training(row: Row, device: str, batch_size: float) -> tuple[object, ...]:
+    """What two results have in common that differ in their number of ranks."""
+    same = ("machine", "dataset", "data_checksum", "workload", "spec", "epochs", "backend")
+    return *(row[name] for name in same), row["threads"], device, batch_size
+
+
+def _factor(row: Row, alone: Row | None, count: int) -> tuple[str, str]:
+    """How many times as many images per second as one rank, and that per rank."""
+    if alone is None:
+        return words.ABSENT, words.ABSENT
+    factor = alone["epoch_seconds"] / row["epoch_seconds"]
+    return words.ratio(factor), f"{100 * factor / count:.0f} %"
 
 
 def section(run: Run) -> list[Block]:
@@ -104,7 +154,7 @@ def _points(jobs: pd.DataFrame) -> pd.DataFrame:
     return jobs[[*_POINT, "backend", "device", "round", "seed", "parameters"]].assign(
         examples=examples,
         flops=flops,
-        memory=process.where(jobs["device"] == "cpu", allocator),
+        memory=process.where(jobs["device"].map(kind_of) == "cpu", allocator),
         step_seconds=step_seconds,
         images_per_second=jobs["train_examples"] / jobs["epoch_seconds"],
         gigaflop_seconds=step_seconds / flops * _GIGA,

@@ -11,9 +11,9 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from backends.contract import Job
+from backends.contract import Job, kind_of
 from backends.registry import BACKENDS
-from bench.records.job import Record, without_labels
+from bench.records.job import Record, in_precision, without_labels
 from bench.records.verification import (
     Verification,
     deviation_of,
@@ -48,11 +48,12 @@ _VERIFICATION = (
 
 
 class _Backend(NamedTuple):
-    """A backend on a device of a machine, which is verified or not."""
+    """A backend on a device of a machine, in a precision, which is verified or not."""
 
     backend: str
     device: str
     machine: str
+    precision: str
 
 
 class _Training(NamedTuple):
@@ -88,7 +89,7 @@ def section(run: Run) -> list[Block]:
             names[backend],
             *_row(backend, trainings),
             passed[backend],
-            _verdict(verification, backend.backend) + doubts.get(backend, ""),
+            _verdict(verification, backend) + doubts.get(_place(backend), ""),
         )
         for backend, verification in applied.items()
     ]
@@ -157,7 +158,7 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
     for record in records:
         if record.weights_checksum and record.status == "ok" and record.job.mode == "matched":
             job = replace(record.job, round=0)
-            same = (job, record.data.checksum, record.machine.name, *record.versions.items())
+            same = (job, record.data.checksum, record.machine.name, *record.made_with.items())
             checksums[same].add(record.weights_checksum)
             counts[same] += 1
     repeated = {same: found for same, found in checksums.items() if counts[same] > 1}
@@ -170,9 +171,9 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
         " to the last bit."
     )
     wrong = [
-        f"{job.backend} on {job.workload.name}"
+        f"{in_precision(job.backend, job.precision)} on {job.workload.name}"
         for job in jobs
-        if job.device == "cpu" or job.deterministic
+        if kind_of(job.device) == "cpu" or job.deterministic
     ]
     should = f"Others should have: {', '.join(words.first_of(wrong))}."
     return [text, should] if wrong else [text]
@@ -193,19 +194,25 @@ def verification_line(run: Run) -> str:
 
 def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
     verdicts = {name: verified and verified.verdict for name, verified in applied.items()}
-    wrong = [backend.backend for backend, verdict in verdicts.items() if verdict == "not equal"]
+    wrong = [_place(backend)[0] for backend, verdict in verdicts.items() if verdict == "not equal"]
     if wrong:
         names = ", ".join(dict.fromkeys(wrong))
         return f"NOT EQUAL to the reference on this machine: {names}. See the report."
-    left = dict.fromkeys(
-        backend.backend
+    left = [
+        backend
         for backend, verdict in verdicts.items()
         if verdict != "verified" and backend.backend != "reference"
-    )
+    ]
     if left:
-        not_all = len(left) < len({backend.backend for backend in applied})
-        some = f" --backend {','.join(left)}" if not_all else ""
-        return f"More checks, not run here for {', '.join(left)}: `bench verify{some}`"
+        own, precisions = (
+            list(dict.fromkeys(values))
+            for values in ((b.backend for b in left), (b.precision for b in left))
+        )
+        not_all = len(own) < len({backend.backend for backend in applied})
+        some = f" --backend {','.join(own)}" if not_all else ""
+        some += f" --precision {','.join(precisions)}" if precisions != ["float32"] else ""
+        shown = ", ".join(dict.fromkeys(_place(backend)[0] for backend in left))
+        return f"More checks, not run here for {shown}: `bench verify{some}`"
     if any(backend.backend != "reference" for backend in applied):
         return "All backends are verified against the float64 reference on this machine."
     return ""
@@ -232,7 +239,7 @@ def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
     return {
         backend: " ".join(
             [
-                backend.backend,
+                _place(backend)[0],
                 *[backend.device] * (len(devices) > 1),
                 *[backend.machine] * (len(machines) > 1),
             ]
@@ -291,18 +298,26 @@ def _same_order(training: _Training) -> bool:
 
 
 def _backend(record: Record) -> _Backend:
-    return _Backend(record.job.backend, record.job.device, record.machine.name)
+    job = record.job
+    return _Backend(job.backend, job.device, record.machine.name, job.precision)
 
 
-def _verdict(verification: Verification | None, backend: str) -> str:
-    if backend == "reference":
+def _place(backend: _Backend) -> tuple[str, str, str]:
+    """The backend's name with its precision, the device and the machine."""
+    return in_precision(backend.backend, backend.precision), backend.device, backend.machine
+
+
+def _verdict(verification: Verification | None, backend: _Backend) -> str:
+    if backend.backend == "reference":
         return "it is the reference"
-    if backend not in BACKENDS:
+    if backend.backend not in BACKENDS:
         return "not a backend of this version of framework-bench"
     if verification is None:
+        usual = backend.precision == "float32"
+        option = "" if usual else f" --precision {backend.precision}"
         return (
             "not run for this machine, these versions and this adapter. Run:"
-            f" `bench verify --backend {backend}`"
+            f" `bench verify --backend {backend.backend}{option}`"
         )
     if verification.verdict != "verified" or verification.worst is None:
         return say(verification)

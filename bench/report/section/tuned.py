@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from backends.contract import kind_of
 from backends.registry import BACKENDS, UNTUNED
+from bench.records.job import in_precision, usual_name
 from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.columns import GROUP
@@ -46,6 +48,7 @@ class _Variant(NamedTuple):
 
     workload: str
     name: str
+    plain: str
     wall: Comparison
     cpu: Comparison
     epochs: list[float]
@@ -88,7 +91,8 @@ def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
     variants, first, jobs = [], group.iloc[0], timed(group)
     spread = run.spread_of(first["key"])
     for name in wall:
-        plain = BACKENDS[name].variant_of if name in BACKENDS else None
+        entry = BACKENDS.get(usual_name(name))
+        plain = in_precision((entry and entry.variant_of) or "", str(first["precision"]))
         if plain not in wall:
             continue
         extra = before[name] - before[plain]
@@ -101,10 +105,11 @@ def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
             _Variant(
                 str(first["label"]),
                 name,
+                plain,
                 compare_turns(log_ratios_of(jobs[name], jobs[plain]), spread),
                 compare(cpu[name], cpu[plain]),
                 epochs,
-                on_cpu=first["device"] == "cpu",
+                on_cpu=kind_of(first["device"]) == "cpu",
             )
         )
     return variants
@@ -123,11 +128,11 @@ def _break_even(extra: float, variant: float, plain: float) -> float:
 
 
 def _row(variant: _Variant) -> tuple[str, ...]:
-    entry = BACKENDS[variant.name]
+    entry = BACKENDS[usual_name(variant.name)]
     return (
         variant.workload,
         variant.name,
-        str(entry.variant_of),
+        variant.plain,
         entry.changes,
         _ratio(variant.wall),
         _ratio(variant.cpu) if variant.on_cpu else words.ABSENT,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bench.records.job import in_precision
 from bench.records.limits import EngineLimits, limits_of
 from bench.report.chart.roofs import Point, rooflines
 from bench.report.form import words
@@ -106,10 +107,11 @@ def _compare(run: Run) -> tuple[dict[str, EngineLimits], list[_Training]]:
     trainings: list[_Training] = []
     for row in rows_of(run.summary):
         record = records[keys[identity(row)]]
-        limits = limits_of(record.job, record.machine, run.limits)
+        limits = limits_of(record.job, record.machine, run.limits, record.variables)
         if limits is None:
             continue
-        engines[limits.environment] = limits
+        engine = in_precision(limits.environment, limits.precision)
+        engines[engine] = limits
         if row["status"] != "ok":
             continue
         used = utilization_of(
@@ -120,7 +122,7 @@ def _compare(run: Run) -> tuple[dict[str, EngineLimits], list[_Training]]:
             limits=limits,
         )
         if used is not None:
-            trainings.append(_Training(row, limits.environment, used))
+            trainings.append(_Training(row, engine, used))
     return engines, trainings
 
 
@@ -187,7 +189,7 @@ def _limits_table(engines: Sequence[EngineLimits]) -> Table:
     titles = (title for title, _, _ in _OPERATIONS.values())
     rows = tuple(
         (
-            limits.environment,
+            in_precision(limits.environment, limits.precision),
             *(_peak(limits, operation) for operation in _OPERATIONS),
             _rate_of_largest(limits),
             words.seconds(limits.call_seconds),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench.records.job import backend_name
+from bench.records.job import backend_name, in_precision
+from bench.records.key import unusual
 from bench.records.verification import Verification, deviation_of, say
 from bench.report.form import words
 from bench.report.terminal.plain import plain_table
@@ -31,10 +32,10 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
     of_sizes = [verification for verification in verifications if verification.only_sizes]
     if of_sizes:
         console.print(_size_table(of_sizes))
-    kinds = dict.fromkeys((v.device, v.mode) for v in verifications if not v.only_sizes)
+    kinds = dict.fromkeys(_kind(v) for v in verifications if not v.only_sizes)
     for kind in kinds:
-        title = f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else None
-        of_kind = [v for v in verifications if (v.device, v.mode) == kind and not v.only_sizes]
+        title = ", ".join(kind) if len(kinds) > 1 else None
+        of_kind = [v for v in verifications if _kind(v) == kind and not v.only_sizes]
         console.print(_table(of_kind, title))
     console.print(
         "Largest deviation from the float64 reference, in units of its tolerance; above 1 is a"
@@ -53,6 +54,11 @@ def print_verifications(verifications: Sequence[Verification], console: Console)
     console.print(verdict, style="green" if verified == len(verifications) else "bold red")
 
 
+def _kind(verification: Verification) -> tuple[str, ...]:
+    """The device and the mode, and the precision if it is not float32."""
+    return verification.device, verification.mode, *unusual(verification.precision)
+
+
 def _table(verifications: Sequence[Verification], title: str | None) -> Table:
     checks = [
         check
@@ -64,7 +70,8 @@ def _table(verifications: Sequence[Verification], title: str | None) -> Table:
     for verification in verifications:
         style = "" if verification.verdict == "verified" else "bold red"
         cells = (words.tolerances(deviation_of(verification, check)) for check in checks)
-        table.add_row(verification.backend, *cells, style=style)
+        name = in_precision(verification.backend, verification.precision)
+        table.add_row(name, *cells, style=style)
     return table
 
 
@@ -75,7 +82,8 @@ def _size_table(verifications: Sequence[Verification]) -> Table:
         for piece in verification.pieces:
             workload, _, size = piece.model.rpartition(", batch ")
             text = words.tolerances(max((f.deviation for f in piece.findings), default=None))
-            row = (workload, verification.backend, verification.device)
+            name = in_precision(verification.backend, verification.precision)
+            row = (workload, name, verification.device)
             worst.setdefault(row, {})[int(size)] = text if not piece.failed else "failed"
     sizes = sorted({size for row in worst.values() for size in row})
     table = plain_table(("workload", "backend", *map(str, sizes)), ("workload", "backend"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from backends.contract import (
     Weights,
 )
 from backends.reference.oracle import Reference
+from bench.worker.verification.rounded import Rounded, on_cpu
 from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.model import MaxPool2d
 from specs.shapes import infer_shapes
@@ -34,6 +36,8 @@ _STEPS = 10
 # is also trained for more steps, so that its values have time to reach 0.
 _RELUS = frozenset({"relu", "leaky_relu"})
 _RELU_STEPS = 20
+# In a lower precision units flip in every step, and the deviations of correct runs grow with them.
+_LOWER_STEPS, _LOWER_RUNS = 5, 3
 
 
 class Oracle(Struct, frozen=True, kw_only=True):
@@ -64,6 +68,7 @@ class Case(Struct, frozen=True, kw_only=True):
         order: (n,) indices of the examples to train on.
         masks: the values that dropout keeps, see `backends.contract.Backend.train_epoch`.
         oracle: the reference's results.
+        rounded: for a lower precision, the results of some references with its rounding errors.
     """
 
     job: Job
@@ -72,6 +77,7 @@ class Case(Struct, frozen=True, kw_only=True):
     order: Order
     masks: Masks = ()
     oracle: Oracle = _EMPTY
+    rounded: tuple[Oracle, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -101,19 +107,25 @@ def make_case(job: Job, images: Images, labels: Labels) -> Case:
     """A case with its dropout masks and the reference's results.
 
     Its examples are the first full batches of the job's first epoch (20 for a model with ReLU or
-    max-pool, else 10), and a partial batch, a third as large.
+    max-pool, else 10; 5 in a lower precision), and a partial batch, a third as large.
     """
+    is_lower = job.precision != "float32"
     steps = _RELU_STEPS if has_relu_or_max_pool(job) else _STEPS
+    steps = _LOWER_STEPS if is_lower else steps
     count = steps * job.batch_size + job.batch_size // 3
     order = epoch_order(job.workload, job.seed, 0, len(labels), job.batch_size)[:count]
     masks = dropout_masks(job.workload, job.seed, 0, count)
     case = Case(job=job, images=images, labels=labels, order=order, masks=masks)
-    return msgspec.structs.replace(case, oracle=_oracle(case))
+    exact = _oracle(case, make_reference(case))
+    randoms = [np.random.RandomState(run) for run in range(_LOWER_RUNS if is_lower else 0)]
+    rounded = [ready(partial(Rounded, random=random), case) for random in randoms]
+    return msgspec.structs.replace(
+        case, oracle=exact, rounded=tuple(_oracle(case, each) for each in rounded)
+    )
 
 
-def _oracle(case: Case) -> Oracle:
-    """The results of the reference for a case."""
-    reference = make_reference(case)
+def _oracle(case: Case, reference: Backend) -> Oracle:
+    """The results of a reference for a case."""
     before = reference.predict(case.shown)
     steps = [(reference.train_epoch(*batch), reference.get_weights()) for batch in case.batches()]
     losses, weights = zip(*steps, strict=True)
@@ -143,6 +155,4 @@ def ready(make: MakeBackend, case: Case, seed: int | None = None) -> Backend:
 
 def make_reference(case: Case) -> Backend:
     """The reference with the case's weights and examples."""
-    # The reference refuses any other device, precision, mode and compiler.
-    supported = {"device": "cpu", "compiled": False, "precision": "float32", "mode": "matched"}
-    return ready(lambda job: Reference(msgspec.structs.replace(job, **supported)), case)
+    return ready(lambda job: Reference(on_cpu(job)), case)

@@ -25,6 +25,7 @@ from backends.reference.oracle import Reference
 from backends.reference.updates import Update
 from bench.worker.arrays import write_arrays
 from bench.worker.verification import tolerances
+from bench.worker.verification.rounded import Rounded, on_cpu
 from specs.initial import dropout_masks, initial_weights
 from specs.shapes import infer_shapes
 
@@ -54,10 +55,12 @@ class Trained(NamedTuple):
     Attributes:
         loss: the mean over its examples.
         changes: name of a weight -> its value after the training minus the initial one, in float64.
+        in_bfloat16: whether a kernel has only numbers of bfloat16.
     """
 
     loss: float
     changes: Arrays
+    in_bfloat16: bool = False
 
 
 def expected(
@@ -103,16 +106,9 @@ def masked_runs(job: Job) -> int:
 
 def make_reference(job: Job, weights: Weights) -> Reference:
     """The reference for a job of any device, with these weights."""
-    reference = Reference(_on_cpu(job))
+    reference = Reference(on_cpu(job))
     reference.set_weights(weights)
     return reference
-
-
-def _on_cpu(job: Job) -> Job:
-    """The job as the reference takes it."""
-    return msgspec.structs.replace(
-        job, device="cpu", compiled=False, precision="float32", mode="matched"
-    )
 
 
 class _WithErrors(Reference):
@@ -127,11 +123,11 @@ class _WithErrors(Reference):
         self._errors = random
         self._largest: dict[str, float] = {}  # gradient of each layer in this step
         self._sizes = {
-            name: tolerances.gradient_nudge(prod(shape.output[:-1]) * job.batch_size, job.precision)
+            name: tolerances.gradient_nudge(prod(shape.output[:-1]) * job.batch_size)
             for shape in infer_shapes(job.workload)
             for name in shape.parameters
         }
-        super().__init__(_on_cpu(job))
+        super().__init__(on_cpu(job))
 
     def _begin(self) -> None:
         super()._begin()
@@ -149,11 +145,20 @@ class _WithErrors(Reference):
         self._update = cast("Update", update)
 
 
-def nudged(weights: Weights, job: Job, random: np.random.RandomState) -> Arrays:
-    """Weights that are changed by random rounding errors of the job's precision, in float64."""
-    size = tolerances.nudge(job.precision)
+def with_errors(job: Job, weights: Weights) -> Reference:
+    """A reference that predicts with rounding errors of the job's precision."""
+    random = np.random.RandomState(0)
+    if job.precision == "float32":
+        return make_reference(job, _nudged(weights, random))
+    rounded = Rounded(job, random)
+    rounded.set_weights(weights)
+    return rounded
+
+
+def _nudged(weights: Weights, random: np.random.RandomState) -> Arrays:
+    """Weights that are changed by random rounding errors of float32, in float64."""
     return {
-        name: value * (1.0 + size * random.uniform(-1.0, 1.0, value.shape))
+        name: value * (1.0 + tolerances.NUDGE * random.uniform(-1.0, 1.0, value.shape))
         for name, value in weights.items()
     }
 
@@ -170,16 +175,19 @@ def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
     """The results with given masks, and how much rounding errors change them.
 
     "loss", and per weight "change NAME"; for both also "spread of ...", the difference that
-    rounding errors make, as a share: the median of some runs.
+    rounding errors make, as a share: the median of some runs, or the largest.
     """
     start = initial_weights(job.workload, job.seed)
     exact = _train(job, examples, order, masks)
-    runs = [_train_with_errors(job, examples, order, masks, run) for run in range(NOISY_RUNS)]
-    loss_spread = median(abs(run.loss / exact.loss - 1.0) for run in runs)
+    train = _train_with_errors if job.precision == "float32" else _train_rounded
+    runs = [train(job, examples, order, masks, run) for run in range(NOISY_RUNS)]
+    # In a lower precision a unit that flips may change a result of one run, and not of another.
+    typical = median if job.precision == "float32" else max
+    loss_spread = typical([abs(run.loss / exact.loss - 1.0) for run in runs])
     arrays = {"loss": np.array(exact.loss), "spread of loss": np.array(loss_spread)}
     for name in start:
         change = exact.changes[name]
-        spread = median(share(run.changes[name] - change, change) for run in runs)
+        spread = typical([share(run.changes[name] - change, change) for run in runs])
         arrays |= {
             f"change {name}": change.astype(np.float32),
             f"spread of {name}": np.array(spread),
@@ -249,7 +257,7 @@ def _train_with_errors(
     reference.load(examples.images, examples.labels)
     current, total = start, 0.0
     for first in range(0, len(order), job.batch_size):
-        part, before = slice(first, first + job.batch_size), nudged(current, job, random)
+        part, before = slice(first, first + job.batch_size), _nudged(current, random)
         reference.set_weights(before)
         batch, kept = order[part], [mask[part] for mask in masks]
         total += reference.train_epoch(batch, kept) * len(batch)
@@ -260,6 +268,16 @@ def _train_with_errors(
     return Trained(
         total / len(order), {name: current[name] - start[name].astype(np.float64) for name in start}
     )
+
+
+def _train_rounded(job: Job, examples: Examples, order: Order, masks: Masks, run: int) -> Trained:
+    """Train the reference with the rounding of a lower precision."""
+    start = initial_weights(job.workload, job.seed)
+    reference = Rounded(job, np.random.RandomState(run))
+    reference.set_weights(start)
+    reference.load(examples.images, examples.labels)
+    loss, after = reference.train_epoch(order, masks), reference.exact_weights()
+    return Trained(loss, {name: after[name] - start[name] for name in start})
 
 
 def _digest(job: Job, examples: Examples, order: Order, masks: Masks | None) -> str:

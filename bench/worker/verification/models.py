@@ -265,6 +265,13 @@ LONG: Mapping[str, Workload] = MappingProxyType(
     }
 )
 
+# What stays in float32 in a lower precision: the statistics of batch norm, the loss, the weights.
+KEPT = small(
+    "linear",
+    layers=(_NORMAL, Flatten(), Dense(units=4, activation="linear")),
+    optimizer=_SGD,
+)
+
 # Two dropouts, on the images and on the vector. The weights of the next layer show the values that
 # both kept, see `bench.worker.verification.dropout`.
 DROPOUT_EXAMPLES = 100

@@ -1,4 +1,4 @@
-"""The tolerances: the largest allowed deviations of a float32 backend from the float64 reference.
+"""The tolerances: the largest allowed deviations of a backend from the float64 reference.
 
 Those of `bench verify`'s small models follow from the type, the model's depth and the number of
 steps; none was widened to let a backend pass. On a CPU, the deviations of this project's backends
@@ -9,10 +9,21 @@ rounding errors change in the reference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
+from types import MappingProxyType
+
+import numpy as np
 
 # float32 keeps 24 bits: a rounding is at most 6e-8 of the value.
 ROUNDING = 2.0**-24
+# The bits that the factors of products have: a rounding is at most 2^-bits of the value.
+BITS: Mapping[str, int] = MappingProxyType({"float32": 24, "tf32": 11, "bfloat16": 8})
+
+
+def coarseness(precision: str) -> float:
+    """How much coarser than float32's the rounding of a precision is."""
+    return 2.0 ** (BITS["float32"] - BITS[precision])
 
 
 def logits(depth: int) -> float:
@@ -73,16 +84,26 @@ DROPOUT_ALIKE_SHARE = 0.1
 
 # The tolerances of a job's own first steps. Sizes are shares: of the loss, or of the Euclidean norm
 # of a weight's change. `spread` is what rounding errors change in the reference (see
-# `bench.worker.verification.expected`), which are as large as `nudge` says: about four times those
+# `bench.worker.verification.expected`), which are as large as `NUDGE` says: about four times those
 # of a product, as a sum of hundreds of products has larger ones.
-# How much coarser than float32's the rounding of a precision is: TF32 keeps 11 bits, bfloat16 8.
-_COARSENESS = {"float32": 1.0, "tf32": 2.0**13, "bfloat16": 2.0**16}
 _SPREADS = 4.0
 _LEAST_SHARE, _LEAST_SHARE_OF_LOSS = 2e-5, 4e-6
 # With a larger spread rounding decides: the weight is not compared.
-MOST_SPREAD = 0.06
+_MOST_SPREAD = 0.06
 # With a larger spread a unit has flipped in the reference, and a comparison would see little.
-FLIPPED = 1e-3
+_FLIPPED = 1e-3
+
+# In a lower precision the spread is that of a reference that rounds as the backend does (see
+# `rounded`). It includes the units that flip, which are some in every step. The least shares are a
+# rounding, and a quarter of it for the loss, which is a mean over the batch. A tolerance is at most
+# 0.8, so that a change twice as large as it should be, or none, is always found.
+_MOST_SPREAD_OF_LOWER = 0.2
+_FLIPPED_OF_LOWER = 0.05  # of the loss: correct runs diverge at once
+# A result of bfloat16 that is nearer than this to the exact one was computed in float32. Rounded
+# factors of products make it differ by about half of 2^-8; float32 by some 2^-22.
+IN_FLOAT32 = 2.0**-14
+# Of values that stay in float32, about 2^-16 are by chance numbers of bfloat16.
+MOST_IN_BFLOAT16 = 0.5
 
 # A deviation below this needs no second try.
 CLEAR = 0.5
@@ -93,27 +114,47 @@ _DEVIATIONS_OF_MASKS, _DEVIATIONS_OF_LOSS = 10.0, 8.0
 _LEAST_WITH_MASKS, _LEAST_OF_LOSS_WITH_MASKS = 0.3, 0.01
 
 
-def nudge(precision: str) -> float:
-    """The largest random error of a weight in a noisy run of the reference, as a share."""
-    return 4 * ROUNDING * _COARSENESS[precision]
+# The largest random error of a weight in a noisy run of the reference, as a share.
+NUDGE = 4 * ROUNDING
 
 
-def gradient_nudge(terms: int, precision: str) -> float:
+def gradient_nudge(terms: int) -> float:
     """The largest random error of a gradient in a noisy run, as a share of its tensor's largest.
 
     A sum of so many terms in their order has a rounding error that grows with their square root.
     """
-    return 0.5 * sqrt(terms) * ROUNDING * _COARSENESS[precision]
+    return 0.5 * sqrt(terms) * ROUNDING
 
 
 def share(spread: float, precision: str) -> float:
     """The tolerance of the change of a weight, or of logits after the training."""
-    return _SPREADS * spread + _LEAST_SHARE * _COARSENESS[precision]
+    least = _LEAST_SHARE if precision == "float32" else 2.0 ** -BITS[precision]
+    return _SPREADS * spread + least
 
 
 def share_of_loss(spread: float, precision: str) -> float:
     """The tolerance of the mean loss."""
-    return _SPREADS * spread + _LEAST_SHARE_OF_LOSS * _COARSENESS[precision]
+    least = _LEAST_SHARE_OF_LOSS if precision == "float32" else 2.0 ** -BITS[precision] / 4
+    return _SPREADS * spread + least
+
+
+def is_decided(spread: float, precision: str) -> bool:
+    """Whether rounding leaves enough of the change of a weight to compare it."""
+    most = _MOST_SPREAD if precision == "float32" else _MOST_SPREAD_OF_LOWER
+    return spread <= most
+
+
+def is_flipped(spread_of_loss: float, precision: str) -> bool:
+    """Whether rounding changes the loss so much that a comparison would see little."""
+    most = _FLIPPED if precision == "float32" else _FLIPPED_OF_LOWER
+    return spread_of_loss > most
+
+
+def of_lower(precision: str, values: np.ndarray) -> float:
+    """What a lower precision adds to a tolerance of values that few products make."""
+    if precision == "float32":
+        return 0.0
+    return 4 * 2.0 ** -BITS[precision] * float(np.abs(values).max(initial=0.0))
 
 
 def with_masks(deviation: float) -> float:

@@ -29,9 +29,9 @@ from bench.worker.verification.expected import (
     expected,
     make_reference,
     masked_runs,
-    nudged,
     share,
     training_flops,
+    with_errors,
 )
 from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.model import Conv2d, Dropout
@@ -48,6 +48,10 @@ _MOST_FLOPS, _MOST_BYTES = 2e11, 2e9
 _TRIES = 4
 # The most test images whose logits are compared, and the operations that the reference may need.
 _ROWS, _ROWS_FLOPS = 100, 2e10
+# The deviations of a job whose arithmetic is not of its precision.
+PRODUCTS, PREDICTION, WEIGHTS = (
+    f"precision of the {part}" for part in ("products", "prediction", "weights")
+)
 # A weight that moves by less than this share of what is expected does not move.
 _STILL = 1e-3
 
@@ -82,7 +86,7 @@ def verify_training(
     if has_relu_or_max_pool(job) and not masked:
         tries = max(1, min(_TRIES, int(_MOST_FLOPS / max(flops, 1))))
     used, deviations = _best_of(tries, backend, job, examples, references, give_masks=give_masks)
-    if len(deviations) == 1 and deviations["loss"] < INFINITE:  # no weight was compared
+    if _says_nothing(deviations):
         return msgspec.structs.replace(result, not_verified="rounding decides its first steps")
     seconds = clock.monotonic_seconds() - begin
     return msgspec.structs.replace(result, deviations=deviations, tries=used, seconds=seconds)
@@ -107,7 +111,7 @@ def _best_of(
         masks = None if masked else dropout_masks(job.workload, job.seed, attempt, len(order))
         right = expected(job, examples, order, references, masks)
         is_last = attempt == tries - 1
-        if _flipped(right) and (deviations or not is_last):
+        if _flipped(right, job) and (deviations or not is_last):
             continue
         # Without given masks the call is that of timed epochs.
         trained = _train(backend, job, order, masks if give_masks else None)
@@ -119,8 +123,12 @@ def _best_of(
     return attempt + 1, deviations
 
 
-def prediction_deviation(job: Job, weights: Weights, images: Images, logits: Logits) -> float:
+def prediction_deviations(
+    job: Job, weights: Weights, images: Images, logits: Logits
+) -> dict[str, float]:
     """How far logits are from those of the reference with the same weights, in tolerances.
+
+    For bfloat16 also whether their products are of that.
 
     Args:
         job: the job that predicted them.
@@ -134,10 +142,29 @@ def prediction_deviation(job: Job, weights: Weights, images: Images, logits: Log
     reference = make_reference(job, weights)
     # One by one, as the windows of many large images need much memory.
     right = np.concatenate([reference.predict(images[row : row + 1]) for row in rows])
-    reference.set_weights(nudged(weights, job, np.random.RandomState(0)))
-    nudged_logits = np.concatenate([reference.predict(images[row : row + 1]) for row in rows])
-    spread = share(nudged_logits - right, right)
-    return _number(share(logits[rows] - right, right) / tolerances.share(spread, job.precision))
+    noisy = with_errors(job, weights)
+    noisy_logits = np.concatenate([noisy.predict(images[row : row + 1]) for row in rows])
+    spread, off = share(noisy_logits - right, right), share(logits[rows] - right, right)
+    deviations = {"prediction": _number(off / tolerances.share(spread, job.precision))}
+    if job.precision == "bfloat16":
+        deviations[PREDICTION] = in_float32(off)
+    return deviations
+
+
+def in_float32(share_off: float) -> float:
+    """Above 1 if a result of bfloat16 is so near to the exact one that it was made in float32."""
+    return _number(tolerances.IN_FLOAT32 / share_off) if share_off else INFINITE
+
+
+def kept_in_bfloat16(start: Weights, after: Weights) -> bool:
+    """Whether a kernel has become one of numbers of bfloat16, which weights must not be."""
+
+    def is_short(values: np.ndarray) -> bool:
+        low = np.ascontiguousarray(values, np.float32).view(np.uint32) & 0xFFFF
+        return float((low == 0).mean()) > tolerances.MOST_IN_BFLOAT16
+
+    kernels = [name for name in start if name.endswith(".kernel")]
+    return any(is_short(after[name]) and not is_short(start[name]) for name in kernels)
 
 
 def _short_epoch(job: Job, epoch: int, examples: int) -> Order:
@@ -156,6 +183,12 @@ def _short_epoch(job: Job, epoch: int, examples: int) -> Order:
     return np.concatenate([order[: min(full, batches) * size], order[batches * size :]])
 
 
+def _says_nothing(deviations: dict[str, float]) -> bool:
+    """Whether no weight was compared, and nothing shows that the job is wrong."""
+    others = deviations.keys() - {"loss", PRODUCTS}
+    return not others and deviations["loss"] < INFINITE and deviations.get(PRODUCTS, 0.0) <= 1
+
+
 def _window_bytes(job: Job) -> int:
     """The bytes of the largest convolution's windows of one image, in float64."""
     kernels = (
@@ -166,10 +199,13 @@ def _window_bytes(job: Job) -> int:
     return max(kernels, default=0)
 
 
-def _flipped(right: Arrays) -> bool:
-    """Whether rounding errors flip a unit in the reference itself."""
-    return any(
-        float(value) > tolerances.FLIPPED
+def _flipped(right: Arrays, job: Job) -> bool:
+    """Whether rounding errors flip a unit in the reference itself.
+
+    In a lower precision they always do, and the spread includes it.
+    """
+    return job.precision == "float32" and any(
+        tolerances.is_flipped(float(value), job.precision)
         for name, value in right.items()
         if name.startswith("spread of")
     )
@@ -184,7 +220,8 @@ def _train(backend: Backend, job: Job, order: Order, masks: Masks | None) -> Tra
     start = initial_weights(job.workload, job.seed)
     backend.reset(start)
     loss, after = backend.train_epoch(order, masks), backend.get_weights()
-    return Trained(loss, {name: after[name] - start[name].astype(np.float64) for name in start})
+    changes = {name: after[name] - start[name].astype(np.float64) for name in start}
+    return Trained(loss, changes, kept_in_bfloat16(start, after))
 
 
 def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
@@ -196,16 +233,23 @@ def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
     loss = share(np.array(trained.loss) - right["loss"], right["loss"])
     spread = float(right["spread of loss"])
     deviations = {"loss": _number(loss / tolerances.share_of_loss(spread, job.precision))}
-    if spread > tolerances.FLIPPED:  # correct runs diverge at once, e.g. with a huge learning rate
+    if trained.in_bfloat16:
+        deviations[WEIGHTS] = INFINITE
+    # Correct runs diverge at once, e.g. with a huge learning rate.
+    if tolerances.is_flipped(spread, job.precision):
         return deviations
+    farthest = 0.0
     for name, change in trained.changes.items():
         expected_change, spread = right[f"change {name}"], float(right[f"spread of {name}"])
-        if spread > tolerances.MOST_SPREAD and np.isfinite(change).all():
-            continue
         difference = share(change - expected_change, expected_change)
+        farthest = max(farthest, difference if name.endswith(".kernel") else 0.0)
+        if not tolerances.is_decided(spread, job.precision) and np.isfinite(change).all():
+            continue
         is_still = np.linalg.norm(change) < _STILL * np.linalg.norm(expected_change)
         deviation = difference / tolerances.share(spread, job.precision)
         deviations[name] = INFINITE if is_still else _number(deviation)
+    if job.precision == "bfloat16":
+        deviations[PRODUCTS] = in_float32(farthest)
     return deviations
 
 
@@ -223,6 +267,8 @@ def masked_deviations(trained: Trained, right: Arrays) -> dict[str, float]:
         return _number(abs(value / mean - 1.0) / tolerance(varies / abs(mean)))
 
     deviations = {"loss": deviation("loss", trained.loss, tolerances.loss_with_masks)}
+    if trained.in_bfloat16:
+        deviations[WEIGHTS] = INFINITE
     for name, change in trained.changes.items():
         size, expected_size = float(np.linalg.norm(change)), float(right[f"size {name}"])
         along = direction(change, right[f"change {name}"].astype(np.float64))

@@ -29,7 +29,8 @@ from bench.worker.verification.checks import (
 )
 from bench.worker.verification.dropout import check_dropout
 from bench.worker.verification.expected import Examples
-from bench.worker.verification.models import DROPOUT_PROBE, EVERY, LONG
+from bench.worker.verification.lower import BEHAVES_LOWER, COMPUTES_LOWER, check_float32
+from bench.worker.verification.models import DROPOUT_PROBE, EVERY, KEPT, LONG
 from bench.worker.verification.training import has_dropout, verify_training
 from specs.model import Workload
 
@@ -59,7 +60,8 @@ class Verifier:
         for name in plan.models:
             yield self._piece(name, EVERY[name], self._verify)
         for name in plan.behaviour:
-            yield self._piece(name, EVERY[name], self._checked(BEHAVES))
+            behaves = BEHAVES if plan.job.precision == "float32" else BEHAVES_LOWER
+            yield self._piece(name, EVERY[name], self._checked(behaves))
         for name in plan.long:
             yield self._piece(name, LONG[name], self._checked({"long": check_long}))
         for name in plan.native:
@@ -68,6 +70,8 @@ class Verifier:
             yield self._piece(size.name, size.workload, self._check_size, size.batch_size)
         if plan.checks_behaviour:
             yield self._piece(plan.sync, EVERY[plan.sync], self._checked({"sync": check_sync}))
+        if plan.checks_float32:
+            yield self._piece("float32", KEPT, self._check_float32)
         if plan.checks_dropout:
             yield self._piece("dropout", DROPOUT_PROBE, self._check_dropout)
 
@@ -128,6 +132,9 @@ class Verifier:
             findings.append(Finding(check="epoch", deviation=deviation, where=where))
         return ModelFindings(model="", seed=job.seed, findings=tuple(findings))
 
+    def _check_float32(self, job: Job, _: Examples) -> ModelFindings:
+        return ModelFindings(model="", seed=job.seed, findings=(check_float32(self._make, job),))
+
     def _check_dropout(self, job: Job, _: Examples) -> ModelFindings:
         return ModelFindings(model="", seed=job.seed, findings=(check_dropout(self._make, job),))
 
@@ -139,9 +146,10 @@ def verify(make: MakeBackend, job: Job, images: Images, labels: Labels) -> Model
     shows no flip (see `bench.worker.verification.cases`).
     """
     findings: tuple[Finding, ...] = ()
+    computes = COMPUTES if job.precision == "float32" else COMPUTES_LOWER
     for seed in range(job.seed, job.seed + (_SEEDS if has_relu_or_max_pool(job) else 1)):
         case = make_case(replace(job, seed=seed), images, labels)
-        findings = tuple(check(make, case) for check in COMPUTES.values())
+        findings = tuple(check(make, case) for check in computes.values())
         failed = {finding.check for finding in findings if not finding.passed}
         if not failed or failed - _MAY_FLIP:
             break

@@ -1,0 +1,39 @@
+"""PyTorch, eager, as its performance guide recommends: channels last and fused optimizers."""
+
+from __future__ import annotations
+
+import torch
+
+from backends import contract
+from backends.contract import Job
+from backends.pytorch.eager import PyTorch
+from backends.pytorch.updates import build_optimizer
+
+
+class PyTorchTuned(PyTorch):
+    """`memory_format=torch.channels_last` on CPUs, and `fused=True`.
+
+    In turns with `PyTorch`, one thread on a busy CPU, the CNN took 0.92 times the CPU time, the MLP
+    with momentum 0.99 times, and `vgg-32` with batches of 16 took 1.25 times.
+
+    PyTorch has fused kernels of SGD, Adagrad, Adam and AdamW. On a GPU channels last is used only
+    with tensor cores: in plain float32 it is known to be slower there.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._channels_last = self._device.type == "cpu" or job.precision != "float32"
+        if self._channels_last:
+            self._model.to(memory_format=torch.channels_last)
+        weights = list(self._model.parameters())
+        self._optimizer = build_optimizer(job.workload.optimizer, weights, fused=True)
+        self._update = self._optimizer.step
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        super().load(images, labels)
+        if self._channels_last:
+            self._images = self._images.permute(0, 2, 3, 1).contiguous()
+
+    def _gather(self, rows: torch.Tensor) -> torch.Tensor:
+        images = super()._gather(rows)
+        return images.permute(0, 3, 1, 2) if self._channels_last else images

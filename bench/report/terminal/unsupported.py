@@ -1,0 +1,75 @@
+"""Says what was asked for and could not run at all: a backend on a device, or a whole device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.registry import BACKENDS, ENVIRONMENTS, entry, refusal
+from bench.records.job import Record, backend_name
+
+
+def nothing_ran(
+    records: Sequence[Record],
+    backends: tuple[str, ...] | None,
+    devices: tuple[str, ...] | None,
+) -> list[str]:
+    """A line for each backend on a device, or each device, of which every job was unsupported.
+
+    A gap that is documented is none that a user has to be told of, unless the user asked for it: a
+    framework without a layer trains other workloads, and one without code for GPUs trains on CPUs.
+
+    Args:
+        records: of all jobs of a run.
+        backends: those that the user named; None for the default ones.
+        devices: those that the user named; None for the default ones.
+    """
+    cells: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        cells.setdefault((backend_name(record.job), record.job.device), []).append(record)
+    gone = {
+        cell: found
+        for cell, found in cells.items()
+        if all(record.status == "unsupported" for record in found)
+    }
+    lines = [
+        f"nothing of {backend} ran on {device}: {_reasons(found)}"
+        for (backend, device), found in gone.items()
+        if not _is_documented(found, is_named=backends is not None, on_named=devices is not None)
+    ]
+    if not lines and devices is not None:
+        ran = {device for _, device in cells.keys() - gone.keys()}
+        lines = [
+            f"nothing ran on {device}: {_reasons(of_device)}"
+            for device in dict.fromkeys(device for _, device in cells)
+            if device not in ran
+            and (
+                of_device := [r for cell, found in gone.items() if cell[1] == device for r in found]
+            )
+        ]
+    return lines
+
+
+def _is_documented(records: Sequence[Record], *, is_named: bool, on_named: bool) -> bool:
+    """Whether a backend's jobs on a device are gaps that nobody asked for.
+
+    Args:
+        records: of the jobs, all of them unsupported.
+        is_named: whether the user named the backend.
+        on_named: whether the user named the device.
+    """
+    job = records[0].job
+    if job.backend not in BACKENDS:
+        return False
+    environment = ENVIRONMENTS.get(entry(job.backend).environment)
+    only_on_cpus = environment is None or not environment.cuda
+    if job.device != "cpu" and only_on_cpus and not (is_named and on_named):
+        return True
+    return not is_named and all(refusal(job.backend, record.job.workload) for record in records)
+
+
+def _reasons(records: Sequence[Record]) -> str:
+    """How many jobs there were, and why they were unsupported."""
+    reasons = [*dict.fromkeys(record.reason for record in records)]
+    more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
+    jobs = f"{len(records)} jobs" if len(records) > 1 else "1 job"
+    return f"{jobs} unsupported: {reasons[0]}{more}"

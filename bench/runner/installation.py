@@ -1,0 +1,191 @@
+"""Decides what pip installs and from where, and checks that it fits and that it is what was meant.
+
+All of it is said, and most of it decided, before gigabytes are fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from backends.family import CudaBuild
+from bench.machine.cuda import Hardware
+from specs.errors import UserError
+
+# The settings of pip that name package indexes.
+SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
+_HEAD_SECONDS = 5.0  # the time limit for the size of one file
+# Unpacked, PyTorch's wheel for CPUs has 3.7 times its size, and jax-cuda12-pjrt 2.8 times.
+_UNPACKED = 3
+_IS_FULL = "is the package index reachable? is the disk full?"
+
+
+class InstallError(UserError):
+    """An environment does not exist, cannot be created, or lacks a package."""
+
+
+class NoBuildError(InstallError):
+    """No build of a framework for NVIDIA GPUs runs on the machines that are meant."""
+
+
+class Download(NamedTuple):
+    """What pip would download.
+
+    Attributes:
+        packages: their number.
+        known_bytes: the size of those whose index tells it.
+        unknown: the number of the others.
+        is_for_gpus: whether libraries for NVIDIA GPUs are among them.
+    """
+
+    packages: int
+    known_bytes: int
+    unknown: int
+    is_for_gpus: bool
+
+    def __str__(self) -> str:
+        if not self.packages:
+            return "nothing to download"
+        size = self.known_bytes / 1e9
+        unknown = f" and {self.unknown} of unknown size" if self.unknown else ""
+        kind = ", the GPU build" if self.is_for_gpus else ""
+        return (
+            f"{self.packages} packages to download, {size:.2f} GB{unknown}{kind};"
+            f" on disk about {_UNPACKED * size:.1f} GB (estimated: {_UNPACKED} times the download)"
+        )
+
+
+def choose_build(
+    name: str, builds: Sequence[CudaBuild], hardware: Hardware
+) -> tuple[CudaBuild, str]:
+    """The best of an environment's builds that runs on all machines that are meant, and why it is.
+
+    Args:
+        name: of the environment, for the error.
+        builds: the best first; there is at least one.
+        hardware: of the machines.
+
+    Raises:
+        NoBuildError: none runs there.
+    """
+    reasons: list[str] = []
+    for build in builds:
+        misfit = hardware.misfit(build)
+        if not misfit:
+            return build, "; ".join([f"{name}: CUDA {build.cuda}, for {hardware}", *reasons])
+        reasons.append(f"the build of CUDA {build.cuda} with {build.requirements[-1]} {misfit}")
+    raise NoBuildError(
+        f"{name}: no build for {hardware}: {'; '.join(reasons)}",
+        hint=f"a newer driver, or builds for CPUs: bench environment create {name} --cpu",
+    )
+
+
+def run_checked(command: list[str], problem: str, hint: str = _IS_FULL) -> str:
+    """What a command prints; `InstallError` with its last lines if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = "\n    ".join(done.stderr.strip().splitlines()[-6:])
+        raise InstallError(f"{problem}:\n    {last}", hint=hint)
+    return done.stdout
+
+
+def check_is_cuda(name: str, build: CudaBuild, answer: str, installed: str) -> None:
+    """Check that an environment for NVIDIA GPUs has code for them, of the right CUDA.
+
+    pip prefers the version "2.13.0+cpu" to "2.13.0" where a folder or an index has both.
+
+    Args:
+        name: of the environment.
+        build: what was meant.
+        answer: what `backends.family.Environment.ask_cuda` printed there.
+        installed: what is installed, for the error.
+
+    Raises:
+        InstallError: it is built for CPUs, or with another major version of CUDA.
+    """
+    lines = answer.strip().splitlines()
+    found = lines[-1].strip() if lines else ""
+    if found.partition(".")[0] == build.cuda.partition(".")[0]:
+        return
+    what = f"CUDA {found}" if found else "CPUs"
+    raise InstallError(
+        f"{name}: pip found a build for {what}: {installed}",
+        expected=f"one for CUDA {build.cuda}",
+        hint="`pip config list` says where pip looks; name an index with builds for NVIDIA GPUs, or"
+        f" take builds for CPUs: bench environment create {name} --cpu",
+    )
+
+
+def extra_index(pip: list[str], url: str) -> list[str]:
+    """The options for pip to use also the index `url`.
+
+    There are none if `url` is "", or if the user has configured an index for pip.
+    """
+    if not url:
+        return []
+    done = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():  # e.g. global.index-url='https://...'
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        used = section in ("global", "install", ":env:") and value.strip("'\"")
+        if used and name in SOURCES:
+            return []
+    return ["--extra-index-url", url]
+
+
+def download_of(command: list[str]) -> Download | None:
+    """What a dry run of pip, whose report is printed, would download; None if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return None
+    packages = json.loads(done.stdout)["install"]
+    urls = [
+        p["download_info"]["url"] for p in packages if p["download_info"]["url"].startswith("http")
+    ]
+    sizes = [_size_bytes(url) for url in urls]
+    return Download(
+        packages=len(urls),
+        known_bytes=sum(filter(None, sizes)),
+        unknown=sizes.count(None),
+        is_for_gpus=any("cuda" in url or "nvidia" in url for url in urls),
+    )
+
+
+def check_space(name: str, download: Download, folder: Path) -> str:
+    """A sentence on the free space for an environment; "" if there is enough.
+
+    Args:
+        name: of the environment.
+        download: what it needs.
+        folder: an existing folder on the disk of the environment.
+
+    Raises:
+        InstallError: not even the download would fit.
+    """
+    free, place = shutil.disk_usage(folder).free, f"{folder} has {{:.1f}} GB free"
+    if free < download.known_bytes:
+        raise InstallError(
+            f"{name}: {place.format(free / 1e9)}, and the download alone has"
+            f" {download.known_bytes / 1e9:.1f} GB",
+            hint="free some space, or put the clone on a larger disk (without a clone:"
+            " FRAMEWORK_BENCH_CACHE)",
+        )
+    if free < _UNPACKED * download.known_bytes:
+        return f"{place.format(free / 1e9)}: the environment may not fit"
+    return ""
+
+
+def _size_bytes(url: str) -> int | None:
+    import urllib.request  # here, as it takes 20 ms
+
+    # Safe: pip opens the same address next.
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_HEAD_SECONDS) as answer:  # noqa: S310
+            return int(answer.headers.get("Content-Length") or 0) or None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,88 @@
+"""Decides which environment variables a worker gets.
+
+A worker inherits most variables, as a site may need them. Those that change what a framework
+computes, or how fast, are left out: two users of one machine would get different results, and no
+record would say why. `--variable NAME=VALUE` gives one on purpose; it is in the record and its key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+# Variables that begin with one of these are left out.
+_LEFT_OUT = (
+    # Python's own
+    *("PYTHONHOME", "PYTHONSTARTUP"),
+    # the frameworks and their compilers
+    *("XLA_", "TF_", "TF2_", "JAX_", "JAXLIB_", "TORCH", "PYTORCH_", "TRITON_", "KERAS_"),
+    *("MXNET_", "CHAINER_", "THEANO_FLAGS"),
+    # CUDA and its libraries; CUDA_HOME, CUDA_MPS_* and the like say where things are
+    *("CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING", "CUDA_DEVICE_MAX_CONNECTIONS"),
+    *("CUDA_CACHE_DISABLE", "CUDA_FORCE_PTX_JIT", "CUDA_DISABLE_PTX_JIT"),
+    *("CUBLAS", "CUDNN_", "NVIDIA_TF32_OVERRIDE"),
+    # arithmetic on CPUs
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
+    *("DNNL_", "ONEDNN_"),
+)
+# Libraries with threads of their own take the number of threads from one of these.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Variables that follow from a job -> the option with which a user chooses them.
+FROM_OPTIONS = {
+    **dict.fromkeys(THREADS, "--threads"),
+    **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "JAX_PLATFORMS"), "--device"),
+    "KERAS_BACKEND": "--backend",
+}
+_TERRAFORMS = ("TF_CLI_", "TF_VAR_")  # not TensorFlow's
+# A file that begins with one of these is a library that the packages of our own environments
+# contain; another version in LD_LIBRARY_PATH would be loaded instead.
+_LIBRARIES = ("libcudart", "libcudnn", "libcublas", "libnccl")
+# The driver's library; some containers have it nowhere but in a folder of LD_LIBRARY_PATH.
+_DRIVER = "libcuda.so.1"
+
+
+class Inherited(NamedTuple):
+    """The variables that a worker inherits.
+
+    Attributes:
+        variables: name -> value.
+        dropped: what it does not inherit, sorted: names, and "LD_LIBRARY_PATH=FOLDER" for each
+            folder that is missing in that variable. Not named are variables that follow from an
+            option, and Python's own.
+    """
+
+    variables: dict[str, str]
+    dropped: tuple[str, ...]
+
+
+def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
+    """What a worker inherits of the bench's own variables.
+
+    Args:
+        environ: the bench's variables.
+        is_own: whether the worker's interpreter is of an environment that the bench has made. It
+            then gets no PYTHONPATH, as a cluster's modules may add packages to it, and no folder
+            of LD_LIBRARY_PATH with libraries of CUDA.
+    """
+    left_out = (*_LEFT_OUT, "PYTHONPATH") if is_own else _LEFT_OUT
+    names = {n for n in environ if n.startswith(left_out) and not n.startswith(_TERRAFORMS)}
+    dropped = [name for name in names - FROM_OPTIONS.keys() if not name.startswith("PYTHON")]
+    variables = {name: value for name, value in environ.items() if name not in names}
+    if is_own and (path := variables.pop("LD_LIBRARY_PATH", "")):
+        folders = path.split(os.pathsep)
+        kept = [folder for folder in folders if not (folder and _has_cuda(Path(folder)))]
+        dropped += [f"LD_LIBRARY_PATH={folder}" for folder in folders if folder not in kept]
+        if kept:
+            variables["LD_LIBRARY_PATH"] = os.pathsep.join(kept)
+    return Inherited(variables, tuple(sorted(dropped)))
+
+
+def _has_cuda(folder: Path) -> bool:
+    """Whether a folder has libraries of CUDA, and not the driver's."""
+    try:
+        names = {file.name for file in folder.iterdir()}
+    except OSError:
+        return False
+    return _DRIVER not in names and any(name.startswith(_LIBRARIES) for name in names)

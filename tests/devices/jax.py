@@ -1,0 +1,102 @@
+"""What JAX's adapters compile for a GPU, and where they keep data: `python -m tests.devices.jax`.
+
+It has two devices: the CPU, twice. Lowering for CUDA needs no GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from unittest import mock
+
+import jax
+import numpy as np
+
+from backends.jax import device as jax_device
+from backends.jax.scan import Jax
+from backends.keras.jax import KerasJax
+from specs.loading import find_workload
+from tests.devices.data import SIZE, examples_of, job_of, loaded
+
+MODEL = "batch norm, nesterov"  # convolutions, pools and products
+_PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b.*")
+_PRECISION = re.compile(r"precision(?:_config)?\s*=\s*\[([^\]]*)\]")
+
+
+def lowered(precision):
+    """What the training program for CUDA has: precision of products, loops, calls of the host."""
+    backend = loaded(Jax, job_of("jax", MODEL, precision=precision))
+    batches = np.arange(3 * SIZE, dtype=np.int32).reshape(3, SIZE)
+    exported = jax.export.export(backend._train, platforms=["cuda"])(
+        backend._now, backend._data, batches, None
+    )
+    text = exported.mlir_module()
+    products = Counter()
+    for line in text.splitlines():
+        if found := _PRODUCT.search(line):
+            precisions = _PRECISION.search(line)
+            words = set(re.findall(r"[A-Z][A-Z0-9]+", precisions.group(1))) if precisions else {""}
+            products[f"{found.group(1)} {' '.join(sorted(words))}"] += 1
+    return {
+        "platforms": list(exported.platforms),
+        "products": products,
+        "loops": len(re.findall(r"stablehlo\.while", text)),
+        "host": len(re.findall(r"callback|infeed|outfeed|stablehlo\.(?:send|recv)\b", text)),
+    }
+
+
+def residency(adapter, name):
+    """The devices of data, weights and results, for a job on the second device."""
+    second = jax.devices()[1]
+
+    def require_device(_):
+        jax.config.update("jax_default_device", second)
+        return second
+
+    with mock.patch.object(jax_device, "require_device", require_device):
+        backend = loaded(adapter, job_of(name, MODEL))
+        # An order of a batch is the host's; nothing else may move.
+        with jax.transfer_guard_device_to_device("disallow"):
+            backend.train_epoch(np.arange(3 * SIZE + 5))
+        images = examples_of(backend._job.workload)[0]
+        backend.predict(images)
+    if adapter is Jax:
+        values = jax.tree.leaves((backend._now, backend._data))
+    else:
+        model = backend._model
+        variables = (*model.variables, *model.optimizer.variables)
+        values = [*backend._data, *(variable.value for variable in variables)]
+    return sorted({str(device) for value in values for device in value.devices()}), str(second)
+
+
+def waits(adapter, name):
+    """Whether `sync` waits for the examples as well as for the weights."""
+    backend = loaded(adapter, job_of(name, MODEL))
+    waited = []
+    with mock.patch.object(jax, "block_until_ready", waited.append):
+        backend.sync()
+    found = {id(leaf) for leaf in jax.tree.leaves(waited)}
+    return all(id(part) in found for part in backend._data)
+
+
+def instructions(workload):
+    """How many instructions the compiled program of one training step has, by kind."""
+    backend = loaded(Jax, job_of("jax", find_workload(workload)))
+    batches = np.arange(SIZE, dtype=np.int32).reshape(1, SIZE)
+    given = (backend._now, backend._data, batches, None)
+    text = backend._train.lower(*given).compile().as_text()
+    entry = text[text.index("\nENTRY ") :]
+    kinds = re.findall(r"^\s+(?:ROOT )?%?\S+ = .*? ([a-z][a-z-]*)\(", entry, re.MULTILINE)
+    return Counter(kind for kind in kinds if kind not in {"parameter", "constant", "bitcast"})
+
+
+if __name__ == "__main__":
+    adapters = {"jax": Jax, "keras-jax": KerasJax}
+    answers = {
+        "instructions": {name: instructions(name) for name in ("softmax", "mlp-relu")},
+        "lowered": {precision: lowered(precision) for precision in ("float32", "tf32")},
+        "waits": {name: waits(adapter, name) for name, adapter in adapters.items()},
+        "residency": {name: residency(adapter, name) for name, adapter in adapters.items()},
+    }
+    print(json.dumps(answers))
