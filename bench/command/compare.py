@@ -1,10 +1,11 @@
-"""`bench compare` and `bench history`: show runs side by side, and one after the other."""
+"""`bench compare`, `history` and `check`: show runs side by side, in order, or with a baseline."""
 
 from __future__ import annotations
 
 import argparse
 
 from bench.command.report import warn_left_out
+from bench.records.files import write_atomically
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -38,3 +39,34 @@ def history(options: argparse.Namespace) -> int:
         over_runs.write(options.output)
         print(f"\n{options.output / 'report.html'}, with report.md beside it")
     return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`bench check`: compare accuracy with a baseline, and name results in doubt.
+
+    Returns 1 if the accuracy of a result regressed, if a result failed, is missing or cannot be
+    checked, or if it may not be believed. A result that is unconfirmed or could not be verified is
+    named, too, but does not fail the check.
+    """
+    from bench.report.export import junit  # see bench.command.report.write_run_report
+    from bench.report.frame.epochs import records_of
+    from bench.report.terminal.plain import plain_console
+    from bench.report.terminal.verdicts import print_verdicts, verdicts_markdown
+    from bench.statistics import gate
+    from bench.statistics.doubts import check_doubts
+
+    (run, left_out), (baseline, left_out_of_baseline) = (
+        records_of(folder) for folder in (options.run, options.against)
+    )
+    warn_left_out([*left_out, *left_out_of_baseline])
+    doubts = check_doubts(run, options.backend)
+    verdicts = gate.check(run, baseline, level=options.level, backends=options.backend)
+    checked = gate.CheckResult(
+        results=tuple(verdicts), doubts=tuple(doubts), allow_new=options.allow_new
+    )
+    print_verdicts(checked, plain_console())
+    title = f"{options.run} against {options.against}"
+    summary = verdicts_markdown(checked, title, options.level)
+    write_atomically(options.junit or options.run / "check.xml", junit.junit(checked, title))
+    write_atomically(options.markdown or options.run / "check.md", summary.encode())
+    return 0 if checked.passed else 1

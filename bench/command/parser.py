@@ -591,7 +591,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument(
         "--markdown", type=Path, metavar="FILE", help="a summary (default: RUN/check.md)"
     )
-    check.set_defaults(command="bench.command.check:check")
+    check.set_defaults(command="bench.command.compare:check")
 
 
 def _add_data_directory(parser: argparse.ArgumentParser) -> None:

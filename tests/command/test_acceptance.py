@@ -49,7 +49,7 @@ def steps(monkeypatch):
 
 def replace_main(monkeypatch, run):
     """Let `run` stand for all commands but the acceptance itself."""
-    monkeypatch.setattr("bench.command.cli.main", lambda arguments: run(arguments))
+    monkeypatch.setattr("bench.command.cli.main", run)
 
 
 def test_the_page_says_how_each_step_ended_and_the_archive_has_all_files(
