@@ -42,6 +42,7 @@ FAMILY = Family(
         "tensorflow": Entry(
             title="TensorFlow without Keras, an epoch in one function",
             adapter="backends.tensorflow.loop:TensorFlow",
+            parallel="backends.tensorflow.ranks:TensorFlowRanks",
             native="backends.keras.quickstart:TensorFlowNative",
             environment="tensorflow",
             needs=("tensorflow-cpu|tensorflow", "keras"),  # Keras is needed for native mode only
