@@ -1,4 +1,4 @@
-"""TensorFlow without Keras on several ranks: `MirroredStrategy`, a copy of each variable per device."""
+"""TensorFlow without Keras on several ranks: `MirroredStrategy`, with variables on each device."""
 
 from __future__ import annotations
 
