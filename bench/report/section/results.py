@@ -22,7 +22,8 @@ ACCURACY_TEXT = (
 SPEED_TEXT = (
     "A job's time is the median of its turns, per epoch. Without turns it is the median of its"
     " steady epochs: those after the warm-up, without rounds in which the machine was unusually"
-    " busy. CPU times are computed in the same way, prediction times by the epochs."
+    " busy. CPU times are computed in the same way, prediction times by the epochs. The CPU time of"
+    " a job on a GPU is mostly spent waiting for it."
     " A backend's time is the median over its jobs, with an interval of 95 % if there are enough."
     " `ratio to fastest` is the median over sweeps, then over rounds. Epoch times are the fastest"
     " and the slowest turn or steady epoch. Without turns, for jobs of one or two epochs (`*`) all"
