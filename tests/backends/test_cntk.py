@@ -250,7 +250,7 @@ def test_what_remains_after_pip_is_done_with_the_new_interpreter(tmp_path, monke
     """`Environment.finish`: it may run commands, and its failure leaves the environment unready."""
     calls = []
     monkeypatch.setattr(
-        runner, "_checked", lambda command, problem, hint="": calls.append(command) or ""
+        runner, "run_checked", lambda command, problem, hint="": calls.append(command) or ""
     )
     environment = Environment(
         engine="", requirements=("some==1",), versions=("some",), finish=f"{__name__}:finish"
