@@ -58,6 +58,7 @@ class JaxRanks(Jax):
     def __init__(self, job: Job) -> None:
         self._shared_job, self._placement = job, _place(job)
         super().__init__(replace(job, device=first_of(job.device)))
+        self._now = jax.device_put(self._now, self._placement.whole)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         check_ranks(self._shared_job, len(labels))
