@@ -23,7 +23,7 @@ from bench.data.archives import read
 from bench.data.derived import expand, read_mnist_5k
 from bench.records.files import PROJECT
 from specs.initial import initial_weights
-from specs.model import Adagrad, Adam, AdamW, RmsProp
+from specs.model import Adagrad, Adam, AdamW, Conv2d, RmsProp
 from specs.shapes import infer_shapes
 from tests.support.jobs import make_job
 from tests.support.script_cases import BACKENDS, CASES, STARTS, STEPPED, made, refused
@@ -151,9 +151,11 @@ def test_a_script_takes_the_steps_of_the_reference(name, case, recorded):
         losses.append(reference.train_epoch(np.arange(size)))
         start += size
     print(name, case, np.abs(np.subtract(found["losses"], losses)).max())
-    # float32 against float64: at most 9e-6 was measured. In JAX's "convolutions" rounding decides
-    # which of two almost equal values is a pool's maximum: 6.3e-5.
-    assert found["losses"] == pytest.approx(losses, abs=2e-4 if case == "convolutions" else 2e-5)
+    # float32 against float64: at most 9e-6 was measured. In a convolution, rounding decides which
+    # of two almost equal values is a pool's maximum, or whether one is above 0: 6.3e-5. Scripts
+    # draw their own batches, so that happens in some runs only.
+    convolves = any(isinstance(layer, Conv2d) for layer in workload.layers)
+    assert found["losses"] == pytest.approx(losses, abs=2e-4 if convolves else 2e-5)
     arrays = small_arrays()
     logits = reference.predict(arrays["test_images"][..., None] / np.float32(255))
     accuracy = (logits.argmax(axis=1) == arrays["test_labels"]).mean()
