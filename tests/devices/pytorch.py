@@ -119,6 +119,7 @@ def decisions(precision):
     with (
         mock.patch("torch.accelerator.is_available", return_value=True),
         mock.patch("torch.accelerator.current_accelerator", return_value=torch.device("cuda")),
+        mock.patch("torch.cuda.get_device_capability", return_value=(9, 0)),
         mock.patch.object(Model, "to", to),
         mock.patch.object(compiled_module, "require_compiler"),
         mock.patch.object(torch, "compile", record),
