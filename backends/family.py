@@ -200,6 +200,10 @@ FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "native mode": {"mode": "native"},
     }
 )
+# The precision of a job -> the feature that it requests.
+FEATURE_OF_PRECISION: Mapping[str, str] = MappingProxyType(
+    {changes["precision"]: name for name, changes in FEATURES.items() if "precision" in changes}
+)
 BFLOAT16 = Gap(kind="not yet", reason="this adapter does not train in mixed precision")
 # Feature -> the reason why no backend has it; no field of a job requests it.
 GAPS_OF_ALL: Mapping[str, Gap] = MappingProxyType(

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from backends.family import OWN_ENVIRONMENT, Entry, Environment, Family, Gap
+from backends.family import (
+    FEATURE_OF_PRECISION,
+    OWN_ENVIRONMENT,
+    Entry,
+    Environment,
+    Family,
+    Gap,
+)
 from specs.errors import UserError, closest
 
 if TYPE_CHECKING:
@@ -326,6 +333,24 @@ def refusal(backend: str, workload: Workload) -> str:
     except Unsupported as reason:
         return str(reason)
     return ""
+
+
+def lack(backend: str, *, on_gpu: bool, precision: str) -> str:
+    """Why a backend's framework has no code at all for a device or a precision; "" if it has.
+
+    Args:
+        backend: its name.
+        on_gpu: whether the device is a GPU.
+        precision: see `backends.contract.Job`.
+
+    Raises:
+        UnknownBackendError: there is no such backend.
+    """
+    environment = ENVIRONMENTS.get(entry(backend).environment)
+    if on_gpu and (environment is None or not environment.cuda):
+        return "it trains on CPUs only"
+    gap = GAPS.get(backend, {}).get(FEATURE_OF_PRECISION.get(precision, ""))
+    return gap.reason if gap else ""
 
 
 def script(name: str, workload: Workload) -> str:

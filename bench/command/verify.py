@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backends.contract import ranks_of
-from backends.registry import entry, refusal
+from backends.contract import kind_of, ranks_of
+from backends.registry import entry, lack, refusal
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.setup import Setup, set_up
 from bench.records.run import claim
@@ -70,8 +70,23 @@ def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
     """Which models or workloads are not verified in matched mode, and why, a sentence each."""
     if "matched" not in setup.choices.modes:
         return []
-    backends = setup.choices.backends
-    return [sentence for backend in backends for sentence in _left_out_of(backend, workloads)]
+    choices = setup.choices
+    lacks = [
+        f"{backend} on {device} in {precision} is left out: {why}"
+        for device in choices.devices
+        for backend in choices.backends
+        for precision in choices.precisions
+        if (why := _lack(backend, device, precision))
+    ]
+    return lacks + [each for name in choices.backends for each in _left_out_of(name, workloads)]
+
+
+def _lack(backend: str, device: str, precision: str) -> str:
+    """Why there is nothing to verify; "" if there is."""
+    if ranks_of(device) > 1 and not can_share(backend, "matched"):
+        return "it does not train on several ranks"
+    on_gpu = kind_of(device) not in ("cpu", "spark")
+    return lack(backend, on_gpu=on_gpu, precision=precision)
 
 
 def _left_out_of(backend: str, workloads: Sequence[str]) -> list[str]:
@@ -107,7 +122,7 @@ def _tasks(options: argparse.Namespace, setup: Setup) -> list[VerificationTask]:
         for precision in choices.precisions
         for backend in choices.backends
         for mode in choices.modes
-        if ranks_of(device) == 1 or can_share(backend, mode)
+        if not _lack(backend, device, precision)
         if mode == "matched" or (entry(backend).native and not workloads)
         for sizes in sizes_of or [None]
         if not (sizes and refusal(backend, sizes[0].workload))

@@ -82,6 +82,24 @@ CASES = {
         None,
         ["nothing of scikit-learn ran on cpu: 1 job unsupported: no driver"],
     ),
+    "a precision that a framework has not, by default": (
+        [*records("scikit-learn", precision="bfloat16"), *records("jax", status="ok")],
+        None,
+        None,
+        [],
+    ),
+    "the same precision, named": (
+        [*records("scikit-learn", precision="bfloat16"), *records("jax", status="ok")],
+        ("scikit-learn", "jax"),
+        None,
+        ["nothing of scikit-learn (bfloat16) ran on cpu: 1 job unsupported: no driver"],
+    ),
+    "a precision that only a GPU has, by default": (
+        records("jax", precision="tf32"),
+        None,
+        None,
+        ["nothing of jax (tf32) ran on cpu: 1 job unsupported: no driver"],
+    ),
     "a layer that it has, by default": (
         records("scikit-learn"),
         None,

@@ -27,3 +27,18 @@ def test_a_workload_that_a_backend_cannot_have_is_left_out_with_the_reason(bench
     code, _, errors = bench(*chosen, "--workload", "cnn")
     assert code == 2
     assert f"nothing to verify: {reason}" in errors
+
+
+@pytest.mark.framework
+def test_a_precision_or_ranks_that_a_backend_has_not_are_left_out_with_the_reason(
+    bench, environments
+):
+    python = ("--python", f"scikit-learn={environments.require('scikit-learn')}")
+    for option, reason in (
+        (("--precision", "bfloat16"), "scikit-learn on cpu in bfloat16 is left out: NumPy has no"),
+        (("--device", "2xcpu"), "scikit-learn on 2xcpu in float32 is left out: it does not train"),
+    ):
+        code, _, errors = bench("verify", "--backend", "scikit-learn", *option, *python)
+        assert code == 2
+        assert "nothing to verify" in errors
+        assert reason in " ".join(errors.split())

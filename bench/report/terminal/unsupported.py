@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.registry import BACKENDS, ENVIRONMENTS, entry, refusal
+from backends.contract import kind_of
+from backends.registry import BACKENDS, lack, refusal
 from bench.records.job import Record, backend_name
 
 
@@ -60,11 +61,13 @@ def _is_documented(records: Sequence[Record], *, is_named: bool, on_named: bool)
     job = records[0].job
     if job.backend not in BACKENDS:
         return False
-    environment = ENVIRONMENTS.get(entry(job.backend).environment)
-    only_on_cpus = environment is None or not environment.cuda
-    if job.device != "cpu" and only_on_cpus and not (is_named and on_named):
+    on_gpu = kind_of(job.device) not in ("cpu", "spark")
+    if lack(job.backend, on_gpu=on_gpu, precision="float32") and not (is_named and on_named):
         return True
-    return not is_named and all(refusal(job.backend, record.job.workload) for record in records)
+    return not is_named and (
+        bool(lack(job.backend, on_gpu=False, precision=job.precision))
+        or all(refusal(job.backend, record.job.workload) for record in records)
+    )
 
 
 def _reasons(records: Sequence[Record]) -> str:
