@@ -98,7 +98,6 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
         Step("Does every framework train here?", ("run", "smoke", *place, *in_first), "smoke"),
         Step("Does each compute what it should?", ("verify", *place, *in_first)),
         Step("Who is how fast?", ("run", "quick", *place, *in_first), "quick"),
-        Step("How noisy is this machine?", ("calibrate", "--rounds", str(_ROUNDS), *device)),
     ]
     if others:
         rest = ("--precision", ",".join(others))
@@ -108,7 +107,8 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
         ]
     if devices != ("cpu",):
         steps.append(Step("Large models?", ("run", "big", *place, *every), "big"))
-    return steps
+    noise = ("calibrate", "--rounds", str(_ROUNDS), *device)
+    return [*steps, Step("How noisy is this machine?", noise)]
 
 
 def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) -> Ended:
@@ -178,7 +178,7 @@ def page(machine: Machine, steps: list[Step], ended: list[Ended]) -> list[Block]
     rest = [row[1] for row in rows if row[2] not in ("passed", "failed")]
     if rest:
         blocks += [
-            Text("No time was left for these; the same command goes on with them:"),
+            Text("No time was left for these; `bench acceptance` goes on with them:"),
             Items(tuple(rest)),
         ]
     return [
