@@ -198,5 +198,5 @@ def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets
         for line in rest.splitlines()
         if line.startswith("| softmax | keras-tensorflow-tuned |")
     ][:1]
-    assert "| keras-tensorflow | `steps_per_execution=16` |" in line
+    assert "| keras-tensorflow | `steps_per_execution=16`" in line
     assert line.count("undecided") == 2
