@@ -15,7 +15,15 @@ from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
 from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
-from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
+from bench.worker.lines import (
+    Epoch,
+    Inputs,
+    JobVerification,
+    PeakMemory,
+    ShortEpochs,
+    Startup,
+    Trained,
+)
 
 
 def make_tasks(
@@ -100,4 +108,5 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
             (line.weights_checksum for line in lines if isinstance(line, Trained)), None
         ),
         verification=next((line for line in lines if isinstance(line, JobVerification)), None),
+        short_epochs=next((line for line in lines if isinstance(line, ShortEpochs)), None),
     )
