@@ -9,7 +9,7 @@ from backends import registry
 from backends.contract import Job
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
-from bench.machine.host import Machine, gpu_kind, gpu_of, load_average
+from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
@@ -49,7 +49,7 @@ def make_tasks(
         python, framework_python = environments.of_worker(job.backend)
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
-        adapter, gpu = adapter_of(job.backend, job.mode, job.ranks), gpu_of(machine, job.device)
+        adapter = adapter_of(job.backend, job.mode, job.ranks)
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
         hardware = (machine.name, gpu_kind(machine, job.device))
         given = environments.variables
@@ -71,7 +71,7 @@ def make_tasks(
                     framework_python=framework_python,
                     data=data.folder,
                     train_evaluated=evaluated,
-                    gpu=gpu.uuid if gpu else "",
+                    gpus=tuple(gpu.uuid for gpu in gpus_of(machine, job.device)),
                     references=str(Path(data.folder).parents[1] / "references"),
                 ),
             )

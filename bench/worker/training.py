@@ -117,7 +117,7 @@ class Run:
 
     def __init__(self, assignment: Train) -> None:
         self._job, self._assignment = assignment.job, assignment
-        self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpu)
+        self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpus)
         self._clock = clock.Clock(meter=self._meter, host_meter=self._host_meter)
         self._images, self._labels = examples.read_part(Path(assignment.data), "train")
         self._test_images, self._test_labels = examples.read_part(Path(assignment.data), "test")
