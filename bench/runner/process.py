@@ -44,7 +44,7 @@ _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
 # A check that comes later than this was late because this process was suspended, and not the worker
 # slow: the rest of the time does not count.
-_LATE_SECONDS = 2.0
+_LATE_SECONDS = 1.0
 # The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
 _JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}
 _OWN_MARK = uuid.uuid4().hex  # of this process, see `bench.machine.guard`

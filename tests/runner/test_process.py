@@ -23,10 +23,10 @@ from tests.support.tasks import make_task, run_jobs, run_one
 REFERENCE = "backends.reference.oracle:Reference"
 
 
-def start_parent(adapter, data, folder):
+def start_parent(adapter, data, folder, epochs=1000):
     """A process that is about to start a worker, and its mark."""
-    text = msgspec.json.encode(data).decode()
-    command = [sys.executable, "-m", "tests.support.parent", adapter, text, str(folder)]
+    arguments = [adapter, msgspec.json.encode(data).decode(), str(folder), str(epochs)]
+    command = [sys.executable, "-m", "tests.support.parent", *arguments]
     parent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     return parent, parent.stdout.readline().strip()
 
@@ -160,3 +160,25 @@ def test_a_log_has_a_limit_and_its_end_is_in_the_record(mnist_5k, tmp_path):
     assert record.details.endswith("the last words")
     assert len(record.details) <= 16_000
     assert (tmp_path / "jobs" / f"{record.key}.log").stat().st_size <= 64_000_000
+
+
+def test_a_job_that_was_suspended_with_its_parent_for_longer_than_the_timeout_goes_on(
+    mnist_5k, tmp_path
+):
+    """The parent goes on first, and sees that the worker has told nothing for long."""
+    adapter = "tests.support.faulty:SlowerThanALook"
+    parent, mark = start_parent(adapter, mnist_5k, tmp_path, epochs=2)
+    assert is_within(30, lambda: told(tmp_path).count(b'"epoch"') > 0)
+    time.sleep(0.7)  # the parent has seen it, too
+    [worker] = [pid for pid in marked(mark) if mark not in psutil.Process(pid).cmdline()]
+    for pid in (parent.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.0)  # the timeout
+    parent.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    os.kill(worker, signal.SIGCONT)
+    assert parent.communicate(timeout=30)[0].strip() == "ok"
+
+
+def told(folder):
+    return b"".join(path.read_bytes() for path in (folder / "jobs").glob("*.jsonl"))

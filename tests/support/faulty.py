@@ -109,6 +109,14 @@ class Slow(Reference):
         return super().train_epoch(order[:64], masks)
 
 
+class SlowerThanALook(Reference):
+    """The parent looks at the worker several times in an epoch."""
+
+    def train_epoch(self, order, masks=None):
+        time.sleep(1.2)
+        return super().train_epoch(order[:64], masks)
+
+
 class WaitsBusily(Reference):
     """A thread of it computes half of the time, also while the process waits."""
 
