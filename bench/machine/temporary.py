@@ -58,6 +58,8 @@ class TemporaryFolder:
 
 def remove_abandoned() -> None:
     """Remove the temporary folders of this user whose owners have ended."""
+    if fcntl is None:
+        return
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if path.is_symlink() or path.stat().st_uid != os.getuid():

@@ -44,14 +44,14 @@ class LineReader:
             OSError: the file cannot be read.
         """
         self.lines: list[Line] = []
-        self.size, self._rest, self._unreadable = 0, b"", 0
+        self.size, self._rest, self._unreadable, self._error = 0, b"", 0, ""
         self._mark, self._most = mark, _MOST_LINE_BYTES + epochs * _EPOCH_BYTES
         self._file = path.open("rb", buffering=0)
 
     def read(self) -> bool:
         """Read the lines that are new; False if nothing was written since the last call."""
         before = self.size
-        while not self.is_full and (part := self._file.read(_PART_BYTES)):
+        while not self.is_full and (part := self._read_part()):
             self.size += len(part)
             *texts, self._rest = (self._rest + part).split(b"\n")
             for text in filter(None, texts):
@@ -82,11 +82,18 @@ class LineReader:
             return f"the worker told more than {self._most / 1e6:.0f} MB of lines"
         if self._unreadable:
             return f"{self._unreadable} of the worker's lines cannot be read"
-        return ""
+        return self._error
 
     def close(self) -> None:
         """Close the file; the lines stay."""
         self._file.close()
+
+    def _read_part(self) -> bytes:
+        try:
+            return self._file.read(_PART_BYTES) or b""
+        except OSError as error:  # of a network file system
+            self._error = f"the worker's lines cannot be read: {error.strerror}"
+            return b""
 
     def _take(self, text: bytes) -> None:
         try:

@@ -290,7 +290,13 @@ def _begin() -> None:
         raise RunError(
             f"{sys.executable}: cannot be started: {error.strerror}", expected="the bench's Python"
         ) from error
-    atexit.register(process.communicate, b"the end\n")
+    atexit.register(_end_guard, process)
+
+
+def _end_guard(process: subprocess.Popen[bytes]) -> None:
+    """Tell the guard that this process ends in order."""
+    with suppress(subprocess.TimeoutExpired, OSError):
+        process.communicate(b"the end\n", _EXIT_SECONDS)
 
 
 def _start(
