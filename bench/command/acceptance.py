@@ -27,7 +27,8 @@ from bench.worker import clock
 
 _LEAST_SECONDS = 30.0  # a step is not begun with less time than this
 _ROUNDS = 11  # of the calibration: the fewest with which its figures mean something
-_STOPPED = 130  # the exit code of a command that was interrupted
+# The exit code of a command that was interrupted; by another signal it is higher than _SIGNALS.
+_STOPPED, _SIGNALS = 130, 128
 
 
 class Step(NamedTuple):
@@ -113,7 +114,7 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
 
 def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) -> Ended:
     """Run a step, and stop it after these seconds, as Ctrl-C would."""
-    from bench.command.cli import main  # here, as it imports this module's name only
+    from bench.command.cli import Interrupted, main  # here, as it imports this module by its name
 
     started = clock.monotonic_seconds()
     arguments = [*step.arguments, "--results", str(folder)]
@@ -124,8 +125,8 @@ def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) 
     code = _STOPPED
     with _time_limit(seconds) as reached, contextlib.suppress(KeyboardInterrupt):
         code = main(arguments)
-    if code == _STOPPED and not reached():
-        raise KeyboardInterrupt  # the user's own
+    if code > _SIGNALS and not reached():
+        raise Interrupted(code - _SIGNALS)  # the user's own
     stopped = "stopped: no time was left"
     result = {0: "passed", _STOPPED: stopped}.get(code, "failed")
     return Ended(result, clock.monotonic_seconds() - started)

@@ -15,15 +15,28 @@ from specs.errors import UserError
 
 _RUN_COMMAND = "bench.command.run:run"
 _RESUMED = (_RUN_COMMAND, "bench.command.calibrate:command")
+# A closed terminal, Ctrl-\, a scheduler's time limits, and `kill`. Ctrl-C is Python's own.
+_ENDING = ("SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGTERM")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the process was sent.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     0: fine. 1: a job failed, results disagree, a check failed, or an operating system error. 2: a
-    `UserError` or wrong usage. 130: interrupted.
+    `UserError` or wrong usage. 128 and the number of a signal: interrupted by that.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler sends it before it kills
     parser = make_parser()
     options = parser.parse_args(arguments)
     options.arguments = [*(sys.argv[1:] if arguments is None else arguments)]
@@ -32,21 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for sentence in LEFT_OUT:
         print(f"bench: {sentence}", file=sys.stderr)
+    received = _handle_signals()
     try:
         module, _, name = options.command.partition(":")
         return int(getattr(importlib.import_module(module), name)(options))
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        resumed = options.command in _RESUMED
-        kept = "the same command resumes" if resumed else "finished tasks are kept"
-        print(f"\nbench: interrupted; {kept}", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return _say_interrupted(options.command, getattr(interrupt, "number", signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has ended, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if received:  # a terminal that was closed takes no more output
+            return _say_interrupted(options.command, received[0])
         # For example a full disk, or a folder that was removed while a run wrote to it.
         print(
             f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr
@@ -54,8 +67,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _handle_signals() -> list[int]:
+    """Let each signal that ends the process end it in order, as Ctrl-C does.
+
+    A signal that is ignored stays ignored (`nohup`). After the first one all others but Ctrl-C are
+    ignored, so that the end in order comes to its end: a closed terminal sends several.
+
+    Returns:
+        A list of the signals that come from now on.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            raise Interrupted(number)
+
+    for name in _ENDING:
+        number = getattr(signal, name, None)  # Windows has few of them
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    return received
+
+
+def _say_interrupted(command: str, number: int) -> int:
+    """Say what is kept, if there is still a terminal; returns the exit code."""
+    kept = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
+    try:
+        print(f"\nbench: interrupted; {kept}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nothing, stream.fileno())
+    return 128 + number
 
 
 if __name__ == "__main__":

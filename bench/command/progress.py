@@ -155,7 +155,7 @@ class ProgressDisplay:
 
     def ended(self, task: Task, record: Outcome, *, reused: bool) -> None:
         number, total = self._numbers[task.key], len(self._numbers)
-        if not reused:
+        if not reused and record.status == "ok":  # others say nothing about the jobs to come
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         names = " ".join(
             f"{text:<{width}}" for text, width in zip(_names(task), self._widths, strict=True)

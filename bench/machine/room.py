@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from bench.machine.needs import Needs
 from bench.machine.nvml import OpenGpu
 
 _DEFAULT_MODE = 0  # NVML_COMPUTEMODE_DEFAULT
 _SPARE = 1.25  # a job may need more than the earlier jobs of its group did
+_GB = 1e9
 # The limit of a container or of a Slurm job, and what it uses (control groups, version 2).
-_LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_GROUP = Path("/sys/fs/cgroup")
+_LIMIT, _USED, _FIGURES = (_GROUP / f"memory.{name}" for name in ("max", "current", "stat"))
 
 
 def no_room(host_bytes: int, device_bytes: int, gpu: str | None) -> str:
@@ -27,13 +30,38 @@ def no_room(host_bytes: int, device_bytes: int, gpu: str | None) -> str:
     return _no_room_on(gpu, device_bytes) if gpu else ""
 
 
+def cannot_fit(needs: Needs, gpu: str | None) -> str:
+    """Why a job cannot run here, with the memory that is free now; "" if it may, or is not known.
+
+    Args:
+        needs: what it needs at least.
+        gpu: the UUID of its NVIDIA GPU, or None.
+    """
+    import psutil  # here, so that `bench --help` stays fast
+
+    free = _free_host_bytes() + int(psutil.swap_memory().free)
+    if needs.host > free:
+        return _too_little(needs.host, free, "memory")
+    memory = OpenGpu(gpu).ask("nvmlDeviceGetMemoryInfo") if gpu else None
+    if memory is not None and needs.device > memory.free:
+        return _too_little(needs.device, memory.free, "the GPU's memory")
+    return ""
+
+
+def _too_little(needed: int, free: int, what: str) -> str:
+    return f"needs at least {needed / _GB:.3g} GB of {what}, {max(free, 0) / _GB:.3g} GB are free"
+
+
 def _free_host_bytes() -> int:
     """The memory that is free for this process, in bytes."""
     import psutil  # here, so that `bench --help` stays fast
 
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-        free = min(free, int(_LIMIT.read_text()) - int(_USED.read_text()))
+        # Pages of files count as used, and are given back when somebody needs memory.
+        figures = dict(line.split() for line in _FIGURES.read_text().splitlines())
+        files = int(figures.get("active_file", 0)) + int(figures.get("inactive_file", 0))
+        free = min(free, int(_LIMIT.read_text()) - int(_USED.read_text()) + files)
     return free
 
 

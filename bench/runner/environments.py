@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from backends.family import CUDA_PACKAGES, OWN_ENVIRONMENT, CudaBuild, Environment
 from backends.registry import ENVIRONMENTS, entry
@@ -25,7 +26,7 @@ from bench.runner.installation import (
     extra_index,
     run_checked,
 )
-from bench.runner.interpreters import find_python, how_to_install
+from bench.runner.interpreters import NoAnswerError, ask, find_python, how_to_install
 from bench.runner.variables import Inherited, inherited
 from specs.errors import closest
 
@@ -54,6 +55,11 @@ for name in sys.argv[1:]:
         pass
 print(json.dumps(versions))
 """
+
+
+# A file system that many nodes read at once may take tens of seconds.
+_ANSWER_SECONDS = 60.0
+_Version = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,100}\Z")]
 
 
 class NoPythonError(InstallError):
@@ -409,14 +415,17 @@ def _interpreter(folder: Path) -> Path:
 def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
     try:
-        variables = inherited_by(python).variables
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
-        versions: dict[str, str] = json.loads(done.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        answer = ask(command, _ANSWER_SECONDS, inherited_by(python).variables)
+    except NoAnswerError as error:
+        raise InstallError(f"{python}: {error}", expected="a Python interpreter") from error
+    try:
+        found = msgspec.json.decode(answer, type=dict[str, _Version])
+        versions = {name: found[name] for name in packages if name in found}
+        return {"python": found["python"], **versions}
+    except (msgspec.DecodeError, RecursionError, KeyError) as error:
         raise InstallError(
-            f"{python}: does not run: {error}", expected="a Python interpreter"
+            f"{python}: does not answer with its versions", expected="a Python interpreter"
         ) from error
-    return versions
 
 
 def _finish(target: str, name: str, python: Path) -> None:

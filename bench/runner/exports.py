@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from backends.family import Entry
 from bench.data.cache import materialise
 from bench.data.dataset import Places
 from bench.machine.host import Machine
+from bench.machine.temporary import TemporaryFolder
 from bench.records.files import write_atomically
 from bench.records.job import Record
 from bench.records.stored import LeftOut
@@ -166,8 +166,8 @@ def _task(model: Exported, python: str, data: str, threads: int) -> Task:
 
 def _checked(model: Exported, task: Task, machine: Machine) -> Exported:
     with (
-        tempfile.TemporaryDirectory() as folder,  # for the worker's own files
-        Worker(task, Path(folder), machine) as worker,
+        TemporaryFolder() as folder,  # for the worker's own files
+        Worker(task, folder, machine) as worker,
     ):
         result = worker.result(_TIMEOUT_SECONDS, lambda _: None)
     found = next((line for line in result.lines if isinstance(line, Compared)), None)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from backends.contract import Job
 from bench.machine import room
 from bench.machine.host import Machine, gpu_of, job_cpus
+from bench.machine.needs import needs_of
 from bench.machine.watch import Watch
 from bench.records import weights as records_weights
 from bench.records.job import Record
@@ -21,7 +22,7 @@ from bench.records.stored import write
 from bench.records.turns import FOLDER, Turns, refusal
 from bench.runner.jobs import make_record
 from bench.runner.process import Worker
-from bench.runner.task import Observer, TrainingTask
+from bench.runner.task import Observer, TrainingTask, refused
 from bench.runner.tasks import remove_files
 from bench.runner.turns import Session, Wanted
 from bench.statistics.judgement import own_doubt
@@ -172,6 +173,9 @@ class _Waiting:
         self._workers.clear()
 
     def _run(self, task: TrainingTask, *, turns: bool) -> Record:
+        machine = self._runner.machine
+        if reason := _cannot_fit(task, machine):
+            return make_record(task, machine, refused(reason)).checked()
         folder, learned, weights = self._runner.folder, "", ""
         if keeps_learned(task.job, self._runner.first_seed):
             learned = str(path_of(folder.resolve(), task.key))
@@ -182,7 +186,7 @@ class _Waiting:
         result = worker.result(self._runner.timeout, partial(self._runner.observer.advanced, task))
         if worker.is_alive:
             self._workers[task.key] = worker
-        return make_record(task, self._runner.machine, result).checked()
+        return make_record(task, machine, result).checked()
 
     def _start(self, task: TrainingTask, folder: Path) -> Worker:
         return Worker(task, folder, self._runner.machine, list(self._workers.values()))
@@ -221,6 +225,13 @@ class _Waiting:
     def _give_up(self, reason: str) -> None:
         self._no_room = f"no turns: {reason}"
         self.close()
+
+
+def _cannot_fit(task: TrainingTask, machine: Machine) -> str:
+    """Why a job cannot have enough memory; "" if it may."""
+    gpu = gpu_of(machine, task.job.device)
+    needs = needs_of(task.job, task.data.train_examples + task.data.test_examples)
+    return room.cannot_fit(needs, gpu.uuid if gpu else None)
 
 
 def keeps_learned(job: Job, first_seed: int | None) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +20,7 @@ _UVS_OLDEST = (3, 8)
 # the pip in it, in a package of its own.
 _CHECK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
 _SECONDS = 20.0  # for one program to answer
+_MOST_BYTES = 1_000_000  # of an answer
 
 
 @cache
@@ -72,14 +76,66 @@ def _of_conda(conda: str, program: str) -> list[Path]:
 def _answer(command: list[str]) -> str:
     """What a program prints; "" if it fails, or takes too long."""
     try:
-        done = subprocess.run(
+        return ask(command, _SECONDS)
+    except NoAnswerError:
+        return ""
+
+
+class NoAnswerError(Exception):
+    """A program did not answer; the text says why."""
+
+
+def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | None = None) -> str:
+    """What a program prints. It is killed when it takes too long, or has printed too much.
+
+    Args:
+        command: the program and its arguments.
+        seconds: how long it may take.
+        variables: its environment; None for that of this process.
+
+    Raises:
+        NoAnswerError: it cannot be started, takes longer, prints more than 1 MB, or fails.
+    """
+    try:
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_SECONDS,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=variables,
+            start_new_session=True,
         )
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return ""
-    return done.stdout
+    except (OSError, ValueError) as error:
+        raise NoAnswerError(f"cannot be started: {error}") from error
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        _kill(process)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    with process:
+        try:
+            content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
+            if len(content) <= _MOST_BYTES:
+                process.wait()
+        finally:
+            timer.cancel()
+            _kill(process)
+    if is_late.is_set():
+        raise NoAnswerError(f"does not answer within {seconds:g} s")
+    if len(content) > _MOST_BYTES:
+        raise NoAnswerError(f"prints more than {_MOST_BYTES / 1e6:g} MB")
+    if process.returncode:
+        raise NoAnswerError(f"fails with exit code {process.returncode}")
+    return content.decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that has not ended, with those that it has started."""
+    if process.returncode is None and hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.returncode is None:
+        process.kill()

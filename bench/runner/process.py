@@ -1,34 +1,40 @@
 """Runs one worker process: sets its variables, CPUs and GPU, and kills its process group.
 
-A worker (`bench.worker.start`) reads an assignment and writes lines; the last one is an `End`.
+A worker (`bench.worker.start`) reads an assignment and writes lines; the last one is an `End`. It
+ends with this process: see `bench.worker.start` and `bench.machine.guard`. Start it in the main
+thread, as Linux ends it with the thread that started it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
-import tempfile
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
 from backends.contract import kind_of
-from bench.machine import device
+from bench.machine import device, guard
 from bench.machine.host import Machine, gpu_of, gpus_of, job_cpus
+from bench.machine.temporary import TemporaryFolder, remove_abandoned
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
 from bench.runner.environments import cache_folder, inherited_by
+from bench.runner.output import LineReader, cut_log, tail_of
 from bench.runner.task import Files, Task, WorkerResult, files_of
 from bench.runner.variables import THREADS
 from bench.worker import start
 from bench.worker.assignment import Train, TurnCommand
 from bench.worker.clock import monotonic_seconds, pause, utc
-from bench.worker.lines import End, Line, MarkedLine, Status, Turn
+from bench.worker.lines import End, Line, Status, Turn
 
 # The parent checks the worker at this interval. Without a GPU a check takes about 0.2 ms, far less
 # than 1 % of a core.
@@ -36,9 +42,12 @@ _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
-_LOG_TAIL_LINES = 20
+# A check that comes later than this was late because this process was suspended, and not the worker
+# slow: the rest of the time does not count.
+_LATE_SECONDS = 1.0
 # The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
 _JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}
+_OWN_MARK = uuid.uuid4().hex  # of this process, see `bench.machine.guard`
 
 
 class Worker:
@@ -62,6 +71,7 @@ class Worker:
             RunError: a file cannot be written, or the interpreter cannot be started.
         """
         self.task, self._mark, self._files = task, uuid.uuid4().hex, files_of(task, folder)
+        _begin()
         self._started, self._start_seconds = utc(), monotonic_seconds()
         write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
         write_atomically(self._files.lines, b"")
@@ -74,13 +84,20 @@ class Worker:
         self._turns, self._waits = 0, False
         # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
         # would also make the next job's compiling faster.
-        self._temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
-        variables = {**_variables(task, machine), "TMPDIR": self._temporary.name}
+        self._temporary = TemporaryFolder()
+        self._reader = LineReader(self._files.lines, self._mark, task.job.epochs)
+        variables = {
+            **_variables(task, machine),
+            "TMPDIR": str(self._temporary.path),
+            guard.VARIABLE: f"{_OWN_MARK}.{self._mark}",
+        }
         try:
-            with self._files.log.open("wb") as output:
+            self._files.log.unlink(missing_ok=True)
+            with self._files.log.open("ab") as output:  # so that it can be cut
                 self._process = _start(task, self._files, self._mark, variables, cpus, output)
         except BaseException:
-            self._temporary.cleanup()
+            self._temporary.remove()
+            self._reader.close()
             raise
 
     def __enter__(self) -> Self:
@@ -114,16 +131,16 @@ class Worker:
         except BaseException:
             self.close()
             raise
-        lines = self.lines()
+        self._reader.read()
         wall_seconds = monotonic_seconds() - self._start_seconds
-        self._waits = stays = takes_turns(self.task) and self.is_alive and _is_ok(_end_of(lines))
+        self._waits = stays = takes_turns(self.task) and self.is_alive and _is_ok(self._reader.end)
         if not stays:
             self.close()
-        end = _end_of(lines) or _missing_end(
+        end = self._reader.end or _missing_end(
             self._process.returncode, timeout if timed_out else None, self._files.log
         )
         return WorkerResult(
-            lines=lines,
+            lines=self._reader.lines,
             end=end,
             started=self._started,
             wall_seconds=wall_seconds,
@@ -142,20 +159,16 @@ class Worker:
             self._process.stdin.write(msgspec.json.encode(command) + b"\n")
             self._process.stdin.flush()
         self._turns += 1
-        size, until = 0, monotonic_seconds() + timeout
-        while self.is_alive and monotonic_seconds() < until:
-            pause(_TURN_CHECK_SECONDS)
-            if self._files.lines.stat().st_size != size:
-                size = self._files.lines.stat().st_size
-                turns = [line for line in self.lines() if isinstance(line, Turn)]
+        watched = _Watched()
+        while self.is_alive and watched.seconds < timeout:
+            watched.pause(_TURN_CHECK_SECONDS)
+            cut_log(self._files.log)
+            if self._reader.read():
+                turns = [line for line in self._reader.lines if isinstance(line, Turn)]
                 if len(turns) == self._turns:
                     self._waits = True
                     return turns[-1]
         return None
-
-    def lines(self) -> list[Line]:
-        """The lines so far."""
-        return read_lines(self._files.lines, self._mark)
 
     def close(self) -> None:
         """End the worker and its helper processes; wait until the worker has exited.
@@ -169,7 +182,10 @@ class Worker:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
-        self._temporary.cleanup()
+        guard.end_marked(f"{_OWN_MARK}.{self._mark}")  # helpers in groups of their own
+        self._reader.close()
+        cut_log(self._files.log)
+        self._temporary.remove()
         self._files.assignment.unlink(missing_ok=True)
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -186,34 +202,49 @@ class Worker:
         After its `End` a worker may hang in its framework's threads, so it has only
         `_EXIT_SECONDS`.
         """
-        size, last_progress, interval = 0, monotonic_seconds(), _FIRST_CHECK_SECONDS
+        silence, interval = _Watched(), _FIRST_CHECK_SECONDS
         while self.is_alive:
-            pause(interval)
+            silence.pause(interval)
             interval = min(2 * interval, _CHECK_SECONDS)
             self._watch.sample()
             if self._gpu_watch is not None:
                 self._gpu_watch.sample(self.pid)
-            if self._files.lines.stat().st_size != size:
-                size, last_progress = self._files.lines.stat().st_size, monotonic_seconds()
-                lines = self.lines()
-                on_lines(lines)
-                if (end := _end_of(lines)) is not None:
+            cut_log(self._files.log)
+            if self._reader.read():
+                silence = _Watched()
+                on_lines(self._reader.lines)
+                if self._reader.is_full:
+                    return False
+                if (end := self._reader.end) is not None:
                     if takes_turns(self.task) and _is_ok(end):
                         return False
                     timeout = _EXIT_SECONDS
-            if monotonic_seconds() - last_progress > timeout:
+            if silence.seconds > timeout:
                 return True
         return False
+
+
+class _Watched:
+    """Counts the seconds since it was made, without those in which this process was suspended.
+
+    A worker that was suspended, too, could do nothing in them.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self._last = 0.0, monotonic_seconds()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and count the time since the last wait."""
+        pause(seconds)
+        now = monotonic_seconds()
+        self.seconds += min(now - self._last, seconds + _LATE_SECONDS)
+        self._last = now
 
 
 def takes_turns(task: Task) -> bool:
     """Whether a task's worker stays alive after its `End`."""
     assignment = task.assignment
     return isinstance(assignment, Train) and (assignment.takes_turns or assignment.only_turns)
-
-
-def _end_of(lines: Sequence[Line]) -> End | None:
-    return next((line for line in lines if isinstance(line, End)), None)
 
 
 def _is_ok(end: End | None) -> bool:
@@ -226,14 +257,46 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
     if timed_out_after is not None:
         status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
     elif code < 0:
-        name = signal.Signals(-code).name
-        status, reason = "killed", f"signal {name}"
+        status, reason = "killed", f"signal {_signal_name(-code)}"
         if -code == signal.SIGKILL:
             reason += ": by a person, a scheduler, or the kernel for lack of memory"
     else:
         status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return End(status=status, reason=reason, traceback="\n".join(tail), cpu_seconds=None)
+    return End(status=status, reason=reason, traceback=tail_of(log), cpu_seconds=None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return str(number)
+
+
+@cache
+def _begin() -> None:
+    """Start the process that ends this one's workers, and remove what killed ones have left."""
+    remove_abandoned()
+    command = [sys.executable, "-P", guard.__file__, _OWN_MARK]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(sys.executable).anchor,
+            start_new_session=True,  # what is sent to all processes of a terminal is not for it
+        )
+    except OSError as error:
+        raise RunError(
+            f"{sys.executable}: cannot be started: {error.strerror}", expected="the bench's Python"
+        ) from error
+    atexit.register(_end_guard, process)
+
+
+def _end_guard(process: subprocess.Popen[bytes]) -> None:
+    """Tell the guard that this process ends in order."""
+    with suppress(subprocess.TimeoutExpired, OSError):
+        process.communicate(b"the end\n", _EXIT_SECONDS)
 
 
 def _start(
@@ -245,7 +308,8 @@ def _start(
     output: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     """Start a worker in its own process group, on the job's CPUs."""
-    command = [task.python, start.__file__, str(files.assignment), str(files.lines), mark]
+    paths = [start.__file__, str(files.assignment), str(files.lines)]
+    command = [task.python, *paths, mark, str(os.getpid())]
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     _set_affinity(cpus)  # the worker inherits it
     try:
@@ -292,7 +356,7 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
 def _kill(worker: subprocess.Popen[bytes]) -> None:
     """Kill a worker and its helper processes, and wait until the worker has exited."""
     if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS: it has only zombies
             os.killpg(worker.pid, signal.SIGKILL)
     else:
         worker.kill()
@@ -302,22 +366,3 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
 def _set_affinity(cpus: Iterable[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
-
-
-def read_lines(path: Path, mark: str) -> list[Line]:
-    """The lines with this mark that a worker has written so far.
-
-    An incomplete last line and text that cannot be decoded are left out. A line with another mark
-    is from an earlier worker whose parent was killed.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    lines: list[Line] = []
-    for text in content.split(b"\n")[:-1]:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            marked = msgspec.json.decode(text, type=MarkedLine)
-            if marked.mark == mark:
-                lines.append(msgspec.json.decode(marked.line, type=Line))
-    return lines

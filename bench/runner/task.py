@@ -16,6 +16,7 @@ from bench.machine.disturbance import Disturbance
 from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.assignment import Assignment, Train
+from bench.worker.clock import utc
 from bench.worker.lines import End, Line
 
 
@@ -89,6 +90,22 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
     gpu: GpuState | None
     disturbance: Disturbance
     dropped: tuple[str, ...] = ()
+
+
+def refused(reason: str) -> WorkerResult:
+    """The result of a job that was not started, as it cannot have enough memory."""
+    reason = f"not started: {reason}"
+    return WorkerResult(
+        lines=[],
+        end=End(status="out of memory", reason=reason, traceback="", cpu_seconds=None),
+        started=utc(),
+        wall_seconds=0.0,
+        peak=None,
+        gpu=None,
+        disturbance=Disturbance(
+            other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None
+        ),
+    )
 
 
 def files_of(task: Task, folder: Path) -> Files:

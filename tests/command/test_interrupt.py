@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from functools import partial
 from pathlib import Path
@@ -92,7 +94,7 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
             break
     running.send_signal(number)
     _, errors = running.communicate(timeout=30)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert "interrupted; the same command resumes" in errors
     assert "Traceback" not in errors
     assert len(read_run(tmp_path / "r")[0]) == 1
@@ -101,3 +103,63 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
     assert again.returncode == 0, errors
     assert errors.count("(reused)") == 1
     assert len(read_run(tmp_path / "r")[0]) == 2
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from bench.command import run, setup
+signal.signal(signal.SIGHUP, signal.{hangup})
+def interrupt(*_):
+    try:
+        {act}
+        print("went on", flush=True)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # a second one does not disturb what is being ended
+        time.sleep(0.1)
+        print("put away", flush=True)
+run.set_up = interrupt
+from bench.command.cli import main
+sys.exit(main(["run", "softmax"]))
+"""
+
+
+def interrupted(number: int, hangup: str = "SIG_DFL") -> subprocess.CompletedProcess:
+    code = INTERRUPTED.format(act=f"os.kill(os.getpid(), {int(number)})", hangup=hangup)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGTERM"])
+def test_every_signal_that_ends_a_process_ends_a_run_in_order(name):
+    number = signal.Signals[name]
+    done = interrupted(number)
+    assert (done.returncode, done.stdout) == (128 + number, "put away\n")
+    assert done.stderr == "\nbench: interrupted; the same command resumes\n"
+
+
+def test_a_run_under_nohup_goes_on_when_its_terminal_is_closed():
+    done = interrupted(signal.SIGHUP, hangup="SIG_IGN")
+    assert done.stdout.startswith("went on\n")
+    assert done.returncode == 128 + signal.SIGTERM
+
+
+def test_a_run_whose_terminal_is_closed_ends_in_order():
+    """What it writes then is an error."""
+    ours, its = os.openpty()
+    running = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            INTERRUPTED.format(act="print('ready', flush=True); time.sleep(10)", hangup="SIG_DFL"),
+        ],
+        cwd=PROJECT,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+    )
+    os.close(its)
+    assert os.read(ours, 5) == b"ready"
+    os.close(ours)
+    assert running.wait(10) == 128 + signal.SIGHUP

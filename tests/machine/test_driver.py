@@ -18,6 +18,7 @@ import pytest
 from bench.machine import room
 from bench.machine.device import DeviceWatch
 from bench.machine.host import this_machine
+from bench.machine.needs import Needs
 from bench.machine.nvml import OpenGpu, cpus_near, gpus
 from bench.machine.watch import Watch
 from bench.worker.energy import meters
@@ -402,6 +403,15 @@ def test_a_gpu_that_only_one_process_may_use_has_no_room_for_another(driver):
     assert "compute mode is exclusive" in room.no_room(0, 0, BOARD)
     driver.answer(system(1), board(0, MemoryInfo=f"{8 * GIB} {6 * GIB}"))
     assert "2.0 GiB are free" in room.no_room(0, 2 * GIB, BOARD)
+
+
+def test_a_job_that_needs_more_than_is_free_on_its_gpu_cannot_fit(driver):
+    driver.answer(system(1), board(0, MemoryInfo=f"{8 * GIB} {6 * GIB}"))
+    assert room.cannot_fit(Needs(0, 2 * GIB), BOARD) == ""
+    reason = room.cannot_fit(Needs(0, 3 * GIB), BOARD)
+    assert reason == "needs at least 3.22 GB of the GPU's memory, 2.15 GB are free"
+    driver.answer(system(1), board(0, MemoryInfo="error 3"))  # not known
+    assert room.cannot_fit(Needs(0, 3 * GIB), BOARD) == ""
 
 
 def test_a_gpu_that_is_gone_answers_nothing(driver):

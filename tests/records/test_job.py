@@ -11,9 +11,9 @@ from bench.records.files import RunError
 from bench.records.job import Record, backend_name, usual_name
 from bench.records.run import claim, read_run
 from bench.records.stored import LeftOut, read_file, write
-from bench.runner.process import read_lines
 from bench.worker.lines import End, encode_line
 from tests.support.jobs import make_job
+from tests.support.lines import read_lines
 from tests.support.records import make_record, native
 from tests.support.tasks import run_one
 
@@ -24,7 +24,6 @@ def test_a_line_cut_off_in_the_middle_is_left_out(tmp_path):
     path, whole = tmp_path / "lines.jsonl", encode_line("a", END)
     path.write_bytes(whole + whole[:40])
     assert read_lines(path, "a") == [END]
-    assert read_lines(tmp_path / "nothing.jsonl", "a") == []
 
 
 def test_lines_of_another_start_and_what_is_no_line_are_left_out(tmp_path):

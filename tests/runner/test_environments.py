@@ -18,6 +18,7 @@ from bench.runner.environments import (
     inherited_by,
 )
 from bench.runner.installation import SOURCES, extra_index
+from tests.support.command import QUICK
 
 INDEX = "https://index.example/cpu"
 PIP = [sys.executable, "-I", "-m", "pip"]
@@ -166,3 +167,33 @@ def test_where_the_user_tells_pip_where_to_look_nothing_is_added(case, pip_set):
 def test_without_such_an_index_nothing_is_added(pip_set):
     pip_set()
     assert extra_index(PIP, "") == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("", "[]", "null", "5", "true", "random", "{}", '{"numpy": "1"}', "[" * 10_000),
+        *('{"python": 3}', '{"python": {"a": "b"}}', '{"python": null}', '{"python": ""}'),
+        '{"python": "3.11", "numpy": ["1"]}',
+        '{"python": "3.11", "numpy": "\\u001b[2J"}',
+        '{"python": "3.11", "numpy": "' + "1" * 101 + '"}',
+    ],
+)
+def test_an_interpreter_that_answers_with_no_versions_is_refused_in_a_sentence(
+    answer, bench, tmp_path
+):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
+    python.chmod(0o755)
+    code, _, errors = bench("run", *QUICK, "--backend", "pytorch", "--python", f"torch={python}")
+    assert code == 2
+    assert errors.startswith(f"bench: {python}: does not answer with its versions\n")
+    assert "Traceback" not in errors
+
+
+def test_an_interpreter_is_asked_for_no_more_than_what_is_needed(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho \'{"python": "3.9", "mine": "1", "torch": "2"}\'\n')
+    python.chmod(0o755)
+    versions = Environments({"torch": python}).versions("torch")
+    assert versions == {"python": "3.9", "torch": "2"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,28 @@ def test_without_one_the_error_has_the_line_to_type(empty, monkeypatch, tmp_path
     assert versions[0] in str(caught.value)
     assert caught.value.hint.startswith(line)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("while True: pass", "does not answer within 0.5 s"),
+        ("import os, time\nif not os.fork(): time.sleep(60)", "does not answer within 0.5 s"),
+        ("while True: print('x' * 1000)", "prints more than 1 MB"),
+        ("raise SystemExit(3)", "fails with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "fails with exit code -9"),
+    ],
+)
+def test_a_program_that_does_not_answer_is_killed_with_its_helpers(text, reason):
+    started = time.monotonic()
+    with pytest.raises(interpreters.NoAnswerError, match=reason):
+        interpreters.ask([sys.executable, "-c", text], 0.5)
+    assert time.monotonic() - started < 5
+
+
+def test_a_program_that_cannot_be_started_does_not_answer(tmp_path):
+    (tmp_path / "program").write_bytes(b"\x7fELF")
+    (tmp_path / "program").chmod(0o755)
+    for name in ("program", "nothing"):
+        with pytest.raises(interpreters.NoAnswerError, match="cannot be started"):
+            interpreters.ask([str(tmp_path / name)], 0.5)

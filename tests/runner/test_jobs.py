@@ -160,6 +160,7 @@ def test_a_worker_that_outlived_its_parent_tells_nothing_into_the_next_ones_reco
         str(assignment),
         str(files.lines),
         "of an earlier start",
+        str(os.getpid()),
     ]
     orphan, seen = subprocess.Popen(command), []
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
@@ -102,6 +106,14 @@ class Slow(Reference):
 
     def train_epoch(self, order, masks=None):
         time.sleep(0.5)
+        return super().train_epoch(order[:64], masks)
+
+
+class SlowerThanALook(Reference):
+    """The parent looks at the worker several times in an epoch."""
+
+    def train_epoch(self, order, masks=None):
+        time.sleep(1.2)
         return super().train_epoch(order[:64], masks)
 
 
@@ -265,3 +277,97 @@ class TellsTwice(_TellsWrongly):
 
 class TellsNothing(_TellsWrongly):
     times = 0
+
+
+class IsInNativeCode(Reference):
+    """Its epoch is one call of a library, in which no other thread of Python runs."""
+
+    def train_epoch(self, order, masks=None):
+        print("in the epoch", flush=True)
+        ctypes.PyDLL(None).sleep(600)
+        return 0.0
+
+
+class HasAHelperOfItsOwn(Reference):
+    """Its helper is in a session of its own, and its process ID is in the log."""
+
+    def train_epoch(self, order, masks=None):
+        code = "import time; time.sleep(600)"
+        helper = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        print(f"helper {helper.pid}", flush=True)
+        self.go_on()
+        return 0.0
+
+    def go_on(self):
+        time.sleep(600)
+
+
+class LeavesAHelper(HasAHelperOfItsOwn):
+    def go_on(self):
+        raise ValueError("the helper goes on")
+
+
+class EndsByARealTimeSignal(_InTheSecondEpoch):
+    def fault(self):
+        os.kill(os.getpid(), 40)
+
+
+class _HasItsLines(_InTheSecondEpoch):
+    """It does something to the file of its worker's lines."""
+
+    @property
+    def file(self):
+        return Path(sys.argv[2])
+
+
+class TellsWhatIsNoLine(_HasItsLines):
+    def fault(self):
+        with self.file.open("a") as file:
+            file.write("this is no line\n")
+
+
+class TellsALineWithoutItsKeys(_HasItsLines):
+    def fault(self):
+        with self.file.open("a") as file:
+            file.write(json.dumps({"mark": sys.argv[3], "line": {"type": "inputs"}}) + "\n")
+
+
+class LosesItsLines(_HasItsLines):
+    def fault(self):
+        self.file.unlink()
+
+
+class LosesItsFolder(_HasItsLines):
+    def fault(self):
+        shutil.rmtree(self.file.parent)
+
+
+class TellsTooMuch(_HasItsLines):
+    def fault(self):
+        with self.file.open("a") as file:
+            while True:
+                file.write("x" * 1000 + "\n")
+
+
+class EndsOkAtOnce(Reference):
+    """Its worker says that all is well, and has done nothing."""
+
+    def load(self, images, labels):
+        from bench.worker.lines import End, encode_line
+
+        end = End(status="ok", reason="", traceback="", cpu_seconds=None)
+        Path(sys.argv[2]).write_bytes(encode_line(sys.argv[3], end))
+        os._exit(0)
+
+
+class PrintsMuch(_InTheSecondEpoch):
+    """Half a gigabyte, in one line and in many; then it is killed."""
+
+    def fault(self):
+        part = b"x" * 1_000_000
+        for number in range(500):
+            os.write(1, part)
+            if number > 250:
+                os.write(1, b"\n")
+        os.write(1, b"the last words\n")
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -21,7 +21,6 @@ from backends.family import WORKER_CUDA_REQUIREMENTS
 from backends.reference.oracle import Reference
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
-from bench.runner.process import read_lines
 from bench.worker import energy
 from bench.worker.assignment import Train
 from bench.worker.clock import Clock, measure
@@ -29,6 +28,7 @@ from bench.worker.energy import NOTHING, Counter, Meter, Zone, meters
 from bench.worker.lines import End, Epoch, Startup
 from bench.worker.main import main
 from tests.support.jobs import make_job
+from tests.support.lines import read_lines
 
 RANGE = 262_143_328_850  # microjoules; what Intel's servers say
 LONG = 10.0  # seconds; long enough for every counter

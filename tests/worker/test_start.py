@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from bench.records.files import PROJECT
-from bench.runner.process import read_lines
 from bench.worker import start
 from tests.support.command import QUICK
+from tests.support.lines import read_lines
 from tests.support.tasks import make_task
 
 BROKEN = "raise SystemExit('this was not to be imported')\n"
@@ -35,7 +36,7 @@ def test_a_worker_imports_our_packages_and_nothing_that_lies_beside_them(mnist_5
     task = make_task("backends.reference.oracle:Reference", mnist_5k, epochs=1)
     assignment.write_bytes(msgspec.json.encode(task.assignment))
     script = installed / "bench" / "worker" / "start.py"
-    command = [sys.executable, script, assignment, lines, "mark"]
+    command = [sys.executable, script, assignment, lines, "mark", str(os.getpid())]
     with (installed / "bench" / "worker" / "main.py").open("a") as file:
         file.write("print('the installed one')\n")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -6,9 +6,9 @@ import pytest
 
 from bench.records.files import PROJECT
 from bench.runner.environments import Environments
-from bench.runner.process import read_lines
 from bench.worker.lines import End, Settings
 from bench.worker.tell import Diverged, work_and_tell
+from tests.support.lines import read_lines
 from tests.support.processes import run_python
 
 LINE = Settings(settings={"threads": 1})

@@ -1,0 +1,63 @@
+"""Ends the processes that a `bench` has started, by a mark in their environment.
+
+As a program, `PYTHON guard.py MARK`, it waits until the `bench` that started it has ended, however
+that ended, and then kills every process with that `bench`'s mark. Only another process can do this
+after `kill -9`. While it waits it uses no CPU.
+
+A process is not found if it has another environment, if it runs as another user, or in a container
+that this one cannot see into.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+# The environment variable of a worker, which its helpers inherit: the mark of a `bench`, a point,
+# and the mark of the worker.
+VARIABLE = "FRAMEWORK_BENCH_WORKER"
+# A process that was just being started gets its environment a moment later.
+_SECONDS, _PAUSE_SECONDS = 2.0, 0.02
+
+
+def end_marked(mark: str) -> None:
+    """Kill all processes whose mark begins with `mark`, and those that they start meanwhile.
+
+    One that waits for a disk or a GPU ends later; this function returns after two seconds.
+    """
+    until = time.monotonic() + _SECONDS
+    while _kill_marked(mark) and time.monotonic() < until:
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _kill_marked(mark: str) -> int:
+    """Kill all processes with a mark; returns how many there were."""
+    import psutil  # here, so that `bench --help` stays fast, and this program starts fast
+
+    killed = 0
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(VARIABLE, "").startswith(mark) and process.pid != os.getpid():
+                process.kill()
+                killed += 1
+        except (psutil.Error, OSError):  # it has ended, or is not ours
+            continue
+    return killed
+
+
+def _wait_and_end(mark: str) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # who ends all processes ends the parent, too
+        signal.signal(number, signal.SIG_IGN)
+    if sys.stdin.buffer.read(1):  # it ended in order
+        end_marked(mark)
+        return
+    until = time.monotonic() + _SECONDS
+    while time.monotonic() < until:
+        end_marked(mark)
+        time.sleep(_PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    _wait_and_end(sys.argv[1])

@@ -1,0 +1,22 @@
+"""A process that runs a job as `bench run` does, with ADAPTER DATA RUN EPOCHS as its arguments.
+
+It says its mark just before it starts the worker.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench.data.dataset import DataSet
+from bench.runner import process
+from tests.support.tasks import make_task, run_jobs
+
+if __name__ == "__main__":
+    adapter, data, folder, epochs = sys.argv[1:]
+    task = make_task(adapter, msgspec.json.decode(data, type=DataSet), epochs=int(epochs))
+    print(process._OWN_MARK, flush=True)
+    [record] = run_jobs([task], Path(folder), timeout=3.0)
+    print(record.status, record.reason)
