@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from backends.registry import LEFT_OUT
+from bench.command import say
 from bench.command.parser import make_parser
 from specs.errors import UserError
 
@@ -31,26 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     for sentence in LEFT_OUT:
-        print(f"bench: {sentence}", file=sys.stderr)
+        say(f"bench: {sentence}", error=True)
     try:
         module, _, name = options.command.partition(":")
         return int(getattr(importlib.import_module(module), name)(options))
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(f"bench: {error}", error=True)
         return 2
     except KeyboardInterrupt:
         resumed = options.command in _RESUMED
         kept = "the same command resumes" if resumed else "finished tasks are kept"
-        print(f"\nbench: interrupted; {kept}", file=sys.stderr)
+        say(f"\nbench: interrupted; {kept}", error=True)
         return 130
     except BrokenPipeError:  # the reader of our output has ended, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         # For example a full disk, or a folder that was removed while a run wrote to it.
-        print(
-            f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr
-        )
+        say(f"bench: {error}\n  hint: is the disk full, or was a folder removed?", error=True)
         return 1
 
 
