@@ -21,7 +21,7 @@ _MOST_COUNT, _MOST_INTEGER, _MOST = 10**9, 10**18, 1e50
 _LEAST_SECONDS, _MOST_SECONDS = 1e-9, 1e9  # the step of a clock; 32 years
 # Results are divided by these, so none of them is 0: counts, and times as (class, field).
 _COUNTS = {
-    *("train_examples", "test_examples", "epochs", "batch_size", "number", "threads"),
+    *("train_examples", "test_examples", "epochs", "batch_size", "threads"),
     *("logical_cpus", "allowed_cpus"),
 }
 _TIMES = {("Phase", "wall_seconds"), ("Turn", "wall_seconds"), ("Reached", "seconds")}

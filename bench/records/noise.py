@@ -51,7 +51,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """That there is a ratio of which no two times can be."""
         ratios = (*self.wall, *self.cpu, *self.turns)
         most = max(map(abs, ratios), default=0.0)
-        return "" if most <= _MOST_RATIO else f"a ratio of exp({most:g})"
+        return "" if most <= _MOST_RATIO else f"wall, cpu or turns: a ratio of exp({most:g})"
 
     @property
     def scatter(self) -> float:
