@@ -16,6 +16,7 @@ import msgspec
 
 from specs import model
 from specs.errors import SpecError, closest
+from specs.files import read_regular
 from specs.shapes import infer_shapes
 
 WORKLOADS = Path(__file__).parent / "workloads"
@@ -42,6 +43,7 @@ _KINDS = {
     "array": "a list",
     "object": "an object",
 }
+_MOST_BYTES = 10_000_000
 _LONGEST_VALUE = 60  # an error shows so many characters of a wrong value, to fit a terminal line
 
 
@@ -105,7 +107,7 @@ def _find(name: str, folder: Path, kind: str) -> Path:
 
 def _load(path: Path, kind: type[_T]) -> _T:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path, _MOST_BYTES).decode("utf-8")
     except OSError as error:
         raise SpecError(
             f"{path}: cannot be read: {error.strerror}", expected="a JSON file"
@@ -118,7 +120,15 @@ def _load(path: Path, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise _explain(path, text, kind, str(error)) from None
+        try:
+            explained = _explain(path, text, kind, str(error))
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # a key that looks like a part of the decoder's message
+            explained = SpecError(f"{path}: {_short(str(error))}")
+        raise explained from None
     except (msgspec.DecodeError, RecursionError) as error:
         is_empty = not text.strip()
         problem = "the file is empty" if is_empty else f"not JSON: {_position(text, str(error))}"
@@ -145,7 +155,8 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):  # there is a second mistake, or the JSON is too deep
-        return SpecError(f"{path}: {where or 'the file'}: {problem}", expected="complete JSON")
+        place = _short(where) or "the file"
+        return SpecError(f"{path}: {place}: {_short(problem)}", expected="complete JSON")
     value = _value_at(content, where)
     place = f"{path}: {where}: " if where else f"{path}: "
     if key := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
@@ -186,8 +197,9 @@ def _value_at(value: Any, where: str) -> Any:
 
 def _fields(kind: type, where: str, value: Any) -> dict[str, Any]:
     """The keys that the object at a path may have, with their types."""
-    if isinstance(value, dict) and value.get("type") in _TAGS:
-        return {"type": str, **typing.get_type_hints(_TAGS[value["type"]])}
+    tag = value.get("type") if isinstance(value, dict) else None
+    if isinstance(tag, str) and tag in _TAGS:
+        return {"type": str, **typing.get_type_hints(_TAGS[tag])}
     return typing.get_type_hints(_PARTS.get(re.split(r"[.\[]", where)[0], kind))
 
 
@@ -203,5 +215,8 @@ def _choices(kind: type, where: str, value: Any, key: str) -> str:
 
 def _shown(value: Any) -> str:
     """A value as JSON, shortened to fit an error message."""
-    text = json.dumps(value, ensure_ascii=False)
+    return _short(json.dumps(value, ensure_ascii=False))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from backends.registry import LEFT_OUT
+from bench.command import say
 from bench.command.parser import make_parser
 from specs.errors import UserError
 
@@ -44,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     for sentence in LEFT_OUT:
-        print(f"bench: {sentence}", file=sys.stderr)
+        say(f"bench: {sentence}", error=True)
     received = _handle_signals()
     try:
         module, _, name = options.command.partition(":")
         return int(getattr(importlib.import_module(module), name)(options))
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(f"bench: {error}", error=True)
         return 2
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(options.command, getattr(interrupt, "number", signal.SIGINT))
@@ -61,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if received:  # a terminal that was closed takes no more output
             return _say_interrupted(options.command, received[0])
         # For example a full disk, or a folder that was removed while a run wrote to it.
-        print(
-            f"bench: {error}\n  hint: is the disk full, or was a folder removed?", file=sys.stderr
-        )
+        say(f"bench: {error}\n  hint: is the disk full, or was a folder removed?", error=True)
         return 1
 
 
@@ -94,7 +93,7 @@ def _say_interrupted(command: str, number: int) -> int:
     """Say what is kept, if there is still a terminal; returns the exit code."""
     kept = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
     try:
-        print(f"\nbench: interrupted; {kept}", file=sys.stderr, flush=True)
+        say(f"\nbench: interrupted; {kept}", error=True)
         sys.stdout.flush()
     except OSError:
         nothing = os.open(os.devnull, os.O_WRONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bench.command import say
 from bench.command.report import warn_left_out
 from bench.records.files import write_atomically
 
@@ -23,7 +24,7 @@ def compare(options: argparse.Namespace) -> int:
     if options.output:
         comparison.write(options.output)
         page = options.output / "report.html"
-        print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
+        say(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
     return 0 if print_alarm(comparison.jobs, plain_console()) else 1
 
 
@@ -37,7 +38,7 @@ def history(options: argparse.Namespace) -> int:
     over_runs.print_table(plain_console())
     if options.output:
         over_runs.write(options.output)
-        print(f"\n{options.output / 'report.html'}, with report.md beside it")
+        say(f"\n{options.output / 'report.html'}, with report.md beside it")
     return 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
+from bench.command import say
 from bench.command.setup import places_of
 from bench.data import archives, cache, dataset, derived
 from bench.data.dataset import DataError, Places
@@ -43,9 +43,9 @@ def data(options: argparse.Namespace) -> int:
             arrays = cache.cached_arrays(name, places.cache)
             state = f"not found: bench data fetch {name}, or --data-dir"
             state = f"found as arrays: {arrays}" if arrays else state
-        print(f"{name:<15} {archive.title}\n{'':<15} {folder} ({state})")
+        say(f"{name:<15} {archive.title}\n{'':<15} {folder} ({state})")
     for name, text in _DERIVED.items():
-        print(f"{name:<15} {text}")
+        say(f"{name:<15} {text}")
     return 0
 
 
@@ -54,12 +54,12 @@ def _fetch(names: Sequence[str], places: Places) -> int:
     for name in names:
         try:
             data_set = cache.materialise(name, find_workload("softmax").input, places)
-            print(
+            say(
                 f"{name}: {data_set.train_examples:,} + {data_set.test_examples:,} images in"
                 f" {data_set.folder}"
             )
         except DataError as error:
-            print(f"bench: {error}", file=sys.stderr)
+            say(f"bench: {error}", error=True)
             code = 1
     return code
 
@@ -76,16 +76,16 @@ def _verify(names: Sequence[str], places: Places) -> int:
         folder = archives.place(name, places)
         absent = archives.missing(name, folder)
         if len(absent) == len(archives.ARCHIVES[name].files) and not names:
-            print(f"{name}: not found")
+            say(f"{name}: not found")
             continue
         for file in archives.ARCHIVES[name].files:
             try:
                 archives.check_file(name, folder, file)
-                print(f"{folder / file}: ok")
+                say(f"{folder / file}: ok")
             except DataError as error:
-                print(f"bench: {error}", file=sys.stderr)
+                say(f"bench: {error}", error=True)
                 damaged_files += 1
     folders, damaged = cache.damaged_arrays(places.cache)
     for path in folders:
-        print(f"{path}: {'damaged; the next run makes it again' if path in damaged else 'ok'}")
+        say(f"{path}: {'damaged; the next run makes it again' if path in damaged else 'ok'}")
     return 1 if damaged_files or damaged else 0

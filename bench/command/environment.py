@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
+from bench.command import say
 from bench.machine.cuda import Hardware, of_this_computer, this_hardware
 from bench.runner.environments import Environments, NoPythonError
 from bench.runner.installation import InstallError
@@ -30,8 +31,8 @@ def environment(options: argparse.Namespace) -> int:
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
         versions = ", ".join(f"{key} {value}" for key, value in environments.versions(name).items())
-        print(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
-        print(f"{'':<12} {versions or ', '.join(spec.requirements)}")
+        say(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
+        say(f"{'':<12} {versions or ', '.join(spec.requirements)}")
     return 0
 
 
@@ -99,9 +100,6 @@ def install(
     Raises:
         InstallError: see `Environments.create`; the other environments are still created.
     """
-
-    def say(line: str) -> None:  # one write per line, as several threads print
-        print(f"{line}\n", end="", flush=True)
 
     def create(name: str) -> None:
         try:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from backends.exports.formats import ENVIRONMENT, FORMATS
+from bench.command import say
 from bench.command.report import warn_left_out
 from bench.command.setup import places_of
 from bench.machine.host import WITHOUT_GPUS, this_machine
@@ -45,7 +46,7 @@ def export(options: argparse.Namespace) -> int:
     content, left_out, disagreement = export(options.run, options.format)
     warn_left_out(left_out)
     if disagreement:
-        print(f"bench: {disagreement}", file=sys.stderr)
+        say(f"bench: {disagreement}", error=True)
     if options.output:
         write_atomically(options.output, content)
     else:
@@ -64,19 +65,19 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
     run = Run.read(options.run)
     warn_left_out(run.left_out)
     if disagreement := headline(run.jobs):
-        print(f"bench: {disagreement}", file=sys.stderr)
+        say(f"bench: {disagreement}", error=True)
     chosen = _chosen(run.records, options.workload, options.backend)
     folder = options.output or options.run / "exported"
     written, refused = write_models(options.run, chosen, forms, folder)
     if not written:
         raise UserError("; ".join(refused)) if refused else without_weights(options.run)
     for sentence in refused:
-        print(f"bench: {sentence}", file=sys.stderr)
+        say(f"bench: {sentence}", error=True)
     environments, machine = Environments(), this_machine(WITHOUT_GPUS)
     checked = []
     for each in check_models(written, environments, machine, places_of(options)):
         checked.append(each)
-        print(f"[{len(checked)}/{len(written)}] {each.files[0]}", file=sys.stderr)
+        say(f"[{len(checked)}/{len(written)}] {each.files[0]}", error=True)
     print_exports(checked, environments.versions(ENVIRONMENT), plain_console())
     return 1 if any(each.passed is False for each in checked) else 0
 
@@ -127,16 +128,16 @@ def overview(options: argparse.Namespace) -> int:
     warn_left_out(run.left_out)
     for missing in deck.missing:
         hint = f"; `{missing.hint}` adds it" if missing.hint else ""
-        print(f"bench: no slide '{missing.key}': {missing.reason}{hint}", file=sys.stderr)
+        say(f"bench: no slide '{missing.key}': {missing.reason}{hint}", error=True)
     for kept in written.kept:
-        print(f"kept {kept.piece}: {_short(kept.content)}")
+        say(f"kept {kept.piece}: {_short(kept.content)}")
         if kept.is_outdated:
             now = "is not made any more" if kept.made is None else f"would be: {_short(kept.made)}"
-            print(f"  look at it again: the records have changed, and it {now}")
+            say(f"  look at it again: the records have changed, and it {now}")
     if written.copy:
-        print(f"changed outside of titles, texts and notes; your version is kept: {written.copy}")
-    print(f"{len(deck.slides)} slides: {written.document}")
-    print(_NEXT[options.format])
+        say(f"changed outside of titles, texts and notes; your version is kept: {written.copy}")
+    say(f"{len(deck.slides)} slides: {written.document}")
+    say(_NEXT[options.format])
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from backends.exports.formats import FORMATS
 from backends.registry import BACKENDS, ENVIRONMENTS, SCRIPTS
-from bench.command import arguments
+from bench.command import arguments, say
 from specs.errors import closest
 
 _EXAMPLES = """\
@@ -87,7 +87,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
 
-        print(f"bench {importlib.metadata.version('framework-bench')}")
+        say(f"bench {importlib.metadata.version('framework-bench')}")
         parser.exit()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.command import say
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
@@ -36,7 +36,7 @@ def report(options: argparse.Namespace) -> int:
     run = fill_table(
         options.into, options.run, [part.workload for part in suite.workloads] if suite else ()
     )
-    print(f"{options.into}: table of {options.run}")
+    say(f"{options.into}: table of {options.run}")
     return 0 if print_alarm(run.jobs, plain_console()) else 1
 
 
@@ -74,8 +74,8 @@ def write_run_report(
     if verified := verification_line(run):
         console.print(verified, soft_wrap=True)
     for line in notes:
-        print(line)
-    print(f"\npage: {folder / 'report.html'}")
+        say(line)
+    say(f"\npage: {folder / 'report.html'}")
     agree = print_alarm(run.jobs, console)
     if agree and (command := next_command(run)):
         console.print(command)
@@ -85,4 +85,4 @@ def write_run_report(
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:
     """Name the files of a run that cannot be read on standard error."""
     for line in first_of([str(file) for file in left_out]):
-        print(f"bench: {line}", file=sys.stderr)
+        say(f"bench: {line}", error=True)

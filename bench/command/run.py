@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from backends.contract import Job
 from backends.registry import DEFAULT_BACKENDS
+from bench.command import say
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.report import warn_left_out, write_run_report
 from bench.command.setup import Setup, set_up
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         agree = write_run_report(folder, notes, [*earlier, *records], left_out)
     gone = nothing_ran(records, options.backend, options.device)
     for line in gone:
-        print(line)
+        say(line)
     ended = all(record.status in ("ok", "unsupported") for record in records)
     return 0 if agree and ended and not gone else 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from backends.contract import first_of, ranks_of
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS, entry
+from bench.command import say
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
 from bench.machine.cuda import this_hardware
@@ -138,7 +138,7 @@ def _choose_backends(
             environments.require(name)
             installed.append(name)
         except InstallError as error:
-            print(f"bench: {name} is left out: {error.hint}", file=sys.stderr)
+            say(f"bench: {name} is left out: {error.hint}", error=True)
     if not installed:
         raise InstallError(
             "no framework is installed", hint="bench environment create, or --python NAME=PATH"
@@ -239,9 +239,9 @@ def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
     """Print which GPUs are left out, as they are like one of the devices."""
     alike = [gpu.device for gpu in machine.gpus if gpu.device not in devices]
     if alike:
-        print(
+        say(
             f"bench: one GPU of each kind; {', '.join(alike)} left out: --device cuda runs all",
-            file=sys.stderr,
+            error=True,
         )
 
 
@@ -266,9 +266,9 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
     for name in backends:
         if "native" in modes and not BACKENDS[name].native:
             gap = GAPS.get(name, {}).get("native mode")
-            print(
+            say(
                 f"bench: {name} has no native mode: {gap.reason if gap else 'see bench defaults'}",
-                file=sys.stderr,
+                error=True,
             )
 
 
@@ -280,10 +280,10 @@ def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
     for name in environments_of(choices.backends):
         if why := environments.without_cuda(name, hardware):
             backends = [each for each in choices.backends if entry(each).environment == name]
-            print(
+            say(
                 f"bench: {', '.join(backends)} cannot use the GPU: {why}: bench environment create"
                 f" {name} --cuda",
-                file=sys.stderr,
+                error=True,
             )
 
 
@@ -292,10 +292,10 @@ def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
     pythons = {environments.require(name) for name in backends}
     dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
     if dropped:
-        print(
+        say(
             f"bench: not passed on to the frameworks, as it changes what is measured:"
             f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
-            file=sys.stderr,
+            error=True,
         )
 
 

@@ -8,6 +8,7 @@ import os
 from backends.exports.formats import FORMATS
 from backends.family import OWN_ENVIRONMENT
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script
+from bench.command import say
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
@@ -20,13 +21,13 @@ from specs.shapes import infer_shapes
 def listing(_: argparse.Namespace) -> int:
     """`bench list`: show what can be run."""
     environments = Environments()
-    print("suites")
+    say("suites")
     for name in names(SUITES):
-        print(f"  {name:<22} {find_suite(name).title}")
-    print("workloads")
+        say(f"  {name:<22} {find_suite(name).title}")
+    say("workloads")
     for name in names(WORKLOADS):
-        print(f"  {name:<22} {find_workload(name).title}")
-    print("backends")
+        say(f"  {name:<22} {find_workload(name).title}")
+    say("backends")
     for name, backend in BACKENDS.items():
         is_installed = environments.python(backend.environment) is not None
         note = (
@@ -35,12 +36,12 @@ def listing(_: argparse.Namespace) -> int:
             else f"  (not installed: bench environment create {backend.environment})"
         )
         retired = f"; retired, last release {backend.retired}" if backend.retired else ""
-        print(f"  {name:<22} {backend.title}{retired}{note}")
-    print("files of trained models (bench export RUN --format NAME)")
+        say(f"  {name:<22} {backend.title}{retired}{note}")
+    say("files of trained models (bench export RUN --format NAME)")
     for name, form in FORMATS.items():
-        print(f"  {name:<22} {form.title}")
-    print(f"data sets\n  {', '.join(DATASETS)}")
-    print(f"devices\n  {_devices()}; with --device, untested: mps (Apple), xpu:0 (Intel)")
+        say(f"  {name:<22} {form.title}")
+    say(f"data sets\n  {', '.join(DATASETS)}")
+    say(f"devices\n  {_devices()}; with --device, untested: mps (Apple), xpu:0 (Intel)")
     return 0
 
 
@@ -57,35 +58,33 @@ def show(options: argparse.Namespace) -> int:
     """`bench show`: show one workload, layer by layer, or as a script for a framework."""
     workload = find_workload(options.workload)
     if options.framework is not None:
-        print(_script(workload, options.framework), end="")
+        say(_script(workload, options.framework).removesuffix("\n"))
         return 0
     layers = infer_shapes(workload)
-    print(f"{workload.name}: {workload.title}\n")
-    print(
-        f"{'layer':<14}{'output':<18}{'parameters':>12}{'forward FLOPs':>16}{'training FLOPs':>16}"
-    )
+    say(f"{workload.name}: {workload.title}\n")
+    say(f"{'layer':<14}{'output':<18}{'parameters':>12}{'forward FLOPs':>16}{'training FLOPs':>16}")
     for layer in layers:
         kind, shape = str(layer.layer.__struct_config__.tag), " x ".join(map(str, layer.output))
         counts = (
             f"{layer.parameter_count:>12,}{layer.forward_flops:>16,}{layer.training_flops:>16,}"
         )
-        print(f"{kind:<14}{shape:<18}{counts}")
+        say(f"{kind:<14}{shape:<18}{counts}")
     totals = [
         sum(getattr(layer, key) for layer in layers)
         for key in ("parameter_count", "forward_flops", "training_flops")
     ]
-    print(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
+    say(f"{'total':<32}{totals[0]:>12,}{totals[1]:>16,}{totals[2]:>16,}   per example\n")
     optimizer = ", ".join(
         f"{key} {getattr(workload.optimizer, key)}" for key in workload.optimizer.__struct_fields__
     )
-    print(f"optimizer  {workload.optimizer.__struct_config__.tag}: {optimizer}")
+    say(f"optimizer  {workload.optimizer.__struct_config__.tag}: {optimizer}")
     recipe = workload.recipe
-    print(
+    say(
         f"recipe     {recipe.dataset}, batch {recipe.batch_size}, {recipe.epochs} epochs,"
         f" {recipe.initializer}"
     )
     for reference in workload.references:
-        print(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
+        say(f"published  {100 * reference.accuracy:.2f} %: {reference.source}")
     return 0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+from bench.command import say
 from bench.data import cache, dataset
 from bench.data.dataset import DataError, DataSet, Places
 from bench.records.job import DataUsed, Record
@@ -142,10 +142,10 @@ def _data_of(
     replaceable = name in _REPLACEABLE and not asked_for and original is None
     if replaceable and began_with is not None and began_with.name == dataset.FALLBACK:
         ignored = f" ({places.directory} is not used)" if places.directory else ""
-        print(
+        say(
             f"bench: this run began with {began_with.name} and continues with it{ignored}; to use"
             f" {name}: --run NAME",
-            file=sys.stderr,
+            error=True,
         )
         name = began_with.name
     if name == dataset.FALLBACK and original is not None:
@@ -155,13 +155,13 @@ def _data_of(
     except DataError as error:
         if began_with is not None or not replaceable or places.directory is not None:
             raise
-        print(
+        say(
             f"bench: {error.problem}\n"
             f"bench: MNIST is not available, so this run uses {dataset.FALLBACK}: 4,000 training"
             " and 1,000 test images.\n"
             "       Its accuracies are lower, and are never compared with full MNIST's.\n"
             f"       hint: {error.hint}",
-            file=sys.stderr,
+            error=True,
         )
         data_set = cache.materialise(dataset.FALLBACK, workload.input, places)
     if began_with is not None and began_with.checksum != data_set.checksum:

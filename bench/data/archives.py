@@ -6,14 +6,21 @@ import gzip
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from io import FileIO
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
 from bench.data.dataset import DataError, Places
+from bench.data.healing import remove, remove_leftovers
+from specs.files import open_regular, read_regular
 
 Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
 
@@ -23,11 +30,13 @@ class Archive(Struct, frozen=True, kw_only=True):
 
     Attributes:
         files: name -> SHA-256, the training files first.
+        sizes: name -> bytes.
         mirrors: the URLs of folders with the files.
     """
 
     title: str
     files: Mapping[str, str]
+    sizes: Mapping[str, int]
     mirrors: tuple[str, ...]
 
 
@@ -54,6 +63,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         "mnist": Archive(
             title="60,000 + 10,000 handwritten digits (LeCun, Cortes, Burges)",
             files=dict(zip(_NAMES, _MNIST, strict=True)),
+            sizes=dict(zip(_NAMES, (9_912_422, 28_881, 1_648_877, 4_542), strict=True)),
             mirrors=(
                 "https://storage.googleapis.com/cvdf-datasets/mnist/",
                 "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -62,6 +72,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         "fashion-mnist": Archive(
             title="60,000 + 10,000 articles of clothing, of MNIST's shape (Zalando)",
             files=dict(zip(_NAMES, _FASHION, strict=True)),
+            sizes=dict(zip(_NAMES, (26_421_880, 29_515, 4_422_102, 5_148), strict=True)),
             mirrors=(
                 "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
                 "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -81,6 +92,9 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
 _ATTEMPTS = 2  # per mirror; the second one follows when all mirrors have failed
 # The time limits to connect, and between two packets.
 _TIMEOUT_SECONDS = (3.0, 5.0)
+# The time limit of a whole file: a constant part, and that of the slowest mirror worth waiting for.
+_LEAST_SECONDS, _SLOWEST = 30.0, 50_000  # bytes per second
+_MOST_BYTES = 100_000_000  # of a file in the user's folder
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 
 
@@ -98,16 +112,16 @@ def fetch(name: str, cache: Path) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)
     archive, folder = ARCHIVES[name], cache / name
     for file, checksum in archive.files.items():
+        _clear(folder / file, archive.sizes[file])
         failures: list[str] = []
         for mirror in archive.mirrors * _ATTEMPTS:
             try:
-                downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
                 pooch.retrieve(
                     mirror + file,
                     f"sha256:{checksum}",
                     fname=file,
                     path=folder,
-                    downloader=downloader,
+                    downloader=partial(_download, size=archive.sizes[file]),
                 )
                 break
             # The errors of `requests` are OSErrors; a wrong checksum is a ValueError.
@@ -120,7 +134,79 @@ def fetch(name: str, cache: Path) -> Path:
                 hint="use --data-dir FOLDER with a folder of the four original .gz files, or"
                 " --dataset mnist-5k",
             )
+    remove_leftovers(folder, "tmp*")  # Pooch's own
     return folder
+
+
+class _TooLargeError(OSError):
+    """A mirror sends more than the file has."""
+
+
+class _AtMost(FileIO):
+    """A file to write that takes a number of bytes, and no more."""
+
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(path, "wb")
+        self._left = size
+
+    def write(self, content: Any) -> int:
+        """Write some bytes; raises `_TooLargeError` if they are too many."""
+        self._left -= len(content)
+        if self._left < 0:
+            raise _TooLargeError
+        return super().write(content)
+
+
+def _download(url: str, path: str, _: object, *, size: int) -> None:
+    """Download a file of a known size.
+
+    A mirror may send bytes so slowly that no time limit between packets ends it. So the download
+    has a thread, which is left alone when its time is over.
+
+    Raises:
+        OSError: the mirror failed, or sent more bytes.
+        TimeoutError: it took too long.
+    """
+    import pooch  # see `fetch`
+
+    errors: list[BaseException] = []
+    answers = ExitStack()  # pooch does not close them after an error
+
+    def keep(answer: Any, *_: object, **__: object) -> None:
+        answers.callback(answer.close)
+
+    def download() -> None:
+        downloader = pooch.HTTPDownloader(
+            timeout=_TIMEOUT_SECONDS, progressbar=True, hooks={"response": keep}
+        )
+        try:
+            with answers, _AtMost(path, size) as file:
+                downloader(url, file, None)
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that waits
+            errors.append(error)
+
+    thread = Thread(target=download, daemon=True)
+    thread.start()
+    thread.join(_LEAST_SECONDS + size / _SLOWEST)
+    if thread.is_alive():
+        raise TimeoutError
+    for error in errors:
+        raise error
+
+
+def _clear(path: Path, size: int) -> None:
+    """Remove what has the name of an archive's file and cannot be it: a pipe, a folder, a giant.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    try:
+        open_regular(path, size).close()
+    except FileNotFoundError:
+        if path.is_symlink():
+            remove(path)
+    except OSError:
+        remove(path)
 
 
 def place(name: str, places: Places) -> Path:
@@ -194,7 +280,7 @@ def check_file(name: str, folder: Path, file: str) -> None:
 def _read_idx(path: Path, checksum: str) -> npt.NDArray[np.uint8]:
     """The array of one original file, after a check of its checksum."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}", expected="a readable file"

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,12 @@ from bench.data import archives
 from bench.data.archives import Arrays, find, missing, place, read
 from bench.data.dataset import DataError, DataSet, Places, check_name
 from bench.data.derived import draw_synthetic, expand, first_12k, read_mnist_5k
+from bench.data.healing import remove, remove_leftovers
+from specs.files import open_regular
 from specs.model import Input
 
+_NEW = ".new-"  # begins the name of a folder that is being written
+_MOST_BYTES = 10**9  # of a file of arrays; that of mnist-expanded, the largest, has 235 MB
 _DIGITS = 16  # the number of digits of the checksum in a folder's name
 _DERIVED_FROM_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -88,7 +93,7 @@ def _read_cached(name: str, places: Places) -> Arrays | None:
     folder_of_arrays = cached_arrays(name, places.cache)
     if folder_of_arrays is None:
         return None
-    return {part: np.load(folder_of_arrays / f"{part}.npy") for part in _PARTS}
+    return {part: _load(folder_of_arrays / f"{part}.npy") for part in _PARTS}
 
 
 def damaged_arrays(cache: Path) -> tuple[list[Path], list[Path]]:
@@ -108,31 +113,43 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.uint8 | np.uint32]]) -> str:
 def _holds(folder: Path, checksum: str) -> bool:
     """Whether a folder holds undamaged arrays with this checksum (or its first digits)."""
     try:
-        actual = _checksum({part: np.load(folder / f"{part}.npy") for part in _PARTS})
-        return actual[:_DIGITS] == checksum[:_DIGITS]
-    except (OSError, ValueError, EOFError):
+        actual = _checksum({part: _load(folder / f"{part}.npy") for part in _PARTS})
+    except Exception:  # noqa: BLE001 - NumPy raises many kinds for a damaged file
         return False
+    return actual[:_DIGITS] == checksum[:_DIGITS]
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
+    with open_regular(path, _MOST_BYTES) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
     """Write all parts at once, as another run may read the cache at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-        for part in _PARTS:
-            np.save(temporary / f"{part}.npy", arrays[part])
-        temporary.chmod(0o755)  # mkdtemp allows one user only, and a cache may be shared
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_NEW))
         try:
-            temporary.replace(folder)
-        except OSError:  # the folder exists: it is damaged, or another run has just written it
-            if _holds(folder, checksum):
-                shutil.rmtree(temporary)
-                return
-            shutil.rmtree(folder)
-            temporary.replace(folder)
+            for part in _PARTS:
+                np.save(temporary / f"{part}.npy", arrays[part])
+            temporary.chmod(0o755)  # mkdtemp allows one user only, and a cache may be shared
+            _put(temporary, folder, checksum)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        remove_leftovers(folder.parent, f"{_NEW}*")
     except OSError as error:
         raise DataError(
             f"{folder.parent}: cannot be written: {error.strerror}",
             expected="a writable cache",
             hint="name another folder with the variable FRAMEWORK_BENCH_CACHE",
         ) from error
+
+
+def _put(temporary: Path, folder: Path, checksum: str) -> None:
+    """Give a folder its name; what has that name is replaced, unless it is the same."""
+    try:
+        temporary.replace(folder)
+    except OSError:  # the name exists: it is damaged, or another run has just written it
+        if not _holds(folder, checksum):
+            remove(folder)
+            temporary.replace(folder)

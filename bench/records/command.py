@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.records.files import write_atomically
+from specs.files import read_regular
 
 _FILE, _MOST = "command.txt", 1000  # characters
 
@@ -18,14 +19,15 @@ def write_command(folder: Path, arguments: Sequence[str]) -> None:
         RunError: the folder cannot be written.
     """
     if not (folder / _FILE).exists():
-        write_atomically(folder / _FILE, f"bench {shlex.join(arguments)}\n".encode())
+        line = f"bench {shlex.join(arguments)}\n"
+        # An argument may hold bytes that are no text; such a command is not shown.
+        write_atomically(folder / _FILE, line.encode(errors="surrogateescape"))
 
 
 def read_command(folder: Path) -> str:
     """The command in a run's folder; "" if there is none, or it is no single line of text."""
     try:
-        with (folder / _FILE).open(encoding="utf-8") as file:
-            text = file.read(_MOST + 1).strip()
+        text = read_regular(folder / _FILE, 4 * _MOST).decode().strip()
     except (OSError, UnicodeDecodeError):
         return ""
     is_one_line = len(text) <= _MOST and text.isprintable() and "`" not in text

@@ -16,7 +16,9 @@ from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
 from bench.worker.lines import Epoch, JobVerification, ShortEpochs, Startup
+from specs.errors import SpecError
 from specs.model import Workload
+from specs.shapes import infer_shapes
 
 
 class DataUsed(Struct, frozen=True, kw_only=True):
@@ -64,6 +66,11 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gpu: GpuState | None = None
     short_epochs: ShortEpochs | None = None
 
+    @property
+    def contradiction(self) -> str:
+        """That the workload's layers do not fit each other, as they are never trained so."""
+        return _misfit(self.job.workload)
+
     def checked(self) -> Self:
         """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
 
@@ -82,6 +89,15 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
         reason = f"{problem}; {self.reason}" if self.reason else problem
         return replace(record, status="failed", reason=reason)
+
+
+@cache
+def _misfit(workload: Workload) -> str:
+    try:
+        infer_shapes(workload)
+    except SpecError as error:
+        return error.problem
+    return ""
 
 
 @cache

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.records.arrays import read_arrays
 from bench.records.stored import LeftOut
 
 FOLDER = "learned"
@@ -52,19 +52,13 @@ def read_learned(folder: Path, key: str) -> Learned | LeftOut | None:
     """
     path = path_of(folder, key)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return LeftOut(path, f"larger than {_MOST_BYTES / 1e6:g} MB")
-        with path.open("rb") as file, ZipFile(file) as content:
-            unpacked = sum(part.file_size for part in content.infolist())
-        if unpacked > _MOST_BYTES:  # a small file may hold gigabytes of zeros
-            return LeftOut(path, f"larger than {_MOST_BYTES / 1e6:g} MB")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            learned = Learned(arrays["classes"], arrays["filters"])
+        arrays = read_arrays(path, _MOST_BYTES)
+        learned = Learned(arrays["classes"], arrays["filters"])
     except FileNotFoundError:
         return None
     except OSError as error:
         return LeftOut(path, f"cannot be read ({error.strerror or error})")
-    except Exception:  # noqa: BLE001 - NumPy and zipfile raise many kinds for a damaged file
+    except (ValueError, KeyError):
         return LeftOut(path, "damaged")
     kinds = (learned.classes.dtype.kind, learned.classes.ndim, learned.filters.dtype.kind)
     is_whole = kinds == ("u", 1, "f") and learned.filters.ndim > 0

@@ -12,6 +12,7 @@ import numpy as np
 from bench.records.stored import LeftOut, Stored, read
 
 FOLDER = "noise"
+_MOST_RATIO = 50.0  # a logarithm: of the largest ratio of two times that are within their bounds
 
 
 class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +45,13 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ended: str
     turns: tuple[float, ...] = ()
     precision: str = "float32"
+
+    @property
+    def contradiction(self) -> str:
+        """That there is a ratio of which no two times can be."""
+        ratios = (*self.wall, *self.cpu, *self.turns)
+        most = max(map(abs, ratios), default=0.0)
+        return "" if most <= _MOST_RATIO else f"wall, cpu or turns: a ratio of exp({most:g})"
 
     @property
     def scatter(self) -> float:

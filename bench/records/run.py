@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -26,10 +30,11 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
     Raises:
         RunError: the folder cannot be written, or another process has locked it.
     """
-    path = folder / f".{machine}.lock"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", machine)[:100]  # a system's own; it may be any text
+    path = folder / f".{name}.lock"
     write_atomically(path.with_suffix(".probe"), b"")
     path.with_suffix(".probe").unlink(missing_ok=True)
-    with path.open("w") as file:
+    with _open(path) as file:
         try:
             if fcntl is not None:  # the lock ends with the process, however it ends
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,6 +46,27 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
         except OSError:  # a file system without locks: no process is refused
             pass
         yield
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a file to lock it; it stays as it is.
+
+    Raises:
+        RunError: it is a link, a pipe or the like, or cannot be written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = os.fdopen(os.open(path, flags, 0o644), "r+b", buffering=0)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be locked: {error.strerror}",
+            expected="no file, or one that bench made",
+            hint="remove it",
+        ) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RunError(f"{path}: is not a regular file", hint="remove it")
+    return file
 
 
 def read_run(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record], list[LeftOut]]:

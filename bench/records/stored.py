@@ -1,7 +1,8 @@
 """What all records on disk have in common, and the only way in which they are written and read.
 
-A record is one JSON file, `KEY.json`, written whole or not at all. A file that this version cannot
-read is left out, and the caller is told why; reading goes on with the other files.
+A record is one JSON file, `KEY.json`, written whole or not at all. It may come from somebody else:
+a file that this version cannot read, or whose values no machine can have measured, is left out, and
+the caller is told why; reading goes on with the other files.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from bench.machine.host import Machine
+from bench.records.bounds import outside
 from bench.records.files import write_atomically
 from bench.records.key import Key
 from bench.worker.lines import Status
+from specs.files import read_regular
+
+_MOST_BYTES = 100_000_000  # of a record; one of 100,000 epochs has about 80 MB
 
 
 class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +41,11 @@ class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: Key
     machine: Machine
     versions: dict[str, str]
+
+    @property
+    def contradiction(self) -> str:
+        """What contradicts itself, so that the record cannot be used; "" if nothing does."""
+        return ""
 
     def checked(self) -> Self:
         """The record as it is used after reading; a kind may change what contradicts itself."""
@@ -122,7 +132,7 @@ def read(
 def read_file(path: Path, kind: type[Kind]) -> Kind | LeftOut:
     """The record in a file, or why there is none."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         return LeftOut(path, f"cannot be read ({error.strerror})")
     try:
@@ -137,6 +147,8 @@ def read_file(path: Path, kind: type[Kind]) -> Kind | LeftOut:
         return LeftOut(path, "damaged")
     if f"{record.key}.json" != path.name:  # two files of one key would count as one job
         return LeftOut(path, "named otherwise than its key")
+    if problem := outside(content, kind) or record.contradiction:
+        return LeftOut(path, f"not plausible ({problem})")
     return record.checked()
 
 

@@ -16,6 +16,7 @@ from bench.worker.lines import Turn
 FOLDER = "turns"
 # A waiting process that uses more of a core than this disturbs the turns of the others.
 MOST_WAITING = 0.01
+_LEAST_SHARE, _MOST_SHARE = 1e-9, 1e9  # of an epoch, in a turn; times are divided by it
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -77,6 +78,18 @@ class Turns(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disturbance: Disturbance | None
     started: str
     wall_seconds: float
+
+    @property
+    def contradiction(self) -> str:
+        """That a sweep has not one turn of each member, or that a turn has no share of an epoch."""
+        every = list(range(len(self.members)))
+        if any(sorted(order) != every for order in self.orders):
+            return "orders: expected each member once in each sweep"
+        if any(len(member.turns) != self.sweeps for member in self.members):
+            return f"members: expected {self.sweeps} turns of each"
+        if any(not _LEAST_SHARE <= member.share <= _MOST_SHARE for member in self.members):
+            return f"members: expected shares from {_LEAST_SHARE:g} to {_MOST_SHARE:g}"
+        return ""
 
     @property
     def sweeps(self) -> int:

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 from math import prod
 from pathlib import Path
-from zipfile import ZipFile
-
-import numpy as np
 
 from backends.contract import Weights
+from bench.records.arrays import read_arrays
 from bench.records.command import read_command
 from bench.records.files import RunError
 from bench.records.job import Record
@@ -21,7 +20,7 @@ from bench.worker.arrays import checksum
 from specs.model import Workload
 from specs.shapes import FLOAT_BYTES, infer_shapes
 
-_HEAD_BYTES = 1000  # the most that a file adds to each array
+_HEAD_BYTES, _END_BYTES = 1000, 1000  # the most that a file adds to each array, and at its end
 
 
 def path_of(folder: Path, key: str) -> Path:
@@ -54,17 +53,14 @@ def read_weights(folder: Path, record: Record) -> Weights | LeftOut | None:
     path, workload = path_of(folder, record.key), record.job.workload
     arrays = sum(len(shape.parameters | shape.state) for shape in infer_shapes(workload))
     try:
-        with ZipFile(path) as content:
-            unpacked = sum(part.file_size for part in content.infolist())
-        if unpacked > weights_bytes(workload) + arrays * _HEAD_BYTES:
-            return LeftOut(path, "larger than its model")
-        with np.load(path, allow_pickle=False) as file:
-            weights = dict(file)
+        weights = read_arrays(path, weights_bytes(workload) + arrays * _HEAD_BYTES + _END_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            return LeftOut(path, "larger than its model")
         return LeftOut(path, f"cannot be read ({error.strerror or error})")
-    except Exception:  # noqa: BLE001 - NumPy and zipfile raise many kinds for a damaged file
+    except ValueError:
         return LeftOut(path, "damaged")
     if checksum(weights) != record.weights_checksum:
         return LeftOut(path, "not of its record; remove it, and run with --keep-weights again")

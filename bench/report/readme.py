@@ -9,7 +9,9 @@ from bench.records.files import RunError, write_atomically
 from bench.report.form.markdown import markdown_table
 from bench.report.run import Run
 from bench.report.section import glance
+from specs.files import read_regular
 
+_MOST_BYTES = 10_000_000  # of a file of text
 _BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
 
 
@@ -37,7 +39,7 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
         )
     table = markdown_table(glance.accuracy_overview(run.summary, wanted))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, _MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path}: cannot be read: {error}", expected="a Markdown file in UTF-8"

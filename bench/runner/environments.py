@@ -28,7 +28,7 @@ from bench.runner.installation import (
 )
 from bench.runner.interpreters import NoAnswerError, ask, find_python, how_to_install
 from bench.runner.variables import Inherited, inherited
-from specs.errors import closest
+from specs.errors import UserError, closest
 
 # `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
 _ALL = "all"
@@ -274,10 +274,22 @@ class Environments:
 
 
 def cache_folder() -> Path:
-    """The cache folder for data sets and environments."""
-    chosen = os.environ.get("FRAMEWORK_BENCH_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(chosen) if chosen else home / "framework-bench").absolute()
+    """The cache folder for data sets and environments.
+
+    Raises:
+        UserError: no variable names it, and the user has no home folder.
+    """
+    if chosen := os.environ.get("FRAMEWORK_BENCH_CACHE"):
+        return Path(chosen).absolute()
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches).absolute() / "framework-bench"
+    try:
+        return Path.home() / ".cache" / "framework-bench"
+    except RuntimeError:  # in containers, a user may have no entry in /etc/passwd
+        raise UserError(
+            "there is no home folder for the cache: HOME is not set",
+            hint="name a folder with the variable FRAMEWORK_BENCH_CACHE",
+        ) from None
 
 
 def environments_folder() -> Path:

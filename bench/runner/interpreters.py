@@ -54,8 +54,9 @@ def _candidates(version: str) -> Iterator[Path]:
     program = f"python{version}"
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     yield from (Path(folder) / program for folder in folders if (Path(folder) / program).is_file())
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)
+    with suppress(RuntimeError):  # there is no home folder
+        pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)
     if conda := os.environ.get("CONDA_EXE") or shutil.which("conda"):
         yield from _of_conda(conda, program)
     if uv := shutil.which("uv"):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import hashlib
 import http.server
+import os
 import shutil
 import socket
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
-from msgspec.structs import replace
 
 from bench.data import archives as sources
 from bench.data.cache import materialise
 from bench.data.dataset import DataError, Places
 from bench.worker.examples import read_part
 from specs.loading import find_workload
+from tests.support.archives import make_archive, set_archive
 
 MNIST_INPUT = find_workload("softmax").input
+
+
+def fill(path):
+    """A file of 1 TB, which takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(10**12)
 
 
 def test_files_missing_from_a_named_folder_are_named(tmp_path):
@@ -68,24 +75,6 @@ def test_one_flipped_byte_of_real_mnist_is_noticed(full_mnist, tmp_path):
         DataError, match="t10k-images-idx3-ubyte.gz: corrupt or truncated, 1,648,877 bytes"
     ):
         materialise("mnist", MNIST_INPUT, Places(directory=tmp_path, cache=tmp_path))
-
-
-def make_archive(folder: Path, images: int = 3) -> dict[str, str]:
-    """Make four small files of the published form, and return their checksums."""
-    random, checksums = np.random.RandomState(0), {}
-    for name in sources._NAMES:
-        shape = (images, 28, 28) if "idx3" in name else (images,)
-        header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-        content = gzip.compress(header + random.randint(0, 10, shape).astype(np.uint8).tobytes())
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
-        checksums[name] = hashlib.sha256(content).hexdigest()
-    return checksums
-
-
-def set_archive(monkeypatch, name="mnist", **changes):
-    archives = {**sources.ARCHIVES, name: replace(sources.ARCHIVES[name], **changes)}
-    monkeypatch.setattr(sources, "ARCHIVES", archives)
 
 
 def test_fashion_mnist_lies_in_a_folder_of_its_name_beside_mnist_or_in_the_named_one(
@@ -189,3 +178,57 @@ def test_a_download_falls_back_to_the_next_mirror_and_is_kept(tmp_path, monkeypa
     # What is in the cache is not fetched again.
     set_archive(monkeypatch, files=checksums, mirrors=("http://127.0.0.1:9/",))
     assert sources.fetch("mnist", tmp_path / "cache") == folder
+
+
+@pytest.fixture
+def sending():
+    """A mirror that sends these bytes again and again, waiting between them, until it is left."""
+    servers = []
+
+    def start(part, seconds):
+        class Endless(Quiet):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(part)
+                        time.sleep(seconds)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("part", "seconds", "error"), [(b"x", 0.02, "TimeoutError"), (bytes(10**5), 0, "_TooLarge")]
+)
+def test_a_mirror_that_sends_too_slowly_or_too_much_is_left(
+    part, seconds, error, tmp_path, monkeypatch, sending
+):
+    mirror = sending(part, seconds)
+    set_archive(monkeypatch, files={"a.gz": "0" * 64}, mirrors=(mirror,))
+    monkeypatch.setattr(sources, "_LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "_SLOWEST", 10**9)
+    with pytest.raises(DataError, match=f"a.gz from {mirror}.*{error}"):
+        sources.fetch("mnist", tmp_path)
+    assert not [*(tmp_path / "mnist").iterdir()]
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), fill]
+)
+def test_what_cannot_be_a_file_of_the_archive_is_replaced(make, tmp_path, monkeypatch, serve):
+    checksums = make_archive(tmp_path / "mirror")
+    set_archive(monkeypatch, files=checksums, mirrors=(serve(tmp_path / "mirror"),))
+    (tmp_path / "cache" / "mnist").mkdir(parents=True)
+    make(tmp_path / "cache" / "mnist" / sources._NAMES[0])
+    made = materialise("mnist", MNIST_INPUT, Places(directory=None, cache=tmp_path / "cache"))
+    assert made.train_examples == 3

@@ -60,7 +60,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     path = path_of(tmp_path, "k")
     path.parent.mkdir()
     path.write_bytes(bytes(6_000_000))
-    assert read_learned(tmp_path, "k") == LeftOut(path, "larger than 5 MB")
+    assert read_learned(tmp_path, "k") == LeftOut(path, "cannot be read (larger than 5 MB)")
 
 
 def test_there_may_be_none(tmp_path):

@@ -11,7 +11,9 @@ from bench.overview.slides import Deck, Picture
 from bench.overview.write import beamer, html, markdown
 from bench.overview.write.kept import Document, Keeper, Kept, Marks, digest_of
 from bench.records.files import RunError, write_atomically
+from specs.files import read_regular
 
+_MOST_BYTES = 50_000_000  # of a document; that in HTML holds its pictures
 Format = Literal["markdown", "beamer", "html"]
 
 
@@ -84,7 +86,7 @@ def _pictures(deck: Deck) -> list[Picture]:
 def _read(path: Path) -> str:
     """The document that is there; "" if there is none."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

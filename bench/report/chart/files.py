@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,10 @@ from bench.report.chart.style import FILE_INK, INK
 from bench.report.form.blocks import Chart
 from bench.report.form.visible import visible
 from bench.runner.environments import cache_folder
+from specs.errors import UserError
+from specs.files import is_own, open_regular
 
+_MOST_SCRIPT = 20_000_000  # bytes
 _COLUMNS = 3  # panels beside each other in a file
 _SCALE = 1.5  # of a PNG: pixels per pixel of a screen
 _TITLE, _BELOW, _GAP = 16, 24, 20  # pixels: of a title, of what is below it, between panels
@@ -112,15 +116,20 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
 def vega() -> str:
     """Vega-Lite for a page: JavaScript that sets `window.vegaEmbed`.
 
-    Joining it takes seconds, so it is kept in the cache folder.
+    Joining it takes seconds, so it is kept in the cache folder. As a page runs it, a file that
+    another user owns or may write is not used.
     """
-    kept = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
-    try:
-        return kept.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-    with suppress(RunError):  # it is made anew the next time
-        write_atomically(kept, script.encode())
+    kept = None
+    with suppress(UserError, OSError, UnicodeDecodeError):
+        kept = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
+        with open_regular(kept, _MOST_SCRIPT) as file:
+            if is_own(os.fstat(file.fileno())):
+                return file.read().decode()
+    script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    with suppress(RunError, OSError):  # it is made anew the next time
+        if kept:
+            write_atomically(kept, script.encode())
+            kept.chmod(0o644)  # whatever the umask is
     return script
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from bench.report.form.visible import visible
 from bench.statistics.gate import CheckResult
 
-# Characters that XML cannot hold; frameworks put escape sequences into their messages.
-_CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # frameworks put them into their messages
 
 
 def junit(checked: CheckResult, name: str) -> bytes:
@@ -17,7 +17,7 @@ def junit(checked: CheckResult, name: str) -> bytes:
     It has a test case per result, and one per workload and device for doubts, with the remarks as
     its output. A result that was not checked is a failure, or skipped where that is allowed.
     """
-    suite = ET.Element("testsuite", name=_CONTROL.sub("", name))
+    suite = ET.Element("testsuite", name=_text(name))
     for verdict in checked.results:
         workload, backend, device = verdict.result
         end = "" if verdict.passed else "skipped" if checked.lets_pass(verdict) else "failure"
@@ -28,16 +28,19 @@ def junit(checked: CheckResult, name: str) -> bytes:
         message = f"in doubt: {'; '.join(doubts.reasons)}"
         case = _add_case(suite, f"doubts.{doubts.workload}", doubts.device, end, message)
         if doubts.remarks:
-            ET.SubElement(case, "system-out").text = _CONTROL.sub("", "\n".join(doubts.remarks))
+            ET.SubElement(case, "system-out").text = "\n".join(map(_text, doubts.remarks))
     failures, skipped = (str(len(suite.findall(f"*/{end}"))) for end in ("failure", "skipped"))
     suite.attrib.update(tests=str(len(suite)), failures=failures, skipped=skipped)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
 def _add_case(suite: ET.Element, classname: str, name: str, end: str, message: str) -> ET.Element:
-    case = ET.SubElement(
-        suite, "testcase", classname=_CONTROL.sub("", classname), name=_CONTROL.sub("", name)
-    )
+    case = ET.SubElement(suite, "testcase", classname=_text(classname), name=_text(name))
     if end:
-        ET.SubElement(case, end, message=_CONTROL.sub("", message))
+        ET.SubElement(case, end, message=_text(message))
     return case
+
+
+def _text(text: str) -> str:
+    """Text that XML can hold: it has no form for many control characters."""
+    return visible(_COLOURS.sub("", text))

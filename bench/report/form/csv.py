@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.report.form.visible import visible
 
-_FORMULA = ("=", "+", "-", "@")  # a cell that begins so is one; texts are preceded by an apostrophe
+# A cell that begins with one of these, also of full width, is a formula in a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ROWS = 20_000  # rows at a time, to limit memory
 
 
@@ -42,4 +43,4 @@ def _cells(column: pd.Series) -> list[Any]:
 def _harmless(text: str) -> str:
     """Text that a spreadsheet does not take for a formula, and whose characters are all seen."""
     text = visible(text)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -1,0 +1,60 @@
+"""Reads files that somebody else may have written: regular ones, up to a number of bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+# A pipe would wait for its writer. Windows has no such flags, and has its own for bytes.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: Path, most_bytes: int) -> BufferedReader:
+    """Open a file to read bytes; a link to a regular file is one, too.
+
+    Args:
+        path: the file.
+        most_bytes: a larger file is not opened.
+
+    Raises:
+        OSError: it cannot be read, is no regular file (a device or a pipe may have no end), or is
+            larger. Its `strerror` says which.
+    """
+    _check(path.stat(), most_bytes)  # before it is opened: that alone may act on a device
+    file = os.fdopen(os.open(path, _FLAGS), "rb")
+    try:
+        _check(os.fstat(file.fileno()), most_bytes)  # it may have been replaced
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file; for arguments and errors see `open_regular`."""
+    with open_regular(path, most_bytes) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:  # it grows, or its system does not tell its size
+        raise _too_large(most_bytes)
+    return content
+
+
+def is_own(found: os.stat_result) -> bool:
+    """Whether a file belongs to this user, and no other one may write it."""
+    if not hasattr(os, "geteuid"):  # Windows
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _check(found: os.stat_result, most_bytes: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > most_bytes:
+        raise _too_large(most_bytes)
+
+
+def _too_large(most_bytes: int) -> OSError:
+    return OSError(errno.EFBIG, f"larger than {most_bytes / 1e6:g} MB")
