@@ -237,7 +237,14 @@ class Run:
         tell(found)
 
     def short_epochs(self, backend: Backend, tell: Tell) -> None:
-        """Train epochs of the partial batch, or of one call if there is none, each measured."""
+        """Train epochs of the partial batch, or of one call if there is none, each measured.
+
+        Nothing is told if that fails: hours of training are not lost by it.
+        """
+        with suppress(Exception):
+            tell(self._short_epochs(backend))
+
+    def _short_epochs(self, backend: Backend) -> ShortEpochs:
         order, partial_batch = self._order(0), len(self._order(0)) % self._job.batch_size
         order = order[-partial_batch:] if partial_batch else order[: self._examples_per_call]
         backend.reset(initial_weights(self._job.workload, self._job.seed))
@@ -248,7 +255,7 @@ class Run:
                 "short", lambda: backend.train_epoch(order), backend.sync, self._clock
             )
             seconds.append(phase.wall_seconds)
-        tell(ShortEpochs(examples=len(order), wall_seconds=tuple(seconds)))
+        return ShortEpochs(examples=len(order), wall_seconds=tuple(seconds))
 
     def turn(self, backend: Backend, command: TurnCommand) -> clock.Phase:
         """Train the slice of a turn, measured.

@@ -215,7 +215,7 @@ def test_turns_that_are_not_precise_enough_are_followed_by_more(
 def test_without_room_for_another_process_there_are_no_turns_and_it_is_said(
     mnist_5k, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(room, "_free_host_bytes", lambda: 2**20)
+    monkeypatch.setattr(room, "_free_host_bytes", lambda: 2**25)
     records, [turns] = run_group(tasks_of(mnist_5k, RIGHT, RIGHT), tmp_path)
     assert [record.status for record in records] == ["ok"] * 2
     assert turns.refused.startswith("no turns: ")
