@@ -10,16 +10,54 @@ that this one cannot see into.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import subprocess
 import sys
 import time
+import uuid
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 # The environment variable of a worker, which its helpers inherit: the mark of a `bench`, a point,
 # and the mark of the worker.
 VARIABLE = "FRAMEWORK_BENCH_WORKER"
+MARK = uuid.uuid4().hex  # of this process
 # A process that was just being started gets its environment a moment later.
 _SECONDS, _PAUSE_SECONDS = 2.0, 0.02
+_EXIT_SECONDS = 10.0  # the guard needs less than 0.1 s
+
+
+def mark_of(worker: str) -> str:
+    """The value of `VARIABLE` for a process that has to end with this one; starts the guard.
+
+    Raises:
+        OSError: the guard cannot be started.
+    """
+    _start()
+    return f"{MARK}.{worker}"
+
+
+@cache
+def _start() -> None:
+    """Start the process that ends the marked ones."""
+    guard = subprocess.Popen(
+        [sys.executable, "-P", __file__, MARK],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(sys.executable).anchor,
+        start_new_session=True,  # what is sent to all processes of a terminal is not for it
+    )
+    atexit.register(_end, guard)
+
+
+def _end(guard: subprocess.Popen[bytes]) -> None:
+    """Tell the guard that this process ends in order."""
+    with suppress(subprocess.TimeoutExpired, OSError):
+        guard.communicate(b"the end\n", _EXIT_SECONDS)
 
 
 def end_marked(mark: str) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 try:
@@ -56,8 +57,9 @@ class TemporaryFolder:
             self._lock = None
 
 
+@cache
 def remove_abandoned() -> None:
-    """Remove the temporary folders of this user whose owners have ended."""
+    """Remove the temporary folders of this user whose owners have ended; once in a process."""
     if fcntl is None:
         return
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):

@@ -14,6 +14,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from bench.machine import guard
+
 # The oldest Python that uv has builds of.
 _UVS_OLDEST = (3, 8)
 # A program on PATH may be a script of pyenv that only says what to type; and Debian has `venv`, or
@@ -98,12 +100,13 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
         NoAnswerError: it cannot be started, takes longer, prints more than 1 MB, or fails.
     """
     try:
+        mark = guard.mark_of("question")
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=variables,
+            env={**(os.environ if variables is None else variables), guard.VARIABLE: mark},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

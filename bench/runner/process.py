@@ -7,15 +7,12 @@ thread, as Linux ends it with the thread that started it.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
@@ -47,7 +44,6 @@ _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
 _LATE_SECONDS = 1.0
 # The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
 _JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}
-_OWN_MARK = uuid.uuid4().hex  # of this process, see `bench.machine.guard`
 
 
 class Worker:
@@ -71,7 +67,8 @@ class Worker:
             RunError: a file cannot be written, or the interpreter cannot be started.
         """
         self.task, self._mark, self._files = task, uuid.uuid4().hex, files_of(task, folder)
-        _begin()
+        remove_abandoned()
+        mark = guard.mark_of(self._mark)
         self._started, self._start_seconds = utc(), monotonic_seconds()
         write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
         write_atomically(self._files.lines, b"")
@@ -89,7 +86,7 @@ class Worker:
         variables = {
             **_variables(task, machine),
             "TMPDIR": str(self._temporary.path),
-            guard.VARIABLE: f"{_OWN_MARK}.{self._mark}",
+            guard.VARIABLE: mark,
         }
         try:
             self._files.log.unlink(missing_ok=True)
@@ -182,7 +179,7 @@ class Worker:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         _kill(self._process)
-        guard.end_marked(f"{_OWN_MARK}.{self._mark}")  # helpers in groups of their own
+        guard.end_marked(guard.mark_of(self._mark))  # helpers in groups of their own
         self._reader.close()
         cut_log(self._files.log)
         self._temporary.remove()
@@ -270,33 +267,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # most real-time signals have no name
         return str(number)
-
-
-@cache
-def _begin() -> None:
-    """Start the process that ends this one's workers, and remove what killed ones have left."""
-    remove_abandoned()
-    command = [sys.executable, "-P", guard.__file__, _OWN_MARK]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=Path(sys.executable).anchor,
-            start_new_session=True,  # what is sent to all processes of a terminal is not for it
-        )
-    except OSError as error:
-        raise RunError(
-            f"{sys.executable}: cannot be started: {error.strerror}", expected="the bench's Python"
-        ) from error
-    atexit.register(_end_guard, process)
-
-
-def _end_guard(process: subprocess.Popen[bytes]) -> None:
-    """Tell the guard that this process ends in order."""
-    with suppress(subprocess.TimeoutExpired, OSError):
-        process.communicate(b"the end\n", _EXIT_SECONDS)
 
 
 def _start(

@@ -58,7 +58,7 @@ def kill(parent, number=signal.SIGKILL):
     parent.stdout.close()
 
 
-@pytest.mark.parametrize("after", [0.0, 0.03, 0.1, 0.3])
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3])
 def test_a_worker_ends_with_its_parent_also_at_its_very_start(after, mnist_5k, tmp_path):
     parent, mark = start_parent(REFERENCE, mnist_5k, tmp_path)
     time.sleep(after)
@@ -68,15 +68,21 @@ def test_a_worker_ends_with_its_parent_also_at_its_very_start(after, mnist_5k, t
     assert is_within(3.0, lambda: not marked(mark))  # the guard looks around for two seconds
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT], ids=["KILL", "ABRT"])
-@pytest.mark.parametrize(("name", "processes"), [("IsInNativeCode", 1), ("HasAHelperOfItsOwn", 2)])
+@pytest.mark.parametrize(
+    ("name", "processes", "number"),
+    [
+        ("IsInNativeCode", 1, signal.SIGKILL),
+        ("HasAHelperOfItsOwn", 2, signal.SIGABRT),
+        ("HangsInAnotherPython", 2, signal.SIGKILL),
+    ],
+)
 def test_a_worker_in_a_long_call_and_its_helpers_end_with_its_parent(
     name, processes, number, mnist_5k, tmp_path
 ):
     parent, mark = start_parent(f"tests.support.faulty:{name}", mnist_5k, tmp_path)
     logs = tmp_path / "jobs"
     assert is_within(30, lambda: any(log.stat().st_size for log in logs.glob("*.log")))
-    assert len(marked(mark)) == processes + 1  # and the guard
+    assert is_within(10, lambda: len(marked(mark)) == processes + 1)  # and the guard
     kill(parent, number)
     assert is_within(2.0, lambda: len(marked(mark)) <= 1)
 
@@ -119,7 +125,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     (tmp_path / "framework-bench-link").symlink_to(left)
     (tmp_path / "other").mkdir()
     with TemporaryFolder() as own:
-        remove_abandoned()
+        remove_abandoned.__wrapped__()  # it does this once in a process
         assert {*tmp_path.iterdir()} == {own, tmp_path / "framework-bench-link", tmp_path / "other"}
     assert not own.exists()
 

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from backends.contract import Unsupported
+from backends.far.far import Far
 from backends.reference.engine import ReferenceEngine
 from backends.reference.oracle import Reference
 
@@ -300,6 +301,19 @@ class HasAHelperOfItsOwn(Reference):
 
     def go_on(self):
         time.sleep(600)
+
+
+class HangsInAnotherPython(Far):
+    """As the frameworks that are too old for a worker do."""
+
+    near, environment = "tests.support.near_softmax:Hangs", "old"
+
+    def __init__(self, job):
+        super().__init__(job, sys.executable)
+
+    def train_epoch(self, order, masks=None):
+        print("in the epoch", flush=True)
+        return super().train_epoch(order, masks)
 
 
 class LeavesAHelper(HasAHelperOfItsOwn):

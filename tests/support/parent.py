@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from bench.data.dataset import DataSet
-from bench.runner import process
+from bench.machine import guard
 from tests.support.tasks import make_task, run_jobs
 
 if __name__ == "__main__":
     adapter, data, folder, epochs = sys.argv[1:]
     task = make_task(adapter, msgspec.json.decode(data, type=DataSet), epochs=int(epochs))
-    print(process._OWN_MARK, flush=True)
+    print(guard.MARK, flush=True)
     [record] = run_jobs([task], Path(folder), timeout=3.0)
     print(record.status, record.reason)
