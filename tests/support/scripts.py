@@ -28,7 +28,6 @@ from backends.layout import to_channels_first
 from specs.model import Flatten, Workload
 from specs.shapes import infer_shapes
 
-
 _default_rng = np.random.default_rng
 
 
