@@ -86,8 +86,9 @@ def _kill_marked(mark: str) -> int:
 
 
 def _wait_and_end(mark: str) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # who ends all processes ends the parent, too
-        signal.signal(number, signal.SIG_IGN)
+    for number in signal.valid_signals():  # a scheduler may send one to all processes of its job
+        with suppress(OSError, ValueError):  # SIGKILL and SIGSTOP
+            signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read(1):  # it ended in order
         end_marked(mark)
         return
