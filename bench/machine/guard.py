@@ -26,7 +26,7 @@ from pathlib import Path
 VARIABLE = "FRAMEWORK_BENCH_WORKER"
 MARK = uuid.uuid4().hex  # of this process
 # A process that was just being started gets its environment a moment later.
-_SECONDS, _PAUSE_SECONDS = 2.0, 0.02
+_SECONDS, _PAUSE_SECONDS = 1.0, 0.02
 _EXIT_SECONDS = 10.0  # the guard needs less than 0.1 s
 
 
@@ -63,7 +63,7 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
 def end_marked(mark: str) -> None:
     """Kill all processes whose mark begins with `mark`, and those that they start meanwhile.
 
-    One that waits for a disk or a GPU ends later; this function returns after two seconds.
+    One that waits for a disk or a GPU ends later; this function returns after a second.
     """
     until = time.monotonic() + _SECONDS
     while _kill_marked(mark) and time.monotonic() < until:
@@ -86,8 +86,9 @@ def _kill_marked(mark: str) -> int:
 
 
 def _wait_and_end(mark: str) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # who ends all processes ends the parent, too
-        signal.signal(number, signal.SIG_IGN)
+    for number in signal.valid_signals():  # a scheduler may send one to all processes of its job
+        with suppress(OSError, ValueError):  # SIGKILL and SIGSTOP
+            signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read(1):  # it ended in order
         end_marked(mark)
         return

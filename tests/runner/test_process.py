@@ -65,7 +65,7 @@ def test_a_worker_ends_with_its_parent_also_at_its_very_start(after, mnist_5k, t
     kill(parent)
     time.sleep(0.1)  # it may be just about to start
     assert is_within(1.9, lambda: len(marked(mark)) <= 1)
-    assert is_within(3.0, lambda: not marked(mark))  # the guard looks around for two seconds
+    assert is_within(3.0, lambda: not marked(mark))  # the guard looks around for a second
 
 
 @pytest.mark.parametrize(

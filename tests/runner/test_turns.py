@@ -23,6 +23,7 @@ from bench.records.turns import read_turns
 from bench.records.weights import read_weights
 from bench.runner.group import GroupRunner, key_of
 from bench.runner.turns import Wanted, _slice_of
+from bench.worker import start
 from tests.support.jobs import make_job
 from tests.support.records import make_record
 from tests.support.tasks import Watcher, make_task
@@ -215,7 +216,7 @@ def test_turns_that_are_not_precise_enough_are_followed_by_more(
 def test_without_room_for_another_process_there_are_no_turns_and_it_is_said(
     mnist_5k, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(room, "_free_host_bytes", lambda: 2**25)
+    monkeypatch.setattr(room, "_free_host_bytes", lambda: 20_000_000)  # enough for one
     records, [turns] = run_group(tasks_of(mnist_5k, RIGHT, RIGHT), tmp_path)
     assert [record.status for record in records] == ["ok"] * 2
     assert turns.refused.startswith("no turns: ")
@@ -242,7 +243,8 @@ def test_the_workers_end_with_their_parent(mnist_5k, tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         for _ in range(600):
-            workers = [p for p in psutil.Process(parent.pid).children() if p.is_running()]
+            children = psutil.Process(parent.pid).children()
+            workers = [p for p in children if start.__file__ in p.cmdline()]
             if len(workers) == 2:  # the first one waits
                 break
             time.sleep(0.1)
