@@ -21,7 +21,7 @@ from rich.console import Console
 from bench.command.report import ANONYMOUS, private_words
 from bench.command.setup import choose_devices
 from bench.machine.host import Machine, this_machine
-from bench.records.files import RunError
+from bench.records.files import RunError, inside
 from bench.report.anonymous import copy_anonymously
 from bench.report.document.write import write_document
 from bench.report.form.blocks import Alarm, Block, Heading, Items, Table, Text
@@ -87,7 +87,7 @@ def acceptance(options: argparse.Namespace) -> int:
     write_document(page(machine, steps, ended), folder)
     to_send = folder
     if options.anonymous:
-        to_send = folder / ANONYMOUS
+        to_send = inside(folder, ANONYMOUS)
         _copy_anonymously(folder, to_send)
         write_document(page(replace(machine, name="machine-1"), steps, ended), to_send)
     _say_end(console, folder, to_send, ended)

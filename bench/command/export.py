@@ -13,7 +13,7 @@ from bench.command import say
 from bench.command.report import private_words, warn_left_out
 from bench.command.setup import places_of
 from bench.machine.host import WITHOUT_GPUS, this_machine
-from bench.records.files import write_atomically
+from bench.records.files import inside, write_atomically
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.records.weights import without_weights
@@ -87,7 +87,7 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
     if disagreement := headline(run.jobs):
         say(f"bench: {disagreement}", error=True)
     chosen = _chosen(run.records, options.workload, options.backend)
-    folder = options.output or options.run / "exported"
+    folder = options.output or inside(options.run, "exported")
     written, refused = write_models(options.run, chosen, forms, folder)
     if not written:
         raise UserError("; ".join(refused)) if refused else without_weights(options.run)
@@ -143,7 +143,7 @@ def overview(options: argparse.Namespace) -> int:
     run = Run.read(options.run)
     material = Material(Results(run), read_facts(), images_in(places_of(options)))
     deck = make_deck(material)
-    folder = options.output or options.run / "overview"
+    folder = options.output or inside(options.run, "overview")
     written = write_overview(deck, options.format, folder)
     warn_left_out(run.left_out)
     for missing in deck.missing:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.command import say
+from bench.records.files import inside
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
@@ -53,7 +54,7 @@ def _report_anonymously(options: argparse.Namespace) -> int:
 
     if options.into is not None:
         raise UserError("--anonymous and --into", expected="one of them")
-    run, folder = Run.read(options.run), options.run / ANONYMOUS
+    run, folder = Run.read(options.run), inside(options.run, ANONYMOUS)
     copy_anonymously(run, folder, private_words())
     warn_left_out(run.left_out)
     return 0 if write_run_report(folder, full=options.full) else 1

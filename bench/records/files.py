@@ -48,6 +48,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def inside(folder: Path, name: str) -> Path:
+    """A folder in a run's, to write to; nothing is written through a link that a run came with.
+
+    Raises:
+        RunError: it is a link.
+    """
+    path = folder / name
+    if path.is_symlink():
+        raise RunError(
+            f"{path}: is a link, and may lead anywhere",
+            expected="a folder, or nothing",
+            hint="remove the link; nothing was written",
+        )
+    return path
+
+
 def _remove_leftovers(folder: Path, now: float) -> None:
     """Remove what a process that was killed has left in a folder; once per process.
 

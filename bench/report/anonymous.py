@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.records import limits, noise, turns, verification
 from bench.records.anonymous import Neutral
+from bench.records.files import inside
 from bench.records.stored import write
 from bench.report.beside import what_applies
 from bench.report.run import Run
@@ -38,8 +39,9 @@ def copy_anonymously(run: Run, folder: Path, private: Iterable[str]) -> None:
     }
     neutral = Neutral([*chain(*kinds.values())], private)
     for name, records in kinds.items():
+        of_kind = inside(folder, name)
         with suppress(OSError):
-            for path in (folder / name).glob("*.json"):
+            for path in of_kind.glob("*.json"):
                 path.unlink()
         for record in records:
-            write(folder / name, neutral.record(record))
+            write(of_kind, neutral.record(record))

@@ -5,6 +5,7 @@ So the folder is complete when it is sent to others.
 
 from __future__ import annotations
 
+from bench.records.files import inside
 from bench.records.noise import FOLDER as NOISE
 from bench.records.noise import Calibration
 from bench.records.stored import write
@@ -31,6 +32,6 @@ def keep_what_applies(run: Run) -> None:
     """
     verifications, calibrations = what_applies(run)
     for verification in verifications:
-        write(run.folder / VERIFICATIONS, verification)
+        write(inside(run.folder, VERIFICATIONS), verification)
     for calibration in calibrations:
-        write(run.folder / NOISE, calibration)
+        write(inside(run.folder, NOISE), calibration)
