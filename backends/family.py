@@ -148,6 +148,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         variables: environment variables of its workers, in addition to the environment's.
         compiled: whether the framework's compiler is on, on all devices.
         compiled_on_gpus: whether it is on on GPUs only.
+        warm_up_on_gpus: the epochs of a job on a GPU that are not steady, whatever their times are.
         variant_of: the plain backend, if this is a tuned variant; a run includes variants with
             `--tuned`.
         changes: how the variant differs from the plain backend, in Markdown.
@@ -168,6 +169,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     parallel: str | None = None
     compiled: bool = False
     compiled_on_gpus: bool = False
+    warm_up_on_gpus: int = 1
     variant_of: str | None = None
     changes: str = ""
     retired: int | None = None

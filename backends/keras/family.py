@@ -74,7 +74,8 @@ FAMILY = Family(
     untuned={
         "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"
         " no gain: on a CPU core an epoch of mnist-5k took 0.9 times the CPU time with the MLP and"
-        " 1.1 to 1.6 times with softmax, after more than a minute of compiling",
+        " 1.1 to 1.6 times with softmax, after more than a minute of compiling. By its source, on a"
+        " GPU Keras itself copies a few numbers to the device in every step, and each copy waits",
     },
     defaults="backends.keras.defaults:BACKENDS",
     scripts={"keras": "backends.keras.script:script"},

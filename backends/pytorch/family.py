@@ -65,6 +65,9 @@ FAMILY = Family(
             # faster.
             variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
+            # A program is recorded as a CUDA graph in its second call. Those of the partial batches
+            # are called once per epoch.
+            warm_up_on_gpus=2,
             variant_of="pytorch",
             changes="`torch.compile` of model, loss and optimizer; on CUDA (untested) also CUDA"
             " graphs of model and loss",

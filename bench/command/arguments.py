@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Literal
 
 from bench.runner.variables import FROM_OPTIONS
 from specs.errors import closest
@@ -31,6 +32,14 @@ def words(text: str) -> tuple[str, ...]:
 def count(text: str) -> int:
     """A whole number from 1 to 999999."""
     _check(text, _NUMBER, "a whole number from 1 to 999999")
+    return int(text)
+
+
+def threads(text: str) -> int | Literal["cores"]:
+    """A number of threads: "8", or "cores" for one on each core of the allowed CPUs."""
+    if text == "cores":
+        return "cores"
+    _check(text, _NUMBER, 'a whole number from 1 to 999999, or "cores"')
     return int(text)
 
 

@@ -504,9 +504,9 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=arguments.count,
-        metavar="N",
-        help="CPU threads (default: as many as the scheduler allows)",
+        type=arguments.threads,
+        metavar="N|cores",
+        help="CPU threads; cores: one on each core (default: as many as the scheduler allows)",
     )
     _add_folders(parser)
 

@@ -316,9 +316,11 @@ def _training_result(record: Record) -> str:
 
 def _peaks(limits: EngineLimits) -> str:
     """The peak rates of the operations that the engine has."""
-    best = {operation: limits.best(operation) for operation in OPERATIONS}
+    rates = {operation: limits.best(operation) for operation in OPERATIONS}
+    rates["memory"] = limits.largest("memory")  # smaller arrays may be in a cache
     return ", ".join(
-        f"{operation} {found.per_second / 1e9:.3g} {'GB/s' if operation == 'memory' else 'GFLOP/s'}"
-        for operation, found in best.items()
-        if found
+        f"{operation} {reached.per_second / 1e9:.3g}"
+        f" {'GB/s' if operation == 'memory' else 'GFLOP/s'}"
+        for operation, reached in rates.items()
+        if reached
     )

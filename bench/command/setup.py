@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.console import Console
 
@@ -16,7 +16,15 @@ from bench.command import say
 from bench.command.environment import environments_of, install
 from bench.data.dataset import Places
 from bench.machine.cuda import this_hardware
-from bench.machine.host import WITHOUT_GPUS, Machine, allowed_cpus, gpu_kind, gpus_of, this_machine
+from bench.machine.host import (
+    WITHOUT_GPUS,
+    Machine,
+    allowed_cores,
+    allowed_cpus,
+    gpu_kind,
+    gpus_of,
+    this_machine,
+)
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
 from bench.runner.environments import Environments, cache_folder, inherited_by
@@ -237,12 +245,16 @@ def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
         )
 
 
-def choose_threads(chosen: int | None) -> int:
+def choose_threads(chosen: int | Literal["cores"] | None) -> int:
     """The CPU threads: as many as the user chose, else as many as the scheduler allows.
+
+    "cores" stands for one on each core of the CPUs that it allows.
 
     Raises:
         UserError: the scheduler allows fewer than the user chose.
     """
+    if chosen == "cores":
+        return allowed_cores()
     allowed = len(allowed_cpus())
     if chosen is not None and chosen > allowed:
         raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -14,6 +15,7 @@ from msgspec import Struct
 from backends.contract import first_of, ranks_of
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
+TOPOLOGY = Path("/sys/devices/system/cpu")
 WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
 
 
@@ -24,6 +26,7 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
         system: the operating system and its release.
         cpu: the name of the processor.
         allowed_cpus: how many CPUs the scheduler, or a container's quota, allows this process.
+        allowed_cores: how many cores these are on; None in records of earlier versions.
     """
 
     name: str
@@ -33,6 +36,15 @@ class Machine(Struct, frozen=True, kw_only=True, gc=False):
     allowed_cpus: int
     memory_bytes: int
     gpus: tuple[Gpu, ...]
+    allowed_cores: int | None = None
+
+    @property
+    def cpus(self) -> str:
+        """The CPUs in words: "8 of 64 CPUs (4 cores)"."""
+        text = f"{self.allowed_cpus} of {self.logical_cpus} CPUs"
+        if self.allowed_cores in (None, self.allowed_cpus):
+            return text
+        return f"{text} ({self.allowed_cores} cores)"
 
 
 def this_machine(variables: Mapping[str, str] | None = None) -> Machine:
@@ -51,6 +63,7 @@ def this_machine(variables: Mapping[str, str] | None = None) -> Machine:
         allowed_cpus=len(allowed_cpus()),
         memory_bytes=psutil.virtual_memory().total,
         gpus=gpus(variables),
+        allowed_cores=allowed_cores(),
     )
 
 
@@ -58,14 +71,37 @@ def allowed_cpus() -> list[int]:
     """The CPUs that this process may use at the same time, by number.
 
     A container may be allowed all CPUs, but only the time of a few: more threads than that would
-    stop each other. Then these are the first CPUs, as many as it has time of.
+    stop each other. Then these are CPUs of different cores, if it has time of so few.
     """
     if hasattr(os, "sched_getaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
     else:
         cpus = list(range(os.cpu_count() or 1))
     quota = cpu_quota()
-    return cpus if quota is None else cpus[: max(1, ceil(quota))]
+    return cpus if quota is None else sorted(_cores_first(cpus)[: max(1, ceil(quota))])
+
+
+def allowed_cores() -> int:
+    """How many cores the CPUs of `allowed_cpus` are on; a core may have two CPUs (SMT)."""
+    return len(set(map(_siblings, allowed_cpus())))
+
+
+def _cores_first(cpus: Sequence[int]) -> list[int]:
+    """CPUs in such an order that the first of each core come first: siblings slow each other."""
+    earlier, place = Counter[str](), dict[int, int]()
+    for cpu in cpus:
+        core = _siblings(cpu)
+        place[cpu] = earlier[core]
+        earlier[core] += 1
+    return sorted(cpus, key=place.__getitem__)
+
+
+def _siblings(cpu: int) -> str:
+    """The CPUs of the same core, as Linux lists them; elsewhere the CPU alone."""
+    try:
+        return (TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text(encoding="ascii")
+    except OSError:
+        return str(cpu)
 
 
 def cpu_quota(
@@ -115,7 +151,9 @@ def _quota_of(folder: Path) -> Iterator[float]:
 
 
 def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
-    """The CPUs of a job, by number: so many of the allowed ones; a GPU's own socket comes first.
+    """The CPUs of a job, by number: so many of the allowed ones.
+
+    Those of a GPU's own socket come first, and then those of different cores.
 
     Args:
         threads: how many.
@@ -123,7 +161,7 @@ def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
     """
     allowed = allowed_cpus()
     near = set(cpus_near(gpu.uuid, max(allowed) + 1)) if gpu and threads < len(allowed) else set()
-    return sorted(allowed, key=lambda cpu: cpu not in near)[:threads]
+    return sorted(_cores_first(allowed), key=lambda cpu: cpu not in near)[:threads]
 
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:

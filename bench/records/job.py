@@ -15,7 +15,7 @@ from bench.machine.disturbance import Disturbance
 from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.clock import Phase
-from bench.worker.lines import Epoch, JobVerification, Startup
+from bench.worker.lines import Epoch, JobVerification, ShortEpochs, Startup
 from specs.errors import SpecError
 from specs.model import Workload
 from specs.shapes import infer_shapes
@@ -41,6 +41,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         inputs: in native mode, an epoch of the input pipeline alone, after the training; else None.
         weights_checksum: of the weights after the last epoch; None if it was not told.
         verification: of the job itself; None in native mode, and if it was not told.
+        short_epochs: trained after its verification; None in native mode, and if not told.
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
@@ -63,6 +64,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights_checksum: str | None = None
     verification: JobVerification | None = None
     gpu: GpuState | None = None
+    short_epochs: ShortEpochs | None = None
 
     @property
     def contradiction(self) -> str:

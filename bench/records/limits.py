@@ -45,9 +45,13 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             operation: see `bench.worker.operations`.
             least: FLOP; for "memory" bytes read and written.
         """
-        sizes = [found for found in self.reached if found.operation == operation]
-        enough = [found for found in sizes if found.work >= least]
-        return max(enough or sizes[-1:], key=lambda found: found.per_second, default=None)
+        sizes = [rate for rate in self.reached if rate.operation == operation]
+        enough = [rate for rate in sizes if rate.work >= least]
+        return max(enough or sizes[-1:], key=lambda rate: rate.per_second, default=None)
+
+    def largest(self, operation: OperationName) -> Reached | None:
+        """The rate of the largest size of an operation; None if it was not measured."""
+        return next((rate for rate in reversed(self.reached) if rate.operation == operation), None)
 
     @property
     def call_seconds(self) -> float | None:

@@ -240,7 +240,7 @@ class Comparison:
             yield Card(
                 setup,
                 device,
-                f"{machine.name}, {machine.allowed_cpus} of {machine.logical_cpus} CPUs,"
+                f"{machine.name}, {machine.cpus},"
                 f" {machine.memory_bytes / 1e9:.0f} GB, {words.threads(job.threads)},"
                 f" {machine.system}",
             )

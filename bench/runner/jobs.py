@@ -12,14 +12,22 @@ from backends import registry
 from backends.contract import Job
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
-from bench.machine.host import Machine, gpu_kind, gpu_of, load_average
+from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
 from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
-from bench.worker.lines import Epoch, Inputs, JobVerification, PeakMemory, Startup, Trained
+from bench.worker.lines import (
+    Epoch,
+    Inputs,
+    JobVerification,
+    PeakMemory,
+    ShortEpochs,
+    Startup,
+    Trained,
+)
 
 
 def make_tasks(
@@ -45,7 +53,7 @@ def make_tasks(
         python, framework_python = environments.of_worker(job.backend)
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
-        adapter, gpu = adapter_of(job.backend, job.mode, job.ranks), gpu_of(machine, job.device)
+        adapter = adapter_of(job.backend, job.mode, job.ranks)
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
         hardware = (machine.name, gpu_kind(machine, job.device))
         given = environments.variables
@@ -67,7 +75,7 @@ def make_tasks(
                     framework_python=framework_python,
                     data=data.folder,
                     train_evaluated=evaluated,
-                    gpu=gpu.uuid if gpu else "",
+                    gpus=tuple(gpu.uuid for gpu in gpus_of(machine, job.device)),
                     references=str(Path(data.folder).parents[1] / "references"),
                 ),
             )
@@ -107,6 +115,7 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
             (line.weights_checksum for line in lines if isinstance(line, Trained)), None
         ),
         verification=next((line for line in lines if isinstance(line, JobVerification)), None),
+        short_epochs=next((line for line in lines if isinstance(line, ShortEpochs)), None),
     )
     problem = outside(msgspec.json.encode(record), Record)
     return _without_measurements(record, problem) if problem else record
@@ -127,4 +136,5 @@ def _without_measurements(record: Record, problem: str) -> Record:
         gpu=None,
         weights_checksum=None,
         verification=None,
+        short_epochs=None,
     )

@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.contract import Job, kind_of
+from backends.registry import BACKENDS
 from bench.records.job import Record, group_of
 from bench.statistics.timing import process_seconds
 
@@ -33,7 +35,8 @@ def warm_ups(records: Iterable[Record]) -> dict[str, int]:
     """The number of warm-up epochs at the start of each job, by the key of its record.
 
     All later epochs are steady. The number is the same for all jobs of one backend and mode in one
-    group, see `warm_up_epochs`. It is 0 for a job of a single epoch.
+    group, see `warm_up_epochs`; on a GPU at least `Entry.warm_up_on_gpus`. It is 0 for a job of a
+    single epoch.
     """
     by_backend: dict[object, list[Record]] = defaultdict(list)
     for record in records:
@@ -49,8 +52,14 @@ def warm_ups(records: Iterable[Record]) -> dict[str, int]:
             ]
         )
         for record in jobs:
-            numbers[record.key] = min(max(epochs, 1), max(len(record.epochs) - 1, 0))
+            least = max(epochs, _least_warm_up(record.job))
+            numbers[record.key] = min(least, max(len(record.epochs) - 1, 0))
     return numbers
+
+
+def _least_warm_up(job: Job) -> int:
+    entry = BACKENDS.get(job.backend)
+    return entry.warm_up_on_gpus if entry and kind_of(job.device) != "cpu" else 1
 
 
 def steady_seconds(record: Record, warm_up: int, clock: Clock = "wall_seconds") -> float:

@@ -32,7 +32,7 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
     Attributes:
         data: the folder of the data set's arrays.
         train_evaluated: how many training examples are evaluated after every epoch, at most.
-        gpu: the UUID of the job's NVIDIA GPU; "" if it has none.
+        gpus: the UUIDs of the job's NVIDIA GPUs, one for each rank; () if it has none.
         references: the folder of what the reference makes of first steps, see
             `bench.worker.verification.expected`.
         learned: the file for what the model has learned, see `bench.records.learned`; "" for none.
@@ -44,7 +44,7 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
 
     data: str
     train_evaluated: int
-    gpu: str = ""
+    gpus: tuple[str, ...] = ()
     references: str
     learned: str = ""
     weights: str = ""

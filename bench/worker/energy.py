@@ -14,12 +14,13 @@ phase would include the time of a message to the parent.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of
 
 _POWERCAP = Path("/sys/class/powercap")
 # A package of an Intel or AMD CPU. Other zones would count twice: "intel-rapl:0:1" is a part of
@@ -120,23 +121,21 @@ class Meter(Struct, frozen=True, kw_only=True):
 NOTHING = Meter(counter=Counter(reason="not measured"))
 
 
-def meters(device: str, gpu: str, powercap: Path = _POWERCAP) -> tuple[Meter, Meter]:
+def meters(device: str, gpus: Sequence[str], powercap: Path = _POWERCAP) -> tuple[Meter, Meter]:
     """Two meters: of a job's device, and of the CPUs that feed the device.
 
     For a CPU job the second is `NOTHING`.
 
     Args:
         device: see `backends.contract.Job`.
-        gpu: the UUID of the job's NVIDIA GPU or slice.
+        gpus: the UUIDs of the job's NVIDIA GPUs or slices, one for each rank.
         powercap: the folder where Linux shows RAPL.
     """
     cpus = _rapl(powercap)
     if kind_of(device) == "cpu":
         return cpus, NOTHING
-    if ranks_of(device) > 1:
-        return _none("the counters of several GPUs are not added yet"), cpus
-    if gpu:
-        return _nvml(gpu), cpus
+    if gpus:
+        return _nvml(gpus), cpus
     return _none(f"no counter of {device} is known"), cpus
 
 
@@ -196,12 +195,12 @@ def _microjoules(path: Path) -> float:
     return int(path.read_text(encoding="ascii")) / 1e6
 
 
-def _nvml(uuid: str) -> Meter:
-    """The meter of one GPU's board.
+def _nvml(uuids: Sequence[str]) -> Meter:
+    """The meter of the boards of some GPUs.
 
     NVML counts from the loading of the driver, on GPUs from Volta on (NVML API reference).
     """
-    if uuid.startswith("MIG-"):
+    if any(uuid.startswith("MIG-") for uuid in uuids):
         return _none("not told for a slice of a GPU (MIG): NVML counts the whole board")
     try:
         import pynvml  # only environments for CUDA have it
@@ -209,7 +208,7 @@ def _nvml(uuid: str) -> Meter:
         hint = "`python -m pip install nvidia-ml-py` with the worker's interpreter"
         return _none(f"the worker's environment has no pynvml; {hint}")
 
-    def joules() -> float:
+    def joules(handle: object) -> float:
         try:  # NVML returns millijoules
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
         except Exception as error:  # whatever a driver answers, the job goes on
@@ -217,13 +216,17 @@ def _nvml(uuid: str) -> Meter:
 
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        joules()
+        zones = [
+            Zone(joules=partial(joules, pynvml.nvmlDeviceGetHandleByUUID(uuid))) for uuid in uuids
+        ]
+        for zone in zones:
+            zone.joules()
     except Exception as error:  # noqa: BLE001 - as above
         return _none(f"NVML reports no energy of this GPU: {error} (GPUs from Volta on do)")
+    boards = "the whole GPU board" if len(uuids) == 1 else f"the whole boards of {len(uuids)} GPUs"
     return Meter(
-        counter=Counter(name="NVML: the whole GPU board", step_seconds=_NVML_STEP_SECONDS),
-        zones=(Zone(joules=joules),),
+        counter=Counter(name=f"NVML: {boards}", step_seconds=_NVML_STEP_SECONDS),
+        zones=tuple(zones),
     )
 
 

@@ -2,8 +2,7 @@
 
 An operation is run in chains: each result is the argument of the next call. So if a call were left
 out, by a mistake or by a compiler, the result would be wrong. NumPy computes a part of the last
-timed chain
-of every size again.
+timed chain of every size again.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LONGEST_SECONDS = 0.3
 _SIZE_SECONDS = 0.15
 # A chain is so long that the clock and the wait at its end cost nothing in comparison, and at most
 # as long as can be checked.
-_CHAIN_SECONDS, LONGEST_CHAIN = 0.02, 8
+_CHAIN_SECONDS = 0.02
 # Repeats: at least a few, as the best one is taken; at most 20, as the numbers grow with every step
 # (to 1e14; the largest float32 is 1e38).
 _FEWEST, MOST_REPEATS = 3, 20
@@ -69,9 +68,9 @@ def reach(engine: Engine, clock: measure.Clock) -> Iterator[Reached]:
                 trial = operation.make(engine, size)
             except Unsupported:
                 break
-            found = _time(engine, trial, name, size, clock)
-            yield found
-            if found.seconds * operation.growth > _LONGEST_SECONDS:
+            reached = _time(engine, trial, name, size, clock)
+            yield reached
+            if reached.seconds * operation.growth > _LONGEST_SECONDS:
                 break
 
 
@@ -91,7 +90,8 @@ def _time(
 
     _, x = chain(engine.put(trial.start), 1)  # a first call may compile
     once, x = chain(x, 1)
-    steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), LONGEST_CHAIN))
+    longest = OPERATIONS[operation].longest_chain
+    steps = int(min(max(_CHAIN_SECONDS / max(once, 1e-9), 1), longest))
     repeats = int(min(max(_SIZE_SECONDS / max(once * steps, 1e-9), _FEWEST), MOST_REPEATS))
     seconds = []
     for _ in range(repeats - 1):

@@ -195,6 +195,20 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
         return not self.not_verified and self.worst[1] <= 1
 
 
+class ShortEpochs(Struct, frozen=True, kw_only=True, tag="short epochs"):
+    """Epochs that are as short as the backend can train them.
+
+    With the time of a whole epoch they give what an epoch costs beside its steps.
+
+    Attributes:
+        examples: the examples of each.
+        wall_seconds: the time of each.
+    """
+
+    examples: int
+    wall_seconds: tuple[float, ...]
+
+
 class Compared(Struct, frozen=True, kw_only=True, tag="compared"):
     """How far the predictions of an exported model are from the reference, with equal weights.
 
@@ -265,6 +279,7 @@ Line = (
     | Inputs
     | Trained
     | JobVerification
+    | ShortEpochs
     | Compared
     | Turn
     | Settings

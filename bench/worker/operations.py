@@ -41,11 +41,13 @@ class Operation(NamedTuple):
         make: returns the operation of one size.
         sizes: the sizes, in increasing order.
         growth: the factor by which the work grows from one size to the next.
+        longest_chain: the most steps of a chain that can be checked.
     """
 
     make: Callable[[Engine, int], Trial]
     sizes: tuple[int, ...]
     growth: int
+    longest_chain: int
 
 
 def _matmul(engine: Engine, size: int) -> Trial:
@@ -96,7 +98,8 @@ def _memory(engine: Engine, size: int) -> Trial:
     step = engine.accumulate(np.ones(values, np.float32))
 
     def off(before: Values, after: Values, steps: int) -> float:
-        return float(np.abs(after - before - steps).max())
+        after -= before  # in place, as these arrays may have 256 MiB each
+        return float(max(after.max() - steps, steps - after.min()))
 
     return Trial(np.zeros(values, np.float32), step, 3 * values * value_bytes, off)
 
@@ -116,10 +119,12 @@ def _repeated(x: Values, step: Callable[[Values], Values], steps: int) -> Values
 OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
     {
         # Sizes in rows; the matrices are square.
-        "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8),
+        "matmul": Operation(_matmul, (128, 256, 512, 1024, 2048, 4096, 8192), 8, 8),
         # Sizes in channels.
-        "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4),
-        # Sizes in bytes of an array: 32 bytes measure the launch overhead, then 64 KiB to 64 MiB.
-        "memory": Operation(_memory, (32, *(2**power for power in range(16, 27, 2))), 4),
+        "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4, 8),
+        # Sizes in bytes of an array: 32 bytes measure the launch overhead, then 64 KiB to 256 MiB.
+        # Two of the largest are beyond every cache: CPUs have up to 480 MB, GPUs 256 MB. The chain
+        # is long, as on a GPU a wait takes as long as a sum. 20 of them are below 2**24, so exact.
+        "memory": Operation(_memory, (32, *(2**power for power in range(16, 29, 2))), 4, 512),
     }
 )

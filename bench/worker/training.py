@@ -43,6 +43,7 @@ from bench.worker.lines import (
     Inputs,
     JobVerification,
     PeakMemory,
+    ShortEpochs,
     Startup,
     Trained,
     Turn,
@@ -57,6 +58,8 @@ from specs.shapes import infer_shapes
 # the backends, take fewer in every model for images of MNIST's size; 1,000 images of 224x224 take
 # 26 GB in a layer of 64 filters.
 _PREDICTION_BYTES = 10**9
+# Short epochs: how many, and no further one after so many seconds.
+_SHORT_EPOCHS, _SHORT_SECONDS = 5, 0.5
 
 
 def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
@@ -81,6 +84,8 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
         tell(Inputs(phase=run.read_inputs(cast("NativeBackend", backend))))
     weights = run.finish(backend, tell)
     run.verify(backend, weights, tell)
+    if assignment.job.mode == "matched" and per_call == 1:
+        run.short_epochs(backend, tell)
     return partial(take_turns, run, backend) if assignment.takes_turns else None
 
 
@@ -112,7 +117,7 @@ class Run:
 
     def __init__(self, assignment: Train) -> None:
         self._job, self._assignment = assignment.job, assignment
-        self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpu)
+        self._meter, self._host_meter = energy.meters(self._job.device, assignment.gpus)
         self._clock = clock.Clock(meter=self._meter, host_meter=self._host_meter)
         self._images, self._labels = examples.read_part(Path(assignment.data), "train")
         self._test_images, self._test_labels = examples.read_part(Path(assignment.data), "test")
@@ -231,6 +236,20 @@ class Run:
             )
         tell(found)
 
+    def short_epochs(self, backend: Backend, tell: Tell) -> None:
+        """Train epochs of the partial batch, or of one call if there is none, each measured."""
+        order, partial_batch = self._order(0), len(self._order(0)) % self._job.batch_size
+        order = order[-partial_batch:] if partial_batch else order[: self._examples_per_call]
+        backend.reset(initial_weights(self._job.workload, self._job.seed))
+        backend.train_epoch(order)  # a first call may be slower
+        seconds, begin = list[float](), clock.monotonic_seconds()
+        while len(seconds) < _SHORT_EPOCHS and clock.monotonic_seconds() < begin + _SHORT_SECONDS:
+            phase, _ = clock.measure(
+                "short", lambda: backend.train_epoch(order), backend.sync, self._clock
+            )
+            seconds.append(phase.wall_seconds)
+        tell(ShortEpochs(examples=len(order), wall_seconds=tuple(seconds)))
+
     def turn(self, backend: Backend, command: TurnCommand) -> clock.Phase:
         """Train the slice of a turn, measured.
 
@@ -243,13 +262,16 @@ class Run:
             for order in orders:
                 backend.train_epoch(order)
 
-        call = steps_per_call(self._job, len(self._labels)) * self._job.batch_size
         weights = initial_weights(self._job.workload, self._job.seed)
         backend.reset(weights)
-        train([orders[0][:call]])
+        train([orders[0][: self._examples_per_call]])
         backend.reset(weights)
         phase, _ = clock.measure("turn", lambda: train(orders), backend.sync, self._clock)
         return phase
+
+    @property
+    def _examples_per_call(self) -> int:
+        return steps_per_call(self._job, len(self._labels)) * self._job.batch_size
 
     def _predict(self, backend: Backend, images: Images) -> Logits:
         """The logits (n, classes), predicted in calls that need at most `_PREDICTION_BYTES`."""

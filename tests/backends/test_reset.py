@@ -40,4 +40,5 @@ def test_verifying_a_job_compiles_nothing(backend, environments, mnist_5k, tmp_p
     print(backend, counts)
     assert counts["epochs"] > 0
     assert counts["verification"] == 0
+    assert counts["short epoch"] == 0
     assert counts["deviation"] <= 0.5

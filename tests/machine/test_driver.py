@@ -108,7 +108,7 @@ def test_what_a_driver_does_not_tell_about_a_gpu_is_unknown_and_no_reason_to_sto
     assert state.power_limit_watts is state.sm_mhz is state.ecc is state.compute_mode is None
     assert cpus_near(BOARD, 64) == []
     assert room.no_room(0, GIB, BOARD) == ""
-    assert "no energy of this GPU" in meters("cuda:0", BOARD)[0].counter.reason
+    assert "no energy of this GPU" in meters("cuda:0", [BOARD])[0].counter.reason
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 9, 12, 13, 15, 16, 17, 18, 20, 25, 26, 777, 999])
@@ -122,7 +122,7 @@ def test_every_error_of_every_function_is_an_unknown(code, driver, worker):
     load = watch.end()
     assert load.gpu_processes is load.gpu_throttled is load.gpu_clock is None
     assert (device.peak, device.state.power_limited, device.state.reasons) == (None, None, ())
-    assert meters("cuda:0", BOARD)[0].counter.name == ""
+    assert meters("cuda:0", [BOARD])[0].counter.name == ""
 
 
 def test_a_binding_that_is_newer_than_the_driver_is_no_reason_to_stop(old_driver, worker):
@@ -303,7 +303,7 @@ def test_a_slice_has_its_own_memory_and_processes_its_boards_clocks_and_no_energ
     assert (watch.peak.peak_bytes, watch.other_processes, watch.throttled) == (900, 1, True)
     assert (watch.state.power_limit_watts, watch.state.sm_mhz) == (400.0, 1410.0)
     reason = "not told for a slice of a GPU (MIG): NVML counts the whole board"
-    assert meters("cuda:0:3", "MIG-03-slice")[0].counter.reason == reason
+    assert meters("cuda:0:3", ["MIG-03-slice"])[0].counter.reason == reason
 
 
 @pytest.mark.parametrize(

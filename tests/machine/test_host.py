@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from bench.command.setup import choose_threads
 from bench.machine import host
 from bench.machine.host import allowed_cpus, cpu_quota, job_cpus, load_average, this_machine
 from bench.machine.nvml import Gpu
@@ -33,6 +35,49 @@ def test_a_job_on_a_gpu_has_cpus_near_it(threads, near, expected, monkeypatch):
     monkeypatch.setattr(host, "cpus_near", lambda uuid, cpus: near)
     assert job_cpus(threads, gpu) == expected
     assert job_cpus(threads, None) == [0, 2, 3, 5][:threads]
+
+
+@pytest.fixture
+def siblings(tmp_path, monkeypatch):
+    """A function that gives the machine cores: the CPUs of each."""
+
+    def set_cores(*cores):
+        for core in cores:
+            for cpu in core:
+                folder = tmp_path / f"cpu{cpu}" / "topology"
+                folder.mkdir(parents=True)
+                (folder / "thread_siblings_list").write_text(",".join(map(str, core)) + "\n")
+        monkeypatch.setattr(host, "TOPOLOGY", tmp_path)
+        cpus = sorted(cpu for core in cores for cpu in core)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(cpus))
+        monkeypatch.setattr(host, "cpu_quota", lambda: None)
+
+    return set_cores
+
+
+@pytest.mark.parametrize(
+    ("cores", "expected"),
+    [
+        ([(0, 1), (2, 3)], [0, 2, 1, 3]),  # as in most virtual machines
+        ([(0, 2), (1, 3)], [0, 1, 2, 3]),  # as on most boards
+        ([(0,), (1,)], [0, 1]),
+    ],
+)
+def test_a_job_of_fewer_threads_has_cpus_of_different_cores(cores, expected, siblings, monkeypatch):
+    siblings(*cores)
+    assert [job_cpus(count, None) for count in (1, 2)] == [expected[:1], expected[:2]]
+    assert job_cpus(4, None) == expected
+    assert host.allowed_cores() == 2
+    assert choose_threads("cores") == 2
+    monkeypatch.setattr(host, "cpu_quota", lambda: 2.0)
+    assert allowed_cpus() == sorted(expected[:2])
+
+
+def test_the_cores_are_said_where_they_are_fewer_than_the_cpus(siblings):
+    siblings((0, 1), (2, 3))
+    assert replace(this_machine(), logical_cpus=64).cpus == "4 of 64 CPUs (2 cores)"
+    assert replace(this_machine(), logical_cpus=4, allowed_cores=4).cpus == "4 of 4 CPUs"
+    assert replace(this_machine(), logical_cpus=4, allowed_cores=None).cpus == "4 of 4 CPUs"
 
 
 # What /proc/self/cgroup says, the files under /sys/fs/cgroup, and the CPUs that this allows.

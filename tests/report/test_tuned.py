@@ -9,6 +9,7 @@ from backends.registry import UNTUNED
 from bench.report.form.blocks import Items, Table
 from bench.report.frame.epochs import epochs_frame
 from bench.report.section import results, tuned
+from bench.worker.lines import ShortEpochs
 from tests.support.records import blocks_of, make_record, run_of, summary
 
 STEADY = (2.0,) * 3
@@ -170,6 +171,21 @@ def test_start_up_names_what_is_steady_and_one_epoch_alone_is_not():
         cells = dict(zip(table.columns, row, strict=True))
         titles = ("warm-up epochs", "compile and warm-up", "steady epoch")
         assert [cells.get(title, "-") for title in titles] == expected
+
+
+def test_the_fixed_cost_of_an_epoch_is_by_a_short_and_a_whole_epoch():
+    """A step of 100 of 1,000 examples takes 0.1 s; an epoch has 0.5 s beside its ten steps."""
+    short = ShortEpochs(examples=100, wall_seconds=(0.6, 9.0, 0.6))
+    for times, expected in (
+        ((4.0, 1.5, 1.5), "500 ms (33 %)"),
+        ((8.0, 6.0, 6.0), "none"),  # the steps of the short epochs took no longer
+        ((1.5,), "-"),  # this epoch includes the warm-up
+    ):
+        record = make_record(times=times, accuracies=(0.5,) * len(times))
+        run = run_of(replace(record, short_epochs=short))
+        [table] = blocks_of(Table, results.start_up(run))
+        cells = dict(zip(table.columns, table.rows[0], strict=True))
+        assert cells.get("of it beside its steps", "-") == expected
 
 
 @pytest.mark.framework

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil, prod
+
+import pytest
+
 from bench.worker.verification.models import MODELS
 from specs.initial import initial_weights
-from specs.loading import find_workload
+from specs.loading import find_suite, find_workload
 from specs.shapes import infer_shapes, same_padding
 
 
@@ -85,3 +89,16 @@ def test_flops_are_two_per_multiplication_and_three_times_that_in_training_excep
     assert layers[1].training_flops == 3 * layers[1].forward_flops
     assert layers[2].forward_flops == 0
     assert layers[5].forward_bytes == 4 * (4608 + 256)
+
+
+@pytest.mark.parametrize("part", find_suite("big").workloads, ids=lambda part: part.workload)
+def test_the_suite_big_gives_every_processor_of_an_h100_work(part):
+    """It has 132, and its libraries give each a tile of 128 x 128 results of a matrix product."""
+    workload = find_workload(part.workload)
+    batch, busy = part.batch_size or workload.recipe.batch_size, 0.0
+    layers = infer_shapes(workload)
+    for layer in layers:
+        *pixels, columns = layer.output
+        tiles = ceil(batch * prod(pixels) / 128) * ceil(columns / 128)
+        busy += layer.training_flops * min(1, tiles / 132)
+    assert busy >= 0.95 * sum(layer.training_flops for layer in layers)

@@ -7,8 +7,9 @@ from math import nan
 import numpy as np
 import pytest
 
-from bench.statistics.steady import break_even, warm_up_epochs
+from bench.statistics.steady import break_even, warm_up_epochs, warm_ups
 from tests.support.noise import bursts
+from tests.support.records import make_record
 
 
 def test_compiling_pays_after_as_many_epochs_as_it_saves():
@@ -63,3 +64,23 @@ def test_with_few_epochs_or_one_process_the_first_epoch_is_left_out_if_there_is_
     assert warm_up_epochs([[9.0]]) == 0
     assert warm_up_epochs([]) == 0
     assert warm_up_epochs([[nan] * 30, [1.0] * 30]) == 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "epochs", "expected"),
+    [
+        ("pytorch-compiled", "cuda:0", 4, 2),
+        ("pytorch-compiled", "2xcuda", 4, 2),
+        ("pytorch-compiled", "cuda:0", 2, 1),
+        ("pytorch-compiled", "cpu", 4, 1),
+        ("pytorch", "cuda:0", 4, 1),
+        ("unknown here", "cuda:0", 4, 1),
+    ],
+)
+def test_on_a_gpu_a_backend_may_need_more_epochs_until_its_programs_are_recorded(
+    backend, device, epochs, expected
+):
+    record = make_record(
+        times=(1.0,) * epochs, accuracies=(0.5,) * epochs, backend=backend, device=device
+    )
+    assert warm_ups([record]) == {"k": expected}

@@ -1,7 +1,7 @@
 """Counts what a framework compiles when a job is verified: `BACKEND WORKLOAD DATA REFERENCES`.
 
 It runs in the backend's environment, and prints the number of programs that were compiled in two
-epochs with their predictions, and then in the verification.
+epochs with their predictions, then in the verification, and then in an epoch of the partial batch.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def counter(engine: str) -> Callable[[], int]:
 
 
 def main(backend_name: str, workload_name: str, data: str, references: str) -> None:
-    """Train two epochs and verify; print both counts."""
+    """Train two epochs, verify, and train the partial batch alone; print the counts."""
     compiled = counter(entry(backend_name).environment)
     job = make_job(find_workload(workload_name), backend=backend_name, batch_size=128, threads=2)
     job = replace(job, compiled=entry(backend_name).compiled)
@@ -77,7 +77,13 @@ def main(backend_name: str, workload_name: str, data: str, references: str) -> N
     found = verify_training(
         backend, job, Examples(images, labels, Path(data).name), Path(references)
     )
-    counts = {"epochs": in_epochs, "verification": compiled() - in_epochs}
+    in_both = compiled()
+    backend.train_epoch(epoch_order(job.workload, job.seed, 0, len(labels), 128)[-32:])
+    counts = {
+        "epochs": in_epochs,
+        "verification": in_both - in_epochs,
+        "short epoch": compiled() - in_both,
+    }
     print(json.dumps({**counts, "deviation": found.worst[1]}))
 
 

@@ -77,7 +77,7 @@ def test_both_packages_count_and_their_parts_the_platform_and_a_second_way_to_re
     tree,
 ):
     folder, packages = tree
-    meter, host = meters("cpu", "", folder)
+    meter, host = meters("cpu", [], folder)
     assert (meter.counter.name, meter.counter.reason) == ("RAPL: package-0, package-1", "")
     assert host == NOTHING
 
@@ -94,7 +94,7 @@ def test_both_packages_count_and_their_parts_the_platform_and_a_second_way_to_re
 def test_only_the_window_counts_and_not_the_life_of_the_process(tree):
     """A published benchmark sums power over the whole process, with its start."""
     folder, packages = tree
-    meter, _ = meters("cpu", "", folder)
+    meter, _ = meters("cpu", [], folder)
     phases = []
     for joules in (12, 15):
         add(packages[0], 5_000_000_000)  # the start, and evaluations between two epochs
@@ -121,7 +121,7 @@ def test_the_counter_is_read_at_the_syncs_and_outside_the_seconds():
 def test_a_counter_that_comes_round_goes_on(tree):
     folder, (first, second) = tree
     first.write_text(str(RANGE - 1_000_000))
-    meter, _ = meters("cpu", "", folder)
+    meter, _ = meters("cpu", [], folder)
 
     def work():
         first.write_text("4000000")
@@ -151,7 +151,7 @@ def test_a_bad_trace_has_no_figure_and_a_reason(seconds, change, full, reason, t
     folder, packages = tree
     if full is None:
         (packages[1].parent / "max_energy_range_uj").unlink()
-    meter, _ = meters("cpu", "", folder)
+    meter, _ = meters("cpu", [], folder)
 
     def work():
         add(packages[0], 3_000_000)
@@ -166,14 +166,14 @@ def test_a_bad_trace_has_no_figure_and_a_reason(seconds, change, full, reason, t
 def test_a_window_that_is_shorter_than_a_step_keeps_what_was_counted(joules, tree):
     """Its sum with others is right; 1 J in 1 ms may be two steps at 500 W, and is no jump."""
     folder, packages = tree
-    meter, _ = meters("cpu", "", folder)
+    meter, _ = meters("cpu", [], folder)
     phase = phase_of(meter, lambda: add(packages[0], joules * 1_000_000), seconds=0.001)
     assert phase.energy_joules == pytest.approx(joules)
     assert phase.no_energy == ""
 
 
 def test_without_a_counter_the_reason_is_told_once_and_with_the_place():
-    meter, _ = meters("cpu", "", Path("/nowhere"))
+    meter, _ = meters("cpu", [], Path("/nowhere"))
     assert meter.counter == Counter(reason="no RAPL under `/sys/class/powercap`")
     phase = phase_of(meter, lambda: None)
     assert (phase.energy_joules, phase.no_energy) == (None, "")
@@ -181,7 +181,7 @@ def test_without_a_counter_the_reason_is_told_once_and_with_the_place():
 
 def test_the_platforms_counter_alone_is_not_taken_for_the_cpus(tmp_path):
     zone(tmp_path / "intel-rapl:0", "psys", 1)
-    assert "no RAPL" in meters("cpu", "", tmp_path)[0].counter.reason
+    assert "no RAPL" in meters("cpu", [], tmp_path)[0].counter.reason
 
 
 def test_what_only_root_may_read_is_refused_with_what_an_administrator_can_type():
@@ -193,7 +193,7 @@ def test_what_only_root_may_read_is_refused_with_what_an_administrator_can_type(
         try:
             if as_root:
                 os.seteuid(65534)  # nobody: the kernel itself refuses
-            counter = meters("cpu", "", folder)[0].counter
+            counter = meters("cpu", [], folder)[0].counter
         finally:
             if as_root:
                 os.seteuid(0)
@@ -205,7 +205,7 @@ def test_what_only_root_may_read_is_refused_with_what_an_administrator_can_type(
 def test_an_unreadable_number_is_a_reason_and_not_a_crash(tree):
     folder, packages = tree
     packages[0].write_text("not a number")
-    assert "RAPL cannot be read" in meters("cpu", "", folder)[0].counter.reason
+    assert "RAPL cannot be read" in meters("cpu", [], folder)[0].counter.reason
 
 
 def fake_nvml(monkeypatch, millijoules, *, error=None):
@@ -215,7 +215,7 @@ def fake_nvml(monkeypatch, millijoules, *, error=None):
     values = iter(millijoules)
 
     def total(handle):
-        assert handle == "GPU-a handle"
+        assert handle in ("GPU-a handle", "GPU-b handle")
         if error:
             raise module.NVMLError(error)
         return next(values)
@@ -230,13 +230,20 @@ def fake_nvml(monkeypatch, millijoules, *, error=None):
 def test_a_gpus_energy_is_nvmls_and_the_cpus_stand_beside_it(tree, monkeypatch):
     folder, packages = tree
     fake_nvml(monkeypatch, [0, 2_000_000, 2_750_000])
-    meter, host = meters("cuda:0", "GPU-a", folder)
+    meter, host = meters("cuda:0", ["GPU-a"], folder)
     assert meter.counter == Counter(name="NVML: the whole GPU board", step_seconds=0.1)
     now = iter([0.0, 6.0])
     clock = Clock(wall=lambda: next(now), cpu=lambda: 0.0, meter=meter, host_meter=host)
     work = lambda: [add(path, 1_000_000) for path in packages]  # noqa: E731
     phase, _ = measure("train", work, lambda: None, clock)
     assert (phase.energy_joules, phase.host_energy_joules) == (750.0, 2.0)
+
+
+def test_the_energies_of_the_gpus_of_several_ranks_are_added(monkeypatch):
+    fake_nvml(monkeypatch, [0, 0, 2_000_000, 5_000_000, 2_750_000, 5_500_000])
+    meter, _ = meters("2xcuda", ["GPU-a", "GPU-b"], Path("/nowhere"))
+    assert meter.counter.name == "NVML: the whole boards of 2 GPUs"
+    assert phase_of(meter, lambda: None, LONG).energy_joules == 1250.0
 
 
 @pytest.mark.parametrize(
@@ -248,23 +255,23 @@ def test_a_gpus_energy_is_nvmls_and_the_cpus_stand_beside_it(tree, monkeypatch):
 )
 def test_a_bad_trace_of_a_gpu_has_no_figure(values, seconds, reason, monkeypatch):
     fake_nvml(monkeypatch, values)
-    phase = phase_of(meters("cuda:0", "GPU-a", Path("/nowhere"))[0], lambda: None, seconds)
+    phase = phase_of(meters("cuda:0", ["GPU-a"], Path("/nowhere"))[0], lambda: None, seconds)
     assert phase.energy_joules is None
     assert reason in phase.no_energy
 
 
 def test_a_gpu_without_a_counter_a_worker_without_pynvml_and_other_devices_say_why(monkeypatch):
     fake_nvml(monkeypatch, [], error="Not Supported")
-    assert "no energy of this GPU: Not Supported" in meters("cuda:0", "GPU-a")[0].counter.reason
+    assert "no energy of this GPU: Not Supported" in meters("cuda:0", ["GPU-a"])[0].counter.reason
     monkeypatch.setitem(sys.modules, "pynvml", None)  # an import of it fails
-    assert "pip install nvidia-ml-py" in meters("cuda:0", "GPU-a")[0].counter.reason
-    assert meters("mps", "")[0].counter.reason == "no counter of mps is known"
+    assert "pip install nvidia-ml-py" in meters("cuda:0", ["GPU-a"])[0].counter.reason
+    assert meters("mps", [])[0].counter.reason == "no counter of mps is known"
 
 
 def test_where_there_is_no_driver_nvml_itself_says_so():
     if this_machine().gpus:
         pytest.skip("this machine has an NVIDIA GPU")
-    assert "no energy of this GPU" in meters("cuda:0", "GPU-a")[0].counter.reason
+    assert "no energy of this GPU" in meters("cuda:0", ["GPU-a"])[0].counter.reason
 
 
 def test_a_worker_reads_nvml_as_the_bench_does():
@@ -295,7 +302,7 @@ def test_a_job_tells_the_joules_of_its_epochs_and_which_counter_said_so(
 ):
     file = zone(tmp_path / "intel-rapl:0", "package-0", 0)
     monkeypatch.setattr(Counted, "file", file, raising=False)
-    monkeypatch.setattr(energy, "meters", lambda device, gpu: meters(device, gpu, tmp_path))
+    monkeypatch.setattr(energy, "meters", lambda device, gpus: meters(device, gpus, tmp_path))
     job = make_job(epochs=3, batch_size=500)
     assignment = Train(
         job=job,

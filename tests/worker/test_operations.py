@@ -7,7 +7,7 @@ import pytest
 
 from backends.reference.engine import ReferenceEngine
 from bench.worker import operations
-from bench.worker.limits import LONGEST_CHAIN, MOST_REPEATS
+from bench.worker.limits import MOST_REPEATS
 from tests.support.jobs import make_job
 
 
@@ -32,8 +32,9 @@ def test_a_right_result_is_off_by_rounding_alone_and_a_step_less_by_all(name):
 def test_numbers_stay_far_from_the_ends_of_float32_over_all_steps_of_a_size(name, size):
     """The smallest sizes are tested: they grow fastest, and only they are repeated so often."""
     engine = ReferenceEngine(make_job())
-    trial = operations.OPERATIONS[name].make(engine, size)
+    operation = operations.OPERATIONS[name]
+    trial = operation.make(engine, size)
     x = engine.put(trial.start[:2] if name == "convolution" else trial.start)
-    for _ in range(2 + LONGEST_CHAIN * MOST_REPEATS):
+    for _ in range(2 + operation.longest_chain * MOST_REPEATS):
         x = trial.step(x)
     assert 1e-25 < np.abs(x).max() < 1e25

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.worker import training
 from bench.worker.assignment import Train
@@ -32,3 +33,23 @@ def test_many_or_large_images_are_predicted_in_parts_that_fit(mnist_5k, monkeypa
     parts = Run(assignment)._predict(backend, images[:700])
     assert calls == [700, 300, 300, 100]
     assert np.array_equal(whole, parts)
+
+
+@pytest.mark.parametrize(("batch_size", "examples"), [(128, 4000 % 128), (125, 4000)])
+def test_short_epochs_are_of_the_partial_batch_and_without_one_of_one_call(
+    batch_size, examples, mnist_5k
+):
+    assignment = Train(
+        job=make_job(batch_size=batch_size),
+        adapter="backends.reference.oracle:Reference",
+        data=mnist_5k.folder,
+        train_evaluated=10,
+        references="",
+    )
+    lines = []
+    run = Run(assignment)
+    run.short_epochs(run.start(lambda line: None), lines.append)
+    [short] = lines
+    assert short.examples == examples
+    assert 1 <= len(short.wall_seconds) <= 5
+    assert min(short.wall_seconds) > 0

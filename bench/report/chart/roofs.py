@@ -76,11 +76,11 @@ def _roofs(limits: EngineLimits, span: tuple[float, float]) -> list[Row]:
     matmul, memory, convolution = (
         limits.best(name) for name in ("matmul", "memory", "convolution")
     )
-    if matmul is None or memory is None:
+    largest = limits.largest("memory")
+    if matmul is None or memory is None or largest is None:
         return []
-    sizes = [rate.per_second for rate in limits.reached if rate.operation == "memory"]
     rows: list[Row] = []
-    for bandwidth, roof in ((memory.per_second, "matmul"), (sizes[-1], "largest")):
+    for bandwidth, roof in ((memory.per_second, "matmul"), (largest.per_second, "largest")):
         # Two straight lines on these axes, which meet where both are the limit.
         corner = min(max(matmul.per_second / bandwidth, span[0]), span[1])
         rows += [

@@ -148,6 +148,13 @@ JOB = (
     Column("warm_up_epochs", _COUNT, "Epochs at the start that are not steady."),
     Column("disturbed", _TEXT, "Why the machine was busy.", values.disturbed),
     Column(
+        "short_epoch_seconds",
+        _SECONDS,
+        "Time of an epoch of `short_epoch_examples` examples.",
+        values.short_epoch_seconds,
+    ),
+    Column("short_epoch_examples", _COUNT, "Its examples.", "short_epochs?.examples"),
+    Column(
         "allocator_peak_bytes",
         _BYTES,
         "Peak GPU memory by the framework's allocator.",
@@ -282,6 +289,12 @@ SUMMARY = (
     Column("epoch_seconds_sure_high", _SECONDS, "The upper end of that interval."),
     Column("epoch_seconds_low", _SECONDS, "The fastest turn, else the fastest epoch.", how="min"),
     Column("epoch_seconds_high", _SECONDS, "The slowest turn, else epoch.", how="max"),
+    Column(
+        "fixed_seconds",
+        _SECONDS,
+        "What an epoch costs beside its steps, by short epochs, median.",
+        how="median",
+    ),
     Column("epoch_cpu_seconds", _SECONDS, "CPU time, made as `epoch_seconds`.", how="median"),
     Column("predict_seconds", _SECONDS, "Predicting the test examples, likewise.", how="median"),
     Column("steady_epochs", _COUNT, "Steady epochs of all jobs.", how="sum"),

@@ -38,7 +38,7 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
     peaks = epochs.groupby("key", sort=False)[
         ["train_peak_rss_bytes", "predict_peak_rss_bytes"]
     ].max()
-    return jobs.join(
+    jobs = jobs.join(
         [
             last[["test_accuracy", "test_loss", "train_accuracy"]],
             peaks,
@@ -47,6 +47,15 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
             _to_target(epochs),
         ]
     )
+    return jobs.assign(fixed_seconds=_fixed_seconds(jobs))
+
+
+def _fixed_seconds(jobs: pd.DataFrame) -> pd.Series:
+    """The seconds of an epoch of no steps, by the line through a short and a whole epoch."""
+    short, examples = jobs["short_epoch_seconds"], jobs["short_epoch_examples"].astype(float)
+    per_example = (jobs["epoch_seconds"] - short) / (jobs["train_examples"] - examples)
+    # An epoch may be as short as a whole one of few examples.
+    return (short - examples * per_example).where(jobs["train_examples"] > examples).clip(lower=0)
 
 
 def _speed(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -89,6 +90,11 @@ def host_energy_step_seconds(record: Record) -> float | None:
     """The longest step of the counter of the CPUs beside a GPU; None if there is none."""
     counter = record.startup.host_energy if record.startup else None
     return counter.step_seconds if counter else None
+
+
+def short_epoch_seconds(record: Record) -> float | None:
+    """The median time of a job's short epochs; None if there are none."""
+    return median(record.short_epochs.wall_seconds) if record.short_epochs else None
 
 
 def verified_deviation(record: Record) -> float | None:

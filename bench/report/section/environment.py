@@ -47,7 +47,7 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
         machine.name,
         machine.system,
         machine.cpu,
-        f"{machine.allowed_cpus} of {machine.logical_cpus}",
+        machine.cpus.replace(" CPUs", ""),
         f"{machine.memory_bytes / 1e9:.0f} GB",
         ", ".join(f"{gpu.device}: {gpu.name} (driver {gpu.driver})" for gpu in machine.gpus)
         or "none",

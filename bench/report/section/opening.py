@@ -64,8 +64,7 @@ def _where_and_when(run: Run) -> str:
 
 def _machine(machine: Machine) -> str:
     gpus = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or "no GPU"
-    cpus = f"{machine.allowed_cpus} of {machine.logical_cpus} CPUs"
-    return f"{machine.name}, {machine.cpu}, {cpus}, {gpus}"
+    return f"{machine.name}, {machine.cpu}, {machine.cpus}, {gpus}"
 
 
 def _moment(started: str) -> str:

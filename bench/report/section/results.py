@@ -36,6 +36,12 @@ _START_TEXT = (
     " again, as `torch.compile`'s caches on disk are off. The first job of a framework may start"
     " slower, for example because its files are not yet in memory."
 )
+_FIXED_TEXT = (
+    "`of it beside its steps` is what an epoch costs however few steps it has. It is taken from"
+    " epochs of one step, trained after the job. The bench trains one epoch per call, so that it"
+    " can test in between; a user who trains all epochs in one call, as by `fit(epochs=20)`, may"
+    " pay a part of it only once."
+)
 
 
 def start_up(run: Run) -> list[Block]:
@@ -57,10 +63,20 @@ def start_up(run: Run) -> list[Block]:
         "steady epoch": lambda row: (
             words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT
         ),
+        "of it beside its steps": _fixed,
     }
     if run.ok.empty:
         return []
-    return [Folded("Start-up by phase", [table_of(rows_of(run.ok), columns), Text(_START_TEXT)])]
+    table = table_of(rows_of(run.ok), columns)
+    return [Folded("Start-up by phase", [table, Text(_START_TEXT), Text(_FIXED_TEXT)])]
+
+
+def _fixed(row: Row) -> str:
+    """The fixed cost of an epoch, and its share."""
+    fixed, epoch = row["fixed_seconds"], row["epoch_seconds"]
+    if isnan(fixed) or not epoch > 0 or row["epochs"] == 1:
+        return words.ABSENT
+    return f"{words.seconds(fixed)} ({words.share(fixed / epoch)})" if fixed > 0 else "none"
 
 
 def epoch_time(row: Row) -> str:

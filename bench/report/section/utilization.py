@@ -209,8 +209,8 @@ def _peak(limits: EngineLimits, operation: OperationName) -> str:
 
 
 def _rate_of_largest(limits: EngineLimits) -> str:
-    rates = [rate.per_second for rate in limits.reached if rate.operation == "memory"]
-    return words.rate(rates[-1], "B/s") if rates else "unavailable"
+    largest = limits.largest("memory")
+    return words.rate(largest.per_second, "B/s") if largest else "unavailable"
 
 
 def _plot_name(run: Run) -> str:
