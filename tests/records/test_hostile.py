@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from bench.data.dataset import DataSet
-from bench.records import noise, turns
 from bench.records.command import read_command
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -19,57 +18,18 @@ from bench.records.stored import LeftOut, read, read_file, write
 from bench.records.weights import read_weights
 from bench.runner import jobs
 from bench.runner.task import WorkerResult
-from bench.worker.lines import End, Turn
+from bench.worker.lines import End
 from specs.files import read_regular
 from tests.support.records import (
     UNSEEN,
     a_machine,
+    made_calibration,
     made_limits,
+    made_turns,
     made_verification,
     make_record,
 )
 from tests.support.tasks import make_task
-
-
-def made_calibration():
-    return noise.Calibration(
-        format=noise.Calibration.FORMAT,
-        key="k",
-        machine=a_machine(),
-        versions={},
-        device="cpu",
-        threads=1,
-        backend="reference",
-        workload="softmax",
-        dataset="mnist-5k",
-        epochs=5,
-        batch_size=64,
-        wall=(0.01, -0.02),
-        cpu=(-0.01, 0.02),
-        disturbed=0,
-        ended="2026-01-01T00:00:00Z",
-    )
-
-
-def made_turns():
-    turn = Turn(wall_seconds=1.0, cpu_seconds=1.0, waited_seconds=1.0, waited_cpu_seconds=None)
-    members = tuple(
-        turns.Member(job=job, backend="reference", is_new=False, share=1.0, turns=(turn, turn))
-        for job in ("a", "b")
-    )
-    return turns.Turns(
-        format=turns.Turns.FORMAT,
-        key="k",
-        machine=a_machine(),
-        versions={},
-        members=members,
-        orders=((0, 1), (1, 0)),
-        refused="",
-        disturbance=None,
-        started="2026-01-01T00:00:00Z",
-        wall_seconds=4.0,
-    )
-
 
 MADE = {
     "jobs": make_record,
@@ -133,6 +93,8 @@ IMPLAUSIBLE = [
     ("jobs", "wall_seconds", -1.0),
     ("limits", "reached/0/seconds", 0),
     ("limits", "value_bytes", -1),
+    ("limits", "value_bytes", 0),
+    ("limits", "reached/0/work", 0),
     ("noise", "wall", [1e300]),
     ("noise", "cpu", [-1e9]),
     ("noise", "disturbed", -1),
