@@ -69,6 +69,10 @@ BAD = {
         ['unknown key "optimiser"', "'optimizer'?"],
     ),
     "unknown key in the recipe": (changed("recipe/epoch", 3), ["recipe", '"epoch"', "'epochs'?"]),
+    "a type that is a list": (
+        changed("input/type", []),
+        ["input", 'unknown key "type"', "only classes, shape"],
+    ),
     "unknown optimizer": (
         changed("optimizer/type", "adadetla"),
         ["optimizer.type", '"adadetla"', "'adadelta'?"],
