@@ -1,13 +1,16 @@
-"""Reads files that somebody else may have written: regular ones, up to a number of bytes."""
+"""Reads files that somebody else may have written, and removes what nobody will write on."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 
+_OLD_SECONDS = 3600.0  # no file takes as long to write
 # A pipe would wait for its writer. Windows has no such flags, and has its own for bytes.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -47,6 +50,33 @@ def is_own(found: os.stat_result) -> bool:
     if not hasattr(os, "geteuid"):  # Windows
         return True
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def remove_leftovers(folder: Path, pattern: str) -> None:
+    """Remove what processes that were killed have left in a folder, an hour ago or earlier.
+
+    Args:
+        folder: it has just been written to, so its time is the present, also on a file server.
+        pattern: of the names of temporary files and folders.
+    """
+    with suppress(OSError):
+        now = folder.stat().st_mtime
+        for path in folder.glob(pattern):
+            with suppress(OSError):  # that of another user
+                if now - path.lstat().st_mtime > _OLD_SECONDS:
+                    remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, whatever has this name.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check(found: os.stat_result, most_bytes: int) -> None:

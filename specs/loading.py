@@ -122,11 +122,8 @@ def _load(path: Path, kind: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         try:
             explained = _explain(path, text, kind, str(error))
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-        ):  # a key that looks like a part of the decoder's message
+        except (LookupError, TypeError, ValueError):
+            # A key looks like a part of the decoder's message.
             explained = SpecError(f"{path}: {_short(str(error))}")
         raise explained from None
     except (msgspec.DecodeError, RecursionError) as error:

@@ -15,12 +15,18 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from rich.console import Console
 
+from bench.command.report import ANONYMOUS, private_words
 from bench.command.setup import choose_devices
 from bench.machine.host import Machine, this_machine
+from bench.records.files import RunError, inside
+from bench.report.anonymous import copy_anonymously
 from bench.report.document.write import write_document
 from bench.report.form.blocks import Alarm, Block, Heading, Items, Table, Text
+from bench.report.page import write_report
+from bench.report.run import Run
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.terminal.plain import plain_console
 from bench.worker import clock
@@ -80,7 +86,12 @@ def acceptance(options: argparse.Namespace) -> int:
         ended[number] = _run(step, options, folder, left)
         write_document(page(machine, steps, ended), folder)
     write_document(page(machine, steps, ended), folder)
-    _say_end(console, folder, ended)
+    to_send = folder
+    if options.anonymous:
+        to_send = inside(folder, ANONYMOUS)
+        _copy_anonymously(folder, to_send)
+        write_document(page(replace(machine, name="machine-1"), steps, ended), to_send)
+    _say_end(console, folder, to_send, ended)
     return 1 if any(result == "failed" for result, _ in ended) else 0
 
 
@@ -189,23 +200,40 @@ def page(machine: Machine, steps: list[Step], ended: list[Ended]) -> list[Block]
     ]
 
 
-def _say_end(console: Console, folder: Path, ended: list[Ended]) -> None:
+def _copy_anonymously(folder: Path, to_send: Path) -> None:
+    """Copy every run in a folder without names, and write its report."""
+    for jobs in sorted(folder.glob("*/jobs")):
+        with contextlib.suppress(RunError):  # no job has ended
+            copy_anonymously(Run.read(jobs.parent), to_send / jobs.parent.name, private_words())
+            write_report(to_send / jobs.parent.name)
+
+
+def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:
     count = {kind: sum(one.result == kind for one in ended) for kind in ("passed", "failed")}
     left = len(ended) - sum(count.values())
     console.print(
         f"{count['passed']} steps passed, {count['failed']} failed, {left} had no time left"
     )
     console.print(f"page: {folder / 'report.html'}")
-    console.print(f"to send: {_archive(folder)}")
+    console.print(f"to send: {_archive(to_send, folder / 'acceptance.tar.gz')}")
 
 
-def _archive(folder: Path) -> Path:
-    """All records and reports in one file."""
-    path = folder / "acceptance.tar.gz"
+def _archive(folder: Path, path: Path) -> Path:
+    """All records and reports in one file; it does not tell who owns them."""
     part = path.with_suffix(".part")
-    with tarfile.open(part, "w:gz") as archive:
-        for one in sorted(folder.rglob("*")):
-            if one.is_file() and one not in (path, part) and not one.name.startswith("."):
-                archive.add(one, Path("acceptance") / one.relative_to(folder))
-    part.replace(path)
+    try:
+        with tarfile.open(part, "w:gz") as archive:
+            for one in sorted(folder.rglob("*")):
+                if one.is_file() and one not in (path, part) and not one.name.startswith("."):
+                    name = Path("acceptance") / one.relative_to(folder)
+                    archive.add(one, name, filter=_without_owner)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def _without_owner(file: tarfile.TarInfo) -> tarfile.TarInfo:
+    file.uid = file.gid = 0
+    file.uname = file.gname = ""
+    return file

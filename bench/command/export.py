@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from backends.exports.formats import ENVIRONMENT, FORMATS
 from bench.command import say
-from bench.command.report import warn_left_out
+from bench.command.report import private_words, warn_left_out
 from bench.command.setup import places_of
 from bench.machine.host import WITHOUT_GPUS, this_machine
-from bench.records.files import write_atomically
+from bench.records.files import inside, write_atomically
 from bench.records.job import Record
+from bench.records.stored import LeftOut
 from bench.records.weights import without_weights
 from bench.report.form.visible import visible
 from bench.report.terminal.plain import plain_console
@@ -35,6 +38,8 @@ def export(options: argparse.Namespace) -> int:
     Of models: write files, and return 1 if a prediction by one deviates from the reference.
     """
     forms = [form for form in options.format.split(",") if form in FORMATS]
+    if forms and options.anonymous:
+        raise UserError("--anonymous: models have no names of machines or users", hint="leave it")
     if forms:
         return _export_models(options, forms)
     if options.workload or options.backend:
@@ -43,7 +48,10 @@ def export(options: argparse.Namespace) -> int:
         )
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
-    content, left_out, disagreement = export(options.run, options.format)
+    if options.anonymous:
+        content, left_out, disagreement = _export_anonymously(options)
+    else:
+        content, left_out, disagreement = export(options.run, options.format)
     warn_left_out(left_out)
     if disagreement:
         say(f"bench: {disagreement}", error=True)
@@ -53,6 +61,18 @@ def export(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
     return 0
+
+
+def _export_anonymously(options: argparse.Namespace) -> tuple[bytes, list[LeftOut], str]:
+    from bench.report.anonymous import copy_anonymously  # as in `export`
+    from bench.report.export.run import export
+    from bench.report.run import Run
+
+    run = Run.read(options.run)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        copy_anonymously(run, Path(folder) / "run", private_words())
+        content, _, disagreement = export(Path(folder) / "run", options.format)
+    return content, run.left_out, disagreement
 
 
 def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
@@ -67,7 +87,7 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
     if disagreement := headline(run.jobs):
         say(f"bench: {disagreement}", error=True)
     chosen = _chosen(run.records, options.workload, options.backend)
-    folder = options.output or options.run / "exported"
+    folder = options.output or inside(options.run, "exported")
     written, refused = write_models(options.run, chosen, forms, folder)
     if not written:
         raise UserError("; ".join(refused)) if refused else without_weights(options.run)
@@ -123,7 +143,7 @@ def overview(options: argparse.Namespace) -> int:
     run = Run.read(options.run)
     material = Material(Results(run), read_facts(), images_in(places_of(options)))
     deck = make_deck(material)
-    folder = options.output or options.run / "overview"
+    folder = options.output or inside(options.run, "overview")
     written = write_overview(deck, options.format, folder)
     warn_left_out(run.left_out)
     for missing in deck.missing:

@@ -206,6 +206,7 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="NAME",
         help="with --into: also list workloads of this suite that were not run",
     )
+    _add_anonymous(report, "write into RUN/anonymous, to send to others")
     report.set_defaults(command="bench.command.report:report")
 
 
@@ -272,6 +273,7 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="FILE",
         help="write here instead of to standard output; models: a folder (default: RUN/exported)",
     )
+    _add_anonymous(export, "write the records")
     _add_models(export)
     export.set_defaults(command="bench.command.export:export")
 
@@ -463,6 +465,7 @@ def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         metavar="A,B",
         help="default: float32,tf32,bfloat16 on GPUs, float32,bfloat16 on CPUs",
     )
+    _add_anonymous(acceptance, "make the file to send")
     _add_folders(acceptance)
     _add_data_directory(acceptance)
     acceptance.set_defaults(command="bench.command.acceptance:acceptance")
@@ -514,6 +517,14 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         metavar="A,B",
         help=f"one or more of: {', '.join(BACKENDS)}; pytorch@2.12.0 is another version",
+    )
+
+
+def _add_anonymous(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--anonymous",
+        action="store_true",
+        help=f"{what} without names of machines and users, paths, UUIDs of GPUs, and logs",
     )
 
 

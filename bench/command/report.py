@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench.command import say
+from bench.records.files import inside
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
 from specs.errors import UserError
 from specs.loading import find_suite
+
+ANONYMOUS = "anonymous"  # a folder in that of a run: its copy to send to others
 
 
 def report(options: argparse.Namespace) -> int:
@@ -21,6 +27,8 @@ def report(options: argparse.Namespace) -> int:
 
     Returns 1 if a result disagrees with those of the other backends.
     """
+    if options.anonymous:
+        return _report_anonymously(options)
     if options.into is None:
         if options.suite:
             raise UserError(
@@ -38,6 +46,28 @@ def report(options: argparse.Namespace) -> int:
     )
     say(f"{options.into}: table of {options.run}")
     return 0 if print_alarm(run.jobs, plain_console()) else 1
+
+
+def _report_anonymously(options: argparse.Namespace) -> int:
+    from bench.report.anonymous import copy_anonymously  # see write_run_report
+    from bench.report.run import Run
+
+    if options.into is not None:
+        raise UserError("--anonymous and --into", expected="one of them")
+    run, folder = Run.read(options.run), inside(options.run, ANONYMOUS)
+    copy_anonymously(run, folder, private_words())
+    warn_left_out(run.left_out)
+    return 0 if write_run_report(folder, full=options.full) else 1
+
+
+def private_words() -> list[str]:
+    """This user's name and home folder, and this machine's names; what is known of them."""
+    words = [platform.node(), platform.node().partition(".")[0]]
+    with suppress(OSError, KeyError, ImportError):  # a user without a name
+        words.append(getpass.getuser())
+    with suppress(RuntimeError):
+        words.append(Path.home().name)
+    return words
 
 
 def write_run_report(

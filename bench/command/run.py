@@ -20,6 +20,7 @@ from bench.command.trainings import trainings
 from bench.records import limits as records_limits
 from bench.records.command import write_command
 from bench.records.job import Record, in_precision
+from bench.records.learned import FOLDER as LEARNED
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
 from bench.records.turns import read_turns
@@ -33,6 +34,7 @@ from bench.runner.tasks import run_tasks
 from bench.runner.turns import TURN_SECONDS, Wanted
 from bench.statistics.noise import process_spread
 from specs.errors import UserError
+from specs.files import remove_leftovers
 from specs.model import Suite
 
 # All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         earlier, left_out = read_run(folder)
         warn_left_out(left_out)
         write_command(folder, options.arguments)
+        remove_leftovers(folder / LEARNED, "tmp*.new")
         this_run = _Run(options, suite, setup, folder, earlier)
         groups = this_run.groups()
         this_run.say_plan(groups)

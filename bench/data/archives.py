@@ -19,8 +19,8 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from bench.data.dataset import DataError, Places
-from bench.data.healing import remove, remove_leftovers
-from specs.files import open_regular, read_regular
+from bench.data.healing import heal
+from specs.files import open_regular, read_regular, remove_leftovers
 
 Arrays = dict[str, npt.NDArray[np.uint8 | np.uint32]]
 
@@ -204,9 +204,9 @@ def _clear(path: Path, size: int) -> None:
         open_regular(path, size).close()
     except FileNotFoundError:
         if path.is_symlink():
-            remove(path)
+            heal(path)
     except OSError:
-        remove(path)
+        heal(path)
 
 
 def place(name: str, places: Places) -> Path:

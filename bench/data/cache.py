@@ -21,11 +21,10 @@ from bench.data import archives
 from bench.data.archives import Arrays, find, missing, place, read
 from bench.data.dataset import DataError, DataSet, Places, check_name
 from bench.data.derived import draw_synthetic, expand, first_12k, read_mnist_5k
-from bench.data.healing import remove, remove_leftovers
-from specs.files import open_regular
+from bench.data.healing import NEW, heal
+from specs.files import open_regular, remove_leftovers
 from specs.model import Input
 
-_NEW = ".new-"  # begins the name of a folder that is being written
 _MOST_BYTES = 10**9  # of a file of arrays; that of mnist-expanded, the largest, has 235 MB
 _DIGITS = 16  # the number of digits of the checksum in a folder's name
 _DERIVED_FROM_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
@@ -128,7 +127,7 @@ def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
     """Write all parts at once, as another run may read the cache at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_NEW))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=NEW))
         try:
             for part in _PARTS:
                 np.save(temporary / f"{part}.npy", arrays[part])
@@ -136,7 +135,7 @@ def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
             _put(temporary, folder, checksum)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        remove_leftovers(folder.parent, f"{_NEW}*")
+        remove_leftovers(folder.parent, f"{NEW}*")
     except OSError as error:
         raise DataError(
             f"{folder.parent}: cannot be written: {error.strerror}",
@@ -151,5 +150,5 @@ def _put(temporary: Path, folder: Path, checksum: str) -> None:
         temporary.replace(folder)
     except OSError:  # the name exists: it is damaged, or another run has just written it
         if not _holds(folder, checksum):
-            remove(folder)
+            heal(folder)
             temporary.replace(folder)

@@ -22,9 +22,12 @@ _LEAST_SECONDS, _MOST_SECONDS = 1e-9, 1e9  # the step of a clock; 32 years
 # Results are divided by these, so none of them is 0: counts, and times as (class, field).
 _COUNTS = {
     *("train_examples", "test_examples", "epochs", "batch_size", "threads"),
-    *("logical_cpus", "allowed_cpus"),
+    *("logical_cpus", "allowed_cpus", "allowed_cores", "examples"),
 }
-_TIMES = {("Phase", "wall_seconds"), ("Turn", "wall_seconds"), ("Reached", "seconds")}
+_TIMES = {
+    *(("Phase", "wall_seconds"), ("ShortEpochs", "wall_seconds"), ("Turn", "wall_seconds")),
+    ("Reached", "seconds"),
+}
 _NOT_NEGATIVE = ("bytes", "joules", "watts", "mhz", "deviation", "deviations", "other_cpu", "steal")
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from specs.errors import UserError
+from specs.files import remove_leftovers
 
 PROJECT = Path(__file__).resolve().parents[2]  # of our packages: a clone, or an installation
 
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp")
-_OLD_SECONDS = 3600.0  # no file takes as long to write
-_SWEPT: set[Path] = set()  # the folders in which this process has looked for leftovers
+_SWEPT: set[Path] = set()  # the folders from which leftovers of killed writers were removed
 
 
 class RunError(UserError):
@@ -36,7 +34,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _remove_leftovers(path.parent, temporary.stat().st_mtime)
+        if path.parent not in _SWEPT:  # once per process
+            _SWEPT.add(path.parent)
+            remove_leftovers(path.parent, f".*.{'[0-9a-f]' * 32}.tmp")
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):  # a full disk leaves a part of it
@@ -48,18 +48,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _remove_leftovers(folder: Path, now: float) -> None:
-    """Remove what a process that was killed has left in a folder; once per process.
+def inside(folder: Path, name: str) -> Path:
+    """A folder in a run's, to write to; nothing is written through a link that a run came with.
 
-    Args:
-        folder: the folder.
-        now: the time by the folder's own file system.
+    Raises:
+        RunError: it is a link.
     """
-    if folder in _SWEPT:
-        return
-    _SWEPT.add(folder)
-    with suppress(OSError):
-        for entry in list(os.scandir(folder)):
-            is_old = now - entry.stat(follow_symlinks=False).st_mtime > _OLD_SECONDS
-            if is_old and _TEMPORARY.fullmatch(entry.name):
-                Path(entry).unlink(missing_ok=True)
+    path = folder / name
+    if path.is_symlink():
+        raise RunError(
+            f"{path}: is a link, and may lead anywhere",
+            expected="a folder, or nothing",
+            hint="remove the link; nothing was written",
+        )
+    return path

@@ -35,6 +35,18 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     settings: dict[str, SettingValue]
     reached: tuple[Reached, ...]
 
+    @property
+    def contradiction(self) -> str:
+        """That an operation has no work, or a number no bytes: rates are divided by them."""
+        if self.value_bytes == 0:
+            return "value_bytes: 0"
+        for name in {rate.operation for rate in self.reached}:
+            work = [rate.work for rate in self.reached if rate.operation == name]
+            # The smallest "memory" operation stands for a call, and may have none.
+            if not (any(work) if name == "memory" else all(work)):
+                return f"reached: {name} without work"
+        return ""
+
     def best(self, operation: OperationName, least: int = 0) -> Reached | None:
         """The highest rate of an operation, of its sizes with at least this much work.
 

@@ -5,11 +5,23 @@ So the folder is complete when it is sent to others.
 
 from __future__ import annotations
 
+from bench.records.files import inside
 from bench.records.noise import FOLDER as NOISE
+from bench.records.noise import Calibration
 from bench.records.stored import write
 from bench.records.verification import FOLDER as VERIFICATIONS
-from bench.records.verification import verification_of
+from bench.records.verification import Verification, verification_of
 from bench.report.run import Run
+
+
+def what_applies(run: Run) -> tuple[list[Verification], list[Calibration]]:
+    """The verifications and calibrations that apply to a run's records, each once."""
+    valid = [verification_of(record, run.verifications) for record in run.made_with]
+    measured = [place.calibration for place in run.places]
+    return (
+        [*{each.key: each for each in valid if each}.values()],
+        [*{each.key: each for each in measured if each}.values()],
+    )
 
 
 def keep_what_applies(run: Run) -> None:
@@ -18,9 +30,8 @@ def keep_what_applies(run: Run) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    for record in run.made_with:
-        if verification := verification_of(record, run.verifications):
-            write(run.folder / VERIFICATIONS, verification)
-    for place in run.places:
-        if place.calibration:
-            write(run.folder / NOISE, place.calibration)
+    verifications, calibrations = what_applies(run)
+    for verification in verifications:
+        write(inside(run.folder, VERIFICATIONS), verification)
+    for calibration in calibrations:
+        write(inside(run.folder, NOISE), calibration)

@@ -159,4 +159,7 @@ class Run:
         return records
 
     def _here_and_beside(self, name: str) -> list[Path]:
-        return [self.folder / name, self.folder.resolve().parent / name]
+        above = self.folder.resolve().parent
+        if (above / "jobs").is_dir():  # this is an anonymous copy of the run that it lies in
+            return [self.folder / name]
+        return [self.folder / name, above / name]

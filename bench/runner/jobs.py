@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from backends import registry
 from backends.contract import Job
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
 from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
+from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
 from bench.runner.environments import Environments
@@ -80,9 +84,12 @@ def make_tasks(
 
 
 def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> Record:
-    """The record of a job whose worker has ended."""
+    """The record of a job whose worker has ended.
+
+    If the worker told what no machine measures, the job has failed, and has no measurements.
+    """
     lines, peak, data = result.lines, result.peak, task.data
-    return Record(
+    record = Record(
         **outcome_fields(task, result, Record),
         machine=machine,
         job=task.job,
@@ -109,4 +116,25 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
         ),
         verification=next((line for line in lines if isinstance(line, JobVerification)), None),
         short_epochs=next((line for line in lines if isinstance(line, ShortEpochs)), None),
+    )
+    problem = outside(msgspec.json.encode(record), Record)
+    return _without_measurements(record, problem) if problem else record
+
+
+def _without_measurements(record: Record, problem: str) -> Record:
+    return replace(
+        record,
+        status="failed",
+        reason=f"the worker told what cannot be: {problem}",
+        cpu_seconds=None,
+        startup=None,
+        epochs=(),
+        inputs=None,
+        device_memory=None,
+        device_peak_bytes=None,
+        device_peak_by=None,
+        gpu=None,
+        weights_checksum=None,
+        verification=None,
+        short_epochs=None,
     )

@@ -109,7 +109,7 @@ def test_what_has_the_name_of_the_folder_is_replaced_and_links_are_not_followed(
     assert beside.exists()
 
 
-def test_what_an_interrupted_writing_left_a_day_ago_is_removed(poisoned):
+def test_what_an_interrupted_writing_left_long_ago_is_removed(poisoned):
     folder, is_made_again = poisoned
     old, new = folder.parent / ".new-old", folder.parent / ".new-new"
     for left in (old, new):

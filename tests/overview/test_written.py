@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,9 +13,10 @@ from msgspec.structs import replace
 from bench.overview.slides import Code, Deck, Slide
 from bench.overview.write import beamer, html, markdown
 from bench.overview.write.files import write_overview
-from bench.records.files import RunError
+from bench.records.files import PROJECT, RunError
 from bench.report.form.blocks import Table
 from tests.support.overview import deck_of, write_run
+from tests.support.processes import run_python
 
 FORMATS = {"markdown": "overview.md", "beamer": "overview.tex", "html": "overview.html"}
 WRITERS = {"markdown": markdown, "beamer": beamer, "html": html}
@@ -250,3 +252,20 @@ def test_names_are_text_in_latex(tmp_path):
     pages = pypdf.PdfReader(tmp_path / "overview.pdf").pages
     assert len(pages) == len(slides)
     assert "root:" not in "".join(page.extract_text() for page in pages)
+
+
+def test_a_file_of_settings_in_the_current_folder_is_not_obeyed(tmp_path, monkeypatch):
+    (tmp_path / "matplotlibrc").write_text("font.size: 99\ntext.usetex: True\n")
+    code = (
+        "import bench.overview.picture.style, matplotlib; print(matplotlib.rcParams['font.size'])"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.chdir(tmp_path)
+    assert run_python(code) == "10.0\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_document_that_is_no_file_is_named(make, tmp_path):
+    make(tmp_path / "overview.md")
+    with pytest.raises(RunError, match="cannot be read: .*not a regular file"):
+        write_overview(a_deck(a_slide()), "markdown", tmp_path)

@@ -8,7 +8,7 @@ import os
 import pytest
 from msgspec.structs import replace
 
-from bench.records import noise, turns
+from bench.data.dataset import DataSet
 from bench.records.command import read_command
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -16,50 +16,20 @@ from bench.records.learned import path_of, read_learned
 from bench.records.run import claim, read_run
 from bench.records.stored import LeftOut, read, read_file, write
 from bench.records.weights import read_weights
-from bench.worker.lines import Turn
+from bench.runner import jobs
+from bench.runner.task import WorkerResult
+from bench.worker.lines import End
 from specs.files import read_regular
-from tests.support.records import a_machine, made_limits, made_verification, make_record
-
-
-def made_calibration():
-    return noise.Calibration(
-        format=noise.Calibration.FORMAT,
-        key="k",
-        machine=a_machine(),
-        versions={},
-        device="cpu",
-        threads=1,
-        backend="reference",
-        workload="softmax",
-        dataset="mnist-5k",
-        epochs=5,
-        batch_size=64,
-        wall=(0.01, -0.02),
-        cpu=(-0.01, 0.02),
-        disturbed=0,
-        ended="2026-01-01T00:00:00Z",
-    )
-
-
-def made_turns():
-    turn = Turn(wall_seconds=1.0, cpu_seconds=1.0, waited_seconds=1.0, waited_cpu_seconds=None)
-    members = tuple(
-        turns.Member(job=job, backend="reference", is_new=False, share=1.0, turns=(turn, turn))
-        for job in ("a", "b")
-    )
-    return turns.Turns(
-        format=turns.Turns.FORMAT,
-        key="k",
-        machine=a_machine(),
-        versions={},
-        members=members,
-        orders=((0, 1), (1, 0)),
-        refused="",
-        disturbance=None,
-        started="2026-01-01T00:00:00Z",
-        wall_seconds=4.0,
-    )
-
+from tests.support.records import (
+    UNSEEN,
+    a_machine,
+    made_calibration,
+    made_limits,
+    made_turns,
+    made_verification,
+    make_record,
+)
+from tests.support.tasks import make_task
 
 MADE = {
     "jobs": make_record,
@@ -123,6 +93,8 @@ IMPLAUSIBLE = [
     ("jobs", "wall_seconds", -1.0),
     ("limits", "reached/0/seconds", 0),
     ("limits", "value_bytes", -1),
+    ("limits", "value_bytes", 0),
+    ("limits", "reached/0/work", 0),
     ("noise", "wall", [1e300]),
     ("noise", "cpu", [-1e9]),
     ("noise", "disturbed", -1),
@@ -263,3 +235,38 @@ def test_the_rest_of_a_run_is_read_beside_a_record_that_is_left_out(tmp_path):
     assert records == [good]
     why = "not plausible (data.test_examples: Expected int >= 1)"
     assert str(left_out) == f"{tmp_path / 'jobs' / 'bad.json'}: {why}, left out"
+
+
+@pytest.mark.parametrize("accuracy", [7.0, -1.0, float("nan")])
+def test_a_worker_that_tells_what_cannot_be_has_failed_and_its_record_can_be_read(
+    accuracy, tmp_path
+):
+    told = make_record()
+    epochs = [replace(epoch, test_accuracy=accuracy) for epoch in told.epochs]
+    data = DataSet(
+        name="d",
+        folder="/d/e/f",
+        checksum="d",
+        train_examples=10,
+        test_examples=10,
+        shape=(28, 28, 1),
+        classes=10,
+    )
+    task = make_task("tests.support.faulty:Raises", data)
+    end = End(status="ok", reason="", traceback="", cpu_seconds=1.0)
+    result = WorkerResult(
+        lines=[told.startup, *epochs],
+        end=end,
+        started=told.started,
+        wall_seconds=1.0,
+        peak=None,
+        gpu=None,
+        disturbance=UNSEEN,
+    )
+    record = jobs.make_record(task, a_machine(), result)
+    assert (record.status, record.epochs) == ("failed", ())
+    assert record.reason.startswith(
+        "the worker told what cannot be: epochs[0].test_accuracy: Expected float"
+    )
+    write(tmp_path, record)
+    assert read_file(tmp_path / f"{record.key}.json", Record) == record

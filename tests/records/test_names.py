@@ -121,3 +121,19 @@ def test_a_plain_name_from_elsewhere_is_kept_beside_the_run(bench, tmp_path):
     assert bench("report", "r")[0] == 0
     assert (run / noise.FOLDER / "noise-from-elsewhere.json").is_file()
     assert (run / verification.FOLDER / "verification-from-elsewhere.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["plots", noise.FOLDER, verification.FOLDER, "anonymous"])
+def test_nothing_is_written_through_a_link_in_a_folder_from_elsewhere(name, bench, tmp_path):
+    run, victim = tmp_path / "r", tmp_path / "victim"
+    victim.mkdir()
+    for backend in ("pytorch", "reference"):
+        record = make_record(backend, backend=backend)
+        write(run / "jobs", replace(record, adapter_checksum="a"))
+    made = replace(MADE[Calibration](), machine=replace(this_machine(), name="m"))
+    write(tmp_path / noise.FOLDER, made)
+    write(tmp_path / verification.FOLDER, made_verification())
+    (run / name).symlink_to(victim)
+    code, _, errors = bench("report", "r", *(["--anonymous"] if name == "anonymous" else []))
+    assert (code, [*victim.iterdir()]) == (2, [])
+    assert f"r/{name}: is a link" in errors

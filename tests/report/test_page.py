@@ -7,12 +7,14 @@ import html
 import io
 import re
 from html.parser import HTMLParser
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
 
 from bench.records.files import PROJECT, RunError
 from bench.records.stored import write
+from bench.report.chart.files import vega
 from bench.report.document.html import to_html
 from bench.report.form.blocks import Alarm, Folded, Heading, Items, Table, Text
 from bench.report.form.csv import comma_separated
@@ -125,10 +127,10 @@ def test_text_of_a_record_is_text_in_the_page_and_in_markdown(text):
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in rows)
 
 
-@pytest.mark.parametrize("text", [*HOSTILE, "=1+1", "@x", "-1"])
+@pytest.mark.parametrize("text", [*HOSTILE, "=1+1", "@x", "-1", "\t=1+1", "\uff1d1+1"])
 def test_text_of_a_record_is_text_in_a_table_of_csv_latex_and_in_a_terminal(text):
     [_, row] = csv.reader(io.StringIO(comma_separated(pd.DataFrame({"k": [text]})).decode()))
-    assert not row[0].startswith(("=", "+", "-", "@"))
+    assert not row[0].lstrip().startswith(("=", "+", "-", "@", "\uff1d"))
     latex = latex_table(Table(("k",), ((text,),)))
     assert not re.search(
         r"(?<!\\)[&%$#_^~<>|\"]", latex.partition("midrule")[2].replace(" \\\\", "")
@@ -140,6 +142,26 @@ def test_text_of_a_record_is_text_in_a_table_of_csv_latex_and_in_a_terminal(text
     console.print(text, table)
     for written in (*row, latex, console.file.getvalue()):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", written)
+
+
+def test_a_text_that_begins_with_spaces_is_no_code():
+    blocks = [Text("    a"), Items(("\n    b",)), Alarm("c", "    d", ("    e",))]
+    markdown = to_markdown(blocks)
+    assert markdown == "a\n\n- b\n\n> [!CAUTION]\n> **c**\n>\n> d\n>\n> - e\n"
+
+
+def test_a_script_that_another_user_may_have_written_is_not_put_into_a_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRAMEWORK_BENCH_CACHE", str(tmp_path))
+    kept = tmp_path / "page" / f"vega-{version('vl-convert-python')}.js"
+    kept.parent.mkdir()
+    kept.write_text("evil()")
+    kept.chmod(0o666)
+    script = vega()
+    assert "evil()" not in script
+    assert kept.read_text() == script
+    assert kept.stat().st_mode & 0o777 == 0o644
+    kept.write_text("own()")
+    assert vega() == "own()"
 
 
 def test_our_own_markup_stays_markup_in_markdown():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from specs.loading import (
     WORKLOADS,
     find_suite,
     find_workload,
+    load_suite,
     load_workload,
     names,
     schema,
@@ -67,6 +69,10 @@ BAD = {
         ['unknown key "optimiser"', "'optimizer'?"],
     ),
     "unknown key in the recipe": (changed("recipe/epoch", 3), ["recipe", '"epoch"', "'epochs'?"]),
+    "a type that is a list": (
+        changed("input/type", []),
+        ["input", 'unknown key "type"', "only classes, shape"],
+    ),
     "unknown optimizer": (
         changed("optimizer/type", "adadetla"),
         ["optimizer.type", '"adadetla"', "'adadelta'?"],
@@ -186,6 +192,64 @@ def test_bad_workload_is_refused_with_file_place_and_hint(case, tmp_path):
     assert message.startswith(str(path))
     for part in parts:
         assert part in message
+
+
+ODD = [
+    *(None, True, -1, 1e308, 10**30, "", "x", "\ud800", [], {}, [[]], {"type": []}, {"type": {}}),
+    *({"type": "dense"}, {"type": None}, "` - at `$", "` - at `$.layers[...].x", "Invalid"),
+]
+
+
+def places_in(part, above=()):
+    """Every place in a JSON document, as keys and indices."""
+    yield above
+    if isinstance(part, dict | list):
+        inner = part.items() if isinstance(part, dict) else enumerate(part)
+        for key, value in inner:
+            yield from places_in(value, (*above, key))
+
+
+def odd_specs(good):
+    """A document with each odd value in each place, and as each key."""
+    for place in places_in(good):
+        for odd in ODD:
+            spec = target = copy.deepcopy(good)
+            for key in place[:-1]:
+                target = target[key]
+            if not place:
+                yield odd
+                continue
+            target[place[-1]] = odd
+            yield spec
+            if isinstance(odd, str) and isinstance(target, dict):
+                target[odd] = target.pop(place[-1])
+                yield spec
+
+
+@pytest.mark.parametrize(
+    ("folder", "good_file", "load"),
+    [(WORKLOADS, "softmax.json", load_workload), (SUITES, "quick.json", load_suite)],
+)
+def test_a_value_of_any_type_in_any_place_is_refused_with_the_file(
+    folder, good_file, load, tmp_path
+):
+    path, messages = tmp_path / "mine.json", []
+    good = json.loads((folder / good_file).read_text())
+    for spec in odd_specs(good):
+        path.write_text(json.dumps(spec))
+        try:
+            load(path)
+        except SpecError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert all(message.startswith(f"{path}: ") and len(message) < 1500 for message in messages)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_refused(make, tmp_path):
+    make(tmp_path / "mine.json")
+    with pytest.raises(SpecError, match="cannot be read: not a regular file"):
+        load_workload(tmp_path / "mine.json")
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_place(tmp_path):

@@ -12,12 +12,14 @@ from bench.machine.disturbance import Disturbance
 from bench.machine.host import Machine, this_machine
 from bench.records.job import DataUsed, Record
 from bench.records.limits import EngineLimits
+from bench.records.noise import Calibration
+from bench.records.turns import Member, Turns
 from bench.records.verification import Verification, checks_checksum
 from bench.report.form.blocks import Folded
 from bench.report.run import Run
 from bench.worker.clock import Phase
 from bench.worker.energy import Counter
-from bench.worker.lines import Epoch, Finding, ModelFindings, Reached, Startup
+from bench.worker.lines import Epoch, Finding, ModelFindings, Reached, Startup, Turn
 from tests.support.jobs import make_job
 
 UNSEEN = Disturbance(
@@ -227,3 +229,45 @@ def made_limits(
         ),
     }
     return EngineLimits(**{**fields, **changes})
+
+
+def made_calibration():
+    """A calibration of two rounds."""
+    return Calibration(
+        format=Calibration.FORMAT,
+        key="k",
+        machine=a_machine(),
+        versions={},
+        device="cpu",
+        threads=1,
+        backend="reference",
+        workload="softmax",
+        dataset="mnist-5k",
+        epochs=5,
+        batch_size=64,
+        wall=(0.01, -0.02),
+        cpu=(-0.01, 0.02),
+        disturbed=0,
+        ended="2026-01-01T00:00:00Z",
+    )
+
+
+def made_turns(jobs=("a", "b")):
+    """Two sweeps of two jobs, given by their keys."""
+    turn = Turn(wall_seconds=1.0, cpu_seconds=1.0, waited_seconds=1.0, waited_cpu_seconds=None)
+    members = tuple(
+        Member(job=job, backend="reference", is_new=False, share=1.0, turns=(turn, turn))
+        for job in jobs
+    )
+    return Turns(
+        format=Turns.FORMAT,
+        key="k",
+        machine=a_machine(),
+        versions={},
+        members=members,
+        orders=((0, 1), (1, 0)),
+        refused="",
+        disturbance=None,
+        started="2026-01-01T00:00:00Z",
+        wall_seconds=4.0,
+    )

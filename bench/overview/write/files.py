@@ -10,7 +10,7 @@ from bench.overview.picture.style import file_of
 from bench.overview.slides import Deck, Picture
 from bench.overview.write import beamer, html, markdown
 from bench.overview.write.kept import Document, Keeper, Kept, Marks, digest_of
-from bench.records.files import RunError, write_atomically
+from bench.records.files import RunError, inside, write_atomically
 from specs.files import read_regular
 
 _MOST_BYTES = 50_000_000  # of a document; that in HTML holds its pictures
@@ -73,7 +73,7 @@ def write_overview(deck: Deck, form: Format, folder: Path) -> Written:
         copy = path.with_name(f"{path.stem}.earlier-{digest_of(text)}{path.suffix}")
         write_atomically(copy, text.encode())
     for name, content in pictures.items():
-        write_atomically(folder / "pictures" / f"{name}.{writer.pictures}", content)
+        write_atomically(inside(folder, "pictures") / f"{name}.{writer.pictures}", content)
     last = writer.marks.begin("document", writer.marks.read(new).outside)
     write_atomically(path, f"{new}{last}\n".encode())
     return Written(path, keeper.kept, copy)

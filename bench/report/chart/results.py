@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 import altair as alt
@@ -88,7 +88,8 @@ def speed(run: Run) -> Chart | None:
                 yield {"clock": clock, "form": form, "text": f"left out: {why}"}
             return
         low, high = _sure(pairs, row, best)
-        ratio, of_cpu, rounds = row["times_fastest"], cpu / best["epoch_cpu_seconds"], row["rounds"]
+        ratio, fastest, rounds = row["times_fastest"], best["epoch_cpu_seconds"], row["rounds"]
+        of_cpu = cpu / fastest if fastest else nan  # a coarse clock may count none
         yield _view(_VIEWS[0], ratio, ratio_text(row), low=low, high=high, rounds=rounds)
         yield _view(_VIEWS[1], wall, words.seconds(wall), rounds=rounds)
         yield _view(_VIEWS[2], of_cpu, words.ratio(of_cpu), rounds=rounds)

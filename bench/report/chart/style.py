@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import inf
+from math import inf, isfinite
 from typing import Any, cast
 from zlib import crc32
 
@@ -190,9 +190,14 @@ def panel(
 
 
 def _seen(part: Any) -> Any:
-    """The specification with all characters visible: others end the process that draws it."""
+    """The specification as JSON can hold it, with all characters visible.
+
+    Others end the process that draws it. A number that is infinite or none is missing.
+    """
     if isinstance(part, str):
         return visible(part)
+    if isinstance(part, float):
+        return part if isfinite(part) else None
     if isinstance(part, list):
         return [_seen(each) for each in part]
     return {key: _seen(value) for key, value in part.items()} if isinstance(part, dict) else part

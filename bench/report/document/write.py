@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.records.files import write_atomically
+from bench.records.files import inside, write_atomically
 from bench.report.chart.files import svgs_of, vega, write_chart
 from bench.report.document.html import page_script, to_html
 from bench.report.form.blocks import Block, Chart, Folded
@@ -21,7 +21,7 @@ def write_document(blocks: Sequence[Block], folder: Path) -> None:
     drawn = {}
     for chart in charts_of(blocks):
         drawn[chart.name] = svgs_of(chart)
-        write_chart(chart, drawn[chart.name], folder / "plots")
+        write_chart(chart, drawn[chart.name], inside(folder, "plots"))
     write_atomically(folder / "report.md", to_markdown(blocks).encode())
     script = f"{vega()}\n{page_script()}" if drawn else page_script()
     page = to_html(blocks, drawn, script)

@@ -52,7 +52,7 @@ def _literal(text: str) -> str:
 
 def _line(text: str) -> str:
     """A paragraph or an item: what would begin a list or a heading does not."""
-    return _AT_START.sub(r"\1\\\2", escaped(text))
+    return _AT_START.sub(r"\1\\\2", escaped(text.strip()))
 
 
 def _row(cells: Sequence[str]) -> str:
