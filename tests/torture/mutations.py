@@ -190,7 +190,8 @@ def _sparse(path: Path) -> None:
         file.truncate(10 * 2**30)
 
 
-def _socket(path: Path) -> None:
+def make_socket(path: Path) -> None:
+    """Make a socket; nobody listens to it."""
     with socket.socket(socket.AF_UNIX) as made:
         before = Path.cwd()
         os.chdir(path.parent)  # the address of a socket may have 107 characters
@@ -208,7 +209,7 @@ _THINGS: dict[str, Callable[[Path], object]] = {
     "link to /dev/stdin": lambda path: path.symlink_to("/dev/stdin"),
     "link to /etc/passwd": lambda path: path.symlink_to("/etc/passwd"),
     "pipe": os.mkfifo,
-    "socket": _socket,
+    "socket": make_socket,
     "10 GB of nothing": _sparse,
     "unreadable": lambda path: (path.write_bytes(b"{}"), path.chmod(0)),
 }

@@ -32,6 +32,7 @@ from tests.torture.oracles import facts, no_traceback, plain_terminal, tail
 ORPHAN_SECONDS = 2.0
 PARENT_BYTES = 200 * 10**6
 _MARK = "TORTURE_MARK"
+_WORKER = b"bench/worker/start.py"  # in the command of every worker
 _FAMILY = PROJECT / "tests" / "torture" / "family"  # its backend misbehaves when told to
 _END_SECONDS = 240.0  # an undisturbed run takes a tenth of it
 _POLL_SECONDS = 0.005
@@ -110,8 +111,13 @@ class Running:
             )
 
     def workers(self) -> list[int]:
-        """The processes that it has started and that run."""
-        return [pid for pid in marked(self.mark) if pid != self.process.pid]
+        """Its workers that run, without what it and they have started besides."""
+        found = []
+        for pid in marked(self.mark):
+            with suppress(OSError):
+                if _WORKER in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = _END_SECONDS) -> bool:
         """Wait until a condition holds; False if the process ended before, or it took longer."""

@@ -29,7 +29,7 @@ from bench.worker.lines import Turn
 from tests.support.records import a_machine, made_limits, made_verification
 from tests.torture.calls import Called, call
 from tests.torture.campaign import Fault, Tried
-from tests.torture.mutations import damage, hostile_text, odd_things
+from tests.torture.mutations import damage, hostile_text, make_socket, odd_things
 from tests.torture.oracles import (
     healthy_reported,
     inert_csv,
@@ -51,8 +51,8 @@ class _Reader(NamedTuple):
     """A command that reads records.
 
     Attributes:
-        arguments: RUN, GOOD and OUT stand for the folder with hostile records, that without, and
-            an empty one.
+        arguments: RUN and GOOD stand for the runs with hostile records and without, OUT for an
+            empty folder.
         writes: where it may write: names in the folder of a call.
         check: looks at what it wrote.
     """
@@ -150,7 +150,7 @@ def _world(folder: Path, hostile: Sequence[Path]) -> dict[str, Path]:
         target = folder / near / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() and not target.is_symlink():
-            path.rename(target) if path.is_socket() else _copy(path, target)
+            _copy(path, target)
     text = hostile_text(Random(len(hostile)))[:2000].encode("utf-8", "surrogatepass")
     (places["run"] / "command.txt").write_bytes(b"bench run " + text)
     return {**places, "out": folder / "out"}
@@ -161,6 +161,8 @@ def _copy(path: Path, target: Path) -> None:
 
     if path.is_fifo():
         os.mkfifo(target)
+    elif path.is_socket():
+        make_socket(target)
     elif path.is_symlink():
         target.symlink_to(path.readlink())
     elif path.is_dir():

@@ -25,7 +25,6 @@ _NUMBERS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _TARGETS = [(number, target) for number in _NUMBERS for target in ("parent", "worker")]
 # A person, a terminal or a scheduler sends these to end a run: it says how to go on.
 _ORDERLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_INTERRUPTED = 130
 _STOPPED_SECONDS = 1.0
 
 GOAL, UNIT = 2 * len(_TARGETS), "signals"
@@ -46,7 +45,8 @@ def attempt(seed: int, folder: Path) -> Tried:
         ended = running.end()
         faults = [*ended.faults, *no_orphans([running.mark], time.monotonic())]
         faults += whole_files(run)
-    if target == "parent" and number in _ORDERLY and ended.code not in {_INTERRUPTED, 0}:
+    in_order = {0, 128 + number}  # as shells tell the end by a signal
+    if target == "parent" and number in _ORDERLY and ended.code not in in_order:
         faults.append(Fault("no orderly end", describe(ended)))
     if target == "worker" and ended.code not in {0, 1}:
         faults.append(Fault("the worker's end is the parent's", describe(ended)))
