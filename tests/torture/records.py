@@ -2,7 +2,7 @@
 
 A run has three healthy records of one workload, and a batch of hostile ones of others. Every
 command must end in time with the healthy ones reported, and with nothing that a text does. Where a
-command fails, its batch is halved until one file is left that makes it fail.
+command fails, what can be left out of its batch is, until it fails no more.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class _Reader(NamedTuple):
 def attempt(seed: int, folder: Path) -> Tried:
     """A batch of hostile records, against every command."""
     made = _make(seed, folder / "made")
-    faults, seen = [], set()
+    faults, guilty = [], dict[tuple[str, str], list[Path]]()
     for name, reader in _READERS.items():
         for fault in _faults(reader, folder / name, [*made]):
-            if (fault.oracle, name) not in seen:
-                seen.add((fault.oracle, name))
-                guilty = _guilty(reader, folder / f"{name}.halved", fault.oracle, [*made])
-                what = " + ".join(f"{path.parent.name}: {made[path]}" for path in guilty)
-                faults.append(Fault(fault.oracle, f"{name}: {what[:600]}\n{fault.text}"))
+            alike = (fault.oracle, fault.text.partition("\n")[0])  # of another command
+            if alike not in guilty:
+                guilty[alike] = _guilty(reader, folder / f"{name}.less", fault.oracle, [*made])
+            what = " + ".join(f"{path.parent.name}: {made[path]}" for path in guilty[alike])
+            faults.append(Fault(fault.oracle, f"{name}: {what[:800]}\n{fault.text}"))
     return Tried(len(made), faults, sorted({path.parent.name for path in made}))
 
 
@@ -84,8 +84,8 @@ def _make(seed: int, folder: Path) -> dict[Path, str]:
         path = folder / kind / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         record = dict(random.choice(_originals()[kind]), key=name)
-        if kind == "jobs":  # a job of its own: of two records of one job the newer one counts
-            record["job"] = {**record["job"], "seed": 100 + number}
+        if kind == "jobs" and number % 2:  # of two records of one job only the newer one counts
+            record["job"] = {**record["job"], "seed": number}
         content, made[path] = damage(record, random)
         path.write_bytes(content)
     if seed % _OF_THINGS == _OF_THINGS - 1:
@@ -193,15 +193,16 @@ def _placed(word: str, names: dict[str, Path]) -> str:
 
 
 def _guilty(reader: _Reader, folder: Path, oracle: str, files: list[Path]) -> list[Path]:
-    """The fewest files, by halving, with which a command fails in the same way."""
-    while len(files) > 1:
-        middle = len(files) // 2
-        for half in (files[:middle], files[middle:]):
-            if any(fault.oracle == oracle for fault in _faults(reader, folder, half)):
-                files = half
+    """The fewest files with which a command fails in the same way: what can be left out is."""
+    size = len(files) // 2
+    while size:
+        for start in range(0, len(files), size):
+            fewer = files[:start] + files[start + size :]
+            if any(fault.oracle == oracle for fault in _faults(reader, folder, fewer)):
+                files = fewer
                 break
         else:
-            break
+            size //= 2
     return files
 
 
