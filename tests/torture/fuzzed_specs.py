@@ -67,6 +67,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     """Some hundred specs to the reader, and a dozen of them to the command line."""
     faults: dict[str, Fault] = {}
     kept: list[bytes] = []
+    hostile: list[bytes] = []  # their messages have characters that control a terminal
     path = folder / "spec.json"
 
     @hypothesis.seed(seed)
@@ -82,14 +83,17 @@ def attempt(seed: int, folder: Path) -> Tried:
         kind, content = example
         path.write_bytes(content)
         kept.append(content)
-        for fault in _read(kind, path):
+        found, message = _read(kind, path)
+        if plain_terminal(message):
+            hostile.append(content)
+        for fault in found:
             shown = f"{fault.text}\n{kind}: {content[:600]!r}"
             which = fault.text if fault.oracle == "traceback" else ""
             faults.setdefault(fault.oracle + which, Fault(fault.oracle, shown))
 
     read()
     random = Random(seed)
-    for content in random.sample(kept, min(_CALLED, len(kept))):
+    for content in [*hostile[: _CALLED // 2], *random.sample(kept, _CALLED // 2)]:
         path.write_bytes(content)
         command = random.choice(_COMMANDS)
         called = call(command.format(path).split(), folder, [folder / "results"])
@@ -102,22 +106,21 @@ def attempt(seed: int, folder: Path) -> Tried:
     return Tried(len(kept), [*faults.values()], ["workloads and suites"])
 
 
-def _read(kind: str, path: Path) -> list[Fault]:
-    """Read a file; only an error in plain words may come of it."""
+def _read(kind: str, path: Path) -> tuple[list[Fault], str]:
+    """Read a file: what only an error in plain words may come of, and its message."""
     try:
         with _in_time():
             (load_workload if kind == "workload" else load_suite)(path)
     except UserError as error:
         message = str(error)
-        faults = plain_terminal(message)
         if len(message) > _LONGEST_MESSAGE:
-            faults.append(Fault("long message", f"{len(message):,} characters"))
-        return faults
+            return [Fault("long message", f"{len(message):,} characters")], message
+        return [], message
     except TimeoutError:
-        return [Fault("no end in time", f"more than {_SECONDS} s")]
+        return [Fault("no end in time", f"more than {_SECONDS} s")], ""
     except Exception as error:  # noqa: BLE001 - whatever it is, the user would see a traceback
-        return [Fault("traceback", f"{type(error).__name__}: {str(error)[:200]}")]
-    return []
+        return [Fault("traceback", f"{type(error).__name__}: {str(error)[:200]}")], ""
+    return [], ""
 
 
 @contextmanager

@@ -28,7 +28,8 @@ _MOST_SHOWN = 1500  # characters of an output in a fault
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_PROGRESS = "\r"  # progress bars of downloads begin their line again
+# Progress bars of downloads begin their line again, or go up one.
+_PROGRESS = re.compile("\r(?= *[0-9.]+[%B kMGTP]| *$)|\x1b\\[A")
 _OF_EPOCH = (
     *("number", "running_loss", "test_loss", "test_accuracy", "train_loss", "train_accuracy"),
     "order_checksum",
@@ -52,10 +53,12 @@ def no_traceback(text: str) -> list[Fault]:
 
 def plain_terminal(text: str) -> list[Fault]:
     """No character reaches the terminal that does more than to show something."""
-    found = sorted({f"U+{ord(character):04X}" for character in _CONTROL.findall(text)})
-    found = [one for one in found if one != f"U+{ord(_PROGRESS):04X}" or MARK in text]
-    lines = [line for line in text.split("\n") if _CONTROL.search(line)]
-    return [Fault("terminal", f"{', '.join(found)} in {lines[0][:300]!a}")] if found else []
+    lines = [_PROGRESS.sub("", line) for line in text.split("\n")]
+    wrong = [line for line in lines if _CONTROL.search(line)]
+    if not wrong:
+        return []
+    found = sorted({f"U+{ord(one):04X}" for line in wrong for one in _CONTROL.findall(line)})
+    return [Fault("terminal", f"{', '.join(found)} in {ascii(wrong[0][:300])}")]
 
 
 def whole_files(folder: Path) -> list[Fault]:
