@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -71,8 +72,12 @@ def _endless_headers(send: Send) -> None:
 
 
 def _bomb(send: Send) -> None:
-    packed = gzip.compress(_CHUNK * 5000)
-    send(_answer("200 OK", "Content-Encoding: gzip\r\n", packed))
+    send(_answer("200 OK", "Content-Encoding: gzip\r\n", _packed()))
+
+
+@cache
+def _packed() -> bytes:
+    return gzip.compress(_CHUNK * 5000)  # 330 MB in 320 kB
 
 
 def _silent(_send: Send) -> None:

@@ -58,7 +58,7 @@ def plain_terminal(text: str) -> list[Fault]:
     if not wrong:
         return []
     found = sorted({f"U+{ord(one):04X}" for line in wrong for one in _CONTROL.findall(line)})
-    return [Fault("terminal", f"{', '.join(found)} in {ascii(wrong[0][:300])}")]
+    return [Fault("terminal", f"{', '.join(found)} in {wrong[0][:300]!a}")]
 
 
 def whole_files(folder: Path) -> list[Fault]:
