@@ -131,7 +131,8 @@ def inert_csv(text: str, where: str) -> list[Fault]:
 
 def inert_latex(text: str, where: str) -> list[Fault]:
     """No hostile text is a command, mathematics or a comment of LaTeX."""
-    found = re.search(rf"\\{MARK}|(?<!\\)[$%][^\n]*{MARK}|\^\^[^\n]*{MARK}", text)
+    wrong = rf"\\{MARK}|(?<!\\)\${MARK}|[^\\\n]% {MARK}|\^\^41{MARK}|\\frac|\\input"
+    found = re.search(wrong, text)  # a line that begins with % is a comment of ours
     return [Fault("LaTeX", f"{where}: {tail(found[0])!r}")] if found else []
 
 

@@ -48,8 +48,8 @@ def test_what_reaches_the_terminal(oracle, right, wrong):
         (oracles.inert_csv, f"a,'={MARK}", f"a,={MARK}"),
         (oracles.inert_csv, "-1.5,+2", f'"-{MARK}"'),
         (oracles.inert_latex, f"\\textbackslash{{}}{MARK}", f"\\{MARK}{{x}}"),
-        (oracles.inert_latex, f"\\$x {MARK}\\$", f"$ {MARK}$"),
-        (oracles.inert_latex, f"50\\% {MARK}", f"50 % {MARK}"),
+        (oracles.inert_latex, f"$\\times$ \\${MARK}\\$", f"${MARK}$"),
+        (oracles.inert_latex, f"% {MARK}\n50\\% {MARK}", f"50 % {MARK}"),
     ],
 )
 def test_a_hostile_text_that_has_an_effect_in_a_document(oracle, right, wrong):
