@@ -1,4 +1,4 @@
-"""The project's commands: `nox -s bench`, `check`, `tests`, `verify`, `lint`, `types`, `perf`.
+"""The commands: `nox -s bench`, `check`, `tests`, `verify`, `lint`, `types`, `perf`, `torture`.
 
 Each makes what it needs, and costs nothing extra when it is run again.
 """
@@ -95,3 +95,10 @@ def perf(session: nox.Session) -> None:
     )
     compare = ("--storage=results/speed", "compare", COLUMNS.replace("benchmark-", ""))
     session.run("python", "-m", "pytest_benchmark", *compare)
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Attack the bench, into results/torture/: nox -s torture -- --budget 1h; it can be resumed."""
+    install(session, "test")
+    session.run("python", "-m", "tests.torture", *session.posargs)

@@ -1,0 +1,1 @@
+"""Campaigns against the bench: `nox -s torture`. Each module with an `attempt` is a campaign."""

@@ -1,0 +1,1 @@
+"""A family whose framework misbehaves as the variable TORTURE says; see `adapter`."""
