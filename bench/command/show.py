@@ -7,7 +7,7 @@ import os
 
 from backends.exports.formats import FORMATS
 from backends.family import OWN_ENVIRONMENT
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, EXPERIMENTS, entry, script
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
 from bench.runner.environments import Environments
@@ -27,7 +27,8 @@ def listing(_: argparse.Namespace) -> int:
     for name in names(WORKLOADS):
         print(f"  {name:<22} {find_workload(name).title}")
     print("backends")
-    for name, backend in BACKENDS.items():
+    plain = {name: row for name, row in BACKENDS.items() if not row.experiment}
+    for name, backend in plain.items():
         is_installed = environments.python(backend.environment) is not None
         note = (
             ""
@@ -36,6 +37,9 @@ def listing(_: argparse.Namespace) -> int:
         )
         retired = f"; retired, last release {backend.retired}" if backend.retired else ""
         print(f"  {name:<22} {backend.title}{retired}{note}")
+    print("experiments: variants that answer a question, see bench acceptance")
+    for name in EXPERIMENTS:
+        print(f"  {name:<30} {BACKENDS[name].experiment}")
     print("files of trained models (bench export RUN --format NAME)")
     for name, form in FORMATS.items():
         print(f"  {name:<22} {form.title}")
