@@ -79,8 +79,8 @@ def acceptance(options: argparse.Namespace) -> int:
     devices = options.device or (("cuda",) if machine.gpus else ("cpu",))
     choose_devices(devices, machine)  # a device that is not there is said at once
     steps = steps_of(options, devices)
-    if not machine.gpus:
-        console.print("no NVIDIA GPU is visible: the steps run on the CPU")
+    alone = "no NVIDIA GPU is visible: the steps run on the CPU"
+    console.print("first, facts about the GPUs: a minute" if machine.gpus else alone)
     console.print(f"{len(steps)} steps in {options.budget / 60:.0f} min, into {folder}")
     deadline = clock.monotonic_seconds() + options.budget
     facts = gpu_facts(machine, _with_gpu_builds(), _probe(Environments(dict(options.python))))
