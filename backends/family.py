@@ -149,9 +149,11 @@ class Entry(Struct, frozen=True, kw_only=True):
         compiled: whether the framework's compiler is on, on all devices.
         compiled_on_gpus: whether it is on on GPUs only.
         warm_up_on_gpus: the epochs of a job on a GPU that are not steady, whatever their times are.
-        variant_of: the plain backend, if this is a tuned variant; a run includes variants with
+        variant_of: the backend that it is a variant of; a run includes tuned variants with
             `--tuned`.
-        changes: how the variant differs from the plain backend, in Markdown.
+        changes: how the variant differs from that backend, in Markdown.
+        experiment: the question that the variant answers beside that backend, if nobody can tell
+            the answer without the hardware; "" for all other backends. It runs only if it is named.
         retired: the year of the last release of a framework that is not developed any more, else
             None. Such a backend has no native mode and no tuned variant.
         refuses: "module:function" of a function that raises `Unsupported` for a workload whose
@@ -172,6 +174,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     warm_up_on_gpus: int = 1
     variant_of: str | None = None
     changes: str = ""
+    experiment: str = ""
     retired: int | None = None
     refuses: str = ""
 

@@ -189,8 +189,8 @@ def _gaps(families: list[Family]) -> Mapping[str, Mapping[str, Gap]]:
         if plain := entry.variant_of:
             reason = f"tutorials train without this variant: use `{plain}` for native mode"
             gaps[name] = {
-                **gaps.get(plain, {}),
                 "native mode": Gap(kind="never", reason=reason),
+                **gaps.get(plain, {}),
                 **gaps.get(name, {}),
             }
     return MappingProxyType(gaps)
@@ -255,6 +255,8 @@ ENVIRONMENTS: Mapping[str, Environment] = _WithVersions(
     {name: row for name, row in _merged(_ALL, "environments").items() if name != OWN_ENVIRONMENT},
     _environment_of_version,
 )
+# The variants that answer a question, see `Entry.experiment`.
+EXPERIMENTS = tuple(name for name, row in BACKENDS.items() if row.experiment)
 # The engine of each environment, as "module:Class", see `backends.engine`.
 ENGINES: Mapping[str, str] = _WithVersions(
     {name: row.engine for name, row in _merged(_ALL, "environments").items()}, _same

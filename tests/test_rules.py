@@ -52,6 +52,7 @@ THIRD_PARTY = {
     "backends.exports.opencv": PLAIN | {"cv2"},
     "backends.chainer": PLAIN | {"chainer", "threadpoolctl"},
     "backends.keras": PLAIN | {"keras"},
+    "backends.keras.experiments": PLAIN | {"torch"},
     "backends.keras.jax": PLAIN | {"keras", "jax"},
     "backends.keras.jax_native": PLAIN | {"keras", "jax"},
     "backends.keras.quickstart": PLAIN | {"keras", "tensorflow"},

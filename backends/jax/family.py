@@ -11,6 +11,22 @@ _NO_NATIVE_MODE = Gap(
     reason="JAX has no layers, optimizers or input pipeline, so it has no defaults for them",
 )
 
+
+def _experiment(title: str, adapter: str, *, changes: str, question: str, flags: str = "") -> Entry:
+    """A variant of JAX that answers a question."""
+    return Entry(
+        title=f"JAX, {title}",
+        adapter=f"backends.jax.{adapter}",
+        environment="jax",
+        needs=("jax",),
+        variables={"XLA_FLAGS": flags} if flags else {},
+        compiled=True,
+        variant_of="jax",
+        changes=changes,
+        experiment=question,
+    )
+
+
 FAMILY = Family(
     environments={
         "jax": Environment(
@@ -54,7 +70,32 @@ FAMILY = Family(
             environment="jax",
             needs=("jax",),
             compiled=True,
-        )
+        ),
+        "jax-unroll": _experiment(
+            "four steps in a turn of the loop",
+            "experiments:JaxUnroll",
+            changes="`lax.scan(..., unroll=4)`",
+            question="Does an unrolled loop over steps save more than its turns cost?",
+        ),
+        "jax-step": _experiment(
+            "a call per step",
+            "experiments:JaxStep",
+            changes="a call for each step, in place of a loop over steps in one call",
+            question="Is a call per step faster than a loop over steps in the compiled program?",
+        ),
+        "jax-loop-graph": _experiment(
+            "CUDA graph of the loop",
+            "scan:Jax",
+            changes="`--xla_gpu_enable_command_buffer=+WHILE`",
+            question="Is the loop over steps faster as a part of a CUDA graph?",
+            flags="--xla_gpu_enable_command_buffer=+WHILE",
+        ),
+        "jax-rbg": _experiment(
+            "dropout by XLA's generator",
+            "experiments:JaxRbg",
+            changes='`jax.random.key(seed, impl="rbg")`',
+            question="Are dropout's masks drawn faster by XLA's own generator than by JAX's?",
+        ),
     },
     gaps={"jax": {"native mode": _NO_NATIVE_MODE}},
     untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},

@@ -50,6 +50,8 @@ class Jax:
     JAX has no optimizers, so `backends.formulas` is used.
     """
 
+    unroll = 1  # the steps in one turn of the scan's loop
+
     def __init__(self, job: Job) -> None:
         if not job.compiled or job.mode != "matched":
             raise Unsupported("this adapter trains compiled, in matched mode")
@@ -60,7 +62,8 @@ class Jax:
         self._now, self._data = self._start(), ()
         # The new values are written to the memory of the old ones.
         model = partial(forward, job.workload, kind=_KINDS[job.precision])
-        self._train = jax.jit(partial(_train, job.workload, model, self._update), donate_argnums=0)
+        train = partial(_train, job.workload, model, self._update, self.unroll)
+        self._train = jax.jit(train, donate_argnums=0)
         self._logits = jax.jit(lambda values, images: model(values, images, [], training=False)[0])
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -130,14 +133,9 @@ class Jax:
 
     def _start(self) -> _Training:
         """The values before the first step, with weights 0."""
-        weights = {
-            name: jnp.zeros(size)
-            for shape in self._shapes
-            for name, size in shape.parameters.items()
-        }
-        state = {
-            name: jnp.zeros(size) for shape in self._shapes for name, size in shape.state.items()
-        }
+        sizes = [(shape.parameters, shape.state) for shape in self._shapes]
+        weights = {name: jnp.zeros(size) for kind, _ in sizes for name, size in kind.items()}
+        state = {name: jnp.zeros(size) for _, kind in sizes for name, size in kind.items()}
         slots = {
             name: tuple(jnp.full_like(weight, value) for value in self._update.initial_slots())
             for name, weight in weights.items()
@@ -150,6 +148,7 @@ def _train(
     workload: Workload,
     model: Callable[..., tuple[Array, dict[str, Array]]],
     update: Updates,
+    unroll: int,
     now: _Training,
     data: tuple[Array, Array],
     batches: Array,
@@ -184,10 +183,11 @@ def _train(
         slots = {name: arrays for name, (_, arrays) in new.items()}
         return _Training(weights, slots, state, number, key), value
 
+    given = (batches, given_masks)
     if len(batches) == 1:  # without a loop in the compiled program
-        after, loss = step(now, jax.tree.map(lambda values: values[0], (batches, given_masks)))
+        after, loss = step(now, jax.tree.map(lambda values: values[0], given))
         return after, loss[None]
-    trained: tuple[_Training, Array] = jax.lax.scan(step, now, (batches, given_masks))
+    trained: tuple[_Training, Array] = jax.lax.scan(step, now, given, unroll=unroll)
     return trained
 
 

@@ -70,6 +70,33 @@ FAMILY = Family(
             framework="keras",
             variables={"KERAS_BACKEND": "torch"},
         ),
+        "keras-torch-channels-first": Entry(
+            title="Keras on PyTorch, model.fit, channels first",
+            adapter="backends.keras.experiments:KerasTorchChannelsFirst",
+            environment="torch",
+            needs=("torch", "keras"),
+            framework="keras",
+            variables={"KERAS_BACKEND": "torch"},
+            variant_of="keras-torch",
+            changes='`image_data_format="channels_first"`',
+            experiment="What do the copies between Keras's layout of images and PyTorch's cost?",
+        ),
+        "keras-torch-compiled": Entry(
+            title="Keras on PyTorch, model.fit, torch.compile",
+            adapter="backends.keras.experiments:KerasTorchCompiled",
+            environment="torch",
+            needs=("torch", "keras"),
+            framework="keras",
+            variables={
+                "KERAS_BACKEND": "torch",
+                # With the caches a second job would find the first one's kernels.
+                "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+            },
+            compiled=True,
+            variant_of="keras-torch",
+            changes="`jit_compile=True`",
+            experiment="Is a compiled training step of Keras on PyTorch faster?",
+        ),
     },
     untuned={
         "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"

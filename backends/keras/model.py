@@ -40,6 +40,7 @@ class KerasModel:
 
     mode = "matched"
     sequential: type[keras.Sequential] = keras.Sequential
+    image_data_format = "channels_last"
     steps_per_execution = 1  # the number of training steps between two returns to `fit`
 
     def __init__(self, job: Job) -> None:
@@ -53,7 +54,7 @@ class KerasModel:
         keras.config.set_dtype_policy(
             "mixed_bfloat16" if job.precision == "bfloat16" else "float32"
         )
-        keras.config.set_image_data_format("channels_last")
+        keras.config.set_image_data_format(self.image_data_format)
         keras.utils.set_random_seed(job.seed)  # for dropout, as nothing else is random
         with self._scope():
             self._build(job.workload)
@@ -112,9 +113,9 @@ class KerasModel:
         raise NotImplementedError
 
     def _build(self, workload: Workload) -> None:
-        self._model = self.sequential(
-            [keras.Input(workload.input.shape), *map(_layer, workload.layers)]
-        )
+        *image, channels = workload.input.shape
+        shape = (channels, *image) if _channels_axis() == 1 else (*image, channels)
+        self._model = self.sequential([keras.Input(shape), *map(_layer, workload.layers)])
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, _Dropout)]
         self._variables = {
             name: variable
@@ -190,11 +191,18 @@ def _layer(layer: Layer) -> keras.layers.Layer:
         case AvgPool2d(pool_size=pool_size):
             return keras.layers.AveragePooling2D(pool_size)
         case BatchNorm(momentum=momentum, epsilon=epsilon):
-            return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+            return keras.layers.BatchNormalization(
+                axis=_channels_axis(), momentum=momentum, epsilon=epsilon
+            )
         case Flatten():
             return keras.layers.Flatten()
         case Dropout(rate=rate):
             return _Dropout(rate)
+
+
+def _channels_axis() -> int:
+    """The axis of an image's channels; also of the values of a vector."""
+    return 1 if keras.config.image_data_format() == "channels_first" else -1
 
 
 def _activation(name: str) -> Any:

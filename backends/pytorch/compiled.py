@@ -12,6 +12,8 @@ its results were wrong.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -34,22 +36,33 @@ class PyTorchCompiled(PyTorch):
     """`torch.compile` of model and loss, once per size of batch, and of `optimizer.step`."""
 
     compiles = True
+    update_mode: str | None = None  # of the optimizer's step; None is PyTorch's default
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         require_compiler(self._device)
-        on_cuda = self._device.type == "cuda"
-        # In plain float32 TorchInductor chooses the layout; on a CPU channels last is no gain.
-        if on_cuda and job.precision != "float32":
+        if self._has_channels_last():
             self._model.to(memory_format=torch.channels_last)
-        options = {"mode": "reduce-overhead"} if on_cuda else {"options": _CPU_OPTIONS}
+        options = self._options()
         self._model.compile(dynamic=False, fullgraph=True, **options)  # for predictions
         self._loss_of = torch.compile(self._loss_of, dynamic=False, fullgraph=True, **options)
         optimizer = self._optimizer
         if isinstance(optimizer, AdamBeforeCorrection):
-            optimizer.compile()
+            optimizer.compile(self.update_mode)
         else:
-            self._update = torch.compile(self._update, dynamic=False)
+            self._update = torch.compile(self._update, dynamic=False, mode=self.update_mode)
+
+    def _has_channels_last(self) -> bool:
+        """Whether the weights of convolutions have channels last.
+
+        In plain float32 TorchInductor chooses the layout; on a CPU channels last is no gain.
+        """
+        return self._device.type == "cuda" and self._job.precision != "float32"
+
+    def _options(self) -> dict[str, Any]:
+        """How model and loss are compiled."""
+        on_cuda = self._device.type == "cuda"
+        return {"mode": "reduce-overhead"} if on_cuda else {"options": _CPU_OPTIONS}
 
     def predict(self, images: contract.Images) -> contract.Logits:
         """Logits (n, classes).

@@ -11,7 +11,7 @@ from torch import Tensor
 from specs.model import Adadelta, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 
 
-class _Update:
+class Update:
     """The base of the optimizers that PyTorch does not have.
 
     Each line of a `step` updates all weights in one call, as PyTorch's optimizers do with
@@ -29,6 +29,10 @@ class _Update:
         self._slots.append((tensors, start))
         return tensors
 
+    def tensors(self) -> list[Tensor]:
+        """All tensors that it keeps from step to step."""
+        return [tensor for tensors, _ in self._slots for tensor in tensors]
+
     def reset(self) -> None:
         """Go back to the state before the first step."""
         for tensors, start in self._slots:
@@ -45,7 +49,7 @@ class _Update:
         raise NotImplementedError
 
 
-class RmsPropInsideRoot(_Update):
+class RmsPropInsideRoot(Update):
     """`v = rho v + (1 - rho) g^2; w = w - lr g / sqrt(v + epsilon)`.
 
     `torch.optim.RMSprop` has epsilon outside the root.
@@ -65,7 +69,7 @@ class RmsPropInsideRoot(_Update):
         torch._foreach_addcdiv_(self._weights, gradients, roots, -self._spec.learning_rate)
 
 
-class AdagradInsideRoot(_Update):
+class AdagradInsideRoot(Update):
     """`v = v + g^2; w = w - lr g / sqrt(v + epsilon)`.
 
     `torch.optim.Adagrad` has epsilon outside the root.
@@ -84,7 +88,7 @@ class AdagradInsideRoot(_Update):
         torch._foreach_addcdiv_(self._weights, gradients, roots, -self._spec.learning_rate)
 
 
-class AdamBeforeCorrection(_Update):
+class AdamBeforeCorrection(Update):
     """`w = w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)`.
 
     `torch.optim.Adam` corrects v before it adds epsilon. With weight decay (AdamW), the step starts
@@ -102,10 +106,13 @@ class AdamBeforeCorrection(_Update):
         super().reset()
         self._t = 0
 
-    def compile(self) -> None:
+    def tensors(self) -> list[Tensor]:
+        return [*super().tensors(), *([] if self._rate is None else [self._rate])]
+
+    def compile(self, mode: str | None) -> None:
         """Compile the update; its rate is then a tensor, as a number would become a constant."""
         self._rate = torch.zeros((), device=self._weights[0].device)
-        self._apply = torch.compile(self._apply, dynamic=False)
+        self._apply = torch.compile(self._apply, dynamic=False, mode=mode)
 
     def step(self) -> None:
         self._t += 1
@@ -132,12 +139,12 @@ class AdamBeforeCorrection(_Update):
             torch._foreach_addcdiv_(self._weights, self._m, roots, -rate)
 
 
-def reset_optimizer(optimizer: _Update | torch.optim.Optimizer) -> None:
+def reset_optimizer(optimizer: Update | torch.optim.Optimizer) -> None:
     """Go back to the state before the first step, in the same tensors.
 
     In SGD a momentum of 0 has the same effect as none: the first step is g either way.
     """
-    if isinstance(optimizer, _Update):
+    if isinstance(optimizer, Update):
         optimizer.reset()
         return
     for group in optimizer.param_groups:
@@ -150,7 +157,7 @@ def reset_optimizer(optimizer: _Update | torch.optim.Optimizer) -> None:
 
 def build_optimizer(
     spec: Optimizer, parameters: list[Tensor], *, fused: bool = False
-) -> _Update | torch.optim.Optimizer:
+) -> Update | torch.optim.Optimizer:
     """The optimizer that the workload names; every constant is passed explicitly.
 
     Args:
@@ -181,7 +188,7 @@ def build_optimizer(
             )
 
 
-def _rmsprop(spec: RmsProp, parameters: list[Tensor]) -> _Update | torch.optim.Optimizer:
+def _rmsprop(spec: RmsProp, parameters: list[Tensor]) -> Update | torch.optim.Optimizer:
     if spec.epsilon_form == "inside_root":
         return RmsPropInsideRoot(parameters, spec)
     return torch.optim.RMSprop(
@@ -191,7 +198,7 @@ def _rmsprop(spec: RmsProp, parameters: list[Tensor]) -> _Update | torch.optim.O
 
 def _adagrad(
     spec: Adagrad, parameters: list[Tensor], kernel: dict[str, bool]
-) -> _Update | torch.optim.Optimizer:
+) -> Update | torch.optim.Optimizer:
     if spec.epsilon_form == "inside_root":
         return AdagradInsideRoot(parameters, spec)
     return torch.optim.Adagrad(
@@ -205,7 +212,7 @@ def _adagrad(
 
 def _adam(
     spec: Adam | AdamW, parameters: list[Tensor], kernel: dict[str, bool]
-) -> _Update | torch.optim.Optimizer:
+) -> Update | torch.optim.Optimizer:
     if spec.epsilon_form == "before_correction":
         return AdamBeforeCorrection(parameters, spec)
     return torch.optim.AdamW(

@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
+import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -18,8 +21,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 from rich.console import Console
 
+from backends.family import CUDA_PACKAGES
+from backends.registry import BACKENDS, ENVIRONMENTS, EXPERIMENTS
 from bench.command.report import ANONYMOUS, private_words
 from bench.command.setup import choose_devices
+from bench.machine.gpu_facts import Fact, Probe, ProgramError, UnknownError, gpu_facts
 from bench.machine.host import Machine, this_machine
 from bench.records.files import RunError, inside
 from bench.report.anonymous import copy_anonymously
@@ -29,10 +35,17 @@ from bench.report.page import write_report
 from bench.report.run import Run
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.terminal.plain import plain_console
+from bench.runner.environments import Environments, inherited_by
 from bench.worker import clock
+from specs.errors import UserError
 
 _LEAST_SECONDS = 30.0  # a step is not begun with less time than this
 _ROUNDS = 11  # of the calibration: the fewest with which its figures mean something
+_EXPERIMENTS = (
+    "Each changes one thing of a backend, and takes turns beside it. Below 1 the experiment is"
+    " faster. Its computation is verified in the step before."
+)
+_PROGRAM_SECONDS = 120.0  # the first use of a GPU by a framework takes some 20 s
 # The exit code of a command that was interrupted; by another signal it is higher than _SIGNALS.
 _STOPPED, _SIGNALS = 130, 128
 
@@ -73,10 +86,11 @@ def acceptance(options: argparse.Namespace) -> int:
     devices = options.device or (("cuda",) if machine.gpus else ("cpu",))
     choose_devices(devices, machine)  # a device that is not there is said at once
     steps = steps_of(options, devices)
-    if not machine.gpus:
-        console.print("no NVIDIA GPU is visible: the steps run on the CPU")
+    alone = "no NVIDIA GPU is visible: the steps run on the CPU"
+    console.print("first, facts about the GPUs: a minute" if machine.gpus else alone)
     console.print(f"{len(steps)} steps in {options.budget / 60:.0f} min, into {folder}")
     deadline = clock.monotonic_seconds() + options.budget
+    facts = gpu_facts(machine, _with_gpu_builds(), _probe(Environments(dict(options.python))))
     ended = [Ended()] * len(steps)
     for number, step in enumerate(steps):
         left = deadline - clock.monotonic_seconds()
@@ -84,13 +98,14 @@ def acceptance(options: argparse.Namespace) -> int:
             break
         console.rule(f"{number + 1} of {len(steps)}: {step.question}")
         ended[number] = _run(step, options, folder, left)
-        write_document(page(machine, steps, ended), folder)
-    write_document(page(machine, steps, ended), folder)
+        write_document(page(machine, steps, ended, facts, folder), folder)
+    write_document(page(machine, steps, ended, facts, folder), folder)
     to_send = folder
     if options.anonymous:
         to_send = inside(folder, ANONYMOUS)
         _copy_anonymously(folder, to_send)
-        write_document(page(replace(machine, name="machine-1"), steps, ended), to_send)
+        anonymous = replace(machine, name="machine-1")
+        write_document(page(anonymous, steps, ended, facts, to_send), to_send)
     _say_end(console, folder, to_send, ended)
     return 1 if any(result == "failed" for result, _ in ended) else 0
 
@@ -120,7 +135,86 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
     if devices != ("cpu",):
         steps.append(Step("Large models?", ("run", "big", *place, *every), "big"))
     noise = ("calibrate", "--rounds", str(_ROUNDS), *device)
-    return [*steps, Step("How noisy is this machine?", noise)]
+    steps.append(Step("How noisy is this machine?", noise))
+    return steps if devices == ("cpu",) else [*steps, *_experiments(options, device, in_first)]
+
+
+def _experiments(
+    options: argparse.Namespace, device: tuple[str, ...], precision: tuple[str, ...]
+) -> Iterator[Step]:
+    """Yield the steps of the experiments beside each backend that is chosen and installed."""
+    environments = Environments(dict(options.python))
+    # Keras, whose jobs take longest, comes last.
+    for plain in dict.fromkeys(BACKENDS[name].variant_of or "" for name in reversed(EXPERIMENTS)):
+        is_chosen = not options.backend or plain in options.backend
+        if is_chosen and environments.python(BACKENDS[plain].environment) is not None:
+            variants = [name for name in EXPERIMENTS if BACKENDS[name].variant_of == plain]
+            place = (*device, "--backend", ",".join((plain, *variants)), *precision)
+            folder = f"experiments-{plain}"
+            yield Step(f"Do the experiments beside {plain} compute it?", ("verify", *place))
+            yield Step(
+                f"What do the experiments beside {plain} say?",
+                ("run", "experiments", *place, "--run", folder),
+                folder,
+            )
+
+
+def _with_gpu_builds() -> list[str]:
+    return [name for name, spec in ENVIRONMENTS.items() if spec.cuda]
+
+
+def _probe(environments: Environments) -> Probe:
+    """The frameworks' environments, for `gpu_facts`."""
+    return Probe(run=partial(_ask, environments), folder=partial(_gpu_folder, environments))
+
+
+def _python(environments: Environments, name: str) -> Path:
+    """The interpreter of an environment.
+
+    Raises:
+        UnknownError: there is none.
+    """
+    python = environments.python(name)
+    if python is None:
+        raise UnknownError(f"the environment '{name}' is not installed")
+    return python
+
+
+def _gpu_folder(environments: Environments, name: str) -> Path:
+    """See `Probe.folder`."""
+    python = _python(environments, name)
+    try:
+        packages = environments.versions(name)
+    except UserError as error:
+        raise UnknownError(str(error)) from error
+    if packages.keys().isdisjoint(CUDA_PACKAGES):
+        raise UnknownError(f"the environment '{name}' has no build for NVIDIA GPUs")
+    return python.parent.parent
+
+
+def _ask(
+    environments: Environments,
+    name: str,
+    program: str,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+) -> str:
+    """See `Probe.run`."""
+    python = _python(environments, name)
+    own = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
+    command = [str(python), "-c", program, *arguments]
+    try:
+        done = subprocess.run(
+            command, env=own, capture_output=True, text=True, check=True, timeout=_PROGRAM_SECONDS
+        )
+        return done.stdout.strip().splitlines()[-1]
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        # Some errors end with lines of advice.
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+        raise ProgramError(f"{name}: {(errors or lines)[-1]}") from error
+    except (OSError, subprocess.TimeoutExpired, IndexError) as error:
+        raise UnknownError(f"{name}: {error}") from error
 
 
 def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) -> Ended:
@@ -162,8 +256,18 @@ def _time_limit(seconds: float) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGALRM, before)
 
 
-def page(machine: Machine, steps: list[Step], ended: list[Ended]) -> list[Block]:
-    """The page: what was asked, how it ended, and where the answers are."""
+def page(
+    machine: Machine, steps: list[Step], ended: list[Ended], facts: list[Fact], folder: Path
+) -> list[Block]:
+    """The page: what was asked, how it ended, and where the answers are.
+
+    Args:
+        machine: this one.
+        steps: all of them.
+        ended: how each ended.
+        facts: about the GPUs.
+        folder: that of the steps' runs.
+    """
     rows = tuple(
         (
             step.question,
@@ -174,29 +278,27 @@ def page(machine: Machine, steps: list[Step], ended: list[Ended]) -> list[Block]
         )
         for step, (result, seconds) in zip(steps, ended, strict=True)
     )
-    blocks: list[Block] = [Heading(f"Acceptance of {machine.name}", 1)]
     failed = tuple(row[1] for row in rows if row[2] == "failed")
-    if failed:
-        blocks.append(
-            Alarm(
-                "A step failed",
-                "Its command prints why, and its report has the details:",
-                failed,
-            )
-        )
-    blocks.append(
-        Table(("question", "command", "result", "time", "report"), rows, "The most valuable first")
-    )
+    why = "Its command prints why, and its report has the details:"
+    blocks: list[Block] = [
+        Heading(f"Acceptance of {machine.name}", 1),
+        *([Alarm("A step failed", why, failed)] if failed else []),
+        Table(("question", "command", "result", "time", "report"), rows, "The most valuable first"),
+    ]
     rest = [row[1] for row in rows if row[2] not in ("passed", "failed")]
     if rest:
         blocks += [
             Text("No time was left for these; `bench acceptance` goes on with them:"),
             Items(tuple(rest)),
         ]
+    pages = {step.page for step, (result, _) in zip(steps, ended, strict=True) if result}
     return [
         *blocks,
+        *_answers([folder / name for name in sorted(pages)]),
         Heading("Machine", 2),
         Table(MACHINE_COLUMNS, (machine_cells(machine),)),
+        Heading("Facts about its GPUs", 2),
+        Table(("fact", "value"), tuple((fact.name, fact.value) for fact in facts)),
     ]
 
 
@@ -206,6 +308,24 @@ def _copy_anonymously(folder: Path, to_send: Path) -> None:
         with contextlib.suppress(RunError):  # no job has ended
             copy_anonymously(Run.read(jobs.parent), to_send / jobs.parent.name, private_words())
             write_report(to_send / jobs.parent.name)
+
+
+def _answers(folders: list[Path]) -> list[Block]:
+    """What the experiments in the folders of runs say, with a heading; nothing without any."""
+    answers = [block for folder in folders for block in _answers_in(folder)]
+    return [Heading("Experiments", 2), Text(_EXPERIMENTS), *answers] if answers else []
+
+
+def _answers_in(folder: Path) -> list[Block]:
+    if not (folder / "jobs").is_dir():
+        return []
+    from bench.report.run import Run  # with it comes pandas
+    from bench.report.section import tuned
+
+    try:
+        return tuned.experiments(Run.read(folder))
+    except UserError:  # it was stopped before its first record
+        return []
 
 
 def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:

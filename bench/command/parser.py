@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from backends.exports.formats import FORMATS
-from backends.registry import BACKENDS, ENVIRONMENTS, SCRIPTS
+from backends.registry import BACKENDS, ENVIRONMENTS, EXPERIMENTS, SCRIPTS
 from bench.command import arguments, say
 from specs.errors import closest
 
@@ -512,11 +512,13 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
+    usual = [name for name in BACKENDS if name not in EXPERIMENTS]
     parser.add_argument(
         "--backend",
         type=arguments.words,
         metavar="A,B",
-        help=f"one or more of: {', '.join(BACKENDS)}; pytorch@2.12.0 is another version",
+        help=f"one or more of: {', '.join(usual)}; or of the experiments in `bench list`;"
+        " pytorch@2.12.0 is another version",
     )
 
 

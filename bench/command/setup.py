@@ -119,9 +119,8 @@ def choose_backends(
     plain = _choose_backends(chosen, environments, unless_chosen)
     if not tuned:
         return plain
-    variants = {
-        name: [v for v, entry in BACKENDS.items() if entry.variant_of == name] for name in plain
-    }
+    tuned_ones = {v: entry.variant_of for v, entry in BACKENDS.items() if not entry.experiment}
+    variants = {name: [v for v, of in tuned_ones.items() if of == name] for name in plain}
     return tuple(dict.fromkeys(each for name in plain for each in (name, *variants[name])))
 
 

@@ -7,7 +7,7 @@ import os
 
 from backends.exports.formats import FORMATS
 from backends.family import OWN_ENVIRONMENT
-from backends.registry import BACKENDS, DEFAULT_BACKENDS, entry, script
+from backends.registry import BACKENDS, DEFAULT_BACKENDS, EXPERIMENTS, entry, script
 from bench.command import say
 from bench.data.dataset import DATASETS
 from bench.machine.nvml import gpus
@@ -28,7 +28,8 @@ def listing(_: argparse.Namespace) -> int:
     for name in names(WORKLOADS):
         say(f"  {name:<22} {find_workload(name).title}")
     say("backends")
-    for name, backend in BACKENDS.items():
+    plain = {name: row for name, row in BACKENDS.items() if not row.experiment}
+    for name, backend in plain.items():
         is_installed = environments.python(backend.environment) is not None
         note = (
             ""
@@ -37,6 +38,9 @@ def listing(_: argparse.Namespace) -> int:
         )
         retired = f"; retired, last release {backend.retired}" if backend.retired else ""
         say(f"  {name:<22} {backend.title}{retired}{note}")
+    say("experiments: variants that answer a question, see bench acceptance")
+    for name in EXPERIMENTS:
+        say(f"  {name:<30} {BACKENDS[name].experiment}")
     say("files of trained models (bench export RUN --format NAME)")
     for name, form in FORMATS.items():
         say(f"  {name:<22} {form.title}")

@@ -14,7 +14,7 @@ from bench.machine.gpu_state import GpuState, StateWatch
 from bench.machine.nvml import OpenGpu
 
 _MOST_PIDS = 2**22  # Linux has no higher process ID; some drivers answer 4294967295
-_MPS_SERVER = "nvidia-cuda-mps"  # the kernel keeps 15 characters of a process's name
+MPS_SERVER = "nvidia-cuda-mps"  # the kernel keeps 15 characters of a process's name
 
 
 class DevicePeak(Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ def _is_mps(pid: int) -> bool:
     """Whether a process is the server of MPS, through which our own may use the GPU."""
     with contextlib.suppress(OSError):
         name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace")
-        return name.strip() == _MPS_SERVER
+        return name.strip() == MPS_SERVER
     return False
 
 

@@ -122,7 +122,7 @@ class StateWatch:
         limit = gpu.ask_board("nvmlDeviceGetEnforcedPowerLimit")  # milliwatts
         return GpuState(
             uuid=self._uuid,
-            cuda=_cuda_version(),
+            cuda=cuda_version(),
             power_limit_watts=None if limit is None else limit / 1e3,
             power_limited=limited / len(under_load) if under_load else None,
             reasons=tuple(
@@ -182,6 +182,7 @@ def _remapped_rows(gpu: OpenGpu) -> int | None:
     return None if rows is None else rows[0] + rows[1]
 
 
-def _cuda_version() -> str | None:
+def cuda_version() -> str | None:
+    """The newest version of CUDA that the driver supports, "13.0"; None if it does not tell."""
     version = ask("nvmlSystemGetCudaDriverVersion_v2")  # 12040 is 12.4
     return None if version is None else f"{version // 1000}.{version % 1000 // 10}"

@@ -107,17 +107,31 @@ def test_everything_of_pytorch_is_on_the_device_and_no_operation_mixes_devices(p
 
 def test_on_a_gpu_pytorch_has_channels_last_only_with_tensor_cores_and_tf32_only_if_asked(pytorch):
     plain, tensor_cores = pytorch["decisions"]["float32"], pytorch["decisions"]["tf32"]
-    assert not any(plain["channels last"].values())
-    assert tensor_cores["channels last"] == {
-        "pytorch": False,
-        "pytorch-tuned": True,
-        "pytorch-compiled": True,
-    }
-    # The model for predictions, model and loss; no mode for the optimizer.
-    assert plain["modes"] == tensor_cores["modes"] == ["reduce-overhead", "reduce-overhead", None]
+    experiment = "pytorch-compiled-channels-last"
+    assert [name for name, is_last in plain["channels last"].items() if is_last] == [experiment]
+    without = [name for name, is_last in tensor_cores["channels last"].items() if not is_last]
+    assert without == ["pytorch", "pytorch-compiled-contiguous"]
     precisions = [(d["matmul"], d["tf32 in convolutions"]) for d in (plain, tensor_cores)]
     assert precisions == [("highest", False), ("high", True)]
     assert plain["autotuned"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_on_a_gpu_pytorch_has_cuda_graphs_and_an_experiment_has_one_of_the_optimizer(
+    precision, pytorch
+):
+    graph = ["reduce-overhead", None]
+    # The model for predictions, model and loss, the optimizer.
+    usual = [graph, graph, [None, None]]
+    layout = [None, {"triton.cudagraphs": True, "layout_optimization": False}]
+    assert pytorch["decisions"][precision]["compiled"] == {
+        "pytorch": [],
+        "pytorch-tuned": [],
+        "pytorch-compiled": usual,
+        "pytorch-compiled-channels-last": usual,
+        "pytorch-compiled-contiguous": [layout, layout, [None, None]],
+        "pytorch-compiled-update-graph": [graph, graph, graph],
+    }
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "HIGHEST"), ("tf32", "HIGH")])
@@ -130,6 +144,15 @@ def test_every_product_of_jax_for_cuda_has_the_precision_of_the_job(precision, e
 
 def test_a_call_of_jax_for_cuda_is_one_loop_without_the_host(jax):
     assert [(found["loops"], found["host"]) for found in jax["lowered"].values()] == [(1, 0)] * 2
+
+
+def test_the_experiments_of_jax_change_the_loop_and_the_generator(jax):
+    assert jax["experiments"] == {
+        "jax": {"loops": 1, "generator": 0, "steps": 6},
+        "jax-unroll": {"loops": 0, "generator": 0, "steps": 6},
+        "jax-step": {"loops": 1, "generator": 0, "steps": 1},
+        "jax-rbg": {"loops": 1, "generator": 1, "steps": 6},
+    }
 
 
 @pytest.mark.parametrize("backend", ["jax", "keras-jax"])

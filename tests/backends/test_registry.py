@@ -7,7 +7,17 @@ import pytest
 from backends import registry
 from backends.defaults_of import defaults_of
 from backends.exports import formats
-from backends.registry import BACKENDS, ENGINES, ENVIRONMENTS, UNTUNED
+from backends.registry import (
+    BACKENDS,
+    DEFAULT_BACKENDS,
+    ENGINES,
+    ENVIRONMENTS,
+    EXPERIMENTS,
+    GAPS,
+    UNTUNED,
+)
+from bench.command.setup import choose_backends
+from bench.records.files import PROJECT
 from tests.support.jobs import FRAMEWORKS, VARIANTS
 
 
@@ -26,6 +36,28 @@ def test_a_variant_is_of_a_plain_backend_in_the_same_environment_and_says_what_i
         assert plain.variables.items() <= variant.variables.items() or set(plain.variables) - {
             "KERAS_BACKEND"
         } == set(variant.variables)
+
+
+def test_an_experiment_asks_one_question_and_runs_only_if_it_is_named(monkeypatch):
+    assert EXPERIMENTS
+    for name in EXPERIMENTS:
+        entry = BACKENDS[name]
+        beside = BACKENDS[entry.variant_of]
+        assert entry.changes
+        assert entry.experiment.count("?") == 1
+        assert (entry.native, entry.parallel) == (None, None)
+        assert (entry.environment, entry.warm_up_on_gpus) == (
+            beside.environment,
+            beside.warm_up_on_gpus,
+        )
+        assert "native mode" in GAPS[name]
+        ours, theirs = ({d.setting: d for d in defaults_of(n)} for n in (name, entry.variant_of))
+        assert [s for s in ours if ours[s] != theirs[s]] == ["compiler"]
+    monkeypatch.setattr("bench.command.setup._choose_backends", lambda *_: DEFAULT_BACKENDS)
+    assert not set(EXPERIMENTS) & set(choose_backends(None, None, tuned=True))
+    for place in ("README.md", "docs/frameworks.md"):
+        text = (PROJECT / place).read_text()
+        assert [name for name in EXPERIMENTS if name in text] == []
 
 
 def test_every_plain_framework_has_a_variant_or_it_is_said_why_not():

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from backends.registry import BACKENDS, EXPERIMENTS
 from bench.command import acceptance
-from bench.command.acceptance import Step
+from bench.command.acceptance import Ended, Step
 from bench.command.cli import main
 from bench.command.parser import make_parser
+from bench.machine.gpu_facts import Fact, UnknownError
+from bench.machine.host import this_machine
+from bench.report.form.blocks import Heading, Table
+from bench.report.run import Run
+from bench.runner.environments import Environments
+from specs.loading import find_suite
+from tests.support.records import make_record, run_of
 
 
 def options(*arguments):
@@ -30,10 +40,104 @@ def test_every_step_is_a_command_that_can_be_typed(monkeypatch):
         "bench run smoke --device cpu --backend jax --precision float32"
     )
     assert not any("tf32" in command or "big" in command for command in commands())
-    assert commands(devices=("cuda",))[-2] == (
-        "bench run big --device cuda --precision float32,tf32,bfloat16"
-    )
+    big = "bench run big --device cuda --precision float32,tf32,bfloat16"
+    assert big in commands(devices=("cuda",))
     assert len(commands("--precision", "float32")) == 4
+
+
+@pytest.fixture
+def torch(tmp_path):
+    """The option for an environment of PyTorch alone."""
+    python = tmp_path / "torch" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    return "--python", f"torch={python}"
+
+
+def test_experiments_of_installed_backends_come_last_each_after_its_verification(torch):
+    asked = commands(*torch, "--precision", "tf32,float32", devices=("cuda",))
+    steps = [command for command in asked if "pytorch-compiled-contiguous" in command]
+    names = ",".join(
+        name
+        for name, entry in BACKENDS.items()
+        if "pytorch-compiled" in (name, entry.variant_of) and name != "pytorch"
+    )
+    assert steps == [
+        f"bench verify --device cuda --backend {names} --precision tf32",
+        (
+            f"bench run experiments --device cuda --backend {names} --precision tf32"
+            " --run experiments-pytorch-compiled"
+        ),
+    ]
+    assert asked.index("bench calibrate --rounds 11 --device cuda") < asked.index(steps[0])
+    assert not any("jax" in command for command in asked), "it is not installed"
+    assert not any("experiments" in command for command in commands(*torch)), "no GPU is asked"
+    chosen = commands(*torch, "--backend", "keras-torch", devices=("cuda",))
+    assert [command for command in chosen if "experiments" in command] == [
+        (
+            "bench run experiments --device cuda --backend"
+            " keras-torch,keras-torch-channels-first,keras-torch-compiled --precision float32"
+            " --run experiments-keras-torch"
+        )
+    ]
+
+
+def test_the_suite_of_experiments_has_all_of_them_beside_their_backends():
+    pairs = [(BACKENDS[name].variant_of, name) for name in EXPERIMENTS]
+    assert find_suite("experiments").backends == tuple(
+        dict.fromkeys(name for pair in pairs for name in pair)
+    )
+
+
+def test_the_page_has_the_answers_of_experiments_and_facts(monkeypatch, tmp_path):
+    times = {"jax": (2.0,) * 3, "jax-unroll": (1.0,) * 3}
+    records = [
+        make_record(
+            f"{backend}{turn}", backend=backend, round=turn, times=each, accuracies=(0.5,) * 3
+        )
+        for backend, each in times.items()
+        for turn in range(12)
+    ]
+    records.append(
+        make_record("x", backend="jax-rbg", status="failed", times=(), accuracies=(), epochs=3)
+    )
+    (tmp_path / "a" / "jobs").mkdir(parents=True)
+    monkeypatch.setattr(Run, "read", lambda folder: run_of(*records, folder=folder))
+    steps = [Step("what?", ("run", "experiments"), "a"), Step("more?", ("run", "b"), "b")]
+    ended = [Ended("passed", 1.0), Ended()]
+    facts = [Fact("server of MPS", "unknown: why")]
+    blocks = acceptance.page(this_machine({}), steps, ended, facts, tmp_path)
+    [table] = [
+        block
+        for block in blocks
+        if block.__class__ is Table
+        and "question" in block.columns
+        and "experiment" in block.columns
+    ]
+    assert table.rows == (
+        (
+            BACKENDS["jax-unroll"].experiment,
+            *("jax-unroll", "jax", "softmax", "cpu", "0.50x (0.50 to 0.50) faster"),
+        ),
+        (BACKENDS["jax-rbg"].experiment, "jax-rbg", "jax", "softmax", "cpu", "failed: why"),
+    )
+    assert Heading("Experiments", 2) in blocks
+    assert Table(("fact", "value"), (("server of MPS", "unknown: why"),)) in blocks
+
+
+def test_a_program_that_fails_or_prints_nothing_makes_a_fact_unknown_with_its_error(tmp_path):
+    probe = acceptance._probe(Environments({"jax": Path(sys.executable)}))
+    assert probe.run("jax", "print('a'); print('b')", (), {}) == "b"
+    assert probe.run("jax", "import os; print(os.environ['A'])", (), {"A": "1"}) == "1"
+    fails = "raise ValueError('no GPU\\nset A=1 for more')"
+    for program, why in ((fails, "jax: ValueError: no GPU$"), ("", "jax: ")):
+        with pytest.raises(UnknownError, match=why):
+            probe.run("jax", program, (), {})
+    with pytest.raises(UnknownError, match="the environment 'jax' has no build for NVIDIA GPUs"):
+        probe.folder("jax")
+    nothing = acceptance._probe(Environments(folder=tmp_path))
+    with pytest.raises(UnknownError, match="the environment 'torch' is not installed"):
+        nothing.run("torch", "", (), {})
 
 
 @pytest.fixture
@@ -70,6 +174,7 @@ def test_the_page_says_how_each_step_ended_and_the_archive_has_all_files(
     assert "| step 0? | `bench run a` | passed |" in page
     assert "| step 1? | `bench verify` | failed |" in page
     assert "A step failed" in page
+    assert "| driver, and the newest CUDA that it supports | unknown: " in page
     assert "2 steps passed, 1 failed" in capsys.readouterr().err
     with tarfile.open(tmp_path / "acceptance" / "acceptance.tar.gz") as archive:
         assert {"acceptance/a/record.json", "acceptance/report.html"} <= set(archive.getnames())

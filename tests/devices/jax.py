@@ -14,24 +14,42 @@ import jax
 import numpy as np
 
 from backends.jax import device as jax_device
+from backends.jax.experiments import JaxRbg, JaxStep, JaxUnroll
 from backends.jax.scan import Jax
 from backends.keras.jax import KerasJax
 from specs.loading import find_workload
 from tests.devices.data import SIZE, examples_of, job_of, loaded
 
 MODEL = "batch norm, nesterov"  # convolutions, pools and products
+EXPERIMENTS = {"jax": Jax, "jax-unroll": JaxUnroll, "jax-step": JaxStep, "jax-rbg": JaxRbg}
 _PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b.*")
 _PRECISION = re.compile(r"precision(?:_config)?\s*=\s*\[([^\]]*)\]")
+
+
+def exported_of(backend):
+    """The training program of three steps for CUDA."""
+    batches = np.arange(3 * SIZE, dtype=np.int32).reshape(3, SIZE)
+    return jax.export.export(backend._train, platforms=["cuda"])(
+        backend._now, backend._data, batches, None
+    )
+
+
+def experiment(name, adapter):
+    """What the program for CUDA of a model with dropout has, and the steps of a call."""
+    backend = loaded(adapter, job_of(name, "dropout after flatten"))
+    text = exported_of(backend).mlir_module()
+    return {
+        "loops": len(re.findall(r"stablehlo\.while", text)),
+        "generator": len(re.findall(r"stablehlo\.rng_bit_generator", text)),
+        "steps": backend._steps,
+    }
 
 
 def lowered(precision):
     """What the training program for CUDA has: precision of products, loops, calls of the host."""
     with mock.patch("backends.jax.device.require_hardware"):  # TF32 is lowered, and not run
         backend = loaded(Jax, job_of("jax", MODEL, precision=precision))
-    batches = np.arange(3 * SIZE, dtype=np.int32).reshape(3, SIZE)
-    exported = jax.export.export(backend._train, platforms=["cuda"])(
-        backend._now, backend._data, batches, None
-    )
+    exported = exported_of(backend)
     text = exported.mlir_module()
     products = Counter()
     for line in text.splitlines():
@@ -96,6 +114,7 @@ if __name__ == "__main__":
     adapters = {"jax": Jax, "keras-jax": KerasJax}
     answers = {
         "instructions": {name: instructions(name) for name in ("softmax", "mlp-relu")},
+        "experiments": {name: experiment(name, adapter) for name, adapter in EXPERIMENTS.items()},
         "lowered": {precision: lowered(precision) for precision in ("float32", "tf32")},
         "waits": {name: waits(adapter, name) for name, adapter in adapters.items()},
         "residency": {name: residency(adapter, name) for name, adapter in adapters.items()},

@@ -15,6 +15,11 @@ from backends.pytorch import compiled as compiled_module
 from backends.pytorch import eager
 from backends.pytorch.compiled import PyTorchCompiled
 from backends.pytorch.eager import PyTorch
+from backends.pytorch.experiments import (
+    PyTorchChannelsLast,
+    PyTorchContiguous,
+    PyTorchUpdateGraph,
+)
 from backends.pytorch.layers import Model
 from backends.pytorch.tuned import PyTorchTuned
 from bench.worker.verification.models import MODELS
@@ -22,6 +27,12 @@ from specs.loading import find_workload
 from tests.devices.data import counted, job_of, loaded
 
 ADAPTERS = {"pytorch": PyTorch, "pytorch-tuned": PyTorchTuned}
+COMPILED = {
+    "pytorch-compiled": PyTorchCompiled,
+    "pytorch-compiled-channels-last": PyTorchChannelsLast,
+    "pytorch-compiled-contiguous": PyTorchContiguous,
+    "pytorch-compiled-update-graph": PyTorchUpdateGraph,
+}
 _KERNEL = 4  # dimensions of a convolution's kernel
 WORKLOADS = ("softmax", "mlp-relu-dropout", "cnn", "batch norm, nesterov")
 
@@ -106,11 +117,14 @@ def placement(model):
 
 
 def decisions(precision):
-    """How the adapters set PyTorch up for a GPU; the model stays on the CPU."""
-    compiled, move = [], Model.to
+    """How the adapters set PyTorch up for a GPU; the model stays on the CPU.
+
+    "compiled" has mode and options of each call of the compiler, by backend.
+    """
+    compiled, move = {}, Model.to
 
     def record(function, **options):
-        compiled.append(options.get("mode"))
+        compiled[name].append([options.get("mode"), options.get("options")])
         return function
 
     def to(model, device=None, **options):
@@ -125,14 +139,13 @@ def decisions(precision):
         mock.patch.object(torch, "compile", record),
         mock.patch.object(torch.nn.Module, "compile", record),
     ):
-        layouts = {
-            name: _is_channels_last(
-                adapter(job_of(name, "tanh, sgd", device="cuda:0", precision=precision))
-            )
-            for name, adapter in {**ADAPTERS, "pytorch-compiled": PyTorchCompiled}.items()
-        }
+        layouts = {}
+        for name, adapter in {**ADAPTERS, **COMPILED}.items():
+            compiled[name] = []
+            job = job_of(name, "tanh, sgd", device="cuda:0", precision=precision)
+            layouts[name] = _is_channels_last(adapter(job))
     return {
-        "modes": compiled,
+        "compiled": compiled,
         "channels last": layouts,
         "matmul": torch.get_float32_matmul_precision(),
         "tf32 in convolutions": torch.backends.cudnn.allow_tf32,

@@ -16,7 +16,9 @@ COURSE = tuple(
     for name in find_suite("course-frameworks").backends or ()
     if name in BACKENDS and name not in FRAMEWORKS
 )
-VARIANTS = tuple(name for name, backend in BACKENDS.items() if backend.variant_of)
+VARIANTS = tuple(
+    name for name, backend in BACKENDS.items() if backend.variant_of and not backend.experiment
+)
 
 # Read once each, as thousands of jobs are made.
 named = cache(find_workload)

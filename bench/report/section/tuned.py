@@ -1,6 +1,7 @@
 """Makes the section that compares each tuned variant with its plain form.
 
-It has ratios of wall and CPU time, and the number of epochs until break-even.
+It has ratios of wall and CPU time, and the number of epochs until break-even. Of experiments, see
+`backends.family.Entry`, there is also a table of questions and answers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Items, Table, Text
 from bench.report.frame.columns import GROUP
 from bench.report.frame.pairs import timed, times_of
+from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.statistics.steady import break_even
 from bench.statistics.timing import TABLE_LEVEL, Comparison, compare, correct_for_many
@@ -28,6 +30,7 @@ _COLUMNS = (
     *("workload", "variant", "plain form", "what it changes"),
     *("wall time, ratio", "CPU time, ratio", "break-even after"),
 )
+_ANSWERS = ("question", "experiment", "compared with", "workload", "device", "wall time, ratio")
 _TEXT = (
     "A tuned variant does the same work in the same framework, in the way that the framework's"
     " documentation calls fastest; `bench verify` checks it against the same reference. Ratios are"
@@ -52,17 +55,51 @@ class _Variant(NamedTuple):
     wall: Comparison
     cpu: Comparison
     epochs: list[float]
-    on_cpu: bool
+    device: str
 
 
 def section(run: Run) -> list[Block]:
     """A table with a row per workload and variant that ran beside its plain form; else nothing."""
-    ok = run.jobs[(run.jobs["status"] == "ok") & (run.jobs["mode"] == "matched")]
+    variants = _all_variants(run)
+    if not variants:
+        return []
+    ran = set(run.jobs["backend"][_compared(run)])
+    without = tuple(f"`{name}` has none: {why}" for name, why in UNTUNED.items() if name in ran)
+    return [
+        Table(_COLUMNS, tuple(map(_row, variants))),
+        Items(without),
+        Folded("How these figures are made", [Text(_TEXT)]),
+    ]
+
+
+def experiments(run: Run) -> list[Block]:
+    """A row per experiment, workload and device: the ratio, or why there is none; else nothing."""
+    rows = [
+        (_question(one.name), one.name, one.plain, one.workload, one.device, _ratio(one.wall))
+        for one in _all_variants(run)
+        if _question(one.name)
+    ]
+    for job in rows_of(run.jobs[run.jobs["status"] != "ok"]):
+        name, question = job["backend"], _question(job["backend"])
+        if question:
+            plain = in_precision(BACKENDS[usual_name(name)].variant_of or "", job["precision"])
+            why = f"{job['status']}: {job['reason']}"
+            rows.append((question, name, plain, job["label"], job["device"], why))
+    return [Table(_ANSWERS, tuple(dict.fromkeys(rows)))] if rows else []
+
+
+def _question(name: str) -> str:
+    """The question of a backend by its name in tables; "" if it is no experiment."""
+    entry = BACKENDS.get(usual_name(name))
+    return entry.experiment if entry else ""
+
+
+def _all_variants(run: Run) -> list[_Variant]:
+    """Each variant that ran beside its plain form, corrected for their number."""
+    ok = run.jobs[_compared(run)]
     variants = [
         variant for _, group in ok.groupby(GROUP, sort=False) for variant in _variants(run, group)
     ]
-    if not variants:
-        return []
     wall, cpu = (
         correct_for_many(comparisons)
         for comparisons in (
@@ -70,15 +107,12 @@ def section(run: Run) -> list[Block]:
             [variant.cpu for variant in variants],
         )
     )
-    corrected = [v._replace(wall=w, cpu=c) for v, w, c in zip(variants, wall, cpu, strict=True)]
-    without = tuple(
-        f"`{name}` has none: {why}" for name, why in UNTUNED.items() if name in set(ok["backend"])
-    )
-    return [
-        Table(_COLUMNS, tuple(map(_row, corrected))),
-        Items(without),
-        Folded("How these figures are made", [Text(_TEXT)]),
-    ]
+    return [v._replace(wall=w, cpu=c) for v, w, c in zip(variants, wall, cpu, strict=True)]
+
+
+def _compared(run: Run) -> pd.Series[bool]:
+    """Which of the jobs are compared."""
+    return (run.jobs["status"] == "ok") & (run.jobs["mode"] == "matched")
 
 
 def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
@@ -109,7 +143,7 @@ def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
                 compare_turns(log_ratios_of(jobs[name], jobs[plain]), spread),
                 compare(cpu[name], cpu[plain]),
                 epochs,
-                on_cpu=kind_of(first["device"]) == "cpu",
+                device=str(first["device"]),
             )
         )
     return variants
@@ -135,7 +169,7 @@ def _row(variant: _Variant) -> tuple[str, ...]:
         variant.plain,
         entry.changes,
         _ratio(variant.wall),
-        _ratio(variant.cpu) if variant.on_cpu else words.ABSENT,
+        _ratio(variant.cpu) if kind_of(variant.device) == "cpu" else words.ABSENT,
         _epochs(variant.epochs, decided=variant.wall.outcome != "undecided"),
     )
 
