@@ -27,6 +27,7 @@ from bench.command.report import ANONYMOUS, private_words
 from bench.command.setup import choose_devices
 from bench.machine.gpu_facts import Fact, Probe, ProgramError, UnknownError, gpu_facts
 from bench.machine.host import Machine, this_machine
+from bench.records.anonymous import Neutral
 from bench.records.files import RunError, inside
 from bench.report.anonymous import copy_anonymously
 from bench.report.document.write import write_document
@@ -104,7 +105,9 @@ def acceptance(options: argparse.Namespace) -> int:
     if options.anonymous:
         to_send = inside(folder, ANONYMOUS)
         _copy_anonymously(folder, to_send)
-        anonymous = replace(machine, name="machine-1")
+        neutral = Neutral([], [*private_words(), machine.name])
+        anonymous = replace(machine, name="machine-1", system=neutral.text(machine.system))
+        facts = [Fact(fact.name, neutral.text(fact.value)) for fact in facts]
         write_document(page(anonymous, steps, ended, facts, to_send), to_send)
     _say_end(console, folder, to_send, ended)
     return 1 if any(result == "failed" for result, _ in ended) else 0

@@ -75,7 +75,7 @@ class Neutral:
             replace(gpu, uuid=self._gpus[gpu.uuid], board=self._gpus.get(gpu.board, ""))
             for gpu in machine.gpus
         )
-        system = self._text(machine.system)
+        system = self.text(machine.system)
         return replace(machine, name=self._machines[machine.name], system=system, gpus=gpus)
 
     def _neutral(self, name: str, value: Any) -> Any:
@@ -89,7 +89,7 @@ class Neutral:
             case str() if name == "job":
                 return self._keys.get(value, "job")
             case str():
-                return value if name in _PLAIN else self._text(value)
+                return value if name in _PLAIN else self.text(value)
             case dict() if name in _PLAIN:
                 return value
             case dict() if name == "job":
@@ -100,7 +100,8 @@ class Neutral:
                 return [self._neutral(name, part) for part in value]
         return value
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """A text with neutral names."""
         for pattern, name in ((_UUID, "GPU"), (_QUOTED_PATH, "PATH"), (_PATH, "PATH")):
             text = pattern.sub(name, text)
         return self._words.sub("NAME", text)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bench.command import acceptance
 from bench.command.parser import make_parser
+from bench.machine.gpu_facts import Fact
 from bench.machine.gpu_state import GpuState
 from bench.machine.nvml import Gpu
 from bench.records import noise
@@ -152,6 +153,8 @@ def test_an_export_tells_nothing(form, run, bench, tmp_path):
 def test_the_archive_of_an_acceptance_tells_nothing(run, monkeypatch, tmp_path):
     monkeypatch.setattr(acceptance, "steps_of", lambda *_: [])
     monkeypatch.setattr(acceptance, "this_machine", lambda *_: MACHINE)
+    fact = Fact("jax", f"unknown: no ptxas in /home/{USER}/bin on {HOST}, for {BOARD}")
+    monkeypatch.setattr(acceptance, "gpu_facts", lambda *_: [fact])
     chosen = make_parser().parse_args(
         ["acceptance", "--anonymous", "--device", "cpu", "--results", str(tmp_path / "results")]
     )
