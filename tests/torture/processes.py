@@ -34,6 +34,7 @@ PARENT_BYTES = 200 * 10**6
 _MARK = "TORTURE_MARK"
 _WORKER = b"bench/worker/start.py"  # in the command of every worker
 _FAMILY = PROJECT / "tests" / "torture" / "family"  # its backend misbehaves when told to
+_MEMORY_BYTES = 2 * 2**30  # of the parent and of each worker
 _END_SECONDS = 240.0  # an undisturbed run takes a tenth of it
 _POLL_SECONDS = 0.005
 _WORKLOAD = {
@@ -263,7 +264,10 @@ def _variables(folder: Path) -> dict[str, str]:
 
 
 def _prepare(largest_file: int | None) -> None:
-    """Before the bench starts: signals as on a terminal, and the limit of a file's size."""
+    """Before the bench starts: signals as on a terminal, and limits of memory and files' sizes."""
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES)
+    )  # others work here, too
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     if largest_file is not None:
