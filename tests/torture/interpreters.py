@@ -96,7 +96,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     undisturbed()  # so that the data are there
     place = ("--backend", "torture", "--python", f"torture={python}", "--timeout", _TIMEOUT)
     with Running(run_arguments(run, *place, "--seeds", "0"), folder) as running:
-        ended = running.end(_END_SECONDS)
+        ended = running.end(_END_SECONDS, run)
         faults = [*ended.faults, *no_orphans([running.mark], time.monotonic())]
     if ended.code not in {0, 1, 2, None}:
         faults.append(Fault("no proper end", describe(ended)))

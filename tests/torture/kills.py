@@ -27,7 +27,7 @@ from tests.torture.processes import (
 )
 
 GOAL, UNIT = 1000, "kills"
-SLICE = (0, 1)
+SLICE = (0,)
 _KILLS = 3  # of one run, before it may go on to its end
 _TARGETS = ("parent", "parent", "worker", "both")
 _MOMENTS = ("any time", "worker starts", "file is written")

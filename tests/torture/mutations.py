@@ -116,7 +116,9 @@ def _change(record: dict[str, Any], random: Random) -> str:
         depth, pair = random.choice(_DEEP), random.choice(("[]", ('{"a":', "}")))
         parent[at] = f"{_RAW}{pair[0] * depth}1{pair[1] * depth}"
         return f"{name}: {depth} deep"
-    parent[at] = _other_value(parent[at], random)
+    before, parent[at] = parent[at], _other_value(parent[at], random)
+    if isinstance(before, list) and isinstance(parent[at], list):
+        return f"{name}: a list of {len(before)} is one of {len(parent[at])}, or reversed"
     return f"{name}: {ascii(parent[at])[:120]}"
 
 

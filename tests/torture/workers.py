@@ -68,7 +68,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     arguments = torture_arguments(run, how, "--seeds", "0", "--timeout", _TIMEOUT)
     undisturbed()  # so that the data are there, and only the worker is slow
     with Running(arguments, folder) as running:
-        ended = running.end()
+        ended = running.end(run=run)
         faults = [*ended.faults, *no_orphans([running.mark], time.monotonic())]
     if ended.code not in {0, 1}:
         faults.append(Fault("no proper end", describe(ended)))
