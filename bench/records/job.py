@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import ClassVar, Literal, NamedTuple, Protocol, Self, get_args
 
 from msgspec import Struct
@@ -81,14 +81,16 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         numbers = [epoch.number for epoch in self.epochs]
         ends = list(accumulate(epoch.epochs for epoch in self.epochs))
         last = self.job.epochs if self.status == "ok" else max(ends, default=0)
-        if self.status == "failed" or (numbers == ends and max(ends, default=0) == last):
+        if numbers == ends and (self.status == "failed" or max(ends, default=0) == last):
             return record
         problem = (
             f"{len(numbers)} epochs were told, {len(set(numbers))} different ones;"
             f" expected 1 to {last}, each once"
         )
         reason = f"{problem}; {self.reason}" if self.reason else problem
-        return replace(record, status="failed", reason=reason)
+        in_order = takewhile(lambda ends: ends[0] == ends[1], zip(numbers, ends, strict=True))
+        known = self.epochs[: len(list(in_order))]
+        return replace(record, status="failed", reason=reason, epochs=known)
 
 
 @cache

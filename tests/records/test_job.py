@@ -51,6 +51,11 @@ def test_a_record_whose_epochs_are_not_one_to_n_each_once_has_failed(numbers, mn
     assert found.status == "failed"
     assert f"{len(numbers)} epochs were told" in found.reason
     assert "expected 1 to 3, each once" in found.reason
+    # Only those that follow each other are left, also if the job had failed.
+    left = [1, 2, 3, 4][: next((n for n, k in enumerate(numbers) if k != n + 1), len(numbers))]
+    assert [epoch.number for epoch in found.epochs] == left
+    failed = replace(record, epochs=epochs, status="failed").checked()
+    assert [epoch.number for epoch in failed.epochs] == left
 
 
 def test_a_damaged_record_is_left_out_and_made_again(mnist_5k, tmp_path):

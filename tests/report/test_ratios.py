@@ -179,6 +179,12 @@ def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
     assert table.rows[0][3].endswith("**same**")
 
 
+def test_backends_without_a_seed_in_common_are_undecided_and_more_rounds_are_not_counted():
+    run = run_of(make_record("a", backend="a", seed=0), make_record("b", backend="b", seed=1))
+    assert ratios.more_rounds(run) is None
+    assert ratios.section(run)
+
+
 def test_one_backend_or_native_ones_alone_are_not_compared():
     assert ratios.section(rounds(12, pytorch=1.0)) == []
     matched = rounds(12, pytorch=1.0, jax=1.0).records

@@ -66,8 +66,9 @@ _SCRIPTS = {
     "worker ends": _as_worker("exit 0"),
     "worker fails": _as_worker("echo why\nexit 3"),
     "worker prints": _as_worker("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"),
-    "worker writes nonsense": _as_worker('for f in "$@"; do echo "{}[" >> "$f"; done'),
-    "worker removes its files": _as_worker('rm -f "$@"'),
+    # Its arguments are our program, the assignment, the lines, and others.
+    "worker writes nonsense": _as_worker('for f in "$2" "$3"; do echo "{}[" >> "$f"; done'),
+    "worker removes its files": _as_worker('rm -f "$2" "$3"'),
     "worker leaves helpers": _as_worker("setsid sleep 77 &\nsleep 77 &\nexit 0"),
 }
 _THINGS: dict[str, Callable[[Path], object]] = {

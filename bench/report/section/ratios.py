@@ -90,6 +90,8 @@ def more_rounds(run: Run) -> More | None:
     level = min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs))
     spreads = {run.spread_of(record.key) for record in run.records}
     done = max(pair.comparison.rounds for pair in run.pairs)
+    if not done:  # no two backends have a round in common
+        return None
     for difference in _DIFFERENCES:
         counts = [rounds_to_find(difference, spread, (), level) for spread in spreads]
         needed = max(EVERY_ROUND.last if count is None else count for count in counts)
