@@ -8,6 +8,7 @@ draws its own masks; then the reference is trained several times, each time with
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from contextlib import suppress
 from functools import cache
@@ -26,6 +27,7 @@ from backends.reference.updates import Update
 from bench.worker.arrays import write_arrays
 from bench.worker.verification import tolerances
 from bench.worker.verification.rounded import Rounded, on_cpu
+from specs.files import is_own, open_regular
 from specs.initial import dropout_masks, initial_weights
 from specs.shapes import infer_shapes
 
@@ -34,6 +36,7 @@ NOISY_RUNS = 3  # trainings of the reference with rounding errors
 _MASKED_RUNS, _LONG_MASKED_RUNS, LONG_FLOPS = 12, 6, 1e9
 _FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job has
 _SOURCES = ("backends/reference", "specs", "bench/worker/verification")
+_MOST_BYTES = 10**10  # of a file
 _PROJECT = Path(__file__).parents[3]
 
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error)
@@ -80,17 +83,30 @@ def expected(
         See `_noisy` or, if masks are None, `_masked`.
     """
     file = folder / f"{_digest(job, examples, order, masks)}.npz"
-    try:
-        with file.open("rb") as content, np.load(content) as kept:
-            return dict(kept)
-    except _UNREADABLE:  # there is none, or it is damaged
-        if masks is None:
-            arrays = _masked(job, examples, order)
-        else:
-            arrays = _noisy(job, examples, order, masks)
+    if (kept := _kept(file)) is not None:
+        return kept
+    if masks is None:
+        arrays = _masked(job, examples, order)
+    else:
+        arrays = _noisy(job, examples, order, masks)
     with suppress(OSError):  # a folder that cannot be written costs time, and no job
         write_arrays(file, arrays)
     return arrays
+
+
+def _kept(file: Path) -> Arrays | None:
+    """The arrays in a file; None if there is none, it is damaged, or it is another user's.
+
+    In a shared cache another user could let a wrong job pass.
+    """
+    try:
+        with open_regular(file, _MOST_BYTES) as content:
+            if not is_own(os.fstat(content.fileno())):
+                return None
+            with np.load(content) as kept:
+                return dict(kept)
+    except _UNREADABLE:
+        return None
 
 
 def training_flops(job: Job) -> int:
