@@ -85,10 +85,7 @@ def expected(
     file = folder / f"{_digest(job, examples, order, masks)}.npz"
     if (kept := _kept(file)) is not None:
         return kept
-    if masks is None:
-        arrays = _masked(job, examples, order)
-    else:
-        arrays = _noisy(job, examples, order, masks)
+    arrays = _masked(job, examples, order) if masks is None else _noisy(job, examples, order, masks)
     with suppress(OSError):  # a folder that cannot be written costs time, and no job
         write_arrays(file, arrays)
     return arrays
