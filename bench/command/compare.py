@@ -1,4 +1,4 @@
-"""`bench compare`, `history` and `check`: show runs side by side, in order, or with a baseline."""
+"""`bench compare`, `history`, `nodes` and `check`: runs, nodes or a baseline, compared."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from bench.command.report import warn_left_out
 from bench.records.files import write_atomically
+from specs.errors import UserError
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -39,6 +40,25 @@ def history(options: argparse.Namespace) -> int:
         over_runs.write(options.output)
         print(f"\n{options.output / 'report.html'}, with report.md beside it")
     return 0
+
+
+def nodes(options: argparse.Namespace) -> int:
+    """`bench nodes`: compare the nodes of a run; returns 1 if one is sick."""
+    from bench.report.nodes import Nodes  # see bench.command.report.write_run_report
+    from bench.report.terminal.plain import plain_console
+    from bench.statistics.timing import MARGIN
+
+    if options.find <= MARGIN:
+        raise UserError(
+            f"--find {options.find:.3g}: too small", expected=f"more than {100 * MARGIN:g}%"
+        )
+    found = Nodes(options.run, options.find)
+    warn_left_out(found.left_out)
+    found.print_table(plain_console())
+    folder = options.output or options.run / "nodes"
+    found.write(folder)
+    print(f"\n{folder / 'report.html'}, with report.md, plots/ and nodes.csv beside it")
+    return 1 if found.sick else 0
 
 
 def check(options: argparse.Namespace) -> int:

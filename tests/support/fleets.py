@@ -1,0 +1,96 @@
+"""Simulated fleets of nodes, and how often `bench.statistics.nodes.slow` is right about them.
+
+`python -m tests.support.fleets [TRIALS]` prints the tables of `docs/method.md`.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.statistics.nodes.slow import compare_nodes, visible
+from tests.support.turn_rounds import Law
+
+TRIALS = 1000
+ROUNDS, BACKENDS = 5, 2
+WORKLOADS = ("softmax", "mlp-relu", "cnn")
+PLANTED = 0.05
+
+
+class Fleet(NamedTuple):
+    """A fleet: nodes of one kind that train some workloads in every backend, in some rounds.
+
+    `luck`, `spread`: the law of processes, see `tests.support.turn_rounds.Law`. `between`: the
+    standard deviation of healthy nodes. `share`: of the sessions that other work disturbed without
+    being seen, by 10 to 100 %.
+    """
+
+    nodes: int = 12
+    luck: str = "gauss"
+    spread: float = 0.04
+    between: float = 0.005
+    share: float = 0.0
+    workloads: int = len(WORKLOADS)
+    backends: int = BACKENDS
+
+    def __str__(self):
+        return (
+            f"{self.luck} {100 * self.spread:.2g} %, nodes {100 * self.between:.2g} %,"
+            f" disturbed {100 * self.share:.2g} %"
+        )
+
+    def sessions(self, random, rounds, slow=0.0, slow_nodes=1):
+        """Workload -> node -> log ratios of its sessions; the first nodes are slow."""
+        own = random.normal(0, self.between, self.nodes)
+        own[:slow_nodes] += log(1 + slow)
+        size = (self.workloads, self.nodes, rounds)
+        logs = own[:, None, None] + Law(self.luck, self.spread).processes(
+            random, (*size, self.backends)
+        )
+        disturbed = random.random(size) < self.share
+        logs += (disturbed * np.log(random.uniform(1.1, 2, size)))[..., None]
+        return relative(logs)
+
+
+def relative(logs):
+    """Times as logs (workload, node, round, backend) -> what `compare_nodes` takes."""
+    of_node = np.median(logs, axis=2)  # (workload, node, backend)
+    logs = logs - np.median(of_node, axis=1)[:, None, None, :]
+    values = np.median(logs, axis=-1)  # (workload, node, round)
+    return {
+        f"w{w}": {f"n{n}": values[w, n] for n in range(values.shape[1])}
+        for w in range(values.shape[0])
+    }
+
+
+def named(by_workload):
+    """The numbers of the nodes that are called slow."""
+    return {int(n[1:]) for n, s in compare_nodes(by_workload).items() if s.outcome == "slow"}
+
+
+def false_alarms(random, fleet, trials, rounds):
+    """The share of healthy fleets in which a node is named."""
+    return np.mean([bool(named(fleet.sessions(random, rounds))) for _ in range(trials)])
+
+
+def found(random, fleet, trials, rounds, slow=PLANTED, slow_nodes=1):
+    """The share of fleets in which all slow nodes are named, and no other."""
+    wanted = set(range(slow_nodes))
+    runs = (fleet.sessions(random, rounds, slow, slow_nodes) for _ in range(trials))
+    return np.mean([wanted == named(run) for run in runs])
+
+
+def asked_and_found(random, fleet, trials, first=5):
+    """The rounds that a first run asks for (5 %, 50 %, 95 %), and the share found with so many."""
+    asked, hits = [], []
+    for _ in range(trials):
+        seen = visible(fleet.sessions(random, first, PLANTED), PLANTED)
+        if seen.needed is None:
+            asked.append(np.inf)
+            continue
+        rounds = -(-seen.needed // fleet.workloads)
+        asked.append(rounds)
+        hits.append(0 in named(fleet.sessions(random, rounds, PLANTED)))
+    return np.percentile(asked, [5, 50, 95], method="nearest"), np.mean(hits) if hits else 0.0
