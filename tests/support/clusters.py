@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -38,7 +39,7 @@ STATE = GpuState(
 def gpu(node, index=0, driver="580.1"):
     return Gpu(
         index=index,
-        uuid=f"GPU-{node}-{index:08d}",
+        uuid=f"GPU-{crc32(f'{node} {index}'.encode()):08x}-0000",
         name="NVIDIA H100",
         memory_bytes=80_000_000_000,
         driver=driver,
@@ -71,8 +72,10 @@ def on_node(
     """A record of a job on a node's GPU."""
     name = f"gpu{number:03d}"
     board = gpu(name, index, driver)
-    settings = {"device": board.device, "epochs": 2, **job}
-    key = ".".join(str(settings.get(part, 0)) for part in ("workload", "backend", "seed", "round"))
+    settings = {"workload": "softmax", "backend": "pytorch", "device": board.device, "epochs": 2}
+    settings |= job
+    parts = ("workload", "backend", "device", "seed", "round")
+    key = ".".join(str(settings.get(part, 0)) for part in parts).replace(":", "")
     made = make_record(
         f"{key}.{name}.{index}",
         times=(3.0 * factor, factor),

@@ -23,6 +23,7 @@ from bench.statistics.nodes.fingerprints import MOST_OTHERS
 # A scheduler, or a user, ends a job in these ways, too.
 _BY_OTHERS = ("killed", "timeout")
 _LEAST_OF_MEDIAN = 0.95  # a clock under load that is lower than this share of the fleet's
+_OFTEN = 0.2  # of the jobs
 _HOTTER = 10  # °C above the fleet's median
 _THROTTLED = {
     *("hardware slowdown", "software thermal slowdown", "hardware thermal slowdown"),
@@ -59,6 +60,8 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
     for node, of_node in records.items():
         found[node].faults.extend(_memory_faults(of_node))
         found[node].remarks.extend(_remarks(of_node))
+    for node, text in _busy(fleet):
+        found[node].remarks.append(text)
     for node, text in _differences(records):
         found[node].remarks.append(text)
     for node, text in _slow_clocks(records):
@@ -78,6 +81,14 @@ def _unusual_ends(fleet: pd.DataFrame) -> Iterable[tuple[str, str, bool]]:
     for (node, status), names in ends.items():
         which = ", ".join(words.first_of(list(dict.fromkeys(names)), 2))
         yield node, f"{len(names)} {status} ({which})", status not in _BY_OTHERS
+
+
+def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:
+    """Nodes that were often busy with other work: node, and how often, with an example."""
+    for node, rows in fleet.groupby("node", sort=False):
+        busy = rows["disturbed"][rows["disturbed"] != ""]
+        if len(busy) >= max(_OFTEN * len(rows), 1):
+            yield str(node), f"busy in {len(busy)} of {len(rows)} jobs ({busy.iloc[0]})"
 
 
 def _memory_faults(records: Sequence[Record]) -> Iterable[str]:
