@@ -15,16 +15,20 @@ def compare(options: argparse.Namespace) -> int:
     Returns 1 if a result disagrees with those of the other backends of its run.
     """
     from bench.report.compare import Comparison  # see bench.command.report.write_run_report
+    from bench.report.hardware import Hardware
     from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
 
-    comparison = Comparison(options.runs)
+    comparison: Comparison | Hardware
+    if options.by or options.price:
+        comparison = Hardware(options.runs, options.by, dict(options.price))
+    else:
+        comparison = Comparison(options.runs)
     warn_left_out(comparison.left_out)
     comparison.print_table(plain_console())
     if options.output:
         comparison.write(options.output)
-        page = options.output / "report.html"
-        print(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
+        print(f"\n{options.output / 'report.html'}, with report.md and CSV beside it")
     return 0 if print_alarm(comparison.jobs, plain_console()) else 1
 
 

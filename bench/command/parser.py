@@ -230,6 +230,19 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="the folders of runs; times are divided by those of the first",
     )
     compare.add_argument(
+        "--by",
+        choices=["partition", "gpu", "cpu", "driver", "version", "node", "run"],
+        help="compare kinds of hardware, over all their nodes: speed, energy, price",
+    )
+    compare.add_argument(
+        "--price",
+        action="append",
+        type=arguments.price,
+        default=[],
+        metavar="NAME=2.10/h",
+        help="the price of an hour of what a job holds, per partition, GPU or other group",
+    )
+    compare.add_argument(
         "--output",
         type=Path,
         metavar="DIR",

@@ -20,6 +20,7 @@ from rich.console import Console
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record, backend_name
 from bench.report.chart.nodes import nodes_chart
+from bench.report.compare import refuse_run
 from bench.report.document.write import write_document
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Folded, Heading, Items, Table, Text
@@ -148,12 +149,7 @@ class Nodes:
         Raises:
             RunError: the folder is that of a run, or cannot be written.
         """
-        if (folder / "jobs").exists():
-            raise RunError(
-                f"{folder}: is a run, whose report would be overwritten",
-                expected="another folder",
-                hint="--output names it",
-            )
+        refuse_run(folder)
         write_document(self.blocks(), folder)
         rows = [row for fleet in self.fleets for row in _csv_rows(fleet)]
         write_atomically(folder / "nodes.csv", comma_separated(pd.DataFrame(rows)))

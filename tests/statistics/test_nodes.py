@@ -22,7 +22,7 @@ HARD = ("two-speed", "rare")
 @pytest.mark.parametrize("luck", ["gauss", *HARD])
 def test_a_healthy_fleet_of_400_names_no_node(luck):
     random = np.random.default_rng(0)
-    assert false_alarms(random, Fleet(400, luck, share=0.05, backends=1), 40, 5) == 0
+    assert false_alarms(random, Fleet(400, luck, share=0.05, backends=1), 20, 5) == 0
 
 
 @pytest.mark.parametrize("luck", ["gauss", "t3"])

@@ -9,17 +9,16 @@ slower by more than `MARGIN`: from its values the margin is taken away, and they
 those of all other nodes (the rank-sum test; H. B. Mann and D. R. Whitney, Ann. Math. Stat. 18,
 1947, 50-60). That holds for any law of how processes differ, and a few disturbed sessions hardly
 matter. Holm's correction covers all nodes: the probability that any node of a healthy fleet is
-named is at most `LEVEL`. Besides, the ratio must stand out: by `STANDS_OUT` standard deviations of
-all nodes' ratios. In a fleet whose nodes really differ by more than the margin none is named for
-that.
+named is at most `LEVEL`. Besides, the ratio must stand out from those of all nodes, by as many of
+their standard deviations: in a fleet whose nodes really differ by percents none is named for that.
 
 A node may be slow on one workload only. So each workload is tested, too: they share a fifth of the
 level.
 
 Other rules were tried on simulated fleets (`tests/support/fleets.py`). Tests for outliers among the
-nodes' ratios (Grubbs, generalized ESD) take them for normal. With nine sessions, if one process of
-five is slower by 7 %, such a test names a node in every healthy fleet of 400. With 12 nodes it
-needs twice as many rounds.
+nodes' ratios (generalized ESD; B. Rosner, Technometrics 25, 1983) take them for normal. With nine
+sessions, if one process of five is slower by 7 %, such a test named a node in each of 300 healthy
+fleets of 400.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ LEVEL = 0.01
 _OF_ALL = 0.8  # the share of the level that the test over all workloads has
 # Of two nodes nobody knows which is slow; of four the slowest is compared with three.
 FEWEST_NODES = 4
-STANDS_OUT = 3.0
 _NORMAL_MAD = 1.4826  # standard deviation of a normal law, by its median absolute deviation
 # Healthy nodes are taken to differ by half a percent at least: a few nodes do not show it.
 _LEAST_BETWEEN = 0.005
@@ -189,7 +187,7 @@ class _Power:
         likely = normal_quantile(POWER)
         ranked = float(ranks.mean()) - 0.5 >= self._critical * by_chance + likely * deviation
         figures = sqrt(self._between + self._noise / sessions)
-        return ranked and log1p(share) >= (STANDS_OUT + likely) * figures
+        return ranked and log1p(share) >= (self._critical + likely) * figures
 
     def _ranks(self, shift: float) -> NDArray[np.float64]:
         """The share of the values that are below each one, if that were so much larger."""
@@ -231,7 +229,8 @@ def _slow(sessions: Sessions, level: float) -> set[str]:
         below = np.searchsorted(pooled, lowered) - np.searchsorted(np.sort(values), lowered)
         chances.append(_chance(float(below.sum()) / len(values) / others, len(values), others))
     figures = _figures(sessions)
-    least = max(log1p(MARGIN), STANDS_OUT * _scale(figures - np.median(figures)))
+    stands_out = normal_quantile(1 - level / len(sessions))
+    least = max(log1p(MARGIN), stands_out * _scale(figures - np.median(figures)))
     return {
         node
         for node, figure, chance in zip(sessions, figures, holm(chances), strict=True)
