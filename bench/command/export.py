@@ -40,6 +40,12 @@ def export(options: argparse.Namespace) -> int:
         raise UserError(
             "--workload and --backend select models", expected=f"--format {' or '.join(FORMATS)}"
         )
+    if options.format == "otava":
+        return _export_series(options)
+    if options.more:
+        raise UserError(
+            f"--format {options.format} takes one run", expected="one, or --format otava"
+        )
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
     content, left_out, disagreement = export(options.run, options.format)
@@ -51,6 +57,17 @@ def export(options: argparse.Namespace) -> int:
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
+    return 0
+
+
+def _export_series(options: argparse.Namespace) -> int:
+    from bench.report.export.otava import write_otava  # see bench.command.report.write_run_report
+
+    folder = options.output or options.run / "otava"
+    config, series, left_out = write_otava([options.run, *options.more], folder)
+    warn_left_out(left_out)
+    print(f"{series} series in {config}: `otava list-tests --config-file ...` lists them, and")
+    print("`otava analyze NAME --config-file ...` finds where one changed")
     return 0
 
 

@@ -47,6 +47,8 @@ _CALIBRATE = (
     "Runs a backend (default: pytorch) against itself, to measure how much times differ by chance."
     " Reports show the result beside their tables."
 )
+# Formats of `bench export` for records.
+_RECORDS = ["jsonl", "csv", "latex", "pytest-benchmark", "bencher", "otava"]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -288,15 +290,18 @@ def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = subparsers.add_parser(
-        "export", help="convert a run to JSON Lines, CSV, LaTeX; its models to t7, caffe"
+        "export", help="convert a run to JSON Lines, CSV, LaTeX, Bencher; its models to t7, caffe"
     )
     export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     export.add_argument(
+        "more", nargs="*", type=arguments.run_folder, metavar="RUN", help="with otava: more runs"
+    )
+    export.add_argument(
         "--format",
-        choices=["jsonl", "csv", "latex", "pytest-benchmark", *FORMATS, ",".join(FORMATS)],
+        choices=[*_RECORDS, *FORMATS, ",".join(FORMATS)],
         default="jsonl",
         metavar="NAME",
-        help="jsonl (default), csv, latex or pytest-benchmark: the records;"
+        help=f"{', '.join(_RECORDS)}: the records (default: jsonl);"
         f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, compared with the reference",
     )
     export.add_argument(

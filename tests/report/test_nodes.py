@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
 from bench.machine.disturbance import Disturbance
+from bench.records.job import Record
 from tests.support.clusters import STATE, cluster, gpu, on_node, write_cluster
 
 
@@ -140,6 +142,19 @@ def test_jobs_that_fail_on_one_node_alone_are_its_fault_unless_others_ended_them
     assert rows["gpu001"]["faults"] == "1 failed (pytorch on softmax)"
     assert rows["gpu002"]["remarks"] == "1 killed (pytorch on softmax)"
     assert rows["gpu002"]["sick"] == "False"
+
+
+def test_what_slurm_ended_is_a_fault_only_if_the_node_failed(bench, tmp_path, monkeypatch):
+    states = {"gpu001": "NODE_FAIL", "gpu002": "PREEMPTED"}
+
+    def task(record):
+        return SimpleNamespace(state=states.get(record.machine.name, ""), partition="p", job="1")
+
+    monkeypatch.setattr(Record, "slurm", property(task), raising=False)
+    records = [on_node(n, status="killed" if n in (1, 2) else "ok") for n in range(6)]
+    rows = nodes(bench, tmp_path, records)[2]
+    assert rows["gpu001"]["faults"] == "1 NODE_FAIL (pytorch on softmax)"
+    assert rows["gpu002"]["remarks"] == "1 PREEMPTED (pytorch on softmax)"
 
 
 def test_busy_rounds_are_counted_and_left_out(bench, tmp_path):

@@ -18,10 +18,12 @@ from bench.machine.host import gpu_of
 from bench.records.job import Record
 from bench.report.form import words
 from bench.report.frame.places import rows_of
+from bench.report.frame.values import slurm_task
 from bench.statistics.nodes.fingerprints import MOST_OTHERS
 
 # A scheduler, or a user, ends a job in these ways, too.
 _BY_OTHERS = ("killed", "timeout")
+_NODE_FAILED = "NODE_FAIL"  # Slurm's state
 _LEAST_OF_MEDIAN = 0.95  # a clock under load that is lower than this share of the fleet's
 _OFTEN = 0.2  # of the jobs
 _HOTTER = 10  # °C above the fleet's median
@@ -55,7 +57,7 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
         for node, keys in fleet.groupby("node", sort=False)["key"]
     }
     found = {node: Findings([], []) for node in records}
-    for node, text, is_fault in _unusual_ends(fleet):
+    for node, text, is_fault in _unusual_ends(fleet, by_key):
         (found[node].faults if is_fault else found[node].remarks).append(text)
     for node, of_node in records.items():
         found[node].faults.extend(_memory_faults(of_node))
@@ -69,18 +71,31 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
     return found
 
 
-def _unusual_ends(fleet: pd.DataFrame) -> Iterable[tuple[str, str, bool]]:
+def _unusual_ends(
+    fleet: pd.DataFrame, by_key: dict[str, Record]
+) -> Iterable[tuple[str, str, bool]]:
     """Ends of jobs that few other nodes have: node, text, whether it is a fault."""
+    ended = [
+        _end(by_key[str(key)], status)
+        for key, status in zip(fleet["key"], fleet["status"], strict=True)
+    ]
+    fleet = fleet.assign(end=ended)
     nodes = fleet.groupby("training")["node"].transform("nunique")
-    bad = fleet.assign(nodes=nodes)[fleet["status"] != "ok"]
-    same = bad.groupby(["training", "status"], observed=True)["node"].transform("nunique")
+    bad = fleet.assign(nodes=nodes)[fleet["end"] != "ok"]
+    same = bad.groupby(["training", "end"], observed=True)["node"].transform("nunique")
     unusual = bad[(bad["nodes"] > 1) & (same <= (MOST_OTHERS * bad["nodes"]).clip(lower=1))]
     ends: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in rows_of(unusual[["status", "node", "backend", "label"]]):
-        ends[row["node"], str(row["status"])].append(f"{row['backend']} on {row['label']}")
-    for (node, status), names in ends.items():
+    for row in rows_of(unusual[["end", "node", "backend", "label"]]):
+        ends[row["node"], row["end"]].append(f"{row['backend']} on {row['label']}")
+    for (node, end), names in ends.items():
         which = ", ".join(words.first_of(list(dict.fromkeys(names)), 2))
-        yield node, f"{len(names)} {status} ({which})", status not in _BY_OTHERS
+        is_fault = end == _NODE_FAILED or not (end in _BY_OTHERS or end.isupper())
+        yield node, f"{len(names)} {end} ({which})", is_fault
+
+
+def _end(record: Record, status: str) -> str:
+    """How a job ended: by Slurm's state in capitals, if Slurm ended it, else by its status."""
+    return getattr(slurm_task(record), "state", "") or status
 
 
 def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:
