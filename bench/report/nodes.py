@@ -7,7 +7,7 @@ others have not (`bench.report.frame.findings`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, isfinite, nan
 from pathlib import Path
 
@@ -215,7 +215,7 @@ class Nodes:
         """Which slowdown is found, and how many rounds find the asked one."""
         seen, (rounds, needed) = fleet.seen, fleet.rounds
         asked = words.share(self._find)
-        if needed is not None and rounds >= needed and seen.difference <= self._find:
+        if seen.difference <= self._find:
             difference = words.share(seen.difference)
             return f"A node that is slower by {difference} is found in 19 of 20 runs."
         now = (
@@ -242,12 +242,13 @@ def _fleet(
     nodes = []
     for node, of_node in rows.groupby("node", sort=False):
         found, standing = findings[str(node)], standings.get(str(node))
-        faults = [*_slowness(standing), *_bits(str(node), prints), *found.faults]
+        ratios = {w: _ratio(of[str(node)]) for w, of in sessions.items() if node in of}
+        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *found.faults]
         nodes.append(
             Node(
                 name=str(node),
                 standing=standing,
-                ratios={w: _ratio(of[str(node)]) for w, of in sessions.items() if node in of},
+                ratios=ratios,
                 jobs=len(of_node),
                 ok=int((of_node["status"] == "ok").sum()),
                 busy=int((of_node["disturbed"] != "").sum()),
@@ -284,10 +285,14 @@ def _ends(rows: pd.DataFrame, by_key: dict[str, Record]) -> Iterator[Trained]:
         yield Trained(same, text, str(node), record.weights_checksum)
 
 
-def _slowness(standing: Standing | None) -> Iterator[str]:
-    if standing is not None and standing.outcome == "slow":
-        on = f" on {', '.join(standing.on)} alone" if standing.on else ""
-        yield f"slow{on}"
+def _slowness(standing: Standing | None, ratios: Mapping[str, float]) -> Iterator[str]:
+    """That a node is slow, and by how much; on which workload, if on one alone."""
+    if standing is None or standing.outcome != "slow":
+        return
+    if not standing.on:
+        yield f"slow by {words.share(standing.ratio - 1)}"
+    for name in standing.on:
+        yield f"slow on {name} alone, by {words.share(ratios[name] - 1)}"
 
 
 def _bits(node: str, prints: Sequence[Fingerprint]) -> Iterator[str]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 from types import SimpleNamespace
 
+import altair as alt
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from bench.machine.disturbance import Disturbance
 from bench.records.job import Record
+from bench.report.chart.nodes import nodes_chart
+from bench.statistics.nodes.slow import compare_nodes
 from tests.support.clusters import STATE, cluster, gpu, on_node, write_cluster
+from tests.support.fleets import Fleet
 
 
 def rows_of(folder):
@@ -36,9 +41,30 @@ def test_a_slow_node_is_named_and_the_exit_code_is_1(bench, tmp_path):
     low, high = (float(rows["gpu007"][end]) for end in ("low", "high"))
     assert 1.01 < low < 1.06 < high < 1.11
     page = (tmp_path / "all" / "nodes" / "report.md").read_text()
-    assert "> - gpu007: slow" in page
+    assert "> - gpu007: slow by " in page
     assert "](plots/nodes.png)" in page
     assert (tmp_path / "all" / "nodes" / "report.html").is_file()
+
+
+def test_a_node_that_is_slow_on_one_workload_is_named_with_it(bench, tmp_path):
+    records = cluster(rounds=12, workloads=("softmax", "cnn"), backends=("jax",), noise=0.01)
+    slow = cluster(1, 12, slow={0: 1.3}, workloads=("cnn",), backends=("jax",), noise=0.01)
+    by_key = {record.key: record for record in [*records, *slow]}
+    code, _, rows = nodes(bench, tmp_path, by_key.values())
+    assert code == 1
+    assert rows["gpu000"]["faults"].startswith("slow on cnn alone, by ")
+    assert {name for name, row in rows.items() if row["sick"] == "True"} == {"gpu000"}
+
+
+def test_the_chart_of_a_fleet_is_valid_and_names_the_slow_node():
+    standings = compare_nodes(Fleet().sessions(np.random.default_rng(0), 20, slow=0.1))
+    chart = nodes_chart({"H100": standings})
+    [panel] = chart.panels
+    alt.Chart.from_dict(panel.spec, validate=True)
+    rows = panel.spec["datasets"]["rows"]
+    assert [row["name"] for row in rows] == [""] * 11 + ["n0"]
+    assert [row["ratio"] for row in rows] == sorted(row["ratio"] for row in rows)
+    assert nodes_chart({}) is None
 
 
 def test_a_healthy_cluster_has_exit_code_0_and_its_rounds_are_judged(bench, tmp_path):

@@ -101,7 +101,7 @@ def asked_and_found(random, fleet, trials, first=5, slow=PLANTED):
 def main(trials=TRIALS):
     """Print the tables."""
     random = np.random.default_rng(0)
-    print(f"Healthy fleets of 400, % of {trials} in which a node is named after 5, after 20 rounds")
+    print(f"Healthy fleets of 400, % of {trials} in which a node is named after 5, 20 rounds")
     fleets = [Fleet(400, luck, share=share) for luck in LUCK for share in (0.0, 0.05)]
     for fleet in (*fleets, Fleet(400, between=0.007), Fleet(400, between=0.01)):
         shares = [100 * false_alarms(random, fleet, trials, rounds) for rounds in (5, 20)]
