@@ -183,6 +183,13 @@ def test_what_slurm_ended_is_a_fault_only_if_the_node_failed(bench, tmp_path, mo
     assert rows["gpu002"]["remarks"] == "1 PREEMPTED (pytorch on softmax)"
 
 
+def test_jobs_that_a_node_lacks_are_a_remark(bench, tmp_path):
+    records = [on_node(n, round=r) for n in range(5) for r in (0, 1) if (n, r) != (3, 1)]
+    rows = nodes(bench, tmp_path, records)[2]
+    assert rows["gpu003"]["remarks"] == "1 jobs (others: 2)"
+    assert rows["gpu001"]["remarks"] == ""
+
+
 def test_busy_rounds_are_counted_and_left_out(bench, tmp_path):
     records = cluster(rounds=10, workloads=("softmax",), backends=("jax",))
     records = [

@@ -24,8 +24,8 @@ class Fleet(NamedTuple):
     """A fleet: nodes of one kind that train some workloads in every backend, in some rounds.
 
     `luck`, `spread`: the law of processes, see `tests.support.turn_rounds.Law`. `between`: the
-    standard deviation of healthy nodes. `share`: of the sessions that other work disturbed without
-    being seen, by 10 to 100 %.
+    standard deviation of healthy nodes. `share`: of a node's rounds that other work disturbed
+    without being seen, all workloads of the round by the same 10 to 100 %.
     """
 
     nodes: int = 12
@@ -50,8 +50,9 @@ class Fleet(NamedTuple):
         logs = own[:, None, None] + Law(self.luck, self.spread).processes(
             random, (*size, self.backends)
         )
-        disturbed = random.random(size) < self.share
-        logs += (disturbed * np.log(random.uniform(1.1, 2, size)))[..., None]
+        rounds_of = (self.nodes, rounds)
+        disturbed = random.random(rounds_of) < self.share
+        logs += (disturbed * np.log(random.uniform(1.1, 2, rounds_of)))[..., None]
         return relative(logs)
 
 

@@ -64,10 +64,9 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
         found[node].remarks.extend(_remarks(of_node))
     for node, text in _busy(fleet):
         found[node].remarks.append(text)
-    for node, text in _differences(records):
-        found[node].remarks.append(text)
-    for node, text in _slow_clocks(records):
-        found[node].remarks.append(text)
+    for kind in (_missing, _differences, _slow_clocks):
+        for node, text in kind(records):
+            found[node].remarks.append(text)
     return found
 
 
@@ -104,6 +103,14 @@ def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:
         busy = rows["disturbed"][rows["disturbed"] != ""]
         if len(busy) >= max(_OFTEN * len(rows), 1):
             yield str(node), f"busy in {len(busy)} of {len(rows)} jobs ({busy.iloc[0]})"
+
+
+def _missing(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
+    """Nodes with fewer jobs than most."""
+    usual, nodes = Counter(map(len, records.values())).most_common(1)[0]
+    for node, of_node in records.items() if 2 * nodes > len(records) else ():
+        if len(of_node) < usual:
+            yield node, f"{len(of_node)} jobs (others: {usual})"
 
 
 def _memory_faults(records: Sequence[Record]) -> Iterable[str]:

@@ -150,12 +150,15 @@ def visible(
         nodes=len(healthy),
         sessions=sessions,
         difference=_first(_DIFFERENCES, lambda share: fleet.finds(share, sessions)) or inf,
-        needed=_first(_COUNTS, lambda count: fleet.finds(difference, int(count / _RESERVE))),
+        needed=_needed(fleet, difference, sessions),
     )
 
 
 class _Power:
     """How often a slow node of a fleet is named, by the scatter of healthy ones.
+
+    Attributes:
+        between: the variance of the nodes' own differences, as logarithms.
 
     Args:
         healthy: the sessions of healthy nodes.
@@ -174,7 +177,7 @@ class _Power:
         seen, by_noise = _scale(figures - np.median(figures)) ** 2, self._noise / sessions
         # A dozen nodes scatter twice as much as their sessions say by accident.
         between = seen - by_noise if seen > _SURE_EXCESS * by_noise else 0.0
-        self._between = max(between, _LEAST_BETWEEN**2)
+        self.between = max(between, _LEAST_BETWEEN**2)
 
     def finds(self, share: float, sessions: int) -> bool:
         """Whether a node that is slower by this share is named in 19 of 20 runs."""
@@ -183,16 +186,34 @@ class _Power:
         ranks = self._ranks(shift)
         slope = float((self._ranks(shift + step) - self._ranks(shift - step)).mean()) / (2 * step)
         by_chance = _deviation(sessions, sessions * (self._nodes - 1))
-        deviation = sqrt(float(ranks.var()) / sessions + slope**2 * self._between)
+        deviation = sqrt(float(ranks.var()) / sessions + slope**2 * self.between)
         likely = normal_quantile(POWER)
         ranked = float(ranks.mean()) - 0.5 >= self._critical * by_chance + likely * deviation
-        figures = sqrt(self._between + self._noise / sessions)
+        figures = sqrt(self.between + self._noise / sessions)
         return ranked and log1p(share) >= (self._critical + likely) * figures
 
     def _ranks(self, shift: float) -> NDArray[np.float64]:
         """The share of the values that are below each one, if that were so much larger."""
         below = np.searchsorted(self._pooled, self._pooled + shift)
         return below / len(self._pooled)
+
+
+def _needed(fleet: _Power, difference: float, sessions: int) -> int | None:
+    """The sessions that find a difference; see `Visible.needed`.
+
+    Few sessions of few nodes may scatter so much by accident that no number seems enough. Then it
+    is that of nodes that hardly differ; only those show whether they do.
+    """
+
+    def finds(count: int) -> bool:
+        return fleet.finds(difference, int(count / _RESERVE))
+
+    needed = _first(_COUNTS, finds)
+    if needed is None:
+        fleet.between = _LEAST_BETWEEN**2
+        least = _first(_COUNTS, finds)
+        return least if least is not None and least > sessions else None
+    return needed
 
 
 def _first(candidates: Sequence[T], holds: Callable[[T], bool]) -> T | None:
