@@ -13,9 +13,11 @@ from msgspec.structs import replace
 from bench.machine.disturbance import Disturbance
 from bench.records.job import Record
 from bench.report.chart.nodes import nodes_chart
+from bench.report.frame.nodes import nodes_frame, sessions_of
 from bench.statistics.nodes.slow import compare_nodes
 from tests.support.clusters import STATE, cluster, gpu, on_node, write_cluster
 from tests.support.fleets import Fleet
+from tests.support.records import run_of
 
 
 def rows_of(folder):
@@ -94,24 +96,33 @@ def test_a_node_whose_weights_differ_is_sick_without_being_slow(bench, tmp_path)
     assert rows["gpu003"]["faults"] == "other weights than 11 nodes (jax on softmax, seed 0)"
 
 
-def test_weights_of_other_versions_or_seeds_are_not_compared(bench, tmp_path):
+@pytest.mark.parametrize("other", ["version", "seed"])
+def test_weights_of_other_versions_or_seeds_are_not_compared(bench, tmp_path, other):
     records = [
-        on_node(
-            number,
-            backend="pytorch",
-            seed=seed,
-            bits=f"{seed}{number == 0}",
+        replace(
+            on_node(n, seed=int(n == 0 and other == "seed"), bits=f"{n == 0}"),
+            versions={"torch": "2.12" if n == 0 and other == "version" else "2.13"},
         )
-        for number in range(6)
-        for seed in (0, 1)
-    ]
-    records = [
-        replace(record, versions={"torch": "2.12" if record.machine.name == "gpu000" else "2.13"})
-        for record in records
+        for n in range(6)
     ]
     code, _, rows = nodes(bench, tmp_path, records)
     assert code == 0
-    assert rows["gpu000"]["remarks"] == "unlike most: torch 2.12"
+    expected = "unlike most: torch 2.12" if other == "version" else ""
+    assert rows["gpu000"]["remarks"] == expected
+
+
+def test_rounds_that_do_not_count_are_in_no_session():
+    """By their turns, jobs of busy rounds have a time, too."""
+    records = cluster(nodes=4, rounds=3, workloads=("softmax",), backends=("jax",))
+    run = run_of(*records)
+    frame = nodes_frame(run.records, run.jobs)
+    assert {len(of) for of in sessions_of(frame)["softmax"].values()} == {3}
+    busy = frame.assign(counts=(frame["node"] != "gpu001") | (frame["round"] > 0))
+    assert len(sessions_of(busy)["softmax"]["gpu001"]) == 2
+    factor = np.where(frame["node"] == "gpu002", 2.0, 1.0)
+    slow = sessions_of(frame.assign(epoch_seconds=frame["epoch_seconds"] * factor))
+    added = slow["softmax"]["gpu002"] - sessions_of(frame)["softmax"]["gpu002"]
+    assert added == pytest.approx(np.log(2), abs=0.05)
 
 
 BUSY = Disturbance(
