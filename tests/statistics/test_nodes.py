@@ -25,7 +25,7 @@ def test_a_healthy_fleet_of_400_names_no_node(luck):
     assert false_alarms(random, Fleet(400, luck, share=0.05, backends=1), 20, 5) == 0
 
 
-@pytest.mark.parametrize("luck", ["gauss", "t3"])
+@pytest.mark.parametrize("luck", ["gauss", "t3", "recorded"])
 def test_a_node_that_is_5_percent_slower_is_found_with_the_rounds_asked_for(luck):
     random = np.random.default_rng(1)
     asked, share = asked_and_found(random, Fleet(luck=luck), 60)

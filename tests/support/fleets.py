@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from math import log
+from math import log, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
+from bench.records.files import PROJECT
 from bench.statistics.nodes.slow import compare_nodes, visible
 from tests.support.turn_rounds import LUCK, Law
 
-TRIALS = 300
+# Log ratios of two processes of one backend, which the bench is shipped with.
+SPREADS = PROJECT / "bench" / "statistics" / "process_spreads.json"
+RECORDED = [ratio for each in json.loads(SPREADS.read_text()) for ratio in each["log_ratios"]]
+TRIALS = 150
 ROUNDS, BACKENDS = 5, 2
 WORKLOADS = ("softmax", "mlp-relu", "cnn")
 PLANTED = 0.05
@@ -23,7 +28,8 @@ PLANTED = 0.05
 class Fleet(NamedTuple):
     """A fleet: nodes of one kind that train some workloads in every backend, in some rounds.
 
-    `luck`, `spread`: the law of processes, see `tests.support.turn_rounds.Law`. `between`: the
+    `luck`, `spread`: the law of processes, see `tests.support.turn_rounds.Law`; "recorded": as
+    pairs of processes on the machine of `results/speed`, whatever `spread` says. `between`: the
     standard deviation of healthy nodes. `share`: of a node's rounds that other work disturbed
     without being seen, all workloads of the round by the same 10 to 100 %.
     """
@@ -37,19 +43,24 @@ class Fleet(NamedTuple):
     backends: int = BACKENDS
 
     def __str__(self):
+        law = self.luck if self.luck == "recorded" else f"{self.luck} {100 * self.spread:.2g} %"
         return (
-            f"{self.luck} {100 * self.spread:.2g} %, nodes {100 * self.between:.2g} %,"
+            f"{law}, nodes {100 * self.between:.2g} %,"
             f" disturbed {100 * self.share:.2g} %"
         )
+
+    def processes(self, random, size):
+        """Logarithms of the slowness of fresh processes."""
+        if self.luck != "recorded":
+            return Law(self.luck, self.spread).processes(random, size)
+        return random.choice(RECORDED, size) * random.choice([-1, 1], size) / sqrt(2)
 
     def sessions(self, random, rounds, slow=0.0, slow_nodes=1):
         """Workload -> node -> log ratios of its sessions; the first nodes are slow."""
         own = random.normal(0, self.between, self.nodes)
         own[:slow_nodes] += log(1 + slow)
         size = (self.workloads, self.nodes, rounds)
-        logs = own[:, None, None] + Law(self.luck, self.spread).processes(
-            random, (*size, self.backends)
-        )
+        logs = own[:, None, None] + self.processes(random, (*size, self.backends))
         rounds_of = (self.nodes, rounds)
         disturbed = random.random(rounds_of) < self.share
         logs += (disturbed * np.log(random.uniform(1.1, 2, rounds_of)))[..., None]
@@ -103,12 +114,14 @@ def main(trials=TRIALS):
     """Print the tables."""
     random = np.random.default_rng(0)
     print(f"Healthy fleets of 400, % of {trials} in which a node is named after 5, 20 rounds")
-    fleets = [Fleet(400, luck, share=share) for luck in LUCK for share in (0.0, 0.05)]
+    fleets = [
+        Fleet(400, luck, share=share) for luck in (*LUCK, "recorded") for share in (0.0, 0.05)
+    ]
     for fleet in (*fleets, Fleet(400, between=0.007), Fleet(400, between=0.01)):
         shares = [100 * false_alarms(random, fleet, trials, rounds) for rounds in (5, 20)]
         print("  " + " ".join(f"{share:5.1f}" for share in shares), f" {fleet}", flush=True)
     print(f"One of 12 is 5 % slower: rounds asked for (5, 50, 95 % of {trials}), % found with them")
-    for luck in LUCK:
+    for luck in (*LUCK, "recorded"):
         for backends, spread in ((2, 0.04), (1, 0.04), (2, 0.06)):
             fleet = Fleet(luck=luck, backends=backends, spread=spread)
             asked, share = asked_and_found(random, fleet, trials)
