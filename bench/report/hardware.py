@@ -40,7 +40,8 @@ _MOST_JOBS = 3
 _HOW = (
     "Figures are medians over nodes, of jobs that ended ok while the machine did no other work."
     " Time, energy and node-hours to the target accuracy are of the training alone, without"
-    " start-up and evaluation, and only known if every job reached it."
+    " start-up and evaluation, and only known if every job reached it. Energy is that of the job's"
+    " device: the GPU without its machine, or the CPUs."
 )
 
 
