@@ -62,6 +62,14 @@ def percentage(text: str) -> float:
     return float(text[:-1]) / 100
 
 
+def price(text: str) -> tuple[str, float]:
+    """The price of an hour: ("a100", 2.1) for "a100=2.10/h"."""
+    amount = r"(?=[0-9.]*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?"
+    _check(text, f".+={amount}/h", "NAME=PRICE/h, e.g. a100=2.10/h")
+    name, _, rest = text.rpartition("=")
+    return name, float(rest.removesuffix("/h"))
+
+
 def duration(text: str) -> float:
     """Seconds: 1800 for "30m"."""
     _check(text, f"{_NUMBER}[smh]", "a time, e.g. 90s, 30m or 2h")

@@ -1,4 +1,4 @@
-"""`bench compare`, `history` and `check`: show runs side by side, in order, or with a baseline."""
+"""`bench compare`, `history`, `nodes` and `check`: runs, nodes or a baseline, compared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 from bench.command import say
 from bench.command.report import warn_left_out
 from bench.records.files import write_atomically
+from specs.errors import UserError
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -15,16 +16,22 @@ def compare(options: argparse.Namespace) -> int:
     Returns 1 if a result disagrees with those of the other backends of its run.
     """
     from bench.report.compare import Comparison  # see bench.command.report.write_run_report
+    from bench.report.hardware import Hardware
     from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
 
-    comparison = Comparison(options.runs)
+    comparison: Comparison | Hardware
+    if options.by or options.price:
+        comparison = Hardware(options.runs, options.by, dict(options.price))
+    else:
+        comparison = Comparison(options.runs)
     warn_left_out(comparison.left_out)
     comparison.print_table(plain_console())
     if options.output:
         comparison.write(options.output)
         page = options.output / "report.html"
-        say(f"\n{page}, with report.md, plots/ and comparison.csv beside it")
+        say(f"
+{page}, with report.md and CSV beside it")
     return 0 if print_alarm(comparison.jobs, plain_console()) else 1
 
 
@@ -40,6 +47,25 @@ def history(options: argparse.Namespace) -> int:
         over_runs.write(options.output)
         say(f"\n{options.output / 'report.html'}, with report.md beside it")
     return 0
+
+
+def nodes(options: argparse.Namespace) -> int:
+    """`bench nodes`: compare the nodes of a run; returns 1 if one is sick."""
+    from bench.report.nodes import Nodes  # see bench.command.report.write_run_report
+    from bench.report.terminal.plain import plain_console
+    from bench.statistics.timing import MARGIN
+
+    if options.find <= MARGIN:
+        raise UserError(
+            f"--find {options.find:.3g}: too small", expected=f"more than {100 * MARGIN:g}%"
+        )
+    found = Nodes(options.run, options.find)
+    warn_left_out(found.left_out)
+    found.print_table(plain_console())
+    folder = options.output or options.run / "nodes"
+    found.write(folder)
+    print(f"\n{folder / 'report.html'}, with report.md, plots/ and nodes.csv beside it")
+    return 1 if found.sick else 0
 
 
 def check(options: argparse.Namespace) -> int:

@@ -46,6 +46,14 @@ def export(options: argparse.Namespace) -> int:
         raise UserError(
             "--workload and --backend select models", expected=f"--format {' or '.join(FORMATS)}"
         )
+    if options.format == "otava":
+        if options.anonymous:
+            raise UserError("--anonymous is not for series", expected="another --format")
+        return _export_series(options)
+    if options.more:
+        raise UserError(
+            f"--format {options.format} takes one run", expected="one, or --format otava"
+        )
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
     if options.anonymous:
@@ -73,6 +81,19 @@ def _export_anonymously(options: argparse.Namespace) -> tuple[bytes, list[LeftOu
         copy_anonymously(run, Path(folder) / "run", private_words())
         content, _, disagreement = export(Path(folder) / "run", options.format)
     return content, run.left_out, disagreement
+
+
+def _export_series(options: argparse.Namespace) -> int:
+    from bench.report.export.otava import write_otava  # see bench.command.report.write_run_report
+
+    folder = options.output or options.run / "otava"
+    config, series, left_out = write_otava([options.run, *options.more], folder)
+    warn_left_out(left_out)
+    say(
+        f"{series} series in {config}: `otava list-tests --config-file ...` lists them, and\n"
+        "`otava analyze NAME --config-file ...` finds where one changed"
+    )
+    return 0
 
 
 def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:

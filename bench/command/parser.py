@@ -22,6 +22,7 @@ examples:
   bench run my-model.json          your own workload
   bench report results/quick       tables, plots and page of a run again
   bench compare results/a results/b             two machines, devices, versions
+  bench nodes results/all          which node of a cluster is sick?
   bench check results/quick --against BASELINE  has accuracy regressed?
   bench show cnn --as pytorch      the same training as a short script
   bench verify                     do all backends compute the same?
@@ -46,6 +47,8 @@ _CALIBRATE = (
     "Runs a backend (default: pytorch) against itself, to measure how much times differ by chance."
     " Reports show the result beside their tables."
 )
+# Formats of `bench export` for records.
+_RECORDS = ["jsonl", "csv", "latex", "pytest-benchmark", "bencher", "otava"]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,7 +63,15 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND")
     for add in (_add_run, _add_report, _add_compare, _add_check, _add_verify, _add_calibrate):
         add(subparsers)
-    for add in (_add_history, _add_export, _add_overview, _add_lists, _add_data, _add_environment):
+    for add in (
+        _add_nodes,
+        _add_history,
+        _add_export,
+        _add_overview,
+        _add_lists,
+        _add_data,
+        _add_environment,
+    ):
         add(subparsers)
     _add_acceptance(subparsers)
     return parser
@@ -222,12 +233,43 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="the folders of runs; times are divided by those of the first",
     )
     compare.add_argument(
+        "--by",
+        choices=["partition", "gpu", "cpu", "driver", "version", "node", "run"],
+        help="compare kinds of hardware, over all their nodes: speed, energy, price",
+    )
+    compare.add_argument(
+        "--price",
+        action="append",
+        type=arguments.price,
+        default=[],
+        metavar="NAME=2.10/h",
+        help="the price of an hour of what a job holds, per partition, GPU or other group",
+    )
+    compare.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
         help="also write report.html, report.md, CSV and a chart",
     )
     compare.set_defaults(command="bench.command.compare:compare")
+
+
+def _add_nodes(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    nodes = subparsers.add_parser(
+        "nodes", help="compare a run's nodes with each other; exit code 1 if one is sick"
+    )
+    nodes.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
+    nodes.add_argument(
+        "--find",
+        type=arguments.percentage,
+        default=0.05,
+        metavar="SHARE",
+        help="say how many rounds find a node that is so much slower (default: 5%%)",
+    )
+    nodes.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the page (default: RUN/nodes)"
+    )
+    nodes.set_defaults(command="bench.command.compare:nodes")
 
 
 def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -249,15 +291,18 @@ def _add_history(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = subparsers.add_parser(
-        "export", help="convert a run to JSON Lines, CSV, LaTeX; its models to t7, caffe"
+        "export", help="convert a run to JSON Lines, CSV, LaTeX, Bencher; its models to t7, caffe"
     )
     export.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     export.add_argument(
+        "more", nargs="*", type=arguments.run_folder, metavar="RUN", help="with otava: more runs"
+    )
+    export.add_argument(
         "--format",
-        choices=["jsonl", "csv", "latex", "pytest-benchmark", *FORMATS, ",".join(FORMATS)],
+        choices=[*_RECORDS, *FORMATS, ",".join(FORMATS)],
         default="jsonl",
         metavar="NAME",
-        help="jsonl (default), csv, latex or pytest-benchmark: the records;"
+        help=f"{', '.join(_RECORDS)}: the records (default: jsonl);"
         f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, compared with the reference",
     )
     export.add_argument(

@@ -91,7 +91,7 @@ class Comparison:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         runs = {
-            name: Run.read(folder) for name, folder in zip(_names(folders), folders, strict=True)
+            name: Run.read(folder) for name, folder in zip(names_of(folders), folders, strict=True)
         }
         self.left_out = [file for run in runs.values() for file in run.left_out]
         self.jobs, self.epochs, self.summary = (
@@ -175,16 +175,7 @@ class Comparison:
         Raises:
             RunError: the folder is that of a run, or cannot be written.
         """
-        if folder.exists() and not folder.is_dir():
-            raise RunError(
-                f"{folder}: is a file", expected="a folder", hint="--output names a folder"
-            )
-        if (folder / "jobs").exists():
-            raise RunError(
-                f"{folder}: is a run, whose report would be overwritten",
-                expected="another folder",
-                hint="--output names it",
-            )
+        refuse_run(folder)
         write_document(self.blocks(), folder)
         write_atomically(folder / "comparison.csv", comma_separated(self.summary))
 
@@ -321,7 +312,23 @@ def _short(training: _Training, setup: str) -> tuple[str, ...]:
     )
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def refuse_run(folder: Path) -> None:
+    """Refuse to write a page into the folder of a run, or where there is a file.
+
+    Raises:
+        RunError: it is one of them.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file", expected="a folder", hint="--output names a folder")
+    if (folder / "jobs").exists():
+        raise RunError(
+            f"{folder}: is a run, whose report would be overwritten",
+            expected="another folder",
+            hint="--output names it",
+        )
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
     """The shortest end of each run's path that is different from those of the others."""
     parts = [folder.resolve().parts for folder in folders]
     if len(set(parts)) < len(parts):

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bench.records.files import RunError
 from bench.records.stored import LeftOut
+from bench.report.compare import refuse_run
 from bench.report.document.write import write_document
 from bench.report.form import words
 from bench.report.form.blocks import Block, Heading, Items, Table, Text
@@ -101,12 +102,7 @@ class History:
         Raises:
             RunError: the folder is that of a run, or cannot be written.
         """
-        if (folder / "jobs").exists():
-            raise RunError(
-                f"{folder}: is a run, whose report would be overwritten",
-                expected="another folder",
-                hint="--output names it",
-            )
+        refuse_run(folder)
         changes = self.changes()
         blocks: list[Block] = [
             Heading("History", 1),

@@ -13,6 +13,13 @@ def normal_below(x: float) -> float:
     return float(ndtr(x))
 
 
+def normal_quantile(probability: float) -> float:
+    """The quantile of the standard normal law: a value is below it with this probability."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
+
+
 def student_below(t: float, degrees: int) -> float:
     """The probability that a value of Student's t distribution is below `t`."""
     from scipy.special import stdtr

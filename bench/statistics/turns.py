@@ -30,6 +30,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from bench.statistics.distributions import normal_quantile
 from bench.statistics.sequential import EVERY_ROUND, POWER, rounds_needed
 from bench.statistics.timing import (
     LEVEL,
@@ -229,10 +230,8 @@ def rounds_to_find(
 
 def _finds(rounds: int, scale: float, difference: float, level: float) -> bool:
     """Whether the mean of so many rounds finds the difference in 19 of 20 runs."""
-    from scipy.special import ndtri  # takes 0.1 s
-
     boundary = _Processes(rounds=rounds, mean=0.0, scale=scale).half_width(level / 2)
-    return boundary + float(ndtri(POWER)) * scale / sqrt(rounds) <= log1p(difference)
+    return boundary + normal_quantile(POWER) * scale / sqrt(rounds) <= log1p(difference)
 
 
 def _measured(

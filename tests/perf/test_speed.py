@@ -14,15 +14,18 @@ import time
 import msgspec
 import pytest
 
+from backends.registry import DEFAULT_BACKENDS
 from bench.records.files import PROJECT
 from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import read_file, write
 from bench.report.frame.epochs import epochs_frame
+from bench.report.nodes import Nodes
 from specs.loading import find_workload
 from specs.shapes import infer_shapes
 from tests.perf.records import make_records, write_records
 from tests.perf.replay_clock import CLOCK
+from tests.support.clusters import cluster, write_cluster
 from tests.support.processes import run_python
 
 MANY, FEW = 50_000, 300
@@ -119,6 +122,16 @@ def test_many_records_become_a_whole_report(benchmark, run, count):
     wall, peak = benchmark.pedantic(report_of, (run,), rounds=3)
     benchmark.extra_info |= {"records": count, "wall_seconds": wall, "peak_rss_bytes": peak}
     assert (run / "report.html").stat().st_size < 10e6  # small enough for a browser
+
+
+@cpu_time
+def test_nodes_are_compared(benchmark, pytestconfig, tmp_path):
+    nodes = 400 if pytestconfig.getoption("benchmark_enable") else 4
+    records = cluster(nodes, 5, backends=DEFAULT_BACKENDS)
+    folder = write_cluster(tmp_path / "all", records)
+    benchmark.extra_info |= {"nodes": nodes, "records": len(records)}
+    found = benchmark.pedantic(Nodes, (folder, 0.05), rounds=1)
+    assert len(found.fleets[0].nodes) == nodes
 
 
 @pytest.mark.benchmark(timer=children_cpu_seconds, group="cpu seconds")

@@ -12,8 +12,10 @@ import pytest
 from backends.registry import DEFAULT_BACKENDS
 from bench.records.files import PROJECT
 from bench.report.form import words
+from bench.report.nodes import Nodes
 from bench.report.page import write_report
 from tests.support.browser import MARKS, chromium  # noqa: F401 - a fixture
+from tests.support.clusters import cluster, write_cluster
 
 BACKENDS = DEFAULT_BACKENDS
 pytestmark = MARKS
@@ -63,6 +65,23 @@ def draw_all(page):
     for panel in page.locator(".panel").all():
         panel.scroll_into_view_if_needed()
     page.wait_for_function("document.querySelectorAll('.panel:not([data-drawn])').length === 0")
+
+
+def test_a_page_of_400_nodes_is_drawn_without_an_error(chromium, tmp_path):  # noqa: F811
+    nodes = 400
+    records = cluster(nodes, 2, slow={7: 1.5}, workloads=("softmax",), backends=("jax",))
+    found = Nodes(write_cluster(tmp_path / "all", records), 0.05)
+    found.write(tmp_path / "page")
+    page, troubles = chromium.new_page(), []
+    page.set_default_timeout(120_000)
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto((tmp_path / "page" / "report.html").as_uri())
+    draw_all(page)
+    assert page.locator("table.sorts tbody tr").count() == nodes
+    assert page.locator("#chart-nodes svg path").count() > nodes
+    assert troubles == []
+    page.close()
 
 
 def figures_of(page, chart):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
+import pandas as pd
 import pytest
 from msgspec.structs import replace
 from pytest_benchmark.logger import Logger
@@ -124,3 +125,70 @@ def test_records_of_several_machines_name_them_all():
     assert found["machine_info"]["node"] == "m, other"
     assert [machine["name"] for machine in found["machine_info"]["machines"]] == ["m", "other"]
     assert len({one["fullname"] for one in found["benchmarks"]}) == 2
+
+
+def made(day, seconds, backend="pytorch", **changes):
+    """A record of a day, whose steady epochs take so many seconds."""
+    record = make_record(
+        f"{backend}{day}", times=(9.0, *(seconds,) * 3), backend=backend, round=0, **changes
+    )
+    return replace(record, started=f"2026-01-{day:02}T08:00:00Z")
+
+
+def test_a_run_in_benchers_format_has_latency_in_nanoseconds_and_images_per_second(bench, tmp_path):
+    for record in (made(1, 2.0), made(2, 4.0, "jax"), made(3, 1.0, "keras-jax", status="failed")):
+        write(tmp_path / "run" / "jobs", record)
+    code, output, _ = bench("export", "run", "--format", "bencher")
+    assert code == 0
+    found = json.loads(output)
+    assert [name.rpartition("/")[2] for name in found] == ["softmax[pytorch]", "softmax[jax]"]
+    measures = next(iter(found.values()))
+    assert measures["latency"] == {"value": 2e9}
+    assert measures["throughput"] == {"value": 500.0}
+    assert measures["test-accuracy"] == {"value": 0.7}
+    assert "epoch-joules" not in measures  # not known
+    assert all(len(name) <= 1024 for name in found)
+
+
+def test_benchers_bounds_are_the_interval_of_the_time(bench, tmp_path):
+    for number in range(8):
+        record = make_record(f"k{number}", times=(9.0, *(2.0 + number / 10,) * 3), round=number)
+        write(tmp_path / "run" / "jobs", record)
+    [measures] = json.loads(bench("export", "run", "--format", "bencher")[1]).values()
+    latency, throughput = measures["latency"], measures["throughput"]
+    assert latency["lower_value"] < latency["value"] < latency["upper_value"]
+    assert throughput["upper_value"] == pytest.approx(1000 / latency["lower_value"] * 1e9)
+
+
+def test_runs_are_exported_as_series_in_the_order_of_time(bench, tmp_path):
+    for day in (3, 1, 2):
+        write(tmp_path / f"day{day}" / "jobs", made(day, float(day)))
+    write(tmp_path / "day2" / "jobs", made(2, 5.0, "jax"))
+    write(tmp_path / "day3" / "jobs", made(3, 5.0, "jax", status="failed"))
+    code, output, _ = bench(
+        *("export", "day3", "day1", "day2", "--format", "otava", "--output", "series")
+    )
+    assert code == 0
+    assert "2 series" in output
+    tests = json.loads((tmp_path / "series" / "otava.yaml").read_text())["tests"]
+    by_backend = {name.split(".")[1]: test for name, test in tests.items()}
+    test = by_backend["pytorch"]
+    assert {name: m["direction"] for name, m in test["metrics"].items()} == {
+        "epoch_seconds": -1,
+        "images_per_second": 1,
+        "test_accuracy": 1,
+    }
+    rows = pd.read_csv(test["file"])
+    assert rows[test["time_column"]].tolist() == [f"2026-01-0{n}T08:00:00Z" for n in (1, 2, 3)]
+    assert rows["epoch_seconds"].tolist() == [1.0, 2.0, 3.0]
+    assert rows["run"].tolist() == ["day1", "day2", "day3"]
+    assert not rows.isna().any(axis=None)
+    assert {*test["attributes"]} <= {*rows.columns}
+    assert len(pd.read_csv(by_backend["jax"]["file"])) == 1
+
+
+def test_other_formats_take_one_run(bench, tmp_path):
+    write(tmp_path / "run" / "jobs", made(1, 2.0))
+    code, _, errors = bench("export", "run", "run", "--format", "csv")
+    assert code == 2
+    assert "--format csv takes one run" in errors

@@ -7,7 +7,7 @@ are computed by its method.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -60,11 +60,7 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
     """
     group = {name: rows[name].iloc[0] for name in GROUP}
     backend, workload = rows["backend"].iloc[0], group["workload"]
-    place = (
-        f"{group['dataset']} {group['data_checksum'][:8]}, {group['device']}, {group['threads']}"
-        " threads" + (f", {group['machine']}" if several else "")
-    )
-    training = f"{group['epochs']} epochs, batch {group['batch_size']}, spec {group['spec']}"
+    place, training = place_and_training(group, several=several)
     extra = {
         **{
             name: value.item() if hasattr(value, "item") else value for name, value in group.items()
@@ -88,6 +84,23 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
         "options": {"timer": "perf_counter"},
         "stats": _stats((rows["train_wall_seconds"] / rows["trained_epochs"]).tolist()),
     }
+
+
+def place_and_training(group: Mapping[str, Any], *, several: bool) -> tuple[str, str]:
+    """Where a group trained, and what besides the workload, the same in every run of one machine.
+
+    Args:
+        group: its columns, see `bench.report.frame.columns.GROUP`.
+        several: whether the run has several machines; then the place names the machine.
+    """
+    place = (
+        f"{group['dataset']} {group['data_checksum'][:8]}, {group['device']}, {group['threads']}"
+        " threads" + (f", {group['machine']}" if several else "")
+    )
+    return (
+        place,
+        f"{group['epochs']} epochs, batch {group['batch_size']}, spec {group['spec']}",
+    )
 
 
 def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Exports a run for other programs.
 
-The formats are JSON Lines (a record per line), CSV (a row per epoch), pytest-benchmark's JSON, and
-LaTeX (the tables of accuracies and of the main figures).
+The formats are JSON Lines (a record per line), CSV (a row per epoch), pytest-benchmark's and
+Bencher's JSON, and LaTeX (the tables of accuracies and of the main figures).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.records.stored import LeftOut
+from bench.report.export.bencher import bencher
 from bench.report.export.pytest_benchmark import pytest_benchmark
 from bench.report.form.csv import comma_separated
 from bench.report.form.latex import latex_table
@@ -25,17 +26,18 @@ from bench.report.section.opening import meanings
 
 
 def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
-    """The newest record of every job of a run, as "jsonl", "csv", "latex" or "pytest-benchmark".
+    """The newest record of every job of a run, in the format "jsonl", "csv", "latex", "bencher" ...
 
     Returns the content, the files that are left out, and a sentence that says which
     results disagree ("" if none does). JSON Lines hold these results unchanged; CSV and LaTeX mark
-    them; pytest-benchmark's format leaves them out.
+    them; the others leave them out.
 
     Raises:
         RunError: there is no run or no record in the folder.
     """
     run = Run.read(folder)
     forms: dict[str, Callable[[], bytes]] = {
+        "bencher": lambda: bencher(run),
         "csv": lambda: comma_separated(run.epochs),
         "latex": lambda: _latex(run).encode(),
         "pytest-benchmark": lambda: pytest_benchmark(run),

@@ -1,0 +1,388 @@
+"""Compares the nodes of a run with each other, and names those that should be drained.
+
+A node is sick if it is slow (`bench.statistics.nodes.slow`), if its weights differ from those of
+nearly all other nodes (`bench.statistics.nodes.fingerprints`), or if its records hold a fault that
+others have not (`bench.report.frame.findings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, isfinite, nan
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from msgspec import Struct
+from numpy.typing import NDArray
+from rich.console import Console
+
+from bench.records.files import RunError, write_atomically
+from bench.records.job import Record, backend_name
+from bench.report.chart.nodes import nodes_chart
+from bench.report.compare import refuse_run
+from bench.report.document.write import write_document
+from bench.report.form import words
+from bench.report.form.blocks import Alarm, Block, Card, Cards, Folded, Heading, Items, Table, Text
+from bench.report.form.csv import comma_separated
+from bench.report.frame.findings import findings_of
+from bench.report.frame.nodes import nodes_frame, sessions_of
+from bench.report.run import Run
+from bench.report.terminal.plain import plain_table
+from bench.statistics.nodes.fingerprints import Fingerprint, Trained, compare_fingerprints
+from bench.statistics.nodes.slow import LEVEL, Standing, Visible, compare_nodes, visible
+from bench.statistics.timing import MARGIN
+
+_MOST_ROWS, _MOST_TRAININGS = 20, 2
+_TITLES = ("node", "ratio", "95 %", "sessions", "ok", "busy")
+_HOW = (
+    "Ratio: the time of a node divided by that of its fleet, the nodes of the same kind: the median"
+    " over sessions. A session is a workload in one round; its value is the median over backends."
+    f" Slow: a rank-sum test shows more than {100 * MARGIN:g} %, and the ratio stands out by three"
+    f" standard deviations of all nodes' ratios. In at most {100 * LEVEL:g} of 100 runs on healthy"
+    " nodes any node is called slow. `docs/method.md` has the simulations. Busy: jobs during which"
+    " the machine did other work; their times are left out, unless this is usual there."
+)
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A node of a fleet.
+
+    Attributes:
+        standing: how its time compares; None without a time.
+        ratios: workload -> the ratio on it.
+        jobs, ok, busy: how many jobs it had, ended ok, and ran while the machine was busy.
+        faults, remarks: see `bench.report.frame.findings.Findings`.
+    """
+
+    name: str
+    standing: Standing | None
+    ratios: dict[str, float]
+    jobs: int
+    ok: int
+    busy: int
+    faults: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Its time divided by the fleet's; NaN without one."""
+        return self.standing.ratio if self.standing else nan
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """The nodes of one kind.
+
+    Attributes:
+        name: the kind, in words.
+        nodes: those with faults first, then those with remarks, each from the slowest on.
+        seen: which slowdown is found.
+        rounds: how many it has, and how many find the asked slowdown; None if no number does.
+        prints: the fingerprints of its trainings.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    seen: Visible
+    rounds: tuple[int, int | None]
+    prints: tuple[Fingerprint, ...]
+
+    @property
+    def sick(self) -> list[Node]:
+        """The nodes that should be drained."""
+        return [node for node in self.nodes if node.faults]
+
+
+class Nodes:
+    """The nodes of a run.
+
+    Attributes:
+        left_out: the files that cannot be read.
+        fleets: the nodes by kind.
+
+    Args:
+        folder: the run's.
+        find: the slowdown, as a share, for which the rounds are counted; more than `MARGIN`.
+
+    Raises:
+        RunError: there is no run or no record in the folder, or there is only one node.
+    """
+
+    def __init__(self, folder: Path, find: float) -> None:
+        run = Run.read(folder)
+        self._folder, self._find = folder, find
+        by_key = {record.key: record for record in run.records}
+        jobs = nodes_frame(run.records, run.jobs)
+        total = jobs[["fleet", "node"]].drop_duplicates()
+        if len(total) == total["fleet"].nunique():
+            raise RunError(
+                f"{folder}: no two nodes of one kind, so there is nothing to compare",
+                expected="a run of several nodes",
+                hint="use the same --run on all of them",
+            )
+        self.fleets = [
+            _fleet(str(name), rows, by_key, find, LEVEL * rows["node"].nunique() / len(total))
+            for name, rows in jobs.groupby("fleet", sort=False)
+        ]
+        self.left_out = run.left_out
+
+    @property
+    def sick(self) -> list[Node]:
+        """The nodes of all fleets that should be drained."""
+        return [node for fleet in self.fleets for node in fleet.sick]
+
+    def print_table(self, console: Console) -> None:
+        """Print, per fleet, its sick nodes, a table, and what it can and cannot say."""
+        for fleet in self.fleets:
+            console.print(f"\n{_headline(fleet)}", style="bold red" if fleet.sick else "bold")
+            left = ("node", "findings")
+            table = plain_table((*_TITLES, "findings"), left, no_wrap=False)
+            for node in fleet.nodes[:_MOST_ROWS]:
+                table.add_row(*_cells(node), _findings(node))
+            console.print(table)
+            for line in (*_rest(fleet.nodes[_MOST_ROWS:]), *self._notes(fleet)):
+                console.print(line, soft_wrap=True)
+
+    def write(self, folder: Path) -> None:
+        """Write the page as `report.html` and `report.md`, the chart, and `nodes.csv`.
+
+        Raises:
+            RunError: the folder is that of a run, or cannot be written.
+        """
+        refuse_run(folder)
+        write_document(self.blocks(), folder)
+        rows = [row for fleet in self.fleets for row in _csv_rows(fleet)]
+        write_atomically(folder / "nodes.csv", comma_separated(pd.DataFrame(rows)))
+
+    def blocks(self) -> list[Block]:
+        """The page."""
+        blocks: list[Block] = [Heading(f"Nodes of {self._folder.resolve().name}", 1)]
+        lines = [f"{node.name}: {_findings(node)}" for node in self.sick]
+        if lines:
+            title = f"{_nodes(len(lines))} to drain"
+            blocks.append(Alarm(title, "", tuple(words.first_of(lines))))
+        blocks.append(Cards(tuple(self._cards())))
+        chart = nodes_chart(
+            {
+                fleet.name: {node.name: node.standing for node in fleet.nodes if node.standing}
+                for fleet in self.fleets
+            }
+        )
+        blocks += [Heading("Ratios", 2), chart] if chart else []
+        for fleet in self.fleets:
+            blocks += [
+                Heading(fleet.name, 2),
+                Text(_headline(fleet)),
+                Items(tuple(self._notes(fleet))),
+                _table(fleet),
+            ]
+        return [*blocks, Folded("How nodes are compared", [Text(_HOW)])]
+
+    def _cards(self) -> Iterator[Card]:
+        total, sick = sum(len(fleet.nodes) for fleet in self.fleets), len(self.sick)
+        yield Card("Healthy?", f"{sick} of {_nodes(total)} sick" if sick else "No sick node", "")
+        prints = [each for fleet in self.fleets for each in fleet.prints]
+        repeatable = sum(each.is_repeatable for each in prints)
+        differ = {node for each in prints for node in each.others}
+        answer = f"{len(differ)} differ" if differ else "None differs" if repeatable else "Unknown"
+        text = f"{repeatable} of {len(prints)} trainings are equal on nearly all nodes"
+        yield Card("Equal to the last bit?", answer, text)
+        found = max((fleet.seen.difference for fleet in self.fleets), default=nan)
+        answer = f"from {words.share(found)} on" if isfinite(found) else "None for sure"
+        yield Card("Which slowdown is found?", answer, "in 19 of 20 runs, in every fleet")
+
+    def _notes(self, fleet: Fleet) -> Iterator[str]:
+        """What the fleet's test finds, and which nodes have equal weights."""
+        yield self._power(fleet)
+        if not fleet.prints:
+            return
+        groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+        for each in fleet.prints:
+            if each.is_repeatable:
+                groups.setdefault((each.equal, each.others), []).append(each.name)
+        for (equal, others), names in sorted(groups.items(), key=lambda item: not item[0][1]):
+            which = ", ".join(words.first_of(names, _MOST_TRAININGS))
+            differ = f"; {', '.join(words.first_of(others))} differs" if others else ""
+            trainings = "1 training" if len(names) == 1 else f"{len(names)} trainings"
+            yield f"{_nodes(equal)} equal to the last bit in {trainings} ({which}){differ}."
+        if others_count := sum(not each.is_repeatable for each in fleet.prints):
+            yield (
+                f"Weights of {others_count} of {len(fleet.prints)} trainings do not repeat to the"
+                " last bit on most nodes, so they say nothing."
+            )
+
+    def _power(self, fleet: Fleet) -> str:
+        """Which slowdown is found, and how many rounds find the asked one."""
+        seen, (rounds, needed) = fleet.seen, fleet.rounds
+        asked = words.share(self._find)
+        if seen.difference <= self._find:
+            difference = words.share(seen.difference)
+            return f"A node that is slower by {difference} is found in 19 of 20 runs."
+        now = (
+            f"only one that is slower by {words.share(seen.difference)} is"
+            if isfinite(seen.difference)
+            else "none is"
+        )
+        start = f"Too few rounds ({rounds}) to find a node that is slower by {asked}: {now} found"
+        if needed is None:
+            return (
+                f"{start} in 19 of 20 runs; the nodes themselves differ too much, or are too few."
+            )
+        return f"{start} in 19 of 20 runs. `--rounds {max(needed, rounds + 1)}` finds it."
+
+
+def _fleet(
+    name: str, rows: pd.DataFrame, by_key: dict[str, Record], find: float, level: float
+) -> Fleet:
+    sessions = sessions_of(rows)
+    standings = compare_nodes(sessions, level) if sessions else {}
+    seen = visible(sessions, find, level)
+    prints = compare_fingerprints(_ends(rows, by_key))
+    findings = findings_of(rows, by_key)
+    nodes = []
+    for node, of_node in rows.groupby("node", sort=False):
+        found, standing = findings[str(node)], standings.get(str(node))
+        ratios = {w: _ratio(of[str(node)]) for w, of in sessions.items() if node in of}
+        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *found.faults]
+        nodes.append(
+            Node(
+                name=str(node),
+                standing=standing,
+                ratios=ratios,
+                jobs=len(of_node),
+                ok=int((of_node["status"] == "ok").sum()),
+                busy=int((of_node["disturbed"] != "").sum()),
+                faults=tuple(faults),
+                remarks=tuple(found.remarks),
+            )
+        )
+    rounds = int(rows.groupby("node")["round"].nunique().median())
+    needed = seen.needed and ceil(seen.needed * rounds / max(seen.sessions, 1))
+    nodes.sort(key=lambda node: (not node.faults, not node.remarks, -_known(node.ratio)))
+    return Fleet(
+        name=name,
+        nodes=tuple(nodes),
+        seen=seen,
+        rounds=(rounds, needed),
+        prints=tuple(prints),
+    )
+
+
+def _ends(rows: pd.DataFrame, by_key: dict[str, Record]) -> Iterator[Trained]:
+    """The weights of jobs that ended ok, with all that decides them."""
+    ok = rows[rows["status"] == "ok"]
+    columns = ok[["key", "node", "training", "training_name"]].itertuples(index=False, name=None)
+    for key, node, training, name in columns:
+        record = by_key[str(key)]
+        if record.weights_checksum is None or record.startup is None:
+            continue
+        job = record.job
+        same = (
+            *(training, job.seed, job.mode, record.adapter_checksum),
+            *(record.startup.weights_checksum, tuple(sorted(record.made_with.items()))),
+        )
+        text = f"{backend_name(job)} on {name}, seed {job.seed}"
+        yield Trained(same, text, str(node), record.weights_checksum)
+
+
+def _slowness(standing: Standing | None, ratios: Mapping[str, float]) -> Iterator[str]:
+    """That a node is slow, and by how much; on which workload, if on one alone."""
+    if standing is None or standing.outcome != "slow":
+        return
+    if not standing.on:
+        yield f"slow by {words.share(standing.ratio - 1)}"
+    for name in standing.on:
+        yield f"slow on {name} alone, by {words.share(ratios[name] - 1)}"
+
+
+def _bits(node: str, prints: Sequence[Fingerprint]) -> Iterator[str]:
+    """In which trainings the weights of a node differ from the others'."""
+    names = [each.name for each in prints if node in each.others]
+    equal = max((each.equal for each in prints if node in each.others), default=0)
+    if names:
+        which = "; ".join(words.first_of(names, _MOST_TRAININGS))
+        yield f"other weights than {_nodes(equal)} ({which})"
+
+
+def _ratio(logs: NDArray[np.float64]) -> float:
+    return float(np.exp(np.median(logs)))
+
+
+def _known(value: float) -> float:
+    return value if isfinite(value) else 0.0
+
+
+def _nodes(number: int) -> str:
+    return "1 node" if number == 1 else f"{number} nodes"
+
+
+def _headline(fleet: Fleet) -> str:
+    sick = [node.name for node in fleet.sick]
+    end = f"{len(sick)} to drain: {', '.join(words.first_of(sick))}" if sick else "none is sick"
+    return f"{_nodes(len(fleet.nodes))} of {fleet.name}: {end}"
+
+
+def _findings(node: Node) -> str:
+    few = node.standing is not None and node.standing.outcome == "unknown"
+    return "; ".join([*node.faults, *node.remarks, *(["too few rounds"] if few else [])])
+
+
+def _cells(node: Node) -> tuple[str, ...]:
+    standing = node.standing
+    interval = words.ABSENT
+    if standing is not None and standing.low is not None and standing.high is not None:
+        interval = f"{standing.low:.2f}-{standing.high:.2f}"
+    return (
+        node.name,
+        f"{node.ratio:.3f}x" if standing else words.ABSENT,
+        interval,
+        str(standing.sessions if standing else 0),
+        f"{node.ok}/{node.jobs}",
+        str(node.busy or words.ABSENT),
+    )
+
+
+def _rest(nodes: Sequence[Node]) -> Iterator[str]:
+    """A line on the nodes that the table leaves out."""
+    ratios = [node.ratio for node in nodes if isfinite(node.ratio)]
+    if ratios:
+        yield f"and {_nodes(len(nodes))} more, {min(ratios):.3f}x to {max(ratios):.3f}x"
+
+
+def _table(fleet: Fleet) -> Table:
+    """All nodes of a fleet, with the ratio on each workload if there are several."""
+    names = list(dict.fromkeys(name for node in fleet.nodes for name in node.ratios))
+    workloads = names if len(names) > 1 else []
+    rows, keys = [], []
+    for node in fleet.nodes:
+        on = [node.ratios.get(name) for name in workloads]
+        cells = _cells(node)
+        rows.append((*cells, *map(_times, on), _findings(node)))
+        standing = node.standing
+        sessions = float(standing.sessions) if standing else 0.0
+        figures = (None, _known(node.ratio), None, sessions, float(node.ok), float(node.busy))
+        keys.append((*figures, *on, None))
+    return Table((*_TITLES, *workloads, "findings"), tuple(rows), keys=tuple(keys))
+
+
+def _times(ratio: float | None) -> str:
+    return words.ABSENT if ratio is None else f"{ratio:.3f}x"
+
+
+def _csv_rows(fleet: Fleet) -> Iterator[dict[str, object]]:
+    for node in fleet.nodes:
+        standing = node.standing
+        yield {
+            "fleet": fleet.name,
+            "node": node.name,
+            "sick": bool(node.faults),
+            "ratio": node.ratio,
+            "low": standing and standing.low,
+            "high": standing and standing.high,
+            "sessions": standing.sessions if standing else 0,
+            "jobs": node.jobs,
+            "ok_jobs": node.ok,
+            "busy_jobs": node.busy,
+            "faults": "; ".join(node.faults),
+            "remarks": "; ".join(node.remarks),
+        }
