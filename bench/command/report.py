@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.command.cluster.status import settle
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
+from bench.runner.cluster.submission import FOLDER as CLUSTER
 from specs.errors import UserError
 from specs.loading import find_suite
 
@@ -21,6 +23,8 @@ def report(options: argparse.Namespace) -> int:
 
     Returns 1 if a result disagrees with those of the other backends.
     """
+    if (options.run / CLUSTER).is_dir():
+        settle(options.run)
     if options.into is None:
         if options.suite:
             raise UserError(
