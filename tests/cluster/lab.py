@@ -52,7 +52,7 @@ SlurmdTimeout=30
 SlurmctldTimeout=10
 MinJobAge=600
 KillWait=3
-MaxArraySize=5
+MaxArraySize=2
 MessageTimeout=10
 JobRequeue=1
 AccountingStorageType=accounting_storage/none
@@ -100,7 +100,7 @@ class Lab:
         for name in NODES:
             (lab / f"spool-{name}").mkdir()
             self._spawn(name, "slurmd", "-D", "-N", name, "-f", str(self.config))
-        until(lambda: self.call("sinfo", "-h", "-o%T").split() == ["idle"] * 2, 30)
+        until(lambda: self.call("sinfo", "-hNpmain", "-o%T").split() == ["idle"] * 3, 30)
 
     def start_controller(self) -> None:
         self._spawn("controller", "slurmctld", "-D", "-f", str(self.config))

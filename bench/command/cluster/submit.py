@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby, product
 from math import ceil
 from pathlib import Path
 
-from backends.contract import first_of, kind_of, ranks_of
+from backends.contract import kind_of, ranks_of
 from backends.registry import DEFAULT_BACKENDS
 from bench.command.setup import choose_backends, places_of, say_without_cuda, say_without_native
 from bench.command.trainings import trainings
 from bench.records.command import write_command
 from bench.records.files import write_atomically
 from bench.records.run import read_run
+from bench.report.form.words import first_of
 from bench.runner import plan
 from bench.runner.cluster import slurm
 from bench.runner.cluster.reconcile import TaskStatus, reconcile
@@ -50,9 +52,10 @@ def submit(options: argparse.Namespace) -> int:
     """
     suite = plan.find_suite_or_workload(options.what)
     run = (options.results / (options.run or suite.name)).resolve()
-    nodes = slurm.nodes(options.partition or (), options.nodes)
-    submission = _submission(options, suite, run, nodes)
     known, problem = reconcile(run)
+    before = {status.task.node.name for status in known.values()}
+    nodes = slurm.nodes(options.partition or (), options.nodes, before)
+    submission = _submission(options, suite, run, nodes)
     if problem:
         raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
     open_tasks = [
@@ -79,7 +82,7 @@ def submit(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(text, end="")
         for _, arguments in calls:
-            print(f"bench: would call: sbatch {' '.join(arguments)}", file=sys.stderr)
+            print(f"bench: would call: sbatch {shlex.join(arguments)}", file=sys.stderr)
     elif calls:
         write_command(run, options.arguments)
         _submit(run, folder, submission, text, calls)
@@ -144,7 +147,7 @@ def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
     chosen = options.device or (("cuda:0",) if node.gpus else ("cpu",))
     words: list[str] = []
     for word in chosen:
-        is_gpu = first_of(word).partition(":")[0] in _GPU_WORDS
+        is_gpu = kind_of(word) in _GPU_WORDS
         if is_gpu and ranks_of(word) > node.gpus:
             raise UserError(
                 f"--device {word}: Slurm knows {node.gpus} GPUs on {node.name}",
@@ -206,11 +209,12 @@ def _indices(numbers: Sequence[int]) -> str:
 
 def _say(submission: Submission, numbers: Sequence[int]) -> None:
     tasks = [submission.tasks[number] for number in numbers]
-    nodes = dict.fromkeys(task.node.name for task in tasks)
     left_out = len(submission.tasks) - len(tasks)
     known = f"; {left_out} more are done, or wait already" if left_out else ""
     jobs = sum(len(submission.jobs(task)) for task in tasks)
-    print(f"bench: {len(tasks)} tasks of {jobs} jobs on {len(nodes)} nodes{known}", file=sys.stderr)
+    nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))
+    text = f"{len(tasks)} tasks of {jobs} jobs on {nodes}" if tasks else "nothing to submit"
+    print(f"bench: {text}{known}", file=sys.stderr)
 
 
 def _submit(

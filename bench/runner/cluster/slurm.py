@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -61,12 +61,13 @@ class TaskState(Struct, frozen=True, kw_only=True):
         return self.state in _ENDED
 
 
-def nodes(partitions: Sequence[str], chosen: str) -> list[Node]:
+def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -> list[Node]:
     """The nodes to run on.
 
     Args:
         partitions: their names; none for Slurm's default partition.
         chosen: a number of nodes of each partition, "all" that are up, or a list in Slurm's form.
+        before: the names of nodes that are taken first, as the run has used them.
 
     Raises:
         SlurmError: there is no such partition or node, or there are too few; see `_call`.
@@ -84,7 +85,7 @@ def nodes(partitions: Sequence[str], chosen: str) -> list[Node]:
     picked: dict[str, Node] = {}  # a node that is in two partitions runs once
     for name, found in by_partition.items():
         usable = [n for n in found if n.state in _USABLE and n.name not in picked]
-        usable.sort(key=lambda node: _USABLE.index(node.state))
+        usable.sort(key=lambda node: (node.name not in before, _USABLE.index(node.state)))
         count = len(usable) if chosen == "all" else int(chosen)
         if not usable or count > len(usable):
             raise SlurmError(

@@ -1,0 +1,172 @@
+"""Runs on a real Slurm: whatever ends a task, each of its jobs has exactly one record."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections import Counter
+from itertools import combinations
+
+import psutil
+
+from bench.worker import start
+from tests.cluster.conftest import SHORT
+from tests.cluster.lab import NODES, until
+
+LONG = ("--epochs", "900", "--seeds", "0,1")
+
+
+def workers(cluster, run):
+    """The workers of a run, by their parents: the tasks."""
+    folder = str(cluster.folder / "results" / run)
+    tasks = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if {"bench", "task"} <= {*(process.info["cmdline"] or ())}
+        and any(folder in word for word in process.info["cmdline"])
+    ]
+    children = [(task, child) for task in tasks for child in task.children()]
+    return {t: child for t, child in children if start.__file__ in child.cmdline()}
+
+
+def has_ended(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_array_gives_every_job_its_gpu_and_one_record(cluster):
+    what = (*SHORT, "--epochs", "1", "--nodes", "all", "--exclusive", "gpu", "--run", "r")
+    what = (*what, "--batch-size", "800,1000", "--sbatch=--comment=a b")
+    code, script, _ = cluster.bench("submit", *what, "--dry-run")
+    assert code == 0
+    assert not (cluster.folder / "results" / "r").exists()
+    code, said, _ = cluster.bench("submit", *what)
+    assert code == 0
+    assert "submitted 3 arrays; see: bench status results/r" in said
+    assert cluster.newest("r", "array.sh").read_text() == script
+    cluster.wait("r", done=6)
+    records = cluster.records("r")
+    assert Counter(record.machine.name for record in records) == dict.fromkeys(NODES, 2)
+    for record in records:
+        assert record.status == "ok"
+        assert record.slurm.node == record.machine.name
+        assert record.slurm.partition == "main"
+        assert record.slurm.attempt == 1
+        assert record.slurm.gpus in ("0", "1")
+    assert len({record.slurm.job for record in records}) == 6
+    assert gpus_at_once(records) == []
+    code, said, _ = cluster.bench("submit", *what)
+    assert code == 0
+    assert len(list((cluster.folder / "results/r/cluster").iterdir())) == 1
+    code, said, _ = cluster.bench("report", "results/r")
+    assert code == 0
+    assert "results/r/report.html" in said
+
+
+def gpus_at_once(records):
+    """The pairs of jobs that had the same GPU of a node at the same time."""
+
+    def seconds(record):
+        hours, minutes, rest = map(int, re.findall(r"\d+", record.started.partition("T")[2]))
+        return 3600 * hours + 60 * minutes + rest
+
+    return [
+        (a.slurm.job, b.slurm.job)
+        for a, b in combinations(sorted(records, key=seconds), 2)
+        if (a.slurm.node, a.slurm.gpus) == (b.slurm.node, b.slurm.gpus)
+        and seconds(b) + 1 < seconds(a) + a.wall_seconds
+    ]
+
+
+def test_a_worker_a_task_and_a_time_limit_that_end_are_a_record_per_job(cluster):
+    # Slurm's own notice comes as early as it can: 55 s before the end of the least time limit.
+    early = ("--time", "1m", "--sbatch=--signal=B:USR1@55")
+    cluster.submit("late", *LONG, "--nodes", "n3", *early)
+    cluster.submit("r", *LONG, "--nodes", "n1,n2")
+    cluster.wait_training("r", tasks=2)
+    until(lambda: len(workers(cluster, "r")) == 2, 30)
+    assert cluster.counts("r") == {"running": 2}
+    (first, of_first), (second, of_second) = workers(cluster, "r").items()
+    of_first.send_signal(signal.SIGKILL)
+    second.send_signal(signal.SIGKILL)
+    until(lambda: cluster.counts("r") == {"running": 1, "lost": 1}, 30)
+    until(lambda: has_ended(of_second), 10)
+    until(lambda: [*workers(cluster, "r").values()] not in ([], [of_first]), 30)
+    workers(cluster, "r")[first].send_signal(signal.SIGKILL)
+    cluster.wait("r", done=1, lost=1)
+    by_own, by_slurm = sorted(cluster.records("r"), key=lambda each: each.ended_by_slurm)[::2]
+    assert [record.status for record in cluster.records("r")].count("killed") == 2
+    assert by_own.status == "killed"
+    assert "signal SIGKILL" in by_own.reason
+    assert by_slurm.status == "failed"
+    assert by_slurm.reason == "Slurm: FAILED: the task failed"
+    assert by_slurm.slurm.state == "FAILED"
+    cluster.wait("late", lost=1)
+    late = cluster.records("late")
+    assert [record.status for record in late] == ["timeout"] * 2
+    assert {record.slurm.state for record in late} == {"TIMEOUT"}
+
+
+def test_a_node_that_fails_and_a_task_that_is_taken_run_again_and_count_once(cluster):
+    cluster.submit("down", *LONG, "--nodes", "n1")
+    cluster.submit("taken", "--epochs", "30", "--seeds", "0,1", "--nodes", "n2")
+    cluster.submit("fails", *LONG, "--nodes", "n3", "--sbatch=--no-requeue")
+    for run in ("down", "taken", "fails"):
+        cluster.wait_training(run)
+    until(lambda: len(cluster.records("taken")) == 1, 60)
+    urgent = ("--partition=urgent", "--nodelist=n2", "--exclusive", "--wrap=sleep 1")
+    cluster.lab.call("sbatch", "--output=/dev/null", *urgent)
+    for node in ("n1", "n3"):
+        cluster.lab.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=t")
+    cluster.wait("fails", lost=1)
+    assert {record.slurm.state for record in cluster.records("fails")} == {"NODE_FAIL"}
+    assert "lost: softmax batch 1000 on cpu on n3" in cluster.said
+    cluster.wait("down", pending=1)
+    assert cluster.records("down") == []
+    for node in ("n1", "n3"):
+        cluster.lab.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    cluster.wait("taken", done=1)
+    records = sorted(cluster.records("taken"), key=lambda record: record.job.seed)
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert [record.slurm.attempt for record in records] == [1, 2]
+    cluster.wait("down", running=1)
+    until(lambda: workers(cluster, "down"), 30)
+    code, said, _ = cluster.bench("cancel", "results/down")
+    assert code == 0
+    assert "1 tasks were cancelled" in said
+    cancelled = cluster.records("down")
+    assert [(each.status, each.slurm.state) for each in cancelled] == [("killed", "CANCELLED")] * 2
+    assert {record.slurm.attempt for record in cancelled} == {2}
+
+
+def test_a_task_that_never_started_has_its_records_until_it_is_submitted_again(cluster):
+    what = ("--epochs", "1", "--nodes", "n1", "--batch-size", "500,800,1000")
+    cluster.lab.call("scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=t")
+    cluster.submit("r", *what)
+    arrays = json.loads(cluster.newest("r", "arrays.json").read_text())
+    assert [array["tasks"] for array in arrays] == [[0, 1], [2]]  # by the lab's MaxArraySize
+    assert cluster.counts("r") == {"pending": 3}
+    code, _, _ = cluster.bench("report", "results/r")
+    assert code == 2  # nothing has ended yet, and that is said
+    code, said, _ = cluster.bench("cancel", "results/r")
+    assert code == 0
+    assert "the task was cancelled, before it started" in said
+    for _ in range(2):  # as often as anybody looks
+        assert cluster.counts("r") == {"lost": 3}
+        assert [record.status for record in cluster.records("r")] == ["killed"] * 3
+    cluster.lab.call("scontrol", "update", "NodeName=n1", "State=RESUME")
+    cluster.submit("r", *what)
+    cluster.wait("r", done=3)
+    assert [record.status for record in cluster.records("r")] == ["ok"] * 3
+
+
+def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster):
+    cluster.submit("r", "--epochs", "30", "--nodes", "n1,n2")
+    cluster.wait_training("r", tasks=2)
+    cluster.lab.kill_controller()
+    assert cluster.counts("r") == {"unknown": 2}
+    assert "of some tasks it is not known how they stand" in cluster.said
+    assert cluster.records("r") == []
+    cluster.lab.start_controller()
+    cluster.wait("r", done=2)
+    assert [record.status for record in cluster.records("r")] == ["ok"] * 2
