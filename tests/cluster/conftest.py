@@ -106,7 +106,8 @@ def cluster(lab, bench, monkeypatch, tmp_path, tmp_path_factory, mnist_5k):
         monkeypatch.setenv(name, value)
     run = Cluster(lab, bench, tmp_path)
     monkeypatch.setattr("bench.command.cluster.submit.write_command", _with_limits(mnist_5k))
-    return run
+    yield run
+    lab.empty()
 
 
 def _with_limits(data):

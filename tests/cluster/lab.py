@@ -26,7 +26,7 @@ SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={port}
 AuthType=auth/munge
-AuthInfo=socket={lab}/munge.socket,cred_expire=3
+AuthInfo=socket={lab}/munge.socket,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={lab}/state
@@ -117,9 +117,14 @@ class Lab:
         )
         return done.stdout
 
-    def stop(self) -> None:
+    def empty(self) -> None:
+        """Cancel what a test has left, and make all nodes usable again."""
         self.call("scancel", "--user=root")
         until(lambda: not self.call("squeue", "-h").strip(), 15, fails=False)
+        self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")
+
+    def stop(self) -> None:
+        self.empty()
         for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
         for daemon in self._daemons.values():

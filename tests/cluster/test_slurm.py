@@ -6,11 +6,12 @@ import json
 import re
 import signal
 from collections import Counter
+from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
 
 import psutil
 
-from bench.worker import start
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
 
@@ -18,16 +19,19 @@ LONG = ("--epochs", "900", "--seeds", "0,1")
 
 
 def workers(cluster, run):
-    """The workers of a run, by their parents: the tasks."""
-    folder = str(cluster.folder / "results" / run)
-    tasks = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if {"bench", "task"} <= {*(process.info["cmdline"] or ())}
-        and any(folder in word for word in process.info["cmdline"])
-    ]
-    children = [(task, child) for task in tasks for child in task.children()]
-    return {t: child for t, child in children if start.__file__ in child.cmdline()}
+    """The workers of a run that have begun to train, by their parents: the tasks."""
+    folder, found = str(cluster.folder / "results" / run / "cluster"), {}
+    for task in psutil.process_iter(["cmdline"]):
+        if any(word.startswith(folder) for word in task.info["cmdline"] or ()):
+            with suppress(psutil.Error):  # it has just ended
+                found |= {task: child for child in task.children() if has_begun(child)}  # noqa: B035
+    return found
+
+
+def has_begun(process):
+    """Whether a process is a worker that has written a line."""
+    lines = [Path(word) for word in process.cmdline() if word.endswith(".progress.jsonl")]
+    return any(path.is_file() and path.stat().st_size for path in lines)
 
 
 def has_ended(process):
@@ -82,29 +86,29 @@ def test_a_worker_a_task_and_a_time_limit_that_end_are_a_record_per_job(cluster)
     # Slurm's own notice comes as early as it can: 55 s before the end of the least time limit.
     early = ("--time", "1m", "--sbatch=--signal=B:USR1@55")
     cluster.submit("late", *LONG, "--nodes", "n3", *early)
-    cluster.submit("r", *LONG, "--nodes", "n1,n2")
-    cluster.wait_training("r", tasks=2)
-    until(lambda: len(workers(cluster, "r")) == 2, 30)
-    assert cluster.counts("r") == {"running": 2}
-    (first, of_first), (second, of_second) = workers(cluster, "r").items()
-    of_first.send_signal(signal.SIGKILL)
-    second.send_signal(signal.SIGKILL)
-    until(lambda: cluster.counts("r") == {"running": 1, "lost": 1}, 30)
-    until(lambda: has_ended(of_second), 10)
-    until(lambda: [*workers(cluster, "r").values()] not in ([], [of_first]), 30)
-    workers(cluster, "r")[first].send_signal(signal.SIGKILL)
-    cluster.wait("r", done=1, lost=1)
-    by_own, by_slurm = sorted(cluster.records("r"), key=lambda each: each.ended_by_slurm)[::2]
-    assert [record.status for record in cluster.records("r")].count("killed") == 2
-    assert by_own.status == "killed"
-    assert "signal SIGKILL" in by_own.reason
-    assert by_slurm.status == "failed"
-    assert by_slurm.reason == "Slurm: FAILED: the task failed"
-    assert by_slurm.slurm.state == "FAILED"
+    cluster.submit("worker", *LONG, "--nodes", "n1")
+    cluster.submit("task", *LONG, "--nodes", "n2")
+    until(lambda: workers(cluster, "worker") and workers(cluster, "task"), 60)
+    assert cluster.counts("worker") == {"running": 1}
+    ((_, worker),) = workers(cluster, "worker").items()
+    ((task, its_worker),) = workers(cluster, "task").items()
+    worker.send_signal(signal.SIGKILL)
+    task.send_signal(signal.SIGKILL)
+    cluster.wait("task", lost=1)
+    until(lambda: has_ended(its_worker), 10)
+    for record in cluster.records("task"):
+        assert record.status == "failed"
+        assert record.reason == "Slurm: FAILED: the task failed"
+    until(lambda: cluster.records("worker"), 10)
+    assert cluster.counts("worker") == {"running": 1}  # it goes on with its second job
+    assert cluster.bench("cancel", "results/worker")[0] == 0
+    first, second = sorted(cluster.records("worker"), key=lambda record: record.job.seed)
+    assert (first.status, first.slurm.state) == ("killed", "")
+    assert first.reason.startswith("signal SIGKILL")
+    assert (second.status, second.slurm.state) == ("killed", "CANCELLED")
     cluster.wait("late", lost=1)
     late = cluster.records("late")
-    assert [record.status for record in late] == ["timeout"] * 2
-    assert {record.slurm.state for record in late} == {"TIMEOUT"}
+    assert [(each.status, each.slurm.state) for each in late] == [("timeout", "TIMEOUT")] * 2
 
 
 def test_a_node_that_fails_and_a_task_that_is_taken_run_again_and_count_once(cluster):
