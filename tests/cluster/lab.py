@@ -100,10 +100,10 @@ class Lab:
         for name in NODES:
             (lab / f"spool-{name}").mkdir()
             self._spawn(name, "slurmd", "-D", "-N", name, "-f", str(self.config))
-        until(lambda: self.call("sinfo", "-hNpmain", "-o%T").split() == ["idle"] * 3, 30)
+        until(self.is_idle, 30)
 
-    def start_controller(self) -> None:
-        self._spawn("controller", "slurmctld", "-D", "-f", str(self.config))
+    def start_controller(self, *options: str) -> None:
+        self._spawn("controller", "slurmctld", "-D", "-f", str(self.config), *options)
 
     def kill_controller(self) -> None:
         self._daemons["controller"].kill()
@@ -117,11 +117,15 @@ class Lab:
         )
         return done.stdout
 
+    def is_idle(self) -> bool:
+        return self.call("sinfo", "-hNpmain", "-o%T").split() == ["idle"] * len(NODES)
+
     def empty(self) -> None:
         """Cancel what a test has left, and make all nodes usable again."""
         self.call("scancel", "--user=root")
         until(lambda: not self.call("squeue", "-h").strip(), 15, fails=False)
         self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")
+        until(self.is_idle, 15, fails=False)
 
     def stop(self) -> None:
         self.empty()

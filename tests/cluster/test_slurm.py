@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
@@ -164,13 +165,50 @@ def test_a_task_that_never_started_has_its_records_until_it_is_submitted_again(c
     assert [record.status for record in cluster.records("r")] == ["ok"] * 3
 
 
-def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster):
-    cluster.submit("r", "--epochs", "30", "--nodes", "n1,n2")
+def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, monkeypatch):
+    cluster.submit("r", "--epochs", "90", "--nodes", "n1,n2")
     cluster.wait_training("r", tasks=2)
     cluster.lab.kill_controller()
-    assert cluster.counts("r") == {"unknown": 2}
-    assert "of some tasks it is not known how they stand" in cluster.said
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.runner.cluster.slurm._SECONDS", 1.0)
+        assert cluster.counts("r") == {"unknown": 2}
+        assert "squeue did not answer within 1 s; of some tasks it is not known" in cluster.said
+        assert cluster.bench("submit", *SHORT, "--run", "r")[0] == 2
     assert cluster.records("r") == []
     cluster.lab.start_controller()
+    # A task that the controller had not yet written down is lost, and ends; it is submitted again.
+    until(lambda: not {"pending", "running"} & {*cluster.counts("r")}, 60)
+    assert sum(cluster.counts("r").values()) == len(cluster.records("r")) == 2
+    assert (
+        cluster.bench("submit", *SHORT, "--epochs", "90", "--nodes", "n1,n2", "--run", "r")[0] == 0
+    )
     cluster.wait("r", done=2)
     assert [record.status for record in cluster.records("r")] == ["ok"] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("--nodes", "4"), ["--nodes 4: the partition main has 3 nodes", "sinfo --Node"]),
+        (("--nodes", "n[3-4]"), ["--nodes n[3-4]: the partition has no node n4"]),
+        (("--partition", "mian"), ["no partition is named 'mian'", "one of main, urgent"]),
+        (("--device", "4xcuda"), ["--device 4xcuda: Slurm knows 2 GPUs on n1"]),
+        (("--sbatch=--constraint=none", "--nodes", "n2"), ["sbatch failed:", "0 of 1 arrays"]),
+    ],
+)
+def test_what_cannot_be_submitted_is_told_with_exit_code_2(arguments, parts, cluster):
+    code, _, errors = cluster.bench("submit", *SHORT, *arguments)
+    assert code == 2
+    for part in parts:
+        assert part in errors
+
+
+def test_a_task_that_slurm_has_forgotten_has_its_records(cluster):
+    cluster.submit("r", *LONG, "--nodes", "n1")
+    cluster.wait_training("r")
+    cluster.lab.kill_controller()
+    cluster.lab.start_controller("-c")  # with nothing of what it knew
+    cluster.wait("r", lost=1)
+    records = cluster.records("r")
+    assert [(each.status, each.slurm.state) for each in records] == [("killed", "GONE")] * 2
+    assert "Slurm no longer knows why" in records[0].reason
