@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.command.cluster.status import settle
+from bench.records.files import RunError
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
@@ -24,7 +25,10 @@ def report(options: argparse.Namespace) -> int:
     Returns 1 if a result disagrees with those of the other backends.
     """
     if (options.run / CLUSTER).is_dir():
-        settle(options.run)
+        try:
+            settle(options.run)
+        except RunError as error:  # of another version, or the folder may only be read
+            print(f"bench: {error}", file=sys.stderr)
     if options.into is None:
         if options.suite:
             raise UserError(

@@ -122,6 +122,8 @@ class Lab:
 
     def empty(self) -> None:
         """Cancel what a test has left, and make all nodes usable again."""
+        if self._daemons["controller"].poll() is not None:
+            self.start_controller()
         self.call("scancel", "--user=root")
         until(lambda: not self.call("squeue", "-h").strip(), 15, fails=False)
         self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")

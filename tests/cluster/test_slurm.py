@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.runner.cluster import slurm
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
 
@@ -172,7 +174,7 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
     with monkeypatch.context() as patch:
         patch.setattr("bench.runner.cluster.slurm._SECONDS", 1.0)
         assert cluster.counts("r") == {"unknown": 2}
-        assert "squeue did not answer within 1 s; of some tasks it is not known" in cluster.said
+        assert "did not answer within 1 s; of some tasks it is not known" in cluster.said
         assert cluster.bench("submit", *SHORT, "--run", "r")[0] == 2
     assert cluster.records("r") == []
     cluster.lab.start_controller()
@@ -212,3 +214,28 @@ def test_a_task_that_slurm_has_forgotten_has_its_records(cluster):
     records = cluster.records("r")
     assert [(each.status, each.slurm.state) for each in records] == [("killed", "GONE")] * 2
     assert "Slurm no longer knows why" in records[0].reason
+
+
+def test_a_run_of_another_cluster_is_not_looked_up_and_not_cancelled(cluster):
+    array = cluster.submit("r", *LONG, "--nodes", "n1")
+    other = cluster.newest("r", "submission.json")
+    other.write_text(other.read_text().replace('"cluster": "lab"', '"cluster": "elsewhere"'))
+    assert cluster.counts("r") == {"unknown": 1}
+    assert "this is the cluster lab, and the run is of elsewhere" in cluster.said
+    code, said, _ = cluster.bench("cancel", "results/r")
+    assert (code, said) == (0, "results/r: no task waits or runs\n")
+    assert cluster.lab.call("squeue", "-h", "-o%F").split() == [array]
+    assert cluster.records("r") == []
+
+
+def test_what_squeue_has_forgotten_is_looked_up_in_the_accounting(cluster, monkeypatch):
+    array = cluster.submit("r", "--epochs", "1", "--nodes", "n1")
+    sacct = cluster.folder / "sacct"  # the lab has no database; this is what sacct prints
+    sacct.write_text(f"#!/bin/sh\necho '{array}_0|CANCELLED by 1000'\n")
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cluster.folder), prepend=os.pathsep)
+    known = slurm.states([array])
+    assert known[f"{array}_0"].state != "CANCELLED"  # squeue knows better
+    cluster.wait("r", done=1)
+    monkeypatch.setattr(slurm, "_COLUMNS", ("none", "%T", "%r"))  # as if squeue had forgotten it
+    assert slurm.states([array])[f"{array}_0"].state == "CANCELLED"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from backends.contract import kind_of, ranks_of
 from backends.registry import DEFAULT_BACKENDS
+from bench.command.run import goal_of
 from bench.command.setup import choose_backends, places_of, say_without_cuda, say_without_native
 from bench.command.trainings import trainings
 from bench.records.command import write_command
@@ -27,8 +28,8 @@ from bench.runner.cluster.submission import (
     LOGS,
     SCRIPT,
     Array,
+    Place,
     Submission,
-    Task,
     chunks,
     next_folder,
     write_arrays,
@@ -55,13 +56,16 @@ def submit(options: argparse.Namespace) -> int:
     known, problem = reconcile(run)
     before = {status.task.node.name for status in known.values()}
     nodes = slurm.nodes(options.partition or (), options.nodes, before)
-    submission = _submission(options, suite, run, nodes)
+    site = slurm.site()
+    submission = _submission(options, suite, run, site, nodes)
     if problem:
         raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
     open_tasks = [
         number
-        for number, task in enumerate(submission.tasks)
-        if not _is_settled(known.get(submission.identity(task)), retry=options.retry)
+        for number in range(len(submission.places))
+        if not _is_settled(
+            known.get(submission.identity(submission.task(number))), retry=options.retry
+        )
     ]
     folder = next_folder(run)
     text = script_of(
@@ -77,7 +81,9 @@ def submit(options: argparse.Namespace) -> int:
         current=Path.cwd(),
         variables={name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
     )
-    calls = [*_calls(submission, open_tasks, folder, gpu=options.exclusive == "gpu")]
+    calls = [
+        *_calls(submission, open_tasks, folder, site.most_tasks, gpu=options.exclusive == "gpu")
+    ]
     _say(submission, open_tasks)
     if options.dry_run:
         print(text, end="")
@@ -90,13 +96,19 @@ def submit(options: argparse.Namespace) -> int:
 
 
 def _submission(
-    options: argparse.Namespace, suite: Suite, run: Path, nodes: Sequence[slurm.Node]
+    options: argparse.Namespace,
+    suite: Suite,
+    run: Path,
+    site: slurm.Site,
+    nodes: Sequence[slurm.Node],
 ) -> Submission:
     """Decide all that is decided on the login node: backends, data sets, tasks.
 
     Raises:
         UserError: a choice is not known, not installed or not available.
     """
+    if options.spark_master:
+        raise UserError("--spark-master: such a cluster is no node of Slurm", hint="bench run")
     environments = Environments(dict(options.python), variables=options.variable)
     defaults = suite.backends or DEFAULT_BACKENDS
     backends = choose_backends(options.backend, environments, defaults, tuned=options.tuned)
@@ -116,22 +128,21 @@ def _submission(
     earlier = read_run(run)[0] if (run / "jobs").is_dir() else []
     planned = trainings(options, suite, places_of(options), run, earlier)
     plan.make_groups(planned, choices)  # what cannot be run is said here
-    tasks = [
-        Task(
-            node=node,
-            training=training,
-            device=device,
-            precision=precision,
-            limits=training is planned[0],
-        )
-        for node in nodes
-        for device, precision, training in product(devices[node.name], choices.precisions, planned)
-    ]
+    goal_of(options, suite, choices)
     return Submission(
         arguments=tuple(options.arguments),
         suite=suite,
         choices=choices,
-        tasks=tuple(tasks),
+        cluster=site.cluster,
+        nodes=tuple(nodes),
+        trainings=tuple(planned),
+        places=tuple(
+            Place(node=number, training=training, device=device, precision=precision)
+            for number, node in enumerate(nodes)
+            for device, precision, training in product(
+                devices[node.name], choices.precisions, range(len(planned))
+            )
+        ),
         made=utc(),
     )
 
@@ -147,8 +158,9 @@ def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
     chosen = options.device or (("cuda:0",) if node.gpus else ("cpu",))
     words: list[str] = []
     for word in chosen:
-        is_gpu = kind_of(word) in _GPU_WORDS
-        if is_gpu and ranks_of(word) > node.gpus:
+        is_gpu, number = kind_of(word) in _GPU_WORDS, word.partition(":")[2]
+        least = int(number) + 1 if number.isdigit() else ranks_of(word)
+        if is_gpu and least > node.gpus:
             raise UserError(
                 f"--device {word}: Slurm knows {node.gpus} GPUs on {node.name}",
                 hint="sinfo --Node --format='%N %G' lists them",
@@ -172,17 +184,16 @@ def _is_settled(status: TaskStatus | None, *, retry: bool) -> bool:
 
 
 def _calls(
-    submission: Submission, numbers: Sequence[int], folder: Path, *, gpu: bool
+    submission: Submission, numbers: Sequence[int], folder: Path, most: int, *, gpu: bool
 ) -> Iterator[tuple[Array, list[str]]]:
     """Yield the arrays, without their number in Slurm, and the arguments of sbatch for each."""
-    most, tasks = slurm.most_tasks() if numbers else 1, submission.tasks
-    first_of_node: dict[str, int] = {}
-    for number, task in enumerate(tasks):
-        first_of_node.setdefault(task.node.name, number)
-    for name, of_node in groupby(numbers, key=lambda number: tasks[number].node.name):
-        for first, found in chunks([*of_node], first_of_node[name], most):
-            node = tasks[found[0]].node
-            words = [tasks[number].device for number in found]
+    places, first_of_node = submission.places, dict[int, int]()
+    for number, place in enumerate(places):
+        first_of_node.setdefault(place.node, number)
+    for of_node, found_there in groupby(numbers, key=lambda number: places[number].node):
+        node = submission.nodes[of_node]
+        for first, found in chunks([*found_there], first_of_node[of_node], most):
+            words = [places[number].device for number in found]
             wanted = max(ranks_of(word) for word in words) if gpu else node.gpus
             on_gpu = gpu or any(kind_of(word) != "cpu" for word in words)
             arguments = [
@@ -208,8 +219,8 @@ def _indices(numbers: Sequence[int]) -> str:
 
 
 def _say(submission: Submission, numbers: Sequence[int]) -> None:
-    tasks = [submission.tasks[number] for number in numbers]
-    left_out = len(submission.tasks) - len(tasks)
+    tasks = [submission.task(number) for number in numbers]
+    left_out = len(submission.places) - len(tasks)
     known = f"; {left_out} more are done, or wait already" if left_out else ""
     jobs = sum(len(submission.jobs(task)) for task in tasks)
     nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))

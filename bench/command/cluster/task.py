@@ -23,6 +23,7 @@ from bench.records.job import Record, SlurmTask
 from bench.records.stored import read_keys, write_first
 from bench.records.turns import FOLDER as TURNS
 from bench.records.turns import Turns
+from bench.runner import plan
 from bench.runner.cluster.reconcile import forget_never_started
 from bench.runner.cluster.slurm import own_task
 from bench.runner.cluster.submission import (
@@ -54,11 +55,11 @@ def task(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGUSR1, _notice)
     folder, number = options.folder.resolve(), options.number
     submission, slurm = read_submission(folder), own_task(os.environ)
-    if number >= len(submission.tasks):
-        raise UserError(f"{folder} has {len(submission.tasks)} tasks, and none has number {number}")
+    if number not in range(len(submission.places)):
+        raise UserError(f"{folder} has {len(submission.places)} tasks, none has number {number}")
     if slurm is None:
         raise UserError("bench task runs in an array of Slurm", hint="bench submit submits it")
-    of_node = submission.tasks[number]
+    of_node = submission.task(number)
     before = read_started(folder, number)
     slurm = replace(slurm, attempt=1 + (before.slurm.attempt if before else 0))
     running = _running(submission, of_node, folder.parents[1], slurm)
@@ -97,7 +98,13 @@ def _tasks(running: Running, of_node: Task, *, least: bool = False) -> list[Trai
     """The jobs of the most rounds that there may be, or of the least."""
     goal = goal_of(running.options, running.suite, running.setup.choices)
     rounds = goal.least_rounds if least else goal.most_rounds
-    return [each for number in range(rounds) for each in running.tasks([of_node.group], number)]
+    groups = [_group(running, of_node)]
+    return [each for number in range(rounds) for each in running.tasks(groups, number)]
+
+
+def _group(running: Running, of_node: Task) -> plan.Group:
+    """The group of a task, with its device as this node knows it: "cuda:0" for "cuda"."""
+    return replace(of_node.group, device=running.setup.choices.devices[0])
 
 
 def _without_results(running: Running, of_node: Task) -> tuple[Record, ...]:
@@ -125,7 +132,10 @@ def _turns(running: Running, of_node: Task) -> list[Turns]:
 
 
 def _run(running: Running, of_node: Task) -> int:
-    groups, goal = [of_node.group], goal_of(running.options, running.suite, running.setup.choices)
+    groups, goal = (
+        [_group(running, of_node)],
+        goal_of(running.options, running.suite, running.setup.choices),
+    )
     if of_node.limits:
         running.measure_limits(groups)
     # Files that the workers of two starts of one task would share, were it to run twice at a time.

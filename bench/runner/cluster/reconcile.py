@@ -8,7 +8,7 @@ replaced. A job that starts after all replaces the record that was written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +22,13 @@ from bench.records.key import make_key
 from bench.records.stored import write_first
 from bench.runner.cluster import slurm
 from bench.runner.cluster.submission import (
+    Array,
     Started,
     Submission,
     Task,
     folders_of,
     log_of,
+    numbers_started,
     read_arrays,
     read_started,
     read_submission,
@@ -36,6 +38,8 @@ from bench.worker.lines import Status
 
 Where = Literal["pending", "running", "done", "lost", "unknown"]
 GONE = "GONE"  # Slurm has forgotten the task
+_FORGOTTEN = slurm.TaskState(state=GONE, reason="")
+_NEVER_STARTED = "never-started"  # a part of the key
 _LOG_BYTES, _LOG_LINES = 4000, 20
 _STATUS: Mapping[str, Status] = {
     "TIMEOUT": "timeout",
@@ -97,68 +101,81 @@ def reconcile(run: Path) -> tuple[dict[tuple[object, ...], TaskStatus], str]:
     """
     newest: dict[tuple[object, ...], _Submitted] = {}
     for folder in folders_of(run):
-        submission = read_submission(folder)
+        submission, started = read_submission(folder), numbers_started(folder)
         for array in read_arrays(folder):
             for number in array.tasks:
-                place = _Submitted(folder, submission, number, array.job, number - array.first)
-                newest[submission.identity(place.task)] = place
-    states, problem = dict[str, slurm.TaskState](), ""
-    if newest:
-        try:
-            states = slurm.states(place.array for place in newest.values())
-        except slurm.SlurmError as error:
-            problem = error.problem
+                each = _Submitted(folder, submission, number, array, started)
+                newest[submission.identity(each.task)] = each
+    states, problem = _states([*newest.values()])
+    made_up = any((run / "jobs").glob(f"*.{_NEVER_STARTED}.*"))
     return {
-        identity: _settle(place, None if problem else states.get(place.job, _FORGOTTEN))
-        for identity, place in newest.items()
+        identity: _settle(
+            each,
+            None if states is None else states.get(each.job, _FORGOTTEN),
+            made_up=made_up,
+        )
+        for identity, each in newest.items()
     }, problem
 
 
-_FORGOTTEN = slurm.TaskState(state=GONE, reason="")
-
-
 class _Submitted:
-    """A task that was submitted: index `index` of the array `array`."""
+    """A task that was submitted.
+
+    Args:
+        folder: of its submission.
+        submission: with its number.
+        number: see there.
+        array: of Slurm.
+        started: the numbers of the tasks that have started.
+    """
 
     def __init__(
-        self, folder: Path, submission: Submission, number: int, array: str, index: int
+        self, folder: Path, submission: Submission, number: int, array: Array, started: set[int]
     ) -> None:
         self.folder, self.submission, self.number = folder, submission, number
-        self.array, self.index = array, index
-        self.task = submission.tasks[number]
-
-    @property
-    def job(self) -> str:
-        return f"{self.array}_{self.index}"
-
-    @property
-    def jobs_folder(self) -> Path:
-        return self.folder.parents[1] / "jobs"
+        self.has_started, self.task = number in started, submission.task(number)
+        index = number - array.first
+        self.array, self.job = array.job, f"{array.job}_{index}"
+        self.log, self.jobs_folder = log_of(folder, array.job, index), folder.parents[1] / "jobs"
 
 
-def _settle(place: _Submitted, state: slurm.TaskState | None) -> TaskStatus:
+def _states(tasks: Sequence[_Submitted]) -> tuple[dict[str, slurm.TaskState] | None, str]:
+    """(Slurm's states, None if it cannot be asked; why it cannot)."""
+    if not tasks:
+        return None, ""
+    try:
+        here, theirs = slurm.site().cluster, {each.submission.cluster for each in tasks}
+        if theirs != {here}:
+            return None, f"this is the cluster {here}, and the run is of {' and '.join(theirs)}"
+        return slurm.states(each.array for each in tasks), ""
+    except slurm.SlurmError as error:
+        return None, error.problem
+
+
+def _settle(each: _Submitted, state: slurm.TaskState | None, *, made_up: bool) -> TaskStatus:
     """How a task stands; if it has ended, its missing records are written.
 
     Args:
-        place: the task.
+        each: the task.
         state: Slurm's; None if Slurm could not be asked.
+        made_up: whether the run has records of tasks that never started.
     """
-    found = TaskStatus(task=place.task, job=place.job, where="unknown")
+    found = TaskStatus(task=each.task, job=each.job, where="unknown")
     if state is not None and state.state != GONE and not state.has_ended:
         waits = state.state == "PENDING" or "REQUEUE" in state.state
         why = state.reason if waits and state.reason not in ("None", "Priority") else ""
         return replace(found, where="pending" if waits else "running", why=why)
-    started = read_started(place.folder, place.number)
-    expected = never_started(place.submission, place.task) if started is None else started.records
-    if started is not None:
-        forget_never_started(place.jobs_folder, place.submission, place.task)
+    started = read_started(each.folder, each.number) if each.has_started else None
+    expected = started.records if started else never_started(each.submission, each.task)
+    if started is not None and made_up:
+        forget_never_started(each.jobs_folder, each.submission, each.task)
     if state is not None:
-        _write_missing(place, started, expected, state.state)
-    results = [read_result(place.jobs_folder, record.key) for record in expected]
+        _write_missing(each, started, expected, state.state)
+    results = [read_result(each.jobs_folder, record.key) for record in expected]
     ended = [result for result in results if result is not None]
-    gone = [result for result in ended if result.slurm and result.slurm.state]
-    if gone:
-        return replace(found, where="lost", why=gone[0].reason)
+    lost = [result for result in ended if result.slurm and result.slurm.state]
+    if lost:
+        return replace(found, where="lost", why=lost[0].reason)
     if len(ended) < len(results):
         return found
     good = all(result.status in ("ok", "unsupported") for result in ended)
@@ -166,15 +183,15 @@ def _settle(place: _Submitted, state: slurm.TaskState | None) -> TaskStatus:
 
 
 def _write_missing(
-    place: _Submitted, started: Started | None, expected: tuple[Record, ...], state: str
+    each: _Submitted, started: Started | None, expected: tuple[Record, ...], state: str
 ) -> None:
-    if all((place.jobs_folder / f"{record.key}.json").exists() for record in expected):
+    if all((each.jobs_folder / f"{record.key}.json").exists() for record in expected):
         return
     own = SlurmTask(
-        job=place.job, attempt=0, node=place.task.node.name, partition="", gpus="", state=state
+        job=each.job, attempt=0, node=each.task.node.name, partition="", gpus="", state=state
     )
     task = replace(own if started is None else started.slurm, state=state)
-    task = replace(task, partition=task.partition or place.task.node.partition)
+    task = replace(task, partition=task.partition or each.task.node.partition)
     reason = f"Slurm: {state}: {_WORDS.get(state, 'the task has ended')}"
     if started is None:
         reason += ", before it started"
@@ -183,11 +200,11 @@ def _write_missing(
             "Slurm: the task was stopped (cancelled, preempted, or its node failed);"
             " Slurm no longer knows why"
         )
-    details = tail(log_of(place.folder, place.array, place.index))
+    details = tail(each.log)
     for record in expected:
         status = _STATUS.get(state, "killed")
         lost = replace(record, status=status, reason=reason, details=details, slurm=task)
-        write_first(place.jobs_folder, lost)
+        write_first(each.jobs_folder, lost)
 
 
 def read_result(folder: Path, key: str) -> Result | None:
@@ -215,7 +232,7 @@ def never_started(submission: Submission, task: Task) -> tuple[Record, ...]:
     )
     records = []
     for job in submission.jobs(task):
-        names = (job.workload.name, job.backend, job.device, "never-started")
+        names = (job.workload.name, job.backend, job.device, _NEVER_STARTED)
         decisive = (node.name, data.checksum, msgspec.json.encode(job, order="sorted"))
         key = make_key(names, decisive)
         records.append(without_result(job, data_used(data), machine, key, started=submission.made))

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ _ENDED = {
 }
 # States of a node on which a job begins now or later; those that are idle are chosen first.
 _USABLE = ("idle", "mixed", "completing", "planned", "allocated")
+_COLUMNS = ("%F_%K", "%T", "%r")  # a task, its state, and why it waits
 _NOT_RESPONDING = "*"  # a flag behind a node's state
 
 
@@ -97,15 +99,23 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
     return list(picked.values())
 
 
-def most_tasks() -> int:
-    """The most tasks of an array at this site.
+class Site(NamedTuple):
+    """Of Slurm's configuration: the cluster's name, and the most tasks of an array."""
+
+    cluster: str
+    most_tasks: int
+
+
+def site() -> Site:
+    """The cluster that this machine belongs to.
 
     Raises:
         SlurmError: see `_call`.
     """
     text = _call("scontrol", "show", "config")
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", text, re.MULTILINE)
-    return max(1, int(found[1])) if found else 1000
+    found = dict(re.findall(r"^(ClusterName|MaxArraySize)\s*=\s*(\S+)", text, re.MULTILINE))
+    most = found.get("MaxArraySize", "")
+    return Site(found.get("ClusterName", ""), max(1, int(most)) if most.isdigit() else 1000)
 
 
 def submit(arguments: Sequence[str]) -> str:
@@ -120,7 +130,7 @@ def submit(arguments: Sequence[str]) -> str:
 def states(jobs: Iterable[str]) -> dict[str, TaskState]:
     """The states of the tasks of some arrays that Slurm still knows, by "ARRAY_TASK".
 
-    Slurm forgets a task some minutes after its end.
+    Slurm forgets a task some minutes after its end, unless the cluster has accounting.
 
     Raises:
         SlurmError: see `_call`; then nothing is known of any task.
@@ -128,16 +138,34 @@ def states(jobs: Iterable[str]) -> dict[str, TaskState]:
     numbers = ",".join(dict.fromkeys(jobs))
     if not numbers:
         return {}
-    columns = "%F_%K|%T|%r"
-    options = ("--noheader", "--array", "--states=all", f"--format={columns}", f"--jobs={numbers}")
+    shown = f"--format={'|'.join(_COLUMNS)}"
+    options = ("--noheader", "--array", "--states=all", shown, f"--jobs={numbers}")
     try:
         text = _call("squeue", *options)
     except SlurmError as error:
-        if "Invalid job id" in error.problem:  # of a single job that it has forgotten
-            return {}
-        raise
-    rows = (line.split("|") for line in text.splitlines() if line.count("|") >= 2)  # noqa: PLR2004
-    return {row[0]: TaskState(state=row[1], reason=row[2]) for row in rows}
+        if "Invalid job id" not in error.problem:  # of a single job that it has forgotten
+            raise
+        text = ""
+    rows = [line.split("|") for line in text.splitlines()]
+    known = {
+        row[0]: TaskState(state=row[1], reason=row[2]) for row in rows if len(row) == len(_COLUMNS)
+    }
+    return _accounted(numbers) | known
+
+
+def _accounted(numbers: str) -> dict[str, TaskState]:
+    """The states of tasks that have ended, for as long as Slurm's accounting keeps them.
+
+    Many clusters have none, and squeue knows what has not ended; so this may fail.
+    """
+    options = ("--noheader", "--parsable2", "--allocations", "--format=JobID,State")
+    try:
+        text = _call("sacct", *options, f"--jobs={numbers}")
+    except SlurmError:
+        return {}
+    rows = (line.split("|") for line in text.splitlines() if line.count("|") == 1)
+    found = {job: state.split(" ")[0] for job, state in rows}  # "CANCELLED by 1000"
+    return {job: TaskState(state=s, reason="") for job, s in found.items() if s in _ENDED}
 
 
 def cancel(jobs: Iterable[str]) -> None:
@@ -147,11 +175,6 @@ def cancel(jobs: Iterable[str]) -> None:
         SlurmError: see `_call`.
     """
     _call("scancel", *jobs)
-
-
-def is_here() -> bool:
-    """Whether this machine has Slurm's programs."""
-    return shutil.which("squeue") is not None
 
 
 def own_task(variables: Mapping[str, str]) -> SlurmTask | None:

@@ -53,21 +53,46 @@ class Task(Struct, frozen=True, kw_only=True):
         return plan.Group(training=self.training, device=self.device, precision=self.precision)
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """A task on disk: its node and training by their numbers, as there may be thousands."""
+
+    node: int
+    training: int
+    device: str
+    precision: Precision
+
+
 class Submission(Struct, frozen=True, kw_only=True):
     """All that the tasks need to know: nothing is decided anew on a node.
 
     Attributes:
         arguments: of the command, for the options that say how a job is run.
         choices: the backends, seeds and so on; each task has its own device and precision.
-        tasks: by number.
+        cluster: Slurm's name of it; numbers of jobs mean nothing on another one.
+        nodes, trainings: see `Place`.
+        places: of the tasks, by number.
         made: the time in UTC.
     """
 
     arguments: tuple[str, ...]
     suite: Suite
     choices: plan.Options
-    tasks: tuple[Task, ...]
+    cluster: str
+    nodes: tuple[Node, ...]
+    trainings: tuple[plan.Training, ...]
+    places: tuple[Place, ...]
     made: str
+
+    def task(self, number: int) -> Task:
+        """The task with a number. The first training's tasks measure the limits."""
+        place = self.places[number]
+        return Task(
+            node=self.nodes[place.node],
+            training=self.trainings[place.training],
+            device=place.device,
+            precision=place.precision,
+            limits=place.training == 0,
+        )
 
     def choices_of(self, task: Task) -> plan.Options:
         """The choices on a task's node."""
@@ -178,6 +203,12 @@ def read_arrays(folder: Path) -> list[Array]:
 def write_started(folder: Path, number: int, started: Started) -> None:
     """Write that a task has started."""
     _write(folder / _STARTED / f"{number}.json", started)
+
+
+def numbers_started(folder: Path) -> set[int]:
+    """The numbers of the tasks that have started. Listing a folder also refreshes NFS's cache."""
+    paths = (folder / _STARTED).glob("[0-9]*.json")
+    return {int(path.stem) for path in paths if path.stem.isdigit()}
 
 
 def read_started(folder: Path, number: int) -> Started | None:
