@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from bench.command.run import Running
+from bench.data.dataset import DataSet
 from bench.records.job import SlurmTask
+from bench.records.run import read_run
 from bench.records.stored import read_file, write, write_first
+from bench.runner import plan
 from bench.runner.cluster import slurm
+from bench.runner.cluster.reconcile import reconcile
 from bench.runner.cluster.script import Wishes, script_of
-from bench.runner.cluster.submission import chunks
+from bench.runner.cluster.submission import (
+    Array,
+    Place,
+    Started,
+    Submission,
+    chunks,
+    next_folder,
+    write_arrays,
+    write_started,
+    write_submission,
+)
 from specs.errors import UserError
 from tests.support.command import QUICK
+from tests.support.jobs import named
 from tests.support.records import make_record
 
 TASK = SlurmTask(job="7_0", attempt=1, node="n1", partition="a", gpus="0")
@@ -122,3 +139,120 @@ def test_a_record_of_an_earlier_version_has_no_task(tmp_path):
     ended = replace(record, slurm=replace(TASK, state="NODE_FAIL"))
     assert ended.ended_by_slurm
     assert not replace(record, slurm=TASK).ended_by_slurm
+
+
+def submitted(run, *, nodes=1):
+    """A run whose tasks, one per node, were submitted as one array each: 100, 101, ..."""
+    data = DataSet(
+        name="mnist-5k",
+        folder="/d",
+        checksum="d",
+        train_examples=1000,
+        test_examples=100,
+        shape=(28, 28, 1),
+        classes=10,
+    )
+    node = slurm.Node(name="n0", partition="a", cpus=4, memory_bytes=10**9, gpus=0, state="idle")
+    submission = Submission(
+        arguments=("submit", "softmax"),
+        suite=plan.find_suite_or_workload("softmax"),
+        choices=plan.Options(backends=("reference", "pytorch"), devices=("cpu",), threads=1),
+        cluster="here",
+        nodes=tuple(replace(node, name=f"n{number}") for number in range(nodes)),
+        trainings=(plan.Training(workload=named("softmax"), data=data, epochs=1),),
+        places=tuple(
+            Place(node=number, training=0, device="cpu", precision="float32")
+            for number in range(nodes)
+        ),
+        made="2026-01-01T00:00:00Z",
+    )
+    folder = next_folder(run)
+    write_submission(folder, submission)
+    numbers = range(nodes)
+    write_arrays(folder, [Array(job=str(100 + n), first=n, tasks=(n,)) for n in numbers])
+    return folder, submission
+
+
+def say(monkeypatch, **states):
+    """Let Slurm say these states of the arrays."""
+    found = {f"{k[1:]}_0": slurm.TaskState(state=v, reason="") for k, v in states.items()}
+    monkeypatch.setattr(slurm, "site", lambda: slurm.Site("here", 1000))
+    monkeypatch.setattr(slurm, "states", lambda arrays: found)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        ("OUT_OF_MEMORY", "out of memory", "the task used more memory than it had"),
+        ("TIMEOUT", "timeout", "the time limit of the task came"),
+        ("PREEMPTED", "killed", "another job took the node"),
+        ("NODE_FAIL", "killed", "the node failed"),
+        ("CANCELLED", "killed", "the task was cancelled"),
+        ("FAILED", "failed", "the task failed"),
+        ("COMPLETED", "failed", "the task ended without a result"),
+        ("GONE", "killed", "the task has vanished, and Slurm no longer knows why"),
+    ],
+)
+@pytest.mark.parametrize("has_started", [True, False])
+def test_every_end_of_a_task_is_a_record_of_each_job(
+    state, status, reason, has_started, tmp_path, monkeypatch
+):
+    folder, _ = submitted(tmp_path)
+    ok, open_job = (
+        make_record(key, backend=backend) for key, backend in (("a", "reference"), ("b", "pytorch"))
+    )
+    if has_started:
+        records = tuple(replace(each, status="killed", epochs=()) for each in (ok, open_job))
+        write_started(folder, 0, Started(slurm=TASK, started="now", records=records))
+        write(tmp_path / "jobs", ok)
+    say(monkeypatch, _100=state)
+    for _ in range(2):  # the second time nothing is left to do
+        (found,) = reconcile(tmp_path)[0].values()
+        assert found.where == "lost"
+        records, left_out = read_run(tmp_path)
+        assert left_out == []
+        assert len(records) == 2
+        lost = [record for record in records if record.ended_by_slurm]
+        assert len(lost) == (1 if has_started else 2)
+        assert {record.status for record in lost} == {status}
+        end = "" if has_started else ", before it started"
+        assert {record.reason for record in lost} == {f"Slurm: {state}: {reason}{end}"}
+    assert not has_started or ok in records
+
+
+def test_the_records_of_a_task_that_starts_after_all_are_not_kept_twice(tmp_path, monkeypatch):
+    folder, _ = submitted(tmp_path)
+    say(monkeypatch, _100="CANCELLED")
+    reconcile(tmp_path)
+    own = make_record("a"), make_record("b", backend="pytorch")
+    for record in own:
+        write(tmp_path / "jobs", record)
+    # as on a network file system that showed the start late
+    write_started(folder, 0, Started(slurm=TASK, started="now", records=own))
+    (found,) = reconcile(tmp_path)[0].values()
+    assert (found.where, found.is_good) == ("done", True)
+    assert [record.key for record in read_run(tmp_path)[0]] == ["a", "b"]
+
+
+def test_nothing_is_written_while_slurm_does_not_answer(tmp_path, monkeypatch):
+    submitted(tmp_path, nodes=3)
+    say(monkeypatch, _100="PENDING", _101="REQUEUE_HOLD", _102="COMPLETING")
+    stands = [task.where for task in reconcile(tmp_path)[0].values()]
+    assert stands == ["pending", "pending", "running"]
+
+    def refuse(arrays):
+        raise slurm.SlurmError("squeue did not answer")
+
+    monkeypatch.setattr(slurm, "states", refuse)
+    tasks, problem = reconcile(tmp_path)
+    assert {task.where for task in tasks.values()} == {"unknown"}
+    assert problem == "squeue did not answer"
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_a_lost_job_is_run_again_without_being_asked_for():
+    ended, failed = make_record("a"), make_record("b", status="failed")
+    lost = replace(make_record("c", status="killed"), slurm=replace(TASK, state="NODE_FAIL"))
+    options = Namespace(retry=False, keep_weights=False)
+    running = Running(options, None, None, Path("r"), [ended, failed, lost])
+    assert {*running.reused()} == {"a", "b"}

@@ -80,7 +80,7 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
     by_partition = {name: [n for n in named if n.partition == name.rstrip("*")] for name in wanted}
     for name, found in by_partition.items():
         if not found:
-            every = ", ".join(dict.fromkeys(node.partition for node in named))
+            every = ", ".join(sorted({node.partition for node in named}))
             raise SlurmError(f"no partition is named '{name}'", expected=f"one of {every}")
     if not chosen.isdigit() and chosen != "all":
         return _listed([node for found in by_partition.values() for node in found], chosen)
