@@ -78,7 +78,7 @@ class Cluster:
     def wait(self, run: str, **expected: int) -> None:
         """Wait until the tasks stand so."""
         try:
-            until(lambda: self.counts(run) == expected, 90)
+            until(lambda: self.counts(run) == expected, 120)
         except AssertionError:
             logs = self.folder.glob(f"results/{run}/cluster/*/log/*")
             said = "\n".join(path.read_text() for path in logs)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.records.run import read_run
 from bench.runner.cluster import slurm
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
@@ -214,6 +215,16 @@ def test_a_task_that_slurm_has_forgotten_has_its_records(cluster):
     records = cluster.records("r")
     assert [(each.status, each.slurm.state) for each in records] == [("killed", "GONE")] * 2
     assert "Slurm no longer knows why" in records[0].reason
+
+
+def test_a_task_that_cannot_start_says_why(cluster):
+    cluster.submit("r", "--device", "cuda", "--nodes", "n1")  # its two GPUs are fake
+    cluster.wait("r", lost=2)
+    why = "before it started: CUDA_VISIBLE_DEVICES=0,1 names no GPU of this machine"
+    assert why in cluster.said
+    assert "Traceback" not in "".join(cluster.bench("report", "results/r")[1:])
+    found = [(each.job.device, each.status) for each in read_run(cluster.folder / "results/r")[0]]
+    assert found == [("cuda:0", "failed"), ("cuda:1", "failed")]
 
 
 def test_a_run_of_another_cluster_is_not_looked_up_and_not_cancelled(cluster):

@@ -234,6 +234,16 @@ def test_the_records_of_a_task_that_starts_after_all_are_not_kept_twice(tmp_path
     assert [record.key for record in read_run(tmp_path)[0]] == ["a", "b"]
 
 
+def test_a_task_is_the_same_one_in_a_submission_to_other_nodes(tmp_path):
+    _, first = submitted(tmp_path, nodes=2)
+    choices = replace(first.choices, devices=("cpu", "cuda:0"), precisions=("float32", "bfloat16"))
+    other = replace(first, choices=choices, nodes=first.nodes[:1])
+    assert first.identity(first.task(0)) == other.identity(other.task(0))
+    assert first.identity(first.task(0)) != first.identity(first.task(1))
+    more = replace(first, choices=replace(first.choices, rounds=3))
+    assert first.identity(first.task(0)) != more.identity(more.task(0))
+
+
 def test_nothing_is_written_while_slurm_does_not_answer(tmp_path, monkeypatch):
     submitted(tmp_path, nodes=3)
     say(monkeypatch, _100="PENDING", _101="REQUEUE_HOLD", _102="COMPLETING")

@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, product
 from math import ceil
 from pathlib import Path
@@ -52,7 +52,7 @@ def submit(options: argparse.Namespace) -> int:
     With `--dry-run`, print the script instead.
     """
     suite = plan.find_suite_or_workload(options.what)
-    run = (options.results / (options.run or suite.name)).resolve()
+    run = (options.results / (options.run or suite.name)).absolute()
     known, problem = reconcile(run)
     before = {status.task.node.name for status in known.values()}
     nodes = slurm.nodes(options.partition or (), options.nodes, before)
@@ -60,31 +60,15 @@ def submit(options: argparse.Namespace) -> int:
     submission = _submission(options, suite, run, site, nodes)
     if problem:
         raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
-    open_tasks = [
-        number
+    stands = [
+        known.get(submission.identity(submission.task(number)))
         for number in range(len(submission.places))
-        if not _is_settled(
-            known.get(submission.identity(submission.task(number))), retry=options.retry
-        )
     ]
+    numbers = [n for n, status in enumerate(stands) if not _is_settled(status, options)]
     folder = next_folder(run)
-    text = script_of(
-        run.name,
-        folder,
-        Wishes(
-            held=options.exclusive,
-            minutes=ceil(options.time / 60),
-            cpus=options.threads if isinstance(options.threads, int) else None,
-            others=tuple(options.sbatch),
-        ),
-        python=sys.executable,
-        current=Path.cwd(),
-        variables={name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
-    )
-    calls = [
-        *_calls(submission, open_tasks, folder, site.most_tasks, gpu=options.exclusive == "gpu")
-    ]
-    _say(submission, open_tasks)
+    text = _script(options, run, folder)
+    calls = [*_calls(submission, numbers, folder, site.most_tasks, options)]
+    _say(submission, numbers)
     if options.dry_run:
         print(text, end="")
         for _, arguments in calls:
@@ -93,6 +77,23 @@ def submit(options: argparse.Namespace) -> int:
         write_command(run, options.arguments)
         _submit(run, folder, submission, text, calls)
     return 0
+
+
+def _script(options: argparse.Namespace, run: Path, folder: Path) -> str:
+    wishes = Wishes(
+        held=options.exclusive,
+        minutes=ceil(options.time / 60),
+        cpus=options.threads if isinstance(options.threads, int) else None,
+        others=tuple(options.sbatch),
+    )
+    return script_of(
+        run.name,
+        folder,
+        wishes,
+        python=sys.executable,
+        current=Path.cwd(),
+        variables={name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
+    )
 
 
 def _submission(
@@ -113,16 +114,7 @@ def _submission(
     defaults = suite.backends or DEFAULT_BACKENDS
     backends = choose_backends(options.backend, environments, defaults, tuned=options.tuned)
     devices = {node.name: _devices(options, node) for node in nodes}
-    choices = plan.Options(
-        backends=backends,
-        devices=tuple(dict.fromkeys(word for words in devices.values() for word in words)),
-        threads=options.threads if isinstance(options.threads, int) else 0,
-        seeds=options.seeds,
-        rounds=options.rounds,
-        modes=options.mode or ("matched",),
-        native=() if options.mode else suite.native,
-        precisions=options.precision or ("float32",),
-    )
+    choices = _choices(options, suite, backends, devices)
     say_without_native(choices.backends, choices.modes)
     say_without_cuda(choices, environments)
     earlier = read_run(run)[0] if (run / "jobs").is_dir() else []
@@ -144,6 +136,24 @@ def _submission(
             )
         ),
         made=utc(),
+    )
+
+
+def _choices(
+    options: argparse.Namespace,
+    suite: Suite,
+    backends: tuple[str, ...],
+    devices: Mapping[str, tuple[str, ...]],
+) -> plan.Options:
+    return plan.Options(
+        backends=backends,
+        devices=tuple(dict.fromkeys(word for words in devices.values() for word in words)),
+        threads=options.threads if isinstance(options.threads, int) else 0,
+        seeds=options.seeds,
+        rounds=options.rounds,
+        modes=options.mode or ("matched",),
+        native=() if options.mode else suite.native,
+        precisions=options.precision or ("float32",),
     )
 
 
@@ -176,18 +186,25 @@ def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _is_settled(status: TaskStatus | None, *, retry: bool) -> bool:
+def _is_settled(status: TaskStatus | None, options: argparse.Namespace) -> bool:
     """Whether a task need not be submitted: it waits, runs, or has all results."""
     if status is None:
         return False
-    return status.where in _WAITING or (status.where == "done" and (status.is_good or not retry))
+    return status.where in _WAITING or (
+        status.where == "done" and (status.is_good or not options.retry)
+    )
 
 
 def _calls(
-    submission: Submission, numbers: Sequence[int], folder: Path, most: int, *, gpu: bool
+    submission: Submission,
+    numbers: Sequence[int],
+    folder: Path,
+    most: int,
+    options: argparse.Namespace,
 ) -> Iterator[tuple[Array, list[str]]]:
     """Yield the arrays, without their number in Slurm, and the arguments of sbatch for each."""
     places, first_of_node = submission.places, dict[int, int]()
+    gpu = options.exclusive == "gpu"
     for number, place in enumerate(places):
         first_of_node.setdefault(place.node, number)
     for of_node, found_there in groupby(numbers, key=lambda number: places[number].node):

@@ -53,7 +53,7 @@ def task(options: argparse.Namespace) -> int:
     Returns 1 if a job ended neither "ok" nor "unsupported".
     """
     signal.signal(signal.SIGUSR1, _notice)
-    folder, number = options.folder.resolve(), options.number
+    folder, number = options.folder.absolute(), options.number
     submission, slurm = read_submission(folder), own_task(os.environ)
     if number not in range(len(submission.places)):
         raise UserError(f"{folder} has {len(submission.places)} tasks, none has number {number}")

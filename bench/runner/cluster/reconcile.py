@@ -192,19 +192,25 @@ def _write_missing(
     )
     task = replace(own if started is None else started.slurm, state=state)
     task = replace(task, partition=task.partition or each.task.node.partition)
+    details = tail(each.log)
     reason = f"Slurm: {state}: {_WORDS.get(state, 'the task has ended')}"
     if started is None:
-        reason += ", before it started"
+        reason += ", before it started" + (_said(details) if state == "FAILED" else "")
     elif state == GONE and started.stopped:
         reason = (
             "Slurm: the task was stopped (cancelled, preempted, or its node failed);"
             " Slurm no longer knows why"
         )
-    details = tail(each.log)
     for record in expected:
         status = _STATUS.get(state, "killed")
         lost = replace(record, status=status, reason=reason, details=details, slurm=task)
         write_first(each.jobs_folder, lost)
+
+
+def _said(log: str) -> str:
+    """The last message of `bench` in a log, behind a colon; "" if there is none."""
+    lines = [line for line in log.splitlines() if line.startswith("bench: ")]
+    return f": {lines[-1].removeprefix('bench: ')}" if lines else ""
 
 
 def read_result(folder: Path, key: str) -> Result | None:

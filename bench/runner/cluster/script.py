@@ -22,7 +22,9 @@ _SCRIPT = """\
 #   sbatch --partition=NAME --nodelist=NODE --array=INDICES{gpus} {script} FIRST
 {options}
 {exports}
-# USR1 is the notice of the time limit: jobs without a result get their record before the end.
+# USR1 is the notice of the time limit: jobs without a result get their record before the end. It
+# must not end a task that is still starting.
+trap "" USR1
 exec {command} "$(($1 + SLURM_ARRAY_TASK_ID))"
 """
 

@@ -111,7 +111,7 @@ class Submission(Struct, frozen=True, kw_only=True):
 
     def identity(self, task: Task) -> tuple[object, ...]:
         """What a task has in common with the same one of another submission."""
-        return task.node.name, task.group, self.choices
+        return task.node.name, task.group, replace(self.choices, devices=(), precisions=())
 
 
 class Array(Struct, frozen=True, kw_only=True):
