@@ -90,7 +90,7 @@ def test_a_worker_a_task_and_a_time_limit_that_end_are_a_record_per_job(cluster)
     # Slurm's own notice comes as early as it can: 55 s before the end of the least time limit.
     early = ("--time", "1m", "--sbatch=--signal=B:USR1@55")
     cluster.submit("late", *LONG, "--nodes", "n3", *early)
-    cluster.submit("worker", *LONG, "--nodes", "n1")
+    array = cluster.submit("worker", *LONG, "--nodes", "n1")
     cluster.submit("task", *LONG, "--nodes", "n2")
     until(lambda: workers(cluster, "worker") and workers(cluster, "task"), 60)
     assert cluster.counts("worker") == {"running": 1}
@@ -105,11 +105,13 @@ def test_a_worker_a_task_and_a_time_limit_that_end_are_a_record_per_job(cluster)
         assert record.reason == "Slurm: FAILED: the task failed"
     until(lambda: cluster.records("worker"), 10)
     assert cluster.counts("worker") == {"running": 1}  # it goes on with its second job
-    assert cluster.bench("cancel", "results/worker")[0] == 0
+    until(lambda: workers(cluster, "worker"), 30)
+    cluster.lab.call("scancel", "--signal=USR1", "--batch", f"{array}_0")  # the same notice
+    until(lambda: len(cluster.records("worker")) == 2, 20)  # though nobody asks Slurm
     first, second = sorted(cluster.records("worker"), key=lambda record: record.job.seed)
     assert (first.status, first.slurm.state) == ("killed", "")
     assert first.reason.startswith("signal SIGKILL")
-    assert (second.status, second.slurm.state) == ("killed", "CANCELLED")
+    assert (second.status, second.slurm.state) == ("timeout", "TIMEOUT")
     cluster.wait("late", lost=1)
     late = cluster.records("late")
     assert [(each.status, each.slurm.state) for each in late] == [("timeout", "TIMEOUT")] * 2

@@ -61,7 +61,8 @@ def task(options: argparse.Namespace) -> int:
         raise UserError("bench task runs in an array of Slurm", hint="bench submit submits it")
     of_node = submission.task(number)
     before = read_started(folder, number)
-    slurm = replace(slurm, attempt=1 + (before.slurm.attempt if before else 0))
+    if before is not None:  # Slurm does not count the starts by another submission
+        slurm = replace(slurm, attempt=max(slurm.attempt, 1 + before.slurm.attempt))
     running = _running(submission, of_node, folder.parents[1], slurm)
     started = Started(slurm=slurm, started=utc(), records=_without_results(running, of_node))
     write_started(folder, number, started)
