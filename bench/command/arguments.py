@@ -130,6 +130,19 @@ def name(text: str) -> str:
     return text
 
 
+def nodes(text: str) -> str:
+    """Nodes of a cluster: a number, "all", or a list in Slurm's form: "gpu[001-004],big1"."""
+    expected = "a number, all, or a list of nodes, e.g. gpu[001-004]"
+    _check(text, rf"{_NUMBER}|[A-Za-z][A-Za-z0-9_.,\[\]-]*", expected)
+    return text
+
+
+def sbatch_option(text: str) -> str:
+    """An option of sbatch: "--account=physics"."""
+    _check(text, r"--[a-z][a-z-]*(=[ -~]+)?", "an option of sbatch, e.g. --account=physics")
+    return text
+
+
 def driver(text: str) -> str:
     """The version of NVIDIA's driver: "550" or "550.54.15"."""
     _check(text, r"[1-9][0-9]{2,3}(\.[0-9]{1,4}){0,2}", "a driver's version, e.g. 550 or 550.54.15")

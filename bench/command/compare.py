@@ -30,8 +30,7 @@ def compare(options: argparse.Namespace) -> int:
     if options.output:
         comparison.write(options.output)
         page = options.output / "report.html"
-        say(f"
-{page}, with report.md and CSV beside it")
+        say(f"\n{page}, with report.md and CSV beside it")
     return 0 if print_alarm(comparison.jobs, plain_console()) else 1
 
 
@@ -64,7 +63,7 @@ def nodes(options: argparse.Namespace) -> int:
     found.print_table(plain_console())
     folder = options.output or options.run / "nodes"
     found.write(folder)
-    print(f"\n{folder / 'report.html'}, with report.md, plots/ and nodes.csv beside it")
+    say(f"\n{folder / 'report.html'}, with report.md, plots/ and nodes.csv beside it")
     return 1 if found.sick else 0
 
 

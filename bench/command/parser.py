@@ -29,10 +29,16 @@ examples:
   bench calibrate                  how noisy is this machine?
   bench environment create torch   install a framework
   bench acceptance --budget 30m    check a machine and its GPUs
+  bench submit quick --partition a100,h100 --nodes 4    run on a cluster
 """
 _RUN = (
     "Runs the jobs that have no record yet, then writes the report. Stop it at any time: the same"
     " command resumes."
+)
+_SUBMIT = (
+    "Submits job arrays to Slurm. A task is one workload on one device of a node, by all backends."
+    " The same command submits again what was lost. bench status, report and cancel take the run's"
+    " folder."
 )
 _VERIFY = (
     "Checks every backend against the float64 reference on small models. The reports of this"
@@ -73,7 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
         _add_environment,
     ):
         add(subparsers)
-    _add_acceptance(subparsers)
+    for add in (_add_acceptance, _add_cluster):
+        add(subparsers)
     return parser
 
 
@@ -106,6 +113,84 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run = subparsers.add_parser(
         "run", help="run a suite or a workload, then report", description=_RUN
     )
+    _add_what_runs(run)
+    before = run.add_mutually_exclusive_group()
+    before.add_argument(
+        "--install", action="store_true", help="first make the environments that are missing"
+    )
+    before.add_argument(
+        "--dry-run", action="store_true", help="show what would run and how long; run nothing"
+    )
+    run.set_defaults(command="bench.command.run:run")
+
+
+def _add_cluster(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands for clusters: `submit`, `status`, `cancel`, and `task` for their scripts."""
+    submit = subparsers.add_parser(
+        "submit", help="run a suite on nodes of a cluster, through Slurm", description=_SUBMIT
+    )
+    _add_what_runs(submit)
+    _add_slurm(submit)
+    submit.add_argument(
+        "--dry-run", action="store_true", help="print the script for sbatch; submit nothing"
+    )
+    submit.set_defaults(command="bench.command.cluster.submit:submit")
+    for name, text in (
+        ("status", "show what waits, runs, is done or lost of a submitted run, by node"),
+        ("cancel", "cancel what waits or runs of a submitted run"),
+    ):
+        command = subparsers.add_parser(name, help=text)
+        command.add_argument(
+            "run", type=arguments.run_folder, metavar="RUN", help="the run's folder"
+        )
+        command.set_defaults(command=f"bench.command.cluster.status:{name}")
+    task = subparsers.add_parser("task", help="run one task on a node; scripts of submit call it")
+    task.add_argument("folder", type=Path, metavar="DIR", help="RUN/cluster/NUMBER")
+    task.add_argument("number", type=int, metavar="N", help="the number of the task, from 0")
+    task.set_defaults(command="bench.command.cluster.task:task")
+
+
+def _add_slurm(submit: argparse.ArgumentParser) -> None:
+    """Options of `bench submit` for Slurm."""
+    submit.add_argument(
+        "--partition",
+        type=arguments.words,
+        metavar="A,B",
+        help="partitions (queues; default: the cluster's default partition)",
+    )
+    submit.add_argument(
+        "--nodes",
+        type=arguments.nodes,
+        default="1",
+        metavar="N|all|LIST",
+        help="so many nodes of each partition, idle ones first; all that are up; or a list such as"
+        " gpu[001-004] (default: 1). Every node runs the whole suite",
+    )
+    submit.add_argument(
+        "--exclusive",
+        choices=["node", "gpu"],
+        default="node",
+        help="what a task has for itself: its node (default), or one GPU of it",
+    )
+    submit.add_argument(
+        "--time",
+        type=arguments.duration,
+        default=3600.0,
+        metavar="1h",
+        help="time limit of a task: one workload on one device, by all backends (default: 1h)",
+    )
+    submit.add_argument(
+        "--sbatch",
+        action="append",
+        type=arguments.sbatch_option,
+        default=[],
+        metavar="OPTION",
+        help="one more option of sbatch, e.g. --sbatch=--account=physics",
+    )
+
+
+def _add_what_runs(run: argparse.ArgumentParser) -> None:
+    """Options of `run` and `submit`."""
     run.add_argument(
         "what",
         nargs="?",
@@ -129,15 +214,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="keep the trained models of the first seed and round, for bench export",
     )
-    before = run.add_mutually_exclusive_group()
-    before.add_argument(
-        "--install", action="store_true", help="first make the environments that are missing"
-    )
-    before.add_argument(
-        "--dry-run", action="store_true", help="show what would run and how long; run nothing"
-    )
     _add_timeout(run, 1800, "a job that finishes no epoch in S seconds")
-    run.set_defaults(command="bench.command.run:run")
 
 
 def _add_repetitions(run: argparse.ArgumentParser) -> None:

@@ -10,10 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.command import say
-from bench.records.files import inside
+from bench.command.cluster.status import settle
+from bench.records.files import RunError, inside
 from bench.records.job import Record
 from bench.records.stored import LeftOut
 from bench.report.form.words import first_of
+from bench.runner.cluster.submission import FOLDER as CLUSTER
 from specs.errors import UserError
 from specs.loading import find_suite
 
@@ -27,6 +29,11 @@ def report(options: argparse.Namespace) -> int:
 
     Returns 1 if a result disagrees with those of the other backends.
     """
+    if (options.run / CLUSTER).is_dir():
+        try:
+            settle(options.run)
+        except RunError as error:  # of another version, or the folder may only be read
+            say(f"bench: {error}", error=True)
     if options.anonymous:
         return _report_anonymously(options)
     if options.into is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,14 +20,17 @@ from bench.command.setup import Setup, set_up
 from bench.command.trainings import trainings
 from bench.records import limits as records_limits
 from bench.records.command import write_command
-from bench.records.job import Record, in_precision
+from bench.records.job import Record, SlurmTask, in_precision
 from bench.records.learned import FOLDER as LEARNED
+from bench.records.limits import EngineLimits
 from bench.records.noise import FOLDER, Calibration, read_calibrations
 from bench.records.run import claim, read_run
-from bench.records.turns import read_turns
+from bench.records.stored import read_keys
+from bench.records.turns import Turns, read_turns
 from bench.records.weights import path_of, weights_bytes
 from bench.report.terminal.unsupported import nothing_ran
 from bench.runner import jobs, limits, plan
+from bench.runner.cluster.slurm import own_task
 from bench.runner.group import GroupRunner, keeps_learned
 from bench.runner.rounds import Goal, Times, run_rounds
 from bench.runner.task import TrainingTask
@@ -50,11 +54,11 @@ def run(options: argparse.Namespace) -> int:
     """
     suite = plan.find_suite_or_workload(options.what)
     setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)
-    goal = _goal(options, suite, setup.choices)
+    goal = goal_of(options, suite, setup.choices)
     folder = options.results / (options.run or suite.name)
     if options.dry_run:
         earlier = read_run(folder)[0] if (folder / "jobs").is_dir() else []
-        this_run = _Run(options, suite, setup, folder, earlier)
+        this_run = Running(options, suite, setup, folder, earlier)
         this_run.say_plan(this_run.groups())
         return 0
     with claim(folder / "jobs", setup.machine.name):
@@ -62,11 +66,12 @@ def run(options: argparse.Namespace) -> int:
         warn_left_out(left_out)
         write_command(folder, options.arguments)
         remove_leftovers(folder / LEARNED, "tmp*.new")
-        this_run = _Run(options, suite, setup, folder, earlier)
+        task = own_task(os.environ)
+        this_run = Running(options, suite, setup, folder, earlier, task)
         groups = this_run.groups()
         this_run.say_plan(groups)
         this_run.measure_limits(groups)
-        records, reasons = this_run.run_jobs(groups, goal)
+        records, reasons = this_run.run_jobs(groups, goal, read_turns(folder)[0])
         notes = _reasons_in_words(groups, reasons)
         agree = write_run_report(folder, notes, [*earlier, *records], left_out)
     gone = nothing_ran(records, options.backend, options.device)
@@ -76,14 +81,19 @@ def run(options: argparse.Namespace) -> int:
     return 0 if agree and ended and not gone else 1
 
 
-class _Run(NamedTuple):
-    """A run: its options, suite, setup and folder, and the records of earlier calls."""
+class Running(NamedTuple):
+    """A run: its options, suite, setup and folder, and the records of earlier calls.
+
+    Attributes:
+        slurm: the task of Slurm that it runs in, which its records name; None outside of Slurm.
+    """
 
     options: argparse.Namespace
     suite: Suite
     setup: Setup
     folder: Path
     earlier: Sequence[Record]
+    slurm: SlurmTask | None = None
 
     def groups(self) -> list[plan.Group]:
         """The suite's workloads with their data sets, on every device."""
@@ -98,7 +108,7 @@ class _Run(NamedTuple):
 
     def say_plan(self, groups: Sequence[plan.Group]) -> None:
         """Print the jobs, the folder of their records, and the expected time."""
-        least = _goal(self.options, self.suite, self.setup.choices).least_rounds
+        least = goal_of(self.options, self.suite, self.setup.choices).least_rounds
         tasks = [task for number in range(least) for task in self.tasks(groups, number)]
         missing = [task for task in tasks if task.key not in self.reused()]
         choices, console = self.setup.choices, self.setup.console
@@ -133,7 +143,7 @@ class _Run(NamedTuple):
         return {
             r.key: r
             for r in self.earlier
-            if (r.status == "ok" or not retry) and not self.lacks_weights(r)
+            if (r.status == "ok" or not (retry or r.ended_by_slurm)) and not self.lacks_weights(r)
         }
 
     @property
@@ -154,35 +164,53 @@ class _Run(NamedTuple):
 
     def measure_limits(self, groups: Sequence[plan.Group]) -> None:
         """Measure the peak rates of each engine, see `bench.runner.limits`."""
-        machine = self.setup.machine
-        tasks = limits.limit_tasks(
+        machine, folder = self.setup.machine, self.folder / records_limits.FOLDER
+        missing = partial(
+            limits.limit_tasks,
             self.tasks(groups, 0),
             {record.key for record in self.earlier},
-            records_limits.read_limits(self.folder)[0],
-            machine,
+            machine=machine,
             retry=self.options.retry,
         )
+        measured = read_keys(folder, EngineLimits, [task.key for task in missing(measured=())])
+        tasks = missing(measured=measured)
         with ProgressDisplay(self.setup.console, machine.name) as display:
             display.planned(tasks)
             run_tasks(
                 tasks,
-                self.folder / records_limits.FOLDER,
+                folder,
                 machine,
                 limits.make_record,
                 timeout=limits.TIMEOUT_SECONDS,
                 observer=display,
             )
 
-    def run_jobs(self, groups: Sequence[plan.Group], goal: Goal) -> tuple[list[Record], list[str]]:
-        """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`."""
+    def run_jobs(
+        self,
+        groups: Sequence[plan.Group],
+        goal: Goal,
+        turns: Sequence[Turns],
+        files: Path | None = None,
+    ) -> tuple[list[Record], list[str]]:
+        """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`.
+
+        Args:
+            groups: what to run.
+            goal: when there are enough rounds.
+            turns: those of earlier calls.
+            files: the folder of the workers' files; None for that of the records, and then a
+                report is written after each workload of the first round.
+        """
         machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
-        taken = {turns.key: turns for turns in read_turns(self.folder)[0]}
+        taken = {found.key: found for found in turns}
         if self.options.retry:
             taken = {key: turns for key, turns in taken.items() if not turns.refused}
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
             group = GroupRunner(
                 folder=self.folder,
+                files=files,
+                slurm=self.slurm,
                 machine=machine,
                 timeout=self.options.timeout,
                 observer=display,
@@ -192,7 +220,7 @@ class _Run(NamedTuple):
                 first_seed=self.first_seed,
                 keep_weights=self.options.keep_weights,
             )
-            run_round = partial(self._run_round, group.run)
+            run_round = partial(self._run_round, group.run) if files is None else group.run
             times = Times(taken, partial(process_spread, calibrations=self._calibrations()))
             return run_rounds(groups, self.tasks, run_round, goal, times=times, observer=display)
 
@@ -233,7 +261,7 @@ def _group_and_seed(task: TrainingTask) -> tuple[str, int, str, str, int]:
     return job.workload.name, job.batch_size, job.device, job.precision, job.seed
 
 
-def _goal(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
+def goal_of(options: argparse.Namespace, suite: Suite, choices: plan.Options) -> Goal:
     """The condition that ends the run.
 
     Raises:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from backends.contract import first_of, ranks_of
@@ -161,15 +162,18 @@ def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
 def _machine(devices: tuple[str, ...] | None) -> Machine:
     """This machine; without GPUs if they are not known and the user chose none.
 
+    Under Slurm it has the name of its node, which is what staff drain.
+
     Raises:
         UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
     """
     try:
-        return this_machine(os.environ)
+        found = this_machine(os.environ)
     except UserError:
         if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
             raise
-        return this_machine(WITHOUT_GPUS)
+        found = this_machine(WITHOUT_GPUS)
+    return replace(found, name=os.environ.get("SLURMD_NODENAME") or found.name)
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:

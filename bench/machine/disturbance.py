@@ -50,6 +50,11 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     gpu_clock: float | None = None
 
 
+UNKNOWN = Disturbance(
+    other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None
+)
+
+
 def reasons(load: Disturbance) -> str:
     """The reasons why a job counts as disturbed, as text; "" if it was not disturbed."""
     texts = []

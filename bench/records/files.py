@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,39 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
+    _write(path, content, _rename)
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Write a file likewise, unless it exists; returns whether it was written.
+
+    No lock is needed, and a file that another machine has just written is never replaced, also on
+    a network file system whose cache does not show it yet: the server makes the link or refuses.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    return not path.exists() and _write(path, content, _link)
+
+
+def _rename(temporary: Path, path: Path) -> bool:
+    temporary.replace(path)
+    return True
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        return _rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _write(path: Path, content: bytes, place: Callable[[Path, Path], bool]) -> bool:
     # A name that nobody else uses: several machines may write to the same folder.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -37,7 +71,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         if path.parent not in _SWEPT:  # once per process
             _SWEPT.add(path.parent)
             remove_leftovers(path.parent, f".*.{'[0-9a-f]' * 32}.tmp")
-        temporary.replace(path)
+        return place(temporary, path)
     except OSError as error:
         with suppress(OSError):  # a full disk leaves a part of it
             temporary.unlink()

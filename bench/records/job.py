@@ -30,6 +30,27 @@ class DataUsed(Struct, frozen=True, kw_only=True):
     test_examples: int
 
 
+class SlurmTask(Struct, frozen=True, kw_only=True):
+    """The task of Slurm that a job ran in.
+
+    Attributes:
+        job: its number in Slurm; "123_4" is task 4 of the array 123.
+        attempt: how often the task had been started with this start, by Slurm or by a person.
+        node: Slurm's name of the node.
+        partition: the queue.
+        gpus: the numbers of the GPUs that Slurm gave the task; "" for none.
+        state: how Slurm ended the task, if the job has no result for this reason: "NODE_FAIL"; ""
+            if the job's own worker ended it. Such a job is run again when its run is resumed.
+    """
+
+    job: str
+    attempt: int
+    node: str
+    partition: str
+    gpus: str
+    state: str = ""
+
+
 class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one job, whatever its outcome.
 
@@ -46,6 +67,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
         gpu: the state of the job's GPU; None for other devices, and in records of earlier versions.
+        slurm: the task of Slurm; None outside of Slurm, and in records of earlier versions.
     """
 
     FORMAT: ClassVar[int] = 5
@@ -65,6 +87,12 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verification: JobVerification | None = None
     gpu: GpuState | None = None
     short_epochs: ShortEpochs | None = None
+    slurm: SlurmTask | None = None
+
+    @property
+    def ended_by_slurm(self) -> bool:
+        """Whether the job has no result because Slurm ended its task."""
+        return self.slurm is not None and self.slurm.state != ""
 
     @property
     def contradiction(self) -> str:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from bench.machine.host import Machine
 from bench.records.bounds import outside
-from bench.records.files import write_atomically
+from bench.records.files import write_atomically, write_new
 from bench.records.key import Key
 from bench.worker.lines import Status
 from specs.files import read_regular
@@ -102,9 +102,30 @@ def write(folder: Path, record: Stored) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    write_atomically(
-        folder / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record), indent=1)
-    )
+    write_atomically(folder / f"{record.key}.json", _encoded(record))
+
+
+def _encoded(record: Stored) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1)
+
+
+def write_first(folder: Path, record: Stored) -> bool:
+    """Write `folder/KEY.json` unless it exists; returns whether it was written.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    return write_new(folder / f"{record.key}.json", _encoded(record))
+
+
+def read_keys(folder: Path, kind: type[Kind], keys: Iterable[str]) -> list[Kind]:
+    """The records with these keys; those that do not exist or cannot be read are left out.
+
+    For a folder that many machines write to: its other records need not be read.
+    """
+    paths = (folder / f"{key}.json" for key in keys)
+    found = (read_file(path, kind) for path in paths if path.is_file())
+    return [record for record in found if not isinstance(record, LeftOut)]
 
 
 def read(

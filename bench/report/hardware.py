@@ -26,7 +26,6 @@ from bench.report.form.blocks import Block, Heading, Items, Table, without_empty
 from bench.report.form.csv import comma_separated
 from bench.report.frame.energy import energy_per_epoch
 from bench.report.frame.places import Row, label, rows_of
-from bench.report.frame.values import slurm_task
 from bench.report.run import Run
 from bench.report.terminal.plain import plain_table
 
@@ -61,7 +60,7 @@ def _versions(record: Record) -> str:
 
 # What nodes can be grouped by; the first ones are taken first if none is named.
 BY: dict[str, Callable[[Record], str]] = {
-    "partition": lambda record: getattr(slurm_task(record), "partition", _UNKNOWN),
+    "partition": lambda record: record.slurm.partition if record.slurm else _UNKNOWN,
     "gpu": _gpu,
     "cpu": lambda record: record.machine.cpu,
     "driver": _driver,
@@ -267,7 +266,7 @@ def _jobs(name: str, run: Run) -> pd.DataFrame:
     ordered = [by_key[str(key)] for key in run.jobs["key"]]
     columns = {by: [value(record) for record in ordered] for by, value in BY.items()}
     ranks = [ranks_of(record.job.device) for record in ordered]
-    tasks = [str(getattr(slurm_task(record), "job", "")) for record in ordered]
+    tasks = [record.slurm.job if record.slurm else "" for record in ordered]
     return run.jobs.assign(**columns, run=name, ranks=ranks, task=tasks)
 
 

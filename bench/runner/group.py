@@ -15,7 +15,7 @@ from bench.machine.host import Machine, gpu_of, job_cpus
 from bench.machine.needs import needs_of
 from bench.machine.watch import Watch
 from bench.records import weights as records_weights
-from bench.records.job import Record
+from bench.records.job import Record, SlurmTask
 from bench.records.key import make_key, unusual
 from bench.records.learned import path_of
 from bench.records.stored import write
@@ -44,6 +44,8 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
         taken: key -> the turns so far; new ones are added.
         first_seed: jobs of this seed keep what they have learned, in round 0; None for no jobs.
         keep_weights: whether these jobs keep all weights, too.
+        files: the folder of the workers' files; None for those of the records.
+        slurm: the task of Slurm that this process is; None outside of Slurm.
     """
 
     folder: Path
@@ -55,6 +57,8 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     taken: dict[str, Turns]
     first_seed: int | None = None
     keep_weights: bool = False
+    files: Path | None = None
+    slurm: SlurmTask | None = None
 
     def run(self, tasks: Sequence[TrainingTask]) -> list[Record]:
         """Run the jobs in order, then the turns; returns the record of every job.
@@ -131,7 +135,7 @@ class _Waiting:
                 record = self._run(task, turns=False)  # alone, it may have enough memory
             write(runner.folder / "jobs", record)
             if task.key not in self._workers:
-                remove_files(task, runner.folder / "jobs", record)
+                remove_files(task, runner.files or runner.folder / "jobs", record)
         self._records.append(record)
         runner.observer.ended(task, record, reused=is_reused)
         return record
@@ -182,11 +186,14 @@ class _Waiting:
             if self._runner.keep_weights and task.job.mode == "matched":
                 weights = str(records_weights.path_of(folder.resolve(), task.key))
         assignment = replace(task.assignment, takes_turns=turns, learned=learned, weights=weights)
-        worker = self._start(replace(task, assignment=assignment), folder / "jobs")
+        worker = self._start(
+            replace(task, assignment=assignment), self._runner.files or folder / "jobs"
+        )
         result = worker.result(self._runner.timeout, partial(self._runner.observer.advanced, task))
         if worker.is_alive:
             self._workers[task.key] = worker
-        return make_record(task, machine, result).checked()
+        record = make_record(task, machine, result).checked()
+        return replace(record, slurm=self._runner.slurm)
 
     def _start(self, task: TrainingTask, folder: Path) -> Worker:
         return Worker(task, folder, self._runner.machine, list(self._workers.values()))
@@ -199,7 +206,7 @@ class _Waiting:
         if self._no_room:
             return
         assignment = replace(task.assignment, only_turns=True)
-        folder = self._runner.folder / FOLDER
+        folder = self._runner.files or self._runner.folder / FOLDER
         worker = self._start(replace(task, assignment=assignment), folder)
         worker.result(self._runner.timeout, lambda _: None)
         if worker.is_alive:

@@ -12,6 +12,7 @@ from backends import registry
 from backends.contract import Job
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
+from bench.machine.disturbance import UNKNOWN
 from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
@@ -83,22 +84,65 @@ def make_tasks(
     return tasks
 
 
+def data_used(data: DataSet) -> DataUsed:
+    """What a record says of its data set."""
+    return DataUsed(
+        name=data.name,
+        checksum=data.checksum,
+        train_examples=data.train_examples,
+        test_examples=data.test_examples,
+    )
+
+
+def without_result(
+    job: Job,
+    data: DataUsed,
+    machine: Machine,
+    key: str,
+    *,
+    started: str,
+    versions: dict[str, str] | None = None,
+    adapter_checksum: str = "",
+    variables: tuple[str, ...] = (),
+) -> Record:
+    """The record of a job whose worker told nothing: its status is "killed", without a reason."""
+    return Record(
+        format=Record.FORMAT,
+        key=key,
+        status="killed",
+        reason="",
+        details="",
+        machine=machine,
+        versions=versions or {},
+        adapter_checksum=adapter_checksum,
+        started=started,
+        wall_seconds=0.0,
+        variables=variables,
+        job=job,
+        data=data,
+        cpu_seconds=None,
+        load_average=None,
+        disturbance=UNKNOWN,
+        startup=None,
+        epochs=(),
+        inputs=None,
+        device_memory=None,
+        device_peak_bytes=None,
+        device_peak_by=None,
+    )
+
+
 def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> Record:
     """The record of a job whose worker has ended.
 
     If the worker told what no machine measures, the job has failed, and has no measurements.
     """
-    lines, peak, data = result.lines, result.peak, task.data
+    lines, peak = result.lines, result.peak
     record = Record(
         **outcome_fields(task, result, Record),
         machine=machine,
         job=task.job,
-        data=DataUsed(
-            name=data.name,
-            checksum=data.checksum,
-            train_examples=data.train_examples,
-            test_examples=data.test_examples,
-        ),
+        data=data_used(task.data),
         cpu_seconds=result.end.cpu_seconds,
         load_average=load_average(),
         disturbance=result.disturbance,

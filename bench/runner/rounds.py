@@ -122,6 +122,13 @@ class Goal(Struct, frozen=True, kw_only=True):
         """The number of rounds that are always run."""
         return self.rounds if self.precision is None else 1
 
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds that are run at most."""
+        if self.precision is not None:
+            return EVERY_ROUND.last
+        return 1 if self.rounds == 1 else _MOST_ROUNDS_FACTOR * self.rounds
+
     def reason_to_stop(self, records: Sequence[Record], times: Times) -> str:
         """Why a group needs no other round, as text; "" if it needs one.
 

@@ -18,7 +18,6 @@ from bench.machine.host import gpu_of
 from bench.records.job import Record
 from bench.report.form import words
 from bench.report.frame.places import rows_of
-from bench.report.frame.values import slurm_task
 from bench.statistics.nodes.fingerprints import MOST_OTHERS
 
 # A scheduler, or a user, ends a job in these ways, too.
@@ -94,7 +93,7 @@ def _unusual_ends(
 
 def _end(record: Record, status: str) -> str:
     """How a job ended: by Slurm's state in capitals, if Slurm ended it, else by its status."""
-    return getattr(slurm_task(record), "state", "") or status
+    return (record.slurm.state if record.slurm else "") or status
 
 
 def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""The commands for clusters: `submit`, `status`, `cancel`, and `task`, which runs on the nodes."""

@@ -1,0 +1,277 @@
+"""`bench submit`: runs a suite on nodes of a cluster, by job arrays of Slurm."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, product
+from math import ceil
+from pathlib import Path
+
+from backends.contract import kind_of, ranks_of
+from backends.registry import DEFAULT_BACKENDS
+from bench.command import say
+from bench.command.run import goal_of
+from bench.command.setup import choose_backends, places_of, say_without_cuda, say_without_native
+from bench.command.trainings import trainings
+from bench.records.command import write_command
+from bench.records.files import write_atomically
+from bench.records.run import read_run
+from bench.report.form.words import first_of
+from bench.runner import plan
+from bench.runner.cluster import slurm
+from bench.runner.cluster.reconcile import TaskStatus, reconcile
+from bench.runner.cluster.script import Wishes, script_of
+from bench.runner.cluster.submission import (
+    LOGS,
+    SCRIPT,
+    Array,
+    Place,
+    Submission,
+    chunks,
+    next_folder,
+    write_arrays,
+    write_submission,
+)
+from bench.runner.environments import Environments
+from bench.worker.clock import utc
+from specs.errors import UserError
+from specs.model import Suite
+
+# What decides where tasks find data sets, environments and packages.
+_VARIABLES = ("FRAMEWORK_BENCH_CACHE", "FRAMEWORK_BENCH_DATA", "PYTHONPATH")
+_GPU_WORDS = ("cuda", "gpu")
+_WAITING = ("pending", "running")
+
+
+def submit(options: argparse.Namespace) -> int:
+    """`bench submit`: submit the tasks that have no result and do not wait already.
+
+    With `--dry-run`, print the script instead.
+    """
+    suite = plan.find_suite_or_workload(options.what)
+    run = (options.results / (options.run or suite.name)).absolute()
+    known, problem = reconcile(run)
+    before = {status.task.node.name for status in known.values()}
+    nodes = slurm.nodes(options.partition or (), options.nodes, before)
+    site = slurm.site()
+    submission = _submission(options, suite, run, site, nodes)
+    if problem:
+        raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
+    stands = [
+        known.get(submission.identity(submission.task(number)))
+        for number in range(len(submission.places))
+    ]
+    numbers = [n for n, status in enumerate(stands) if not _is_settled(status, options)]
+    folder = next_folder(run)
+    text = _script(options, run, folder)
+    calls = [*_calls(submission, numbers, folder, site.most_tasks, options)]
+    _say(submission, numbers)
+    if options.dry_run:
+        say(text.removesuffix("\n"))
+        for _, arguments in calls:
+            say(f"bench: would call: sbatch {shlex.join(arguments)}", error=True)
+    elif calls:
+        write_command(run, options.arguments)
+        _submit(run, folder, submission, text, calls)
+    return 0
+
+
+def _script(options: argparse.Namespace, run: Path, folder: Path) -> str:
+    wishes = Wishes(
+        held=options.exclusive,
+        minutes=ceil(options.time / 60),
+        cpus=options.threads if isinstance(options.threads, int) else None,
+        others=tuple(options.sbatch),
+    )
+    return script_of(
+        run.name,
+        folder,
+        wishes,
+        python=sys.executable,
+        current=Path.cwd(),
+        variables={name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
+    )
+
+
+def _submission(
+    options: argparse.Namespace,
+    suite: Suite,
+    run: Path,
+    site: slurm.Site,
+    nodes: Sequence[slurm.Node],
+) -> Submission:
+    """Decide all that is decided on the login node: backends, data sets, tasks.
+
+    Raises:
+        UserError: a choice is not known, not installed or not available.
+    """
+    if options.spark_master:
+        raise UserError("--spark-master: such a cluster is no node of Slurm", hint="bench run")
+    environments = Environments(dict(options.python), variables=options.variable)
+    defaults = suite.backends or DEFAULT_BACKENDS
+    backends = choose_backends(options.backend, environments, defaults, tuned=options.tuned)
+    devices = {node.name: _devices(options, node) for node in nodes}
+    choices = _choices(options, suite, backends, devices)
+    say_without_native(choices.backends, choices.modes)
+    say_without_cuda(choices, environments)
+    earlier = read_run(run)[0] if (run / "jobs").is_dir() else []
+    planned = trainings(options, suite, places_of(options), run, earlier)
+    plan.make_groups(planned, choices)  # what cannot be run is said here
+    goal_of(options, suite, choices)
+    return Submission(
+        arguments=tuple(options.arguments),
+        suite=suite,
+        choices=choices,
+        cluster=site.cluster,
+        nodes=tuple(nodes),
+        trainings=tuple(planned),
+        places=tuple(
+            Place(node=number, training=training, device=device, precision=precision)
+            for number, node in enumerate(nodes)
+            for device, precision, training in product(
+                devices[node.name], choices.precisions, range(len(planned))
+            )
+        ),
+        made=utc(),
+    )
+
+
+def _choices(
+    options: argparse.Namespace,
+    suite: Suite,
+    backends: tuple[str, ...],
+    devices: Mapping[str, tuple[str, ...]],
+) -> plan.Options:
+    return plan.Options(
+        backends=backends,
+        devices=tuple(dict.fromkeys(word for words in devices.values() for word in words)),
+        threads=options.threads if isinstance(options.threads, int) else 0,
+        seeds=options.seeds,
+        rounds=options.rounds,
+        modes=options.mode or ("matched",),
+        native=() if options.mode else suite.native,
+        precisions=options.precision or ("float32",),
+    )
+
+
+def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
+    """The devices of a node, as a task names them: one task each.
+
+    A task that holds its node sees all GPUs, and names one. A task that holds a GPU sees it alone.
+
+    Raises:
+        UserError: the node has no such GPU.
+    """
+    chosen = options.device or (("cuda:0",) if node.gpus else ("cpu",))
+    words: list[str] = []
+    for word in chosen:
+        is_gpu, number = kind_of(word) in _GPU_WORDS, word.partition(":")[2]
+        least = int(number) + 1 if number.isdigit() else ranks_of(word)
+        if is_gpu and least > node.gpus:
+            raise UserError(
+                f"--device {word}: Slurm knows {node.gpus} GPUs on {node.name}",
+                hint="sinfo --Node --format='%N %G' lists them",
+            )
+        if not is_gpu or ranks_of(word) > 1:
+            words.append(word)
+        elif options.exclusive == "gpu":
+            words.append("cuda")
+        elif word in _GPU_WORDS:
+            words += [f"cuda:{number}" for number in range(node.gpus)]
+        else:
+            words.append(word)
+    return tuple(dict.fromkeys(words))
+
+
+def _is_settled(status: TaskStatus | None, options: argparse.Namespace) -> bool:
+    """Whether a task need not be submitted: it waits, runs, or has all results."""
+    if status is None:
+        return False
+    return status.where in _WAITING or (
+        status.where == "done" and (status.is_good or not options.retry)
+    )
+
+
+def _calls(
+    submission: Submission,
+    numbers: Sequence[int],
+    folder: Path,
+    most: int,
+    options: argparse.Namespace,
+) -> Iterator[tuple[Array, list[str]]]:
+    """Yield the arrays, without their number in Slurm, and the arguments of sbatch for each."""
+    places, first_of_node = submission.places, dict[int, int]()
+    gpu = options.exclusive == "gpu"
+    for number, place in enumerate(places):
+        first_of_node.setdefault(place.node, number)
+    for of_node, found_there in groupby(numbers, key=lambda number: places[number].node):
+        node = submission.nodes[of_node]
+        for first, found in chunks([*found_there], first_of_node[of_node], most):
+            words = [places[number].device for number in found]
+            wanted = max(ranks_of(word) for word in words) if gpu else node.gpus
+            on_gpu = gpu or any(kind_of(word) != "cpu" for word in words)
+            arguments = [
+                f"--partition={node.partition}",
+                f"--nodelist={node.name}",
+                f"--array={_indices([number - first for number in found])}",
+                *([f"--gres=gpu:{wanted}"] if on_gpu and wanted else []),
+                str(folder / SCRIPT),
+                str(first),
+            ]
+            yield Array(job="", first=first, tasks=tuple(found)), arguments
+
+
+def _indices(numbers: Sequence[int]) -> str:
+    """Indices as Slurm writes them: "0-2,5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _say(submission: Submission, numbers: Sequence[int]) -> None:
+    tasks = [submission.task(number) for number in numbers]
+    left_out = len(submission.places) - len(tasks)
+    known = f"; {left_out} more are done, or wait already" if left_out else ""
+    jobs = sum(len(submission.jobs(task)) for task in tasks)
+    nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))
+    text = f"{len(tasks)} tasks of {jobs} jobs on {nodes}" if tasks else "nothing to submit"
+    say(f"bench: {text}{known}", error=True)
+
+
+def _submit(
+    run: Path,
+    folder: Path,
+    submission: Submission,
+    text: str,
+    calls: Sequence[tuple[Array, list[str]]],
+) -> None:
+    """Write the files, and submit the arrays.
+
+    Raises:
+        UserError: Slurm refuses one; those before it are submitted.
+    """
+    (run / "jobs").mkdir(parents=True, exist_ok=True)
+    (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    write_submission(folder, submission)
+    write_atomically(folder / SCRIPT, text.encode())
+    done: list[Array] = []
+    for array, arguments in calls:
+        try:
+            job = slurm.submit(arguments)
+        except slurm.SlurmError as error:
+            raise UserError(
+                f"{error.problem}; {len(done)} of {len(calls)} arrays are submitted",
+                hint="the same command submits the others",
+            ) from error
+        done.append(Array(job=job, first=array.first, tasks=array.tasks))
+        write_arrays(folder, done)
+    shown = os.path.relpath(run)
+    say(f"submitted {len(done)} arrays; see: bench status {shown}, bench report {shown}")
