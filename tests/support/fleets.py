@@ -44,10 +44,7 @@ class Fleet(NamedTuple):
 
     def __str__(self):
         law = self.luck if self.luck == "recorded" else f"{self.luck} {100 * self.spread:.2g} %"
-        return (
-            f"{law}, nodes {100 * self.between:.2g} %,"
-            f" disturbed {100 * self.share:.2g} %"
-        )
+        return f"{law}, nodes {100 * self.between:.2g} %, disturbed {100 * self.share:.2g} %"
 
     def processes(self, random, size):
         """Logarithms of the slowness of fresh processes."""
