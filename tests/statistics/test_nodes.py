@@ -29,7 +29,7 @@ def test_a_healthy_fleet_of_400_names_no_node(luck):
 def test_a_node_that_is_5_percent_slower_is_found_with_the_rounds_asked_for(luck):
     random = np.random.default_rng(1)
     asked, share = asked_and_found(random, Fleet(luck=luck), 60)
-    assert 3 <= asked[1] <= 12
+    assert 3 <= asked[1] <= 20
     assert share >= 0.9  # 0.95, of 60 runs
 
 
