@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
-from bench.records.job import Record
+from bench.records.job import SlurmTask
 from bench.worker.energy import Counter
 from tests.support.clusters import on_node, write_cluster
 
@@ -82,7 +81,7 @@ def test_what_did_not_reach_the_target_on_every_node_has_no_cost(bench, tmp_path
     assert rows["A100"]["cost_per_image"] == ""
 
 
-def test_runs_partitions_and_nodes_are_groups_too(bench, tmp_path, monkeypatch):
+def test_runs_partitions_and_nodes_are_groups_too(bench, tmp_path):
     write_cluster(tmp_path / "old", SLOW_AND_FAST[:3])
     write_cluster(tmp_path / "new", SLOW_AND_FAST[3:])
     code, output, _ = bench("compare", "old", "new", "--price", "old=1/h", "--price", "new=2/h")
@@ -91,11 +90,13 @@ def test_runs_partitions_and_nodes_are_groups_too(bench, tmp_path, monkeypatch):
     assert bench("compare", "old", "--by", "node", "--output", "nodes")[0] == 0
     assert set(table(tmp_path / "nodes")) == {"A1000", "A1001", "A1002"}
 
-    def task(record):
-        return SimpleNamespace(partition=record.machine.name[:4].lower(), job=f"8{record.key[-5]}")
+    def in_slurm(record):
+        node = record.machine.name
+        partition, job = node[:4].lower(), f"8{record.key[-5]}"
+        task = SlurmTask(job=job, attempt=1, node=node, partition=partition, gpus="0")
+        return replace(record, slurm=task)
 
-    monkeypatch.setattr(Record, "slurm", property(task), raising=False)
-    output, rows = compared(bench, tmp_path, SLOW_AND_FAST, "--price", "h100=2/h")
+    output, rows = compared(bench, tmp_path, map(in_slurm, SLOW_AND_FAST), "--price", "h100=2/h")
     assert set(rows) == {"a100", "h100"}
     assert "queue" in output
     assert "job ids" in output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from types import SimpleNamespace
 
 import altair as alt
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine.disturbance import Disturbance
-from bench.records.job import Record
+from bench.records.job import SlurmTask
 from bench.report.chart.nodes import nodes_chart
 from bench.report.frame.nodes import nodes_frame, sessions_of
 from bench.statistics.nodes.slow import compare_nodes
@@ -181,14 +180,16 @@ def test_jobs_that_fail_on_one_node_alone_are_its_fault_unless_others_ended_them
     assert rows["gpu002"]["sick"] == "False"
 
 
-def test_what_slurm_ended_is_a_fault_only_if_the_node_failed(bench, tmp_path, monkeypatch):
-    states = {"gpu001": "NODE_FAIL", "gpu002": "PREEMPTED"}
-
-    def task(record):
-        return SimpleNamespace(state=states.get(record.machine.name, ""), partition="p", job="1")
-
-    monkeypatch.setattr(Record, "slurm", property(task), raising=False)
-    records = [on_node(n, status="killed" if n in (1, 2) else "ok") for n in range(6)]
+def test_what_slurm_ended_is_a_fault_only_if_the_node_failed(bench, tmp_path):
+    states = {1: "NODE_FAIL", 2: "PREEMPTED"}
+    task = SlurmTask(job="1", attempt=1, node="gpu", partition="p", gpus="")
+    records = [
+        replace(
+            on_node(n, status="killed" if n in states else "ok"),
+            slurm=replace(task, state=states.get(n, "")),
+        )
+        for n in range(6)
+    ]
     rows = nodes(bench, tmp_path, records)[2]
     assert rows["gpu001"]["faults"] == "1 NODE_FAIL (pytorch on softmax)"
     assert rows["gpu002"]["remarks"] == "1 PREEMPTED (pytorch on softmax)"
