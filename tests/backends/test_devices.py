@@ -148,10 +148,10 @@ def test_a_call_of_jax_for_cuda_is_one_loop_without_the_host(jax):
 
 def test_the_experiments_of_jax_change_the_loop_and_the_generator(jax):
     assert jax["experiments"] == {
-        "jax": {"loops": 1, "generator": 0, "steps": 6},
-        "jax-unroll": {"loops": 0, "generator": 0, "steps": 6},
-        "jax-step": {"loops": 1, "generator": 0, "steps": 1},
-        "jax-rbg": {"loops": 1, "generator": 1, "steps": 6},
+        "jax": {"loops": 1, "generator": False, "one step": False},
+        "jax-unroll": {"loops": 0, "generator": False, "one step": False},
+        "jax-step": {"loops": 1, "generator": False, "one step": True},
+        "jax-rbg": {"loops": 1, "generator": True, "one step": False},
     }
 
 
