@@ -86,6 +86,8 @@ class Worker:
         variables = {
             **_variables(task, machine),
             "TMPDIR": str(self._temporary.path),
+            # There CUDA's driver keeps what it compiles; the next job would find it compiled.
+            "CUDA_CACHE_PATH": str(self._temporary.path / "cuda"),
             guard.VARIABLE: mark,
         }
         try:
