@@ -168,7 +168,7 @@ class Running(NamedTuple):
         missing = partial(
             limits.limit_tasks,
             self.tasks(groups, 0),
-            {record.key for record in self.earlier},
+            {record.key for record in self.earlier if not record.ended_by_slurm},
             machine=machine,
             retry=self.options.retry,
         )

@@ -120,14 +120,23 @@ class Lab:
     def is_idle(self) -> bool:
         return self.call("sinfo", "-hNpmain", "-o%T").split() == ["idle"] * len(NODES)
 
+    def resume(self) -> None:
+        """Make all nodes usable again; a new controller may take them for dead for some seconds."""
+
+        def is_idle_now() -> bool:
+            self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")
+            time.sleep(0.5)
+            return self.is_idle()
+
+        until(is_idle_now, 30, fails=False)
+
     def empty(self) -> None:
         """Cancel what a test has left, and make all nodes usable again."""
         if self._daemons["controller"].poll() is not None:
             self.start_controller()
         self.call("scancel", "--user=root")
         until(lambda: not self.call("squeue", "-h").strip(), 15, fails=False)
-        self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")
-        until(self.is_idle, 15, fails=False)
+        self.resume()
 
     def stop(self) -> None:
         self.empty()

@@ -87,8 +87,8 @@ def gpus_at_once(records):
 
 
 def test_a_worker_a_task_and_a_time_limit_that_end_are_a_record_per_job(cluster):
-    # Slurm's own notice comes as early as it can: 55 s before the end of the least time limit.
-    early = ("--time", "1m", "--sbatch=--signal=B:USR1@55")
+    # Slurm's own notice, 45 s before the end of the least time limit.
+    early = ("--time", "1m", "--sbatch=--signal=B:USR1@45")
     cluster.submit("late", *LONG, "--nodes", "n3", *early)
     array = cluster.submit("worker", *LONG, "--nodes", "n1")
     cluster.submit("task", *LONG, "--nodes", "n2")
@@ -183,6 +183,7 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
     cluster.lab.start_controller()
     # A task that the controller had not yet written down is lost, and ends; it is submitted again.
     until(lambda: not {"pending", "running"} & {*cluster.counts("r")}, 60)
+    cluster.lab.resume()
     assert sum(cluster.counts("r").values()) == len(cluster.records("r")) == 2
     assert (
         cluster.bench("submit", *SHORT, "--epochs", "90", "--nodes", "n1,n2", "--run", "r")[0] == 0
