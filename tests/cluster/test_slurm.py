@@ -19,6 +19,7 @@ from bench.runner.cluster import slurm
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
 
+pytestmark = pytest.mark.slow
 LONG = ("--epochs", "900", "--seeds", "0,1")
 
 
