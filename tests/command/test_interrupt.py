@@ -107,6 +107,7 @@ def test_an_interrupted_run_stops_its_worker_says_so_and_goes_on_when_run_again(
 
 INTERRUPTED = """
 import os, signal, sys, time, types
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background process ignores it
 signal.signal(signal.SIGHUP, signal.{hangup})
 def interrupt(*_):
     try:
