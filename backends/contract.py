@@ -254,6 +254,18 @@ class Backend(Protocol):
         """
 
 
+class SumsIntoWeights(Backend, Protocol):
+    """A backend whose framework adds a gradient to a weight in parts, each of some examples.
+
+    A weight is rounded as often, so the rounding of an update grows with the batch. `bench` allows
+    for that, and only for such a backend.
+    """
+
+    @property
+    def examples_per_sum(self) -> int | None:
+        """The fewest examples of a part; None if the job's updates are not made so."""
+
+
 class BackendElsewhere(Backend, Protocol):
     """A backend whose framework works in other processes, too."""
 

@@ -21,7 +21,7 @@ from backends.layout import (
 from backends.theano.device import configure, theano_settings
 from backends.theano.framework import tensor, theano
 from backends.theano.layers import Forward, forward, loss_of
-from specs.model import Dropout
+from specs.model import Dropout, Sgd
 from specs.shapes import Shape, infer_shapes
 
 _SEEDS = int(theano.sandbox.rng_mrg.M2) - 1  # its seeds are from 1 to this number
@@ -107,6 +107,15 @@ class Theano:
 
     def settings(self) -> dict[str, str | int | bool | None]:
         return {**theano_settings(), "compiled": bool(self._step.maker.linker.use_cloop)}
+
+    @property
+    def examples_per_sum(self) -> int | None:
+        """See `SumsIntoWeights`.
+
+        Of a gradient and a plain update Theano makes one matrix product (`Gemm{inplace}`): BLAS
+        adds the products of some hundred examples at a time to the weight; OpenBLAS of 256 or more.
+        """
+        return 256 if isinstance(self._job.workload.optimizer, Sgd) else None
 
     def _begin(self) -> None:
         """Set the optimizer's arrays and the number of steps to their first values."""

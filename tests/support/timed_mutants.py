@@ -98,6 +98,28 @@ class RoundsLikeFloat32(Honest):
         return loss
 
 
+class AddsInParts(Honest):
+    """A correct backend that adds each change to a weight of float32 in 320 different parts."""
+
+    examples_per_sum = 0.1  # a batch has 32
+
+    def _begin(self):
+        super()._begin()
+        self._parts = np.random.RandomState(7)
+
+    def _train_step(self, batch, masks):
+        before = [dict(layer.weights) for layer in self._layers]
+        loss = super()._train_step(batch, masks)
+        for layer, weights in zip(self._layers, before, strict=True):
+            for name, start in weights.items():
+                change, weight = layer.weights[name] - start, start.astype(np.float32)
+                parts = self._parts.normal(0.0, 1.0, 320)
+                for share in parts - parts.mean() + 1 / len(parts):
+                    weight = (weight + share * change).astype(np.float32)
+                layer.weights[name] = weight.astype(float)
+        return loss
+
+
 class NoGradientsAtSomeBatchSizes(Honest):
     """From PyTorch's TorchInductor on CPUs: convolutions have no gradients at 32 to 128 images."""
 

@@ -16,7 +16,13 @@ from bench.worker.verification.training import masked_deviations
 from specs.initial import initial_weights
 from specs.model import Adam, BatchNorm, Dense, Flatten, Sgd
 from tests.support.timed import MODELS, Bench
-from tests.support.timed_mutants import TIMED_MUTANTS, Honest, OwnMasks, RoundsLikeFloat32
+from tests.support.timed_mutants import (
+    TIMED_MUTANTS,
+    AddsInParts,
+    Honest,
+    OwnMasks,
+    RoundsLikeFloat32,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,15 @@ def test_what_rounding_decides_is_not_compared(workload, left_out, timed):
     trial = timed.run(RoundsLikeFloat32, workload)
     assert max(trial.deviations.values()) <= 0.5
     assert left_out <= set(initial_weights(workload, 0)) - set(trial.deviations)
+
+
+def test_a_weight_that_is_rounded_with_every_part_of_a_batch_has_a_wider_tolerance(
+    timed, monkeypatch
+):
+    model = _mlp(optimizer=Sgd(learning_rate=0.001, momentum=0.0, nesterov=False))
+    assert max(timed.run(AddsInParts, model).deviations.values()) <= 0.5
+    monkeypatch.delattr(AddsInParts, "examples_per_sum")
+    assert max(timed.run(AddsInParts, model).deviations.values()) > 1
 
 
 def test_where_correct_runs_diverge_at_once_no_job_is_called_wrong(timed):

@@ -126,6 +126,20 @@ def gradient_nudge(terms: int) -> float:
     return 0.5 * sqrt(terms) * ROUNDING
 
 
+def parts_of_update(batch_size: int, examples_per_sum: int | None) -> float:
+    """The growth of the rounding error of a weight's update, if it is added in parts.
+
+    The errors of the parts are independent. Theano's softmax with a batch of 60,000 examples was
+    off 12.6 times as much as where the gradient is one sum, and 13.6 times in a product alone:
+    parts of 320 to 380 examples, as OpenBLAS has them.
+
+    Args:
+        batch_size: the examples of a step.
+        examples_per_sum: see `backends.contract.SumsIntoWeights`; None for other backends.
+    """
+    return sqrt(max(1.0, batch_size / examples_per_sum)) if examples_per_sum else 1.0
+
+
 def share(spread: float, precision: str) -> float:
     """The tolerance of the change of a weight, or of logits after the training."""
     least = _LEAST_SHARE if precision == "float32" else 2.0 ** -BITS[precision]

@@ -110,6 +110,7 @@ def _best_of(
     An order on which a unit flips in the reference itself is used only if there is no other.
     """
     masked, deviations = has_dropout(job) and not give_masks, dict[str, float]()
+    growth = tolerances.parts_of_update(job.batch_size, getattr(backend, "examples_per_sum", None))
     for attempt in range(tries):
         order = _short_epoch(job, attempt, len(examples.labels))
         masks = None if masked else dropout_masks(job.workload, job.seed, attempt, len(order))
@@ -119,7 +120,10 @@ def _best_of(
             continue
         # Without given masks the call is that of timed epochs.
         trained = _train(backend, job, order, masks if give_masks else None)
-        new = masked_deviations(trained, right) if masked else _deviations(trained, right, job)
+        if masked:
+            new = masked_deviations(trained, right)
+        else:
+            new = _deviations(trained, right, job, growth)
         if not deviations or max(new.values()) < max(deviations.values()):
             deviations = new
         if max(deviations.values()) <= tolerances.CLEAR:
@@ -228,8 +232,10 @@ def _train(backend: Backend, job: Job, order: Order, masks: Masks | None) -> Tra
     return Trained(loss, changes, kept_in_bfloat16(start, after))
 
 
-def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
+def _deviations(trained: Trained, right: Arrays, job: Job, growth: float) -> dict[str, float]:
     """The deviations of the loss and of the change of every weight, in tolerances.
+
+    `growth` is by how much larger the rounding errors of changes are, see `tolerances`.
 
     A weight whose change is decided by rounding is left out. For example, the gradient of a bias
     before batch norm is only a rounding error.
@@ -244,7 +250,8 @@ def _deviations(trained: Trained, right: Arrays, job: Job) -> dict[str, float]:
         return deviations
     farthest = 0.0
     for name, change in trained.changes.items():
-        expected_change, spread = right[f"change {name}"], float(right[f"spread of {name}"])
+        expected_change = right[f"change {name}"]
+        spread = growth * float(right[f"spread of {name}"])
         difference = share(change - expected_change, expected_change)
         farthest = max(farthest, difference if name.endswith(".kernel") else 0.0)
         if not tolerances.is_decided(spread, job.precision) and np.isfinite(change).all():
