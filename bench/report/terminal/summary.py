@@ -54,8 +54,15 @@ def print_summary(run: Run, console: Console) -> None:
 def _print_table(
     rows: list[Row], backends: list[str], labels: list[tuple[str, str]], console: Console
 ) -> None:
-    """A row per backend, a column per workload; the data set is below its name."""
-    titles = (f"{label}\n{dataset}\n{_TITLES}" for label, dataset in labels)
+    """A row per backend, a column per workload; the data set is below its name.
+
+    `*` marks a workload whose times are of one or two epochs.
+    """
+    few = {_workload(row) for row in rows if row["ok_jobs"] and is_by_few_epochs(row)}
+    titles = (
+        f"{label}{'*' if (label, dataset) in few else ''}\n{dataset}\n{_TITLES}"
+        for label, dataset in labels
+    )
     table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
     cells = {(row["backend"], *_workload(row)): _cell(row) for row in rows}
     for backend in backends:
@@ -65,8 +72,7 @@ def _print_table(
 
 
 def _workload(row: Row) -> tuple[str, str]:
-    """The workload's label, with `*` where jobs have one or two epochs, and the data set."""
-    return row["label"] + ("*" if is_by_few_epochs(row) else ""), row["dataset"]
+    return row["label"], row["dataset"]
 
 
 def _cell(row: Row) -> Text:
