@@ -134,6 +134,16 @@ def test_turns_of_one_round_tell_a_large_difference_and_not_that_of_two_processe
     assert "fastest: pytorch (softmax)" in console.export_text()
 
 
+def test_a_workload_of_one_epoch_has_one_column_also_if_a_backend_cannot_train_it():
+    able = [make_record(n, backend=n, times=(2.0,), accuracies=(0.1,)) for n in ("jax", "pytorch")]
+    alone = run_of(*able, make_record("b", backend="b", status="unsupported", epochs=1))
+    run = with_turns(alone, turns_of(alone, {"jax": 0.1, "pytorch": 0.2}))
+    console = Console(width=80, record=True)
+    print_summary(run, console)
+    lines = map(str.split, console.export_text().splitlines())
+    assert [line for line in lines if line and {*line} <= {"softmax", "softmax*"}] == [["softmax"]]
+
+
 def test_turns_of_several_rounds_tell_a_small_difference():
     many = rounds(12, pytorch=1.0, jax=1.0)
     luck = np.random.default_rng(5).normal(1, 0.02, 12)

@@ -70,14 +70,6 @@ def test_a_workload_of_two_epochs_is_marked():
     assert any(line.startswith("* two epochs") for line in lines)
 
 
-def test_a_workload_of_one_epoch_has_one_column_also_if_a_backend_cannot_train_it():
-    fields = {"times": (2.0,), "accuracies": (0.1,)}
-    unable = make_record("b", backend="b", status="unsupported", epochs=1)
-    lines = summary_of(make_record("a", backend="a", **fields), unable)
-    titles = [line.split() for line in lines if set(line.split()) <= {"softmax", "softmax*"}]
-    assert [title for title in titles if title] == [["softmax*"]]
-
-
 def test_more_workloads_than_fit_stand_below_each_other():
     lines = summary_of(*records(("softmax", "mlp-relu", "cnn", "lenet5")))
     assert sum(line.startswith("jax ") for line in lines) == 2
