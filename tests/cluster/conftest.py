@@ -75,14 +75,17 @@ class Cluster:
         numbers = rows[-1][-len(titles) :]
         return {k: int(v) for k, v in zip(titles, numbers, strict=True) if v != "0"}
 
-    def wait(self, run: str, **expected: int) -> None:
-        """Wait until the tasks stand so."""
+    def wait(self, run: str, *, resuming: bool = False, **expected: int) -> None:
+        """Wait until the tasks stand so; resume nodes meanwhile that the controller calls down."""
         try:
-            until(lambda: self.counts(run) == expected, 120)
+            until(
+                lambda: self.counts(run) == expected or (resuming and self.lab.resume_nodes()), 120
+            )
         except AssertionError:
             logs = self.folder.glob(f"results/{run}/cluster/*/log/*")
             said = "\n".join(path.read_text() for path in logs)
-            pytest.fail(f"{self.counts(run)}, expected {expected}\n{self.said}\n{said}")
+            nodes = self.lab.call("sinfo", "--Node", "--long")
+            pytest.fail(f"{self.counts(run)}, expected {expected}\n{nodes}\n{self.said}\n{said}")
 
     def wait_training(self, run: str, *, tasks: int = 1) -> None:
         """Wait until so many tasks have started a worker."""

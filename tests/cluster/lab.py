@@ -124,11 +124,18 @@ class Lab:
         """Make all nodes usable again; a new controller may take them for dead for some seconds."""
 
         def is_idle_now() -> bool:
-            self.call("scontrol", "update", f"NodeName={','.join(NODES)}", "State=RESUME")
+            self.resume_nodes()
             time.sleep(0.5)
             return self.is_idle()
 
         until(is_idle_now, 30, fails=False)
+
+    def resume_nodes(self) -> None:
+        """Make the nodes usable that the controller takes for dead; a drained one stays so."""
+        for line in self.call("sinfo", "-hNpmain", "-o%N %T").splitlines():
+            name, state = line.split()
+            if state.startswith("down"):
+                self.call("scontrol", "update", f"NodeName={name}", "State=RESUME")
 
     def empty(self) -> None:
         """Cancel what a test has left, and make all nodes usable again."""

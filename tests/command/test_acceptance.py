@@ -54,7 +54,11 @@ def torch(tmp_path):
     return "--python", f"torch={python}"
 
 
-def test_experiments_of_installed_backends_come_last_each_after_its_verification(torch):
+def test_experiments_of_installed_backends_come_last_each_after_its_verification(
+    torch, monkeypatch
+):
+    # Only what the option names is installed.
+    monkeypatch.setattr(acceptance, "Environments", lambda given: SimpleNamespace(python=given.get))
     asked = commands(*torch, "--precision", "tf32,float32", devices=("cuda",))
     steps = [command for command in asked if "pytorch-compiled-contiguous" in command]
     names = ",".join(
@@ -184,6 +188,7 @@ def test_a_step_is_stopped_when_the_budget_is_over_and_the_rest_is_listed(
     steps, monkeypatch, tmp_path
 ):
     steps(["run", "a"], ["run", "b"])
+    monkeypatch.setattr(acceptance, "gpu_facts", lambda *_: [])  # they take a part of the time
     monkeypatch.setattr(acceptance, "_LEAST_SECONDS", 0.05)
 
     def run(_arguments):

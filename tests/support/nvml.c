@@ -4,8 +4,8 @@ A line is "WHO.WHAT = ANSWER". WHO is "system", a board ("0") or a slice ("0.1")
 without "nvmlDeviceGet", and an argument if it has one ("ClockInfo.1"). The answer "error N" is
 NVML's error N; what is not in the file is not supported. It is read anew at every call.
 
-"children" in a list of processes are those that the calling process has started. "N watts" is an
-energy that grows by so many joules per second. */
+"children" in a list of processes are those that the calling process has started, without its guard
+(`bench.machine.guard`), which uses no GPU. "N watts" is an energy that grows by so many joules per second. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,11 +100,25 @@ static unsigned parent_of(unsigned pid) {
     return parent;
 }
 
+static int is_guard(unsigned pid) {
+    char path[64], text[4096];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%u/cmdline", pid);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < size; i++) if (!text[i]) text[i] = ' ';
+    text[size] = 0;
+    return strstr(text, "/machine/guard.py") != NULL;
+}
+
 static void add_children(Process *list, unsigned room, unsigned *count, unsigned long long used) {
     DIR *folder = opendir("/proc");
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         unsigned pid = (unsigned)atoi(entry->d_name);
-        if (pid && parent_of(pid) == (unsigned)getpid()) add(list, room, count, pid, used);
+        if (pid && parent_of(pid) == (unsigned)getpid() && !is_guard(pid))
+            add(list, room, count, pid, used);
     }
     if (folder) closedir(folder);
 }
