@@ -34,6 +34,7 @@ from bench.report.document.write import write_document
 from bench.report.form.blocks import Alarm, Block, Heading, Items, Table, Text
 from bench.report.page import write_report
 from bench.report.run import Run
+from bench.report.section import tuned
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.terminal.plain import plain_console
 from bench.runner.environments import Environments, inherited_by
@@ -322,9 +323,6 @@ def _answers(folders: list[Path]) -> list[Block]:
 def _answers_in(folder: Path) -> list[Block]:
     if not (folder / "jobs").is_dir():
         return []
-    from bench.report.run import Run  # with it comes pandas
-    from bench.report.section import tuned
-
     try:
         return tuned.experiments(Run.read(folder))
     except UserError:  # it was stopped before its first record
