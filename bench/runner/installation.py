@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from backends.family import CudaBuild
 from bench.machine.cuda import Hardware
@@ -40,12 +41,19 @@ class Download(NamedTuple):
         known_bytes: the size of those whose index tells it.
         unknown: the number of the others.
         is_for_gpus: whether libraries for NVIDIA GPUs are among them.
+        local_bytes: the size of the packages that lie on this machine already.
     """
 
     packages: int
     known_bytes: int
     unknown: int
     is_for_gpus: bool
+    local_bytes: int = 0
+
+    @property
+    def on_disk_bytes(self) -> int:
+        """An estimate of what the environment takes when all is unpacked."""
+        return _UNPACKED * (self.known_bytes + self.local_bytes)
 
     def __str__(self) -> str:
         if not self.packages:
@@ -55,7 +63,8 @@ class Download(NamedTuple):
         kind = ", the GPU build" if self.is_for_gpus else ""
         return (
             f"{self.packages} packages to download, {size:.2f} GB{unknown}{kind};"
-            f" on disk about {_UNPACKED * size:.1f} GB (estimated: {_UNPACKED} times the download)"
+            f" on disk about {self.on_disk_bytes / 1e9:.1f} GB (estimated: {_UNPACKED} times the"
+            " packages)"
         )
 
 
@@ -143,15 +152,16 @@ def download_of(command: list[str]) -> Download | None:
     if done.returncode != 0:
         return None
     packages = json.loads(done.stdout)["install"]
-    urls = [
-        p["download_info"]["url"] for p in packages if p["download_info"]["url"].startswith("http")
-    ]
+    every = [package["download_info"]["url"] for package in packages]
+    urls = [url for url in every if url.startswith("http")]
+    local = [Path(unquote(urlsplit(url).path)) for url in every if url.startswith("file:")]
     sizes = [_size_bytes(url) for url in urls]
     return Download(
         packages=len(urls),
         known_bytes=sum(filter(None, sizes)),
         unknown=sizes.count(None),
         is_for_gpus=any("cuda" in url or "nvidia" in url for url in urls),
+        local_bytes=sum(path.stat().st_size for path in local if path.is_file()),
     )
 
 
@@ -174,7 +184,7 @@ def check_space(name: str, download: Download, folder: Path) -> str:
             hint="free some space, or put the clone on a larger disk (without a clone:"
             " FRAMEWORK_BENCH_CACHE)",
         )
-    if free < _UNPACKED * download.known_bytes:
+    if free < download.on_disk_bytes:
         return f"{place.format(free / 1e9)}: the environment may not fit"
     return ""
 

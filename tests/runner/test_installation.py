@@ -182,8 +182,11 @@ def test_space_is_checked_before_anything_is_fetched(free, sentence, tmp_path, m
     download = Download(packages=20, known_bytes=4 * GB, unknown=1, is_for_gpus=True)
     assert str(download) == (
         "20 packages to download, 4.00 GB and 1 of unknown size, the GPU build; on disk about 12.0"
-        " GB (estimated: 3 times the download)"
+        " GB (estimated: 3 times the packages)"
     )
+    on_this_machine = download._replace(known_bytes=0, local_bytes=4 * GB)
+    assert "0.00 GB and 1 of unknown size" in str(on_this_machine)
+    assert "on disk about 12.0 GB" in str(on_this_machine)
     assert check_space("torch", download, tmp_path).endswith(sentence)
 
 
