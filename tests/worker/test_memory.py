@@ -186,7 +186,8 @@ def test_cpu_time_and_memory_are_those_of_the_other_processes_too_or_unknown():
     )
     if alone[2] is None:
         pytest.skip("this system has no VmHWM")
-    assert alone[0] < 0.02
+    # This process only waits for the child.
+    assert alone[0] < 0.5 * both[0]
     # The child computes all the time of the call; a busy machine may give it half of a core.
     assert both[1] * 0.2 < both[0] < both[1] * 1.05
     assert both[2] > alone[2] + 90 * MB

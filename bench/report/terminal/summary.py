@@ -38,13 +38,18 @@ def print_summary(run: Run, console: Console) -> None:
             f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"
             f" {rows[0]['device_name']}, {rows[0]['machine']}"
         )
+        stars = _marked(rows)
         labels = list(dict.fromkeys(map(_workload, rows)))
         backends = list(dict.fromkeys(row["backend"] for row in rows))
         room = console.width - max(map(len, backends))
-        widest = max(len(text) for label in labels for text in (*label, _TITLES))
+        titles = [f"{label}{stars[label, data]}\n{data}\n{_TITLES}" for label, data in labels]
+        widest = max(len(line) for title in titles for line in title.splitlines())
         per_table = max(1, room // (widest + 1))
         for first in range(0, len(labels), per_table):
-            _print_table(rows, backends, labels[first : first + per_table], console)
+            part = slice(first, first + per_table)
+            _print_table(
+                rows, backends, dict(zip(labels[part], titles[part], strict=True)), console
+            )
     if run.calibration is not None:
         console.print(noise_line(run))
     for line in notes(run):
@@ -52,23 +57,28 @@ def print_summary(run: Run, console: Console) -> None:
 
 
 def _print_table(
-    rows: list[Row], backends: list[str], labels: list[tuple[str, str]], console: Console
+    rows: list[Row], backends: list[str], titles: dict[tuple[str, str], str], console: Console
 ) -> None:
     """A row per backend, a column per workload; the data set is below its name.
 
-    `*` marks a workload whose times are of one or two epochs.
+    Args:
+        rows: of one device.
+        backends: their names, in order.
+        titles: label and data set of a workload -> the lines above its column.
+        console: where to print.
     """
-    few = {_workload(row) for row in rows if row["ok_jobs"] and is_by_few_epochs(row)}
-    titles = (
-        f"{label}{'*' if (label, dataset) in few else ''}\n{dataset}\n{_TITLES}"
-        for label, dataset in labels
-    )
-    table = plain_table(("\n\nbackend", *titles), {"\n\nbackend"})
+    table = plain_table(("\n\nbackend", *titles.values()), {"\n\nbackend"})
     cells = {(row["backend"], *_workload(row)): _cell(row) for row in rows}
     for backend in backends:
-        of_backend = (cells.get((backend, *label), Text(words.ABSENT)) for label in labels)
+        of_backend = (cells.get((backend, *label), Text(words.ABSENT)) for label in titles)
         table.add_row(backend, *of_backend)
     console.print(table)
+
+
+def _marked(rows: list[Row]) -> dict[tuple[str, str], str]:
+    """The mark of each workload: `*` if its times are of one or two epochs, else ""."""
+    few = {_workload(row) for row in rows if row["ok_jobs"] and is_by_few_epochs(row)}
+    return {label: "*" if label in few else "" for label in map(_workload, rows)}
 
 
 def _workload(row: Row) -> tuple[str, str]:
