@@ -1,4 +1,4 @@
-"""Reads files that somebody else may have written, and removes what nobody will write on."""
+"""Reads files that somebody else may have written, and removes what nobody writes any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import stat
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _OLD_SECONDS = 3600.0  # no file takes as long to write
 # A pipe would wait for its writer. Windows has no such flags, and has its own for bytes.
@@ -52,19 +57,43 @@ def is_own(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def remove_leftovers(folder: Path, pattern: str) -> None:
-    """Remove what processes that were killed have left in a folder, an hour ago or earlier.
+def hold(descriptor: int) -> None:
+    """Lock an open file until it is closed, if there are locks; see `remove_leftovers`."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_leftovers(folder: Path, pattern: str, *, are_held: bool = False) -> None:
+    """Remove what processes that were killed have left in a folder.
 
     Args:
         folder: it has just been written to, so its time is the present, also on a file server.
-        pattern: of the names of temporary files and folders.
+        pattern: of the names of temporary files and folders. Those of an hour ago are removed.
+        are_held: whether their writers `hold` them. Then others that nobody holds are removed, too.
     """
     with suppress(OSError):
         now = folder.stat().st_mtime
         for path in folder.glob(pattern):
             with suppress(OSError):  # that of another user
-                if now - path.lstat().st_mtime > _OLD_SECONDS:
+                is_old = now - path.lstat().st_mtime > _OLD_SECONDS
+                if is_old or (are_held and _is_free(path)):
                     remove(path)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds a file; False on a file system without locks."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(path, _FLAGS | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

@@ -92,8 +92,9 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
 _ATTEMPTS = 2  # per mirror; the second one follows when all mirrors have failed
 # The time limits to connect, and between two packets.
 _TIMEOUT_SECONDS = (3.0, 5.0)
-# The time limit of a whole file: a constant part, and that of the slowest mirror worth waiting for.
+# A download is given up when it is so many seconds behind the slowest mirror worth waiting for.
 _LEAST_SECONDS, _SLOWEST = 30.0, 50_000  # bytes per second
+_TICK_SECONDS = 0.2
 _MOST_BYTES = 100_000_000  # of a file in the user's folder
 _IDX_HEADERS = MappingProxyType({3: 16, 1: 8})  # bytes before the data, by number of dimensions
 
@@ -147,12 +148,12 @@ class _AtMost(FileIO):
 
     def __init__(self, path: str, size: int) -> None:
         super().__init__(path, "wb")
-        self._left = size
+        self._size, self.received = size, 0
 
     def write(self, content: Any) -> int:
         """Write some bytes; raises `_TooLargeError` if they are too many."""
-        self._left -= len(content)
-        if self._left < 0:
+        self.received += len(content)
+        if self.received > self._size:
             raise _TooLargeError
         return super().write(content)
 
@@ -160,17 +161,18 @@ class _AtMost(FileIO):
 def _download(url: str, path: str, _: object, *, size: int) -> None:
     """Download a file of a known size.
 
-    A mirror may send bytes so slowly that no time limit between packets ends it. So the download
-    has a thread, which is left alone when its time is over.
+    A mirror may send bytes, or headers, so slowly that no time limit between packets ends it. So
+    the download has a thread, which is left alone when it is too slow.
 
     Raises:
         OSError: the mirror failed, or sent more bytes.
-        TimeoutError: it took too long.
+        TimeoutError: it is too slow.
     """
     import pooch  # see `fetch`
 
     errors: list[BaseException] = []
     answers = ExitStack()  # pooch does not close them after an error
+    file = _AtMost(path, size)
 
     def keep(answer: Any, *_: object, **__: object) -> None:
         answers.callback(answer.close)
@@ -180,16 +182,19 @@ def _download(url: str, path: str, _: object, *, size: int) -> None:
             timeout=_TIMEOUT_SECONDS, progressbar=True, hooks={"response": keep}
         )
         try:
-            with answers, _AtMost(path, size) as file:
+            with answers, file:
                 downloader(url, file, None)
         except Exception as error:  # noqa: BLE001 - it is raised in the thread that waits
             errors.append(error)
 
     thread = Thread(target=download, daemon=True)
+    waited = 0.0
     thread.start()
-    thread.join(_LEAST_SECONDS + size / _SLOWEST)
-    if thread.is_alive():
-        raise TimeoutError
+    while thread.is_alive():
+        if waited > _LEAST_SECONDS + file.received / _SLOWEST:
+            raise TimeoutError
+        thread.join(_TICK_SECONDS)
+        waited += _TICK_SECONDS
     for error in errors:
         raise error
 

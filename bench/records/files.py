@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from specs.errors import UserError
-from specs.files import remove_leftovers
+from specs.files import hold, remove_leftovers
 
 PROJECT = Path(__file__).resolve().parents[2]  # of our packages: a clone, or an installation
 
@@ -60,26 +60,38 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def _write(path: Path, content: bytes, place: Callable[[Path, Path], bool]) -> bool:
-    # A name that nobody else uses: several machines may write to the same folder.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.parent not in _SWEPT:  # once per process
-            _SWEPT.add(path.parent)
-            remove_leftovers(path.parent, f".*.{'[0-9a-f]' * 32}.tmp")
-        return place(temporary, path)
+        try:
+            return _try_to_write(path, content, place)
+        # Another process has removed the temporary file in a moment in which nobody held it.
+        except FileNotFoundError:
+            return _try_to_write(path, content, place)
     except OSError as error:
-        with suppress(OSError):  # a full disk leaves a part of it
-            temporary.unlink()
         raise RunError(
             f"{path.parent}: cannot be written: {error.strerror}",
             expected="a folder that can be written",
             hint="name another with --results or --output",
         ) from error
+
+
+def _try_to_write(path: Path, content: bytes, place: Callable[[Path, Path], bool]) -> bool:
+    # A name that nobody else uses: several machines may write to the same folder.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            hold(file.fileno())
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            if path.parent not in _SWEPT:  # once per process
+                _SWEPT.add(path.parent)
+                remove_leftovers(path.parent, f".*.{'[0-9a-f]' * 32}.tmp", are_held=True)
+        return place(temporary, path)
+    except OSError:
+        with suppress(OSError):  # a full disk leaves a part of it
+            temporary.unlink()
+        raise
 
 
 def inside(folder: Path, name: str) -> Path:

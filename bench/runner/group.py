@@ -134,8 +134,9 @@ class _Waiting:
                 self._give_up(f"{task.job.backend} ended beside the others: {record.status}")
                 record = self._run(task, turns=False)  # alone, it may have enough memory
             write(runner.folder / "jobs", record)
-            if task.key not in self._workers:
-                remove_files(task, runner.files or runner.folder / "jobs", record)
+        if task.key not in self._workers:
+            for folder in (runner.files or runner.folder / "jobs", runner.folder / FOLDER):
+                remove_files(task, folder, record)
         self._records.append(record)
         runner.observer.ended(task, record, reused=is_reused)
         return record

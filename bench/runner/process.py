@@ -12,7 +12,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -70,8 +70,6 @@ class Worker:
         remove_abandoned()
         mark = guard.mark_of(self._mark)
         self._started, self._start_seconds = utc(), monotonic_seconds()
-        write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
-        write_atomically(self._files.lines, b"")
         gpu = gpu_of(machine, task.job.device)
         others = [worker.pid for worker in waiting]
         # Created before the worker starts, so that it knows the memory that is already in use.
@@ -82,7 +80,6 @@ class Worker:
         # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
         # would also make the next job's compiling faster.
         self._temporary = TemporaryFolder()
-        self._reader = LineReader(self._files.lines, self._mark, task.job.epochs)
         variables = {
             **_variables(task, machine),
             "TMPDIR": str(self._temporary.path),
@@ -90,14 +87,18 @@ class Worker:
             "CUDA_CACHE_PATH": str(self._temporary.path / "cuda"),
             guard.VARIABLE: mark,
         }
-        try:
+        with ExitStack() as undo:  # whatever fails, such as a disk that is full
+            undo.callback(self._temporary.remove)
+            undo.callback(self.remove_files)
+            undo.callback(self._files.assignment.unlink, missing_ok=True)
+            write_atomically(self._files.assignment, msgspec.json.encode(task.assignment))
+            write_atomically(self._files.lines, b"")
             self._files.log.unlink(missing_ok=True)
+            self._reader = LineReader(self._files.lines, self._mark, task.job.epochs)
+            undo.callback(self._reader.close)
             with self._files.log.open("ab") as output:  # so that it can be cut
                 self._process = _start(task, self._files, self._mark, variables, cpus, output)
-        except BaseException:
-            self._temporary.remove()
-            self._reader.close()
-            raise
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -51,15 +51,19 @@ def run_tasks(
                 result = worker.result(timeout, partial(observer.advanced, task))
             record = make_record(task, machine, result).checked()
             write(folder, record)
-            remove_files(task, folder, record)
+        remove_files(task, folder, record)
         observer.ended(task, record, reused=is_reused)
         records.append(record)
     return records
 
 
 def remove_files(task: Task, folder: Path, record: Outcome) -> None:
-    """Remove the worker's files; the log is kept if the outcome is not ok."""
+    """Remove the worker's files; the log is kept if the outcome is not ok.
+
+    A parent that was killed has left them beside the record.
+    """
     files = files_of(task, folder)
+    files.assignment.unlink(missing_ok=True)
     files.lines.unlink(missing_ok=True)
     if record.status == "ok":
         files.log.unlink(missing_ok=True)

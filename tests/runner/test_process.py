@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from bench.machine import guard
 from bench.machine.temporary import TemporaryFolder, remove_abandoned
-from bench.records.files import PROJECT
+from bench.records.files import PROJECT, RunError
 from tests.support.tasks import make_task, run_jobs, run_one
 
 REFERENCE = "backends.reference.oracle:Reference"
@@ -138,6 +138,13 @@ def test_a_worker_under_a_program_that_starts_python_is_no_orphan(mnist_5k, tmp_
     task = replace(make_task(REFERENCE, mnist_5k), python=str(program))
     [record] = run_jobs([task], tmp_path)
     assert (record.status, record.reason) == ("ok", "")
+
+
+def test_a_worker_that_cannot_be_started_leaves_no_files(mnist_5k, tmp_path):
+    task = replace(make_task(REFERENCE, mnist_5k), python=str(tmp_path / "python"))
+    with pytest.raises(RunError, match="cannot be started"):
+        run_jobs([task], tmp_path)
+    assert not [*(tmp_path / "jobs").iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,16 @@ def test_turns_that_are_enough_are_not_taken_again_and_more_are(mnist_5k, tmp_pa
     tasks, taken = tasks_of(mnist_5k, RIGHT, RIGHT), {}
     known, [turns] = run_group(tasks, tmp_path, sweeps=2, taken=taken)
     assert taken == {key_of(tasks): turns}
+    # A parent that was killed after it had written them has left its workers' files.
+    left = [
+        tmp_path / folder / f"{tasks[0].key}.{kind}"
+        for folder in ("jobs", "turns")
+        for kind in ("assignment", "progress.jsonl", "log")
+    ]
+    for path in left:
+        path.touch()
     assert run_group(tasks, tmp_path, sweeps=2, known=known, taken=taken)[1] == [turns]
+    assert not any(path.exists() for path in left)
     _, [more] = run_group(tasks, tmp_path, sweeps=3, known=known, taken=taken)
     assert more.sweeps == 3
 
