@@ -124,6 +124,19 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
         )
     except (OSError, ValueError) as error:
         raise NoAnswerError(f"cannot be started: {error}") from error
+    with process:
+        content, errors, is_late = _outputs(process, seconds)
+    if is_late:
+        raise NoAnswerError(f"does not answer within {seconds:g} s")
+    if len(content) > _MOST_BYTES:
+        raise NoAnswerError(f"prints more than {_MOST_BYTES / 1e6:g} MB")
+    if process.returncode:
+        raise FailedError(process.returncode, errors)
+    return content.decode(errors="replace")
+
+
+def _outputs(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes, bool]:
+    """What a process prints, the end of its errors, and whether it took too long; it is killed."""
     is_late, errors = threading.Event(), bytearray()
 
     def end() -> None:
@@ -136,21 +149,14 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
             del errors[:-_END_BYTES]
 
     timer, reader = threading.Timer(seconds, end), threading.Thread(target=keep_errors)
-    with process:
-        timer.start()
-        reader.start()
-        try:
-            content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
-            if len(content) <= _MOST_BYTES:
-                process.wait()
-        finally:
-            timer.cancel()
-            guard.kill_group(process)  # also helpers that it has left
-            reader.join()
-    if is_late.is_set():
-        raise NoAnswerError(f"does not answer within {seconds:g} s")
-    if len(content) > _MOST_BYTES:
-        raise NoAnswerError(f"prints more than {_MOST_BYTES / 1e6:g} MB")
-    if process.returncode:
-        raise FailedError(process.returncode, bytes(errors))
-    return content.decode(errors="replace")
+    timer.start()
+    reader.start()
+    try:
+        content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
+        if len(content) <= _MOST_BYTES:
+            process.wait()
+    finally:
+        timer.cancel()
+        guard.kill_group(process)  # also helpers that it has left
+        reader.join()
+    return content, bytes(errors), is_late.is_set()
