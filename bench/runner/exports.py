@@ -170,7 +170,7 @@ def _checked(model: Exported, task: Task, machine: Machine) -> Exported:
         Worker(task, folder, machine) as worker,
     ):
         result = worker.result(_TIMEOUT_SECONDS, lambda _: None)
-    found = next((line for line in result.lines if isinstance(line, Compared)), None)
+    found = result.first(Compared)
     if result.end.status != "ok" or found is None:
         return replace(model, problem=result.end.reason or "it told no comparison")
     return replace(model, found=found)
