@@ -29,6 +29,7 @@ _MEANING = (
 _AGREEMENT = "the loss in every epoch, and the last accuracy"
 _ALONE = "fewer than two backends ended ok"
 _MOST_MACHINES, _MOST_FASTEST, _MOST_TIED, _MOST_NAMED = 3, 4, 3, 3
+_MOST_WORKLOADS = 12  # in one line
 
 
 def section(run: Run) -> list[Block]:
@@ -175,7 +176,7 @@ def meanings(run: Run) -> list[str]:
 
 
 def care_lines(run: Run) -> list[str]:
-    """What makes figures less certain; among them is a line per job that did not end ok."""
+    """What makes figures less certain; among them are the jobs that did not end ok."""
     lines = words.first_of(_without_turns(run))
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
@@ -244,11 +245,16 @@ def _on_few_epochs(run: Run) -> list[str]:
 
 
 def _ended_badly(jobs: pd.DataFrame) -> list[str]:
-    """A line per job that did not end ok; the alarm names the others."""
+    """A line per backend and reason of jobs that did not end ok; the alarm names the others."""
+    workloads: dict[str, dict[str, None]] = defaultdict(dict)
+    seeds = jobs["seed"].nunique() > 1
+    for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])]):
+        line = f"{row['backend']} {row['device']}: {row['status']}, {row['reason']}"
+        seed = f", seed {row['seed']}" if seeds else ""
+        workloads[line][f"{row['workload']}{seed}"] = None
     return [
-        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']},"
-        f" {row['reason']}"
-        for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])])
+        f"{line} ({'; '.join(words.first_of([*names], _MOST_WORKLOADS))})"
+        for line, names in workloads.items()
     ]
 
 
