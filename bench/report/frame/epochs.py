@@ -16,6 +16,7 @@ from bench.records.stored import LeftOut
 from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
+from bench.report.frame.values import device_name
 from bench.statistics.judgement import NOT_JUDGED, judgements
 from bench.statistics.steady import warm_ups
 
@@ -43,13 +44,15 @@ def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of every job, data set and machine.
+    """The newest record of every job, data set, machine, and model of its device.
 
-    There are several if versions or the adapter changed.
+    There are several if versions or the adapter changed. Nodes may have one name, as containers do,
+    and different GPUs, of which each is called "cuda:0".
     """
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: r.started):
-        latest[record.job, record.data.checksum, record.machine.name] = record
+        device = (record.machine.name, device_name(record))
+        latest[record.job, record.data.checksum, device] = record
     return list(latest.values())
 
 
