@@ -13,7 +13,7 @@ from bench.records.files import RunError
 from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import LeftOut
-from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
+from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
 from bench.report.frame.values import device_name
@@ -100,7 +100,7 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     ]
     jobs["warm_up_epochs"] = [early[record.key] for record in ordered]
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]
-    jobs["counts"] = counted(jobs, GROUP)
+    jobs["counts"] = counted(jobs)
     jobs["label"] = label(jobs)
     return jobs.astype(dict.fromkeys(CATEGORIES, "category"))
 
