@@ -61,77 +61,109 @@ IMPLEMENTED = "implemented here"
 OTHER_FORM = "default kept; the other form is implemented here"
 NUMPY = "drawn once in NumPy, the same for all backends"
 ORDER = "order of the bench, the same for all backends"
+TRANSPOSED = "default kept; weights are transposed when read and written"
 
 ON, OFF = True, False
 IN_WORKLOAD = "set by each workload"
 
-SETTINGS = (
-    Setting("weights", "kernel initializer", IN_WORKLOAD),
-    Setting("weights", "bias initializer", "0"),
-    Setting("weights", "normal initializers", "not truncated"),
-    Setting("weights", "range of the uniform initializer", "-0.05 to 0.05"),
-    Setting("weights", "dense kernel's axes", "(in, out)"),
-    Setting("weights", "convolution kernel's axes", "(height, width, in, out)"),
-    Setting("layers", "image layout", "channels last"),
-    Setting("layers", "flatten's order", "height, width, channel"),
-    Setting("layers", "extra row of 'same' padding, stride 2", "after the image"),
-    Setting("layers", "partial pooling window", "dropped"),
-    Setting("layers", "average pooling over padding", "pools have no padding"),
-    Setting("layers", "relu's derivative at 0", "0"),
-    Setting("layers", "gradient of max pooling in a tie", "to the first maximum"),
-    Setting("layers", "leaky_relu's slope", str(LEAKY_SLOPE)),
-    Setting("layers", "meaning of dropout's rate", "fraction dropped"),
-    Setting("layers", "dropout's scaling", "kept values times 1 / (1 - rate)"),
-    Setting("layers", "batch norm's epsilon", IN_WORKLOAD),
-    Setting("layers", "batch norm's momentum", IN_WORKLOAD),
-    Setting("layers", "meaning of batch norm's momentum", "weight of the old value"),
-    Setting("layers", "batch norm's running variance", "biased (n)"),
-    Setting("loss", "cross-entropy takes", "logits"),
-    Setting("loss", "loss of a batch", "mean over its examples"),
-    Setting("loss", "loss of an epoch", "mean over its examples"),
-    Setting("optimizers", "sgd's learning rate", IN_WORKLOAD),
-    Setting("optimizers", "sgd's momentum", IN_WORKLOAD),
-    Setting("optimizers", "sgd's nesterov", IN_WORKLOAD),
-    Setting("optimizers", "sgd's velocity", "includes the learning rate"),
-    Setting("optimizers", "rmsprop's learning rate", IN_WORKLOAD),
-    Setting("optimizers", "rmsprop's rho", IN_WORKLOAD),
-    Setting("optimizers", "rmsprop's epsilon", IN_WORKLOAD),
-    Setting(
-        "optimizers",
-        "position of rmsprop's epsilon",
-        "set by each workload: inside or outside the root",
-    ),
-    Setting("optimizers", "adagrad's learning rate", IN_WORKLOAD),
-    Setting("optimizers", "adagrad's first accumulator", IN_WORKLOAD),
-    Setting("optimizers", "adagrad's epsilon", IN_WORKLOAD),
-    Setting(
-        "optimizers",
-        "position of adagrad's epsilon",
-        "set by each workload: inside or outside the root",
-    ),
-    Setting("optimizers", "adam's learning rate", IN_WORKLOAD),
-    Setting("optimizers", "adam's epsilon", IN_WORKLOAD),
-    Setting(
-        "optimizers",
-        "position of adam's epsilon",
-        "set by each workload: before or after the correction",
-    ),
-    Setting("optimizers", "adam's weight decay", "none; adamw's is separate from the gradient"),
-    Setting("optimizers", "adamw's weight decay", IN_WORKLOAD),
-    Setting("optimizers", "adadelta's learning rate", IN_WORKLOAD),
-    Setting("optimizers", "adadelta's rho", IN_WORKLOAD),
-    Setting("optimizers", "adadelta's epsilon", IN_WORKLOAD),
-    Setting("data", "batch size", IN_WORKLOAD),
-    Setting("data", "shuffling", "a fresh permutation per epoch, from the seed"),
-    Setting("data", "last partial batch", IN_WORKLOAD),
-    Setting("device", "dtype", "float32"),
-    Setting("device", "TF32 in matrix products", "off"),
-    Setting("device", "TF32 in convolutions", "off"),
-    Setting("device", "compiler", "see the backend's name"),
-    Setting("device", "determinism", "off"),
-    Setting("device", "autotuning of GPU kernels", "on"),
-    Setting("device", "GPU memory allocation", "as needed"),
-    Setting("device", "CPU threads", "the number in --threads"),
+# Subject -> name -> the workload's value.
+_VALUES = {
+    "weights": {
+        "kernel initializer": IN_WORKLOAD,
+        "bias initializer": "0",
+        "normal initializers": "not truncated",
+        "range of the uniform initializer": "-0.05 to 0.05",
+        "dense kernel's axes": "(in, out)",
+        "convolution kernel's axes": "(height, width, in, out)",
+    },
+    "layers": {
+        "image layout": "channels last",
+        "flatten's order": "height, width, channel",
+        "extra row of 'same' padding, stride 2": "after the image",
+        "partial pooling window": "dropped",
+        "average pooling over padding": "pools have no padding",
+        "relu's derivative at 0": "0",
+        "gradient of max pooling in a tie": "to the first maximum",
+        "leaky_relu's slope": str(LEAKY_SLOPE),
+        "meaning of dropout's rate": "fraction dropped",
+        "dropout's scaling": "kept values times 1 / (1 - rate)",
+        "batch norm's epsilon": IN_WORKLOAD,
+        "batch norm's momentum": IN_WORKLOAD,
+        "meaning of batch norm's momentum": "weight of the old value",
+        "batch norm's running variance": "biased (n)",
+    },
+    "loss": {
+        "cross-entropy takes": "logits",
+        "loss of a batch": "mean over its examples",
+        "loss of an epoch": "mean over its examples",
+    },
+    "optimizers": {
+        "sgd's learning rate": IN_WORKLOAD,
+        "sgd's momentum": IN_WORKLOAD,
+        "sgd's nesterov": IN_WORKLOAD,
+        "sgd's velocity": "includes the learning rate",
+        "rmsprop's learning rate": IN_WORKLOAD,
+        "rmsprop's rho": IN_WORKLOAD,
+        "rmsprop's epsilon": IN_WORKLOAD,
+        "position of rmsprop's epsilon": "set by each workload: inside or outside the root",
+        "adagrad's learning rate": IN_WORKLOAD,
+        "adagrad's first accumulator": IN_WORKLOAD,
+        "adagrad's epsilon": IN_WORKLOAD,
+        "position of adagrad's epsilon": "set by each workload: inside or outside the root",
+        "adam's learning rate": IN_WORKLOAD,
+        "adam's epsilon": IN_WORKLOAD,
+        "position of adam's epsilon": "set by each workload: before or after the correction",
+        "adam's weight decay": "none; adamw's is separate from the gradient",
+        "adamw's weight decay": IN_WORKLOAD,
+        "adadelta's learning rate": IN_WORKLOAD,
+        "adadelta's rho": IN_WORKLOAD,
+        "adadelta's epsilon": IN_WORKLOAD,
+    },
+    "data": {
+        "batch size": IN_WORKLOAD,
+        "shuffling": "a fresh permutation per epoch, from the seed",
+        "last partial batch": IN_WORKLOAD,
+    },
+    "device": {
+        "dtype": "float32",
+        "TF32 in matrix products": "off",
+        "TF32 in convolutions": "off",
+        "compiler": "see the backend's name",
+        "determinism": "off",
+        "autotuning of GPU kernels": "on",
+        "GPU memory allocation": "as needed",
+        "CPU threads": "the number in --threads",
+    },
+}
+SETTINGS = tuple(
+    Setting(subject, name, value)
+    for subject, values in _VALUES.items()
+    for name, value in values.items()
 )
 
 OPTIMIZERS = tuple(setting.name for setting in SETTINGS if setting.subject == "optimizers")
+
+# Rows that several families have in common: what is as in the workload, and the layout of images.
+LAYERS_KEPT = (
+    Default("relu's derivative at 0", 0.0, KEPT),
+    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    Default("meaning of dropout's rate", "fraction dropped", KEPT),
+    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
+)
+CHANNELS_FIRST = (
+    Default("convolution kernel's axes", "(out, in, height, width)", TRANSPOSED),
+    Default(
+        "image layout", "channels first", "default kept; images are transposed once, when loaded"
+    ),
+    Default(
+        "flatten's order",
+        "channel, height, width",
+        "default kept; the next weights are permuted to match",
+    ),
+)
+
+
+def without_gpu(reason: str) -> tuple[Default, ...]:
+    """The rows on GPUs of a framework that has none here, for this reason."""
+    names = ("TF32 in matrix products", "TF32 in convolutions", "autotuning of GPU kernels")
+    return tuple(Default(name, None, reason) for name in (*names, "GPU memory allocation"))

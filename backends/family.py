@@ -178,6 +178,16 @@ class Entry(Struct, frozen=True, kw_only=True):
     retired: int | None = None
     refuses: str = ""
 
+    def variant(self, of: str, title: str, **changes: Any) -> Entry:
+        """A variant of this backend, for matched mode on one device.
+
+        Args:
+            of: this backend's name.
+            title: the variant's.
+            changes: the other fields in which it differs.
+        """
+        return replace(self, variant_of=of, title=title, native=None, parallel=None, **changes)
+
     def compiles_on(self, device: str) -> bool:
         """Whether the framework's compiler is on for a job on this device, in matched mode."""
         return self.compiled or (self.compiled_on_gpus and device != "cpu")

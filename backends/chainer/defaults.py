@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, SET, Default
 
-_TRANSPOSED = "default kept; weights are transposed when read and written"
 _NO_GPU = "there is no GPU"
 
 DEFAULTS = (
@@ -12,26 +12,15 @@ DEFAULTS = (
     Default("bias initializer", 0.0, NUMPY),
     Default("normal initializers", "not truncated", NUMPY),
     Default("range of the uniform initializer", "-0.05 to 0.05", NUMPY),
-    Default("dense kernel's axes", "(out, in)", _TRANSPOSED),
-    Default("convolution kernel's axes", "(out, in, height, width)", _TRANSPOSED),
-    Default(
-        "image layout", "channels first", "default kept; images are transposed once, when loaded"
-    ),
-    Default(
-        "flatten's order",
-        "channel, height, width",
-        "default kept; the next weights are permuted to match",
-    ),
+    Default("dense kernel's axes", "(out, in)", common.TRANSPOSED),
+    *common.CHANNELS_FIRST,
     Default(
         "extra row of 'same' padding, stride 2", None, "padding before the convolution (F.pad)"
     ),
     Default("partial pooling window", "a pool of its own", "cover_all=False is passed"),
     Default("average pooling over padding", "counts padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", 0.2, PASSED),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", 2e-05, PASSED),
     Default("batch norm's momentum", 0.9, PASSED),
     Default("meaning of batch norm's momentum", "weight of the old value", KEPT),

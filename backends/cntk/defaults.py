@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import IMPLEMENTED, KEPT, NUMPY, OFF, ORDER, OTHER_FORM, PASSED, SET, Default
 
 REQUIRED = "required argument"
-_NO_GPU = "there is no GPU"
 _STATISTICS = "averages implemented here, from the statistics of each batch"
 
 DEFAULTS = (
@@ -14,29 +14,14 @@ DEFAULTS = (
     Default("normal initializers", "not truncated", NUMPY),
     Default("range of the uniform initializer", REQUIRED, NUMPY),
     Default("dense kernel's axes", "(in, out)", KEPT),
-    Default(
-        "convolution kernel's axes",
-        "(out, in, height, width)",
-        "default kept; weights are transposed when read and written",
-    ),
-    Default(
-        "image layout", "channels first", "default kept; images are transposed once, when loaded"
-    ),
-    Default(
-        "flatten's order",
-        "channel, height, width",
-        "default kept; the next weights are permuted to match",
-    ),
+    *common.CHANNELS_FIRST,
     Default(
         "extra row of 'same' padding, stride 2", "before the image", "a pad before the convolution"
     ),
     Default("partial pooling window", "dropped", KEPT),
     Default("average pooling over padding", "ignores padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", 0.01, "implemented here, as CNTK's derivative at 0 is 1"),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", 1e-05, PASSED),
     Default("batch norm's momentum", 5000, _STATISTICS),
     Default("meaning of batch norm's momentum", "time constant, in examples", _STATISTICS),
@@ -72,12 +57,9 @@ DEFAULTS = (
     Default("shuffling", OFF, ORDER),
     Default("last partial batch", "kept", ORDER),
     Default("dtype", "float32", KEPT),
-    Default("TF32 in matrix products", None, _NO_GPU),
-    Default("TF32 in convolutions", None, _NO_GPU),
+    *common.without_gpu("there is no GPU"),
     Default("compiler", OFF, KEPT),
     Default("determinism", OFF, KEPT),
-    Default("autotuning of GPU kernels", None, _NO_GPU),
-    Default("GPU memory allocation", None, _NO_GPU),
     Default("CPU threads", "one per allowed CPU", SET),
 )
 

@@ -5,18 +5,8 @@
 
 from __future__ import annotations
 
-from backends.defaults import (
-    IMPLEMENTED,
-    KEPT,
-    NUMPY,
-    OFF,
-    ON,
-    OPTIMIZERS,
-    ORDER,
-    PASSED,
-    SET,
-    Default,
-)
+from backends import defaults as common
+from backends.defaults import IMPLEMENTED, KEPT, NUMPY, OFF, ON, ORDER, PASSED, SET, Default
 
 DEVICE = (
     Default("TF32 in matrix products", ON, SET),
@@ -52,7 +42,7 @@ DEFAULTS = (
     Default("loss of a batch", None, IMPLEMENTED),
     Default("loss of an epoch", None, "mean of the batches, weighted by size"),
     # The optimizers of jax.example_libraries do not count: they are only examples.
-    *(Default(name, None, IMPLEMENTED) for name in OPTIMIZERS),
+    *(Default(name, None, IMPLEMENTED) for name in common.OPTIMIZERS),
     Default("batch size", None, "a loop over batches of that size"),
     Default("shuffling", None, ORDER),
     Default("last partial batch", None, ORDER),

@@ -12,20 +12,14 @@ _NO_NATIVE_MODE = Gap(
 )
 
 
-def _experiment(title: str, adapter: str, *, changes: str, question: str, flags: str = "") -> Entry:
-    """A variant of JAX that answers a question."""
-    return Entry(
-        title=f"JAX, {title}",
-        adapter=f"backends.jax.{adapter}",
-        environment="jax",
-        needs=("jax",),
-        variables={"XLA_FLAGS": flags} if flags else {},
-        compiled=True,
-        variant_of="jax",
-        changes=changes,
-        experiment=question,
-    )
-
+_JAX = Entry(
+    title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
+    adapter="backends.jax.scan:Jax",
+    parallel="backends.jax.ranks:JaxRanks",
+    environment="jax",
+    needs=("jax",),
+    compiled=True,
+)
 
 FAMILY = Family(
     environments={
@@ -63,38 +57,34 @@ FAMILY = Family(
         )
     },
     backends={
-        "jax": Entry(
-            title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
-            adapter="backends.jax.scan:Jax",
-            parallel="backends.jax.ranks:JaxRanks",
-            environment="jax",
-            needs=("jax",),
-            compiled=True,
-        ),
-        "jax-unroll": _experiment(
-            "four steps in a turn of the loop",
-            "experiments:JaxUnroll",
+        "jax": _JAX,
+        "jax-unroll": _JAX.variant(
+            "jax",
+            "JAX, four steps in a turn of the loop",
+            adapter="backends.jax.experiments:JaxUnroll",
             changes="`lax.scan(..., unroll=4)`",
-            question="Does an unrolled loop over steps save more than its turns cost?",
+            experiment="Does an unrolled loop over steps save more than its turns cost?",
         ),
-        "jax-step": _experiment(
-            "a call per step",
-            "experiments:JaxStep",
+        "jax-step": _JAX.variant(
+            "jax",
+            "JAX, a call per step",
+            adapter="backends.jax.experiments:JaxStep",
             changes="a call for each step, in place of a loop over steps in one call",
-            question="Is a call per step faster than a loop over steps in the compiled program?",
+            experiment="Is a call per step faster than a loop over steps in the compiled program?",
         ),
-        "jax-loop-graph": _experiment(
-            "CUDA graph of the loop",
-            "scan:Jax",
+        "jax-loop-graph": _JAX.variant(
+            "jax",
+            "JAX, CUDA graph of the loop",
             changes="`--xla_gpu_enable_command_buffer=+WHILE`",
-            question="Is the loop over steps faster as a part of a CUDA graph?",
-            flags="--xla_gpu_enable_command_buffer=+WHILE",
+            experiment="Is the loop over steps faster as a part of a CUDA graph?",
+            variables={"XLA_FLAGS": "--xla_gpu_enable_command_buffer=+WHILE"},
         ),
-        "jax-rbg": _experiment(
-            "dropout by XLA's generator",
-            "experiments:JaxRbg",
+        "jax-rbg": _JAX.variant(
+            "jax",
+            "JAX, dropout by XLA's generator",
+            adapter="backends.jax.experiments:JaxRbg",
             changes='`jax.random.key(seed, impl="rbg")`',
-            question="Are dropout's masks drawn faster by XLA's own generator than by JAX's?",
+            experiment="Are dropout's masks drawn faster by XLA's own generator than by JAX's?",
         ),
     },
     gaps={"jax": {"native mode": _NO_NATIVE_MODE}},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, SET, Default
 from backends.jax import defaults as jax_defaults
 from backends.pytorch import defaults as pytorch_defaults
@@ -22,11 +23,8 @@ DEFAULTS = (
     Default("extra row of 'same' padding, stride 2", "after the image", KEPT),
     Default("partial pooling window", "dropped", KEPT),
     Default("average pooling over padding", "ignores padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", 0.2, PASSED),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", 0.001, PASSED),
     Default("batch norm's momentum", 0.99, PASSED),
     Default("meaning of batch norm's momentum", "weight of the old value", KEPT),

@@ -7,93 +7,63 @@ from __future__ import annotations
 
 from backends.family import Entry, Family
 
+
+def _plain(engine: str, framework: str, package: str, adapter: str) -> Entry:
+    """Keras on an engine; its environment has the engine's name."""
+    return Entry(
+        title=f"Keras on {framework}, model.fit",
+        adapter=f"backends.keras.{engine}:{adapter}",
+        native=f"backends.keras.{engine}_native:{adapter}Native",
+        environment=engine,
+        needs=(package, "keras"),
+        framework="keras",
+        variables={"KERAS_BACKEND": engine},
+        compiled=engine == "jax",
+    )
+
+
+_TENSORFLOW = _plain("tensorflow", "TensorFlow", "tensorflow-cpu|tensorflow", "KerasTensorFlow")
+_JAX = _plain("jax", "JAX", "jax", "KerasJax")
+_TORCH = _plain("torch", "PyTorch", "torch", "KerasTorch")
+
 FAMILY = Family(
     backends={
-        "keras-tensorflow": Entry(
-            title="Keras on TensorFlow, model.fit",
-            adapter="backends.keras.tensorflow:KerasTensorFlow",
-            native="backends.keras.tensorflow_native:KerasTensorFlowNative",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "tensorflow"},
-        ),
-        "keras-tensorflow-tuned": Entry(
-            title="Keras on TensorFlow, model.fit, 16 steps per call",
+        "keras-tensorflow": _TENSORFLOW,
+        "keras-tensorflow-tuned": _TENSORFLOW.variant(
+            "keras-tensorflow",
+            "Keras on TensorFlow, model.fit, 16 steps per call",
             adapter="backends.keras.tensorflow:KerasTensorFlowTuned",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "tensorflow"},
             compiled_on_gpus=True,
-            variant_of="keras-tensorflow",
             changes="`steps_per_execution=16`; on GPUs (untested) also XLA, `jit_compile=True`",
         ),
-        "keras-tensorflow-xla": Entry(
-            title="Keras on TensorFlow, model.fit, XLA",
-            adapter="backends.keras.tensorflow:KerasTensorFlow",
-            environment="tensorflow",
-            needs=("tensorflow-cpu|tensorflow", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "tensorflow"},
+        "keras-tensorflow-xla": _TENSORFLOW.variant(
+            "keras-tensorflow",
+            "Keras on TensorFlow, model.fit, XLA",
             compiled=True,
-            variant_of="keras-tensorflow",
             changes="`jit_compile=True`, Keras's default if it sees a GPU",
         ),
-        "keras-jax": Entry(
-            title="Keras on JAX, model.fit",
-            adapter="backends.keras.jax:KerasJax",
-            native="backends.keras.jax_native:KerasJaxNative",
-            environment="jax",
-            needs=("jax", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "jax"},
-            compiled=True,
-        ),
-        "keras-jax-tuned": Entry(
-            title="Keras on JAX, model.fit, 16 steps per call",
+        "keras-jax": _JAX,
+        "keras-jax-tuned": _JAX.variant(
+            "keras-jax",
+            "Keras on JAX, model.fit, 16 steps per call",
             adapter="backends.keras.jax:KerasJaxTuned",
-            environment="jax",
-            needs=("jax", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "jax"},
-            compiled=True,
-            variant_of="keras-jax",
             changes="`steps_per_execution=16`",
         ),
-        "keras-torch": Entry(
-            title="Keras on PyTorch, model.fit",
-            adapter="backends.keras.torch:KerasTorch",
-            native="backends.keras.torch_native:KerasTorchNative",
-            environment="torch",
-            needs=("torch", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "torch"},
-        ),
-        "keras-torch-channels-first": Entry(
-            title="Keras on PyTorch, model.fit, channels first",
+        "keras-torch": _TORCH,
+        "keras-torch-channels-first": _TORCH.variant(
+            "keras-torch",
+            "Keras on PyTorch, model.fit, channels first",
             adapter="backends.keras.experiments:KerasTorchChannelsFirst",
-            environment="torch",
-            needs=("torch", "keras"),
-            framework="keras",
-            variables={"KERAS_BACKEND": "torch"},
-            variant_of="keras-torch",
             changes='`image_data_format="channels_first"`',
             experiment="What do the copies between Keras's layout of images and PyTorch's cost?",
         ),
-        "keras-torch-compiled": Entry(
-            title="Keras on PyTorch, model.fit, torch.compile",
+        "keras-torch-compiled": _TORCH.variant(
+            "keras-torch",
+            "Keras on PyTorch, model.fit, torch.compile",
             adapter="backends.keras.experiments:KerasTorchCompiled",
-            environment="torch",
-            needs=("torch", "keras"),
-            framework="keras",
-            variables={
-                "KERAS_BACKEND": "torch",
-                # With the caches a second job would find the first one's kernels.
-                "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
-            },
+            # With the caches a second job would find the first one's kernels.
+            variables={**_TORCH.variables, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
             compiled=True,
-            variant_of="keras-torch",
             changes="`jit_compile=True`",
             experiment="Is a compiled training step of Keras on PyTorch faster?",
         ),

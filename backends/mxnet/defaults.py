@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import IMPLEMENTED, KEPT, NUMPY, OFF, ORDER, OTHER_FORM, PASSED, Default
-
-_TRANSPOSED = "default kept; weights are transposed when read and written"
-_NO_GPU = "the builds on PyPI are for CPUs"
 
 DEFAULTS = (
     Default("kernel initializer", "uniform, ±0.07", NUMPY),
     Default("bias initializer", "0", KEPT),
     Default("normal initializers", "not truncated", NUMPY),
     Default("range of the uniform initializer", "-0.07 to 0.07", NUMPY),
-    Default("dense kernel's axes", "(out, in)", _TRANSPOSED),
-    Default("convolution kernel's axes", "(out, in, height, width)", _TRANSPOSED),
-    Default(
-        "image layout", "channels first", "default kept; images are transposed once, when loaded"
-    ),
-    Default(
-        "flatten's order",
-        "channel, height, width",
-        "default kept; the next weights are permuted to match",
-    ),
+    Default("dense kernel's axes", "(out, in)", common.TRANSPOSED),
+    *common.CHANNELS_FIRST,
     Default(
         "extra row of 'same' padding, stride 2",
         "refused",
@@ -29,11 +19,8 @@ DEFAULTS = (
     ),
     Default("partial pooling window", "dropped", KEPT),
     Default("average pooling over padding", "counts padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", "required argument", PASSED),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", 1e-05, PASSED),
     Default("batch norm's momentum", 0.9, PASSED),
     Default("meaning of batch norm's momentum", "weight of the old value", KEPT),
@@ -73,12 +60,9 @@ DEFAULTS = (
     Default("shuffling", OFF, ORDER),
     Default("last partial batch", "kept", ORDER),
     Default("dtype", "float32", KEPT),
-    Default("TF32 in matrix products", None, _NO_GPU),
-    Default("TF32 in convolutions", None, _NO_GPU),
+    *common.without_gpu("the builds on PyPI are for CPUs"),
     Default("compiler", None, "graphs are planned once (hybridize), not compiled"),
     Default("determinism", None, "always deterministic on a CPU"),
-    Default("autotuning of GPU kernels", None, _NO_GPU),
-    Default("GPU memory allocation", None, _NO_GPU),
     Default("CPU threads", "half of the CPUs", "set before MXNet is loaded"),
 )
 

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, SET, Default
-
-TRANSPOSED = "default kept; weights are transposed when read and written"
 
 DEVICE = (
     Default("TF32 in matrix products", OFF, SET),
@@ -23,16 +22,8 @@ DEFAULTS = (
     Default("bias initializer", "uniform, ±1/√inputs", NUMPY),
     Default("normal initializers", "not truncated", NUMPY),
     Default("range of the uniform initializer", "0.0 to 1.0", NUMPY),
-    Default("dense kernel's axes", "(out, in)", TRANSPOSED),
-    Default("convolution kernel's axes", "(out, in, height, width)", TRANSPOSED),
-    Default(
-        "image layout", "channels first", "default kept; images are transposed once, when loaded"
-    ),
-    Default(
-        "flatten's order",
-        "channel, height, width",
-        "default kept; the next weights are permuted to match",
-    ),
+    Default("dense kernel's axes", "(out, in)", common.TRANSPOSED),
+    *common.CHANNELS_FIRST,
     Default(
         "extra row of 'same' padding, stride 2",
         "refused",
@@ -40,11 +31,8 @@ DEFAULTS = (
     ),
     Default("partial pooling window", "dropped", KEPT),
     Default("average pooling over padding", "counts padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", 0.01, PASSED),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", 1e-05, PASSED),
     Default("batch norm's momentum", 0.1, PASSED),
     Default(

@@ -6,25 +6,28 @@ from backends.family import CudaBuild, Entry, Environment, Family
 
 _OTHERS = ("keras==3.15.1", "numpy==2.4.6")
 
-# With the caches a second job would find the first one's kernels, and would start faster.
-_NO_CACHES = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
 
-
-def _experiment(title: str, adapter: str, *, changes: str, question: str) -> Entry:
-    """A variant of compiled PyTorch that answers a question."""
-    return Entry(
-        title=f"PyTorch, torch.compile, {title}",
-        adapter=f"backends.pytorch.experiments:{adapter}",
-        environment="torch",
-        needs=("torch",),
-        variables=_NO_CACHES,
-        compiled=True,
-        warm_up_on_gpus=2,
-        variant_of="pytorch-compiled",
-        changes=changes,
-        experiment=question,
-    )
-
+_EAGER = Entry(
+    title="PyTorch, eager",
+    adapter="backends.pytorch.eager:PyTorch",
+    parallel="backends.pytorch.ranks:PyTorchRanks",
+    native="backends.pytorch.native:PyTorchNative",
+    environment="torch",
+    needs=("torch",),
+)
+_COMPILED = _EAGER.variant(
+    "pytorch",
+    "PyTorch, torch.compile",
+    adapter="backends.pytorch.compiled:PyTorchCompiled",
+    # With the caches a second job would find the first one's kernels, and would start faster.
+    variables={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+    compiled=True,
+    # A program is recorded as a CUDA graph in its second call. Those of the partial batches
+    # are called once per epoch.
+    warm_up_on_gpus=2,
+    changes="`torch.compile` of model, loss and optimizer; on CUDA (untested) also CUDA"
+    " graphs of model and loss",
+)
 
 FAMILY = Family(
     environments={
@@ -60,55 +63,37 @@ FAMILY = Family(
         )
     },
     backends={
-        "pytorch": Entry(
-            title="PyTorch, eager",
-            adapter="backends.pytorch.eager:PyTorch",
-            parallel="backends.pytorch.ranks:PyTorchRanks",
-            native="backends.pytorch.native:PyTorchNative",
-            environment="torch",
-            needs=("torch",),
-        ),
-        "pytorch-tuned": Entry(
-            title="PyTorch, eager, channels last and fused optimizers",
+        "pytorch": _EAGER,
+        "pytorch-tuned": _EAGER.variant(
+            "pytorch",
+            "PyTorch, eager, channels last and fused optimizers",
             adapter="backends.pytorch.tuned:PyTorchTuned",
-            environment="torch",
-            needs=("torch",),
-            variant_of="pytorch",
             changes="`channels_last` on CPUs; `fused=True` of SGD, Adagrad, Adam and AdamW",
         ),
-        "pytorch-compiled": Entry(
-            title="PyTorch, torch.compile",
-            adapter="backends.pytorch.compiled:PyTorchCompiled",
-            environment="torch",
-            needs=("torch",),
-            variables=_NO_CACHES,
-            compiled=True,
-            # A program is recorded as a CUDA graph in its second call. Those of the partial batches
-            # are called once per epoch.
-            warm_up_on_gpus=2,
-            variant_of="pytorch",
-            changes="`torch.compile` of model, loss and optimizer; on CUDA (untested) also CUDA"
-            " graphs of model and loss",
-        ),
-        "pytorch-compiled-channels-last": _experiment(
-            "channels last",
-            "PyTorchChannelsLast",
+        "pytorch-compiled": _COMPILED,
+        "pytorch-compiled-channels-last": _COMPILED.variant(
+            "pytorch-compiled",
+            "PyTorch, torch.compile, channels last",
+            adapter="backends.pytorch.experiments:PyTorchChannelsLast",
             changes="`memory_format=torch.channels_last` in float32, too",
-            question="Are convolutions in float32 faster with channels last than in the layout that"
-            " the compiler chooses?",
+            experiment="Are convolutions in float32 faster with channels last than in the layout"
+            " that the compiler chooses?",
         ),
-        "pytorch-compiled-contiguous": _experiment(
-            "PyTorch's layout",
-            "PyTorchContiguous",
+        "pytorch-compiled-contiguous": _COMPILED.variant(
+            "pytorch-compiled",
+            "PyTorch, torch.compile, PyTorch's layout",
+            adapter="backends.pytorch.experiments:PyTorchContiguous",
             changes="`layout_optimization=False`, and no `channels_last`",
-            question="Are convolutions faster in PyTorch's own layout than in the one that the"
+            experiment="Are convolutions faster in PyTorch's own layout than in the one that the"
             " compiler chooses?",
         ),
-        "pytorch-compiled-update-graph": _experiment(
-            "CUDA graph of the optimizer",
-            "PyTorchUpdateGraph",
+        "pytorch-compiled-update-graph": _COMPILED.variant(
+            "pytorch-compiled",
+            "PyTorch, torch.compile, CUDA graph of the optimizer",
+            adapter="backends.pytorch.experiments:PyTorchUpdateGraph",
             changes='`mode="reduce-overhead"` for the optimizer\'s step, too',
-            question="Does a CUDA graph of the optimizer's step save more than its launches cost?",
+            experiment="Does a CUDA graph of the optimizer's step save more than its launches"
+            " cost?",
         ),
     },
     defaults="backends.pytorch.defaults:BACKENDS",

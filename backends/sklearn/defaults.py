@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import IMPLEMENTED, KEPT, NUMPY, OFF, ON, ORDER, OTHER_FORM, PASSED, Default
 
 _REFUSED = "a model with it is unsupported"
-_NO_GPU = "there is no GPU"
 _WITHOUT = (
     "convolution kernel's axes",
     "extra row of 'same' padding, stride 2",
@@ -69,12 +69,9 @@ DEFAULTS = (
     Default("shuffling", ON, ORDER),
     Default("last partial batch", "kept", ORDER),
     Default("dtype", "that of the images", "the images are float32"),
-    Default("TF32 in matrix products", None, _NO_GPU),
-    Default("TF32 in convolutions", None, _NO_GPU),
+    *common.without_gpu("there is no GPU"),
     Default("compiler", OFF, KEPT),
     Default("determinism", ON, KEPT),
-    Default("autotuning of GPU kernels", None, _NO_GPU),
-    Default("GPU memory allocation", None, _NO_GPU),
     Default("CPU threads", "one per allowed CPU", "set before training (threadpoolctl)"),
 )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from backends import defaults as common
 from backends.defaults import KEPT, NUMPY, OFF, ORDER, PASSED, SETTINGS, Default
 
 _REFUSED = "a model with it is unsupported"
 _NO_SUCH_METHOD = "a workload with it is unsupported"
-_NO_GPU = "there is no GPU"
 
 _KNOWN = (
     Default("kernel initializer", "uniform, ±2.4 / √in", NUMPY),
@@ -29,12 +29,9 @@ _KNOWN = (
     Default("shuffling", None, ORDER),
     Default("last partial batch", None, ORDER),
     Default("dtype", "float64", KEPT),
-    Default("TF32 in matrix products", None, _NO_GPU),
-    Default("TF32 in convolutions", None, _NO_GPU),
+    *common.without_gpu("there is no GPU"),
     Default("compiler", OFF, KEPT),
     Default("determinism", OFF, KEPT),
-    Default("autotuning of GPU kernels", None, _NO_GPU),
-    Default("GPU memory allocation", None, _NO_GPU),
     Default("CPU threads", "one per allowed CPU", "set before training (local[N])"),
 )
 _NAMES = {default.setting for default in _KNOWN}

@@ -5,18 +5,8 @@
 
 from __future__ import annotations
 
-from backends.defaults import (
-    IMPLEMENTED,
-    KEPT,
-    NUMPY,
-    OFF,
-    ON,
-    OPTIMIZERS,
-    ORDER,
-    PASSED,
-    SET,
-    Default,
-)
+from backends import defaults as common
+from backends.defaults import IMPLEMENTED, KEPT, NUMPY, OFF, ON, ORDER, PASSED, SET, Default
 
 DEVICE = (
     Default("TF32 in matrix products", ON, SET),
@@ -46,11 +36,8 @@ DEFAULTS = (
     Default("extra row of 'same' padding, stride 2", "after the image", KEPT),
     Default("partial pooling window", "required argument", "dropped (VALID is passed)"),
     Default("average pooling over padding", "ignores padding zeros", "no padding is used"),
-    Default("relu's derivative at 0", 0.0, KEPT),
-    Default("gradient of max pooling in a tie", "to the first maximum", KEPT),
+    *common.LAYERS_KEPT,
     Default("leaky_relu's slope", 0.2, PASSED),
-    Default("meaning of dropout's rate", "fraction dropped", KEPT),
-    Default("dropout's scaling", "kept values times 1 / (1 - rate)", KEPT),
     Default("batch norm's epsilon", "required argument", PASSED),
     Default("batch norm's momentum", None, IMPLEMENTED),
     Default("meaning of batch norm's momentum", None, IMPLEMENTED),
@@ -64,7 +51,7 @@ DEFAULTS = (
     Default("loss of an epoch", None, "mean of the batches, weighted by size"),
     *(
         Default(name, "only in Keras", "TensorFlow's kernel, or implemented here")
-        for name in OPTIMIZERS
+        for name in common.OPTIMIZERS
     ),
     Default("batch size", "required argument", "no tf.data; rows are gathered in the loop"),
     Default("shuffling", OFF, ORDER),

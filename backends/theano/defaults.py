@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from backends.defaults import (
-    IMPLEMENTED,
-    NUMPY,
-    OFF,
-    ON,
-    OPTIMIZERS,
-    ORDER,
-    PASSED,
-    SET,
-    Default,
-)
+from backends.defaults import IMPLEMENTED, NUMPY, OFF, ON, OPTIMIZERS, ORDER, PASSED, SET, Default
 
 _NO_GPU = "the bench trains with it on the CPU"
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -38,6 +37,7 @@ from bench.report.section import tuned
 from bench.report.section.environment import MACHINE_COLUMNS, machine_cells
 from bench.report.terminal.plain import plain_console
 from bench.runner.environments import Environments, inherited_by
+from bench.runner.interpreters import FailedError, NoAnswerError, ask
 from bench.worker import clock
 from specs.errors import UserError
 
@@ -206,18 +206,15 @@ def _ask(
     """See `Probe.run`."""
     python = _python(environments, name)
     own = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
-    command = [str(python), "-c", program, *arguments]
     try:
-        done = subprocess.run(
-            command, env=own, capture_output=True, text=True, check=True, timeout=_PROGRAM_SECONDS
-        )
-        return done.stdout.strip().splitlines()[-1]
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, own)
+        return answer.strip().splitlines()[-1]
+    except FailedError as error:
+        lines = error.lines or [str(error)]
         # Some errors end with lines of advice.
         errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
         raise ProgramError(f"{name}: {(errors or lines)[-1]}") from error
-    except (OSError, subprocess.TimeoutExpired, IndexError) as error:
+    except (NoAnswerError, IndexError) as error:
         raise UnknownError(f"{name}: {error}") from error
 
 

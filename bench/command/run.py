@@ -162,8 +162,13 @@ class Running(NamedTuple):
         is_wanted = record.status == "ok" and self.keeps_weights(record.job)
         return is_wanted and not path_of(self.folder, record.key).is_file()
 
-    def measure_limits(self, groups: Sequence[plan.Group]) -> None:
-        """Measure the peak rates of each engine, see `bench.runner.limits`."""
+    def measure_limits(self, groups: Sequence[plan.Group], files: Path | None = None) -> None:
+        """Measure the peak rates of each engine, see `bench.runner.limits`.
+
+        Args:
+            groups: what is run.
+            files: the folder of the workers' files; None for that of the records.
+        """
         machine, folder = self.setup.machine, self.folder / records_limits.FOLDER
         missing = partial(
             limits.limit_tasks,
@@ -183,6 +188,7 @@ class Running(NamedTuple):
                 limits.make_record,
                 timeout=limits.TIMEOUT_SECONDS,
                 observer=display,
+                files=files,
             )
 
     def run_jobs(

@@ -19,7 +19,7 @@ from bench.machine import gpu_programs as programs
 from bench.machine.device import MPS_SERVER
 from bench.machine.gpu_state import cuda_version
 from bench.machine.host import Machine, allowed_cpus
-from bench.machine.nvml import Gpu, OpenGpu, ask, can_ask, cpus_near
+from bench.machine.nvml import Gpu, OpenGpu, ask, boards, can_ask, cpus_near
 from bench.worker.clock import monotonic_seconds, pause
 
 _POLL_SECONDS = 1.0  # the energy counter's longest known step is 0.1 s
@@ -134,12 +134,10 @@ def _boards() -> list[Any]:
     Raises:
         UnknownError: there are none.
     """
-    count = ask("nvmlDeviceGetCount") if can_ask() else None
-    handles = [ask("nvmlDeviceGetHandleByIndex", number) for number in range(count or 0)]
-    boards = [handle for handle in handles if handle is not None]
-    if not boards:
+    found = boards()
+    if not found:
         raise UnknownError(_NO_GPU)
-    return boards
+    return found
 
 
 def _mig() -> str:

@@ -60,6 +60,15 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
         guard.communicate(b"the end\n", _EXIT_SECONDS)
 
 
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that leads a group of its own, and all others of the group."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # macOS: it has only zombies
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
 def end_marked(mark: str) -> None:
     """Kill all processes whose mark begins with `mark`, and those that they start meanwhile.
 

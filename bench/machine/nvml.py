@@ -84,12 +84,16 @@ def gpus(variables: Mapping[str, str] | None) -> tuple[Gpu, ...]:
     Raises:
         UserError: see `visible_gpus`.
     """
+    found = [gpu for index, board in enumerate(boards()) for gpu in _gpus_of(index, board)]
+    return visible_gpus(found, variables or {})
+
+
+def boards() -> list[Any]:
+    """NVML's handles of the boards that this process may use, in the order of CUDA."""
     count = ask("nvmlDeviceGetCount") if can_ask() else None
     # NVML also counts the boards that this process may not use, and CUDA does not.
     handles = [ask("nvmlDeviceGetHandleByIndex", number) for number in range(count or 0)]
-    boards = [handle for handle in handles if handle is not None]
-    found = [gpu for index, board in enumerate(boards) for gpu in _gpus_of(index, board)]
-    return visible_gpus(found, variables or {})
+    return [handle for handle in handles if handle is not None]
 
 
 def _gpus_of(index: int, board: Any) -> Iterator[Gpu]:

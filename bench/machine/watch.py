@@ -9,7 +9,7 @@ from statistics import median
 
 from bench.machine.device import DeviceWatch
 from bench.machine.disturbance import Disturbance
-from bench.worker.clock import monotonic_seconds, own_cpu_seconds
+from bench.worker.clock import minus, monotonic_seconds, own_cpu_seconds
 
 try:
     import resource
@@ -49,8 +49,8 @@ class Watch:
         """
         available = (monotonic_seconds() - self._began) * len(self._cpus)
         busy, steal = _busy_seconds(self._cpus)
-        busy, steal = _minus(busy, self._busy_seconds), _minus(steal, self._steal_seconds)
-        others = _minus(busy, _minus(_own_seconds([*self._waiting, *alive]), self._own_seconds))
+        busy, steal = minus(busy, self._busy_seconds), minus(steal, self._steal_seconds)
+        others = minus(busy, minus(_own_seconds([*self._waiting, *alive]), self._own_seconds))
         return Disturbance(
             other_cpu=None if others is None else max(0.0, others) / available,
             steal=None if steal is None else steal / available,
@@ -59,11 +59,6 @@ class Watch:
             gpu_throttled=self._gpu.throttled if self._gpu else None,
             gpu_clock=self._gpu.clock if self._gpu else None,
         )
-
-
-def _minus(after: float | None, before: float | None) -> float | None:
-    """The difference; None if one of the values is None."""
-    return None if after is None or before is None else after - before
 
 
 def _own_seconds(alive: Sequence[int]) -> float | None:

@@ -23,7 +23,6 @@ from bench.report.document.write import write_document
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Items, Table, Text
 from bench.report.form.csv import comma_separated
-from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
 from bench.report.frame.places import Row, label, rows_of
 from bench.report.run import Run
@@ -90,9 +89,7 @@ class Comparison:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        runs = {
-            name: Run.read(folder) for name, folder in zip(names_of(folders), folders, strict=True)
-        }
+        runs = dict(zip(names_of(folders), map(Run.read, folders), strict=True))
         self.left_out = [file for run in runs.values() for file in run.left_out]
         self.jobs, self.epochs, self.summary = (
             pd.concat(
@@ -166,7 +163,7 @@ class Comparison:
         ]
         lines += self._differing_versions()
         for setup, rows in self.jobs.groupby("setup", sort=False):
-            lines += [f"{setup}, {line}" for line in say_disturbed(rows, GROUP)]
+            lines += [f"{setup}, {line}" for line in say_disturbed(rows)]
         return lines
 
     def write(self, folder: Path) -> None:

@@ -88,9 +88,7 @@ class Hardware:
     def __init__(
         self, folders: Sequence[Path], by: str | None, prices: Mapping[str, float]
     ) -> None:
-        runs = {
-            name: Run.read(folder) for name, folder in zip(names_of(folders), folders, strict=True)
-        }
+        runs = dict(zip(names_of(folders), map(Run.read, folders), strict=True))
         self.left_out = [file for run in runs.values() for file in run.left_out]
         self.jobs = pd.concat([_jobs(name, run) for name, run in runs.items()], ignore_index=True)
         self.jobs["label"] = label(self.jobs)

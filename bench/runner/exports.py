@@ -102,7 +102,6 @@ def check_models(
     environments: Environments,
     machine: Machine,
     places: Places,
-    threads: int = 1,
 ) -> Iterator[Exported]:
     """Yield each model with what was found when its reader predicted test images.
 
@@ -114,7 +113,6 @@ def check_models(
         environments: that of the reader among them.
         machine: this machine.
         places: where data sets may be.
-        threads: of the reader.
 
     Raises:
         DataError: a data set is not available.
@@ -127,7 +125,7 @@ def check_models(
             continue
         job = model.record.job
         data = materialise(job.dataset, job.workload.input, places)
-        checked = _checked(model, _task(model, str(python), data.folder, threads), machine)
+        checked = _checked(model, _task(model, str(python), data.folder), machine)
         if not checked.passed:
             files = tuple(file.rename(_wrong(file)) for file in checked.files)
             checked = replace(checked, files=files)
@@ -144,9 +142,9 @@ def _wrong(file: Path) -> Path:
     return file.with_name(f"{file.name}{_WRONG}")
 
 
-def _task(model: Exported, python: str, data: str, threads: int) -> Task:
+def _task(model: Exported, python: str, data: str) -> Task:
     """The task of reading a model; its job is the one that trained it, but on the CPU."""
-    job = replace(model.record.job, device="cpu", threads=threads)
+    job = replace(model.record.job, device="cpu", threads=1)
     return Task(
         job=job,
         key=f"{model.record.key}.{model.form}",
@@ -170,7 +168,7 @@ def _checked(model: Exported, task: Task, machine: Machine) -> Exported:
         Worker(task, folder, machine) as worker,
     ):
         result = worker.result(_TIMEOUT_SECONDS, lambda _: None)
-    found = next((line for line in result.lines if isinstance(line, Compared)), None)
+    found = result.first(Compared)
     if result.end.status != "ok" or found is None:
         return replace(model, problem=result.end.reason or "it told no comparison")
     return replace(model, found=found)

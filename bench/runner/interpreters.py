@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ _UVS_OLDEST = (3, 8)
 _CHECK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
 _SECONDS = 20.0  # for one program to answer
 _MOST_BYTES = 1_000_000  # of an answer
+_END_BYTES = 10_000  # of what is kept of standard error: a traceback
 
 
 @cache
@@ -88,6 +88,18 @@ class NoAnswerError(Exception):
     """A program did not answer; the text says why."""
 
 
+class FailedError(NoAnswerError):
+    """A program failed.
+
+    Attributes:
+        lines: the end of what it wrote to standard error.
+    """
+
+    def __init__(self, code: int, errors: bytes) -> None:
+        super().__init__(f"fails with exit code {code}")
+        self.lines = errors.decode(errors="replace").strip().splitlines()
+
+
 def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | None = None) -> str:
     """What a program prints. It is killed when it takes too long, or has printed too much.
 
@@ -97,7 +109,8 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
         variables: its environment; None for that of this process.
 
     Raises:
-        NoAnswerError: it cannot be started, takes longer, prints more than 1 MB, or fails.
+        NoAnswerError: it cannot be started, takes longer, or prints more than 1 MB.
+        FailedError: it fails.
     """
     try:
         mark = guard.mark_of("question")
@@ -105,41 +118,45 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env={**(os.environ if variables is None else variables), guard.VARIABLE: mark},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
         raise NoAnswerError(f"cannot be started: {error}") from error
-    is_late = threading.Event()
-
-    def end() -> None:
-        is_late.set()
-        _kill(process)
-
-    timer = threading.Timer(seconds, end)
-    timer.start()
     with process:
-        try:
-            content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
-            if len(content) <= _MOST_BYTES:
-                process.wait()
-        finally:
-            timer.cancel()
-            _kill(process)
-    if is_late.is_set():
+        content, errors, is_late = _outputs(process, seconds)
+    if is_late:
         raise NoAnswerError(f"does not answer within {seconds:g} s")
     if len(content) > _MOST_BYTES:
         raise NoAnswerError(f"prints more than {_MOST_BYTES / 1e6:g} MB")
     if process.returncode:
-        raise NoAnswerError(f"fails with exit code {process.returncode}")
+        raise FailedError(process.returncode, errors)
     return content.decode(errors="replace")
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that has not ended, with those that it has started."""
-    if process.returncode is None and hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    elif process.returncode is None:
-        process.kill()
+def _outputs(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes, bool]:
+    """What a process prints, the end of its errors, and whether it took too long; it is killed."""
+    is_late, errors = threading.Event(), bytearray()
+
+    def end() -> None:
+        is_late.set()
+        guard.kill_group(process)
+
+    def keep_errors() -> None:
+        while process.stderr and (part := process.stderr.read(_END_BYTES)):
+            errors.extend(part)
+            del errors[:-_END_BYTES]
+
+    timer, reader = threading.Timer(seconds, end), threading.Thread(target=keep_errors)
+    timer.start()
+    reader.start()
+    try:
+        content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
+        if len(content) <= _MOST_BYTES:
+            process.wait()
+    finally:
+        timer.cancel()
+        guard.kill_group(process)  # also helpers that it has left
+        reader.join()
+    return content, bytes(errors), is_late.is_set()

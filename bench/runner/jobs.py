@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -29,6 +30,17 @@ from bench.worker.lines import (
     Startup,
     Trained,
 )
+
+# What a record without measurements has in their place.
+_NO_MEASUREMENTS: dict[str, Any] = {
+    "epochs": (),
+    **dict.fromkeys(
+        (
+            *("cpu_seconds", "startup", "inputs", "weights_checksum", "verification"),
+            *("short_epochs", "device_memory", "device_peak_bytes", "device_peak_by", "gpu"),
+        )
+    ),
+}
 
 
 def make_tasks(
@@ -120,15 +132,9 @@ def without_result(
         variables=variables,
         job=job,
         data=data,
-        cpu_seconds=None,
         load_average=None,
         disturbance=UNKNOWN,
-        startup=None,
-        epochs=(),
-        inputs=None,
-        device_memory=None,
-        device_peak_bytes=None,
-        device_peak_by=None,
+        **_NO_MEASUREMENTS,
     )
 
 
@@ -137,7 +143,8 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
 
     If the worker told what no machine measures, the job has failed, and has no measurements.
     """
-    lines, peak = result.lines, result.peak
+    peak, trained, inputs = result.peak, result.first(Trained), result.first(Inputs)
+    memory = [line.peak for line in result.lines if isinstance(line, PeakMemory)]
     record = Record(
         **outcome_fields(task, result, Record),
         machine=machine,
@@ -146,39 +153,19 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
         cpu_seconds=result.end.cpu_seconds,
         load_average=load_average(),
         disturbance=result.disturbance,
-        startup=next((line for line in lines if isinstance(line, Startup)), None),
-        epochs=tuple(line for line in lines if isinstance(line, Epoch)),
-        inputs=next((line.phase for line in lines if isinstance(line, Inputs)), None),
-        device_memory=next(
-            (line.peak for line in reversed(lines) if isinstance(line, PeakMemory)), None
-        ),
+        startup=result.first(Startup),
+        epochs=tuple(line for line in result.lines if isinstance(line, Epoch)),
+        inputs=inputs.phase if inputs else None,
+        device_memory=memory[-1] if memory else None,
         device_peak_bytes=peak.peak_bytes if peak else None,
         device_peak_by=peak.by if peak else None,
         gpu=result.gpu,
-        weights_checksum=next(
-            (line.weights_checksum for line in lines if isinstance(line, Trained)), None
-        ),
-        verification=next((line for line in lines if isinstance(line, JobVerification)), None),
-        short_epochs=next((line for line in lines if isinstance(line, ShortEpochs)), None),
+        weights_checksum=trained.weights_checksum if trained else None,
+        verification=result.first(JobVerification),
+        short_epochs=result.first(ShortEpochs),
     )
     problem = outside(msgspec.json.encode(record), Record)
-    return _without_measurements(record, problem) if problem else record
-
-
-def _without_measurements(record: Record, problem: str) -> Record:
-    return replace(
-        record,
-        status="failed",
-        reason=f"the worker told what cannot be: {problem}",
-        cpu_seconds=None,
-        startup=None,
-        epochs=(),
-        inputs=None,
-        device_memory=None,
-        device_peak_bytes=None,
-        device_peak_by=None,
-        gpu=None,
-        weights_checksum=None,
-        verification=None,
-        short_epochs=None,
-    )
+    if not problem:
+        return record
+    reason = f"the worker told what cannot be: {problem}"
+    return replace(record, status="failed", reason=reason, **_NO_MEASUREMENTS)

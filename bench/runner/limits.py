@@ -54,7 +54,7 @@ def limit_tasks(
 
 def make_record(task: Task, machine: Machine, result: WorkerResult) -> EngineLimits:
     """The record of an engine whose worker has ended."""
-    settings = next((line for line in result.lines if isinstance(line, Settings)), None)
+    settings = result.first(Settings)
     return EngineLimits(
         **outcome_fields(task, result, EngineLimits),
         machine=machine,

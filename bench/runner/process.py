@@ -181,7 +181,8 @@ class Worker:
                 self._process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
-        _kill(self._process)
+        guard.kill_group(self._process)
+        self._process.wait()
         guard.end_marked(guard.mark_of(self._mark))  # helpers in groups of their own
         self._reader.close()
         cut_log(self._files.log)
@@ -324,16 +325,6 @@ def _variables(task: Task, machine: Machine) -> dict[str, str]:
         **task.entry.variables,
         **dict(variable.split("=", 1) for variable in task.variables),
     }
-
-
-def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """Kill a worker and its helper processes, and wait until the worker has exited."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):  # macOS: it has only zombies
-            os.killpg(worker.pid, signal.SIGKILL)
-    else:
-        worker.kill()
-    worker.wait()
 
 
 def _set_affinity(cpus: Iterable[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -12,12 +12,14 @@ from backends.contract import Job
 from backends.family import Entry
 from bench.data.dataset import DataSet
 from bench.machine.device import DevicePeak
-from bench.machine.disturbance import Disturbance
+from bench.machine.disturbance import UNKNOWN, Disturbance
 from bench.machine.gpu_state import GpuState
 from bench.records.stored import Outcome
 from bench.worker.assignment import Assignment, Train
 from bench.worker.clock import utc
 from bench.worker.lines import End, Line
+
+_Line = TypeVar("_Line")
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,10 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
     disturbance: Disturbance
     dropped: tuple[str, ...] = ()
 
+    def first(self, kind: type[_Line]) -> _Line | None:
+        """The first line of a kind; None if the worker wrote none."""
+        return next((line for line in self.lines if isinstance(line, kind)), None)
+
 
 def refused(reason: str) -> WorkerResult:
     """The result of a job that was not started, as it cannot have enough memory."""
@@ -102,9 +108,7 @@ def refused(reason: str) -> WorkerResult:
         wall_seconds=0.0,
         peak=None,
         gpu=None,
-        disturbance=Disturbance(
-            other_cpu=None, steal=None, frequency=None, gpu_processes=None, gpu_throttled=None
-        ),
+        disturbance=UNKNOWN,
     )
 
 

@@ -25,6 +25,7 @@ def run_tasks(
     timeout: float,
     observer: Observer,
     reused: Mapping[str, _Record] | None = None,
+    files: Path | None = None,
 ) -> list[_Record]:
     """Run tasks in order; returns the record of every task.
 
@@ -36,6 +37,7 @@ def run_tasks(
         timeout: a worker without a new line for so many seconds is killed.
         observer: shows the progress.
         reused: key -> the record of a task that is not run again.
+        files: the folder of the workers' files; None for that of the records.
 
     Raises:
         RunError: the folder cannot be written, or an interpreter cannot be started.
@@ -47,11 +49,11 @@ def run_tasks(
         is_reused = record is not None
         if record is None:
             observer.started(task)
-            with Worker(task, folder, machine) as worker:
+            with Worker(task, files or folder, machine) as worker:
                 result = worker.result(timeout, partial(observer.advanced, task))
             record = make_record(task, machine, result).checked()
             write(folder, record)
-        remove_files(task, folder, record)
+        remove_files(task, files or folder, record)
         observer.ended(task, record, reused=is_reused)
         records.append(record)
     return records

@@ -106,7 +106,7 @@ def make_task(
 
 def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) -> Verification:
     """The record of a verification whose worker has ended."""
-    lines = result.lines
+    settings = result.first(Settings)
     return Verification(
         **outcome_fields(task, result, Verification),
         machine=machine,
@@ -116,8 +116,8 @@ def make_record(task: VerificationTask, machine: Machine, result: WorkerResult) 
         threads=task.job.threads,
         precision=task.job.precision,
         checks_checksum=checks_checksum(),
-        settings=next((line.settings for line in lines if isinstance(line, Settings)), {}),
-        pieces=tuple(line for line in lines if isinstance(line, ModelFindings)),
+        settings=settings.settings if settings else {},
+        pieces=tuple(line for line in result.lines if isinstance(line, ModelFindings)),
         planned=task.assignment.pieces,
         only_sizes=bool(task.assignment.sizes) and not task.assignment.models,
     )

@@ -148,6 +148,13 @@ def compare(
     usual, sure = (_ratios(median_interval(logs, level, looks)) for level in (LEVEL, VERDICT_LEVEL))
     # A round without a difference counts as an exception for both directions.
     exceptions = min(np.count_nonzero(logs >= 0), np.count_nonzero(logs <= 0))
+    return comparison_of(logs, usual, sure, margin, looks.chance(len(logs), int(exceptions)))
+
+
+def comparison_of(
+    logs: NDArray[np.float64], usual: Interval, sure: Interval, margin: float, chance: float
+) -> Comparison:
+    """The comparison of the rounds with these log ratios; see `Comparison` for the others."""
     return Comparison(
         rounds=len(logs),
         ratio=float(np.exp(np.median(logs))) if len(logs) else nan,
@@ -156,7 +163,7 @@ def compare(
         sure_low=sure and sure[0],
         sure_high=sure and sure[1],
         outcome=verdict(sure, margin),
-        chance=looks.chance(len(logs), int(exceptions)),
+        chance=chance,
     )
 
 

@@ -38,8 +38,8 @@ from bench.statistics.timing import (
     VERDICT_LEVEL,
     Comparison,
     Interval,
+    comparison_of,
     median_interval,
-    verdict,
 )
 
 # Fewer pairs of processes say nothing on rare slow processes.
@@ -178,16 +178,7 @@ def compare_turns(
     medians, errors = _measured(counted)
     processes = _processes(medians, errors, spread)
     usual, sure = (_interval(medians, processes, level) for level in (LEVEL, VERDICT_LEVEL))
-    return Comparison(
-        rounds=len(medians),
-        ratio=float(np.exp(np.median(medians))) if len(medians) else nan,
-        low=usual and usual[0],
-        high=usual and usual[1],
-        sure_low=sure and sure[0],
-        sure_high=sure and sure[1],
-        outcome=verdict(sure, margin),
-        chance=_chance(medians, processes),
-    )
+    return comparison_of(medians, usual, sure, margin, _chance(medians, processes))
 
 
 def rounds_to_find(

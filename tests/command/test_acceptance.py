@@ -134,7 +134,14 @@ def test_a_program_that_fails_or_prints_nothing_makes_a_fact_unknown_with_its_er
     assert probe.run("jax", "print('a'); print('b')", (), {}) == "b"
     assert probe.run("jax", "import os; print(os.environ['A'])", (), {"A": "1"}) == "1"
     fails = "raise ValueError('no GPU\\nset A=1 for more')"
-    for program, why in ((fails, "jax: ValueError: no GPU$"), ("", "jax: ")):
+    much = "print('x\\n' * 2_000_000)"
+    silent = "raise SystemExit(3)"
+    for program, why in (
+        (fails, "jax: ValueError: no GPU$"),
+        (silent, "jax: fails with exit code 3"),
+        (much, "jax: prints more than 1 MB"),
+        ("", "jax: "),
+    ):
         with pytest.raises(UnknownError, match=why):
             probe.run("jax", program, (), {})
     with pytest.raises(UnknownError, match="the environment 'jax' has no build for NVIDIA GPUs"):

@@ -6,10 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import BACKENDS
+from bench.machine.nvml import Gpu
 from bench.report.form.blocks import Table
 from bench.report.frame.epochs import epochs_frame, newest
 from bench.report.section import native as native_section
-from bench.report.section.opening import notes
+from bench.report.section.opening import care_lines, notes
 from specs.loading import find_workload
 from tests.support.records import UNSEEN, blocks_of, make_record, native, run_of, summary
 from tests.support.rounds import longer, records
@@ -66,7 +67,7 @@ def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
     run = run_of(*records)
     assert run.summary[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
     told = notes(run)
-    assert "softmax reference cpu, seed 1: diverged, why" in told
+    assert "reference cpu: diverged, why (softmax, seed 1)" in told
     assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok and agree." in told
 
 
@@ -75,6 +76,22 @@ def test_only_the_newest_of_two_records_of_one_job_counts():
     new = replace(old, key="b", started="2026-01-02T00:00:00Z")
     assert newest([new, old]) == [new]
     assert len(newest([old, replace(new, machine=replace(old.machine, name="other"))])) == 2
+
+
+def test_gpus_of_two_models_that_are_both_called_cuda_0_are_two_devices():
+    models = [
+        Gpu(index=0, uuid=f"GPU-{name}", name=name, memory_bytes=80_000_000_000, driver="580")
+        for name in ("NVIDIA A100", "NVIDIA H100")
+    ]
+    on_gpu = [make_record(key, device="cuda:0") for key in ("a", "b")]
+    records = [
+        replace(record, machine=replace(record.machine, gpus=(gpu,)))
+        for record, gpu in zip(on_gpu, models, strict=True)
+    ]
+    assert newest(records) == records
+    assert {*summary(*records)["device_name"]} == {"NVIDIA A100", "NVIDIA H100"}
+    again = replace(records[0], key="c", started="2026-01-02T00:00:00Z")
+    assert newest([*records, again]) == [again, records[1]]
 
 
 def test_a_busy_machine_is_told():
@@ -173,3 +190,18 @@ def test_a_retired_framework_shows_the_year_of_its_last_release(monkeypatch):
         "old (2019): the last release of this framework is of 2019; it is retired."
     ]
     assert not any("retired" in line for line in notes(run_of(make_record("c"))))
+
+
+def test_jobs_that_ended_for_one_reason_are_one_line_of_a_backend():
+    bad = [
+        make_record(name, workload=name, backend="caffe", status="unsupported")
+        for name in ("softmax", "cnn", "lenet5")
+    ]
+    line = "caffe (2017) cpu: unsupported, why (cnn; lenet5; softmax)"
+    other = replace(bad[0], key="o", job=replace(bad[0].job, backend="cntk"))
+    assert care_lines(run_of(*bad, other)) == [line, "cntk (2019) cpu: unsupported, why (softmax)"]
+    # A seed is named where there are several.
+    second = replace(bad[1], key="s", job=replace(bad[1].job, seed=1), reason="once")
+    assert (
+        care_lines(run_of(*bad, second))[1] == "caffe (2017) cpu: unsupported, once (cnn, seed 1)"
+    )

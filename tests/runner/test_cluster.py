@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bench.command.cluster import task as cluster_task
 from bench.command.run import Running
 from bench.data.dataset import DataSet
 from bench.records.job import SlurmTask
@@ -258,6 +259,40 @@ def test_nothing_is_written_while_slurm_does_not_answer(tmp_path, monkeypatch):
     assert {task.where for task in tasks.values()} == {"unknown"}
     assert problem == "squeue did not answer"
     assert not (tmp_path / "jobs").exists()
+
+
+def test_starts_at_the_same_time_share_no_files_and_the_logs_of_what_failed_are_kept(
+    tmp_path, monkeypatch
+):
+    folders = []
+
+    class Started:
+        """A task's run, whose workers write a log each, as a failed job's does."""
+
+        folder, options, suite, setup = tmp_path, None, None, Namespace(choices=None)
+
+        def measure_limits(self, groups, files=None):
+            self._fail(files, "limits")
+
+        def run_jobs(self, groups, goal, turns, files=None):
+            self._fail(files, "jobs")
+            return [make_record("a", status="failed")], []
+
+        def _fail(self, files, kind):
+            folders.append(files)
+            assert files is not None
+            assert tmp_path not in files.parents
+            files.mkdir()
+            (files / f"{kind}.log").write_text("why")
+            (files / "nothing.log").touch()
+
+    for name in ("_group", "goal_of", "_turns"):
+        monkeypatch.setattr(cluster_task, name, lambda *_: [])
+    for _ in range(2):
+        assert cluster_task._run(Started(), Namespace(limits=True)) == 1
+    assert len({*folders}) == 4
+    logs = [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.log"))]
+    assert logs == ["jobs/jobs.log", "limits/limits.log"]
 
 
 def test_a_lost_job_is_run_again_without_being_asked_for():

@@ -100,3 +100,18 @@ def test_a_program_that_cannot_be_started_does_not_answer(tmp_path):
     for name in ("program", "nothing"):
         with pytest.raises(interpreters.NoAnswerError, match="cannot be started"):
             interpreters.ask([str(tmp_path / name)], 0.5)
+
+
+def test_the_end_of_what_a_program_says_on_its_failure_is_kept():
+    text = "import sys; sys.stderr.write('x' * 50_000_000 + '\\nOSError: no GPU\\n'); sys.exit(3)"
+    with pytest.raises(interpreters.FailedError) as failed:
+        interpreters.ask([sys.executable, "-c", text], 30)
+    assert failed.value.lines[-1] == "OSError: no GPU"
+    assert len(failed.value.lines[0]) < 10_000
+
+
+def test_a_helper_that_a_program_leaves_does_not_delay_its_answer():
+    helper = "import os, time\nprint(1, flush=True)\nif not os.fork(): os.close(1); time.sleep(60)"
+    started = time.monotonic()
+    assert interpreters.ask([sys.executable, "-c", helper], 30).strip() == "1"
+    assert time.monotonic() - started < 5

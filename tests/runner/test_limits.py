@@ -20,7 +20,7 @@ from tests.support.records import made_limits
 from tests.support.tasks import Watcher, make_task
 
 
-def measure(folder, engine=None, backend="reference", device="cpu"):
+def measure(folder, engine=None, backend="reference", device="cpu", observer=None, files=None):
     """The limits of a backend's engine, or of one in `faulty`, measured by a real process."""
     chosen, environments = entry(backend), Environments()
     job = make_job(backend=backend, device=device)
@@ -39,7 +39,8 @@ def measure(folder, engine=None, backend="reference", device="cpu"):
         this_machine(),
         make_record,
         timeout=TIMEOUT_SECONDS,
-        observer=Watcher(),
+        observer=observer or Watcher(),
+        files=files,
     )
     return record
 
@@ -146,6 +147,22 @@ def test_scikit_learns_limits_are_those_of_its_matrix_product_and_memory(tmp_pat
     made = measure(tmp_path, backend="scikit-learn")
     check_without_convolution(made)
     assert (made.value_bytes, made.settings["threads"]) == (4, 1)
+
+
+def test_the_workers_files_may_have_a_folder_of_their_own(tmp_path):
+    beside, seen = tmp_path / "files", set[str]()
+
+    class Looks(Watcher):
+        def advanced(self, task, lines):
+            assert not (tmp_path / "limits").exists()
+            seen.update(path.name for path in beside.iterdir())
+
+    made = measure(
+        tmp_path, engine="tests.support.faulty:NoSuchClass", observer=Looks(), files=beside
+    )
+    assert made.status == "failed"
+    assert seen == {"k.assignment", "k.progress.jsonl", "k.log"}
+    assert [path.name for path in (tmp_path / "limits").iterdir()] == ["k.json"]
 
 
 def test_an_engine_is_measured_once_and_only_where_a_job_is_still_to_be_run(mnist_5k):

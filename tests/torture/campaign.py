@@ -18,6 +18,11 @@ class Fault(NamedTuple):
     text: str
 
 
+def faults_of(what: str, faults: Sequence[Fault]) -> list[Fault]:
+    """The faults, and what was tried."""
+    return [Fault(fault.oracle, f"{what}: {fault.text}") for fault in faults]
+
+
 class Tried(NamedTuple):
     """What an attempt tried, and what did not hold.
 

@@ -14,17 +14,16 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from tests.torture.campaign import Fault, Tried
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import nothing_left, same_records, whole_files
 from tests.torture.processes import (
     Ended,
     Running,
     describe,
     no_orphans,
+    prepare,
     records,
     run_arguments,
-    undisturbed,
-    with_limits,
 )
 
 GOAL, UNIT = 200, "crowds"
@@ -37,8 +36,7 @@ _HOSTS = ("node1", "node2", "../../evil", "a/b", "-x", "<b>", "$(id)", "\x1b[2J"
 def attempt(seed: int, folder: Path) -> Tried:
     """Parents of one host, or one or two of each of some hosts; all start within a second."""
     random, run = Random(seed), folder / "results" / "run"
-    clean, expected = undisturbed()
-    with_limits(run, clean)
+    _, expected = prepare(run)
     hosts = random.sample(_HOSTS, 2) if seed % 2 and can_rename() else [None]
     starts = [*hosts, *random.choices(hosts, k=random.randint(1, 3))]
     with ExitStack() as stack:
@@ -58,8 +56,7 @@ def attempt(seed: int, folder: Path) -> Tried:
         faults.append(Fault("write elsewhere", f"{sorted(strange)}"))
     faults += _records_of_each(run, expected, len(hosts), renamed=hosts != [None])
     names = " and ".join(sorted({ascii(host) if host else "one host" for host in starts}))
-    told = [Fault(fault.oracle, f"{names}: {fault.text}") for fault in faults]
-    return Tried(1, told, [f"{len(starts)} parents, {len(hosts)} hosts"])
+    return Tried(1, faults_of(names, faults), [f"{len(starts)} parents, {len(hosts)} hosts"])
 
 
 def _judge(ended: list[Ended], hosts: int) -> list[Fault]:

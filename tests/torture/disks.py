@@ -13,16 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from tests.torture.campaign import Fault, Tried
-from tests.torture.kills import finish
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import nothing_left, whole_files
 from tests.torture.processes import (
     Running,
     describe,
+    finish,
     no_orphans,
+    prepare,
     run_arguments,
-    undisturbed,
-    with_limits,
 )
 
 GOAL, UNIT = 200, "full disks"
@@ -35,13 +34,12 @@ def attempt(seed: int, folder: Path) -> Tried:
     """One run on a disk that becomes full, and again when there is room."""
     random = Random(seed)
     size = int(_SMALLEST * (_LARGEST / _SMALLEST) ** random.random())
-    clean, expected = undisturbed()
     disk = folder / "disk"
     disk.mkdir()
     with _mounted(disk, size) as is_mounted:
         run = disk / "run"
-        if is_mounted and random.random() < 0.5 and size > _LARGEST / 4:
-            with_limits(run, clean)
+        with_limits = is_mounted and random.random() < 0.5 and size > _LARGEST / 4
+        clean, expected = prepare(run, with_limits=with_limits)
         limit = None if is_mounted else size * 1024
         with Running(run_arguments(run), folder, largest_file=limit) as full:
             ended = full.end()
@@ -53,9 +51,8 @@ def attempt(seed: int, folder: Path) -> Tried:
             _mount(disk, f"remount,size={_ROOM}")
         with Running(run_arguments(run, "--retry"), folder) as again:
             faults += finish(again, run, clean, expected)
-    told = [Fault(fault.oracle, f"{size} kB: {fault.text}") for fault in faults]
     lowered = "" if is_mounted else "no disk can be mounted here: the size of files was limited"
-    return Tried(1, told, [f"exit code {ended.code}"], lowered)
+    return Tried(1, faults_of(f"{size} kB", faults), [f"exit code {ended.code}"], lowered)
 
 
 @contextmanager

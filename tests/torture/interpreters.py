@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.records.run import read_run
-from tests.torture.campaign import Fault, Tried
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import MARK
 from tests.torture.processes import (
     PARENT_BYTES,
@@ -105,5 +105,4 @@ def attempt(seed: int, folder: Path) -> Tried:
         faults.append(Fault("memory of the parent", f"{ended.peak_bytes / 1e6:.0f} MB"))
     left_out = read_run(run)[1] if (run / "jobs").is_dir() else []
     faults += [Fault("a record of its own that it cannot read", str(file)) for file in left_out]
-    told = [Fault(fault.oracle, f"{name}: {fault.text}") for fault in faults]
-    return Tried(1, told, [name])
+    return Tried(1, faults_of(name, faults), [name])

@@ -14,16 +14,14 @@ from pathlib import Path
 from random import Random
 
 from tests.torture.campaign import Fault, Tried
-from tests.torture.oracles import nothing_left, same_records, whole_files
+from tests.torture.oracles import whole_files
 from tests.torture.processes import (
     ORPHAN_SECONDS,
     Running,
-    describe,
+    finish,
     no_orphans,
-    records,
+    prepare,
     run_arguments,
-    undisturbed,
-    with_limits,
 )
 
 GOAL, UNIT = 1000, "kills"
@@ -42,9 +40,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     """One run, killed three times and then left alone."""
     random, run, kinds = Random(seed), folder / "run", []
     more = _TURNS if seed % _WITH_TURNS == _WITH_TURNS - 1 else ()
-    clean, expected = undisturbed(*more)
-    if random.random() < 0.75:
-        with_limits(run, clean)
+    clean, expected = prepare(run, *more, with_limits=random.random() < 0.75)
     faults, waits, mark, killed_at = list[Fault](), False, "", 0.0
     with ExitStack() as stack:  # a killed run's orphans are ended only at its end
         for _ in range(_KILLS):
@@ -69,23 +65,6 @@ def attempt(seed: int, folder: Path) -> Tried:
         faults += finish(running, run, clean, expected)
         faults += no_orphans([mark], killed_at)
     return Tried(len(kinds), faults, kinds)
-
-
-def finish(
-    running: Running, run: Path, clean: Path, expected: dict[str, dict[str, object]]
-) -> list[Fault]:
-    """Let a run end, and compare all that it has with one that nobody disturbed."""
-    ended = running.end()
-    faults = [*ended.faults, *no_orphans([running.mark], time.monotonic())]
-    if ended.code != 0:
-        faults.append(Fault("does not resume", describe(ended)))
-    names = {path.name for path in (run / "turns").glob("*")}
-    if names != {path.name for path in (clean / "turns").glob("*")}:
-        faults.append(Fault("other turns", f"{sorted(names)}"))
-    return [
-        *(*faults, *whole_files(run), *nothing_left(run)),
-        *same_records(records(run), expected),
-    ]
 
 
 def _wait(running: Running, run: Path, moment: str, random: Random) -> None:

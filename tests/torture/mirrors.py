@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from tests.torture.calls import call
-from tests.torture.campaign import Fault, Tried
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import MARK, nothing_left
 
 _LARGEST = 9_912_422  # bytes of MNIST's largest file
@@ -140,8 +140,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     faults += nothing_left(folder)
     if left:
         faults.append(Fault("kept", f"{[path.name for path in left]}"))
-    told = [Fault(fault.oracle, f"{name}: {fault.text}") for fault in faults]
-    return Tried(1, told, [name])
+    return Tried(1, faults_of(name, faults), [name])
 
 
 @contextmanager

@@ -27,7 +27,15 @@ from bench.records.files import PROJECT
 from bench.records.job import Record
 from bench.records.run import read_run
 from tests.torture.campaign import Fault
-from tests.torture.oracles import facts, no_traceback, plain_terminal, tail
+from tests.torture.oracles import (
+    facts,
+    no_traceback,
+    nothing_left,
+    plain_terminal,
+    same_records,
+    tail,
+    whole_files,
+)
 
 ORPHAN_SECONDS = 2.0
 PARENT_BYTES = 200 * 10**6
@@ -197,9 +205,17 @@ def records(run: Path) -> dict[str, dict[str, Any]]:
     return {record.key: facts(record) for record in found}
 
 
-def with_limits(run: Path, clean: Path) -> None:
-    """Give a new run the limits of another one, as to measure them takes most of its time."""
-    shutil.copytree(clean / "limits", run / "limits")
+def prepare(
+    run: Path, *more: str, with_limits: bool = True
+) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Prepare a new run; returns `undisturbed` of the same arguments.
+
+    With limits it has those of the other run, as to measure them takes most of its time.
+    """
+    clean, expected = undisturbed(*more)
+    if with_limits:
+        shutil.copytree(clean / "limits", run / "limits")
+    return clean, expected
 
 
 def marked(mark: str) -> list[int]:
@@ -233,6 +249,23 @@ def end_all(mark: str) -> None:
     for pid in marked(mark):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def finish(
+    running: Running, run: Path, clean: Path, expected: dict[str, dict[str, object]]
+) -> list[Fault]:
+    """Let a run end, and compare all that it has with one that nobody disturbed."""
+    ended = running.end()
+    faults = [*ended.faults, *no_orphans([running.mark], time.monotonic())]
+    if ended.code != 0:
+        faults.append(Fault("does not resume", describe(ended)))
+    names = {path.name for path in (run / "turns").glob("*")}
+    if names != {path.name for path in (clean / "turns").glob("*")}:
+        faults.append(Fault("other turns", f"{sorted(names)}"))
+    return [
+        *(*faults, *whole_files(run), *nothing_left(run)),
+        *same_records(records(run), expected),
+    ]
 
 
 def describe(ended: Ended) -> str:

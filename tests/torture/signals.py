@@ -9,16 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from tests.torture.campaign import Fault, Tried
-from tests.torture.kills import finish
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import whole_files
 from tests.torture.processes import (
     Running,
     describe,
+    finish,
     no_orphans,
+    prepare,
     run_arguments,
-    undisturbed,
-    with_limits,
 )
 
 _NUMBERS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
@@ -35,8 +34,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     """One signal to one process while a job trains."""
     number, target = _TARGETS[seed % len(_TARGETS)]
     random, run = Random(seed), folder / "run"
-    clean, expected = undisturbed()
-    with_limits(run, clean)
+    clean, expected = prepare(run)
     kind = f"{_name(number)} to the {target}"
     with Running(run_arguments(run), folder) as running:
         running.wait_for(running.workers)
@@ -52,8 +50,7 @@ def attempt(seed: int, folder: Path) -> Tried:
         faults.append(Fault("the worker's end is the parent's", describe(ended)))
     with Running(run_arguments(run, "--retry"), folder) as again:
         faults += finish(again, run, clean, expected)
-    told = [Fault(fault.oracle, f"{kind}: {fault.text}") for fault in faults]
-    return Tried(1, told, [kind])
+    return Tried(1, faults_of(kind, faults), [kind])
 
 
 def _send(running: Running, target: str, number: int) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.torture.calls import call
-from tests.torture.campaign import Fault, Tried
+from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import whole_files
 from tests.torture.processes import (
     PARENT_BYTES,
@@ -81,8 +81,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     faults += [Fault("size of a record", f"{path.name}: {_size(path):,} bytes") for path in large]
     again = call(["report", str(run)], folder, [run, folder / "verifications"])
     faults += again.faults
-    told = [Fault(fault.oracle, f"{how}: {fault.text}") for fault in faults]
-    return Tried(1, told, [how])
+    return Tried(1, faults_of(how, faults), [how])
 
 
 def _one_record(run: Path, statuses: set[str]) -> list[Fault]:

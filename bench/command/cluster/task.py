@@ -20,6 +20,7 @@ from bench.command.parser import make_parser
 from bench.command.run import Running, goal_of
 from bench.command.setup import set_up
 from bench.records.job import Record, SlurmTask
+from bench.records.limits import FOLDER as LIMITS
 from bench.records.stored import read_keys, write_first
 from bench.records.turns import FOLDER as TURNS
 from bench.records.turns import Turns
@@ -137,20 +138,22 @@ def _run(running: Running, of_node: Task) -> int:
         [_group(running, of_node)],
         goal_of(running.options, running.suite, running.setup.choices),
     )
-    if of_node.limits:
-        running.measure_limits(groups)
-    # Files that the workers of two starts of one task would share, were it to run twice at a time.
+    # Tasks that run at the same time would share their workers' files: two starts of one task, and
+    # the limits of two tasks on GPUs of one node.
     with tempfile.TemporaryDirectory(prefix="bench-task-", ignore_cleanup_errors=True) as files:
         try:
+            if of_node.limits:
+                running.measure_limits(groups, Path(files) / LIMITS)
             turns = _turns(running, of_node)
-            records, _ = running.run_jobs(groups, goal, turns, Path(files))
+            records, _ = running.run_jobs(groups, goal, turns, Path(files) / "jobs")
         finally:
-            _keep_logs(Path(files), running.folder / "jobs")
+            _keep_logs(Path(files), running.folder)
     return 0 if all(record.status in ("ok", "unsupported") for record in records) else 1
 
 
-def _keep_logs(files: Path, folder: Path) -> None:
+def _keep_logs(files: Path, run: Path) -> None:
     """Keep the output of frameworks whose jobs did not end ok."""
-    for log in files.glob("*.log"):
+    for log in files.glob("*/*.log"):
         if log.stat().st_size:
-            shutil.copyfile(log, folder / log.name)
+            (run / log.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(log, run / log.relative_to(files))

@@ -29,56 +29,38 @@ _LEFT_OUT = ("read", "load_data", "expand", "test", "main")
 _MODEL = "softmax"
 # What something is called. The tests find each name in the script of a workload that has it; those
 # without one in a framework are None.
-DICTIONARY: dict[str, dict[str, str | None]] = {
-    "dense layer": {
-        "keras": "layers.Dense",
-        "pytorch": "nn.Linear",
-        "tensorflow": "tf.keras.layers.Dense",
-        "jax": None,
-    },
-    "convolution": {
-        "keras": "layers.Conv2D",
-        "pytorch": "nn.Conv2d",
-        "tensorflow": "tf.keras.layers.Conv2D",
-        "jax": "lax.conv_general_dilated",
-    },
-    "max pooling": {
-        "keras": "layers.MaxPooling2D",
-        "pytorch": "nn.MaxPool2d",
-        "tensorflow": "tf.keras.layers.MaxPooling2D",
-        "jax": "lax.reduce_window",
-    },
-    "dropout": {
-        "keras": "layers.Dropout",
-        "pytorch": "nn.Dropout",
-        "tensorflow": "tf.keras.layers.Dropout",
-        "jax": "jax.random.bernoulli",
-    },
-    "cross-entropy of logits": {
-        "keras": "SparseCategoricalCrossentropy",
-        "pytorch": "nn.CrossEntropyLoss",
-        "tensorflow": "SparseCategoricalCrossentropy",
-        "jax": "jax.nn.log_softmax",
-    },
-    "RMSprop": {
-        "keras": "keras.optimizers.RMSprop",
-        "pytorch": "torch.optim.RMSprop",
-        "tensorflow": "tf.keras.optimizers.RMSprop",
-        "jax": None,
-    },
-    "gradients": {
-        "keras": "model.fit",
-        "pytorch": "loss.backward",
-        "tensorflow": "tf.GradientTape",
-        "jax": "jax.value_and_grad",
-    },
-    "compiled step": {
-        "keras": None,
-        "pytorch": None,
-        "tensorflow": "@tf.function",
-        "jax": "@jax.jit",
-    },
+_NAMED = ("keras", "pytorch", "tensorflow", "jax")
+_NAMES: dict[str, tuple[str | None, ...]] = {
+    "dense layer": ("layers.Dense", "nn.Linear", "tf.keras.layers.Dense", None),
+    "convolution": (
+        "layers.Conv2D",
+        "nn.Conv2d",
+        "tf.keras.layers.Conv2D",
+        "lax.conv_general_dilated",
+    ),
+    "max pooling": (
+        "layers.MaxPooling2D",
+        "nn.MaxPool2d",
+        "tf.keras.layers.MaxPooling2D",
+        "lax.reduce_window",
+    ),
+    "dropout": ("layers.Dropout", "nn.Dropout", "tf.keras.layers.Dropout", "jax.random.bernoulli"),
+    "cross-entropy of logits": (
+        "SparseCategoricalCrossentropy",
+        "nn.CrossEntropyLoss",
+        "SparseCategoricalCrossentropy",
+        "jax.nn.log_softmax",
+    ),
+    "RMSprop": (
+        "keras.optimizers.RMSprop",
+        "torch.optim.RMSprop",
+        "tf.keras.optimizers.RMSprop",
+        None,
+    ),
+    "gradients": ("model.fit", "loss.backward", "tf.GradientTape", "jax.value_and_grad"),
+    "compiled step": (None, None, "@tf.function", "@jax.jit"),
 }
+DICTIONARY = {what: dict(zip(_NAMED, names, strict=True)) for what, names in _NAMES.items()}
 
 
 def slides(material: Material) -> list[Slide | Missing]:

@@ -80,15 +80,10 @@ def _claim(results: Results, chosen: list[str], compared: list[str]) -> str:
             won[winners[name]].append(name)
     if not won:
         return "Who is faster? No backend is the fastest for sure"
-    claims = [f"{backend} on {_listed(names)}" for backend, names in won.items()]
+    claims = [f"{backend} on {words.listed(names)}" for backend, names in won.items()]
     if len(won) == 1:
         return f"Fastest for sure: {claims[0]}"
     return f"Who is faster? It depends: {', '.join(claims)}"
-
-
-def _listed(names: list[str]) -> str:
-    """Names in a sentence: "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _speeds(results: Results, name: str) -> list[dots.Speed]:

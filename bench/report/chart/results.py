@@ -266,44 +266,44 @@ def _speed_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
     scale = alt.Scale(type="log", padding=8, nice=False)
     values = [row["value"] for row in data if row.get("form") == "relative" and "value" in row]
     x = alt.X("value:Q", title=None, scale=scale, axis=log_axis(values))
-    backends = [row["backend"] for row in data]
     tooltip = ["backend:N", "text:N", "low:Q", "high:Q", "rounds:Q"]
     return layers(
         rows.transform_filter("isValid(datum.tick)")
         .mark_tick(color=PALE, opacity=0.6, size=10)
         .encode(x=alt.X("tick:Q", title=None, scale=scale)),
-        rows.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=2)
-        .encode(x=alt.X("low:Q", title=None, scale=scale), x2="high:Q", color=colour(backends)),
-        rows.transform_filter("isValid(datum.value)")
-        .mark_point(filled=True, size=75, opacity=1)
-        .encode(x=x, color=colour(backends), shape=marker(backends), tooltip=tooltip),
-        column_of_figures(rows.transform_filter("isValid(datum.text)")),
+        *_points(rows, data, x, scale, tooltip),
         params={"clock": "wall", "form": "relative"},
     )
 
 
 def _accuracy_marks(data: list[Row], names: list[str]) -> alt.LayerChart:
-    rows, backends = _shown(names), [row["backend"] for row in data]
+    rows = _shown(names)
     scale = alt.Scale(zero=False, padding=8, nice=False)
-    axis = unit_axis("%")
+    x = alt.X("value:Q", title=None, scale=scale, axis=unit_axis("%"))
+    tooltip = ["backend:N", "text:N", "low:Q", "high:Q", "published:Q"]
     return layers(
         rows.transform_filter("isValid(datum.published)")
         .mark_tick(color=INK, strokeDash=[2, 2], size=22, thickness=1)
         .encode(x=alt.X("published:Q", title=None, scale=scale)),
+        *_points(rows, data, x, scale, tooltip),
+    )
+
+
+def _points(
+    rows: alt.Chart, data: list[Row], x: alt.X, scale: alt.Scale, tooltip: list[str]
+) -> list[alt.Chart]:
+    """Each backend's interval, its value, and the column of figures."""
+    backends = [row["backend"] for row in data]
+    low = alt.X("low:Q", title=None, scale=scale)
+    return [
         rows.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=2)
-        .encode(x=alt.X("low:Q", title=None, scale=scale), x2="high:Q", color=colour(backends)),
+        .encode(x=low, x2="high:Q", color=colour(backends)),
         rows.transform_filter("isValid(datum.value)")
         .mark_point(filled=True, size=75, opacity=1)
-        .encode(
-            x=alt.X("value:Q", title=None, scale=scale, axis=axis),
-            color=colour(backends),
-            shape=marker(backends),
-            tooltip=["backend:N", "text:N", "low:Q", "high:Q", "published:Q"],
-        ),
+        .encode(x=x, color=colour(backends), shape=marker(backends), tooltip=tooltip),
         column_of_figures(rows.transform_filter("isValid(datum.text)")),
-    )
+    ]
 
 
 def _memory_marks(data: list[Row], names: list[str]) -> alt.LayerChart:

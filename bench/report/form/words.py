@@ -140,6 +140,11 @@ def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
     return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def threads(number: int) -> str:
     """A number of threads: "1 thread", "2 threads"."""
     return "1 thread" if number == 1 else f"{number} threads"

@@ -6,39 +6,37 @@ disturbance is usual in its group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from bench.machine.disturbance import which_count
+from bench.report.frame.columns import GROUP
 
 _ROUND = ["round", "seed"]
 
 
-def counted(jobs: pd.DataFrame, group: Sequence[str]) -> pd.Series:
+def counted(jobs: pd.DataFrame) -> pd.Series:
     """Whether each job's round counts; see `bench.machine.disturbance.which_count`.
 
     All jobs count where no disturbance was recorded.
 
     Args:
         jobs: a row per job.
-        group: the columns that tell groups apart.
     """
-    whole_round = [*group, *_ROUND]
+    whole_round = [*GROUP, *_ROUND]
     flagged = jobs.assign(disturbed=jobs["disturbed"] != "")
     disturbed = flagged.groupby(whole_round)["disturbed"].any()
-    counts = disturbed.groupby(list(group)).transform(lambda flags: which_count(flags.tolist()))
+    counts = disturbed.groupby(GROUP).transform(lambda flags: which_count(flags.tolist()))
     of_each_job = pd.MultiIndex.from_frame(jobs[whole_round])
     return pd.Series(counts.reindex(of_each_job).to_numpy(), jobs.index)
 
 
-def say_disturbed(jobs: pd.DataFrame, group: Sequence[str]) -> list[str]:
+def say_disturbed(jobs: pd.DataFrame) -> list[str]:
     """A line per group with disturbed rounds: how many, an example, and whether they count."""
     lines = []
-    groups = jobs[jobs["disturbed"] != ""][list(group)].drop_duplicates()
+    groups = jobs[jobs["disturbed"] != ""][GROUP].drop_duplicates()
     if groups.empty:
         return []
-    for _, rows in jobs.merge(groups).groupby(list(group), sort=False):
+    for _, rows in jobs.merge(groups).groupby(GROUP, sort=False):
         disturbed, first = rows[rows["disturbed"] != ""], rows.iloc[0]
         rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))
         which = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"

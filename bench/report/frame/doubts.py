@@ -34,7 +34,9 @@ def doubts_of(jobs: pd.DataFrame) -> Doubts:
         statuses = on.setdefault((backend, device, machine), {})
         statuses.setdefault(status, []).append(workload)
     return {
-        place: ", ".join(f"{_here(status)} on {_and(names)}" for status, names in statuses.items())
+        place: ", ".join(
+            f"{_here(status)} on {words.listed(names)}" for status, names in statuses.items()
+        )
         for place, statuses in on.items()
     }
 
@@ -84,10 +86,6 @@ def _lines(jobs: pd.DataFrame, chosen: pd.DataFrame, reason: str) -> list[str]:
 
 def _here(status: str) -> str:
     return "disagrees here" if status == "disagrees" else f"is {status} here"
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _excluded(jobs: pd.DataFrame) -> pd.DataFrame:

@@ -13,9 +13,10 @@ from bench.records.files import RunError
 from bench.records.job import Record
 from bench.records.run import read_run
 from bench.records.stored import LeftOut
-from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, GROUP, JOB, WORKLOAD
+from bench.report.frame.columns import CATEGORIES, EPOCH, EPOCHS, JOB, WORKLOAD
 from bench.report.frame.disturbed import counted
 from bench.report.frame.places import label
+from bench.report.frame.values import device_name
 from bench.statistics.judgement import NOT_JUDGED, judgements
 from bench.statistics.steady import warm_ups
 
@@ -43,13 +44,15 @@ def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of every job, data set and machine.
+    """The newest record of every job, data set, machine, and model of its device.
 
-    There are several if versions or the adapter changed.
+    There are several if versions or the adapter changed. Nodes may have one name, as containers do,
+    and different GPUs, of which each is called "cuda:0".
     """
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: r.started):
-        latest[record.job, record.data.checksum, record.machine.name] = record
+        device = (record.machine.name, device_name(record))
+        latest[record.job, record.data.checksum, device] = record
     return list(latest.values())
 
 
@@ -97,7 +100,7 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     ]
     jobs["warm_up_epochs"] = [early[record.key] for record in ordered]
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]
-    jobs["counts"] = counted(jobs, GROUP)
+    jobs["counts"] = counted(jobs)
     jobs["label"] = label(jobs)
     return jobs.astype(dict.fromkeys(CATEGORIES, "category"))
 

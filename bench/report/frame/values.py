@@ -101,8 +101,3 @@ def verified_deviation(record: Record) -> float | None:
     """The largest deviation of a job's own verification, in tolerances; None if there is none."""
     found = record.verification
     return None if found is None or not found.deviations else found.worst[1]
-
-
-def slurm_task(record: Record) -> Any:
-    """The task of Slurm that a job ran in; None outside of Slurm."""
-    return getattr(record, "slurm", None)

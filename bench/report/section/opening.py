@@ -11,7 +11,6 @@ from bench.machine.host import Machine
 from bench.records.job import backend_name, in_precision
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
-from bench.report.frame.columns import GROUP
 from bench.report.frame.disturbed import say_disturbed
 from bench.report.frame.doubts import EXCLUDED, headline, lines_of, unconfirmed_lines
 from bench.report.frame.pairs import Order, orders_of
@@ -29,6 +28,7 @@ _MEANING = (
 _AGREEMENT = "the loss in every epoch, and the last accuracy"
 _ALONE = "fewer than two backends ended ok"
 _MOST_MACHINES, _MOST_FASTEST, _MOST_TIED, _MOST_NAMED = 3, 4, 3, 3
+_MOST_WORKLOADS = 12  # in one line
 
 
 def section(run: Run) -> list[Block]:
@@ -175,11 +175,11 @@ def meanings(run: Run) -> list[str]:
 
 
 def care_lines(run: Run) -> list[str]:
-    """What makes figures less certain; among them is a line per job that did not end ok."""
+    """What makes figures less certain; among them are the jobs that did not end ok."""
     lines = words.first_of(_without_turns(run))
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
-    lines += say_disturbed(run.jobs, GROUP)
+    lines += say_disturbed(run.jobs)
     lines += words.first_of(_ended_badly(run.jobs))
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
     lines += words.first_of(
@@ -244,11 +244,16 @@ def _on_few_epochs(run: Run) -> list[str]:
 
 
 def _ended_badly(jobs: pd.DataFrame) -> list[str]:
-    """A line per job that did not end ok; the alarm names the others."""
+    """A line per backend and reason of jobs that did not end ok; the alarm names the others."""
+    workloads: dict[str, dict[str, None]] = defaultdict(dict)
+    seeds = jobs["seed"].nunique() > 1
+    for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])]):
+        line = f"{row['backend']} {row['device']}: {row['status']}, {row['reason']}"
+        seed = f", seed {row['seed']}" if seeds else ""
+        workloads[line][f"{row['workload']}{seed}"] = None
     return [
-        f"{row['workload']} {row['backend']} {row['device']}, seed {row['seed']}: {row['status']},"
-        f" {row['reason']}"
-        for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])])
+        f"{line} ({'; '.join(words.first_of([*names], _MOST_WORKLOADS))})"
+        for line, names in workloads.items()
     ]
 
 
