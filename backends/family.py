@@ -142,6 +142,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         native: "module:Class" of the adapter for native mode; None if there is no native mode.
         parallel: "module:Class" of the adapter for several ranks, see `Job.device`; None if it
             trains on one device only.
+        on_nodes: whether the ranks may also be on several nodes of Slurm.
         environment: the name of the environment in which it runs.
         needs: the packages that it needs to start; "a|b" means that either is enough.
         framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
@@ -169,6 +170,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     framework: str = ""
     native: str | None = None
     parallel: str | None = None
+    on_nodes: bool = False
     compiled: bool = False
     compiled_on_gpus: bool = False
     warm_up_on_gpus: int = 1

@@ -64,6 +64,7 @@ FAMILY = Family(
             title="PyTorch, eager",
             adapter="backends.pytorch.eager:PyTorch",
             parallel="backends.pytorch.ranks:PyTorchRanks",
+            on_nodes=True,
             native="backends.pytorch.native:PyTorchNative",
             environment="torch",
             needs=("torch",),
