@@ -93,6 +93,11 @@ def test_a_plan_leaves_out_backends_that_train_on_one_device_only(mnist_5k):
     assert len(planned) == 4
     with pytest.raises(PlanError, match="none of keras-torch trains on several ranks"):
         make_groups([training], replace(options, backends=("keras-torch",)))
+    nodes = replace(options, devices=("2x1xcpu",), backends=("pytorch", "tensorflow"))
+    jobs = make_jobs([training], nodes, find_suite("smoke"))
+    assert {job.backend for job, _ in jobs} == {"pytorch"}
+    with pytest.raises(PlanError, match="none of tensorflow trains on several nodes"):
+        make_groups([training], replace(nodes, backends=("tensorflow",)))
     with pytest.raises(UnknownBackendError):
         adapter_of("keras-torch", "matched", 2)
     with pytest.raises(UnknownBackendError):

@@ -181,6 +181,7 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
         (("--nodes", "n[3-4]"), ["--nodes n[3-4]: the partition has no node n4"]),
         (("--partition", "mian"), ["no partition is named 'mian'", "one of main, urgent"]),
         (("--device", "4xcuda"), ["--device 4xcuda: Slurm knows 2 GPUs on n1"]),
+        (("--device", "2x4xcuda"), ["--device 2x4xcuda: Slurm knows 2 GPUs on n1"]),
         (("--sbatch=--constraint=none", "--nodes", "n2"), ["sbatch failed:", "0 of 1 arrays"]),
     ],
 )
