@@ -7,7 +7,9 @@ more, see `NativeBackend`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -53,9 +55,9 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
             although the worker sees only that one; "cuda:INDEX:SLICE", a slice of a divided GPU
             (MIG); "spark://HOST:PORT", a standing cluster of Spark; or, untested, Apple's "mps" or
             Intel's "xpu:INDEX". "4xcuda:0" are four GPUs of one kind, from the first on, and
-            "2xcpu" two processes: ranks, which share each batch. The batch size and the threads
-            are those of all ranks together.
-        threads: the number of CPU threads for arithmetic.
+            "2xcpu" two processes: ranks, which share each batch. "2x4xcuda:0" are two nodes of
+            Slurm with four ranks each. The batch size is that of all ranks together.
+        threads: the number of CPU threads for arithmetic, of all ranks of a node together.
         precision: of the products. "tf32": TensorFloat-32 on NVIDIA GPUs. "bfloat16": mixed
             precision, as each framework documents it. Products have factors of bfloat16; weights,
             loss, optimizer state and the statistics of batch norm stay in float32.
@@ -71,7 +73,7 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
     device: Annotated[
         str,
         Meta(
-            pattern=r"^([1-9][0-9]*x)?(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?"
+            pattern=r"^((([2-9]|[1-9][0-9]+)x)?[1-9][0-9]*x)?(cpu|mps|xpu:[0-9]+|cuda:[0-9]+(:[0-9]+)?"
             r"|spark://[A-Za-z0-9.-]+:[0-9]+)$"
         ),
     ]
@@ -91,19 +93,45 @@ class Job(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tru
 
 
 def ranks_of(device: str) -> int:
-    """The number of ranks of a job's device: 4 for "4xcuda:0", 1 for "cuda:0"."""
-    count, times, _ = device.partition("x")
-    return int(count) if times and count.isdigit() else 1
+    """The number of ranks of a job's device: 4 for "4xcuda:0", 8 for "2x4xcuda:0", else 1."""
+    return prod(_counts_of(device))
+
+
+def nodes_of(device: str) -> int:
+    """The number of nodes of a job's device: 2 for "2x4xcuda:0", 1 for "4xcuda:0"."""
+    return _counts_of(device)[0]
+
+
+def ranks_per_node(device: str) -> int:
+    """The number of ranks on each node of a job's device: 4 for "2x4xcuda:0"."""
+    return _counts_of(device)[1]
+
+
+def _counts_of(device: str) -> tuple[int, int]:
+    counts = [int(count) for count in re.findall(r"([0-9]+)x", _ranks_part(device))]
+    nodes, ranks = [1, 1, *counts][-2:]
+    return nodes, ranks
+
+
+def _ranks_part(device: str) -> str:
+    """What stands before the device of the first rank: "4x" for "4xcuda:0", "" for "cuda:0"."""
+    found = re.match(r"([0-9]+x){0,2}", device)
+    return found[0] if found else ""
 
 
 def first_of(device: str) -> str:
-    """The device of the first rank: "cuda:0" for "4xcuda:0"."""
-    return device.partition("x")[2] if ranks_of(device) > 1 else device
+    """The device of the first rank: "cuda:0" for "4xcuda:0" and for "2x4xcuda:0"."""
+    return device.removeprefix(_ranks_part(device))
 
 
 def kind_of(device: str) -> str:
     """The kind of a job's device: "cuda" for "cuda:1" and for "4xcuda:0"."""
     return first_of(device).partition(":")[0]
+
+
+def kind_with_ranks(device: str) -> str:
+    """The kind of a job's device, with its ranks: "cuda" for "cuda:1", "4xcuda" for "4xcuda:0"."""
+    return _ranks_part(device) + kind_of(device)
 
 
 def steps_per_call(job: Job, examples: int) -> int:

@@ -1,7 +1,8 @@
-"""The child process in the old Python: its start, the calls, and its end."""
+"""The child process, in an old Python or as another rank: its start, the calls, and its end."""
 
 from __future__ import annotations
 
+import select
 import signal
 import subprocess
 import sys
@@ -26,14 +27,28 @@ class ChildError(Exception):
     """The child ended, answered with an error, or did not answer as it must."""
 
 
+class ChildGoneError(ChildError):
+    """The child ended or did not answer: nothing of another process made it do so."""
+
+
 class Child:
     """A process that runs `backends.far.near`, until it is closed or forgotten.
 
     Attributes:
         pid: the process's ID.
+        name: what errors call it.
     """
 
-    def __init__(self, python: str, target: str, packages: Sequence[Path], advice: str) -> None:
+    def __init__(
+        self,
+        python: str,
+        target: str,
+        packages: Sequence[Path],
+        advice: str,
+        *,
+        name: str = "the framework's process",
+        seconds: float | None = None,
+    ) -> None:
         """Start the process.
 
         Args:
@@ -41,26 +56,34 @@ class Child:
             target: "module:Class" of what the calls are made to.
             packages: the folders of the packages that it imports, besides `backends`.
             advice: what to type if the interpreter cannot run it.
+            name: see there.
+            seconds: how long to wait for an answer; None: as long as it takes.
 
         Raises:
             ChildError: the interpreter cannot be started.
         """
+        self.name, self._seconds = name, seconds
         self._advice, self._number = advice, 0
         self._transport, self._began, self._method = 0.0, 0.0, ""
         command = [python, "-I", near.__file__, target, *map(str, packages)]
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
+            self._process = self._start(command)
         except OSError as error:
             raise ChildError(f"{python} cannot be started: {error.strerror}; {advice}") from error
+        self._calls: Any = self._process.stdin
+        self._replies: Any = self._process.stdout
+        self._open: list[Any] = [self._calls, self._replies]
         self.pid = self._process.pid
         self._output: deque[str] = deque(maxlen=_LINES)
         self._reader = threading.Thread(
             target=_keep, args=(self._process.stderr, self._output), daemon=True
         )
         self._reader.start()
-        self._end = weakref.finalize(self, _end, self._process)
+        self._end = weakref.finalize(self, self._finish, self._process, self._open)
+
+    def host(self) -> str:
+        """The address of this machine, as the process reaches it."""
+        return "127.0.0.1"
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method in the child, and return its result.
@@ -81,23 +104,30 @@ class Child:
         self._began, self._method = time.perf_counter(), method
         self._number += 1
         try:
-            write_message(
-                self._process.stdin, self._number, {"method": method, "arguments": arguments}
-            )
+            write_message(self._calls, self._number, {"method": method, "arguments": arguments})
+        except TimeoutError:
+            raise self._silent(method, self._seconds) from None
         except OSError:
-            raise ChildError(self._why_it_ended(method)) from None
+            raise ChildGoneError(self._why_it_ended(method)) from None
 
-    def result(self) -> Any:
+    def result(self, seconds: float | None = None) -> Any:
         """The result of the method that was called last.
+
+        Args:
+            seconds: how long to wait for it, if that is not the process's own limit.
 
         Raises:
             ChildError, Unsupported, MemoryError: see `call`.
         """
-        method = self._method
+        method, seconds = self._method, self._seconds if seconds is None else seconds
+        if seconds is not None and not select.select([self._replies], [], [], seconds)[0]:
+            raise self._silent(method, seconds)
         try:
-            number, reply = read_message(self._process.stdout)
+            number, reply = read_message(self._replies)
+        except TimeoutError:
+            raise self._silent(method, seconds) from None
         except (OSError, EOFError):
-            raise ChildError(self._why_it_ended(method)) from None
+            raise ChildGoneError(self._why_it_ended(method)) from None
         except MessageError as error:
             self.close()
             raise ChildError(f"{method}: {error}\n{self._said()}") from error
@@ -120,6 +150,16 @@ class Child:
         self._end()
         self._reader.join(_OUTPUT_SECONDS)
 
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start the process.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
     def _raise(self, method: str, error: dict[str, str]) -> None:
         kind, text = error["type"], error["text"]
         if kind == "Unsupported":
@@ -127,16 +167,36 @@ class Child:
         if kind == "MemoryError":
             raise MemoryError(text)
         advice = f"; {self._advice}" if kind in ("ImportError", "ModuleNotFoundError") else ""
-        raise ChildError(f"{method}: {kind}: {text}{advice}\n{error['traceback']}")
+        raise ChildError(f"{self.name}: {method}: {kind}: {text}{advice}\n{error['traceback']}")
 
     def _why_it_ended(self, method: str) -> str:
         """A sentence on a child that has ended, and its last output."""
         self._reader.join(_OUTPUT_SECONDS)
         self.close()
-        code = self._process.returncode
+        code = self._code()
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         advice = f"; {self._advice}" if self._number == 1 else ""
-        return f"the framework's process ended in {method} with {how}{advice}\n{self._said()}"
+        return f"{self.name} ended in {method} with {how}{advice}\n{self._said()}"
+
+    def _code(self) -> int:
+        """The exit code of a child that has ended; minus the number of the signal that ended it."""
+        code: int = self._process.returncode
+        return code
+
+    @staticmethod
+    def _finish(process: subprocess.Popen[bytes], opened: list[Any]) -> None:
+        """Kill a process if it still runs, and close the streams to it."""
+        process.kill()
+        process.wait()
+        for stream in opened:
+            with suppress(OSError):  # what was not sent yet
+                stream.close()
+
+    def _silent(self, method: str, seconds: float | None) -> ChildGoneError:
+        """The error that a child has not answered; the child is closed."""
+        self.close()
+        limit = "" if seconds is None else f" within {seconds:g} s"
+        return ChildGoneError(f"{self.name} did not answer in {method}{limit}\n{self._said()}")
 
     def _said(self) -> str:
         return "".join(self._output)
@@ -149,13 +209,3 @@ def _keep(stream: IO[bytes], output: deque[str]) -> None:
             text = line.decode("utf-8", errors="replace")
             output.append(text)
             sys.stderr.write(text)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the pipes, and kill the process if it still runs."""
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with suppress(OSError):  # what was not sent yet
-                stream.close()

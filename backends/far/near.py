@@ -3,12 +3,17 @@
 It makes one object of the class and calls its methods as the other side says, until standard input
 ends. Each FOLDER is that of a package that the module needs. `backends.far.far` says which methods
 there are.
+
+With `--connect` before MODULE:CLASS, calls and replies take a connection to the node of Slurm that
+started this step, see `backends.far.node`. Slurm has given its address; standard input has a line
+with the port and a token.
 """
 
 import importlib
 import importlib.util
 import os
 import platform
+import socket
 import sys
 import time
 import traceback
@@ -89,6 +94,15 @@ def take_pipes() -> "tuple[IO[bytes], IO[bytes]]":
     return calls, replies
 
 
+def connect() -> "tuple[IO[bytes], IO[bytes]]":
+    """The streams of calls and of replies over a connection to the node that started this step."""
+    port, token = sys.stdin.readline().split()
+    connection = socket.create_connection((os.environ["SLURM_LAUNCH_NODE_IPADDR"], int(port)))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(f"{token} {os.environ['SLURMD_NODENAME']}\n".encode())
+    return connection.makefile("rb"), connection.makefile("wb")
+
+
 def import_package(name: str, folder: Path) -> None:
     """Import one package from its folder, and nothing that lies beside it."""
     spec = importlib.util.spec_from_file_location(name, str(folder / "__init__.py"))
@@ -99,8 +113,12 @@ def import_package(name: str, folder: Path) -> None:
 
 
 def main(target: str, *folders: str) -> None:
-    """Answer calls until standard input ends."""
-    calls, replies = take_pipes()
+    """Answer calls until they end."""
+    if target == "--connect":
+        target, folders = folders[0], folders[1:]
+        calls, replies = connect()
+    else:
+        calls, replies = take_pipes()
     import_package("backends", Path(__file__).absolute().parents[1])
     for folder in map(Path, folders):
         if folder.name not in sys.modules:

@@ -11,6 +11,7 @@ _EAGER = Entry(
     title="PyTorch, eager",
     adapter="backends.pytorch.eager:PyTorch",
     parallel="backends.pytorch.ranks:PyTorchRanks",
+    on_nodes=True,
     native="backends.pytorch.native:PyTorchNative",
     environment="torch",
     needs=("torch",),

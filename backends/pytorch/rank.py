@@ -12,13 +12,11 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from backends import contract
-from backends.contract import Job, Unsupported, check_ranks, first_of, kind_of
+from backends.contract import Job, Unsupported, check_ranks, first_of, kind_of, ranks_per_node
 from backends.pytorch.device import torch_settings
 from backends.pytorch.eager import PyTorch, _Batch
 from specs.model import BatchNorm
 
-# How long a rank waits for the others in a step. One that has ended is noticed at once.
-WAIT = timedelta(seconds=60)
 _HOST = "127.0.0.1"
 
 
@@ -29,13 +27,15 @@ class Rank(PyTorch):
     of them make the same step.
     """
 
-    def __init__(self, job: Job, rank: int, store: distributed.Store) -> None:
+    def __init__(self, job: Job, rank: int, store: distributed.Store, wait_seconds: float) -> None:
         """Join the other ranks, and build the model.
 
         Args:
-            job: the job; its threads are those of all ranks.
+            job: the job; its threads are those of all ranks of a node.
             rank: the number of this process, from 0.
             store: where the ranks find each other.
+            wait_seconds: how long a rank waits for the others in a step. One that has ended is
+                noticed at once.
 
         Raises:
             Unsupported: see `Backend`.
@@ -47,7 +47,9 @@ class Rank(PyTorch):
             )
         on_cpu = kind_of(job.device) == "cpu"
         if not on_cpu:
-            torch.cuda.set_device(rank)  # before anything else uses CUDA
+            torch.cuda.set_device(
+                rank % ranks_per_node(job.device)
+            )  # before anything else uses CUDA
         if distributed.is_initialized():  # by an earlier adapter; `bench verify` makes several
             distributed.destroy_process_group()
         distributed.init_process_group(
@@ -55,10 +57,10 @@ class Rank(PyTorch):
             store=store,
             rank=rank,
             world_size=job.ranks,
-            timeout=WAIT,
+            timeout=timedelta(seconds=wait_seconds),
         )
         self._shared_job, self._rank = job, rank
-        threads = max(1, job.threads // job.ranks)
+        threads = max(1, job.threads // ranks_per_node(job.device))
         super().__init__(replace(job, device=first_of(job.device), threads=threads))
         parallel = DistributedDataParallel(self._model, gradient_as_bucket_view=True)
         self._loss_of = self._loss_with(parallel)
@@ -100,14 +102,25 @@ class Rank(PyTorch):
 
 
 def open_store(ranks: int) -> distributed.TCPStore:
-    """The place on this machine where the ranks find each other; it has a free port."""
+    """The place where the ranks find each other; it has a free port, of all addresses."""
     return distributed.TCPStore(_HOST, 0, ranks, is_master=True, wait_for_workers=False)
+
+
+def named(store: distributed.Store, name: str) -> distributed.Store:
+    """A part of the store that only those find who know its name."""
+    return distributed.PrefixStore(name, store)
 
 
 class OtherRank(Rank):
     """A rank in a process of its own, see `backends.far.near`."""
 
     def __init__(self, description: dict[str, Any]) -> None:
-        job = msgspec.convert(description["job"], Job)
-        store = distributed.TCPStore(_HOST, description["port"], job.ranks, is_master=False)
-        super().__init__(job, description["rank"], store)
+        job, wait = msgspec.convert(description["job"], Job), description["wait_seconds"]
+        store = distributed.TCPStore(
+            description["host"],
+            description["port"],
+            job.ranks,
+            is_master=False,
+            timeout=timedelta(seconds=wait),
+        )
+        super().__init__(job, description["rank"], named(store, description["name"]), wait)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 from rich.console import Console
 
-from backends.contract import first_of, ranks_of
+from backends.contract import first_of, nodes_of, ranks_of, ranks_per_node
 from backends.registry import BACKENDS, DEFAULT_BACKENDS, GAPS, entry
 from bench.command import say
 from bench.command.environment import environments_of, install
@@ -28,6 +28,7 @@ from bench.machine.host import (
 )
 from bench.report.terminal.plain import plain_console
 from bench.runner import plan
+from bench.runner.cluster.slurm import job_nodes
 from bench.runner.environments import Environments, cache_folder, inherited_by
 from bench.runner.installation import InstallError
 from specs.errors import UserError
@@ -199,6 +200,7 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
                 " without instances?",
             )
         elif ranks_of(name) > 1:
+            _check_nodes(name)
             devices.append(_shared(name, machine))
         elif name in known or re.fullmatch(_UNTESTED, name):
             devices.append(name)
@@ -211,7 +213,7 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
 
 
 def _shared(name: str, machine: Machine) -> str:
-    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu".
+    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu"; with nodes as it is there.
 
     Raises:
         UserError: the machine has not so many.
@@ -219,15 +221,31 @@ def _shared(name: str, machine: Machine) -> str:
     first = first_of(name)
     if first in _ALL_GPUS and machine.gpus:
         first = machine.gpus[0].device
-    device = f"{ranks_of(name)}x{first}"
+    device = name.removesuffix(first_of(name)) + first
     count = len(allowed_cpus()) if first == "cpu" else len(gpus_of(machine, device))
-    if count < ranks_of(name):
+    if count < ranks_per_node(name):
         what = "CPUs" if first == "cpu" else f"NVIDIA GPUs of one kind, from {first} on,"
         raise UserError(
             f"--device {name}: {count} {what} can be used on {machine.name}",
-            expected="at most as many ranks",
+            expected="at most as many ranks" + (" per node" if nodes_of(name) > 1 else ""),
         )
     return device
+
+
+def _check_nodes(device: str) -> None:
+    """Raise `UserError` if this process is not on the first of so many nodes of Slurm."""
+    nodes = nodes_of(device)
+    if nodes == 1:
+        return
+    found, number = job_nodes(os.environ)
+    if nodes > found or number:
+        raise UserError(
+            f"--device {device}: this process runs on node {number} of {found} nodes of Slurm",
+            expected=f"node 0 of {nodes} or more",
+            hint=f"bench submit --nodes {nodes} --device {device}",
+        )
+    if first_of(device) not in ("cpu", *_ALL_GPUS, "cuda:0"):
+        raise UserError(f"--device {device}: on several nodes the first GPU of each is the first")
 
 
 def _first_of_each_kind(machine: Machine) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of, nodes_of
 from backends.registry import entry, lack, refusal
 from bench.command.progress import ProgressDisplay, expected_seconds, in_minutes
 from bench.command.setup import Setup, set_up
@@ -83,8 +83,8 @@ def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
 
 def _lack(backend: str, device: str, precision: str) -> str:
     """Why there is nothing to verify; "" if there is."""
-    if ranks_of(device) > 1 and not can_share(backend, "matched"):
-        return "it does not train on several ranks"
+    if not can_share(backend, "matched", device):
+        return f"it does not train on several {'nodes' if nodes_of(device) > 1 else 'ranks'}"
     on_gpu = kind_of(device) not in ("cpu", "spark")
     return lack(backend, on_gpu=on_gpu, precision=precision)
 

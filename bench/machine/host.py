@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from backends.contract import first_of, ranks_of
+from backends.contract import first_of, ranks_per_node
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
@@ -170,14 +170,14 @@ def gpu_of(machine: Machine, device: str) -> Gpu | None:
 
 
 def gpus_of(machine: Machine, device: str) -> list[Gpu]:
-    """The GPUs of the ranks of a job's device, all of one kind; fewer if there are not as many."""
+    """The GPUs of a job's ranks here, all of one kind; fewer if there are not as many."""
     first = gpu_of(machine, device)
     if first is None:
         return []
     kind = gpu_kind(machine, first.device)
     others = machine.gpus[machine.gpus.index(first) + 1 :]
     alike = [gpu for gpu in others if gpu_kind(machine, gpu.device) == kind]
-    return [first, *alike][: ranks_of(device)]
+    return [first, *alike][: ranks_per_node(device)]
 
 
 def gpu_kind(machine: Machine, device: str) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of, nodes_of, ranks_of
 from bench.machine.host import gpu_of
 from bench.records.files import RunError, write_atomically
 from bench.records.job import Record
@@ -32,7 +32,7 @@ from bench.report.terminal.plain import plain_table
 _UNKNOWN = "unknown"
 _TRAINING = [
     *("dataset", "data_checksum", "workload", "spec", "epochs", "batch_size", "precision"),
-    *("ranks", "backend"),
+    *("ranks", "job_nodes", "backend"),
 ]
 _HOUR = 3600.0
 _MOST_JOBS = 3
@@ -164,10 +164,11 @@ class Hardware:
         frame = frame.reset_index()
         frame["images_per_second"] = frame["train_examples"] / frame["epoch_seconds"]
         frame["images_per_joule"] = frame["train_examples"] / frame["epoch_energy_joules"]
-        frame["node_hours_to_target"] = frame["seconds_to_target"] / _HOUR
+        frame["node_hours_to_target"] = frame["seconds_to_target"] * frame["job_nodes"] / _HOUR
         frame["price_per_hour"] = frame["group"].map(self._prices).astype(float)
         frame["cost_to_target"] = frame["node_hours_to_target"] * frame["price_per_hour"]
-        frame["cost_per_image"] = frame["price_per_hour"] / _HOUR / frame["images_per_second"]
+        price_per_second = frame["price_per_hour"] * frame["job_nodes"] / _HOUR
+        frame["cost_per_image"] = price_per_second / frame["images_per_second"]
         order = pd.Categorical(frame["group"], self._groups)
         frame = frame.assign(group=order).sort_values(["label", "backend", "group"], kind="stable")
         return frame.astype({"group": str})
@@ -259,13 +260,14 @@ def _training(row: Row) -> tuple[Any, ...]:
 
 
 def _jobs(name: str, run: Run) -> pd.DataFrame:
-    """The jobs of a run, with the columns of `BY`, `run`, `ranks` and `task`."""
+    """The jobs of a run, with the columns of `BY`, `run`, `ranks`, `job_nodes` and `task`."""
     by_key = {record.key: record for record in run.records}
     ordered = [by_key[str(key)] for key in run.jobs["key"]]
     columns = {by: [value(record) for record in ordered] for by, value in BY.items()}
     ranks = [ranks_of(record.job.device) for record in ordered]
+    job_nodes = [nodes_of(record.job.device) for record in ordered]
     tasks = [record.slurm.job if record.slurm else "" for record in ordered]
-    return run.jobs.assign(**columns, run=name, ranks=ranks, task=tasks)
+    return run.jobs.assign(**columns, run=name, ranks=ranks, job_nodes=job_nodes, task=tasks)
 
 
 def _first_with_several(jobs: pd.DataFrame) -> str:

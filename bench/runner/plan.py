@@ -13,7 +13,7 @@ from itertools import chain, product
 import numpy as np
 from msgspec import Struct
 
-from backends.contract import Job, Mode, Precision, ranks_of
+from backends.contract import Job, Mode, Precision, nodes_of, ranks_of
 from backends.registry import BACKENDS, entry
 from bench.data.dataset import DataSet
 from specs.errors import UserError, closest
@@ -105,13 +105,14 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
     """
     for training in trainings:
         _check(training)
-    shared = [device for device in options.devices if ranks_of(device) > 1]
-    if shared and not any(can_share(backend, "matched") for backend in options.backends):
-        can = [name for name in BACKENDS if can_share(name, "matched")]
-        raise PlanError(
-            f"none of {', '.join(options.backends)} trains on several ranks ({shared[0]})",
-            expected=f"one of {', '.join(can)}",
-        )
+    for device in options.devices:
+        if not any(can_share(backend, "matched", device) for backend in options.backends):
+            can = [name for name in BACKENDS if can_share(name, "matched", device)]
+            what = "nodes" if nodes_of(device) > 1 else "ranks"
+            raise PlanError(
+                f"none of {', '.join(options.backends)} trains on several {what} ({device})",
+                expected=f"one of {', '.join(can)}",
+            )
     if not _backends_and_modes(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
@@ -144,7 +145,7 @@ def make_round(
         for group, (backend, mode) in product(groups, order):
             if mode == "native" and _is_left_out(group, options):
                 continue
-            if ranks_of(group.device) > 1 and not can_share(backend, mode):
+            if not can_share(backend, mode, group.device):
                 continue
             job = _job(group, options, backend=backend, mode=mode, seed=seed, number=number)
             jobs.append((job, group.training.data))
@@ -174,9 +175,12 @@ def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
     return pairs
 
 
-def can_share(backend: str, mode: Mode) -> bool:
-    """Whether a backend trains on several ranks."""
-    return mode == "matched" and entry(backend).parallel is not None
+def can_share(backend: str, mode: Mode, device: str) -> bool:
+    """Whether a backend trains on as many ranks and nodes as a device has."""
+    chosen = entry(backend)
+    if nodes_of(device) > 1 and not chosen.on_nodes:
+        return False
+    return ranks_of(device) == 1 or (mode == "matched" and chosen.parallel is not None)
 
 
 def _is_left_out(group: Group, options: Options) -> bool:

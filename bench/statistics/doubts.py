@@ -10,9 +10,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from backends.contract import Job
+from backends.contract import Job, kind_with_ranks
 from bench.records.job import Record, backend_name
-from bench.statistics.judgement import Judgement, device_kind, judgements
+from bench.statistics.judgement import Judgement, judgements
 
 
 class Doubts(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def check_doubts(run: Sequence[Record], backends: Container[str] | None = None) 
         if backends is not None and record.job.backend not in backends:
             continue
         if record.key in judged and (record.job.mode == "matched" or judged[record.key].doubt):
-            groups[record.job.workload.name, device_kind(record.job.device)].append(record)
+            groups[record.job.workload.name, kind_with_ranks(record.job.device)].append(record)
     return [_doubts(*name, records, judged) for name, records in groups.items()]
 
 

@@ -21,11 +21,12 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backends.contract import kind_with_ranks
 from bench.records.job import Record, backend_name, without_labels
 from bench.statistics.accuracy import binomial_error
 from bench.statistics.distributions import normal_below, student_below
 from bench.statistics.doubts import Doubts
-from bench.statistics.judgement import device_kind, judgements
+from bench.statistics.judgement import judgements
 from bench.statistics.many import holm_level
 from specs.errors import UserError
 
@@ -172,7 +173,7 @@ def _by_name(records: Iterable[Record]) -> dict[ResultName, list[Record]]:
     for record in records:
         job = record.job
         by_name.setdefault(
-            (job.workload.name, backend_name(job), device_kind(job.device)), []
+            (job.workload.name, backend_name(job), kind_with_ranks(job.device)), []
         ).append(record)
     return by_name
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of
 from bench.records.job import Record
 from bench.statistics.agreement import agreement
 from bench.statistics.learning import suspicion
@@ -76,12 +76,6 @@ def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
         else NOT_JUDGED
         for record in native
     }
-
-
-def device_kind(device: str) -> str:
-    """The kind of a device, with its ranks: "cuda" for "cuda:1", "4xcuda" for "4xcuda:0"."""
-    ranks = ranks_of(device)
-    return kind_of(device) if ranks == 1 else f"{ranks}x{kind_of(device)}"
 
 
 def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Doubt, str]:

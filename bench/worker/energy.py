@@ -20,7 +20,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from backends.contract import kind_of
+from backends.contract import kind_of, nodes_of
 
 _POWERCAP = Path("/sys/class/powercap")
 # A package of an Intel or AMD CPU. Other zones would count twice: "intel-rapl:0:1" is a part of
@@ -131,6 +131,9 @@ def meters(device: str, gpus: Sequence[str], powercap: Path = _POWERCAP) -> tupl
         gpus: the UUIDs of the job's NVIDIA GPUs or slices, one for each rank.
         powercap: the folder where Linux shows RAPL.
     """
+    if nodes_of(device) > 1:
+        elsewhere = _none("the energy of the other nodes is not measured")
+        return elsewhere, NOTHING if kind_of(device) == "cpu" else elsewhere
     cpus = _rapl(powercap)
     if kind_of(device) == "cpu":
         return cpus, NOTHING

@@ -7,10 +7,21 @@ import os
 import signal
 import subprocess
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from backends.contract import Unsupported, check_ranks, first_of, kind_of, ranks_of
+from backends.contract import (
+    Job,
+    Unsupported,
+    check_ranks,
+    first_of,
+    kind_of,
+    kind_with_ranks,
+    nodes_of,
+    ranks_of,
+    ranks_per_node,
+)
 from backends.registry import BACKENDS, UnknownBackendError, adapter_of
 from bench.machine.host import this_machine
 from bench.records.files import PROJECT
@@ -28,19 +39,32 @@ FEW = ("digits, relu", "dropout after flatten")
 
 
 @pytest.mark.parametrize(
-    ("device", "ranks", "first", "kind"),
+    ("device", "nodes", "ranks", "first", "kind"),
     [
-        ("cpu", 1, "cpu", "cpu"),
-        ("2xcpu", 2, "cpu", "cpu"),
-        ("cuda:1", 1, "cuda:1", "cuda"),
-        ("16xcuda:0", 16, "cuda:0", "cuda"),
-        ("xpu:0", 1, "xpu:0", "xpu"),
-        ("spark://x:7077", 1, "spark://x:7077", "spark"),
+        ("cpu", 1, 1, "cpu", "cpu"),
+        ("2xcpu", 1, 2, "cpu", "2xcpu"),
+        ("cuda:1", 1, 1, "cuda:1", "cuda"),
+        ("16xcuda:0", 1, 16, "cuda:0", "16xcuda"),
+        ("2x1xcpu", 2, 2, "cpu", "2x1xcpu"),
+        ("12x4xcuda:0:1", 12, 48, "cuda:0:1", "12x4xcuda"),
+        ("xpu:0", 1, 1, "xpu:0", "xpu"),
+        ("spark://x:7077", 1, 1, "spark://x:7077", "spark"),
     ],
 )
-def test_a_device_says_how_many_ranks_there_are(device, ranks, first, kind):
-    assert (ranks_of(device), first_of(device), kind_of(device)) == (ranks, first, kind)
-    assert make_job(device=device).ranks == ranks
+def test_a_device_says_how_many_nodes_and_ranks_there_are(device, nodes, ranks, first, kind):
+    assert (nodes_of(device), ranks_of(device), first_of(device)) == (nodes, ranks, first)
+    assert ranks_per_node(device) * nodes == ranks
+    assert kind_with_ranks(device) == kind
+    assert kind_with_ranks(first) == kind_of(device)
+    job = make_job(device=device)
+    assert job.ranks == ranks
+    assert msgspec.convert(msgspec.to_builtins(job), Job) == job
+
+
+@pytest.mark.parametrize("device", ["1x2xcpu", "0x2xcpu", "2x0xcpu", "2x2x2xcpu", "2x2"])
+def test_a_device_has_one_name(device):
+    with pytest.raises(msgspec.ValidationError, match="device"):
+        msgspec.convert({**msgspec.to_builtins(make_job()), "device": device}, Job)
 
 
 def test_a_batch_with_fewer_examples_than_ranks_cannot_be_shared():
@@ -69,6 +93,11 @@ def test_a_plan_leaves_out_backends_that_train_on_one_device_only(mnist_5k):
     assert len(planned) == 4
     with pytest.raises(PlanError, match="none of keras-torch trains on several ranks"):
         make_groups([training], replace(options, backends=("keras-torch",)))
+    nodes = replace(options, devices=("2x1xcpu",), backends=("pytorch", "tensorflow"))
+    jobs = make_jobs([training], nodes, find_suite("smoke"))
+    assert {job.backend for job, _ in jobs} == {"pytorch"}
+    with pytest.raises(PlanError, match="none of tensorflow trains on several nodes"):
+        make_groups([training], replace(nodes, backends=("tensorflow",)))
     with pytest.raises(UnknownBackendError):
         adapter_of("keras-torch", "matched", 2)
     with pytest.raises(UnknownBackendError):
@@ -179,8 +208,8 @@ def test_ranks_that_do_not_share_as_they_must_are_caught(environments):
 @pytest.mark.framework
 def test_a_rank_that_is_killed_is_an_error_that_says_so(environments):
     kind, text = ask(environments, KILLED)
-    assert kind == "ChildError"
-    assert f"signal {signal.SIGKILL.name}" in text
+    assert kind == "ChildGoneError"
+    assert f"rank 1 ended in train_epoch with signal {signal.SIGKILL.name}" in text
 
 
 @pytest.mark.framework

@@ -7,40 +7,18 @@ import os
 import re
 import signal
 from collections import Counter
-from contextlib import suppress
 from itertools import combinations
-from pathlib import Path
 
-import psutil
 import pytest
 
 from bench.records.run import read_run
 from bench.runner.cluster import slurm
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
+from tests.cluster.processes import has_ended, workers
 
 pytestmark = pytest.mark.slow
 LONG = ("--epochs", "900", "--seeds", "0,1")
-
-
-def workers(cluster, run):
-    """The workers of a run that have begun to train, by their parents: the tasks."""
-    folder, found = str(cluster.folder / "results" / run / "cluster"), {}
-    for task in psutil.process_iter(["cmdline"]):
-        if any(word.startswith(folder) for word in task.info["cmdline"] or ()):
-            with suppress(psutil.Error):  # it has just ended
-                found |= {task: child for child in task.children() if has_begun(child)}  # noqa: B035
-    return found
-
-
-def has_begun(process):
-    """Whether a process is a worker that has written a line."""
-    lines = [Path(word) for word in process.cmdline() if word.endswith(".progress.jsonl")]
-    return any(path.is_file() and path.stat().st_size for path in lines)
-
-
-def has_ended(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_array_gives_every_job_its_gpu_and_one_record(cluster):
@@ -203,6 +181,7 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
         (("--nodes", "n[3-4]"), ["--nodes n[3-4]: the partition has no node n4"]),
         (("--partition", "mian"), ["no partition is named 'mian'", "one of main, urgent"]),
         (("--device", "4xcuda"), ["--device 4xcuda: Slurm knows 2 GPUs on n1"]),
+        (("--device", "2x4xcuda"), ["--device 2x4xcuda: Slurm knows 2 GPUs on n1"]),
         (("--sbatch=--constraint=none", "--nodes", "n2"), ["sbatch failed:", "0 of 1 arrays"]),
     ],
 )

@@ -188,3 +188,31 @@ def test_words_that_name_no_gpu_never_become_a_run_on_the_cpu(bench, tmp_path):
     assert not (tmp_path / "softmax").exists()
     command = (*RUN, "--device", "cpu", "--dry-run", *results)
     assert bench(answers, *command, CUDA_VISIBLE_DEVICES="MIG-77-slice").returncode == 0
+
+
+FIRST_OF_TWO = {"SLURM_JOB_NUM_NODES": "2", "SLURM_NODEID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "expected"),
+    [
+        ("2x1xcpu", FIRST_OF_TWO, "2x1xcpu"),
+        ("2x2xcuda", FIRST_OF_TWO, "2x2xcuda:0"),
+        ("2x1xgpu", {**FIRST_OF_TWO, "SLURM_JOB_NUM_NODES": "3"}, "2x1xcuda:0"),
+        ("3x1xcpu", FIRST_OF_TWO, "node 0 of 2 nodes of Slurm; expected node 0 of 3"),
+        ("2x1xcpu", {**FIRST_OF_TWO, "SLURM_NODEID": "1"}, "runs on node 1 of 2"),
+        ("2x1xcpu", {"SLURM_JOB_NUM_NODES": "2"}, "of 0 nodes of Slurm"),  # where salloc was typed
+        ("2x3xcuda", FIRST_OF_TWO, "at most as many ranks per node"),
+        ("2x1xcuda:1", FIRST_OF_TWO, "the first GPU of each"),
+    ],
+)
+def test_nodes_train_together_on_the_first_of_them(name, variables, expected, monkeypatch):
+    for variable in FIRST_OF_TWO:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    try:
+        found = " ".join(choose_devices((name,), machine_of(*GPUS)))
+    except UserError as error:
+        found = f"{error.problem}; expected {error.expected}"
+    assert expected in found

@@ -115,3 +115,12 @@ def test_a_price_of_no_group_is_refused(bench, tmp_path):
     code, _, errors = bench("compare", "all", "--price", "H200=1/h")
     assert code == 2
     assert "no gpu of this name\n  expected: one of A100, H100" in errors
+
+
+def test_a_job_on_several_nodes_costs_all_of_them(bench, tmp_path):
+    records = [of_kind(0, "H100", 1.0), of_kind(1, "H100", 1.0, device="4x1xcuda:0")]
+    compared(bench, tmp_path, records, "--by", "gpu", "--price", "H100=3600/h")
+    with (tmp_path / "out" / "hardware.csv").open(newline="") as file:
+        rows = {row["job_nodes"]: row for row in csv.DictReader(file)}
+    for name in ("node_hours_to_target", "cost_to_target", "cost_per_image"):
+        assert float(rows["4"][name]) == pytest.approx(4 * float(rows["1"][name]))

@@ -256,3 +256,10 @@ def test_what_cannot_be_compared_is_told_with_exit_code_2(bench, tmp_path):
     code, _, errors = bench("nodes", "two", "--output", "two")
     assert code == 2
     assert "is a run, whose report would be overwritten" in errors
+
+
+def test_a_job_on_several_nodes_says_nothing_of_one(bench, tmp_path):
+    together = [on_node(n, 3.0, device="2x1xcuda:0", status="failed") for n in range(3)]
+    code, _, rows = nodes(bench, tmp_path, [*cluster(nodes=4), *together])
+    assert code == 0
+    assert len(rows) == 4

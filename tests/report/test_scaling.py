@@ -129,3 +129,24 @@ def test_models_of_one_name_that_are_not_each_others_widths_never_meet(tmp_path)
     assert blocks_of(
         tmp_path, make_record("a", workload=MLP), make_record("b", workload=widened(MLP, 4))
     )
+
+
+def test_ranks_are_compared_with_one_rank_and_with_one_node(tmp_path):
+    """An epoch of 100 s; on two nodes of two GPUs 30 s, and 40 s with the same batch per rank."""
+    seconds = {
+        ("cuda:0", 128): 100.0,
+        ("2xcuda:0", 128): 60.0,
+        ("2x2xcuda:0", 128): 30.0,
+        ("2x2xcuda:0", 512): 40.0,
+    }
+    records = [
+        make_record(f"{device}{size}", times=(9.0,) + (each,) * 3, device=device, batch_size=size)
+        for (device, size), each in seconds.items()
+    ]
+    table = scaling.ranks(run_of(*records, folder=tmp_path))[1]
+    assert {row[2:5] + row[6:] for row in table.rows} == {
+        ("2xcuda:0", "cuda:0", "128", "1.67x", "83 %", "-", "-"),
+        ("2x2xcuda:0", "cuda:0", "128", "3.33x", "83 %", "-", "-"),
+        ("2x2xcuda:0", "2xcuda:0", "128", "2.00x", "100 %", "-", "-"),
+        ("2x2xcuda:0", "cuda:0", "512", "-", "-", "2.50x", "62 %"),
+    }

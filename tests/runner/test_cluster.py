@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.command.cluster import task as cluster_task
+from bench.command.cluster.submit import _teams
 from bench.command.run import Running
 from bench.data.dataset import DataSet
 from bench.records.job import SlurmTask
@@ -301,3 +302,22 @@ def test_a_lost_job_is_run_again_without_being_asked_for():
     options = Namespace(retry=False, keep_weights=False)
     running = Running(options, None, None, Path("r"), [ended, failed, lost])
     assert {*running.reused()} == {"a", "b"}
+
+
+def test_nodes_of_one_partition_train_together():
+    nodes = [
+        slurm.Node(name=name, partition=name[0], cpus=4, memory_bytes=1, gpus=0, state="idle")
+        for name in ("a1", "a2", "a3", "b1", "b2")
+    ]
+    both = {node.name: ("cpu", "2x1xcpu") for node in nodes}
+    teams = [*_teams(nodes, both)]
+    assert [team for team, device in teams if device == "cpu"] == [(n,) for n in range(5)]
+    assert [team for team, device in teams if device == "2x1xcpu"] == [(0, 1), (3, 4)]
+    with pytest.raises(UserError, match="--device 2x1xcpu: a job needs 2 nodes of one partition"):
+        [*_teams(nodes[2:4], both)]
+
+
+def test_a_task_of_other_nodes_is_another_task(tmp_path):
+    _, first = submitted(tmp_path, nodes=3)
+    two, three = (replace(first, places=(replace(first.places[0], others=(n,)),)) for n in (1, 2))
+    assert len({one.identity(one.task(0)) for one in (first, two, three)}) == 3

@@ -351,3 +351,11 @@ def test_a_gpus_counter_moves_only_forwards_and_as_fast_as_power_says():
     assert joules / seconds == pytest.approx(np.mean(watts), rel=0.2)
     longest = max(np.diff(steps)) * seconds / len(readings)
     assert longest <= 2 * energy._NVML_STEP_SECONDS  # a look may be late
+
+
+@pytest.mark.parametrize("device", ["2x1xcpu", "2x1xcuda:0"])
+def test_the_energy_of_one_of_several_nodes_is_not_that_of_the_job(tmp_path, device):
+    zone(tmp_path / "intel-rapl:0", "package-0", 1)
+    for meter in meters(device, ["GPU-a"], tmp_path):
+        assert meter.zones == ()
+    assert "other nodes" in meters(device, ["GPU-a"], tmp_path)[0].counter.reason

@@ -11,7 +11,7 @@ from itertools import groupby, product
 from math import ceil
 from pathlib import Path
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of, nodes_of, ranks_of, ranks_per_node
 from backends.registry import DEFAULT_BACKENDS
 from bench.command import say
 from bench.command.run import goal_of
@@ -130,14 +130,45 @@ def _submission(
         nodes=tuple(nodes),
         trainings=tuple(planned),
         places=tuple(
-            Place(node=number, training=training, device=device, precision=precision)
-            for number, node in enumerate(nodes)
-            for device, precision, training in product(
-                devices[node.name], choices.precisions, range(len(planned))
+            Place(
+                node=team[0],
+                training=training,
+                device=device,
+                precision=precision,
+                others=team[1:],
             )
+            for team, device in _teams(nodes, devices)
+            for precision, training in product(choices.precisions, range(len(planned)))
         ),
         made=utc(),
     )
+
+
+def _teams(
+    nodes: Sequence[slurm.Node], devices: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Yield the nodes that train together, by number, and on which device.
+
+    Nodes of one partition are taken in order; those that are too few for a team are left out.
+
+    Raises:
+        UserError: they are all too few.
+    """
+    found = set[str]()
+    for partition in dict.fromkeys(node.partition for node in nodes):
+        own = [number for number, node in enumerate(nodes) if node.partition == partition]
+        for place, number in enumerate(own):
+            for device in devices[nodes[number].name]:
+                team = tuple(own[place : place + nodes_of(device)])
+                if place % nodes_of(device) == 0 and len(team) == nodes_of(device):
+                    found.add(device)
+                    yield team, device
+    for device in dict.fromkeys(word for words in devices.values() for word in words):
+        if device not in found:
+            raise UserError(
+                f"--device {device}: a job needs {nodes_of(device)} nodes of one partition",
+                hint=f"--nodes {nodes_of(device)}",
+            )
 
 
 def _choices(
@@ -170,7 +201,7 @@ def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
     words: list[str] = []
     for word in chosen:
         is_gpu, number = kind_of(word) in _GPU_WORDS, word.partition(":")[2]
-        least = int(number) + 1 if number.isdigit() else ranks_of(word)
+        least = (int(number) if number.isdigit() else 0) + ranks_per_node(word)
         if is_gpu and least > node.gpus:
             raise UserError(
                 f"--device {word}: Slurm knows {node.gpus} GPUs on {node.name}",
@@ -204,19 +235,20 @@ def _calls(
     options: argparse.Namespace,
 ) -> Iterator[tuple[Array, list[str]]]:
     """Yield the arrays, without their number in Slurm, and the arguments of sbatch for each."""
-    places, first_of_node = submission.places, dict[int, int]()
+    places, firsts = submission.places, dict[tuple[int, ...], int]()
     gpu = options.exclusive == "gpu"
     for number, place in enumerate(places):
-        first_of_node.setdefault(place.node, number)
-    for of_node, found_there in groupby(numbers, key=lambda number: places[number].node):
-        node = submission.nodes[of_node]
-        for first, found in chunks([*found_there], first_of_node[of_node], most):
+        firsts.setdefault(place.nodes, number)
+    for team, found_there in groupby(numbers, key=lambda number: places[number].nodes):
+        nodes = [submission.nodes[number] for number in team]
+        for first, found in chunks([*found_there], firsts[team], most):
             words = [places[number].device for number in found]
-            wanted = max(ranks_of(word) for word in words) if gpu else node.gpus
+            wanted = max(ranks_per_node(word) for word in words) if gpu else nodes[0].gpus
             on_gpu = gpu or any(kind_of(word) != "cpu" for word in words)
             arguments = [
-                f"--partition={node.partition}",
-                f"--nodelist={node.name}",
+                f"--partition={nodes[0].partition}",
+                f"--nodelist={','.join(node.name for node in nodes)}",
+                *([f"--nodes={len(nodes)}", f"--ntasks={len(nodes)}"] if len(nodes) > 1 else []),
                 f"--array={_indices([number - first for number in found])}",
                 *([f"--gres=gpu:{wanted}"] if on_gpu and wanted else []),
                 str(folder / SCRIPT),

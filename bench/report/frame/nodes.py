@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.contract import kind_of, ranks_of
+from backends.contract import kind_of, nodes_of, ranks_of
 from bench.machine.host import gpu_of
 from bench.records.job import Record
 from bench.report.form import words
@@ -31,10 +31,12 @@ def nodes_frame(records: Sequence[Record], jobs: pd.DataFrame) -> pd.DataFrame:
     """The frame of jobs with the columns `fleet`, `node`, `ranks`, `training_name` and `training`.
 
     Args:
-        records: of a run.
+        records: of a run. Those of jobs on several nodes are left out: nobody knows whose time it
+            is.
         jobs: see `jobs.jobs_frame`.
     """
-    by_key = {record.key: record for record in records}
+    by_key = {record.key: record for record in records if nodes_of(record.job.device) == 1}
+    jobs = jobs[jobs["key"].isin(by_key)]
     ordered = [by_key[str(key)] for key in jobs["key"]]
     jobs = jobs.assign(
         fleet=[_fleet(record) for record in ordered],

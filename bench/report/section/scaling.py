@@ -11,7 +11,7 @@ from math import nan
 
 import pandas as pd
 
-from backends.contract import first_of, kind_of, ranks_of
+from backends.contract import first_of, kind_of, ranks_of, ranks_per_node
 from bench.report.chart.sweep import sweep
 from bench.report.form import words
 from bench.report.form.blocks import Block, Folded, Heading, Table, Text, without_empty
@@ -65,40 +65,50 @@ _TOO_FEW = (
     " overhead: `--batch-size 32,128,512,2048`."
 )
 _RANKS = (
-    "Ranks share each batch. `same batch`: images per second with all ranks, divided by those of"
-    " one (strong scaling). `same batch per rank`: the same, where one rank had a batch that is"
-    " smaller by the number of ranks (weak scaling; `--batch-size 128,256` runs both)."
-    " `efficiency`: that factor divided by the number of ranks. Factors are of medians, and not"
-    " tested. On a CPU the ranks share its threads, so no factor above 1 is expected there."
+    "Ranks share each batch. `2x4xcuda:0` are two nodes with four ranks each. `same batch`: images"
+    " per second with all ranks, divided by those of the device in the column `than`: one rank, or"
+    " the ranks of one node (strong scaling). `same batch per rank`: the same, where its batch is"
+    " smaller by the number of times that it has fewer ranks (weak scaling; `--batch-size 128,256`"
+    " runs both). `efficiency`: that factor divided by this number. Factors are of medians, and not"
+    " tested. On a CPU the ranks of a node share its threads, so no factor above 1 is expected"
+    " within a node."
 )
 _RANKS_COLUMNS = (
-    *("workload", "backend", "device", "batch size", "epoch", "same batch", "efficiency"),
-    *("same batch per rank", "efficiency"),
+    *("workload", "backend", "device", "than", "batch size", "epoch"),
+    *("same batch", "efficiency", "same batch per rank", "efficiency"),
 )
 _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures vary."
 
 
 def ranks(run: Run) -> list[Block]:
-    """A row per result with several ranks whose training also ran on the first of them alone."""
+    """A row per result with several ranks whose training also ran on one, or on one node's."""
     ok = [row for row in rows_of(run.summary) if row["status"] == "ok"]
-    alone = {_training(row, row["device"], row["batch_size"]): row for row in ok}
+    known = {_training(row, row["device"], row["batch_size"]): row for row in ok}
     rows = []
-    for row in ok:
-        count, device = ranks_of(row["device"]), first_of(row["device"])
+    pairs = [(row, device) for row in ok for device in _parts_of(row["device"])]
+    for row, device in pairs:
+        count = ranks_of(row["device"]) // ranks_of(device)
         same, per_rank = (
-            alone.get(_training(row, device, batch_size))
+            known.get(_training(row, device, batch_size))
             for batch_size in (row["batch_size"], row["batch_size"] / count)
         )
-        if count > 1 and (same or per_rank):
+        if same or per_rank:
             rows.append(
                 (
-                    *(row["workload"], row["backend"], row["device"], str(row["batch_size"])),
-                    words.seconds(row["epoch_seconds"]),
+                    *(row["workload"], row["backend"], row["device"], device),
+                    *(str(row["batch_size"]), words.seconds(row["epoch_seconds"])),
                     *_factor(row, same, count),
                     *_factor(row, per_rank, count),
                 )
             )
     return [Text(_RANKS), without_empty(Table(_RANKS_COLUMNS, tuple(rows)))] if rows else []
+
+
+def _parts_of(device: str) -> list[str]:
+    """The devices that it is compared with: its first rank, and its ranks on one node."""
+    first, ranks = first_of(device), ranks_per_node(device)
+    of_node = f"{ranks}x{first}" if ranks > 1 else first
+    return [part for part in dict.fromkeys((first, of_node)) if part != device]
 
 
 def _training(row: Row, device: str, batch_size: float) -> tuple[object, ...]:
@@ -108,7 +118,7 @@ def _training(row: Row, device: str, batch_size: float) -> tuple[object, ...]:
 
 
 def _factor(row: Row, alone: Row | None, count: int) -> tuple[str, str]:
-    """How many times as many images per second as one rank, and that per rank."""
+    """How many times as many images per second, and that per so many times as many ranks."""
     if alone is None:
         return words.ABSENT, words.ABSENT
     factor = alone["epoch_seconds"] / row["epoch_seconds"]

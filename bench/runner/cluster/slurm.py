@@ -198,6 +198,19 @@ def own_task(variables: Mapping[str, str]) -> SlurmTask | None:
     )
 
 
+def job_nodes(variables: Mapping[str, str]) -> tuple[int, int]:
+    """How many nodes the job of Slurm has that a process runs in, and the number of its own.
+
+    (0, 0) if it runs in none.
+
+    Args:
+        variables: those of the process.
+    """
+    count, number = (variables.get(f"SLURM_{name}", "") for name in ("JOB_NUM_NODES", "NODEID"))
+    is_on_node = count.isdigit() and number.isdigit()  # not where `salloc` was typed
+    return (int(count), int(number)) if is_on_node else (0, 0)
+
+
 def _nodes() -> list[Node]:
     """Every node of every partition; the default partition's name ends with "*"."""
     found = []

@@ -31,6 +31,8 @@ class Task(Struct, frozen=True, kw_only=True):
     """One task of an array: a training on a device of a node, by all backends.
 
     Attributes:
+        node: the one that the task runs on; the first of several.
+        others: the other nodes that train with it, see `backends.contract.Job`.
         device: as the user may name it on that node, see `--device`.
         limits: whether it also measures the limits of the engines on its device and precision.
     """
@@ -40,6 +42,7 @@ class Task(Struct, frozen=True, kw_only=True):
     device: str
     precision: Precision
     limits: bool
+    others: tuple[Node, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,12 +57,18 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A task on disk: its node and training by their numbers, as there may be thousands."""
+    """A task on disk: its nodes and training by their numbers, as there may be thousands."""
 
     node: int
     training: int
     device: str
     precision: Precision
+    others: tuple[int, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All nodes of the task, the first of them first."""
+        return self.node, *self.others
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -92,6 +101,7 @@ class Submission(Struct, frozen=True, kw_only=True):
             device=place.device,
             precision=place.precision,
             limits=place.training == 0,
+            others=tuple(self.nodes[number] for number in place.others),
         )
 
     def choices_of(self, task: Task) -> plan.Options:
@@ -111,7 +121,8 @@ class Submission(Struct, frozen=True, kw_only=True):
 
     def identity(self, task: Task) -> tuple[object, ...]:
         """What a task has in common with the same one of another submission."""
-        return task.node.name, task.group, replace(self.choices, devices=(), precisions=())
+        names = tuple(node.name for node in (task.node, *task.others))
+        return names, task.group, replace(self.choices, devices=(), precisions=())
 
 
 class Array(Struct, frozen=True, kw_only=True):
