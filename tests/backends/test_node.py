@@ -57,7 +57,6 @@ def ready(rank):
     child = rank(STARTS, seconds=20.0)
     child.call("begin", describe(JOB), probe())
     child._seconds = LIMIT
-    child._open[0]._connection.settimeout(LIMIT)
     return child
 
 
