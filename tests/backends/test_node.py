@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from backends.far import node
-from backends.far.child import ChildGoneError
+from backends.far.child import Child, ChildGoneError
 from backends.far.description import describe
 from backends.far.near import probe
 from bench.records.files import PROJECT
@@ -107,3 +107,15 @@ def test_a_rank_that_is_killed_or_hangs_is_named(rank):
         with pytest.raises(ChildGoneError, match=f"rank 1 on n2 did not answer in {method} within"):
             child.call(method, *arguments)
         assert child._process.returncode is not None
+
+
+def test_a_rank_on_this_node_that_hangs_is_named():
+    target, packages = "tests.support.near_softmax:Softmax", [PROJECT / "tests"]
+    for method, arguments in (("get_weights", ()), ("load", (np.zeros(10**7), np.zeros(1)))):
+        child = Child(sys.executable, target, packages, "?", name="rank 1", seconds=20.0)
+        child.call("begin", describe(JOB), probe())
+        child._seconds = LIMIT
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(ChildGoneError, match=f"rank 1 did not answer in {method} within 0.5 s"):
+            child.call(method, *arguments)
+        assert child._process.returncode == -signal.SIGKILL
