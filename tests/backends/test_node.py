@@ -74,7 +74,8 @@ def test_calls_and_arrays_take_a_connection_with_the_node(rank, tmp_path):
 def test_who_does_not_know_the_token_is_not_let_in(rank):
     child = rank(STARTS, seconds=20.0)
     address = ("127.0.0.1", child._listener.getsockname()[1])
-    with socket.create_connection(address) as wrong, socket.create_connection(address) as silent:
+    wrong, silent = (socket.create_connection(address, timeout=5) for _ in range(2))
+    with wrong, silent:
         wrong.sendall(b"0 n3\n")
         assert child.host() == "127.0.0.1"
         assert (wrong.recv(1), silent.recv(1)) == (b"", b"")
