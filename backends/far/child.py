@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import select
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -65,14 +66,15 @@ class Child:
         self.name, self._seconds = name, seconds
         self._advice, self._number = advice, 0
         self._transport, self._began, self._method = 0.0, 0.0, ""
+        self._connection: socket.socket | None = None
+        self._calls: Any = None
+        self._replies: Any = None
         command = [python, "-I", near.__file__, target, *map(str, packages)]
+        self._open: list[Any] = []
         try:
             self._process = self._start(command)
         except OSError as error:
             raise ChildError(f"{python} cannot be started: {error.strerror}; {advice}") from error
-        self._calls: Any = self._process.stdin
-        self._replies: Any = self._process.stdout
-        self._open: list[Any] = [self._calls, self._replies]
         self.pid = self._process.pid
         self._output: deque[str] = deque(maxlen=_LINES)
         self._reader = threading.Thread(
@@ -103,6 +105,8 @@ class Child:
         """
         self._began, self._method = time.perf_counter(), method
         self._number += 1
+        if self._connection is not None:
+            self._connection.settimeout(self._seconds)
         try:
             write_message(self._calls, self._number, {"method": method, "arguments": arguments})
         except TimeoutError:
@@ -120,8 +124,8 @@ class Child:
             ChildError, Unsupported, MemoryError: see `call`.
         """
         method, seconds = self._method, self._seconds if seconds is None else seconds
-        if seconds is not None and not select.select([self._replies], [], [], seconds)[0]:
-            raise self._silent(method, seconds)
+        if self._connection is not None:
+            self._connection.settimeout(seconds)
         try:
             number, reply = read_message(self._replies)
         except TimeoutError:
@@ -151,14 +155,30 @@ class Child:
         self._reader.join(_OUTPUT_SECONDS)
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start the process.
+        """Start the process, with pipes; if it has to answer in time, with a pair of sockets.
 
         Raises:
             OSError: it cannot be started.
         """
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        if self._seconds is None or os.name == "nt":
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+            self._calls, self._replies = process.stdin, process.stdout
+            self._open += [self._calls, self._replies]
+            return process
+        own, other = socket.socketpair()
+        self._take(own)
+        with other:
+            end = other.fileno()
+            return subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.PIPE)
+
+    def _take(self, connection: socket.socket) -> None:
+        """Take a connection for calls and replies; each waits as long as the process may take."""
+        connection.settimeout(self._seconds)
+        self._connection = connection
+        # Not read ahead, and closed at once although the other side may read nothing.
+        self._calls, self._replies = connection.makefile("wb"), connection.makefile("rb", 0)
+        self._open[:0] = [_Shutdown(connection), self._calls, self._replies]
 
     def _raise(self, method: str, error: dict[str, str]) -> None:
         kind, text = error["type"], error["text"]
@@ -200,6 +220,18 @@ class Child:
 
     def _said(self) -> str:
         return "".join(self._output)
+
+
+class _Shutdown:
+    """Closes a connection in such a way that nothing waits to be sent any more."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
 
 
 def _keep(stream: IO[bytes], output: deque[str]) -> None:

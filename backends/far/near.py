@@ -99,6 +99,7 @@ def connect() -> "tuple[IO[bytes], IO[bytes]]":
     port, token = sys.stdin.readline().split()
     connection = socket.create_connection((os.environ["SLURM_LAUNCH_NODE_IPADDR"], int(port)))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    os.dup2(2, 1)  # what the framework prints goes to the log
     connection.sendall(f"{token} {os.environ['SLURMD_NODENAME']}\n".encode())
     return connection.makefile("rb"), connection.makefile("wb")
 

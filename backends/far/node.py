@@ -23,7 +23,7 @@ _FOLDERS, _GPUS = ("TMPDIR", "CUDA_CACHE_PATH"), ("CUDA_VISIBLE_DEVICES",)
 _CHECK_SECONDS = 0.2
 _GREETING_SECONDS = 5.0  # it is sent at once
 _MOST_GREETING = 1000  # bytes: a token, and the name of a node
-_END_SECONDS = 5.0  # a step whose connection is closed ends at once, unless it hangs
+_END_SECONDS = 2.0  # a step whose connection is closed ends at once, unless it hangs
 _SIGNALS = 128  # srun's exit code is that much more than the number of the signal
 
 
@@ -66,15 +66,11 @@ class NodeChild(Child):
         self.node, self._host, self._limit = "", "", seconds
         self._on_gpu, self._relative = on_gpu, number
         called = f"{name} on node {number}"
-        super().__init__(python, target, packages, advice, name=called, seconds=seconds)
-        self._short_name, self._started = name, time.monotonic()
-        self._token = secrets.token_hex()
-        self._listener = socket.create_server(("", 0))
+        self._token, self._listener = secrets.token_hex(), socket.create_server(("", 0))
         self._listener.settimeout(_CHECK_SECONDS)
+        self._short_name, self._started = name, time.monotonic()
+        super().__init__(python, target, packages, advice, name=called, seconds=seconds)
         self._open.append(self._listener)
-        with suppress(OSError):  # it has ended, which `host` says
-            self._calls.write(f"{self._listener.getsockname()[1]} {self._token}\n".encode())
-            self._calls.flush()
 
     def host(self) -> str:
         """The address of this machine, as the process reaches it; waits until it has called back.
@@ -98,26 +94,22 @@ class NodeChild(Child):
     def _greet(self, connection: socket.socket) -> None:
         """Take a connection if it has the token, else close it."""
         connection.settimeout(_GREETING_SECONDS)
-        replies = connection.makefile("rb", buffering=0)
         said = b""
-        with suppress(OSError):  # somebody who says nothing
-            said = replies.readline(_MOST_GREETING)
+        with suppress(OSError), connection.makefile("rb", 0) as greeting:  # or nothing is said
+            said = greeting.readline(_MOST_GREETING)
         token, _, node = said.partition(b" ")
         if not secrets.compare_digest(token, self._token.encode()):
             connection.close()
             return
-        connection.settimeout(self._limit)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._take(connection)
         self._host, self.node = connection.getsockname()[0], node.decode().strip()
         self.name = f"{self._short_name} on {self.node}"
-        self._calls, self._replies = connection.makefile("wb"), replies
-        self._open += [self._calls, replies]
-        self._open.insert(0, _Connection(connection))
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         python, isolated, near, *rest = command
         left_out = (*_FOLDERS, *(_GPUS if self._on_gpu else ()))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 *("srun", "--overlap", "--export=ALL", "--chdir=/", "--cpu-bind=none"),
                 *("--nodes=1", "--ntasks=1", f"--relative={self._relative}"),
@@ -125,10 +117,16 @@ class NodeChild(Child):
                 *(python, isolated, near, "--connect", *rest),
             ],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name not in left_out},
         )
+        if process.stdin is not None:
+            with suppress(OSError):  # it has ended, which `host` says
+                port = self._listener.getsockname()[1]
+                process.stdin.write(f"{port} {self._token}\n".encode())
+                process.stdin.close()
+        return process
 
     def _code(self) -> int:
         code = super()._code()
@@ -145,15 +143,3 @@ class NodeChild(Child):
                 process.wait(_END_SECONDS)
             end()
         process.wait()
-
-
-class _Connection:
-    """A connection that is closed at once, also if the other side reads nothing."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()

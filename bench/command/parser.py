@@ -616,7 +616,8 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         metavar="A,B",
         help="cpu, cuda (all NVIDIA GPUs; also: gpu), cuda:0, cuda:0:1 (slice 1 of a divided GPU),"
-        " mps, xpu:0 (default: the CPU and one NVIDIA GPU of each kind)",
+        " mps, xpu:0; 4xcuda: four that share each batch, 2x4xcuda: on two nodes (default: the CPU"
+        " and one NVIDIA GPU of each kind)",
     )
     parser.add_argument(
         "--spark-master",

@@ -282,8 +282,8 @@ def test_the_time_of_a_phase_is_that_within_the_child_and_the_transport_is_kept(
 
 def replace_call(backend, seconds: float):
     """`train_epoch` whose reply is read so much later, as by a slow transport."""
-    process = backend._child._process
-    stream = process.stdout
+    child = backend._child
+    stream = child._replies
 
     class Slow:
         def readinto(self, buffer):
@@ -294,7 +294,7 @@ def replace_call(backend, seconds: float):
         def close(self):
             stream.close()
 
-    process.stdout = Slow()
+    child._replies = Slow()
     return backend.train_epoch
 
 

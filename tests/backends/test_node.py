@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from backends.far import node
-from backends.far.child import ChildGoneError
+from backends.far.child import Child, ChildGoneError
 from backends.far.description import describe
 from backends.far.near import probe
 from bench.records.files import PROJECT
@@ -57,7 +57,6 @@ def ready(rank):
     child = rank(STARTS, seconds=20.0)
     child.call("begin", describe(JOB), probe())
     child._seconds = LIMIT
-    child._open[0]._connection.settimeout(LIMIT)
     return child
 
 
@@ -75,7 +74,8 @@ def test_calls_and_arrays_take_a_connection_with_the_node(rank, tmp_path):
 def test_who_does_not_know_the_token_is_not_let_in(rank):
     child = rank(STARTS, seconds=20.0)
     address = ("127.0.0.1", child._listener.getsockname()[1])
-    with socket.create_connection(address) as wrong, socket.create_connection(address) as silent:
+    wrong, silent = (socket.create_connection(address, timeout=5) for _ in range(2))
+    with wrong, silent:
         wrong.sendall(b"0 n3\n")
         assert child.host() == "127.0.0.1"
         assert (wrong.recv(1), silent.recv(1)) == (b"", b"")
@@ -108,3 +108,15 @@ def test_a_rank_that_is_killed_or_hangs_is_named(rank):
         with pytest.raises(ChildGoneError, match=f"rank 1 on n2 did not answer in {method} within"):
             child.call(method, *arguments)
         assert child._process.returncode is not None
+
+
+def test_a_rank_on_this_node_that_hangs_is_named():
+    target, packages = "tests.support.near_softmax:Softmax", [PROJECT / "tests"]
+    for method, arguments in (("get_weights", ()), ("load", (np.zeros(10**7), np.zeros(1)))):
+        child = Child(sys.executable, target, packages, "?", name="rank 1", seconds=20.0)
+        child.call("begin", describe(JOB), probe())
+        child._seconds = LIMIT
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(ChildGoneError, match=f"rank 1 did not answer in {method} within 0.5 s"):
+            child.call(method, *arguments)
+        assert child._process.returncode == -signal.SIGKILL

@@ -47,7 +47,7 @@ def test_a_job_on_two_nodes_is_verified(cluster, submit):
 
 
 def test_a_rank_that_dies_or_hangs_is_one_record_that_names_it(cluster, submit):
-    limit = ("--variable", "FRAMEWORK_BENCH_RANK_SECONDS=4")
+    limit = ("--variable", "FRAMEWORK_BENCH_RANK_SECONDS=6")
     submit("--epochs", "9000", "--seeds", "0,1", *limit)
     for number in (signal.SIGKILL, signal.SIGSTOP):
         end_rank(cluster, number)

@@ -105,13 +105,14 @@ def check_order(make: MakeBackend, case: Case) -> Finding:
     have no effect.
     """
     named = case.order[: case.job.batch_size]
+    again = np.resize([0, 1, 0], max(3, case.job.ranks))  # each rank has one of them
     # All other images are NaN: one of them in a batch makes the loss and all weights NaN.
     images = np.full_like(case.images, np.nan)
     images[named] = case.images[named]
     changed = msgspec.structs.replace(
-        case, images=images, order=np.concatenate([named, named[:1], named[1::-1]])
+        case, images=images, order=np.concatenate([named, named[again]])
     )
-    masks = [np.concatenate([mask[: len(named)], mask[:1], mask[1::-1]]) for mask in case.masks]
+    masks = [np.concatenate([mask[: len(named)], mask[again]]) for mask in case.masks]
     backend, reference = ready(make, changed), make_reference(changed)
     loss = abs(
         backend.train_epoch(changed.order, masks) - reference.train_epoch(changed.order, masks)
@@ -148,16 +149,18 @@ def check_extremes(make: MakeBackend, case: Case) -> Finding:
 def check_repeat(make: MakeBackend, case: Case) -> Finding:
     """Check that the same seed repeats the training, and that another seed changes only dropout.
 
-    A new backend and one that was reset must repeat it. On a CPU, and for a deterministic job, the
-    same seed must give the same bits. In native mode the seed also changes the shuffle, unless the
-    framework has nothing random.
+    A new backend and one that was reset must repeat it. On a CPU with at most two ranks, and for a
+    deterministic job, the same seed must give the same bits. In native mode the seed also changes
+    the shuffle, unless the framework has nothing random.
     """
     (loss, weights), again, (other, changed) = (
         _trained(ready(make, case, seed=seed), case)
         for seed in (case.job.seed, case.job.seed, case.job.seed + 1)
     )
-    exact = kind_of(case.job.device) == "cpu" or case.job.deterministic
-    # A GPU adds in another order each time, so the last bit of a factor may differ.
+    # A GPU adds in another order each time. So do more than two ranks after a reset, as PyTorch
+    # groups their gradients anew after the first step. The last bit of a factor may then differ.
+    exact = kind_of(case.job.device) == "cpu" and case.job.ranks in (1, 2)
+    exact = exact or case.job.deterministic
     coarser = tolerances.coarseness(case.job.precision)
     tolerance = 1e-30 if exact else coarser * tolerances.weights(len(case.oracle.losses))
     loss_tolerance = 1e-30 if exact else coarser * tolerances.loss(case.depth)
