@@ -6,13 +6,11 @@ instead (RLIMIT_FSIZE), which fails in the same places, but not while a folder i
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from tests.support.disks import mount, mounted
 from tests.torture.campaign import Fault, Tried
 from tests.torture.kills import finish
 from tests.torture.oracles import nothing_left, whole_files
@@ -38,7 +36,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     clean, expected = undisturbed()
     disk = folder / "disk"
     disk.mkdir()
-    with _mounted(disk, size) as is_mounted:
+    with mounted(disk, size) as is_mounted:
         run = disk / "run"
         if is_mounted and random.random() < 0.5 and size > _LARGEST / 4:
             with_limits(run, clean)
@@ -50,28 +48,9 @@ def attempt(seed: int, folder: Path) -> Tried:
         if ended.code not in {0, 1, 2}:
             faults.append(Fault("no proper end", describe(ended)))
         if is_mounted:
-            _mount(disk, f"remount,size={_ROOM}")
+            mount(disk, f"remount,size={_ROOM}")
         with Running(run_arguments(run, "--retry"), folder) as again:
             faults += finish(again, run, clean, expected)
     told = [Fault(fault.oracle, f"{size} kB: {fault.text}") for fault in faults]
     lowered = "" if is_mounted else "no disk can be mounted here: the size of files was limited"
     return Tried(1, told, [f"exit code {ended.code}"], lowered)
-
-
-@contextmanager
-def _mounted(place: Path, kilobytes: int) -> Iterator[bool]:
-    """A disk of this size at a place; False if it cannot be mounted."""
-    is_mounted = _mount(place, f"size={kilobytes}k")
-    try:
-        yield is_mounted
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def _mount(place: Path, options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", options, "torture", place]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
