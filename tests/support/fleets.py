@@ -1,7 +1,7 @@
 """Simulated fleets of nodes, and how often `bench.statistics.nodes.slow` is right about them.
 
-`python -m tests.support.fleets [TRIALS]` prints the tables of `docs/method.md`, and writes them as
-`results/nodes/simulated.json`: half an hour for 1,000 trials.
+`python -m tests.support.fleets healthy 300` and `... planted 1000` make the tables of
+`docs/method.md`, as `results/nodes/*.jsonl`, in ten minutes each.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from tests.support.turn_rounds import LUCK, Law
 # Log ratios of two processes of one backend, which the bench is shipped with.
 SPREADS = PROJECT / "bench" / "statistics" / "process_spreads.json"
 RECORDED = [ratio for each in json.loads(SPREADS.read_text()) for ratio in each["log_ratios"]]
-TRIALS = 1000
 ROUNDS, BACKENDS = 5, 2
 WORKLOADS = ("softmax", "mlp-relu", "cnn")
 PLANTED = 0.05
-RESULTS = PROJECT / "results" / "nodes" / "simulated.json"
+RESULTS = PROJECT / "results" / "nodes"
 
 
 class Fleet(NamedTuple):
@@ -157,19 +156,24 @@ def healthy_fleets():
     return fleets
 
 
-def main(trials=TRIALS):
-    """Print the tables, and write them."""
-    rows = {"healthy": [], "one_of_12_is_5_percent_slower": []}
-    commit = subprocess.check_output(("git", "-C", PROJECT, "rev-parse", "HEAD"), text=True).strip()
-    about = {"commit": commit, "cpu": this_machine().cpu, "numpy": np.__version__}
-    about["seed"] = "the row's number, from 0 on in each table"
-    planted = product((*LUCK, "recorded"), ((2, 0.04), (1, 0.04), (2, 0.06)), (2, 3, 5))
-    for number, (luck, (backends, spread), first) in enumerate(planted):
+def healthy(trials):
+    """Yield how many healthy fleets have a node that is named; the claim is at most 1 %."""
+    for number, (fleet, rounds) in enumerate(healthy_fleets()):
+        random = np.random.default_rng(number)
+        count = round(trials * false_alarms(random, fleet, trials, rounds))
+        bound = {"at_most": round(at_most(count, trials), 5)}
+        yield fleet._asdict() | {"rounds": rounds, "named": count, "of": trials} | bound
+
+
+def planted(trials):
+    """Yield how many slow nodes are found with the rounds asked for; the claim is 95 %."""
+    cases = product((*LUCK, "recorded"), ((2, 0.04), (1, 0.04), (2, 0.06)), (2, 3, 5))
+    for number, (luck, (backends, spread), first) in enumerate(cases):
         fleet = Fleet(luck=luck, backends=backends, spread=spread)
         random = np.random.default_rng(number)
         asked, hits, others = asked_and_found(random, fleet, trials, first)
         ends = np.percentile(asked, [5, 50, 95], method="nearest")
-        row = {
+        yield fleet._asdict() | {
             "first_rounds": first,
             "asked_5_50_95": [None if isinf(each) else int(each) for each in ends],
             "asked_for_none": int(np.isinf(asked).sum()),
@@ -178,25 +182,20 @@ def main(trials=TRIALS):
             "at_least": round(at_least(sum(hits), len(hits)), 4),
             "another_named": sum(others),
         }
-        _add(rows["one_of_12_is_5_percent_slower"], fleet, row, about, rows)
-    for number, (fleet, rounds) in enumerate(healthy_fleets()):
-        random = np.random.default_rng(number)
-        count = round(trials * false_alarms(random, fleet, trials, rounds))
-        row = {"named": count, "of": trials, "at_most": round(at_most(count, trials), 5)}
-        _add(rows["healthy"], fleet, {"rounds": rounds, **row}, about, rows)
 
 
-def _add(table, fleet, row, about, rows):
-    """Add a row, print it, and write all there are: the simulation may be stopped."""
-    table.append(fleet._asdict() | row)
-    print(json.dumps(table[-1]), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    text = ",\n ".join(
-        f'"{name}": [\n  ' + ",\n  ".join(map(json.dumps, found_)) + "\n ]"
-        for name, found_ in rows.items()
-    )
-    RESULTS.write_text(f'{{\n "about": {json.dumps(about)},\n {text}\n}}\n')
+def main(table, trials):
+    """Write a table, a row at a time: the simulation may be stopped."""
+    commit = subprocess.check_output(("git", "-C", PROJECT, "rev-parse", "HEAD"), text=True).strip()
+    about = {"commit": commit, "cpu": this_machine().cpu, "numpy": np.__version__}
+    about["seed"] = "the row's number, from 0 on"
+    lines = [json.dumps(about)]
+    for row in {"healthy": healthy, "planted": planted}[table](trials):
+        lines.append(json.dumps(row))
+        print(lines[-1], flush=True)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{table}.jsonl").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(sys.argv[1], int(sys.argv[2]))
