@@ -260,6 +260,15 @@ def test_nothing_is_written_while_slurm_does_not_answer(tmp_path, monkeypatch):
     assert not (tmp_path / "jobs").exists()
 
 
+def test_how_tasks_stand_is_told_where_no_record_can_be_written(tmp_path, monkeypatch):
+    submitted(tmp_path)
+    (tmp_path / "jobs").write_text("in the way, as a full disk is")
+    say(monkeypatch, _100="NODE_FAIL")
+    (found,) = reconcile(tmp_path)[0].values()
+    assert found.where == "lost"
+    assert "jobs: cannot be written" in found.why
+
+
 def test_a_lost_job_is_run_again_without_being_asked_for():
     ended, failed = make_record("a"), make_record("b", status="failed")
     lost = replace(make_record("c", status="killed"), slurm=replace(TASK, state="NODE_FAIL"))

@@ -169,6 +169,8 @@ def planted(trials):
     """Yield how many slow nodes are found with the rounds asked for; the claim is 95 %."""
     cases = product((*LUCK, "recorded"), ((2, 0.04), (1, 0.04), (2, 0.06)), (2, 3, 5))
     for number, (luck, (backends, spread), first) in enumerate(cases):
+        if luck == "recorded" and spread != Fleet().spread:  # that law has a spread of its own
+            continue
         fleet = Fleet(luck=luck, backends=backends, spread=spread)
         random = np.random.default_rng(number)
         asked, hits, others = asked_and_found(random, fleet, trials, first)
