@@ -1,7 +1,7 @@
 """Simulated fleets of nodes, and how often `bench.statistics.nodes.slow` is right about them.
 
-`python -m tests.support.fleets claim 1000`, `... healthy 300` and `... planted 1000` make the tables
-of `docs/method.md`, as `results/nodes/*.jsonl`, in four minutes each.
+`python -m tests.support.fleets claim 1000`, `... healthy 300`, and `... planted 1000` make the
+tables of `docs/method.md`, as `results/nodes/*.jsonl`, in four minutes each.
 """
 
 from __future__ import annotations
