@@ -17,11 +17,7 @@ from bench.report.run import Run
 def what_applies(run: Run) -> tuple[list[Verification], list[Calibration]]:
     """The verifications and calibrations that apply to a run's records, each once."""
     valid = [verification_of(record, run.verifications) for record in run.made_with]
-    measured = [place.calibration for place in run.places]
-    return (
-        [*{each.key: each for each in valid if each}.values()],
-        [*{each.key: each for each in measured if each}.values()],
-    )
+    return [*{each.key: each for each in valid if each}.values()], run.calibrations
 
 
 def keep_what_applies(run: Run) -> None:

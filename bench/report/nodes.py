@@ -174,7 +174,7 @@ class Nodes:
                 Heading(fleet.name, 2),
                 Text(_headline(fleet)),
                 Items(tuple(self._notes(fleet))),
-                _table(fleet),
+                *_tables(fleet),
             ]
         return [*blocks, Folded("How nodes are compared", [Text(_HOW)])]
 
@@ -201,7 +201,7 @@ class Nodes:
             if each.is_repeatable:
                 groups.setdefault((each.equal, each.others), []).append(each.name)
         for (equal, others), names in sorted(groups.items(), key=lambda item: not item[0][1]):
-            which = ", ".join(words.first_of(names, _MOST_TRAININGS))
+            which = "; ".join(words.first_of(names, _MOST_TRAININGS))
             differ = f"; {', '.join(words.first_of(others))} differs" if others else ""
             trainings = "1 training" if len(names) == 1 else f"{len(names)} trainings"
             yield f"{_nodes(equal)} equal to the last bit in {trainings} ({which}){differ}."
@@ -349,12 +349,21 @@ def _rest(nodes: Sequence[Node]) -> Iterator[str]:
         yield f"and {_nodes(len(nodes))} more, {min(ratios):.3f}x to {max(ratios):.3f}x"
 
 
-def _table(fleet: Fleet) -> Table:
-    """All nodes of a fleet, with the ratio on each workload if there are several."""
+def _tables(fleet: Fleet) -> list[Block]:
+    """The first nodes of a fleet, and all of them, folded."""
+    if len(fleet.nodes) <= _MOST_ROWS:
+        return [_table(fleet, fleet.nodes)]
+    every = Folded(f"All {_nodes(len(fleet.nodes))}", [_table(fleet, fleet.nodes)])
+    first, rest = fleet.nodes[:_MOST_ROWS], fleet.nodes[_MOST_ROWS:]
+    return [_table(fleet, first), *map(Text, _rest(rest)), every]
+
+
+def _table(fleet: Fleet, nodes: Sequence[Node]) -> Table:
+    """Nodes of a fleet, with the ratio on each workload if there are several."""
     names = list(dict.fromkeys(name for node in fleet.nodes for name in node.ratios))
     workloads = names if len(names) > 1 else []
     rows, keys = [], []
-    for node in fleet.nodes:
+    for node in nodes:
         on = [node.ratios.get(name) for name in workloads]
         cells = _cells(node)
         rows.append((*cells, *map(_times, on), _findings(node)))

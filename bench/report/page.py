@@ -104,6 +104,6 @@ def blocks_of(run: Run) -> list[Block]:
     """The report of a run."""
     blocks: list[Block] = opening.section(run)
     for title, sections in TOPICS:
-        of_topic = [block for section in sections for block in section(run)]
+        of_topic = [block for section in sections for block in section(run.shown)]
         blocks += [Heading(title, 2), *of_topic] if of_topic else []
     return blocks

@@ -26,6 +26,8 @@ from bench.report.frame.turns import with_turns
 from bench.statistics.noise import noise_of, process_spread
 from bench.statistics.turns import ProcessSpread
 
+MOST_MACHINES = 4  # of a page; more are compared by `bench nodes` and `bench compare --by`
+
 
 class Run:
     """A run, or its part of one place (see `places`).
@@ -120,6 +122,13 @@ class Run:
         """The measured timing noise of the place of the first record; None if there is none."""
         return noise_of(self.records[0], self._calibrations)
 
+    @property
+    def calibrations(self) -> list[Calibration]:
+        """The measured timing noise of all places, each once."""
+        keys = self.jobs.drop_duplicates(PLACE_COLUMNS)["key"]
+        found = (noise_of(self._by_key[str(key)], self._calibrations) for key in keys)
+        return [*{each.key: each for each in found if each}.values()]
+
     def spread_of(self, key: str) -> ProcessSpread:
         """How much two processes of one backend differ where the job with this key ran."""
         return process_spread(self._by_key[key], self._calibrations)
@@ -135,22 +144,31 @@ class Run:
     @cached_property
     def places(self) -> list[Run]:
         """The run's parts, one per table: of one data set, machine, device and threads."""
-        places = []
-        for _, rows in self.summary.groupby(PLACE_COLUMNS, sort=False, dropna=False):
-            where = rows[PLACE_COLUMNS].drop_duplicates()
-            epochs, jobs, summary = (
-                frame.merge(where) for frame in (self.epochs, self.jobs, self.summary)
-            )
-            keys = set(jobs["key"])
-            records = [record for record in self.records if record.key in keys]
-            place = Run(records, self.folder, heading=heading(rows))
-            place.left_out = self.left_out  # shared, so that the run knows all of them
-            # Labels are those of the whole run.
-            place.epochs, place.jobs, place.summary = epochs, jobs, summary
-            groups = set(jobs[GROUP].itertuples(index=False, name=None))
-            place.pairs = [pair for pair in self.pairs if pair.group in groups]
-            places.append(place)
-        return places
+        groups = self.summary.groupby(PLACE_COLUMNS, sort=False, dropna=False)
+        return [self._part(rows, heading(rows)) for _, rows in groups]
+
+    @cached_property
+    def shown(self) -> Run:
+        """The run without the machines that are too many for a page: its first ones stay."""
+        first = self.summary["machine"].unique()[:MOST_MACHINES]
+        is_first = self.summary["machine"].isin(first)
+        return self if is_first.all() else self._part(self.summary[is_first])
+
+    def _part(self, rows: pd.DataFrame, title: str = "") -> Run:
+        """The part of the run with the places of these rows of the summary."""
+        where = rows[PLACE_COLUMNS].drop_duplicates()
+        epochs, jobs, summary = (
+            frame.merge(where) for frame in (self.epochs, self.jobs, self.summary)
+        )
+        keys = set(jobs["key"])
+        records = [record for record in self.records if record.key in keys]
+        part = Run(records, self.folder, heading=title)
+        part.left_out = self.left_out  # shared, so that the run knows all of them
+        # Labels are those of the whole run.
+        part.epochs, part.jobs, part.summary = epochs, jobs, summary
+        groups = set(jobs[GROUP].itertuples(index=False, name=None))
+        part.pairs = [pair for pair in self.pairs if pair.group in groups]
+        return part
 
     def _noting(self, read: tuple[list[Kind], list[LeftOut]]) -> list[Kind]:
         """The records that were read; files that cannot be read are added to `left_out`."""

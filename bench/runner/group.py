@@ -133,10 +133,13 @@ class _Waiting:
             if self._workers and record.status in _TOO_LITTLE_MEMORY:
                 self._give_up(f"{task.job.backend} ended beside the others: {record.status}")
                 record = self._run(task, turns=False)  # alone, it may have enough memory
-            write(runner.folder / "jobs", record)
-        if task.key not in self._workers:
-            for folder in (runner.files or runner.folder / "jobs", runner.folder / FOLDER):
-                remove_files(task, folder, record)
+        try:
+            if not is_reused:
+                write(runner.folder / "jobs", record)
+        finally:
+            if task.key not in self._workers:
+                for folder in (runner.files or runner.folder / "jobs", runner.folder / FOLDER):
+                    remove_files(task, folder, record)
         self._records.append(record)
         runner.observer.ended(task, record, reused=is_reused)
         return record

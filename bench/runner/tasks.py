@@ -52,8 +52,11 @@ def run_tasks(
             with Worker(task, files or folder, machine) as worker:
                 result = worker.result(timeout, partial(observer.advanced, task))
             record = make_record(task, machine, result).checked()
-            write(folder, record)
-        remove_files(task, files or folder, record)
+        try:
+            if not is_reused:
+                write(folder, record)
+        finally:
+            remove_files(task, files or folder, record)
         observer.ended(task, record, reused=is_reused)
         records.append(record)
     return records

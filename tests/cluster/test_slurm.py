@@ -16,6 +16,7 @@ from bench.runner.cluster import slurm
 from tests.cluster.conftest import SHORT
 from tests.cluster.lab import NODES, until
 from tests.cluster.processes import has_ended, workers
+from tests.support.disks import mounted
 
 pytestmark = pytest.mark.slow
 LONG = ("--epochs", "900", "--seeds", "0,1")
@@ -172,6 +173,55 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
     )
     cluster.wait("r", resuming=True, done=2)
     assert [record.status for record in cluster.records("r")] == ["ok"] * 2
+
+
+@pytest.fixture
+def disk(cluster):
+    """A disk of 4 MB with the runs; its method `fill` returns a file to remove."""
+    place = cluster.folder / "results"
+    place.mkdir()
+    with mounted(place, 4096) as is_mounted:
+        if not is_mounted:
+            pytest.skip("no disk can be mounted here: root may, outside of most containers")
+        yield place
+
+
+def fill(disk):
+    """Fill a disk; returns what to remove."""
+    path = disk / "full"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return path
+
+
+def test_a_disk_that_fills_loses_nothing_and_nothing_counts_twice(cluster, disk, monkeypatch):
+    what = ("--epochs", "10", "--seeds", "0,1", "--batch-size", "800,1000", "--nodes", "n1")
+    with monkeypatch.context() as patch:
+        sbatch = slurm.submit
+        patch.setattr(slurm, "submit", lambda words: (sbatch(words), fill(disk))[0])
+        code, _, errors = cluster.bench("submit", *SHORT, *what, "--run", "r")
+    assert (code, "No space left on device" in errors) == (2, True)
+    assert not cluster.lab.call("squeue", "-h", "--states=PD,R").strip()  # nobody would know of it
+    (disk / "full").unlink()
+    cluster.submit("r", *what)
+    until(lambda: cluster.records("r"), 60)
+    (first,) = cluster.records("r")
+    full = fill(disk)
+    until(lambda: not cluster.lab.call("squeue", "-h").strip(), 60)
+    assert cluster.counts("r") == {"lost": 2}
+    assert "No space left on device" in cluster.said
+    assert cluster.records("r") == [first]
+    full.unlink()
+    assert cluster.counts("r") == {"lost": 2}
+    lost = [record for record in cluster.records("r") if record != first]
+    assert [(each.status, each.slurm.state) for each in lost] == [("failed", "FAILED")] * 3
+    cluster.submit("r", *what)
+    cluster.wait("r", done=2)
+    records = cluster.records("r")
+    assert first in records
+    assert [record.status for record in records] == ["ok"] * 4
+    assert not [*disk.rglob("*.tmp")]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,16 @@ from bench.records.job import SlurmTask
 from bench.report.chart.nodes import nodes_chart
 from bench.report.frame.nodes import nodes_frame, sessions_of
 from bench.statistics.nodes.slow import compare_nodes
-from tests.support.clusters import STATE, cluster, gpu, on_node, write_cluster
-from tests.support.fleets import Fleet
+from tests.support.clusters import (
+    BACKENDS,
+    STATE,
+    WORKLOADS,
+    cluster,
+    gpu,
+    on_node,
+    write_cluster,
+)
+from tests.support.fleets import Fleet, relative
 from tests.support.records import run_of
 
 
@@ -66,6 +74,51 @@ def test_the_chart_of_a_fleet_is_valid_and_names_the_slow_node():
     assert [row["name"] for row in rows] == [""] * 11 + ["n0"]
     assert [row["ratio"] for row in rows] == sorted(row["ratio"] for row in rows)
     assert nodes_chart({}) is None
+
+
+def test_names_in_the_chart_of_a_large_fleet_do_not_overlap():
+    sessions = Fleet(400).sessions(np.random.default_rng(0), 20, slow=0.1, slow_nodes=12)
+    [panel] = nodes_chart({"H100": compare_nodes(sessions)}).panels
+    rows = panel.spec["datasets"]["rows"]
+    places = sorted(row["name_at"] for row in rows if row["name"])
+    assert len(places) == 8
+    span = max(row["high"] for row in rows) - min(row["low"] for row in rows)
+    pixels = np.diff(places) * panel.spec["height"] / span
+    assert pixels.min() >= 13  # the text has 11
+
+
+def test_a_large_fleet_has_a_short_table_and_all_nodes_below(bench, tmp_path):
+    few = {"workloads": ("softmax",), "backends": ("jax",)}
+    _, _, rows = nodes(bench, tmp_path, cluster(30, 3, slow={29: 1.5}, **few))
+    assert len(rows) == 30
+    page = (tmp_path / "all" / "nodes" / "report.md").read_text()
+    first, all_nodes = page.split("All 30 nodes")
+    assert first.count("\n| gpu") == 20
+    assert "and 10 nodes more, " in first
+    assert all_nodes.count("\n| gpu") == 30
+
+
+def test_the_simulation_has_the_sessions_of_the_command():
+    """Else `tests.support.fleets` says nothing about it."""
+    random, fleet = np.random.default_rng(0), Fleet(5)
+    logs = fleet.logs(random, fleet.speeds(random), 3)
+    of = {f"w{number}": name for number, name in enumerate(WORKLOADS)}
+    records = [
+        on_node(
+            node,
+            float(np.exp(logs[workload, node, round_, backend])),
+            workload=WORKLOADS[workload],
+            backend=BACKENDS[backend],
+            round=round_,
+        )
+        for workload, node, round_, backend in np.ndindex(logs.shape)
+    ]
+    run = run_of(*records)
+    found = sessions_of(nodes_frame(run.records, run.jobs))
+    for workload, by_node in relative(logs).items():
+        for node, values in by_node.items():
+            theirs = found[of[workload]][f"gpu00{node[1:]}"]
+            assert np.sort(theirs) == pytest.approx(np.sort(values), abs=1e-6)
 
 
 def test_a_healthy_cluster_has_exit_code_0_and_its_rounds_are_judged(bench, tmp_path):

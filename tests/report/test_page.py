@@ -20,11 +20,15 @@ from bench.report.form.blocks import Alarm, Folded, Heading, Items, Table, Text
 from bench.report.form.csv import comma_separated
 from bench.report.form.latex import latex_table
 from bench.report.form.markdown import to_markdown
+from bench.report.page import blocks_of
 from bench.report.readme import fill_table
+from bench.report.section import figures
 from bench.report.section.glance import accuracy_overview
 from bench.report.terminal.plain import plain_console, plain_table
 from bench.report.terminal.results import print_table
+from bench.report.terminal.summary import print_summary
 from specs.loading import find_suite
+from tests.support.clusters import on_node
 from tests.support.records import make_record, run_of, summary
 
 
@@ -41,6 +45,26 @@ def test_the_accuracy_table_has_a_column_per_backend_and_names_what_was_not_run(
         ("cnn", "-", "not run", "not run", "not run"),
         ("softmax", "4", "80.00 % (70.00 to 90.00)", "70.00 %", "diverged"),
     )
+
+
+def test_a_run_of_many_machines_shows_some_and_says_what_is_wrong_on_all(monkeypatch):
+    monkeypatch.setattr("bench.report.page.TOPICS", (("All figures", (figures.section,)),))
+    records = [on_node(number, workload="softmax", round=0, backend="jax") for number in range(6)]
+    records.append(on_node(5, workload="softmax", seed=1, backend="jax", status="diverged"))
+    run = run_of(*records)
+    text = to_markdown(blocks_of(run))
+    page, figures_of_it = text.split("## All figures")
+    for number in range(6):
+        assert (f"gpu00{number}" in figures_of_it) == (number < 4)
+    assert "show 4 of 6 machines; `summary.csv` has all, and `bench nodes run` compares" in page
+    assert "diverged" in page
+    assert set(run.summary["machine"]) == {f"gpu00{number}" for number in range(6)}
+    console = plain_console(width=100, file=io.StringIO())
+    print_summary(run, console)
+    print_table(run, console)
+    assert console.file.getvalue().count("NVIDIA H100, gpu003") == 2
+    assert "gpu004" not in console.file.getvalue()
+    assert run_of(*records[:4]).shown.summary["machine"].nunique() == 4
 
 
 def test_the_terminal_table_leaves_out_columns_before_it_cuts_names():

@@ -296,6 +296,15 @@ def test_starts_at_the_same_time_share_no_files_and_the_logs_of_what_failed_are_
     assert logs == ["jobs/jobs.log", "limits/limits.log"]
 
 
+def test_how_tasks_stand_is_told_where_no_record_can_be_written(tmp_path, monkeypatch):
+    submitted(tmp_path)
+    (tmp_path / "jobs").write_text("in the way, as a full disk is")
+    say(monkeypatch, _100="NODE_FAIL")
+    (found,) = reconcile(tmp_path)[0].values()
+    assert found.where == "lost"
+    assert "jobs: cannot be written" in found.why
+
+
 def test_a_lost_job_is_run_again_without_being_asked_for():
     ended, failed = make_record("a"), make_record("b", status="failed")
     lost = replace(make_record("c", status="killed"), slurm=replace(TASK, state="NODE_FAIL"))

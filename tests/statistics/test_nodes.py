@@ -28,9 +28,10 @@ def test_a_healthy_fleet_of_400_names_no_node(luck):
 @pytest.mark.parametrize("luck", ["gauss", "t3", "recorded"])
 def test_a_node_that_is_5_percent_slower_is_found_with_the_rounds_asked_for(luck):
     random = np.random.default_rng(1)
-    asked, share = asked_and_found(random, Fleet(luck=luck), 60)
-    assert 3 <= asked[1] <= 20
-    assert share >= 0.9  # 0.95, of 60 runs
+    asked, hits, others = asked_and_found(random, Fleet(luck=luck), 60)
+    assert 3 <= np.median(asked) <= 20
+    assert np.mean(hits) >= 0.9  # 0.95, of 60 runs
+    assert not any(others)
 
 
 def test_with_too_few_rounds_it_is_not_found_and_that_is_said():

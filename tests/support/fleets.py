@@ -1,17 +1,22 @@
 """Simulated fleets of nodes, and how often `bench.statistics.nodes.slow` is right about them.
 
-`python -m tests.support.fleets [TRIALS]` prints the tables of `docs/method.md`.
+`python -m tests.support.fleets claim 1000`, `... healthy 300`, and `... planted 1000` make the
+tables of `docs/method.md`, as `results/nodes/*.jsonl`, in four minutes each.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from math import log, sqrt
+from itertools import product
+from math import isinf, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import beta
 
+from bench.machine.host import this_machine
 from bench.records.files import PROJECT
 from bench.statistics.nodes.slow import compare_nodes, visible
 from tests.support.turn_rounds import LUCK, Law
@@ -19,10 +24,10 @@ from tests.support.turn_rounds import LUCK, Law
 # Log ratios of two processes of one backend, which the bench is shipped with.
 SPREADS = PROJECT / "bench" / "statistics" / "process_spreads.json"
 RECORDED = [ratio for each in json.loads(SPREADS.read_text()) for ratio in each["log_ratios"]]
-TRIALS = 150
 ROUNDS, BACKENDS = 5, 2
 WORKLOADS = ("softmax", "mlp-relu", "cnn")
 PLANTED = 0.05
+RESULTS = PROJECT / "results" / "nodes"
 
 
 class Fleet(NamedTuple):
@@ -54,14 +59,22 @@ class Fleet(NamedTuple):
 
     def sessions(self, random, rounds, slow=0.0, slow_nodes=1):
         """Workload -> node -> log ratios of its sessions; the first nodes are slow."""
+        return relative(self.logs(random, self.speeds(random, slow, slow_nodes), rounds))
+
+    def speeds(self, random, slow=0.0, slow_nodes=1):
+        """Log of each node's own slowness."""
         own = random.normal(0, self.between, self.nodes)
         own[:slow_nodes] += log(1 + slow)
+        return own
+
+    def logs(self, random, speeds, rounds):
+        """Logs of times: (workload, node, round, backend)."""
         size = (self.workloads, self.nodes, rounds)
-        logs = own[:, None, None] + self.processes(random, (*size, self.backends))
+        logs = speeds[:, None, None] + self.processes(random, (*size, self.backends))
         rounds_of = (self.nodes, rounds)
         disturbed = random.random(rounds_of) < self.share
         logs += (disturbed * np.log(random.uniform(1.1, 2, rounds_of)))[..., None]
-        return relative(logs)
+        return logs
 
 
 def relative(logs):
@@ -93,38 +106,108 @@ def found(random, fleet, trials, rounds, slow=PLANTED, slow_nodes=1):
 
 
 def asked_and_found(random, fleet, trials, first=5, slow=PLANTED):
-    """After a first run with a slow node: the rounds it asks for, and the share that finds it then.
+    """After a first run with a slow node: the rounds it asks for, and what the whole run then says.
 
-    The rounds are the 5th, 50th and 95th of 100 runs; infinite if it asks for none. Only runs with
-    a number count for the share.
+    The run goes on to as many rounds, as a user's does: the first ones count, too. It has at least
+    the first ones.
+
+    Returns:
+        (the rounds, infinite if the command asks for none; for each trial with a number whether the
+        slow node is named; likewise whether another is)
     """
-    asked, hits = [], []
+    asked, hits, others = [], [], []
     for _ in range(trials):
-        needed = visible(fleet.sessions(random, first, slow), slow).needed
+        speeds = fleet.speeds(random, slow)
+        logs = fleet.logs(random, speeds, first)
+        needed = visible(relative(logs), slow).needed
         asked.append(np.inf if needed is None else -(-needed // fleet.workloads))
-        if needed is not None:
-            hits.append(0 in named(fleet.sessions(random, asked[-1], slow)))
-    return np.percentile(asked, [5, 50, 95], method="nearest"), np.mean(hits) if hits else 0.0
+        if needed is None:
+            continue
+        if asked[-1] > first:
+            more = fleet.logs(random, speeds, asked[-1] - first)
+            logs = np.concatenate([logs, more], axis=2)
+        found_ = named(relative(logs))
+        hits.append(0 in found_)
+        others.append(bool(found_ - {0}))
+    return np.array(asked), hits, others
 
 
-def main(trials=TRIALS):
-    """Print the tables."""
-    random = np.random.default_rng(0)
-    print(f"Healthy fleets of 400, % of {trials} in which a node is named after 5, 20 rounds")
-    fleets = [
-        Fleet(400, luck, share=share) for luck in (*LUCK, "recorded") for share in (0.0, 0.05)
+def at_most(count, of):
+    """The exact one-sided 95 % upper bound of a share (C. J. Clopper, E. S. Pearson, 1934)."""
+    return 1.0 if count == of else float(beta.ppf(0.95, count + 1, of - count))
+
+
+def at_least(count, of):
+    """The exact one-sided 95 % lower bound of a share."""
+    return 1 - at_most(of - count, of)
+
+
+CLAIMED = 12
+
+
+def healthy_fleets():
+    """Fleets without a slow node, and their rounds; the first ones are those of the claim."""
+    laws = (*LUCK, "recorded")
+    fleets = [(Fleet(400, luck), rounds) for rounds in (5, 20) for luck in laws]
+    fleets += [(Fleet(400, between=b), rounds) for b in (0.007, 0.01) for rounds in (5, 20)]
+    fleets += [(Fleet(400, luck, share=0.05), rounds) for rounds in (5, 20) for luck in laws]
+    fleets += [(Fleet(400, luck, backends=1, workloads=1), 5) for luck in laws]
+    fleets += [
+        (Fleet(nodes, luck), rounds)
+        for nodes, rounds, luck in product((4, 12, 40), (2, 5, 20), laws)
     ]
-    for fleet in (*fleets, Fleet(400, between=0.007), Fleet(400, between=0.01)):
-        shares = [100 * false_alarms(random, fleet, trials, rounds) for rounds in (5, 20)]
-        print("  " + " ".join(f"{share:5.1f}" for share in shares), f" {fleet}", flush=True)
-    print(f"One of 12 is 5 % slower: rounds asked for (5, 50, 95 % of {trials}), % found with them")
-    for luck in (*LUCK, "recorded"):
-        for backends, spread in ((2, 0.04), (1, 0.04), (2, 0.06)):
-            fleet = Fleet(luck=luck, backends=backends, spread=spread)
-            asked, share = asked_and_found(random, fleet, trials)
-            rounds = " ".join(f"{number:3.0f}" for number in asked)
-            print(f"  {rounds} {100 * share:5.1f}  {fleet}, {backends} backends", flush=True)
+    return fleets
+
+
+def healthy(trials, first=0, last=None):
+    """Yield how many healthy fleets have a node that is named."""
+    for number, (fleet, rounds) in [*enumerate(healthy_fleets())][first:last]:
+        random = np.random.default_rng(number)
+        count = round(trials * false_alarms(random, fleet, trials, rounds))
+        bound = {"at_most": round(at_most(count, trials), 5)}
+        yield fleet._asdict() | {"rounds": rounds, "named": count, "of": trials} | bound
+
+
+def planted(trials):
+    """Yield how many slow nodes are found with the rounds asked for; the claim is 95 %."""
+    cases = product((*LUCK, "recorded"), ((2, 0.04), (1, 0.04), (2, 0.06)), (2, 3, 5))
+    for number, (luck, (backends, spread), first) in enumerate(cases):
+        if luck == "recorded" and spread != Fleet().spread:  # that law has a spread of its own
+            continue
+        fleet = Fleet(luck=luck, backends=backends, spread=spread)
+        random = np.random.default_rng(number)
+        asked, hits, others = asked_and_found(random, fleet, trials, first)
+        ends = np.percentile(asked, [5, 50, 95], method="nearest")
+        yield fleet._asdict() | {
+            "first_rounds": first,
+            "asked_5_50_95": [None if isinf(each) else int(each) for each in ends],
+            "asked_for_none": int(np.isinf(asked).sum()),
+            "found": sum(hits),
+            "of": len(hits),
+            "at_least": round(at_least(sum(hits), len(hits)), 4),
+            "another_named": sum(others),
+        }
+
+
+TABLES = {
+    "claim": lambda trials: healthy(trials, last=CLAIMED),
+    "healthy": lambda trials: healthy(trials, CLAIMED),
+    "planted": planted,
+}
+
+
+def main(table, trials):
+    """Write a table, a row at a time: the simulation may be stopped."""
+    commit = subprocess.check_output(("git", "-C", PROJECT, "rev-parse", "HEAD"), text=True).strip()
+    about = {"commit": commit, "cpu": this_machine().cpu, "numpy": np.__version__}
+    about["seed"] = f"the row's number, from {CLAIMED if table == 'healthy' else 0} on"
+    lines = [json.dumps(about)]
+    for row in TABLES[table](trials):
+        lines.append(json.dumps(row))
+        print(lines[-1], flush=True)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{table}.jsonl").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -6,13 +6,11 @@ instead (RLIMIT_FSIZE), which fails in the same places, but not while a folder i
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from tests.support.disks import mount, mounted
 from tests.torture.campaign import Fault, Tried, faults_of
 from tests.torture.oracles import nothing_left, whole_files
 from tests.torture.processes import (
@@ -36,7 +34,7 @@ def attempt(seed: int, folder: Path) -> Tried:
     size = int(_SMALLEST * (_LARGEST / _SMALLEST) ** random.random())
     disk = folder / "disk"
     disk.mkdir()
-    with _mounted(disk, size) as is_mounted:
+    with mounted(disk, size) as is_mounted:
         run = disk / "run"
         with_limits = is_mounted and random.random() < 0.5 and size > _LARGEST / 4
         clean, expected = prepare(run, with_limits=with_limits)
@@ -48,27 +46,8 @@ def attempt(seed: int, folder: Path) -> Tried:
         if ended.code not in {0, 1, 2}:
             faults.append(Fault("no proper end", describe(ended)))
         if is_mounted:
-            _mount(disk, f"remount,size={_ROOM}")
+            mount(disk, f"remount,size={_ROOM}")
         with Running(run_arguments(run, "--retry"), folder) as again:
             faults += finish(again, run, clean, expected)
     lowered = "" if is_mounted else "no disk can be mounted here: the size of files was limited"
     return Tried(1, faults_of(f"{size} kB", faults), [f"exit code {ended.code}"], lowered)
-
-
-@contextmanager
-def _mounted(place: Path, kilobytes: int) -> Iterator[bool]:
-    """A disk of this size at a place; False if it cannot be mounted."""
-    is_mounted = _mount(place, f"size={kilobytes}k")
-    try:
-        yield is_mounted
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def _mount(place: Path, options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", options, "torture", place]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False

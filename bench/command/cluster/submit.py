@@ -18,7 +18,7 @@ from bench.command.run import goal_of
 from bench.command.setup import choose_backends, places_of, say_without_cuda, say_without_native
 from bench.command.trainings import trainings
 from bench.records.command import write_command
-from bench.records.files import write_atomically
+from bench.records.files import RunError, write_atomically
 from bench.records.run import read_run
 from bench.report.form.words import first_of
 from bench.runner import plan
@@ -288,7 +288,7 @@ def _submit(
     """Write the files, and submit the arrays.
 
     Raises:
-        UserError: Slurm refuses one; those before it are submitted.
+        UserError: Slurm refuses one, or the disk is full; those before it are submitted.
     """
     (run / "jobs").mkdir(parents=True, exist_ok=True)
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
@@ -304,6 +304,10 @@ def _submit(
                 hint="the same command submits the others",
             ) from error
         done.append(Array(job=job, first=array.first, tasks=array.tasks))
-        write_arrays(folder, done)
+        try:
+            write_arrays(folder, done)
+        except RunError:  # the next command would not know of it, and submit it again
+            slurm.cancel([job])
+            raise
     shown = os.path.relpath(run)
     say(f"submitted {len(done)} arrays; see: bench status {shown}, bench report {shown}")

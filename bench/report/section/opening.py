@@ -119,7 +119,7 @@ def _first_of(order: Order) -> str:
 
 def _certainty(run: Run) -> Card:
     """How many pairs have a verdict, and what more would cost."""
-    title, pairs = "Is it certain?", [pair for place in run.places for pair in place.pairs]
+    title, pairs = "Is it certain?", run.pairs
     if not pairs:
         return Card(title, "No comparison", _ALONE)
     decided = sum(pair.comparison.outcome != "undecided" for pair in pairs)
@@ -176,7 +176,7 @@ def meanings(run: Run) -> list[str]:
 
 def care_lines(run: Run) -> list[str]:
     """What makes figures less certain; among them are the jobs that did not end ok."""
-    lines = words.first_of(_without_turns(run))
+    lines = [*_machines_left_out(run), *words.first_of(_without_turns(run))]
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
     lines += say_disturbed(run.jobs)
@@ -190,6 +190,16 @@ def care_lines(run: Run) -> list[str]:
         ]
     )
     return lines
+
+
+def _machines_left_out(run: Run) -> list[str]:
+    """That the page does not show all machines; nothing if it does."""
+    shown, all_of_them = (each.summary["machine"].nunique() for each in (run.shown, run))
+    if shown == all_of_them:
+        return []
+    which = f"{shown} of {all_of_them} machines"
+    more = f"`summary.csv` has all, and `bench nodes {run.folder.name}` compares them"
+    return [f"tables and charts show {which}; {more}."]
 
 
 def _without_turns(run: Run) -> list[str]:

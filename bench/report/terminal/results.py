@@ -39,7 +39,7 @@ def print_table(run: Run, console: Console) -> None:
 
     The notes come last, with the jobs that failed.
     """
-    for place in run.places:
+    for place in run.shown.places:
         console.print(f"\n{place.heading}", soft_wrap=True)
         console.print(_fitting_table(place.summary, console))
         console.print(noise_line(place))

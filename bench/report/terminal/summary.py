@@ -30,9 +30,9 @@ _WHERE = ["machine", "device", "device_name", "threads"]
 def print_summary(run: Run, console: Console) -> None:
     """Print the result, a table per device, and the notes."""
     console.print(f"\n{run.folder.resolve().name}: {believed(run)}", style="bold")
-    for _, summary in run.summary.groupby(_WHERE, sort=False, dropna=False):
+    for _, summary in run.shown.summary.groupby(_WHERE, sort=False, dropna=False):
         rows = rows_of(summary)
-        for line in _fastest(run, rows):
+        for line in _fastest(run.shown, rows):
             console.print(line, style="bold")
         console.print(
             f"on {rows[0]['device']} with {words.threads(rows[0]['threads'])}:"

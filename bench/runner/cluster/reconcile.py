@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bench.machine.host import Machine
+from bench.records.files import RunError
 from bench.records.job import Record, SlurmTask
 from bench.records.key import make_key
 from bench.records.stored import write_first
@@ -97,7 +98,7 @@ def reconcile(run: Path) -> tuple[dict[tuple[object, ...], TaskStatus], str]:
         (how every task stands, by `Submission.identity`; why Slurm could not be asked, or "")
 
     Raises:
-        RunError: a file cannot be read or written.
+        RunError: a file cannot be read.
     """
     newest: dict[tuple[object, ...], _Submitted] = {}
     for folder in folders_of(run):
@@ -170,7 +171,10 @@ def _settle(each: _Submitted, state: slurm.TaskState | None, *, made_up: bool) -
     if started is not None and made_up:
         forget_never_started(each.jobs_folder, each.submission, each.task)
     if state is not None:
-        _write_missing(each, started, expected, state.state)
+        try:
+            _write_missing(each, started, expected, state.state)
+        except RunError as error:  # a full disk: how the tasks stand is told nevertheless
+            return replace(found, where="lost", why=error.problem)
     results = [read_result(each.jobs_folder, record.key) for record in expected]
     ended = [result for result in results if result is not None]
     lost = [result for result in ended if result.slurm and result.slurm.state]
