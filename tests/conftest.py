@@ -140,16 +140,14 @@ def full_mnist() -> Path:
 def make_cheap(monkeypatch, measured: dict[str, EngineLimits]) -> None:
     from bench.report.document import write as document
 
-    def run_once(tasks, folder, machine, make_record, *, timeout, observer, reused=None):
+    def run_once(tasks, folder, machine, make_record, *, reused=None, **options):
         """Run tasks, but measure the limits of an engine once in all tests."""
         limits = any(isinstance(task.assignment, MeasureLimits) for task in tasks)
         if limits:
             reused = {task.key: measured[task.key] for task in tasks if task.key in measured}
             for record in reused.values():
                 write(folder, record)
-        records = run_tasks(
-            tasks, folder, machine, make_record, timeout=timeout, observer=observer, reused=reused
-        )
+        records = run_tasks(tasks, folder, machine, make_record, reused=reused, **options)
         if limits:
             measured.update({record.key: record for record in records})
         return records

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections import Counter
+from contextlib import suppress
 from itertools import combinations
 
 import pytest
