@@ -1,4 +1,4 @@
-"""`bench environment`: lists the environments of the frameworks, and creates them."""
+"""`bench environment`: lists the environments of the frameworks, creates and packs them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,70 @@ from backends.family import OWN_ENVIRONMENT
 from backends.registry import DEFAULT_BACKENDS, ENVIRONMENTS, entry
 from bench.command import say
 from bench.machine.cuda import Hardware, of_this_computer, this_hardware
+from bench.runner.cluster.packing import Packer
+from bench.runner.cluster.wheelhouse import Wheelhouse
 from bench.runner.environments import Environments, NoPythonError
 from bench.runner.installation import InstallError
 from specs.errors import UserError
 from specs.loading import SUITES, find_suite, names
 
 
-def environment(options: argparse.Namespace) -> int:
-    """`bench environment`: list what is installed; with `create`, install it.
-
-    Raises:
-        UserError: the options contradict each other, or do not say which GPUs are meant.
-        InstallError: see `Environments.create`.
-    """
+def show(_options: argparse.Namespace) -> int:
+    """`bench environment`: list what is installed."""
     environments = Environments()
-    if options.action == "create":
-        has_suite = any(name in names(SUITES) for name in options.names)
-        install(environments, named(options.names), cuda=_hardware(options), leave_out=has_suite)
-        return 0
     for name, spec in ENVIRONMENTS.items():
         python = environments.python(name)
         versions = ", ".join(f"{key} {value}" for key, value in environments.versions(name).items())
         say(f"{name:<12} {python or 'not installed: bench environment create ' + name}")
         say(f"{'':<12} {versions or ', '.join(spec.requirements)}")
+    return 0
+
+
+def create(options: argparse.Namespace) -> int:
+    """`bench environment create`: install environments, from indexes or a wheelhouse.
+
+    Raises:
+        UserError: the options contradict each other, or do not say which GPUs are meant.
+        InstallError: see `Environments.create`.
+    """
+    house = Wheelhouse(options.wheelhouse) if options.wheelhouse else None
+    there = [name for name in house.names() if name != OWN_ENVIRONMENT] if house else []
+    has_suite = any(name in names(SUITES) for name in options.names)
+    install(
+        Environments(wheelhouse=house),
+        named(options.names or there),
+        cuda=_hardware(options),
+        leave_out=has_suite,
+    )
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    """`bench environment pack`: fetch what machines without a network install.
+
+    Raises:
+        UserError: the options contradict each other, or do not say which GPUs are meant.
+        InstallError: see `bench.runner.cluster.packing.Packer.pack`.
+    """
+    house, cuda = Wheelhouse(options.folder, may_be_new=True), _hardware(options)
+    has_suite = any(name in names(SUITES) for name in options.names)
+    with Packer(house, say) as packer:
+        for name in named(options.names):
+            try:
+                is_new = packer.pack(name, cuda=cuda)
+            except NoPythonError as error:
+                if not has_suite:
+                    raise
+                say(f"bench: {error}: {error.hint}")
+                continue
+            if not is_new:
+                say(f"{name}: already packed")
+        packer.pack_bench()
+    say(
+        f"copy {options.folder} to a machine without a network, and type there:\n"
+        "  python -m pip install --no-index --find-links FOLDER framework-bench\n"
+        "  bench environment create --from FOLDER"
+    )
     return 0
 
 

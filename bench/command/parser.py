@@ -468,37 +468,63 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     environment = subparsers.add_parser(
-        "environment", help="list or install (create) the frameworks' environments"
+        "environment",
+        help="list or install (create) the frameworks' environments, or pack them",
+        description="Without a word: list the frameworks' environments.",
     )
-    environment.add_argument("action", nargs="?", choices=["list", "create"], default="list")
-    environment.add_argument(
+    environment.set_defaults(command="bench.command.environment:show")
+    actions = environment.add_subparsers(metavar="ACTION")
+    actions.add_parser("list", help="list them (default)")
+    create = actions.add_parser("create", help="install them")
+    create.add_argument(
+        "--from",
+        dest="wheelhouse",
+        type=Path,
+        metavar="FOLDER",
+        help="install from a folder that was packed, without a network (default: all that it has)",
+    )
+    create.set_defaults(command="bench.command.environment:create")
+    pack = actions.add_parser(
+        "pack",
+        help="fetch what `create --from FOLDER` installs on machines without a network",
+        description="Fetches the packages of the environments and of the bench itself, for this"
+        " Python, system and processor.",
+    )
+    pack.add_argument("folder", type=Path, metavar="FOLDER", help="it gets the packages")
+    pack.set_defaults(command="bench.command.environment:pack")
+    for action in (create, pack):
+        _add_builds(action)
+
+
+def _add_builds(action: argparse.ArgumentParser) -> None:
+    """The names of environments, and for which GPUs they are."""
+    action.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
         help=f"{', '.join(ENVIRONMENTS)}; or a suite, for those of its backends that this machine's"
         " Pythons can have (default: those of the default backends)",
     )
-    environment.add_argument(
-        "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"
+    action.add_argument(
+        "--cpu", action="store_true", help="take CPU builds even if there is an NVIDIA GPU"
     )
-    environment.add_argument(
+    action.add_argument(
         "--cuda",
         action="store_true",
-        help="install builds for NVIDIA GPUs (default where there is one)",
+        help="take builds for NVIDIA GPUs (default where there is one)",
     )
-    environment.add_argument(
+    action.add_argument(
         "--driver",
         type=arguments.driver,
         metavar="VERSION",
         help="of the machines with the GPUs, e.g. 550 (default: this machine's)",
     )
-    environment.add_argument(
+    action.add_argument(
         "--compute-capability",
         type=arguments.capabilities,
         metavar="A,B",
         help="of the GPUs, e.g. 8.0 for an A100, 9.0 for an H100 (default: this machine's)",
     )
-    environment.set_defaults(command="bench.command.environment:environment")
 
 
 def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

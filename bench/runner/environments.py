@@ -17,6 +17,7 @@ from backends.registry import ENVIRONMENTS, entry
 from bench.machine.cuda import Hardware
 from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
+from bench.runner.cluster.wheelhouse import Packed, Wheelhouse
 from bench.runner.installation import (
     InstallError,
     check_is_cuda,
@@ -73,6 +74,7 @@ class Environments:
         overrides: environment, or "all" -> the interpreter of `--python NAME=PATH`.
         folder: the folder of all other environments; None for `environments_folder()`.
         variables: what every worker gets by `--variable`, each "NAME=VALUE".
+        wheelhouse: the only place in which pip looks for packages; None for its indexes.
 
     Raises:
         InstallError: `overrides` has an unknown environment or a missing file.
@@ -83,14 +85,16 @@ class Environments:
         overrides: Mapping[str, Path] | None = None,
         folder: Path | None = None,
         variables: Sequence[str] = (),
+        wheelhouse: Wheelhouse | None = None,
     ) -> None:
         self.variables = tuple(sorted(variables))
         # Absolute, as a worker starts in another folder.
         self._overrides = {name: path.absolute() for name, path in (overrides or {}).items()}
         self._folder = folder or environments_folder()
+        self._wheelhouse = wheelhouse
         for name, python in self._overrides.items():
             if name != _ALL:
-                self._check_name(name)
+                check_name(name)
             if not python.is_file():
                 raise InstallError(
                     f"--python {name}={python}: no such file", expected="a Python interpreter"
@@ -188,28 +192,32 @@ class Environments:
             False if it already exists, or if `--python` names its interpreter.
 
         Raises:
-            InstallError: the name is unknown, no build runs on these machines, pip found a build
-                for CPUs instead, there is too little space, or `venv` or pip failed (with their
-                last lines).
+            InstallError: the name is unknown, no build runs on these machines, the wheelhouse has
+                it not or for another Python, pip found a build for CPUs instead, there is too
+                little space, or `venv` or pip failed (with their last lines).
             UserError: what remains to be done after pip failed, see `Environment.finish`.
         """
-        self._check_name(name)
+        check_name(name)
         if {name, _ALL} & self._overrides.keys():
             return False
         spec, build = ENVIRONMENTS[name], None
         folder = self._folder / (f"{name}{_CUDA}" if cuda and spec.cuda else name)
-        fitting = [_stamp(spec, one) for one in spec.cuda if cuda and not cuda.misfit(one)]
+        fitting = [stamp_of(spec, one) for one in spec.cuda if cuda and not cuda.misfit(one)]
         ready = _ready(folder)
-        if ready in (fitting or [_stamp(spec, None)]):
+        if ready in (fitting or [stamp_of(spec, None)]):
             return False
+        packed, house = None, self._wheelhouse
         if cuda and spec.cuda:
-            build, why = choose_build(name, spec.cuda, cuda)
+            there = [one for one in spec.cuda if house and house.has(name, stamp_of(spec, one))]
+            build, why = choose_build(name, there or spec.cuda, cuda)
             say(why + (" (known of the usual version)" if "@" in name else ""))
+        if house is not None:
+            packed = house.packed(name, stamp_of(spec, build), python_for(name))
         (folder / _READY).unlink(missing_ok=True)
-        _make(name, spec, build, folder, say=say, anew=bool(ready))
+        _make(name, spec, build, folder, say=say, anew=bool(ready), packed=packed)
         if build is not None:
             self._check_cuda(name, build, folder)
-        write_atomically(folder / _READY, _stamp(spec, build).encode())
+        write_atomically(folder / _READY, stamp_of(spec, build).encode())
         return True
 
     def without_cuda(self, name: str, hardware: Hardware | None) -> str:
@@ -225,7 +233,7 @@ class Environments:
             return ""
         if not ready:
             return "its environment has the build for CPUs"
-        builds = [build for build in spec.cuda if _stamp(spec, build) == ready]
+        builds = [build for build in spec.cuda if stamp_of(spec, build) == ready]
         misfit = hardware.misfit(builds[0]) if hardware and builds else ""
         return misfit and f"its build of CUDA {builds[0].cuda} {misfit}"
 
@@ -262,15 +270,16 @@ class Environments:
         libraries = CUDA_PACKAGES if spec.cuda else ()
         return (*spec.versions, *_needed_by_workers(name), *libraries)
 
-    @staticmethod
-    def _check_name(name: str) -> None:
-        if name not in ENVIRONMENTS:
-            known = [*ENVIRONMENTS]
-            raise InstallError(
-                f"no environment is named '{name}'",
-                expected=f"one of {', '.join(known)}",
-                hint=closest(name, known),
-            )
+
+def check_name(name: str) -> None:
+    """Raise `InstallError` if no environment has this name."""
+    if name not in ENVIRONMENTS:
+        known = [*ENVIRONMENTS]
+        raise InstallError(
+            f"no environment is named '{name}'",
+            expected=f"one of {', '.join(known)}",
+            hint=closest(name, known),
+        )
 
 
 def cache_folder() -> Path:
@@ -294,10 +303,13 @@ def cache_folder() -> Path:
 
 def environments_folder() -> Path:
     """The folder of environments: `.environments` in a clone, otherwise in the cache folder."""
+    return PROJECT / ".environments" if is_clone() else cache_folder() / "environments"
+
+
+def is_clone() -> bool:
+    """Whether our packages are in a clone, and not installed from a wheel."""
     project = PROJECT / "pyproject.toml"
-    if project.is_file() and 'name = "framework-bench"' in project.read_text(encoding="utf-8"):
-        return PROJECT / ".environments"
-    return cache_folder() / "environments"
+    return project.is_file() and 'name = "framework-bench"' in project.read_text(encoding="utf-8")
 
 
 def inherited_by(python: Path) -> Inherited:
@@ -313,6 +325,7 @@ def _make(
     *,
     say: Callable[[str], None],
     anew: bool,
+    packed: Packed | None,
 ) -> None:
     """Make a virtual environment, and install its packages.
 
@@ -323,19 +336,67 @@ def _make(
         folder: where it is made.
         say: is called with each line of progress.
         anew: remove what is in the folder.
+        packed: its wheels; None to fetch them from pip's indexes.
 
     Raises:
         InstallError: there is too little space, or `venv` or pip failed.
         UserError: what remains to be done after pip failed, see `Environment.finish`.
     """
-    requirements, python = spec.packages(build), _python_for(name)
-    say(f"{name}: making {folder} with {', '.join(requirements)}")
+    say(f"{name}: making {folder} with {', '.join(spec.packages(build))}")
+    pip = make_virtual(name, folder, anew=anew)
+    if packed is None:
+        wanted = pip_options(name, build, pip, folder, say)
+        run_checked([*pip, "install", "--quiet", *wanted], f"{name}: pip install failed")
+    else:
+        packed.install(pip, folder, say)
+    if spec.finish:
+        _finish(spec.finish, name, _interpreter(folder))
+
+
+def make_virtual(name: str, folder: Path, *, anew: bool = False) -> list[str]:
+    """Make the virtual environment of this name, without its packages.
+
+    Args:
+        name: of the environment; the bench's own has this Python.
+        folder: where it is made, unless it is there already.
+        anew: remove what is in the folder.
+
+    Returns:
+        The command of its pip.
+
+    Raises:
+        InstallError: this machine has no Python for it, or `venv` failed.
+    """
     if anew or not _interpreter(folder).is_file():
-        command = [str(python), "-I", "-m", "venv", "--clear", str(folder)]
+        command = [str(python_for(name)), "-I", "-m", "venv", "--clear", str(folder)]
         run_checked(command, f"{name}: python -m venv failed")
     # -I ignores the current folder, but not pip's own variables.
-    pip = [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
-    wanted = [*requirements, *_index(name, spec, build, pip, say)]
+    return [str(_interpreter(folder)), "-I", "-m", "pip", "--disable-pip-version-check"]
+
+
+def pip_options(
+    name: str,
+    build: CudaBuild | None,
+    pip: list[str],
+    folder: Path,
+    say: Callable[[str], None],
+) -> list[str]:
+    """What pip is told to install or to download, and where it looks; the size is said.
+
+    Packages with which others are built are installed.
+
+    Args:
+        name: of the environment.
+        build: its build for NVIDIA GPUs; None for CPUs.
+        pip: the command, of `make_virtual`.
+        folder: an existing folder on the disk that takes the packages.
+        say: is called with each line of progress.
+
+    Raises:
+        InstallError: there is too little space, or pip failed.
+    """
+    spec = ENVIRONMENTS[name]
+    wanted = [*spec.packages(build), *_index(name, spec, build, pip, say)]
     if spec.say_size or build:
         dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
         download = download_of(dry_run)
@@ -344,13 +405,11 @@ def _make(
         say(f"{name}: {download or 'the size of the download is unknown'}{hint}")
         if download and (warning := check_space(name, download, folder)):
             say(f"{name}: {warning}")
-    problem = f"{name}: pip install failed"
     if spec.build_requirements:
+        problem = f"{name}: pip install failed"
         run_checked([*pip, "install", "--quiet", *spec.build_requirements], problem)
         wanted.append("--no-build-isolation")
-    run_checked([*pip, "install", "--quiet", *wanted], problem)
-    if spec.finish:
-        _finish(spec.finish, name, _interpreter(folder))
+    return wanted
 
 
 def _index(
@@ -375,7 +434,7 @@ def _index(
     return index
 
 
-def _stamp(spec: Environment, build: CudaBuild | None) -> str:
+def stamp_of(spec: Environment, build: CudaBuild | None) -> str:
     """What the file of a complete environment says: what it is for, and its requirements."""
     kind = f"NVIDIA GPUs, CUDA {build.cuda}" if build else "CPUs"
     return "\n".join([f"# for {kind}", *spec.packages(build), ""])
@@ -401,13 +460,13 @@ def _needed_by_workers(name: str) -> tuple[str, ...]:
     return ("numpy",) if _is_far(name) else ("numpy", "msgspec")
 
 
-def _python_for(name: str) -> Path:
+def python_for(name: str) -> Path:
     """The Python with which an environment is made.
 
     Raises:
         NoPythonError: no Python of a version that can have it was found.
     """
-    versions = ENVIRONMENTS[name].pythons
+    versions = () if name == OWN_ENVIRONMENT else ENVIRONMENTS[name].pythons
     if not versions:
         return Path(sys.executable)
     python = find_python(versions)
