@@ -309,7 +309,7 @@ def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
 
 
 def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
-    """Print which of the user's environment variables the workers of the backends do not get."""
+    """Print which of the user's environment variables the workers do not get, or get otherwise."""
     pythons = {environments.require(name) for name in backends}
     dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
     if dropped:
@@ -318,6 +318,13 @@ def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
             f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
             error=True,
         )
+    for name in environments_of(backends):
+        if names := environments.sets(name):
+            say(
+                f"bench: {environments.python(name)} sets {', '.join(names)}, which no record says:"
+                " unset it there; --variable NAME=VALUE gives a variable on purpose",
+                error=True,
+            )
 
 
 def places_of(options: argparse.Namespace) -> Places:

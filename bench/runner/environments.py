@@ -8,12 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from backends.family import CUDA_PACKAGES, OWN_ENVIRONMENT, CudaBuild, Environment
 from backends.registry import ENVIRONMENTS, entry
+from bench.machine import guard
 from bench.machine.cuda import Hardware
 from bench.machine.nvml import gpus
 from bench.records.files import PROJECT, write_atomically
@@ -28,7 +29,7 @@ from bench.runner.installation import (
     run_checked,
 )
 from bench.runner.interpreters import NoAnswerError, ask, find_python, how_to_install
-from bench.runner.variables import Inherited, inherited
+from bench.runner.variables import Inherited, inherited, measured
 from specs.errors import UserError, closest
 
 # `--python all=PATH` sets the interpreter of every environment that has no `--python` of its own.
@@ -36,19 +37,20 @@ _ALL = "all"
 _READY = "framework-bench.txt"  # written last; an environment without it is incomplete
 # GPU builds have their own folders, as login and compute nodes may share a clone.
 _CUDA = "-cuda"
-# Prints the versions in an environment, without importing a framework. The empty entry of its path
-# is the current folder, which may contain other packages. Python 3.6 and 3.7 have no
-# `importlib.metadata`.
+# Prints the versions in an environment, without importing a framework, and the names of the
+# variables that it has there, with a "$". The empty entry of its path is the current folder, which
+# may contain other packages. Python 3.6 and 3.7 have no `importlib.metadata`.
 _ASK_VERSIONS = """
 import sys
 sys.path = [entry for entry in sys.path if entry]
-import json, platform
+import json, os, platform
 try:
     from importlib.metadata import version, PackageNotFoundError
 except ImportError:
     from pkg_resources import DistributionNotFound as PackageNotFoundError, get_distribution
     version = lambda name: get_distribution(name).version
-versions = {"python": platform.python_version()}
+versions = {"$" + name: "set" for name in os.environ}
+versions["python"] = platform.python_version()
 for name in sys.argv[1:]:
     try:
         versions[name] = version(name)
@@ -99,7 +101,7 @@ class Environments:
                 raise InstallError(
                     f"--python {name}={python}: no such file", expected="a Python interpreter"
                 )
-        self._versions: dict[str, dict[str, str]] = {}
+        self._answers: dict[str, _Answer] = {}
 
     def python(self, name: str) -> Path | None:
         """The interpreter of an environment; None if it does not exist."""
@@ -170,14 +172,19 @@ class Environments:
         Empty if the environment does not exist. Each interpreter is asked only once.
 
         Raises:
-            InstallError: the interpreter does not run.
+            InstallError: the interpreter does not run, or gets no variables.
         """
-        if name not in self._versions:
-            python = self.python(name)
-            self._versions[name] = (
-                {} if python is None else _ask_versions(python, self._packages(name))
-            )
-        return self._versions[name]
+        return self._answer(name).versions
+
+    def sets(self, name: str) -> list[str]:
+        """The variables that change what is measured, and that the interpreter sets itself.
+
+        It may be a script that loads a module or starts a container.
+
+        Raises:
+            InstallError: the interpreter does not run, or gets no variables.
+        """
+        return self._answer(name).sets
 
     def create(self, name: str, *, cuda: Hardware | None, say: Callable[[str], None]) -> bool:
         """Create an environment with the registry's versions.
@@ -242,7 +249,7 @@ class Environments:
         python, spec = _interpreter(folder), ENVIRONMENTS[name]
         if not spec.ask_cuda:
             return
-        versions = _ask_versions(python, spec.versions)
+        versions = _ask(python, spec.versions).versions
         installed = ", ".join(f"{package} {version}" for package, version in versions.items())
         command = [str(python), "-I", "-c", spec.ask_cuda]
         problem = f"{name}: the framework cannot be imported"
@@ -262,6 +269,14 @@ class Environments:
         if name not in self._overrides:
             return f"bench environment create {name}"
         return f"{python} -m pip install {' '.join(ENVIRONMENTS[name].packages())}"
+
+    def _answer(self, name: str) -> _Answer:
+        if name not in self._answers:
+            python = self.python(name)
+            self._answers[name] = (
+                _Answer({}, []) if python is None else _ask(python, self._packages(name))
+            )
+        return self._answers[name]
 
     def _packages(self, name: str) -> tuple[str, ...]:
         if name == OWN_ENVIRONMENT:
@@ -483,7 +498,14 @@ def _interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
+class _Answer(NamedTuple):
+    """What an interpreter says: versions by name, and the variables that it sets itself."""
+
+    versions: dict[str, str]
+    sets: list[str]
+
+
+def _ask(python: Path, packages: tuple[str, ...]) -> _Answer:
     command = [str(python), "-c", _ASK_VERSIONS, *packages]
     try:
         answer = ask(command, _ANSWER_SECONDS, inherited_by(python).variables)
@@ -492,11 +514,19 @@ def _ask_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     try:
         found = msgspec.json.decode(answer, type=dict[str, _Version])
         versions = {name: found[name] for name in packages if name in found}
-        return {"python": found["python"], **versions}
+        versions = {"python": found["python"], **versions}
+        variables = [name[1:] for name in found if name.startswith("$")]
     except (msgspec.DecodeError, RecursionError, KeyError) as error:
         raise InstallError(
             f"{python}: does not answer with its versions", expected="a Python interpreter"
         ) from error
+    if guard.VARIABLE not in variables:
+        raise InstallError(
+            f"{python}: does not get our environment variables",
+            expected="a program that passes them on: they choose GPU and threads",
+            hint="a script without `env -i`; apptainer without --cleanenv, and not docker",
+        )
+    return _Answer(versions, measured(variables))
 
 
 def _finish(target: str, name: str, python: Path) -> None:

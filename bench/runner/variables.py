@@ -8,7 +8,7 @@ record would say why. `--variable NAME=VALUE` gives one on purpose; it is in the
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,9 +66,10 @@ def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
             then gets no PYTHONPATH, as a cluster's modules may add packages to it, and no folder
             of LD_LIBRARY_PATH with libraries of CUDA.
     """
-    left_out = (*_LEFT_OUT, "PYTHONPATH") if is_own else _LEFT_OUT
-    names = {n for n in environ if n.startswith(left_out) and not n.startswith(_TERRAFORMS)}
-    dropped = [name for name in names - FROM_OPTIONS.keys() if not name.startswith("PYTHON")]
+    names = {name for name in environ if _is_left_out(name)}
+    if is_own:
+        names.add("PYTHONPATH")
+    dropped = measured(names - FROM_OPTIONS.keys())
     variables = {name: value for name, value in environ.items() if name not in names}
     if is_own and (path := variables.pop("LD_LIBRARY_PATH", "")):
         folders = path.split(os.pathsep)
@@ -77,6 +78,15 @@ def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
         if kept:
             variables["LD_LIBRARY_PATH"] = os.pathsep.join(kept)
     return Inherited(variables, tuple(sorted(dropped)))
+
+
+def measured(names: Iterable[str]) -> list[str]:
+    """Those of these variables that change what is measured, sorted."""
+    return sorted(name for name in names if _is_left_out(name) and not name.startswith("PYTHON"))
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(_LEFT_OUT) and not name.startswith(_TERRAFORMS)
 
 
 def _has_cuda(folder: Path) -> bool:

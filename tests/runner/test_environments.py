@@ -193,7 +193,35 @@ def test_an_interpreter_that_answers_with_no_versions_is_refused_in_a_sentence(
 
 def test_an_interpreter_is_asked_for_no_more_than_what_is_needed(tmp_path):
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho \'{"python": "3.9", "mine": "1", "torch": "2"}\'\n')
+    answer = '{"python": "3.9", "mine": "1", "torch": "2", "$FRAMEWORK_BENCH_WORKER": "set"}'
+    python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     python.chmod(0o755)
     versions = Environments({"torch": python}).versions("torch")
     assert versions == {"python": "3.9", "torch": "2"}
+
+
+def test_a_script_that_keeps_our_variables_from_the_framework_is_refused(bench, tmp_path):
+    """A container may; a job for one GPU would then see all, and no thread would be set."""
+    script = tmp_path / "python.sh"
+    script.write_text(f'#!/bin/sh\nexec env -i {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    code, _, errors = bench("run", *QUICK, "--backend", "toy", "--python", f"toy={script}")
+    assert code == 2
+    assert f"{script}: does not get our environment variables" in errors
+    assert "--cleanenv" in errors
+
+
+def test_what_a_script_sets_itself_is_said_before_a_run(bench, tmp_path):
+    """As a module does; what the user sets does not reach a framework, and is said elsewhere."""
+    script = tmp_path / "python.sh"
+    script.write_text(
+        "#!/bin/sh\nexport OMP_PROC_BIND=true XLA_FLAGS=--a PYTHONPATH=/modules MODULES=pytorch\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    script.chmod(0o755)
+    asked = ("run", "softmax", "--backend", "toy", "--dry-run")
+    _, _, errors = bench(*asked, "--python", f"toy={script}")
+    [line] = [line for line in errors.splitlines() if "which no record says" in line]
+    assert line.startswith(f"bench: {script} sets OMP_PROC_BIND, XLA_FLAGS, which no record says")
+    _, _, errors = bench(*asked, "--python", f"toy={sys.executable}")
+    assert "which no record says" not in errors

@@ -23,9 +23,9 @@ from tests.support.tasks import make_task, run_jobs, run_one
 REFERENCE = "backends.reference.oracle:Reference"
 
 
-def start_parent(adapter, data, folder, epochs=1000):
+def start_parent(adapter, data, folder, epochs=1000, python=sys.executable):
     """A process that is about to start a worker, and its mark."""
-    arguments = [adapter, msgspec.json.encode(data).decode(), str(folder), str(epochs)]
+    arguments = [adapter, msgspec.json.encode(data).decode(), str(folder), str(epochs), str(python)]
     command = [sys.executable, "-m", "tests.support.parent", *arguments]
     parent = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     return parent, parent.stdout.readline().strip()
@@ -84,6 +84,30 @@ def test_a_worker_in_a_long_call_and_its_helpers_end_with_its_parent(
     assert is_within(30, lambda: any(log.stat().st_size for log in logs.glob("*.log")))
     assert is_within(10, lambda: len(marked(mark)) == processes + 1)  # and the guard
     kill(parent, number)
+    assert is_within(2.0, lambda: len(marked(mark)) <= 1)
+
+
+# Scripts for --python, as sites have them.
+WRAPPERS = {
+    "a module": 'export PYTHONPATH=/modules LD_LIBRARY_PATH=/modules; exec {python} "$@"',
+    "a program that stays": '{python} "$@"; exit $?',
+    "a container": 'exec unshare --fork --pid --mount-proc {python} "$@"',  # IDs of its own
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_worker_that_a_script_starts_ends_with_its_parent(wrapper, mnist_5k, tmp_path):
+    if wrapper == "a container" and os.geteuid() != 0:
+        pytest.skip("only root makes a namespace of process IDs everywhere")
+    script = tmp_path / "python.sh"
+    script.write_text("#!/bin/sh\n" + WRAPPERS[wrapper].format(python=sys.executable) + "\n")
+    script.chmod(0o755)
+    adapter = "tests.support.faulty:IsInNativeCode"
+    parent, mark = start_parent(adapter, mnist_5k, tmp_path, python=script)
+    logs = tmp_path / "jobs"
+    assert is_within(30, lambda: any(log.stat().st_size for log in logs.glob("*.log")))
+    assert len(marked(mark)) >= 2  # the worker and the guard
+    kill(parent)
     assert is_within(2.0, lambda: len(marked(mark)) <= 1)
 
 
