@@ -57,7 +57,7 @@ class Child:
             target: "module:Class" of what the calls are made to.
             packages: the folders of the packages that it imports, besides `backends`.
             advice: what to type if the interpreter cannot run it.
-            name: see there.
+            name: what errors call the process.
             seconds: how long to wait for an answer; None: as long as it takes.
 
         Raises:

@@ -47,9 +47,8 @@ class Rank(PyTorch):
             )
         on_cpu = kind_of(job.device) == "cpu"
         if not on_cpu:
-            torch.cuda.set_device(
-                rank % ranks_per_node(job.device)
-            )  # before anything else uses CUDA
+            # Before anything else uses CUDA.
+            torch.cuda.set_device(rank % ranks_per_node(job.device))
         if distributed.is_initialized():  # by an earlier adapter; `bench verify` makes several
             distributed.destroy_process_group()
         distributed.init_process_group(

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from bench.machine import guard
 
@@ -23,6 +25,7 @@ _CHECK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
 _SECONDS = 20.0  # for one program to answer
 _MOST_BYTES = 1_000_000  # of an answer
 _END_BYTES = 10_000  # of what is kept of standard error: a traceback
+_END_SECONDS = 1.0  # for what a program has printed to be read when it has ended
 
 
 @cache
@@ -113,7 +116,7 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
         FailedError: it fails.
     """
     try:
-        mark = guard.mark_of("question")
+        mark = guard.mark_of(uuid.uuid4().hex)
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -124,8 +127,7 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
         )
     except (OSError, ValueError) as error:
         raise NoAnswerError(f"cannot be started: {error}") from error
-    with process:
-        content, errors, is_late = _outputs(process, seconds)
+    content, errors, is_late = _outputs(process, seconds, mark)
     if is_late:
         raise NoAnswerError(f"does not answer within {seconds:g} s")
     if len(content) > _MOST_BYTES:
@@ -135,28 +137,42 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
     return content.decode(errors="replace")
 
 
-def _outputs(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes, bool]:
+def _outputs(
+    process: subprocess.Popen[bytes], seconds: float, mark: str
+) -> tuple[bytes, bytes, bool]:
     """What a process prints, the end of its errors, and whether it took too long; it is killed."""
-    is_late, errors = threading.Event(), bytearray()
-
-    def end() -> None:
-        is_late.set()
-        guard.kill_group(process)
-
-    def keep_errors() -> None:
-        while process.stderr and (part := process.stderr.read(_END_BYTES)):
-            errors.extend(part)
-            del errors[:-_END_BYTES]
-
-    timer, reader = threading.Timer(seconds, end), threading.Thread(target=keep_errors)
-    timer.start()
-    reader.start()
+    outputs = {process.stdout: bytearray(), process.stderr: bytearray()}
+    readers = {
+        stream: threading.Thread(target=_keep, args=(process, stream, output), daemon=True)
+        for stream, output in outputs.items()
+    }
+    for reader in readers.values():
+        reader.start()
     try:
-        content = process.stdout.read(_MOST_BYTES + 1) if process.stdout else b""
-        if len(content) <= _MOST_BYTES:
-            process.wait()
+        process.wait(seconds)
+        is_late = False
+    except subprocess.TimeoutExpired:
+        is_late = True
     finally:
-        timer.cancel()
         guard.kill_group(process)  # also helpers that it has left
-        reader.join()
-    return content, bytes(errors), is_late.is_set()
+        process.wait()
+    for stream, reader in readers.items():
+        reader.join(_END_SECONDS)
+        if reader.is_alive():  # a helper in a session of its own has the stream
+            guard.end_marked(mark)
+            reader.join(_END_SECONDS)
+        if stream and not reader.is_alive():  # else closing it would wait for the helper
+            stream.close()
+    answer, errors = outputs.values()
+    return bytes(answer), bytes(errors), is_late
+
+
+def _keep(process: subprocess.Popen[bytes], stream: IO[bytes], output: bytearray) -> None:
+    """Read a stream of a process until it ends; of its errors only the end is kept."""
+    while part := stream.read(_END_BYTES):
+        output.extend(part)
+        if stream is process.stderr:
+            del output[:-_END_BYTES]
+        elif len(output) > _MOST_BYTES:
+            guard.kill_group(process)
+            return
