@@ -14,7 +14,6 @@ from bench.command.setup import say_without_cuda
 from bench.machine import cuda
 from bench.machine.cuda import Hardware
 from bench.records.files import PROJECT
-from bench.runner import installation
 from bench.runner.environments import Environments
 from bench.runner.installation import (
     Download,
@@ -24,7 +23,7 @@ from bench.runner.installation import (
     choose_build,
 )
 from specs.errors import UserError
-from tests.support.wheels import write_wheel
+from tests.support.wheels import only_index, write_wheel
 
 
 def machines(version="580.65.06", *found, processor="x86_64", system="Linux"):
@@ -96,13 +95,7 @@ def test_where_no_build_runs_a_sentence_says_why_and_nothing_is_made(name, hardw
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """A folder in which pip, and only there, looks for packages; it has all but PyTorch."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    for name in installation.SOURCES:
-        monkeypatch.delenv(f"PIP_{name.upper().replace('-', '_')}", raising=False)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    folder = only_index(tmp_path / "index", monkeypatch)
     for requirement in ENVIRONMENTS["torch"].packages(ENVIRONMENTS["torch"].cuda[0])[1:]:
         write_wheel(folder, *requirement.split("=="))
     write_wheel(folder, "torchvision", "0.28.0+cu126")

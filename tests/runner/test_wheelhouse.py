@@ -12,11 +12,10 @@ from backends.registry import ENVIRONMENTS
 from bench.command.parser import make_parser
 from bench.machine.cuda import Hardware
 from bench.runner import environments as runner_environments
-from bench.runner import installation
 from bench.runner.cluster import packing, wheelhouse
 from bench.runner.cluster.wheelhouse import Entry, Target, Wheel, Wheelhouse, target_of
 from bench.runner.environments import Environments, InstallError, stamp_of
-from tests.support.wheels import write_wheel
+from tests.support.wheels import only_index, write_wheel
 
 MANIFEST = "framework-bench.json"
 SCIKIT_LEARN = ENVIRONMENTS["scikit-learn"]
@@ -55,13 +54,7 @@ def clone(tmp_path, monkeypatch):
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """A folder in which pip, and only there, looks for packages; it has those of scikit-learn."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    for name in installation.SOURCES:
-        monkeypatch.delenv(f"PIP_{name.upper().replace('-', '_')}", raising=False)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    folder = only_index(tmp_path / "index", monkeypatch)
     for requirement in SCIKIT_LEARN.packages():
         write_wheel(folder, *requirement.split("=="))
     return folder

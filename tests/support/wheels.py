@@ -20,3 +20,16 @@ def write_wheel(folder, name, version, code=""):
         for file, content in {**files, f"{info}/RECORD": record}.items():
             wheel.writestr(file, content)
     return path
+
+
+def only_index(folder, monkeypatch):
+    """Make a folder the only place in which pip looks for packages; returns it."""
+    from bench.runner.installation import SOURCES  # a test runs this file outside of the project
+
+    folder.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    for name in SOURCES:
+        monkeypatch.delenv(f"PIP_{name.upper().replace('-', '_')}", raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
