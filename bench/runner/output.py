@@ -17,6 +17,7 @@ _MOST_LINE_BYTES, _EPOCH_BYTES = 16_000_000, 4_000
 _PART_BYTES = 1_000_000  # is read at once
 # A log that has become longer is cut to its last part.
 MOST_LOG_BYTES, _KEPT_LOG_BYTES = 64_000_000, 1_000_000
+_MOST_UNCUT_BYTES = 8 * MOST_LOG_BYTES
 _LOG_TAIL_BYTES, _LOG_TAIL_LINES = 16_000, 20  # of the log, in a record
 _MOST_REASON, _MOST_TRACEBACK = 1_000, 64_000  # characters
 
@@ -107,16 +108,24 @@ class LineReader:
 def cut_log(log: Path) -> None:
     """Cut a log that is too long to its last part; what writes to it must append.
 
-    What is written meanwhile may stand before that part.
+    That part is copied to the beginning, and then what was written meanwhile, so that at most what
+    is written in the moment before the cut is lost.
     """
     with suppress(OSError):  # somebody has removed it
         if log.stat().st_size <= MOST_LOG_BYTES:
             return
-        with log.open("a+b") as file:
-            file.seek(-_KEPT_LOG_BYTES, 2)
-            kept = file.read(_KEPT_LOG_BYTES)
-            file.truncate(0)
-            file.write(b"[the log became too long: what stood here was removed]\n" + kept)
+        with log.open("r+b", buffering=0) as file:
+            start, length = file.seek(-_KEPT_LOG_BYTES, 2), 0
+            part = b"[the log became too long: what stood here was removed]\n"
+            while part and length < MOST_LOG_BYTES // 2:
+                file.seek(length)
+                length += file.write(part)
+                file.seek(start)
+                part = file.read(_KEPT_LOG_BYTES)
+                start += len(part)
+            # What is written faster than it is copied is cut later, unless it becomes too much.
+            if not part or start > _MOST_UNCUT_BYTES:
+                file.truncate(length)
 
 
 def tail_of(log: Path) -> str:
