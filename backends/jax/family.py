@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from backends.family import CudaBuild, Entry, Environment, Family, Gap
+from backends.family import (
+    KEEPS_MEMORY,
+    KEPT_MEMORY,
+    CudaBuild,
+    Entry,
+    Environment,
+    Family,
+    Gap,
+)
 
 _CUDA_REQUIREMENTS = ("jax[cuda12]==0.10.2", "keras==3.15.1", "numpy==2.4.6")
 
@@ -11,6 +19,9 @@ _NO_NATIVE_MODE = Gap(
     reason="JAX has no layers, optimizers or input pipeline, so it has no defaults for them",
 )
 
+# XLA's fusions for YNNPACK take convolutions without padding on CPUs, and are slower than its own:
+# docs/findings.md. An empty list is none.
+NO_YNNPACK = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type="}
 
 _JAX = Entry(
     title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
@@ -58,6 +69,14 @@ FAMILY = Family(
     },
     backends={
         "jax": _JAX,
+        "jax-tuned": _JAX.variant(
+            "jax",
+            "JAX, fast convolutions and max pooling on CPUs",
+            adapter="backends.jax.tuned:JaxTuned",
+            changes="max pooling by comparisons in place of `lax.reduce_window`;"
+            f" `{NO_YNNPACK['XLA_FLAGS']}`; {KEEPS_MEMORY}",
+            variables={**NO_YNNPACK, **KEPT_MEMORY},
+        ),
         "jax-unroll": _JAX.variant(
             "jax",
             "JAX, four steps in a turn of the loop",
@@ -88,7 +107,6 @@ FAMILY = Family(
         ),
     },
     gaps={"jax": {"native mode": _NO_NATIVE_MODE}},
-    untuned={"jax": "an epoch (with convolutions on a CPU: a step) is already compiled as a whole"},
     defaults="backends.jax.defaults:BACKENDS",
     scripts={"jax": "backends.jax.script:script"},
 )

@@ -34,6 +34,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
+def max_pool(x: Array, window: tuple[int, int]) -> Array:
+    """The maximum in each window of images (n, height, width, channels); windows do not overlap."""
+    size = (1, *window, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, size, size, "VALID")
+
+
 def forward(
     workload: Workload,
     values: Values,
@@ -42,6 +48,7 @@ def forward(
     *,
     training: bool,
     kind: type = jnp.float32,
+    pool: Callable[[Array, tuple[int, int]], Array] = max_pool,
 ) -> tuple[Array, dict[str, Array]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 
@@ -56,6 +63,7 @@ def forward(
         training: whether this is a training step.
         kind: the type of the factors of products, and of the values between layers. Batch norm
             computes in float32.
+        pool: computes max pooling.
     """
     state: dict[str, Array] = {}
     masks, x = iter(kept), x.astype(kind)
@@ -68,8 +76,7 @@ def forward(
                 # The bias stays in float32: XLA would add up its gradient in bfloat16.
                 x = _ACTIVATIONS[activation](product + bias).astype(kind)
             case MaxPool2d(pool_size=window):
-                size = (1, *window, 1)
-                x = lax.reduce_window(x, -jnp.inf, lax.max, size, size, "VALID")
+                x = pool(x, window)
             case AvgPool2d(pool_size=window):
                 size = (1, *window, 1)
                 total = lax.reduce_window(x, 0.0, lax.add, size, size, "VALID")

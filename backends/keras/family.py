@@ -5,7 +5,8 @@ Each backend runs in the environment of its engine's family.
 
 from __future__ import annotations
 
-from backends.family import Entry, Family
+from backends.family import KEEPS_MEMORY, KEPT_MEMORY, Entry, Family
+from backends.jax.family import NO_YNNPACK
 
 
 def _plain(engine: str, framework: str, package: str, adapter: str) -> Entry:
@@ -47,9 +48,20 @@ FAMILY = Family(
             "keras-jax",
             "Keras on JAX, model.fit, 16 steps per call",
             adapter="backends.keras.jax:KerasJaxTuned",
-            changes="`steps_per_execution=16`",
+            changes=f"`steps_per_execution=16`; `{NO_YNNPACK['XLA_FLAGS']}`",
+            variables={**_JAX.variables, **NO_YNNPACK},
         ),
         "keras-torch": _TORCH,
+        # Without `steps_per_execution`, which Keras on PyTorch refuses, and without
+        # `jit_compile=True`: on a CPU core an epoch of mnist-5k took 0.9 times the CPU time with
+        # the MLP and 1.1 to 1.6 times with softmax, after more than a minute of compiling.
+        "keras-torch-tuned": _TORCH.variant(
+            "keras-torch",
+            "Keras on PyTorch, model.fit, channels first",
+            adapter="backends.keras.experiments:KerasTorchChannelsFirst",
+            changes=f'`image_data_format="channels_first"`; {KEEPS_MEMORY}',
+            variables={**_TORCH.variables, **KEPT_MEMORY},
+        ),
         "keras-torch-channels-first": _TORCH.variant(
             "keras-torch",
             "Keras on PyTorch, model.fit, channels first",
@@ -67,12 +79,6 @@ FAMILY = Family(
             changes="`jit_compile=True`",
             experiment="Is a compiled training step of Keras on PyTorch faster?",
         ),
-    },
-    untuned={
-        "keras-torch": "Keras on PyTorch refuses `steps_per_execution`, and `jit_compile=True` is"
-        " no gain: on a CPU core an epoch of mnist-5k took 0.9 times the CPU time with the MLP and"
-        " 1.1 to 1.6 times with softmax, after more than a minute of compiling. By its source, on a"
-        " GPU Keras itself copies a few numbers to the device in every step, and each copy waits",
     },
     defaults="backends.keras.defaults:BACKENDS",
     scripts={"keras": "backends.keras.script:script"},

@@ -41,7 +41,7 @@ class PyTorch:
         self._device = require_device(job)
         configure(job)
         self._job = job
-        self._model = Model(job.workload).to(self._device)
+        self._model = self._build_model().to(self._device)
         torch.manual_seed(job.seed)  # for dropout, as the new layers have drawn weights
         self._loss_of = self._loss_with(self._model)
         self._optimizer = build_optimizer(job.workload.optimizer, list(self._model.parameters()))
@@ -106,6 +106,9 @@ class PyTorch:
         device = str(next(self._model.parameters()).device)
         compiled = self._model._compiled_call_impl is not None
         return {**torch_settings(), "compiled": compiled, "device": device}
+
+    def _build_model(self) -> Model:
+        return Model(self._job.workload)
 
     def _gather(self, rows: Tensor) -> Tensor:
         """The images (n, channels, height, width) of these examples."""

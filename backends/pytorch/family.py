@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import CudaBuild, Entry, Environment, Family
+from backends.family import KEEPS_MEMORY, KEPT_MEMORY, CudaBuild, Entry, Environment, Family
 
 _OTHERS = ("keras==3.15.1", "numpy==2.4.6")
 
@@ -69,9 +69,17 @@ FAMILY = Family(
             "pytorch",
             "PyTorch, eager, channels last and fused optimizers",
             adapter="backends.pytorch.tuned:PyTorchTuned",
-            changes="`channels_last` on CPUs; `fused=True` of SGD, Adagrad, Adam and AdamW",
+            changes="`channels_last` on CPUs; `fused=True` of SGD, Adagrad, Adam and AdamW;"
+            f" {KEEPS_MEMORY}",
+            variables=KEPT_MEMORY,
         ),
         "pytorch-compiled": _COMPILED,
+        "pytorch-compiled-tuned": _COMPILED.variant(
+            "pytorch",
+            "PyTorch, torch.compile, freed memory is kept",
+            changes=f"{_COMPILED.changes}; {KEEPS_MEMORY}",
+            variables={**_COMPILED.variables, **KEPT_MEMORY},
+        ),
         "pytorch-compiled-channels-last": _COMPILED.variant(
             "pytorch-compiled",
             "PyTorch, torch.compile, channels last",

@@ -35,7 +35,9 @@ class Model(nn.Sequential):
     """The workload's layers.
 
     PyTorch flattens an image channel first, so the weights of the next layer have another order
-    than in the canonical layout (see `backends.layout`).
+    than in the canonical layout (see `backends.layout`). With `flatten_channels_last` they have
+    the same: images that are stored channels last are flattened as they are, and their gradients
+    are channels last, too; after PyTorch's own flattening both would be copied.
 
     Attributes:
         places: canonical name of a weight -> its module, the name of its tensor in the module, and
@@ -43,8 +45,9 @@ class Model(nn.Sequential):
         dropouts: the dropout layers, in layer order.
     """
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, *, flatten_channels_last: bool = False) -> None:
         super().__init__()
+        self._flatten_channels_last = flatten_channels_last
         self.places: dict[str, tuple[nn.Module, str, Shape | None]] = {}
         self.dropouts: list[MaskableDropout] = []
         for shape in infer_shapes(workload):
@@ -87,19 +90,31 @@ class Model(nn.Sequential):
                 module = BiasedBatchNorm(shape.output[-1], shape.layer)
                 attributes = ("weight", "bias", "running_mean", "running_var")
                 for name, attribute in zip(shape.parameters | shape.state, attributes, strict=True):
-                    self.places[name] = module, attribute, shape.flattened
+                    self.places[name] = module, attribute, self._flattened(shape)
                 yield module
             case Flatten():
-                yield nn.Flatten()
+                yield FlattenChannelsLast() if self._flatten_channels_last else nn.Flatten()
             case Dropout(rate=rate):
-                self.dropouts.append(MaskableDropout(rate, shape.flattened))
+                self.dropouts.append(MaskableDropout(rate, self._flattened(shape)))
                 yield self.dropouts[-1]
 
     def _register(self, shape: LayerShape, module: nn.Module) -> nn.Module:
         """Add kernel and bias of a module to `places`."""
         kernel, bias = shape.parameters
-        self.places |= {kernel: (module, "weight", shape.flattened), bias: (module, "bias", None)}
+        image = self._flattened(shape)
+        self.places |= {kernel: (module, "weight", image), bias: (module, "bias", None)}
         return module
+
+    def _flattened(self, shape: LayerShape) -> Shape | None:
+        """The image whose values are in another order than the canonical one in this layer."""
+        return None if self._flatten_channels_last else shape.flattened
+
+
+class FlattenChannelsLast(nn.Module):
+    """Flattens images (n, channels, height, width) to (n, height * width * channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.movedim(1, -1).flatten(1)
 
 
 class MaskableDropout(nn.Dropout):

@@ -7,6 +7,7 @@ import torch
 from backends import contract
 from backends.contract import Job
 from backends.pytorch.eager import PyTorch
+from backends.pytorch.layers import Model
 from backends.pytorch.updates import build_optimizer
 
 
@@ -22,12 +23,18 @@ class PyTorchTuned(PyTorch):
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self._channels_last = self._device.type == "cpu" or job.precision != "float32"
         if self._channels_last:
             self._model.to(memory_format=torch.channels_last)
         weights = list(self._model.parameters())
         self._optimizer = build_optimizer(job.workload.optimizer, weights, fused=True)
         self._update = self._optimizer.step
+
+    @property
+    def _channels_last(self) -> bool:
+        return self._device.type == "cpu" or self._job.precision != "float32"
+
+    def _build_model(self) -> Model:
+        return Model(self._job.workload, flatten_channels_last=self._channels_last)
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         super().load(images, labels)

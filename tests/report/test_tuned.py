@@ -111,9 +111,9 @@ def test_without_its_plain_form_or_with_failed_jobs_alone_a_variant_is_not_compa
 
 def test_a_backend_without_a_variant_is_named_with_the_reason():
     run = both(1, variant=STEADY)
-    also = make_record("jax", times=STEADY, accuracies=(0.5,) * 3, backend="jax")
+    also = make_record("scikit-learn", times=STEADY, accuracies=(0.5,) * 3, backend="scikit-learn")
     [items] = blocks_of(Items, tuned.section(run_of(*run.records, also)))
-    assert items.lines == (f"`jax` has none: {UNTUNED['jax']}",)
+    assert items.lines == (f"`scikit-learn` has none: {UNTUNED['scikit-learn']}",)
 
 
 def slow_starts(epochs, jobs, backend="jax"):

@@ -131,8 +131,10 @@ def inert_csv(text: str, where: str) -> list[Fault]:
 
 def inert_latex(text: str, where: str) -> list[Fault]:
     """No hostile text is a command, mathematics or a comment of LaTeX."""
+    # A line that begins with % is a comment of ours, and nothing has an effect in it.
+    effective = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
     wrong = rf"\\{MARK}|(?<!\\)\${MARK}|[^\\\n]% {MARK}|\^\^41{MARK}|\\frac|\\input"
-    found = re.search(wrong, text)  # a line that begins with % is a comment of ours
+    found = re.search(wrong, effective)
     return [Fault("LaTeX", f"{where}: {tail(found[0])!r}")] if found else []
 
 

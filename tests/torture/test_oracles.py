@@ -49,7 +49,7 @@ def test_what_reaches_the_terminal(oracle, right, wrong):
         (oracles.inert_csv, "-1.5,+2", f'"-{MARK}"'),
         (oracles.inert_latex, f"\\textbackslash{{}}{MARK}", f"\\{MARK}{{x}}"),
         (oracles.inert_latex, f"$\\times$ \\${MARK}\\$", f"${MARK}$"),
-        (oracles.inert_latex, f"% {MARK}\n50\\% {MARK}", f"50 % {MARK}"),
+        (oracles.inert_latex, f"% {MARK} \\{MARK}\n50\\% {MARK}", f"50 % {MARK}"),
     ],
 )
 def test_a_hostile_text_that_has_an_effect_in_a_document(oracle, right, wrong):
