@@ -29,10 +29,10 @@ PYTORCH_STEPS = {
         "batch norm, nesterov": 70,
     },
     "pytorch-tuned": {
-        "softmax": 28,
-        "mlp-relu-dropout": 112,
-        "cnn": 88,
-        "batch norm, nesterov": 69,
+        "softmax": 29,
+        "mlp-relu-dropout": 113,
+        "cnn": 89,
+        "batch norm, nesterov": 70,
     },
 }
 TENSORFLOW_STEPS = {"softmax": 39, "cnn": 130, "vgg-32": 368}
@@ -153,6 +153,12 @@ def test_the_experiments_of_jax_change_the_loop_and_the_generator(jax):
         "jax-step": {"loops": 1, "generator": False, "one step": True},
         "jax-rbg": {"loops": 1, "generator": True, "one step": False},
     }
+
+
+def test_max_pooling_by_comparisons_is_max_pooling_with_ties_and_without_numbers(jax):
+    found = jax["pooling"]
+    assert {name for name, equal in found.items() if equal != [True, True]} == set()
+    assert len(found) == 5
 
 
 @pytest.mark.parametrize("backend", ["jax", "keras-jax"])

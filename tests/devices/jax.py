@@ -15,7 +15,9 @@ import numpy as np
 
 from backends.jax import device as jax_device
 from backends.jax.experiments import JaxRbg, JaxStep, JaxUnroll
+from backends.jax.layers import max_pool
 from backends.jax.scan import Jax
+from backends.jax.tuned import max_pool_by_comparisons
 from backends.keras.jax import KerasJax
 from specs.loading import find_workload
 from tests.devices.data import SIZE, examples_of, job_of, loaded
@@ -110,12 +112,37 @@ def instructions(workload):
     return Counter(kind for kind in kinds if kind not in {"parameter", "constant", "bitcast"})
 
 
+def pooling():
+    """Whether both ways of max pooling have the same values, and the same gradients."""
+    random, equal = np.random.default_rng(0), {}
+    cases = {
+        "plain": ((2, 2), random.standard_normal((3, 6, 8, 2))),
+        "ties": ((2, 2), random.integers(0, 2, (3, 6, 8, 2))),
+        "rest": ((2, 3), random.integers(0, 3, (2, 7, 8, 1))),
+        "infinite": ((3, 2), np.full((1, 3, 4, 1), -np.inf)),
+        "not a number": (
+            (2, 2),
+            np.array([[0, np.nan, 2, 1], [1, 0, 1, np.nan]]).reshape(1, 2, 4, 1),
+        ),
+    }
+    for name, (window, values) in cases.items():
+        images = np.asarray(values, np.float32)
+        pulls = [
+            jax.vjp(lambda x, pool=pool, window=window: pool(x, window), images)
+            for pool in (max_pool, max_pool_by_comparisons)
+        ]
+        pairs = [(pooled, pull(1 + pooled)[0]) for pooled, pull in pulls]
+        equal[name] = [np.array_equal(*found, equal_nan=True) for found in zip(*pairs, strict=True)]
+    return equal
+
+
 if __name__ == "__main__":
     adapters = {"jax": Jax, "keras-jax": KerasJax}
     answers = {
         "instructions": {name: instructions(name) for name in ("softmax", "mlp-relu")},
         "experiments": {name: experiment(name, adapter) for name, adapter in EXPERIMENTS.items()},
         "lowered": {precision: lowered(precision) for precision in ("float32", "tf32")},
+        "pooling": pooling(),
         "waits": {name: waits(adapter, name) for name, adapter in adapters.items()},
         "residency": {name: residency(adapter, name) for name, adapter in adapters.items()},
     }
