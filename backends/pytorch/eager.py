@@ -74,19 +74,22 @@ class PyTorch:
         # Apple's GPUs have no float64.
         dtype = torch.float32 if self._device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=dtype, device=self._device)
+        precision = mixed_precision(self._job, self._device)
         batches = torch.from_numpy(order).to(self._device).split(self._job.batch_size)
         for step, batch in enumerate(batches):
             part = self._own_part(batch)
             if masks is not None:
                 self._inject(masks, step)
-            with mixed_precision(self._job, self._device):
+            with precision:
                 loss = self._loss_of(self._gather(part), self._labels.index_select(0, part))
-            self._backward(loss, len(part) / len(batch))
+            # `len` of a tensor is four calls of Python.
+            size = part.shape[0]
+            self._backward(loss, size / batch.shape[0])
             self._update()
             # Here, so that no gradients are in memory during the next forward pass.
             self._optimizer.zero_grad()
             # The sum stays on the device, because `.item()` would wait for every step.
-            total.add_(loss.detach(), alpha=len(part))
+            total.add_(loss.detach(), alpha=size)
         return self._over_ranks(total).item() / len(order)
 
     def predict(self, images: contract.Images) -> contract.Logits:
