@@ -53,6 +53,8 @@ CHANGES = {
     "OMP_NUM_THREADS": "64",
     "KMP_AFFINITY": "compact",
     "MKL_CBWR": "COMPATIBLE",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0",
 }
 
 
