@@ -9,13 +9,15 @@ from backends.contract import Job
 from backends.pytorch.eager import PyTorch
 from backends.pytorch.layers import Model
 from backends.pytorch.updates import build_optimizer
+from specs.model import BatchNorm
 
 
 class PyTorchTuned(PyTorch):
-    """`memory_format=torch.channels_last` on CPUs, and `fused=True`.
+    """`memory_format=torch.channels_last` on CPUs, and `fused=True`; see also its variables.
 
-    In turns with `PyTorch`, one thread on a busy CPU, the CNN took 0.92 times the CPU time, the MLP
-    with momentum 0.99 times, and `vgg-32` with batches of 16 took 1.25 times.
+    Not for models with batch norm on CPUs: that of images stored channels last adds up its sums in
+    float32 one after the other, with errors of 2e-4 where the usual one has 1e-7, and `vgg-32` is
+    not faster. See docs/findings.md.
 
     PyTorch has fused kernels of SGD, Adagrad, Adam and AdamW. On a GPU channels last is used only
     with tensor cores: in plain float32 it is known to be slower there.
@@ -31,7 +33,9 @@ class PyTorchTuned(PyTorch):
 
     @property
     def _channels_last(self) -> bool:
-        return self._device.type == "cpu" or self._job.precision != "float32"
+        if self._device.type == "cpu":
+            return not any(isinstance(layer, BatchNorm) for layer in self._job.workload.layers)
+        return self._job.precision != "float32"
 
     def _build_model(self) -> Model:
         return Model(self._job.workload, flatten_channels_last=self._channels_last)

@@ -32,7 +32,7 @@ PYTORCH_STEPS = {
         "softmax": 29,
         "mlp-relu-dropout": 113,
         "cnn": 89,
-        "batch norm, nesterov": 70,
+        "batch norm, nesterov": 67,
     },
 }
 TENSORFLOW_STEPS = {"softmax": 39, "cnn": 130, "vgg-32": 368}
