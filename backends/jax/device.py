@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+
 import jax
 
 from backends.contract import DeviceMemory, Job, Unsupported
@@ -11,6 +14,21 @@ from backends.precision import require_hardware
 KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
 # The precision of a job -> that of products. With factors of bfloat16 there is nothing to choose.
 _PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
+
+
+# XLA's fusions for YNNPACK take convolutions without padding on CPUs, and are slower than its own:
+# docs/findings.md. The empty value switches all of them off. Before 0.10.2 convolutions had none,
+# and XLA ends the process if it does not know a flag.
+NO_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
+_FIRST_WITH_YNNPACK = (0, 10, 2)
+
+
+def switch_off_ynnpack() -> None:
+    """Switch off XLA's fusions for YNNPACK, where there are any; before JAX's first computation."""
+    parts = importlib.metadata.version("jaxlib").split(".")
+    if tuple(int(part) for part in parts if part.isdecimal()) >= _FIRST_WITH_YNNPACK:
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {NO_YNNPACK}"  # noqa: TID251 - XLA reads it
+        os.environ["XLA_FLAGS"] = flags.strip()  # noqa: TID251 - see above
 
 
 def require_device(job: Job) -> jax.Device:
@@ -64,6 +82,7 @@ def jax_settings() -> dict[str, str | int | bool | None]:
         # XLA has one thread per CPU that the scheduler allows, and does not report their number.
         "threads": None,
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
+        "xla_flags": os.environ.get("XLA_FLAGS"),  # noqa: TID251 - XLA reads it
         # Two lines: the interface of the plug-in, and CUDA's version, such as "cuda 12090".
         "platform": "; ".join(device.client.platform_version.splitlines()) if on_gpu else None,
     }

@@ -19,10 +19,6 @@ _NO_NATIVE_MODE = Gap(
     reason="JAX has no layers, optimizers or input pipeline, so it has no defaults for them",
 )
 
-# XLA's fusions for YNNPACK take convolutions without padding on CPUs, and are slower than its own:
-# docs/findings.md. An empty list is none.
-NO_YNNPACK = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type="}
-
 _JAX = Entry(
     title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
     adapter="backends.jax.scan:Jax",
@@ -73,9 +69,9 @@ FAMILY = Family(
             "jax",
             "JAX, fast convolutions and max pooling on CPUs",
             adapter="backends.jax.tuned:JaxTuned",
-            changes="max pooling by comparisons in place of `lax.reduce_window`;"
-            f" `{NO_YNNPACK['XLA_FLAGS']}`; {KEEPS_MEMORY}",
-            variables={**NO_YNNPACK, **KEPT_MEMORY},
+            changes="on CPUs max pooling by comparisons in place of `lax.reduce_window`, and"
+            f" `--xla_cpu_experimental_ynn_fusion_type=`; {KEEPS_MEMORY}",
+            variables=KEPT_MEMORY,
         ),
         "jax-unroll": _JAX.variant(
             "jax",

@@ -23,6 +23,7 @@ from specs.model import (
 from specs.shapes import infer_shapes
 
 Values = Mapping[str, Array]
+Pool = Callable[[Array, tuple[int, int]], Array]
 _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "linear": lambda x: x,
     "relu": nn.relu,
@@ -48,7 +49,7 @@ def forward(
     *,
     training: bool,
     kind: type = jnp.float32,
-    pool: Callable[[Array, tuple[int, int]], Array] = max_pool,
+    pool: Pool = max_pool,
 ) -> tuple[Array, dict[str, Array]]:
     """Logits (n, classes) of images (n, height, width, channels), and batch norm's new state.
 

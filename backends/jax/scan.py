@@ -18,7 +18,7 @@ from backends import contract
 from backends.contract import Job, Unsupported
 from backends.formulas import Updates
 from backends.jax import device as jax_device
-from backends.jax.layers import draw_masks, forward, loss_of, max_pool
+from backends.jax.layers import Pool, draw_masks, forward, loss_of, max_pool
 from specs.model import Workload
 from specs.shapes import infer_shapes
 
@@ -51,7 +51,6 @@ class Jax:
     """
 
     unroll = 1  # the steps in one turn of the scan's loop
-    pool = staticmethod(max_pool)
 
     def __init__(self, job: Job) -> None:
         if not job.compiled or job.mode != "matched":
@@ -62,7 +61,7 @@ class Jax:
         self._names = [name for shape in self._shapes for name in shape.parameters | shape.state]
         self._now, self._data = self._start(), ()
         # The new values are written to the memory of the old ones.
-        model = partial(forward, job.workload, kind=_KINDS[job.precision], pool=self.pool)
+        model = partial(forward, job.workload, kind=_KINDS[job.precision], pool=self._pool())
         train = partial(_train, job.workload, model, self._update, self.unroll)
         self._train = jax.jit(train, donate_argnums=0)
         self._logits = jax.jit(lambda values, images: model(values, images, [], training=False)[0])
@@ -131,6 +130,9 @@ class Jax:
             "compiled": not jax.config.jax_disable_jit,
             "device": device,
         }
+
+    def _pool(self) -> Pool:
+        return max_pool
 
     def _start(self) -> _Training:
         """The values before the first step, with weights 0."""

@@ -6,7 +6,6 @@ Each backend runs in the environment of its engine's family.
 from __future__ import annotations
 
 from backends.family import KEEPS_MEMORY, KEPT_MEMORY, Entry, Family
-from backends.jax.family import NO_YNNPACK
 
 
 def _plain(engine: str, framework: str, package: str, adapter: str) -> Entry:
@@ -48,8 +47,7 @@ FAMILY = Family(
             "keras-jax",
             "Keras on JAX, model.fit, 16 steps per call",
             adapter="backends.keras.jax:KerasJaxTuned",
-            changes=f"`steps_per_execution=16`; `{NO_YNNPACK['XLA_FLAGS']}`",
-            variables={**_JAX.variables, **NO_YNNPACK},
+            changes="`steps_per_execution=16`; on CPUs `--xla_cpu_experimental_ynn_fusion_type=`",
         ),
         "keras-torch": _TORCH,
         # Without `steps_per_execution`, which Keras on PyTorch refuses, and without

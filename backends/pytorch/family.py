@@ -69,8 +69,8 @@ FAMILY = Family(
             "pytorch",
             "PyTorch, eager, channels last and fused optimizers",
             adapter="backends.pytorch.tuned:PyTorchTuned",
-            changes="`channels_last` on CPUs, without batch norm; `fused=True` of SGD, Adagrad,"
-            f" Adam and AdamW; {KEEPS_MEMORY}",
+            changes="`channels_last`, on CPUs if there is no batch norm, on GPUs with tensor cores;"
+            f" `fused=True` of SGD, Adagrad, Adam and AdamW; {KEEPS_MEMORY}",
             variables=KEPT_MEMORY,
         ),
         "pytorch-compiled": _COMPILED,

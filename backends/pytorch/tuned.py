@@ -1,4 +1,4 @@
-"""PyTorch, eager, as its performance guide recommends: channels last and fused optimizers."""
+"""PyTorch, eager, with channels last and fused optimizers, as its performance guide recommends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from specs.model import BatchNorm
 class PyTorchTuned(PyTorch):
     """`memory_format=torch.channels_last` on CPUs, and `fused=True`; see also its variables.
 
-    Not for models with batch norm on CPUs: that of images stored channels last adds up its sums in
-    float32 one after the other, with errors of 2e-4 where the usual one has 1e-7, and `vgg-32` is
-    not faster. See docs/findings.md.
+    Models with batch norm stay in the usual layout on CPUs: PyTorch's batch norm of images stored
+    channels last adds up its sums in float32 one after the other, with errors of 2e-4 where the
+    usual one has 1e-7, and `vgg-32` is not faster. See docs/findings.md.
 
     PyTorch has fused kernels of SGD, Adagrad, Adam and AdamW. On a GPU channels last is used only
     with tensor cores: in plain float32 it is known to be slower there.

@@ -38,6 +38,8 @@ FROM_OPTIONS = {
     "KERAS_BACKEND": "--backend",
 }
 _TERRAFORMS = ("TF_CLI_", "TF_VAR_")  # not TensorFlow's
+# A file of LD_PRELOAD that begins with one of these keeps memory in place of the C library.
+_ALLOCATORS = ("libjemalloc", "libtcmalloc", "libmimalloc", "libhoard")
 # A file that begins with one of these is a library that the packages of our own environments
 # contain; another version in LD_LIBRARY_PATH would be loaded instead.
 _LIBRARIES = ("libcudart", "libcudnn", "libcublas", "libnccl")
@@ -50,9 +52,9 @@ class Inherited(NamedTuple):
 
     Attributes:
         variables: name -> value.
-        dropped: what it does not inherit, sorted: names, and "LD_LIBRARY_PATH=FOLDER" for each
-            folder that is missing in that variable. Not named are variables that follow from an
-            option, and Python's own.
+        dropped: what it does not inherit, sorted: names, "LD_LIBRARY_PATH=FOLDER" for each folder
+            that is missing in that variable, and "LD_PRELOAD=FILE" for each file. Not named are
+            variables that follow from an option, and Python's own.
     """
 
     variables: dict[str, str]
@@ -73,6 +75,12 @@ def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
         names.add("PYTHONPATH")
     dropped = measured(names - FROM_OPTIONS.keys())
     variables = {name: value for name, value in environ.items() if name not in names}
+    if preloaded := variables.pop("LD_PRELOAD", ""):
+        files = preloaded.replace(":", " ").split()
+        others = [file for file in files if not Path(file).name.startswith(_ALLOCATORS)]
+        dropped += [f"LD_PRELOAD={file}" for file in files if file not in others]
+        if others:
+            variables["LD_PRELOAD"] = ":".join(others)
     if is_own and (path := variables.pop("LD_LIBRARY_PATH", "")):
         folders = path.split(os.pathsep)
         kept = [folder for folder in folders if not (folder and _has_cuda(Path(folder)))]

@@ -161,6 +161,25 @@ def test_max_pooling_by_comparisons_is_max_pooling_with_ties_and_without_numbers
     assert len(found) == 5
 
 
+@pytest.mark.parametrize(("adapter", "expected"), [("scan:Jax", True), ("tuned:JaxTuned", False)])
+def test_only_plain_jax_gives_convolutions_to_ynnpack(adapter, expected, environments):
+    module, name = adapter.split(":")
+    code = f"""
+import numpy as np
+from backends.jax.{module} import {name}
+from specs.loading import find_workload
+from tests.devices.data import loaded, job_of
+backend = loaded({name}, job_of("jax", find_workload("cnn")))
+given = (backend._now, backend._data, np.zeros((1, 8), np.int32), None)
+print("ynn_fusion" in backend._train.lower(*given).compile().as_text())
+"""
+    python = environments.require("jax")
+    done = subprocess.run(
+        [python, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(expected)]
+
+
 @pytest.mark.parametrize("backend", ["jax", "keras-jax"])
 def test_everything_of_jax_is_on_the_jobs_device_and_loading_is_waited_for(backend, jax):
     devices, expected = jax["residency"][backend]

