@@ -156,14 +156,14 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
         return SpecError(f"{path}: {place}: {_short(problem)}", expected="complete JSON")
     value = _value_at(content, where)
     place = f"{path}: {where}: " if where else f"{path}: "
-    if key := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
+    if key := re.fullmatch(r"(?s)Object contains unknown field `(.*)`", problem):
         known = sorted(_fields(kind, where, value))
         return SpecError(
             f"{place}unknown key {_shown(key[1])}",
             expected=f"only {', '.join(known)}",
             hint=closest(key[1], known),
         )
-    if key := re.fullmatch(r"Object missing required field `(.*)`", problem):
+    if key := re.fullmatch(r"(?s)Object missing required field `(.*)`", problem):
         return SpecError(
             f"{place}the key '{key[1]}' is missing", expected=_choices(kind, where, value, key[1])
         )
@@ -182,7 +182,7 @@ def _explain(path: Path, text: str, kind: type, message: str) -> SpecError:
             "a name: up to 64 lower-case letters, digits, '.', '_' and '-', beginning with a letter"
             " or digit"
         )
-    return SpecError(f"{place}found {_shown(value)}", expected=expected)
+    return SpecError(f"{place}found {_shown(value)}", expected=_short(expected))
 
 
 def _value_at(value: Any, where: str) -> Any:

@@ -274,6 +274,14 @@ def test_deeply_nested_json_is_refused(deep, tmp_path):
         load_workload(path)
 
 
+def test_a_long_key_with_line_breaks_is_shortened(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({"<b>\n\n" * 5000: 1}))
+    with pytest.raises(SpecError, match="unknown key") as error:
+        load_workload(file)
+    assert len(str(error.value)) < 1000
+
+
 def test_missing_file_is_refused():
     with pytest.raises(SpecError, match="cannot be read: No such file"):
         load_workload(Path("/nowhere/mine.json"))
