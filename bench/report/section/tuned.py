@@ -32,8 +32,8 @@ _COLUMNS = (
 )
 _ANSWERS = ("question", "experiment", "compared with", "workload", "device", "wall time, ratio")
 _TEXT = (
-    "A tuned variant does the same work in the same framework, in the way that the framework's"
-    " documentation calls fastest; `bench verify` checks it against the same reference. Ratios are"
+    "A tuned variant does the same work in the same framework, with faster options than its"
+    " defaults; `bench verify` checks it against the same reference. Ratios are"
     " medians over rounds: below 1 the variant is faster. CPU time is less disturbed by other"
     " programs; on a GPU it is left out, as it does not measure the work. `break-even after`: the"
     " number of epochs after which the variant, with its start-up, compiling and warm-up, has taken"
