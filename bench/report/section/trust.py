@@ -45,6 +45,7 @@ _VERIFICATION = (
     " `sync` waits, and dropout. Figures are the largest deviation divided by its tolerance, which"
     " follows from the rounding of float32; above 1 is a failure."
 )
+_MOST_NAMES = 8  # in a line of the terminal
 
 
 class _Backend(NamedTuple):
@@ -211,7 +212,8 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
         not_all = len(own) < len({backend.backend for backend in applied})
         some = f" --backend {','.join(own)}" if not_all else ""
         some += f" --precision {','.join(precisions)}" if precisions != ["float32"] else ""
-        shown = ", ".join(dict.fromkeys(_place(backend)[0] for backend in left))
+        places = list(dict.fromkeys(_place(backend)[0] for backend in left))
+        shown = ", ".join(places) if not_all or len(places) <= _MOST_NAMES else "any backend"
         return f"More checks, not run here for {shown}: `bench verify{some}`"
     if any(backend.backend != "reference" for backend in applied):
         return "All backends are verified against the float64 reference on this machine."
