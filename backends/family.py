@@ -209,14 +209,14 @@ class Gap(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-# Lets the C library of Linux keep the memory that a step has freed. It returns blocks of more than
-# 128 kB to the system otherwise, and the next step's first access to each page costs a fault.
-# PyTorch's performance guide advises another allocator for that reason; this one is everywhere.
-# See mallopt(3). Other systems ignore these variables.
-KEPT_MEMORY: Mapping[str, str] = MappingProxyType(
+# With these variables glibc, the C library of Linux, keeps the memory that a step has freed. It
+# returns large blocks to the system otherwise, and the next step's first access to each page costs
+# a fault. PyTorch's performance guide advises another allocator for that reason; these variables
+# need nothing installed, see mallopt(3). Other systems ignore them.
+KEEP_MEMORY: Mapping[str, str] = MappingProxyType(
     {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30)}
 )
-KEEPS_MEMORY = "freed memory is kept (`MALLOC_MMAP_MAX_`, `MALLOC_TRIM_THRESHOLD_`)"
+KEEP_MEMORY_TEXT = "freed memory is kept (`MALLOC_MMAP_MAX_`, `MALLOC_TRIM_THRESHOLD_`)"
 
 # Feature -> the fields of a job that request it. A test fails if a listed gap works.
 FEATURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(

@@ -8,6 +8,7 @@ import os
 import jax
 
 from backends.contract import DeviceMemory, Job, Unsupported
+from backends.jax.family import NO_YNNPACK
 from backends.precision import require_hardware
 
 # The kind of device in a job -> the platform's name in JAX and its plug-ins.
@@ -16,10 +17,8 @@ KINDS = {"cpu": "cpu", "cuda": "cuda", "mps": "METAL", "xpu": "xpu"}
 _PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
 
 
-# XLA's fusions for YNNPACK take convolutions without padding on CPUs, and are slower than its own:
-# docs/findings.md. The empty value switches all of them off. Before 0.10.2 convolutions had none,
-# and XLA ends the process if it does not know a flag.
-NO_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
+# The first jaxlib whose convolutions use YNNPACK. Older ones may not know the flag, and XLA ends
+# the process then.
 _FIRST_WITH_YNNPACK = (0, 10, 2)
 
 

@@ -5,7 +5,8 @@ Each backend runs in the environment of its engine's family.
 
 from __future__ import annotations
 
-from backends.family import KEEPS_MEMORY, KEPT_MEMORY, Entry, Family
+from backends.family import KEEP_MEMORY, KEEP_MEMORY_TEXT, Entry, Family
+from backends.jax.family import NO_YNNPACK
 
 
 def _plain(engine: str, framework: str, package: str, adapter: str) -> Entry:
@@ -47,7 +48,7 @@ FAMILY = Family(
             "keras-jax",
             "Keras on JAX, model.fit, 16 steps per call",
             adapter="backends.keras.jax:KerasJaxTuned",
-            changes="`steps_per_execution=16`; on CPUs `--xla_cpu_experimental_ynn_fusion_type=`",
+            changes=f"`steps_per_execution=16`; on CPUs `{NO_YNNPACK}`",
         ),
         "keras-torch": _TORCH,
         # Without `steps_per_execution`, which Keras on PyTorch refuses, and without
@@ -55,10 +56,10 @@ FAMILY = Family(
         # the MLP and 1.1 to 1.6 times with softmax, after more than a minute of compiling.
         "keras-torch-tuned": _TORCH.variant(
             "keras-torch",
-            "Keras on PyTorch, model.fit, channels first",
+            "Keras on PyTorch, model.fit, channels first, freed memory is kept",
             adapter="backends.keras.experiments:KerasTorchChannelsFirst",
-            changes=f'`image_data_format="channels_first"`; {KEEPS_MEMORY}',
-            variables={**_TORCH.variables, **KEPT_MEMORY},
+            changes=f'`image_data_format="channels_first"`; {KEEP_MEMORY_TEXT}',
+            variables={**_TORCH.variables, **KEEP_MEMORY},
         ),
         "keras-torch-channels-first": _TORCH.variant(
             "keras-torch",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.family import KEEPS_MEMORY, KEPT_MEMORY, CudaBuild, Entry, Environment, Family
+from backends.family import KEEP_MEMORY, KEEP_MEMORY_TEXT, CudaBuild, Entry, Environment, Family
 
 _OTHERS = ("keras==3.15.1", "numpy==2.4.6")
 
@@ -70,15 +70,15 @@ FAMILY = Family(
             "PyTorch, eager, channels last and fused optimizers",
             adapter="backends.pytorch.tuned:PyTorchTuned",
             changes="`channels_last`, on CPUs if there is no batch norm, on GPUs with tensor cores;"
-            f" `fused=True` of SGD, Adagrad, Adam and AdamW; {KEEPS_MEMORY}",
-            variables=KEPT_MEMORY,
+            f" `fused=True` of SGD, Adagrad, Adam and AdamW; {KEEP_MEMORY_TEXT}",
+            variables=KEEP_MEMORY,
         ),
         "pytorch-compiled": _COMPILED,
         "pytorch-compiled-tuned": _COMPILED.variant(
             "pytorch",
             "PyTorch, torch.compile, freed memory is kept",
-            changes=f"{_COMPILED.changes}; {KEEPS_MEMORY}",
-            variables={**_COMPILED.variables, **KEPT_MEMORY},
+            changes=f"{_COMPILED.changes}; {KEEP_MEMORY_TEXT}",
+            variables={**_COMPILED.variables, **KEEP_MEMORY},
         ),
         "pytorch-compiled-channels-last": _COMPILED.variant(
             "pytorch-compiled",

@@ -6,10 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from backends.registry import UNTUNED
+from bench.report.chart.style import LOOKS
 from bench.report.form.blocks import Items, Table
 from bench.report.frame.epochs import epochs_frame
 from bench.report.section import results, tuned
 from bench.worker.lines import ShortEpochs
+from tests.support.jobs import VARIANTS
 from tests.support.records import blocks_of, make_record, run_of, summary
 
 STEADY = (2.0,) * 3
@@ -216,3 +218,7 @@ def test_a_run_takes_the_variants_of_its_backends_with_tuned_and_the_report_sets
     ][:1]
     assert "| keras-tensorflow | `steps_per_execution=16`" in line
     assert line.count("undecided") == 2
+
+
+def test_every_tuned_variant_has_the_colour_of_its_engine():
+    assert set(VARIANTS) <= set(LOOKS)
