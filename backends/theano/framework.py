@@ -43,7 +43,6 @@ def _set_flags() -> None:
     would start faster; two jobs at the same time would wait for a lock; and functions that another
     compiler or another NumPy has made might be found.
     """
-    # The bench removes folders named "framework-bench-*" that nobody has locked, so not that name.
     folder = tempfile.mkdtemp(prefix="theano-")
     # Registered before Theano is imported, so it is called after Theano's own function, which reads
     # the folder.

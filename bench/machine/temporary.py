@@ -17,7 +17,9 @@ try:
 except ImportError:  # Windows: there are no locks, and nothing is removed for others
     fcntl = None  # type: ignore[assignment]
 
-_PREFIX = "framework-bench-"
+# Whatever has this prefix is removed once nobody locks it, so it must name nothing else: a user may
+# have unpacked this project as framework-bench-0.2.0 in the folder for temporary files.
+_PREFIX = "framework-bench-worker-tmp-"
 
 
 class TemporaryFolder:

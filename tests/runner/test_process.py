@@ -146,11 +146,14 @@ os.kill(os.getpid(), signal.SIGKILL)
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False)
     [left] = tmp_path.iterdir()
     assert (left / "file").read_text() == "left"
-    (tmp_path / "framework-bench-link").symlink_to(left)
-    (tmp_path / "other").mkdir()
+    link = left.with_name(f"{left.name}-link")
+    link.symlink_to(left)
+    others = {link, tmp_path / "other", tmp_path / "framework-bench-0.2.0"}
+    for other in others - {link}:
+        other.mkdir()
     with TemporaryFolder() as own:
         remove_abandoned.__wrapped__()  # it does this once in a process
-        assert {*tmp_path.iterdir()} == {own, tmp_path / "framework-bench-link", tmp_path / "other"}
+        assert {*tmp_path.iterdir()} == {own, *others}
     assert not own.exists()
 
 
