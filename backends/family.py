@@ -142,7 +142,8 @@ class Entry(Struct, frozen=True, kw_only=True):
         native: "module:Class" of the adapter for native mode; None if there is no native mode.
         parallel: "module:Class" of the adapter for several ranks, see `Job.device`; None if it
             trains on one device only.
-        on_nodes: whether the ranks may also be on several nodes of Slurm.
+        on_nodes: "module:Class" of the adapter for ranks on several nodes of Slurm; None if they
+            must be on one.
         environment: the name of the environment in which it runs.
         needs: the packages that it needs to start; "a|b" means that either is enough.
         framework: the package whose version "NAME@VERSION" chooses; "" for the first of `needs`.
@@ -170,7 +171,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     framework: str = ""
     native: str | None = None
     parallel: str | None = None
-    on_nodes: bool = False
+    on_nodes: str | None = None
     compiled: bool = False
     compiled_on_gpus: bool = False
     warm_up_on_gpus: int = 1
@@ -188,7 +189,7 @@ class Entry(Struct, frozen=True, kw_only=True):
             title: the variant's.
             changes: the other fields in which it differs.
         """
-        only_plain = {"native": None, "parallel": None, "on_nodes": False}
+        only_plain = {"native": None, "parallel": None, "on_nodes": None}
         return replace(self, variant_of=of, title=title, **{**only_plain, **changes})
 
     def compiles_on(self, device: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
+from backends.contract import nodes_of, ranks_of
 from backends.family import (
     FEATURE_OF_PRECISION,
     OWN_ENVIRONMENT,
@@ -297,18 +298,19 @@ def entry(backend: str) -> Entry:
     return BACKENDS[backend]
 
 
-def adapter_of(backend: str, mode: str, ranks: int = 1) -> str:
+def adapter_of(backend: str, mode: str, device: str = "cpu") -> str:
     """The adapter of a backend in a mode ("matched" or "native"), as "module:Class".
 
     Raises:
         UnknownBackendError: there is no such backend, it has no native mode, or cannot train on
-            several ranks.
+            the ranks of this device, see `Job.device`.
     """
     chosen = entry(backend)
-    if ranks > 1:
-        if chosen.parallel is None or mode != "matched":
-            raise UnknownBackendError(f"'{backend}' trains on one device only in {mode} mode")
-        return chosen.parallel
+    if ranks_of(device) > 1:
+        adapter = chosen.on_nodes if nodes_of(device) > 1 else chosen.parallel
+        if adapter is None or mode != "matched":
+            raise UnknownBackendError(f"'{backend}' does not train on {device} in {mode} mode")
+        return adapter
     if mode == "matched":
         return chosen.adapter
     if chosen.native is None:

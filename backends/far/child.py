@@ -29,7 +29,7 @@ class ChildError(Exception):
 
 
 class ChildGoneError(ChildError):
-    """The child ended or did not answer: nothing of another process made it do so."""
+    """The child ended or did not answer, and no other process made it do so."""
 
 
 class Child:
@@ -38,6 +38,7 @@ class Child:
     Attributes:
         pid: the process's ID.
         name: what errors call it.
+        connection: for calls and replies; None if they take pipes.
     """
 
     def __init__(
@@ -65,8 +66,8 @@ class Child:
         """
         self.name, self._seconds = name, seconds
         self._advice, self._number = advice, 0
-        self._transport, self._began, self._method = 0.0, 0.0, ""
-        self._connection: socket.socket | None = None
+        self._transport, self._began, self._method = 0.0, 0.0, "its start"
+        self.connection: socket.socket | None = None
         self._calls: Any = None
         self._replies: Any = None
         command = [python, "-I", near.__file__, target, *map(str, packages)]
@@ -105,14 +106,14 @@ class Child:
         """
         self._began, self._method = time.perf_counter(), method
         self._number += 1
-        if self._connection is not None:
-            self._connection.settimeout(self._seconds)
+        if self.connection is not None:
+            self.connection.settimeout(self._seconds)
         try:
             write_message(self._calls, self._number, {"method": method, "arguments": arguments})
         except TimeoutError:
-            raise self._silent(method, self._seconds) from None
+            raise self.silent(self._seconds) from None
         except OSError:
-            raise ChildGoneError(self._why_it_ended(method)) from None
+            raise self._ended(method) from None
 
     def result(self, seconds: float | None = None) -> Any:
         """The result of the method that was called last.
@@ -124,14 +125,14 @@ class Child:
             ChildError, Unsupported, MemoryError: see `call`.
         """
         method, seconds = self._method, self._seconds if seconds is None else seconds
-        if self._connection is not None:
-            self._connection.settimeout(seconds)
+        if self.connection is not None:
+            self.connection.settimeout(seconds)
         try:
             number, reply = read_message(self._replies)
         except TimeoutError:
-            raise self._silent(method, seconds) from None
+            raise self.silent(seconds) from None
         except (OSError, EOFError):
-            raise ChildGoneError(self._why_it_ended(method)) from None
+            raise self._ended(method) from None
         except MessageError as error:
             self.close()
             raise ChildError(f"{method}: {error}\n{self._said()}") from error
@@ -175,7 +176,7 @@ class Child:
     def _take(self, connection: socket.socket) -> None:
         """Take a connection for calls and replies; each waits as long as the process may take."""
         connection.settimeout(self._seconds)
-        self._connection = connection
+        self.connection = connection
         # Not read ahead, and closed at once although the other side may read nothing.
         self._calls, self._replies = connection.makefile("wb"), connection.makefile("rb", 0)
         self._open[:0] = [_Shutdown(connection), self._calls, self._replies]
@@ -189,14 +190,16 @@ class Child:
         advice = f"; {self._advice}" if kind in ("ImportError", "ModuleNotFoundError") else ""
         raise ChildError(f"{self.name}: {method}: {kind}: {text}{advice}\n{error['traceback']}")
 
-    def _why_it_ended(self, method: str) -> str:
-        """A sentence on a child that has ended, and its last output."""
+    def _ended(self, method: str) -> ChildError:
+        """The error that the child has ended, with its last output."""
         self._reader.join(_OUTPUT_SECONDS)
         self.close()
         code = self._code()
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         advice = f"; {self._advice}" if self._number == 1 else ""
-        return f"{self.name} ended in {method} with {how}{advice}\n{self._said()}"
+        # JAX aborts a process when another one of the same training has gone.
+        kind = ChildError if code == -signal.SIGABRT else ChildGoneError
+        return kind(f"{self.name} ended in {method} with {how}{advice}\n{self._said()}")
 
     def _code(self) -> int:
         """The exit code of a child that has ended; minus the number of the signal that ended it."""
@@ -212,11 +215,13 @@ class Child:
             with suppress(OSError):  # what was not sent yet
                 stream.close()
 
-    def _silent(self, method: str, seconds: float | None) -> ChildGoneError:
-        """The error that a child has not answered; the child is closed."""
+    def silent(self, seconds: float | None) -> ChildGoneError:
+        """The error that the child has not answered to its last call; the child is closed."""
         self.close()
         limit = "" if seconds is None else f" within {seconds:g} s"
-        return ChildGoneError(f"{self.name} did not answer in {method}{limit}\n{self._said()}")
+        return ChildGoneError(
+            f"{self.name} did not answer in {self._method}{limit}\n{self._said()}"
+        )
 
     def _said(self) -> str:
         return "".join(self._output)
@@ -226,12 +231,12 @@ class _Shutdown:
     """Closes a connection in such a way that nothing waits to be sent any more."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def close(self) -> None:
         with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
 
 
 def _keep(stream: IO[bytes], output: deque[str]) -> None:

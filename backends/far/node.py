@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backends.far.child import Child, ChildGoneError
+from backends.far.child import Child
 
 # They are of this node: folders that the others do not have, and this worker's GPUs.
 _FOLDERS, _GPUS = ("TMPDIR", "CUDA_CACHE_PATH"), ("CUDA_VISIBLE_DEVICES",)
@@ -80,9 +80,9 @@ class NodeChild(Child):
         """
         while not self._host:
             if self._process.poll() is not None:
-                raise ChildGoneError(self._why_it_ended("its start"))
+                raise self._ended("its start")
             if time.monotonic() - self._started > self._limit:
-                raise self._silent("its start", self._limit)
+                raise self.silent(self._limit)
             with suppress(TimeoutError):
                 self._greet(self._listener.accept()[0])
         return self._host

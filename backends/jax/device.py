@@ -43,7 +43,8 @@ def require_device(job: Job) -> jax.Device:
         )
     kind, _, index = job.device.partition(":")
     try:  # the worker sees a single NVIDIA GPU, so its index is 0
-        device = jax.devices(KINDS[kind])[int(index) if kind == "xpu" else 0]
+        devices = jax.local_devices(backend=KINDS[kind])  # no other node's
+        device = devices[int(index) if kind == "xpu" else 0]
     except (RuntimeError, IndexError) as error:
         reason = (
             f"JAX {jax.__version__} reports no {kind} device {index}: no build for it, or no driver"

@@ -27,6 +27,7 @@ _JAX = Entry(
     title="JAX, an epoch in one compiled scan (CPU: a step with convolutions)",
     adapter="backends.jax.scan:Jax",
     parallel="backends.jax.ranks:JaxRanks",
+    on_nodes="backends.jax.nodes:JaxNodes",
     environment="jax",
     needs=("jax",),
     compiled=True,

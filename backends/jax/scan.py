@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -63,7 +63,7 @@ class Jax:
         # The new values are written to the memory of the old ones.
         model = partial(forward, job.workload, kind=_KINDS[job.precision], pool=self._pool())
         train = partial(_train, job.workload, model, self._update, self.unroll)
-        self._train = jax.jit(train, donate_argnums=0)
+        self._train = self._compile(train)
         self._logits = jax.jit(lambda values, images: model(values, images, [], training=False)[0])
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -85,7 +85,7 @@ class Jax:
         self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
-        values = self._now.weights | self._now.state
+        values = self._values()
         return {name: np.array(values[name]) for name in self._names}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
@@ -110,7 +110,7 @@ class Jax:
         return now, losses
 
     def predict(self, images: contract.Images) -> contract.Logits:
-        values, size = self._now.weights | self._now.state, contract.PREDICTION_BATCH
+        values, size = self._values(), contract.PREDICTION_BATCH
         logits = [
             self._logits(values, images[start : start + size])
             for start in range(0, len(images), size)
@@ -131,8 +131,15 @@ class Jax:
             "device": device,
         }
 
+    def _compile(self, train: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(train, donate_argnums=0)
+
     def _pool(self) -> Pool:
         return max_pool
+
+    def _values(self) -> dict[str, Array]:
+        """The weights and batch norm's statistics."""
+        return self._now.weights | self._now.state
 
     def _start(self) -> _Training:
         """The values before the first step, with weights 0."""

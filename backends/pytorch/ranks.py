@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
-import specs
 from backends import contract
-from backends.contract import Job, Unsupported, kind_of, nodes_of, ranks_per_node
-from backends.far.child import Child, ChildError, ChildGoneError
+from backends.contract import Job, kind_of, nodes_of, ranks_per_node
+from backends.far.child import ChildError
 from backends.far.near import probe
-from backends.far.node import NodeChild, this_node
+from backends.far.team import LAST_SECONDS, WAIT_SECONDS, team_of
 from backends.pytorch.rank import OtherRank, Rank, named, open_store
-
-# How many seconds a rank waits for the others. One that has ended is noticed at once, and one that
-# hangs within a minute.
-_WAIT = float(os.environ.get("FRAMEWORK_BENCH_RANK_SECONDS", "50"))  # noqa: TID251 - --variable
-# How long the others have to say why this rank could not go on.
-_LAST_SECONDS = 5.0
-# The processes of the other ranks, by node and rank. Their start takes seconds, so the next adapter
-# has them again: `bench verify` makes many.
-_processes: dict[tuple[int, int], Child] = {}
 
 
 class PyTorchRanks:
@@ -35,20 +22,32 @@ class PyTorchRanks:
 
     def __init__(self, job: Job) -> None:
         self._job, store, name = job, open_store(job.ranks), secrets.token_hex()
-        self._others = [_process_of(job, rank) for rank in range(1, job.ranks)]
+        ranks, on_each = range(1, job.ranks), ranks_per_node(job.device)
+        self._others = team_of(
+            f"{OtherRank.__module__}:{OtherRank.__name__}",
+            [f"rank {rank}" for rank in ranks],
+            [rank // on_each for rank in ranks],
+            "is PyTorch complete?",
+            on_gpu=kind_of(job.device) != "cpu",
+        )
         try:
-            for rank, other in enumerate(self._others, start=1):
+            for rank, other in enumerate(self._others.children, start=1):
                 place = {"host": other.host(), "port": store.port, "name": name}
-                whole = {"job": msgspec.to_builtins(job), "rank": rank, "wait_seconds": _WAIT}
+                whole = {
+                    "job": msgspec.to_builtins(job),
+                    "rank": rank,
+                    "wait_seconds": WAIT_SECONDS,
+                }
                 other.begin("begin", whole | place, probe())
         except ChildError:
-            self._end()
+            self._others.end()
             raise
-        self._own: Rank = self._with_others(lambda: Rank(job, 0, named(store, name), _WAIT))
+        self._own: Rank = self._with_others(lambda: Rank(job, 0, named(store, name), WAIT_SECONDS))
 
     def processes(self) -> Sequence[int] | None:
         """The IDs of the other ranks; None if some are on other nodes."""
-        return None if nodes_of(self._job.device) > 1 else [other.pid for other in self._others]
+        on_one = nodes_of(self._job.device) == 1
+        return [other.pid for other in self._others.children] if on_one else None
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
         self._in_all("load", images, labels)
@@ -76,9 +75,7 @@ class PyTorchRanks:
         return self._own.device_memory()  # the other ranks have as much
 
     def settings(self) -> dict[str, str | int | bool | None]:
-        others = [other.node for other in self._others if isinstance(other, NodeChild)]
-        nodes = ", ".join(dict.fromkeys([this_node(), *others])) if others else None
-        return {**self._own.settings(), **({"nodes": nodes} if nodes else {})}
+        return {**self._own.settings(), **self._others.nodes()}
 
     def _in_all(self, method: str, *arguments: Any) -> Any:
         """Call a method in all ranks, and return the result of this one.
@@ -86,12 +83,7 @@ class PyTorchRanks:
         Raises:
             ChildError: another rank ended or raised an error.
         """
-        try:
-            for other in self._others:
-                other.begin(method, *arguments)
-        except ChildError:
-            self._end()
-            raise
+        self._others.begin(method, *arguments)
         return self._with_others(lambda: getattr(self._own, method)(*arguments))
 
     def _with_others(self, call: Callable[[], Any]) -> Any:
@@ -104,59 +96,14 @@ class PyTorchRanks:
         try:
             result = call()
         except torch.OutOfMemoryError:  # of this rank
-            self._end()
+            self._others.end()
             raise
         except RuntimeError:  # of PyTorch: the connections are broken, or nobody answers
-            self._wait(_LAST_SECONDS)
-            self._end()
+            self._others.results(LAST_SECONDS)
+            self._others.end()
             raise
         except Exception:
-            self._end()  # they would wait for this rank
+            self._others.end()  # they would wait for this rank
             raise
-        self._wait(_WAIT)
+        self._others.results(WAIT_SECONDS)
         return result
-
-    def _wait(self, seconds: float) -> None:
-        """Wait for the answers of the others.
-
-        Args:
-            seconds: how long for each; shorter when one has failed, as the rest then fail, too.
-
-        Raises:
-            ChildError, Unsupported, MemoryError: what made the first of them fail.
-        """
-        failures: list[Exception] = []
-        for other in self._others:
-            try:
-                other.result(min(seconds, _LAST_SECONDS) if failures else seconds)
-            except (ChildError, Unsupported, MemoryError) as error:
-                failures.append(error)
-        if failures:
-            self._end()
-            raise min(failures, key=_may_follow)
-
-    def _end(self) -> None:
-        """End the processes of the others; the next adapter starts new ones."""
-        for other in self._others:
-            other.close()
-        _processes.clear()
-
-
-def _may_follow(failure: Exception) -> bool:
-    """Whether a rank may have failed because another one did: its connection is broken."""
-    return isinstance(failure, ChildError) and not isinstance(failure, ChildGoneError)
-
-
-def _process_of(job: Job, rank: int) -> Child:
-    """The process of a rank; it is started if there is none."""
-    node = rank // ranks_per_node(job.device)
-    if (node, rank) not in _processes:
-        target = f"{OtherRank.__module__}:{OtherRank.__name__}"
-        start = (sys.executable, target, [Path(specs.__file__).parent], "is PyTorch complete?")
-        name, on_gpu = f"rank {rank}", kind_of(job.device) != "cpu"
-        _processes[node, rank] = (
-            NodeChild(*start, name=name, seconds=_WAIT, number=node, on_gpu=on_gpu)
-            if node
-            else Child(*start, name=name, seconds=_WAIT)
-        )
-    return _processes[node, rank]

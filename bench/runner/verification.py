@@ -77,7 +77,7 @@ def make_task(
     (python, framework_python), chosen = environments.of_worker(backend), entry(backend)
     versions = environments.versions(chosen.environment)
     job = _job(backend, mode, device, threads, precision)
-    adapter = adapter_of(backend, mode, job.ranks)
+    adapter = adapter_of(backend, mode, device)
     code = checksum_of(adapter)
     decisive = (
         msgspec.json.encode(job),

@@ -31,6 +31,7 @@ from bench.runner.tasks import run_tasks
 from bench.runner.verification import make_record, make_task
 from bench.worker.verification.models import EVERY
 from specs.loading import find_suite, find_workload
+from tests.backends.test_node import STARTS
 from tests.support.jobs import make_job
 from tests.support.tasks import Watcher, run_jobs
 
@@ -99,9 +100,9 @@ def test_a_plan_leaves_out_backends_that_train_on_one_device_only(mnist_5k):
     with pytest.raises(PlanError, match="none of tensorflow trains on several nodes"):
         make_groups([training], replace(nodes, backends=("tensorflow",)))
     with pytest.raises(UnknownBackendError):
-        adapter_of("keras-torch", "matched", 2)
+        adapter_of("keras-torch", "matched", "2xcpu")
     with pytest.raises(UnknownBackendError):
-        adapter_of("pytorch", "native", 2)
+        adapter_of("pytorch", "native", "2xcpu")
 
 
 @pytest.mark.framework
@@ -182,11 +183,12 @@ except Exception as error:
 """
 
 
-def ask(environments, code):
-    python, _ = environments.of_worker("pytorch")
+def ask(environments, code, backend="pytorch", *arguments, **variables):
+    """What a program prints as JSON in a backend's environment."""
+    python, _ = environments.of_worker(backend)
     done = subprocess.run(
-        [python, "-c", PROGRAM + code],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+        [python, "-c", code, backend, *arguments],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -196,9 +198,46 @@ def ask(environments, code):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+NODES = """
+import json, sys, numpy as np
+from backends.registry import adapter_of
+from bench.worker.adapter import load_class
+from bench.worker.verification.cases import make_case
+from bench.worker.verification.checks import check_steps
+from bench.worker.verification.models import EVERY
+from tests.support.jobs import make_job
+backend, random, found = sys.argv[1], np.random.RandomState(0), {}
+for model in sys.argv[2:]:
+    job = make_job(
+        EVERY[model], backend=backend, device="2x1xcpu", batch_size=16, compiled=backend == "jax"
+    )
+    images = random.random_sample((1100, *job.workload.input.shape)).astype(np.float32)
+    labels = random.randint(0, job.workload.input.classes, len(images))
+    made = load_class(adapter_of(backend, "matched", job.device))
+    found[model] = check_steps(made, make_case(job, images, labels)).deviation
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize(
+    "backend", [name for name, entry in BACKENDS.items() if entry.on_nodes is not None]
+)
+def test_the_same_checks_verify_two_nodes(backend, environments, tmp_path):
+    """`srun` is a stand-in here; `tests/cluster/test_nodes.py` has the real one."""
+    (tmp_path / "srun").write_text(f"#!/bin/sh\n{STARTS}")
+    (tmp_path / "srun").chmod(0o755)
+    models = (*FEW, *(["batch norm, nesterov"] if backend == "jax" else []))
+    variables = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURMD_NODENAME": "n1"}
+    found = ask(environments, NODES, backend, *models, **variables)
+    print(found)
+    assert [*found] == [*models]
+    assert max(found.values()) < 1
+
+
 @pytest.mark.framework
 def test_ranks_that_do_not_share_as_they_must_are_caught(environments):
-    found = ask(environments, MUTANTS)
+    found = ask(environments, PROGRAM + MUTANTS)
     print(found)
     assert found.pop("right") < 1
     assert len(found) == 2
@@ -207,7 +246,7 @@ def test_ranks_that_do_not_share_as_they_must_are_caught(environments):
 
 @pytest.mark.framework
 def test_a_rank_that_is_killed_is_an_error_that_says_so(environments):
-    kind, text = ask(environments, KILLED)
+    kind, text = ask(environments, PROGRAM + KILLED)
     assert kind == "ChildGoneError"
     assert f"rank 1 ended in train_epoch with signal {signal.SIGKILL.name}" in text
 
@@ -221,7 +260,7 @@ try:
 except Unsupported as reason:
     print(json.dumps(str(reason)))
 """
-    assert "SyncBatchNorm" in ask(environments, code)
+    assert "SyncBatchNorm" in ask(environments, PROGRAM + code)
     assert any(
         "BatchNorm" in type(layer).__name__ for layer in EVERY["batch norm, nesterov"].layers
     )
