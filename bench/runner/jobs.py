@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from backends import registry
-from backends.contract import Job
+from backends.contract import Job, nodes_of
 from backends.registry import adapter_of, package_of
 from bench.data.dataset import DataSet
 from bench.machine.disturbance import UNKNOWN
@@ -18,6 +18,7 @@ from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
+from bench.runner.cluster.slurm import node_list
 from bench.runner.environments import Environments
 from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
@@ -68,7 +69,7 @@ def make_tasks(
         evaluated = min(train_evaluated, data.train_examples)
         adapter = adapter_of(job.backend, job.mode, job.device)
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
-        hardware = (machine.name, gpu_kind(machine, job.device))
+        hardware = (machine.name, gpu_kind(machine, job.device), *_other_nodes(job))
         given = environments.variables
         decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated, *given)
         tasks.append(
@@ -94,6 +95,11 @@ def make_tasks(
             )
         )
     return tasks
+
+
+def _other_nodes(job: Job) -> tuple[str, ...]:
+    """Slurm's list of the nodes of a job that trains on several; the machine is the first one."""
+    return (node_list(),) if nodes_of(job.device) > 1 else ()
 
 
 def data_used(data: DataSet) -> DataUsed:

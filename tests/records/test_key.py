@@ -15,6 +15,7 @@ from bench.machine.nvml import Gpu
 from bench.records import key, verification
 from bench.records.files import PROJECT
 from bench.records.key import checksum_of
+from bench.runner import jobs
 from bench.runner.environments import Environments
 from bench.runner.jobs import make_tasks
 from bench.runner.verification import make_task
@@ -45,6 +46,18 @@ def edit(folder, path, old, new):
     text = (folder / path).read_text()
     assert old in text, "the test names text that is not there"
     (folder / path).write_text(text.replace(old, new, 1))
+
+
+def test_a_job_on_several_nodes_has_another_key_on_other_nodes(mnist_5k, monkeypatch):
+    monkeypatch.setattr(jobs, "adapter_of", lambda *_: adapter_of("reference", "matched"))
+
+    def key_on(nodes, device):
+        monkeypatch.setenv("SLURM_JOB_NODELIST", nodes)
+        [task] = make_tasks([(make_job(device=device), mnist_5k)], Environments(), MACHINE, 100)
+        return task.key
+
+    assert key_on("n[1-2]", "2x1xcpu") == key_on("n[1-2]", "2x1xcpu") != key_on("n[1,3]", "2x1xcpu")
+    assert key_on("n[1-2]", "cpu") == key_on("n[1,3]", "cpu")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -263,7 +264,7 @@ def test_nothing_is_written_while_slurm_does_not_answer(tmp_path, monkeypatch):
 
 
 def test_starts_at_the_same_time_share_no_files_and_the_logs_of_what_failed_are_kept(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, capsys
 ):
     folders = []
 
@@ -294,6 +295,10 @@ def test_starts_at_the_same_time_share_no_files_and_the_logs_of_what_failed_are_
     assert len({*folders}) == 4
     logs = [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.log"))]
     assert logs == ["jobs/jobs.log", "limits/limits.log"]
+    shutil.rmtree(tmp_path / "limits")
+    (tmp_path / "limits").write_text("in the way, as a full disk is")
+    assert cluster_task._run(Started(), Namespace(limits=True)) == 1
+    assert "bench: limits.log is not kept: File exists" in capsys.readouterr().err
 
 
 def test_how_tasks_stand_is_told_where_no_record_can_be_written(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from types import FrameType
 
 from msgspec.structs import replace
 
+from bench.command import say
 from bench.command.parser import make_parser
 from bench.command.run import Running, goal_of
 from bench.command.setup import set_up
@@ -152,8 +153,11 @@ def _run(running: Running, of_node: Task) -> int:
 
 
 def _keep_logs(files: Path, run: Path) -> None:
-    """Keep the output of frameworks whose jobs did not end ok."""
+    """Keep the output of frameworks whose jobs did not end ok, as far as the disk lets it."""
     for log in files.glob("*/*.log"):
         if log.stat().st_size:
-            (run / log.parent.name).mkdir(exist_ok=True)
-            shutil.copyfile(log, run / log.relative_to(files))
+            try:
+                (run / log.parent.name).mkdir(exist_ok=True)
+                shutil.copyfile(log, run / log.relative_to(files))
+            except OSError as error:  # it must not hide how the jobs ended
+                say(f"bench: {log.name} is not kept: {error.strerror}", error=True)

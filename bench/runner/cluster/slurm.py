@@ -198,6 +198,11 @@ def own_task(variables: Mapping[str, str]) -> SlurmTask | None:
     )
 
 
+def node_list() -> str:
+    """The nodes of the job of Slurm that this process runs in, as Slurm says it: "n[1-2]"; or ""."""
+    return os.environ.get("SLURM_JOB_NODELIST", "")
+
+
 def job_nodes(variables: Mapping[str, str]) -> tuple[int, int]:
     """How many nodes the job of Slurm has that a process runs in, and the number of its own.
 
