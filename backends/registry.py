@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from backends.contract import nodes_of, ranks_of
 from backends.family import (
     FEATURE_OF_PRECISION,
     OWN_ENVIRONMENT,
@@ -298,18 +297,19 @@ def entry(backend: str) -> Entry:
     return BACKENDS[backend]
 
 
-def adapter_of(backend: str, mode: str, device: str = "cpu") -> str:
+def adapter_of(backend: str, mode: str, ranks: int = 1, nodes: int = 1) -> str:
     """The adapter of a backend in a mode ("matched" or "native"), as "module:Class".
 
     Raises:
         UnknownBackendError: there is no such backend, it has no native mode, or cannot train on
-            the ranks of this device, see `Job.device`.
+            so many ranks on so many nodes.
     """
     chosen = entry(backend)
-    if ranks_of(device) > 1:
-        adapter = chosen.on_nodes if nodes_of(device) > 1 else chosen.parallel
+    if ranks > 1:
+        adapter = chosen.on_nodes if nodes > 1 else chosen.parallel
         if adapter is None or mode != "matched":
-            raise UnknownBackendError(f"'{backend}' does not train on {device} in {mode} mode")
+            where = f"{ranks} ranks" + (f" on {nodes} nodes" if nodes > 1 else "")
+            raise UnknownBackendError(f"'{backend}' does not train on {where} in {mode} mode")
         return adapter
     if mode == "matched":
         return chosen.adapter

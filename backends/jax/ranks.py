@@ -7,7 +7,7 @@ batch norm and dropout are those of the whole batch; XLA adds the sums over the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -62,6 +62,7 @@ class JaxRanks(Jax):
 
     def __init__(self, job: Job) -> None:
         self._shared_job, self._placement = job, _place(job)
+        self._results = self._placement.whole
         super().__init__(replace(job, device=first_of(job.device)))
         self._now = self._put(self._now, self._placement.whole)
 
@@ -86,9 +87,6 @@ class JaxRanks(Jax):
             batches.shape[1] % self._shared_job.ranks == 0
         )  # else every device has all of a batch
         return super()._call(*self._put((batches, masks), split if divides else whole))
-
-    def _compile(self, train: Callable[..., Any]) -> Callable[..., Any]:
-        return jax.jit(train, donate_argnums=0, out_shardings=self._placement.whole)
 
     def _put(self, values: Any, sharding: NamedSharding) -> Any:
         """Place the arrays of a tree."""

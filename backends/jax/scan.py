@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
+from jax.sharding import Sharding
 
 from backends import contract
 from backends.contract import Job, Unsupported
@@ -51,6 +52,7 @@ class Jax:
     """
 
     unroll = 1  # the steps in one turn of the scan's loop
+    _results: Sharding | None = None  # where its values are; None: on the one device
 
     def __init__(self, job: Job) -> None:
         if not job.compiled or job.mode != "matched":
@@ -63,7 +65,7 @@ class Jax:
         # The new values are written to the memory of the old ones.
         model = partial(forward, job.workload, kind=_KINDS[job.precision], pool=self._pool())
         train = partial(_train, job.workload, model, self._update, self.unroll)
-        self._train = self._compile(train)
+        self._train = jax.jit(train, donate_argnums=0, out_shardings=self._results)
         self._logits = jax.jit(lambda values, images: model(values, images, [], training=False)[0])
 
     def load(self, images: contract.Images, labels: contract.Labels) -> None:
@@ -74,10 +76,10 @@ class Jax:
         # Copies, as arrays on a CPU may share NumPy's memory, and every step overwrites the memory
         # of its arguments.
         new = {name: jnp.array(weights[name], copy=True) for name in self._names}
-        kinds = (
+        weights, state = (
             {name: new[name] for name in kind} for kind in (self._now.weights, self._now.state)
         )
-        self._now = self._now._replace(**dict(zip(("weights", "state"), kinds, strict=True)))
+        self._now = self._now._replace(weights=weights, state=state)
 
     def reset(self, weights: contract.Weights) -> None:
         del self._now  # else both states would be in memory
@@ -85,21 +87,17 @@ class Jax:
         self.set_weights(weights)
 
     def get_weights(self) -> contract.Weights:
-        values = self._values()
-        return {name: np.array(values[name]) for name in self._names}
+        return {name: np.array(self._values()[name]) for name in self._names}
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         losses = []  # an array (steps,) per call, which stays on the device until all are queued
-        calls = contract.split_epoch(len(order), self._job.batch_size, self._steps)
-        for part, rows in calls:
+        for part, rows in contract.split_epoch(len(order), self._job.batch_size, self._steps):
             # JAX has no 64-bit integers by default.
             batches = _stack(order[part].astype(np.int32), rows)
             stacked = masks and [_stack(mask[part], rows) for mask in masks]
             self._now, step_losses = self._call(batches, stacked)
             losses.append((step_losses, rows))
-        totals = (
-            float(np.asarray(step_losses, np.float64).sum()) * rows for step_losses, rows in losses
-        )
+        totals = (float(np.asarray(each, np.float64).sum()) * rows for each, rows in losses)
         return sum(totals) / len(order)
 
     def _call(
@@ -131,14 +129,10 @@ class Jax:
             "device": device,
         }
 
-    def _compile(self, train: Callable[..., Any]) -> Callable[..., Any]:
-        return jax.jit(train, donate_argnums=0)
-
     def _pool(self) -> Pool:
         return max_pool
 
     def _values(self) -> dict[str, Array]:
-        """The weights and batch norm's statistics."""
         return self._now.weights | self._now.state
 
     def _start(self) -> _Training:
@@ -150,8 +144,7 @@ class Jax:
             name: tuple(jnp.full_like(weight, value) for value in self._update.initial_slots())
             for name, weight in weights.items()
         }
-        key = jax.random.key(self._job.seed)
-        return _Training(weights=weights, slots=slots, state=state, step=jnp.zeros(()), key=key)
+        return _Training(weights, slots, state, jnp.zeros(()), jax.random.key(self._job.seed))
 
 
 def _train(

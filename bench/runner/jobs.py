@@ -67,7 +67,7 @@ def make_tasks(
         python, framework_python = environments.of_worker(job.backend)
         versions = environments.versions(entry.environment)
         evaluated = min(train_evaluated, data.train_examples)
-        adapter = adapter_of(job.backend, job.mode, job.device)
+        adapter = adapter_of(job.backend, job.mode, job.ranks, nodes_of(job.device))
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
         hardware = (machine.name, gpu_kind(machine, job.device), *_other_nodes(job))
         given = environments.variables

@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 from msgspec.structs import replace
 
-from backends.contract import Job, Mode, Precision
+from backends.contract import Job, Mode, Precision, nodes_of
 from backends.registry import adapter_of, entry, package_of, refusal
 from bench.data.cache import materialise
 from bench.data.dataset import Places
@@ -77,7 +77,7 @@ def make_task(
     (python, framework_python), chosen = environments.of_worker(backend), entry(backend)
     versions = environments.versions(chosen.environment)
     job = _job(backend, mode, device, threads, precision)
-    adapter = adapter_of(backend, mode, device)
+    adapter = adapter_of(backend, mode, job.ranks, nodes_of(device))
     code = checksum_of(adapter)
     decisive = (
         msgspec.json.encode(job),

@@ -100,9 +100,9 @@ def test_a_plan_leaves_out_backends_that_train_on_one_device_only(mnist_5k):
     with pytest.raises(PlanError, match="none of tensorflow trains on several nodes"):
         make_groups([training], replace(nodes, backends=("tensorflow",)))
     with pytest.raises(UnknownBackendError):
-        adapter_of("keras-torch", "matched", "2xcpu")
+        adapter_of("keras-torch", "matched", 2)
     with pytest.raises(UnknownBackendError):
-        adapter_of("pytorch", "native", "2xcpu")
+        adapter_of("pytorch", "native", 2)
 
 
 @pytest.mark.framework
@@ -213,7 +213,7 @@ for model in sys.argv[2:]:
     )
     images = random.random_sample((1100, *job.workload.input.shape)).astype(np.float32)
     labels = random.randint(0, job.workload.input.classes, len(images))
-    made = load_class(adapter_of(backend, "matched", job.device))
+    made = load_class(adapter_of(backend, "matched", 2, 2))
     found[model] = check_steps(made, make_case(job, images, labels)).deviation
 print(json.dumps(found))
 """

@@ -199,7 +199,7 @@ def own_task(variables: Mapping[str, str]) -> SlurmTask | None:
 
 
 def node_list() -> str:
-    """The nodes of the job of Slurm that this process runs in, as Slurm says it: "n[1-2]"; or ""."""
+    """Slurm's list of the nodes of this process's job, such as "n[1-2]"; "" without Slurm."""
     return os.environ.get("SLURM_JOB_NODELIST", "")
 
 
