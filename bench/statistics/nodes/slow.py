@@ -49,7 +49,7 @@ _NORMAL_MAD = 1.4826  # standard deviation of a normal law, by its median absolu
 _LEAST_BETWEEN = 0.005
 _SURE_EXCESS = 3.5
 # The scatter of the rounds so far is a sample, and may be too small.
-_RESERVE = 1.4
+_RESERVE = 1.7
 _DIFFERENCES = tuple(float(share) for share in np.arange(0.021, 1.0, 0.001))
 _COUNTS = range(3, 3000)
 
