@@ -287,7 +287,8 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--into",
         type=Path,
         metavar="FILE",
-        help="replace the accuracy table between its two marks in FILE",
+        help="write the accuracy table, or the one with accuracies and ratios of time, between its"
+        " two marks in FILE; without marks the message shows them",
     )
     report.add_argument(
         "--suite",

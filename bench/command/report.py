@@ -25,7 +25,7 @@ ANONYMOUS = "anonymous"  # a folder in that of a run: its copy to send to others
 def report(options: argparse.Namespace) -> int:
     """`bench report`: write the report of a run again.
 
-    With `--into`, put its accuracy table into a Markdown file instead.
+    With `--into`, put tables into a Markdown file instead.
 
     Returns 1 if a result disagrees with those of the other backends.
     """

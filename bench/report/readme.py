@@ -1,4 +1,4 @@
-"""Writes a run's accuracy table into a Markdown file of the user, between two marks."""
+"""Writes tables of a run into a Markdown file of the user, each between two marks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from bench.report.section import glance
 from specs.files import read_regular
 
 _MOST_BYTES = 10_000_000  # of a file of text
-_BEGIN, _END = "<!-- accuracy table: begin -->", "<!-- accuracy table: end -->"
+# The name of a table in its two marks -> the table.
+TABLES = {
+    "accuracy table": glance.accuracy_overview,
+    "results table": glance.results_overview,
+}
 
 
 def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
-    """Write a run's accuracy table between the two marks of a Markdown file.
+    """Write tables of a run between the marks of a Markdown file.
 
     What is between the marks is replaced. Returns the run.
 
     Args:
-        path: the file; the marks are two comments, `_BEGIN` and `_END`.
+        path: the file; the marks of a table are two comments, see `marks_of`.
         folder: the run's folder.
         wanted: workloads that the table lists even if they were not run.
 
     Raises:
         RunError: there is no such run, or it has several data sets, machines or devices; or the
-            file cannot be read or written, or does not have the two marks.
+            file cannot be read or written, or has no marks.
     """
     run = Run.read(folder)
     places = run.summary[["dataset", "machine", "device"]].drop_duplicates()
@@ -37,18 +41,28 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
             f"{folder}: holds several data sets, machines or devices: {names}",
             expected="one of each",
         )
-    table = markdown_table(glance.accuracy_overview(run.summary, wanted))
     try:
         text = read_regular(path, _MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path}: cannot be read: {error}", expected="a Markdown file in UTF-8"
         ) from error
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise RunError(
-            f"{path}: has no place for the table", expected=f"two lines, {_BEGIN} and {_END}"
-        )
-    write_atomically(path, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}".encode())
+    places_found = 0
+    for name, make in TABLES.items():
+        first, last = marks_of(name)
+        before, begin, rest = text.partition(first)
+        _, end, after = rest.partition(last)
+        if begin and end:
+            places_found += 1
+            table = markdown_table(make(run.summary, wanted))
+            text = f"{before}{first}\n\n{table}\n\n{last}{after}"
+    if not places_found:
+        expected = "; or ".join(" and ".join(marks_of(name)) for name in TABLES)
+        raise RunError(f"{path}: has no place for a table", expected=f"two lines, {expected}")
+    write_atomically(path, text.encode())
     return run
+
+
+def marks_of(name: str) -> tuple[str, str]:
+    """The lines before and after a table, one of `TABLES`."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"

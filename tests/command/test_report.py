@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert "| cnn | - | not run |" in text
     assert text.endswith(f"|\n\n{end}\n\nafter\n")
     assert "old" not in text
+    other = "<!-- results table: begin -->\n<!-- results table: end -->\n"
+    (tmp_path / "page.md").write_text(f"{text}{other}")
+    code, *_ = bench("report", "results/mine", "--into", "page.md", "--suite", "smoke")
+    assert code == 0
+    both = (tmp_path / "page.md").read_text()
+    assert both.startswith(text)
+    assert "| workload | epochs | accuracy | reference |" in both
+    assert "| cnn | - | - | not run |" in both
+    assert re.search(r"\| softmax \| 2 \| \d\d\.\d\d % \| 1\.00x \|", both)
     (tmp_path / "page.md").write_bytes(b"\xff\xfe")
     code, _, errors = bench("report", "results/mine", "--into", "page.md")
     assert code == 2

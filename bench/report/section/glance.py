@@ -1,11 +1,12 @@
-"""The table of accuracies with a column per backend, and the machine's timing noise."""
+"""Tables with a row per workload and a column per backend, and the machine's timing noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from bench.report.chart.results import ratio_text
 from bench.report.form import words
 from bench.report.form.blocks import Table, without_empty
 from bench.report.frame.places import Row, rows_of
@@ -31,22 +32,63 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
         summary: see `summary.summarise`.
         wanted: workloads that are listed first, in this order, even if they were not run.
     """
+    return _table(summary, wanted, (), lambda _: (), _accuracy)
+
+
+def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
+    """A row per workload: the accuracies of all backends, and how fast each is.
+
+    The accuracy is a range over backends and jobs. A cell of a backend is its epoch time divided by
+    the fastest's, see `bench.report.section.results`.
+
+    Args:
+        summary: see `summary.summarise`.
+        wanted: workloads that are listed first, in this order, even if they were not run.
+    """
+    return _table(summary, wanted, ("accuracy",), _range, _ratio)
+
+
+def _table(
+    summary: pd.DataFrame,
+    wanted: Sequence[str],
+    headings: tuple[str, ...],
+    of_all: Callable[[Sequence[Row]], tuple[str, ...]],
+    of_one: Callable[[Row], str],
+) -> Table:
+    """A table with columns of all backends, under these headings, and one of each backend."""
     backends = list(dict.fromkeys(summary["backend"]))
     by_workload = {
         str(name): list(rows.groupby("label", sort=False))
         for name, rows in summary.groupby("workload", sort=False)
     }
+    known = ("workload", "epochs", "published", *headings)
     lines: list[tuple[str, ...]] = []
     for name in dict.fromkeys((*wanted, *by_workload)):
         if name not in by_workload:
-            lines.append((name, words.ABSENT, words.ABSENT, *["not run"] * len(backends)))
+            absent = [words.ABSENT] * (len(known) - 1)
+            lines.append((name, *absent, *["not run"] * len(backends)))
         for label, rows in by_workload.get(name, []):
             by_backend = {row["backend"]: row for row in rows_of(rows)}
-            cells = [_accuracy(by_backend[b]) if b in by_backend else "not run" for b in backends]
+            cells = [of_one(by_backend[b]) if b in by_backend else "not run" for b in backends]
             first = next(iter(by_backend.values()))
             published = words.percent(first["course_accuracy"])
-            lines.append((str(label), str(first["epochs"]), published, *cells))
-    return without_empty(Table(("workload", "epochs", "published", *backends), tuple(lines)))
+            whole = of_all(list(by_backend.values()))
+            lines.append((str(label), str(first["epochs"]), published, *whole, *cells))
+    return without_empty(Table((*known, *backends), tuple(lines)))
+
+
+def _range(rows: Sequence[Row]) -> tuple[str]:
+    """The lowest and the highest accuracy of all good jobs."""
+    good = [row for row in rows if row["status"] == "ok"]
+    if not good:
+        return (words.ABSENT,)
+    low = words.percent(min(row["test_accuracy_low"] for row in good))
+    high = words.percent(max(row["test_accuracy_high"] for row in good))
+    return (high if low == high else f"{low.removesuffix(' %')} to {high}",)
+
+
+def _ratio(row: Row) -> str:
+    return ratio_text(row) if row["status"] == "ok" else str(row["status"])
 
 
 def _accuracy(row: Row) -> str:
