@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import specs
@@ -77,6 +79,36 @@ class Team:
             self.end()
             raise min(failures, key=_may_follow)
         return [results[child] for child in self.children]
+
+    @contextmanager
+    def watching(self, name: str) -> Iterator[None]:
+        """Do this process's own part of the children's call in the `with` statement.
+
+        If that is not done `WAIT_SECONDS` after a child has answered or failed, this process hangs:
+        it is ended, and its last line says so.
+
+        Args:
+            name: what the line calls this process.
+        """
+        done, connections = Event(), [child.connection for child in self.children]
+
+        def watch() -> None:
+            with suppress(OSError, ValueError):  # a connection is closed: a child has failed
+                wait(connections)  # type: ignore[arg-type]
+            if not done.wait(WAIT_SECONDS):
+                sys.stderr.write(
+                    f"{name} hangs: {WAIT_SECONDS:g} s after another rank's end of the same call it"
+                    " goes on\n"
+                )
+                sys.stderr.flush()
+                os._exit(1)
+
+        if None not in connections:  # pipes on Windows, which cannot be waited for
+            Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     def end(self) -> None:
         """End all children."""

@@ -94,7 +94,8 @@ class PyTorchRanks:
             Exception: what this rank's own call raises.
         """
         try:
-            result = call()
+            with self._others.watching("rank 0"):
+                result = call()
         except torch.OutOfMemoryError:  # of this rank
             self._others.end()
             raise

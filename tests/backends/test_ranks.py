@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import msgspec
 import pytest
@@ -185,8 +186,14 @@ except Exception as error:
 
 def ask(environments, code, backend="pytorch", *arguments, **variables):
     """What a program prints as JSON in a backend's environment."""
+    done = run(environments, code, backend, *arguments, **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run(environments, code, backend="pytorch", *arguments, **variables):
     python, _ = environments.of_worker(backend)
-    done = subprocess.run(
+    return subprocess.run(
         [python, "-c", code, backend, *arguments],
         env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **variables},
         capture_output=True,
@@ -194,8 +201,6 @@ def ask(environments, code, backend="pytorch", *arguments, **variables):
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 NODES = """
@@ -249,6 +254,25 @@ def test_a_rank_that_is_killed_is_an_error_that_says_so(environments):
     kind, text = ask(environments, PROGRAM + KILLED)
     assert kind == "ChildGoneError"
     assert f"rank 1 ended in train_epoch with signal {signal.SIGKILL.name}" in text
+
+
+HANGS = """
+import time
+job = make_job("softmax", backend="pytorch", device="2xcpu", batch_size=32)
+backend = ranks.PyTorchRanks(job)
+backend.load(np.zeros((64, 28, 28, 1), np.float32), np.arange(64) % 10)
+backend._own.train_epoch = lambda *_: time.sleep(120)
+backend.train_epoch(np.arange(64))
+"""
+
+
+@pytest.mark.framework
+def test_rank_0_that_hangs_ends_and_says_so(environments):
+    begin = time.monotonic()
+    done = run(environments, PROGRAM + HANGS, FRAMEWORK_BENCH_RANK_SECONDS="4")
+    assert done.returncode == 1
+    assert "rank 0 hangs: 4 s after another rank's end of the same call" in done.stderr
+    assert time.monotonic() - begin < 60
 
 
 @pytest.mark.framework
