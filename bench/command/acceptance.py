@@ -44,8 +44,8 @@ from specs.errors import UserError
 _LEAST_SECONDS = 30.0  # a step is not begun with less time than this
 _ROUNDS = 11  # of the calibration: the fewest with which its figures mean something
 _EXPERIMENTS = (
-    "Each changes one thing of a backend, and takes turns beside it. Below 1 the experiment is"
-    " faster. Its computation is verified in the step before."
+    "An experiment changes one thing in a backend, and is timed in turn with it. Below 1 the"
+    " experiment is faster. The previous step verifies its results."
 )
 _PROGRAM_SECONDS = 120.0  # the first use of a GPU by a framework takes some 20 s
 # The exit code of a command that was interrupted; by another signal it is higher than _SIGNALS.
@@ -89,8 +89,10 @@ def acceptance(options: argparse.Namespace) -> int:
     choose_devices(devices, machine)  # a device that is not there is said at once
     steps = steps_of(options, devices)
     alone = "no NVIDIA GPU is visible: the steps run on the CPU"
-    console.print("first, facts about the GPUs: a minute" if machine.gpus else alone)
-    console.print(f"{len(steps)} steps in {options.budget / 60:.0f} min, into {folder}")
+    console.print(
+        "reading facts about the GPUs first; this takes a minute" if machine.gpus else alone
+    )
+    console.print(f"{len(steps)} steps in at most {options.budget / 60:.0f} min; results: {folder}")
     deadline = clock.monotonic_seconds() + options.budget
     facts = gpu_facts(machine, _with_gpu_builds(), _probe(Environments(dict(options.python))))
     ended = [Ended()] * len(steps)
@@ -127,17 +129,17 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
     in_first = ("--precision", first)
     steps = [
         Step("Does every framework train here?", ("run", "smoke", *place, *in_first), "smoke"),
-        Step("Does each compute what it should?", ("verify", *place, *in_first)),
-        Step("Who is how fast?", ("run", "quick", *place, *in_first), "quick"),
+        Step("Are its results correct?", ("verify", *place, *in_first)),
+        Step("How fast is it?", ("run", "quick", *place, *in_first), "quick"),
     ]
     if others:
         rest = ("--precision", ",".join(others))
         steps += [
-            Step(f"And in {' and '.join(others)}?", ("verify", *place, *rest)),
-            Step("How fast are these?", ("run", "quick", *place, *every), "quick"),
+            Step(f"Are its results correct in {' and '.join(others)}?", ("verify", *place, *rest)),
+            Step("How fast is it in each precision?", ("run", "quick", *place, *every), "quick"),
         ]
     if devices != ("cpu",):
-        steps.append(Step("Large models?", ("run", "big", *place, *every), "big"))
+        steps.append(Step("How fast are large models?", ("run", "big", *place, *every), "big"))
     noise = ("calibrate", "--rounds", str(_ROUNDS), *device)
     steps.append(Step("How noisy is this machine?", noise))
     return steps if devices == ("cpu",) else [*steps, *_experiments(options, device, in_first)]
@@ -155,9 +157,9 @@ def _experiments(
             variants = [name for name in EXPERIMENTS if BACKENDS[name].variant_of == plain]
             place = (*device, "--backend", ",".join((plain, *variants)), *precision)
             folder = f"experiments-{plain}"
-            yield Step(f"Do the experiments beside {plain} compute it?", ("verify", *place))
+            yield Step(f"Are the results of {plain}'s experiments correct?", ("verify", *place))
             yield Step(
-                f"What do the experiments beside {plain} say?",
+                f"Are {plain}'s experiments faster?",
                 ("run", "experiments", *place, "--run", folder),
                 folder,
             )
@@ -233,7 +235,7 @@ def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) 
         code = main(arguments)
     if code > _SIGNALS and not reached():
         raise Interrupted(code - _SIGNALS)  # the user's own
-    stopped = "stopped: no time was left"
+    stopped = "stopped: time is up"
     result = {0: "passed", _STOPPED: stopped}.get(code, "failed")
     return Ended(result, clock.monotonic_seconds() - started)
 
@@ -273,23 +275,25 @@ def page(
         (
             step.question,
             f"`{step.command}`",
-            result or "not begun",
+            result or "not started",
             f"{seconds / 60:.1f} min" if result else "-",
             f"{step.page}/report.html" if step.page and result else "-",
         )
         for step, (result, seconds) in zip(steps, ended, strict=True)
     )
     failed = tuple(row[1] for row in rows if row[2] == "failed")
-    why = "Its command prints why, and its report has the details:"
+    why = "Run its command to see why. Its report has the details:"
     blocks: list[Block] = [
         Heading(f"Acceptance of {machine.name}", 1),
         *([Alarm("A step failed", why, failed)] if failed else []),
-        Table(("question", "command", "result", "time", "report"), rows, "The most valuable first"),
+        Table(
+            ("question", "command", "result", "time", "report"), rows, "The most important first"
+        ),
     ]
     rest = [row[1] for row in rows if row[2] not in ("passed", "failed")]
     if rest:
         blocks += [
-            Text("No time was left for these; `bench acceptance` goes on with them:"),
+            Text("There was no time for these; `bench acceptance` continues with them:"),
             Items(tuple(rest)),
         ]
     pages = {step.page for step, (result, _) in zip(steps, ended, strict=True) if result}
@@ -329,9 +333,7 @@ def _answers_in(folder: Path) -> list[Block]:
 def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:
     count = {kind: sum(one.result == kind for one in ended) for kind in ("passed", "failed")}
     left = len(ended) - sum(count.values())
-    console.print(
-        f"{count['passed']} steps passed, {count['failed']} failed, {left} had no time left"
-    )
+    console.print(f"{count['passed']} steps passed, {count['failed']} failed, {left} not finished")
     console.print(f"page: {folder / 'report.html'}")
     console.print(f"to send: {_archive(to_send, folder / 'acceptance.tar.gz')}")
 

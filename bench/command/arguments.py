@@ -163,7 +163,7 @@ def variable(text: str) -> str:
     _check(text, r"(?s)[A-Za-z_][A-Za-z0-9_]*=[^\0]*", "NAME=VALUE, e.g. XLA_FLAGS=--xla_dump_to=D")
     name = text.partition("=")[0]
     if name in FROM_OPTIONS:
-        raise argparse.ArgumentTypeError(f"{name} follows from {FROM_OPTIONS[name]}")
+        raise argparse.ArgumentTypeError(f"{name} is set by {FROM_OPTIONS[name]}")
     return text
 
 

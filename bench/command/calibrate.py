@@ -97,9 +97,9 @@ def _show(calibration: Calibration, console: Console) -> None:
     console.print(f"\n{describe(calibration, rounds)}")
     if calibration.disturbed:
         console.print(
-            f"The machine was busy in {calibration.disturbed} of {rounds} rounds; they count here."
+            f"The machine was busy in {calibration.disturbed} of {rounds} rounds, which count."
         )
-    titles = ("to find a difference of", "rounds, by wall time", "by CPU time")
+    titles = ("difference to detect", "rounds, by wall time", "by CPU time")
     table = plain_table(titles, no_wrap=False)
     for difference, wall, cpu in rounds_by_difference(calibration):
         table.add_row(

@@ -86,7 +86,7 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     here, told = this_hardware(), options.driver or options.compute_capability
     if options.cpu:
         if options.cuda or told:
-            raise UserError("--cpu installs builds for CPUs, and another option builds for GPUs")
+            raise UserError("--cpu contradicts --cuda, --driver and --compute-capability")
         return None
     if not (options.cuda or told):
         return here
@@ -94,10 +94,10 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     capabilities = options.compute_capability or (here and here.capabilities)
     if not driver or not capabilities:
         raise UserError(
-            "this machine has no NVIDIA GPU that could be asked what it needs",
+            "this machine has no NVIDIA GPU, so its driver and compute capability are unknown",
             expected="both --driver and --compute-capability of the machines that have GPUs, e.g."
             " --driver 550 --compute-capability 8.0",
-            hint="type there: nvidia-smi --query-gpu=driver_version,compute_cap --format=csv",
+            hint="run there: nvidia-smi --query-gpu=driver_version,compute_cap --format=csv",
         )
     return of_this_computer(driver, set(capabilities))
 
@@ -148,7 +148,7 @@ def install(
         except InstallError as error:
             if not falls_back or cuda is None or isinstance(error, NoPythonError):
                 raise
-            say(f"bench: {error}\n{name}: the build for CPUs is used instead, without the GPU")
+            say(f"bench: {error}\n{name}: the CPU build is used instead, without the GPU")
             is_new = environments.create(name, cuda=None, say=say)
         say(f"{name}: {'ready' if is_new else 'already installed'}")
 

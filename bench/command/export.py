@@ -39,20 +39,23 @@ def export(options: argparse.Namespace) -> int:
     """
     forms = [form for form in options.format.split(",") if form in FORMATS]
     if forms and options.anonymous:
-        raise UserError("--anonymous: models have no names of machines or users", hint="leave it")
+        raise UserError("--anonymous: models contain no names of machines or users", hint="omit it")
     if forms:
         return _export_models(options, forms)
     if options.workload or options.backend:
         raise UserError(
-            "--workload and --backend select models", expected=f"--format {' or '.join(FORMATS)}"
+            "--workload and --backend are only for models",
+            expected=f"--format {' or '.join(FORMATS)}",
         )
     if options.format == "otava":
         if options.anonymous:
-            raise UserError("--anonymous is not for series", expected="another --format")
+            raise UserError(
+                "--anonymous does not work with --format otava", expected="another --format"
+            )
         return _export_series(options)
     if options.more:
         raise UserError(
-            f"--format {options.format} takes one run", expected="one, or --format otava"
+            f"--format {options.format} exports one run", expected="one run, or --format otava"
         )
     from bench.report.export.run import export  # see bench.command.report.write_run_report
 
@@ -91,7 +94,7 @@ def _export_series(options: argparse.Namespace) -> int:
     warn_left_out(left_out)
     say(
         f"{series} series in {config}: `otava list-tests --config-file ...` lists them, and\n"
-        "`otava analyze NAME --config-file ...` finds where one changed"
+        "`otava analyze NAME --config-file ...` finds where a series changed"
     )
     return 0
 
@@ -173,10 +176,10 @@ def overview(options: argparse.Namespace) -> int:
     for kept in written.kept:
         say(f"kept {kept.piece}: {_short(kept.content)}")
         if kept.is_outdated:
-            now = "is not made any more" if kept.made is None else f"would be: {_short(kept.made)}"
-            say(f"  look at it again: the records have changed, and it {now}")
+            now = "is no longer made" if kept.made is None else f"would now be: {_short(kept.made)}"
+            say(f"  check it: the records have changed, and this text {now}")
     if written.copy:
-        say(f"changed outside of titles, texts and notes; your version is kept: {written.copy}")
+        say(f"you changed more than titles, texts and notes; your version is kept: {written.copy}")
     say(f"{len(deck.slides)} slides: {written.document}")
     say(_NEXT[options.format])
     return 0

@@ -20,7 +20,7 @@ examples:
   bench run                        suite 'quick' with every installed backend
   bench run cnn --epochs 3         one workload
   bench run my-model.json          your own workload
-  bench report results/quick       tables, plots and page of a run again
+  bench report results/quick       write a run's tables, plots and page again
   bench compare results/a results/b             two machines, devices, versions
   bench nodes results/all          which node of a cluster is sick?
   bench check results/quick --against BASELINE  has accuracy regressed?
@@ -36,21 +36,21 @@ _RUN = (
     " command resumes."
 )
 _SUBMIT = (
-    "Submits job arrays to Slurm. A task is one workload on one device of a node, by all backends."
-    " The same command submits again what was lost. bench status, report and cancel take the run's"
-    " folder."
+    "Submits job arrays to Slurm. A task trains one workload on one device of a node, with all"
+    " backends. The same command submits lost tasks again. Pass the run's folder to bench status,"
+    " report and cancel."
 )
 _VERIFY = (
-    "Checks every backend against the float64 reference on small models. The reports of this"
-    " machine show the result."
+    "Checks every backend against the float64 reference on small models. The reports of runs"
+    " on this machine show the result."
 )
 _ACCEPTANCE = (
-    "Runs the other commands in turn, the most valuable first: does every framework train here,"
-    " does each compute what it should, who is how fast, how noisy is the machine. Then it writes a"
-    " page and one file with all records. The same command goes on where it stopped."
+    "Runs other commands, the most important first: does every framework train here? Are its"
+    " results correct? How fast is it? How noisy is the machine? Then writes a page, and one file"
+    " with all records. The same command resumes."
 )
 _CALIBRATE = (
-    "Runs a backend (default: pytorch) against itself, to measure how much times differ by chance."
+    "Runs a backend (default: pytorch) against itself, to measure how much times vary by chance."
     " Reports show the result beside their tables."
 )
 # Formats of `bench export` for records.
@@ -115,9 +115,7 @@ def _add_run(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_what_runs(run)
     before = run.add_mutually_exclusive_group()
-    before.add_argument(
-        "--install", action="store_true", help="first make the environments that are missing"
-    )
+    before.add_argument("--install", action="store_true", help="first install missing environments")
     before.add_argument(
         "--dry-run", action="store_true", help="show what would run and how long; run nothing"
     )
@@ -136,15 +134,17 @@ def _add_cluster(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     submit.set_defaults(command="bench.command.cluster.submit:submit")
     for name, text in (
-        ("status", "show what waits, runs, is done or lost of a submitted run, by node"),
-        ("cancel", "cancel what waits or runs of a submitted run"),
+        ("status", "show a submitted run's pending, running, done and lost tasks, by node"),
+        ("cancel", "cancel a submitted run's pending and running tasks"),
     ):
         command = subparsers.add_parser(name, help=text)
         command.add_argument(
             "run", type=arguments.run_folder, metavar="RUN", help="the run's folder"
         )
         command.set_defaults(command=f"bench.command.cluster.status:{name}")
-    task = subparsers.add_parser("task", help="run one task on a node; scripts of submit call it")
+    task = subparsers.add_parser(
+        "task", help="run one task on a node (bench submit's scripts call it)"
+    )
     task.add_argument("folder", type=Path, metavar="DIR", help="RUN/cluster/NUMBER")
     task.add_argument("number", type=int, metavar="N", help="the number of the task, from 0")
     task.set_defaults(command="bench.command.cluster.task:task")
@@ -163,21 +163,21 @@ def _add_slurm(submit: argparse.ArgumentParser) -> None:
         type=arguments.nodes,
         default="1",
         metavar="N|all|LIST",
-        help="so many nodes of each partition, idle ones first; all that are up; or a list such as"
+        help="N nodes of each partition, idle nodes first; all nodes that are up; or a list, e.g."
         " gpu[001-004] (default: 1). Every node runs the whole suite",
     )
     submit.add_argument(
         "--exclusive",
         choices=["node", "gpu"],
         default="node",
-        help="what a task has for itself: its node (default), or one GPU of it",
+        help="reserve a whole node (default) or one GPU for each task",
     )
     submit.add_argument(
         "--time",
         type=arguments.duration,
         default=3600.0,
         metavar="1h",
-        help="time limit of a task: one workload on one device, by all backends (default: 1h)",
+        help="time limit of a task: one workload on one device, all backends (default: 1h)",
     )
     submit.add_argument(
         "--sbatch",
@@ -185,7 +185,7 @@ def _add_slurm(submit: argparse.ArgumentParser) -> None:
         type=arguments.sbatch_option,
         default=[],
         metavar="OPTION",
-        help="one more option of sbatch, e.g. --sbatch=--account=physics",
+        help="pass this option to sbatch, e.g. --sbatch=--account=physics",
     )
 
 
@@ -227,19 +227,20 @@ def _add_repetitions(run: argparse.ArgumentParser) -> None:
         "--rounds",
         type=arguments.count,
         metavar="N",
-        help="how many times each job is run (default: the suite's)",
+        help="number of times that each job runs (default: the suite's)",
     )
     rounds.add_argument(
         "--until-precise",
         type=arguments.percentage,
         metavar="SHARE",
-        help="add turns, then rounds, until every ratio is this precise, e.g. 2%%",
+        help="add turns, then rounds, until every ratio has this precision, e.g. 2%%",
     )
     run.add_argument(
         "--turns",
         type=arguments.count_or_zero,
         metavar="N",
-        help="timed turns of each backend after its epochs (default: the suite's; 0: none)",
+        help="after the epochs, time each backend N more times, in turn with the others"
+        " (default: the suite's; 0: no turns)",
     )
     run.add_argument(
         "--budget",
@@ -287,15 +288,15 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--into",
         type=Path,
         metavar="FILE",
-        help="write the accuracy table, or the one with accuracies and ratios of time, between its"
-        " two marks in FILE; without marks the message shows them",
+        help="write a table of accuracies, or of accuracies and time ratios, between two marker"
+        " lines of FILE; if FILE has none, the error message shows them",
     )
     report.add_argument(
         "--suite",
         metavar="NAME",
         help="with --into: also list workloads of this suite that were not run",
     )
-    _add_anonymous(report, "write into RUN/anonymous, to send to others")
+    _add_anonymous(report, "write RUN/anonymous, a copy to send to others,")
     report.set_defaults(command="bench.command.report:report")
 
 
@@ -308,12 +309,12 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         nargs="+",
         type=arguments.run_folder,
         metavar="RUN",
-        help="the folders of runs; times are divided by those of the first",
+        help="the folders of runs; times are relative to the first run",
     )
     compare.add_argument(
         "--by",
         choices=["partition", "gpu", "cpu", "driver", "version", "node", "run"],
-        help="compare kinds of hardware, over all their nodes: speed, energy, price",
+        help="group all nodes by this, and compare the groups: speed, energy, price",
     )
     compare.add_argument(
         "--price",
@@ -321,7 +322,7 @@ def _add_compare(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         type=arguments.price,
         default=[],
         metavar="NAME=2.10/h",
-        help="the price of an hour of what a job holds, per partition, GPU or other group",
+        help="price per hour of what a job reserves on a node, for a group of --by",
     )
     compare.add_argument(
         "--output",
@@ -342,7 +343,7 @@ def _add_nodes(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=arguments.percentage,
         default=0.05,
         metavar="SHARE",
-        help="say how many rounds find a node that is so much slower (default: 5%%)",
+        help="slowdown to detect: print how many rounds it needs (default: 5%%)",
     )
     nodes.add_argument(
         "--output", type=Path, metavar="DIR", help="folder of the page (default: RUN/nodes)"
@@ -381,7 +382,7 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         default="jsonl",
         metavar="NAME",
         help=f"{', '.join(_RECORDS)}: the records (default: jsonl);"
-        f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, compared with the reference",
+        f" {' or '.join([*FORMATS, ','.join(FORMATS)])}: the models, checked against the reference",
     )
     export.add_argument(
         "--pytest-benchmark",
@@ -394,7 +395,7 @@ def _add_export(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--output",
         type=Path,
         metavar="FILE",
-        help="write here instead of to standard output; models: a folder (default: RUN/exported)",
+        help="output file (default: standard output); for models, a folder (default: RUN/exported)",
     )
     _add_anonymous(export, "write the records")
     _add_models(export)
@@ -414,7 +415,7 @@ def _add_models(export: argparse.ArgumentParser) -> None:
 
 def _add_overview(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     overview = subparsers.add_parser(
-        "overview", help="write the framework-overview section of a course: slides from a run"
+        "overview", help="make slides for a course from a run: an overview of the frameworks"
     )
     overview.add_argument("run", type=arguments.run_folder, metavar="RUN", help="the run's folder")
     overview.add_argument(
@@ -427,7 +428,7 @@ def _add_overview(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
         "--output",
         type=Path,
         metavar="DIR",
-        help="write here (default: RUN/overview); a teacher's text that is there stays",
+        help="output folder (default: RUN/overview); texts that you edited there are kept",
     )
     _add_data_directory(overview)
     overview.set_defaults(command="bench.command.export:overview")
@@ -461,7 +462,7 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "names",
         nargs="*",
         metavar="NAME",
-        help="data sets (default for fetch: mnist; for verify: all that are found)",
+        help="data sets (default for fetch: mnist; for verify: all that exist here)",
     )
     _add_data_directory(data)
     data.set_defaults(command="bench.command.data:data")
@@ -471,7 +472,7 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     environment = subparsers.add_parser(
         "environment",
         help="list or install (create) the frameworks' environments, or pack them",
-        description="Without a word: list the frameworks' environments.",
+        description="Without an action, lists the frameworks' environments.",
     )
     environment.set_defaults(command="bench.command.environment:show")
     actions = environment.add_subparsers(metavar="ACTION")
@@ -482,16 +483,16 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
         dest="wheelhouse",
         type=Path,
         metavar="FOLDER",
-        help="install from a folder that was packed, without a network (default: all that it has)",
+        help="install from a packed folder, without a network (without NAME: all of it)",
     )
     create.set_defaults(command="bench.command.environment:create")
     pack = actions.add_parser(
         "pack",
-        help="fetch what `create --from FOLDER` installs on machines without a network",
-        description="Fetches the packages of the environments and of the bench itself, for this"
+        help="download packages for machines without a network, for create --from FOLDER",
+        description="Downloads the packages of the environments and of the bench itself, for this"
         " Python, system and processor.",
     )
-    pack.add_argument("folder", type=Path, metavar="FOLDER", help="it gets the packages")
+    pack.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the packages")
     pack.set_defaults(command="bench.command.environment:pack")
     for action in (create, pack):
         _add_builds(action)
@@ -503,28 +504,28 @@ def _add_builds(action: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(ENVIRONMENTS)}; or a suite, for those of its backends that this machine's"
-        " Pythons can have (default: those of the default backends)",
+        help=f"{', '.join(ENVIRONMENTS)}; or a suite: the environments of its backends for which"
+        " this machine has a Python (default: those of the default backends)",
     )
     action.add_argument(
-        "--cpu", action="store_true", help="take CPU builds even if there is an NVIDIA GPU"
+        "--cpu", action="store_true", help="install CPU builds even if there is an NVIDIA GPU"
     )
     action.add_argument(
         "--cuda",
         action="store_true",
-        help="take builds for NVIDIA GPUs (default where there is one)",
+        help="install builds for NVIDIA GPUs (default if there is one)",
     )
     action.add_argument(
         "--driver",
         type=arguments.driver,
         metavar="VERSION",
-        help="of the machines with the GPUs, e.g. 550 (default: this machine's)",
+        help="NVIDIA driver of the machines with GPUs, e.g. 550 (default: this machine's)",
     )
     action.add_argument(
         "--compute-capability",
         type=arguments.capabilities,
         metavar="A,B",
-        help="of the GPUs, e.g. 8.0 for an A100, 9.0 for an H100 (default: this machine's)",
+        help="e.g. 8.0 for an A100, 9.0 for an H100 (default: that of this machine's GPUs)",
     )
 
 
@@ -539,7 +540,7 @@ def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--workload",
         type=arguments.words,
         metavar="A,B",
-        help="check only the first steps of these workloads, at their own size",
+        help="check only the first training steps of these workloads, in full size",
     )
     verify.add_argument(
         "--batch-size",
@@ -548,7 +549,7 @@ def _add_verify(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="with --workload: at these batch sizes (default: the workload's)",
     )
     _add_data_directory(verify)
-    _add_timeout(verify, 600, "a worker whose checks of one model take longer")
+    _add_timeout(verify, 600, "a worker that checks one model for more than S seconds")
     verify.set_defaults(command="bench.command.verify:verify")
 
 
@@ -581,7 +582,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         type=arguments.count,
         default=40,
         metavar="N",
-        help="rounds in all, with those of earlier runs; a round is two jobs (default: 40)",
+        help="total rounds, including earlier runs; a round is two jobs (default: 40)",
     )
     calibrate.add_argument("--retry", action="store_true", help="re-run failed jobs")
     _add_timeout(calibrate, 600, "a job that finishes no epoch in S seconds")
@@ -591,7 +592,7 @@ def _add_calibrate(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     acceptance = subparsers.add_parser(
         "acceptance",
-        help="check a machine and its GPUs within a budget; a page and one file to send",
+        help="check a machine and its GPUs in limited time; write a page and a file to send",
         description=_ACCEPTANCE,
     )
     acceptance.add_argument(
@@ -606,7 +607,7 @@ def _add_acceptance(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         "--device",
         type=arguments.words,
         metavar="A,B",
-        help="default: every kind of NVIDIA GPU, or the CPU if there is none",
+        help="default: all NVIDIA GPUs, or the CPU if there is none",
     )
     acceptance.add_argument(
         "--precision",
@@ -630,33 +631,35 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--mode",
         type=arguments.modes,
         metavar="A,B",
-        help="matched (default): the same training in all; native: as in each framework's tutorial",
+        help="matched (default): the same training in all frameworks; native: as in each"
+        " framework's tutorial",
     )
     parser.add_argument(
         "--precision",
         type=arguments.precisions,
         metavar="A,B",
-        help="of products: float32 (default), tf32 (NVIDIA GPUs), bfloat16 (mixed precision)",
+        help="of matrix products: float32 (default), tf32 (NVIDIA GPUs), bfloat16 (mixed"
+        " precision)",
     )
     parser.add_argument(
         "--device",
         type=arguments.words,
         metavar="A,B",
-        help="cpu, cuda (all NVIDIA GPUs; also: gpu), cuda:0, cuda:0:1 (slice 1 of a divided GPU),"
-        " mps, xpu:0; 4xcuda: four that share each batch, 2x4xcuda: on two nodes (default: the CPU"
-        " and one NVIDIA GPU of each kind)",
+        help="cpu, cuda (all NVIDIA GPUs; also: gpu), cuda:0, cuda:0:1 (MIG slice 1 of GPU 0), mps,"
+        " xpu:0; 4xcuda: four GPUs that share each batch; 2x4xcuda: two nodes with four GPUs each"
+        " (default: the CPU and one NVIDIA GPU of each kind)",
     )
     parser.add_argument(
         "--spark-master",
         type=arguments.spark_master,
         metavar="spark://HOST:PORT",
-        help="train on this standing cluster, instead of --device; only with --backend spark",
+        help="train on this Spark cluster instead of --device; only with --backend spark",
     )
     parser.add_argument(
         "--threads",
         type=arguments.threads,
         metavar="N|cores",
-        help="CPU threads; cores: one on each core (default: as many as the scheduler allows)",
+        help="CPU threads; cores: one per core (default: one per CPU that the process may use)",
     )
     _add_folders(parser)
 
@@ -668,7 +671,7 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         metavar="A,B",
         help=f"one or more of: {', '.join(usual)}; or of the experiments in `bench list`;"
-        " pytorch@2.12.0 is another version",
+        " pytorch@2.12.0 selects a version",
     )
 
 
@@ -676,7 +679,7 @@ def _add_anonymous(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--anonymous",
         action="store_true",
-        help=f"{what} without names of machines and users, paths, UUIDs of GPUs, and logs",
+        help=f"{what} without machine names, user names, paths, GPU UUIDs and logs",
     )
 
 
@@ -713,8 +716,8 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         type=arguments.variable,
         default=[],
         metavar="NAME=VALUE",
-        help="give the frameworks this environment variable; it is recorded. Yours that change what"
-        " is measured (XLA_FLAGS, OMP_..., ...) do not reach them",
+        help="set this environment variable for the frameworks, and record it; your own variables"
+        " that change results (XLA_FLAGS, OMP_..., ...) are not passed on",
     )
 
 
@@ -746,7 +749,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument(
         "--allow-new",
         action="store_true",
-        help="do not fail on results that the baseline does not have",
+        help="do not fail on results that are missing in the baseline",
     )
     check.add_argument(
         "--junit", type=Path, metavar="FILE", help="JUnit XML (default: RUN/check.xml)"

@@ -185,7 +185,7 @@ class ProgressDisplay:
             style = "yellow" if judgement.counts else "bold red"
             line = f"{line}  {judgement.doubt.upper()}: {judgement.reason}"
         elif before:
-            line = f"{line}  no doubt now"
+            line = f"{line}  no longer in doubt"
         self._console.print(line, style=style, highlight=not judgement.doubt, soft_wrap=True)
 
     def _keep(self, record: Record) -> list[Record]:

@@ -39,8 +39,8 @@ def report(options: argparse.Namespace) -> int:
     if options.into is None:
         if options.suite:
             raise UserError(
-                "--suite without --into",
-                expected="--into FILE, whose table then lists the suite's workloads",
+                "--suite needs --into",
+                expected="--into FILE: its table then lists the suite's workloads",
             )
         return 0 if write_run_report(options.run, full=options.full) else 1
     from bench.report.readme import fill_table  # see write_run_report
@@ -60,7 +60,7 @@ def _report_anonymously(options: argparse.Namespace) -> int:
     from bench.report.run import Run
 
     if options.into is not None:
-        raise UserError("--anonymous and --into", expected="one of them")
+        raise UserError("--anonymous does not work with --into", expected="one of them")
     run, folder = Run.read(options.run), inside(options.run, ANONYMOUS)
     copy_anonymously(run, folder, private_words())
     warn_left_out(run.left_out)

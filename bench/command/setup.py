@@ -155,7 +155,7 @@ def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
     """
     plain = {name.partition("@")[0] for name in options.backend or ()}
     if options.spark_master and plain != {"spark"}:
-        raise UserError("--spark-master: only Spark runs on such a cluster", hint="--backend spark")
+        raise UserError("--spark-master works only with Spark", hint="--backend spark")
     cluster: tuple[str, ...] | None = options.spark_master
     return cluster
 
@@ -196,7 +196,7 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
             raise UserError(
                 f"there is no NVIDIA GPU on {machine.name}",
                 expected=f"one of {', '.join(known)}",
-                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is it divided by MIG,"
+                hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is MIG on,"
                 " without instances?",
             )
         elif ranks_of(name) > 1:
@@ -224,10 +224,10 @@ def _shared(name: str, machine: Machine) -> str:
     device = name.removesuffix(first_of(name)) + first
     count = len(allowed_cpus()) if first == "cpu" else len(gpus_of(machine, device))
     if count < ranks_per_node(name):
-        what = "CPUs" if first == "cpu" else f"NVIDIA GPUs of one kind, from {first} on,"
+        what = "CPUs" if first == "cpu" else f"NVIDIA GPUs of one kind, from {first} on"
         raise UserError(
-            f"--device {name}: {count} {what} can be used on {machine.name}",
-            expected="at most as many ranks" + (" per node" if nodes_of(name) > 1 else ""),
+            f"--device {name}: {machine.name} has {count} usable {what}",
+            expected=f"at most {count} ranks" + (" per node" if nodes_of(name) > 1 else ""),
         )
     return device
 
@@ -240,12 +240,14 @@ def _check_nodes(device: str) -> None:
     found, number = job_nodes(os.environ)
     if nodes > found or number:
         raise UserError(
-            f"--device {device}: this process runs on node {number} of {found} nodes of Slurm",
+            f"--device {device}: this process runs on node {number} of {found} Slurm nodes",
             expected=f"node 0 of {nodes} or more",
             hint=f"bench submit --nodes {nodes} --device {device}",
         )
     if first_of(device) not in ("cpu", *_ALL_GPUS, "cuda:0"):
-        raise UserError(f"--device {device}: on several nodes the first GPU of each is the first")
+        raise UserError(
+            f"--device {device}: on several nodes, ranks start at each node's first GPU"
+        )
 
 
 def _first_of_each_kind(machine: Machine) -> list[str]:
@@ -261,7 +263,8 @@ def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
     alike = [gpu.device for gpu in machine.gpus if gpu.device not in devices]
     if alike:
         say(
-            f"bench: one GPU of each kind; {', '.join(alike)} left out: --device cuda runs all",
+            f"bench: {', '.join(alike)} left out: a GPU of the same kind is used;"
+            " --device cuda uses all",
             error=True,
         )
 
@@ -278,7 +281,9 @@ def choose_threads(chosen: int | Literal["cores"] | None) -> int:
         return allowed_cores()
     allowed = len(allowed_cpus())
     if chosen is not None and chosen > allowed:
-        raise UserError(f"--threads {chosen}: the scheduler allows this process {allowed} CPUs")
+        raise UserError(
+            f"--threads {chosen}: the scheduler allows this process only {allowed} CPUs"
+        )
     return chosen or allowed
 
 
@@ -314,15 +319,15 @@ def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
     dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
     if dropped:
         say(
-            f"bench: not passed on to the frameworks, as it changes what is measured:"
-            f" {', '.join(dropped)}; --variable NAME=VALUE gives a variable on purpose",
+            "bench: not passed to the frameworks, because it changes what is measured:"
+            f" {', '.join(dropped)}; to pass a variable: --variable NAME=VALUE",
             error=True,
         )
     for name in environments_of(backends):
         if names := environments.sets(name):
             say(
-                f"bench: {environments.python(name)} sets {', '.join(names)}, which no record says:"
-                " unset it there; --variable NAME=VALUE gives a variable on purpose",
+                f"bench: {environments.python(name)} sets {', '.join(names)}, and records do not"
+                " contain it: unset it there, or pass it with --variable NAME=VALUE",
                 error=True,
             )
 

@@ -175,6 +175,6 @@ def _explained(error: DataError, folder: Path, used: DataUsed | DataSet | None) 
         return error
     return DataError(
         f"{folder} began with {used.name} ({used.checksum[:8]}), and {error.problem}",
-        expected="the same data set in all of a run",
+        expected="the same data set for the whole run",
         hint=f"for a new run: --run NAME. {error.hint}".strip(),
     )

@@ -35,9 +35,7 @@ def verify(options: argparse.Namespace) -> int:
     if not tasks and left_out:
         raise UserError(f"nothing to verify: {'; '.join(left_out)}")
     if not tasks:
-        raise UserError(
-            "none of these backends has a native mode", hint="bench defaults says which and why"
-        )
+        raise UserError("none of these backends has a native mode", hint="see why: bench defaults")
     earlier, _ = read_verifications([folder])
     reused = {record.key: record for record in earlier if record.verdict == "verified"}
     missing = [task for task in tasks if task.key not in reused]
@@ -98,7 +96,7 @@ def _left_out_of(backend: str, workloads: Sequence[str]) -> list[str]:
     if not whys:
         return []
     dense = sum(not refusal(backend, model) for model in DENSE.values())
-    count = f"{len(whys)} of {len(MODELS)} models are left out, and {dense} dense ones added"
+    count = f"{len(whys)} of {len(MODELS)} models are left out, and {dense} dense models added"
     return [f"{backend}: {count}, e.g. {whys[0]}"]
 
 

@@ -117,8 +117,8 @@ def test_a_cluster_is_a_device_and_part_of_the_name_of_a_record():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--backend", "pytorch", "--spark-master", "spark://h:7077"], "only Spark runs on such"),
-        (["--spark-master", "spark://h:7077"], "only Spark runs on such"),
+        (["--backend", "pytorch", "--spark-master", "spark://h:7077"], "works only with Spark"),
+        (["--spark-master", "spark://h:7077"], "works only with Spark"),
         (["--backend", "spark", "--spark-master", "h:7077"], "a Spark master, e.g. spark://HOST"),
     ],
 )

@@ -158,7 +158,7 @@ def test_a_controller_that_dies_loses_nothing_and_nothing_counts_twice(cluster, 
     with monkeypatch.context() as patch:
         patch.setattr("bench.runner.cluster.slurm._SECONDS", 1.0)
         assert cluster.counts("r") == {"unknown": 2}
-        assert "did not answer within 1 s; of some tasks it is not known" in cluster.said
+        assert "did not answer within 1 s; the state of some tasks is unknown" in cluster.said
         assert cluster.bench("submit", *SHORT, "--run", "r")[0] == 2
     assert cluster.records("r") == []
     cluster.lab.start_controller()
@@ -231,8 +231,8 @@ def test_a_disk_that_fills_loses_nothing_and_nothing_counts_twice(cluster, disk,
         (("--nodes", "4"), ["--nodes 4: the partition main has 3 nodes", "sinfo --Node"]),
         (("--nodes", "n[3-4]"), ["--nodes n[3-4]: the partition has no node n4"]),
         (("--partition", "mian"), ["no partition is named 'mian'", "one of main, urgent"]),
-        (("--device", "4xcuda"), ["--device 4xcuda: Slurm knows 2 GPUs on n1"]),
-        (("--device", "2x4xcuda"), ["--device 2x4xcuda: Slurm knows 2 GPUs on n1"]),
+        (("--device", "4xcuda"), ["--device 4xcuda: Slurm lists 2 GPUs on n1"]),
+        (("--device", "2x4xcuda"), ["--device 2x4xcuda: Slurm lists 2 GPUs on n1"]),
         (("--sbatch=--constraint=none", "--nodes", "n2"), ["sbatch failed:", "0 of 1 arrays"]),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_run_of_another_cluster_is_not_looked_up_and_not_cancelled(cluster):
     assert cluster.counts("r") == {"unknown": 1}
     assert "this is the cluster lab, and the run is of elsewhere" in cluster.said
     code, said, _ = cluster.bench("cancel", "results/r")
-    assert (code, said) == (0, "results/r: no task waits or runs\n")
+    assert (code, said) == (0, "results/r: no task is pending or running\n")
     assert cluster.lab.call("squeue", "-h", "-o%F").split() == [array]
     assert cluster.records("r") == []
 

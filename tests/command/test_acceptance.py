@@ -210,9 +210,9 @@ def test_a_step_is_stopped_when_the_budget_is_over_and_the_rest_is_listed(
     chosen.budget = 0.2
     assert acceptance.acceptance(chosen) == 0
     page = (tmp_path / "acceptance" / "report.md").read_text()
-    assert "| step 0? | `bench run a` | stopped: no time was left |" in page
-    assert "| step 1? | `bench run b` | not begun |" in page
-    assert page.index("No time was left for these") < page.rindex("`bench run b`")
+    assert "| step 0? | `bench run a` | stopped: time is up |" in page
+    assert "| step 1? | `bench run b` | not started |" in page
+    assert page.index("There was no time for these") < page.rindex("`bench run b`")
 
 
 def test_ctrl_c_ends_all_steps(steps, monkeypatch, tmp_path):

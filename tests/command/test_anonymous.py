@@ -213,5 +213,5 @@ def test_what_is_no_secret_stays():
 def test_models_are_not_exported_so(run, bench):
     code, _, errors = bench("export", str(run), "--format", "t7", "--anonymous")
     assert code == 2
-    assert "models have no names" in errors
+    assert "models contain no names" in errors
     assert not (Path(run) / "exported").exists()

@@ -52,7 +52,7 @@ def test_what_is_left_out_is_said_with_what_to_type(capsys):
     machine = machine_of(*GPUS)
     say_left_out(choose_devices(None, machine), machine)
     text = capsys.readouterr().err
-    assert "cuda:1, cuda:3:2 left out: --device cuda runs all" in text
+    assert "cuda:1, cuda:3:2 left out: a GPU of the same kind is used" in text
     say_left_out(choose_devices(None, machine_of(A100)), machine_of(A100))
     assert capsys.readouterr().err == ""
 
@@ -199,11 +199,11 @@ FIRST_OF_TWO = {"SLURM_JOB_NUM_NODES": "2", "SLURM_NODEID": "0"}
         ("2x1xcpu", FIRST_OF_TWO, "2x1xcpu"),
         ("2x2xcuda", FIRST_OF_TWO, "2x2xcuda:0"),
         ("2x1xgpu", {**FIRST_OF_TWO, "SLURM_JOB_NUM_NODES": "3"}, "2x1xcuda:0"),
-        ("3x1xcpu", FIRST_OF_TWO, "node 0 of 2 nodes of Slurm; expected node 0 of 3"),
+        ("3x1xcpu", FIRST_OF_TWO, "node 0 of 2 Slurm nodes; expected node 0 of 3"),
         ("2x1xcpu", {**FIRST_OF_TWO, "SLURM_NODEID": "1"}, "runs on node 1 of 2"),
-        ("2x1xcpu", {"SLURM_JOB_NUM_NODES": "2"}, "of 0 nodes of Slurm"),  # where salloc was typed
-        ("2x3xcuda", FIRST_OF_TWO, "at most as many ranks per node"),
-        ("2x1xcuda:1", FIRST_OF_TWO, "the first GPU of each"),
+        ("2x1xcpu", {"SLURM_JOB_NUM_NODES": "2"}, "of 0 Slurm nodes"),  # where salloc was typed
+        ("2x3xcuda", FIRST_OF_TWO, "ranks per node"),
+        ("2x1xcuda:1", FIRST_OF_TWO, "at each node's first GPU"),
     ],
 )
 def test_nodes_train_together_on_the_first_of_them(name, variables, expected, monkeypatch):

@@ -85,7 +85,7 @@ def test_models_are_selected_by_names_of_the_run(bench):
     assert bench("export", "softmax", "--format", "t7", *select)[0] == 0
     code, _, errors = bench("export", "softmax", *select)
     assert code == 2
-    assert "--workload and --backend select models\n  expected: --format t7 or caffe" in errors
+    assert "--backend are only for models\n  expected: --format t7 or caffe" in errors
 
 
 @pytest.mark.usefixtures("without_opencv")

@@ -130,7 +130,7 @@ def test_each_doubt_has_its_name_and_only_an_unconfirmed_result_is_not_red():
 
 def test_a_suspect_result_is_believed_when_another_backend_agrees():
     lines = shown([result(name, accuracy=0.1) for name in "ab"])
-    said = [("SUSPECT" in line, "no doubt now" in line) for line in lines]
+    said = [("SUSPECT" in line, "no longer in doubt" in line) for line in lines]
     assert said == [(True, False), (False, False), (False, True)]
 
 
@@ -138,13 +138,13 @@ def test_a_job_that_runs_again_is_not_compared_with_its_earlier_record():
     """`x` was wrong with an older adapter, and is right now."""
     stale = [replace(result("x", key="old", loss=0.43), started="2025-01-01T00:00:00Z")]
     lines = shown([result("a"), result("x")], [*stale, result("b")])
-    assert not any("DISAGREES" in line or "no doubt now" in line for line in lines)
+    assert not any("DISAGREES" in line or "no longer in doubt" in line for line in lines)
 
 
 def test_what_ended_before_it_could_be_known_is_shown_again():
     right, [wrong] = run_of_seven()[:2], run_of_seven()[-1:]
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown([wrong, *right])]
-    said = ("these two disagree", "the median of the others", "no doubt now")
+    said = ("these two disagree", "the median of the others", "no longer in doubt")
     assert [(line[1], *(text in line for text in said)) for line in lines] == [
         ("1", False, False, False),  # alone
         ("1", True, False, False),  # of two, both

@@ -36,7 +36,7 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert "a Markdown file in UTF-8" in errors
     code, _, errors = bench("report", "results/mine", "--suite", "smoke")
     assert code == 2
-    assert "--suite without --into" in errors
+    assert "--suite needs --into" in errors
     (tmp_path / "page.md").write_text("no marks")
     code, _, errors = bench("report", "results/mine", "--into", "page.md")
     assert code == 2

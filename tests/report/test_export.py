@@ -191,4 +191,4 @@ def test_other_formats_take_one_run(bench, tmp_path):
     write(tmp_path / "run" / "jobs", made(1, 2.0))
     code, _, errors = bench("export", "run", "run", "--format", "csv")
     assert code == 2
-    assert "--format csv takes one run" in errors
+    assert "--format csv exports one run" in errors

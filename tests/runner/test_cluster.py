@@ -187,7 +187,7 @@ def say(monkeypatch, **states):
     ("state", "status", "reason"),
     [
         ("OUT_OF_MEMORY", "out of memory", "the task used more memory than it had"),
-        ("TIMEOUT", "timeout", "the time limit of the task came"),
+        ("TIMEOUT", "timeout", "the task reached its time limit"),
         ("PREEMPTED", "killed", "another job took the node"),
         ("NODE_FAIL", "killed", "the node failed"),
         ("CANCELLED", "killed", "the task was cancelled"),
@@ -298,7 +298,7 @@ def test_starts_at_the_same_time_share_no_files_and_the_logs_of_what_failed_are_
     shutil.rmtree(tmp_path / "limits")
     (tmp_path / "limits").write_text("in the way, as a full disk is")
     assert cluster_task._run(Started(), Namespace(limits=True)) == 1
-    assert "bench: limits.log is not kept: File exists" in capsys.readouterr().err
+    assert "bench: cannot copy limits.log: File exists" in capsys.readouterr().err
 
 
 def test_how_tasks_stand_is_told_where_no_record_can_be_written(tmp_path, monkeypatch):

@@ -263,7 +263,7 @@ def test_a_run_on_a_gpu_node_without_a_network_takes_the_environments_for_cpus(c
     assert environments.asked == [("jax", H100_580), ("jax", None)]
     lines = capsys.readouterr().out
     assert "no network" in lines
-    assert "jax: the build for CPUs is used instead, without the GPU" in lines
+    assert "jax: the CPU build is used instead, without the GPU" in lines
     assert lines.endswith("jax: already installed\n")
     with pytest.raises(InstallError, match="no network"):
         command.install(environments, ["jax"], cuda=H100_580)

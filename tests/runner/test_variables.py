@@ -201,12 +201,12 @@ def test_before_a_run_a_line_says_what_the_frameworks_do_not_get(bench, monkeypa
     command = ("run", "softmax", "--backend", "reference", "--dry-run")
     code, _, err = bench(*command, "--variable", "SOME=thing")
     assert code == 0
-    [line] = [line for line in err.splitlines() if "not passed on" in line]
+    [line] = [line for line in err.splitlines() if "not passed to" in line]
     assert "XLA_FLAGS" in line
     assert "--variable NAME=VALUE" in line
     code, _, err = bench(*command, "--variable", "OMP_NUM_THREADS=2")
     assert code == 2
-    assert "OMP_NUM_THREADS follows from --threads" in err
+    assert "OMP_NUM_THREADS is set by --threads" in err
 
 
 def test_what_a_run_is_given_is_in_its_records(bench, tmp_path):

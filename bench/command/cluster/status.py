@@ -37,14 +37,14 @@ def cancel(options: argparse.Namespace) -> int:
     _require_submitted(options.run)
     waiting = [task for task in settle(options.run) if task.where in ("pending", "running")]
     if not waiting:
-        say(f"{options.run}: no task waits or runs")
+        say(f"{options.run}: no task is pending or running")
         return 0
     slurm.cancel(dict.fromkeys(task.job.partition("_")[0] for task in waiting))
     started = monotonic_seconds()
     found = settle(options.run)
     while any(task.where in ("pending", "running") for task in found):
         if monotonic_seconds() - started > _WAIT_SECONDS:
-            say(f"bench: not all have ended yet: bench status {options.run}", error=True)
+            say(f"bench: some tasks still run; see: bench status {options.run}", error=True)
             break
         pause(_CHECK_SECONDS)
         found = settle(options.run)
@@ -61,13 +61,13 @@ def settle(run: Path) -> list[TaskStatus]:
     found, problem = reconcile(run)
     tasks = [*found.values()]
     if problem and any(task.where == "unknown" for task in tasks):
-        say(f"bench: {problem}; of some tasks it is not known how they stand", error=True)
+        say(f"bench: {problem}; the state of some tasks is unknown", error=True)
     return tasks
 
 
 def _require_submitted(run: Path) -> None:
     if not any(map(read_arrays, folders_of(run))):
-        raise RunError(f"{run}: was not submitted to Slurm", hint="bench submit does that")
+        raise RunError(f"{run}: was not submitted to Slurm", hint="bench submit ... submits a run")
 
 
 def _print(tasks: Sequence[TaskStatus]) -> None:

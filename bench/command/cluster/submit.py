@@ -60,7 +60,9 @@ def submit(options: argparse.Namespace) -> int:
     site = slurm.site()
     submission = _submission(options, suite, run, site, nodes)
     if problem:
-        raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
+        raise UserError(
+            problem, hint="nothing is submitted, because the pending tasks are not known"
+        )
     stands = [
         known.get(submission.identity(submission.task(number)))
         for number in range(len(submission.places))
@@ -73,7 +75,7 @@ def submit(options: argparse.Namespace) -> int:
     if options.dry_run:
         say(text.removesuffix("\n"))
         for _, arguments in calls:
-            say(f"bench: would call: sbatch {shlex.join(arguments)}", error=True)
+            say(f"bench: would run: sbatch {shlex.join(arguments)}", error=True)
     elif calls:
         write_command(run, options.arguments)
         _submit(run, folder, submission, text, calls)
@@ -110,7 +112,7 @@ def _submission(
         UserError: a choice is not known, not installed or not available.
     """
     if options.spark_master:
-        raise UserError("--spark-master: such a cluster is no node of Slurm", hint="bench run")
+        raise UserError("--spark-master does not work with Slurm", hint="use bench run")
     environments = Environments(dict(options.python), variables=options.variable)
     defaults = suite.backends or DEFAULT_BACKENDS
     backends = choose_backends(options.backend, environments, defaults, tuned=options.tuned)
@@ -204,7 +206,7 @@ def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
         least = (int(number) if number.isdigit() else 0) + ranks_per_node(word)
         if is_gpu and least > node.gpus:
             raise UserError(
-                f"--device {word}: Slurm knows {node.gpus} GPUs on {node.name}",
+                f"--device {word}: Slurm lists {node.gpus} GPUs on {node.name}",
                 hint="sinfo --Node --format='%N %G' lists them",
             )
         if not is_gpu or ranks_of(word) > 1:
@@ -271,10 +273,10 @@ def _indices(numbers: Sequence[int]) -> str:
 def _say(submission: Submission, numbers: Sequence[int]) -> None:
     tasks = [submission.task(number) for number in numbers]
     left_out = len(submission.places) - len(tasks)
-    known = f"; {left_out} more are done, or wait already" if left_out else ""
+    known = f"; {left_out} more are done or already submitted" if left_out else ""
     jobs = sum(len(submission.jobs(task)) for task in tasks)
     nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))
-    text = f"{len(tasks)} tasks of {jobs} jobs on {nodes}" if tasks else "nothing to submit"
+    text = f"{len(tasks)} tasks with {jobs} jobs on {nodes}" if tasks else "nothing to submit"
     say(f"bench: {text}{known}", error=True)
 
 

@@ -42,7 +42,7 @@ from bench.runner.task import TrainingTask
 from bench.worker.clock import utc
 from specs.errors import UserError
 
-_TIME_LIMIT = "Slurm: TIMEOUT: the time limit of the task came"
+_TIME_LIMIT = "Slurm: TIMEOUT: the task reached its time limit"
 
 
 class _TimeLimit(KeyboardInterrupt):
@@ -58,9 +58,9 @@ def task(options: argparse.Namespace) -> int:
     folder, number = options.folder.absolute(), options.number
     submission, slurm = read_submission(folder), own_task(os.environ)
     if number not in range(len(submission.places)):
-        raise UserError(f"{folder} has {len(submission.places)} tasks, none has number {number}")
+        raise UserError(f"{folder}: no task {number}, only 0 to {len(submission.places) - 1}")
     if slurm is None:
-        raise UserError("bench task runs in an array of Slurm", hint="bench submit submits it")
+        raise UserError("bench task runs only in a job array of Slurm", hint="use bench submit")
     of_node = submission.task(number)
     before = read_started(folder, number)
     if before is not None:  # Slurm does not count the starts by another submission
@@ -160,4 +160,4 @@ def _keep_logs(files: Path, run: Path) -> None:
                 (run / log.parent.name).mkdir(exist_ok=True)
                 shutil.copyfile(log, run / log.relative_to(files))
             except OSError as error:  # it must not hide how the jobs ended
-                say(f"bench: {log.name} is not kept: {error.strerror}", error=True)
+                say(f"bench: cannot copy {log.name}: {error.strerror}", error=True)
