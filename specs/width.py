@@ -33,8 +33,8 @@ def widened(workload: Workload, width: int) -> Workload:
     *hidden, last = workload.layers
     if not _sizes(hidden):
         raise SpecError(
-            f"{workload.name}: it has no hidden dense layer and no convolution that width {width}"
-            " could widen",
+            f"{workload.name}: it has no hidden dense layer and no convolution, so width {width}"
+            " changes nothing",
             expected="a workload with such a layer, e.g. mlp-relu or cnn",
             hint="--width 1",
         )

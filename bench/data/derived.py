@@ -130,8 +130,8 @@ def _synthetic_sizes(spec: Input) -> dict[str, int]:
     if fitting < _SYNTHETIC_FEWEST:
         most = SYNTHETIC_BYTES // (_SYNTHETIC_FEWEST + spec.classes)
         raise DataError(
-            f"synthetic: an image of {spec.shape} takes {prod(spec.shape):,} bytes, so"
-            f" {_SYNTHETIC_FEWEST} images and a pattern for each of {spec.classes:,} classes take"
+            f"synthetic: images of {spec.shape} are too large: {prod(spec.shape):,} bytes each;"
+            f" {_SYNTHETIC_FEWEST} images and a pattern for each of {spec.classes:,} classes need"
             f" more than {SYNTHETIC_BYTES // 10**6} MB",
             expected=f"images of at most {most:,} bytes, one byte per value",
             hint="make the input's shape smaller",

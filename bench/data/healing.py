@@ -19,7 +19,7 @@ def heal(path: Path) -> None:
     Raises:
         OSError: it can be neither removed nor renamed.
     """
-    _LOG.warning("bench: %s is damaged, or no data of the bench; it is made again", path)
+    _LOG.warning("bench: %s is damaged, or was not written by the bench; it is made again", path)
     if path.is_dir() and not path.is_symlink():
         path = path.rename(path.with_name(f"{NEW}{uuid.uuid4().hex}"))
         with suppress(OSError):

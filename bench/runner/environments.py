@@ -217,7 +217,7 @@ class Environments:
         if cuda and spec.cuda:
             there = [one for one in spec.cuda if house and house.has(name, stamp_of(spec, one))]
             build, why = choose_build(name, there or spec.cuda, cuda)
-            say(why + (" (known of the usual version)" if "@" in name else ""))
+            say(why + (" (checked for the default version only)" if "@" in name else ""))
         if house is not None:
             packed = house.packed(name, stamp_of(spec, build), python_for(name))
         (folder / _READY).unlink(missing_ok=True)
@@ -239,7 +239,7 @@ class Environments:
         if not spec.cuda:
             return ""
         if not ready:
-            return "its environment has the build for CPUs"
+            return "its environment has a CPU build"
         builds = [build for build in spec.cuda if stamp_of(spec, build) == ready]
         misfit = hardware.misfit(builds[0]) if hardware and builds else ""
         return misfit and f"its build of CUDA {builds[0].cuda} {misfit}"
@@ -415,7 +415,7 @@ def pip_options(
     if spec.say_size or build:
         dry_run = [*pip, "install", "--dry-run", "--quiet", "--report", "-", *wanted]
         download = download_of(dry_run)
-        less = "; an index with builds for CPUs has less"
+        less = "; CPU builds, from another index, are smaller"
         hint = less if download and download.is_for_gpus and build is None else ""
         say(f"{name}: {download or 'the size of the download is unknown'}{hint}")
         if download and (warning := check_space(name, download, folder)):
@@ -522,7 +522,7 @@ def _ask(python: Path, packages: tuple[str, ...]) -> _Answer:
         ) from error
     if guard.VARIABLE not in variables:
         raise InstallError(
-            f"{python}: does not get our environment variables",
+            f"{python}: does not receive the environment variables of the bench",
             expected="a program that passes them on: they choose GPU and threads",
             hint="a script without `env -i`; apptainer without --cleanenv, and not docker",
         )

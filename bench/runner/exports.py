@@ -170,5 +170,5 @@ def _checked(model: Exported, task: Task, machine: Machine) -> Exported:
         result = worker.result(_TIMEOUT_SECONDS, lambda _: None)
     found = result.first(Compared)
     if result.end.status != "ok" or found is None:
-        return replace(model, problem=result.end.reason or "it told no comparison")
+        return replace(model, problem=result.end.reason or "it reported no comparison")
     return replace(model, found=found)

@@ -131,7 +131,9 @@ class _Waiting:
             self._make_room(task)
             record = self._run(task, turns=turns and not self._no_room)
             if self._workers and record.status in _TOO_LITTLE_MEMORY:
-                self._give_up(f"{task.job.backend} ended beside the others: {record.status}")
+                self._give_up(
+                    f"{task.job.backend} ended while other workers waited: {record.status}"
+                )
                 record = self._run(task, turns=False)  # alone, it may have enough memory
         try:
             if not is_reused:
@@ -167,7 +169,9 @@ class _Waiting:
             versions={},
             members=members,
             orders=orders,
-            refused=self._no_room or refusal(members) or ("" if orders else "no worker was left"),
+            refused=self._no_room
+            or refusal(members)
+            or ("" if orders else "all workers have ended"),
             disturbance=watch.end(),
             started=started,
             wall_seconds=monotonic_seconds() - began,

@@ -89,7 +89,7 @@ def choose_build(
         reasons.append(f"the build of CUDA {build.cuda} with {build.requirements[-1]} {misfit}")
     raise NoBuildError(
         f"{name}: no build for {hardware}: {'; '.join(reasons)}",
-        hint=f"a newer driver, or builds for CPUs: bench environment create {name} --cpu",
+        hint=f"install a newer driver, or CPU builds: bench environment create {name} --cpu",
     )
 
 
@@ -124,8 +124,8 @@ def check_is_cuda(name: str, build: CudaBuild, answer: str, installed: str) -> N
     raise InstallError(
         f"{name}: pip found a build for {what}: {installed}",
         expected=f"one for CUDA {build.cuda}",
-        hint="`pip config list` says where pip looks; name an index with builds for NVIDIA GPUs, or"
-        f" take builds for CPUs: bench environment create {name} --cpu",
+        hint="see where pip looks: `pip config list`; use an index with builds for NVIDIA GPUs, or"
+        f" install CPU builds: bench environment create {name} --cpu",
     )
 
 
@@ -179,10 +179,10 @@ def check_space(name: str, download: Download, folder: Path) -> str:
     free, place = shutil.disk_usage(folder).free, f"{folder} has {{:.1f}} GB free"
     if free < download.known_bytes:
         raise InstallError(
-            f"{name}: {place.format(free / 1e9)}, and the download alone has"
+            f"{name}: {place.format(free / 1e9)}, but the download alone is"
             f" {download.known_bytes / 1e9:.1f} GB",
             hint="free some space, or put the clone on a larger disk (without a clone:"
-            " FRAMEWORK_BENCH_CACHE)",
+            " set FRAMEWORK_BENCH_CACHE)",
         )
     if free < download.on_disk_bytes:
         return f"{place.format(free / 1e9)}: the environment may not fit"

@@ -173,5 +173,5 @@ def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> R
     problem = outside(msgspec.json.encode(record), Record)
     if not problem:
         return record
-    reason = f"the worker told what cannot be: {problem}"
+    reason = f"the worker reported an impossible value: {problem}"
     return replace(record, status="failed", reason=reason, **_NO_MEASUREMENTS)

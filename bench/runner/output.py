@@ -80,7 +80,7 @@ class LineReader:
     def problem(self) -> str:
         """Why not all lines could be read; "" if they could."""
         if self.is_full:
-            return f"the worker told more than {self._most / 1e6:.0f} MB of lines"
+            return f"the worker wrote more than {self._most / 1e6:.0f} MB of lines"
         if self._unreadable:
             return f"{self._unreadable} of the worker's lines cannot be read"
         return self._error

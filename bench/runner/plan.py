@@ -116,7 +116,7 @@ def make_groups(trainings: Sequence[Training], options: Options) -> list[Group]:
     if not _backends_and_modes(options):
         raise PlanError(
             f"none of {', '.join(options.backends)} has a native mode",
-            expected="one that has",
+            expected="a backend with a native mode",
             hint="--mode matched",
         )
     return [
@@ -210,15 +210,15 @@ def _check(training: Training) -> None:
         )
     if data.classes > workload.input.classes:
         raise PlanError(
-            f"{workload.name}: it tells {workload.input.classes} classes apart, but {data.name} has"
+            f"{workload.name}: it has {workload.input.classes} classes, but {data.name} has"
             f" {data.classes}",
             expected=f'"classes": {data.classes}',
         )
     batch_size = training.batch_size or workload.recipe.batch_size
     if batch_size > data.train_examples:
         raise PlanError(
-            f"{workload.name}: batch size {batch_size:,} is larger than {data.name},"
-            f" {data.train_examples:,} examples",
+            f"{workload.name}: batch size {batch_size:,} is larger than {data.name}"
+            f" ({data.train_examples:,} examples)",
             expected=f"at most {data.train_examples:,}",
             hint="a smaller --batch-size",
         )
@@ -239,8 +239,8 @@ def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> Non
     )
     if on_vector and 1 in (partial_batch, batch_size):
         raise PlanError(
-            f"{workload.name}: with batch size {batch_size} a batch of {data.name} has one example,"
-            " which batch norm on a vector cannot normalise",
+            f"{workload.name}: with batch size {batch_size} a batch of {data.name} has one example;"
+            " batch norm on a vector needs at least two",
             expected='another batch size, or "last_partial_batch": "drop"',
         )
 

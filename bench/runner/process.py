@@ -260,7 +260,7 @@ def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
     elif code < 0:
         status, reason = "killed", f"signal {_signal_name(-code)}"
         if -code == signal.SIGKILL:
-            reason += ": by a person, a scheduler, or the kernel for lack of memory"
+            reason += ": sent by a person, by a scheduler, or by the kernel when memory ran out"
     else:
         status, reason = "failed", f"the worker stopped with exit code {code} and did not say why"
     return End(status=status, reason=reason, traceback=tail_of(log), cpu_seconds=None)

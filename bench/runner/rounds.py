@@ -147,14 +147,14 @@ class Goal(Struct, frozen=True, kw_only=True):
         precise = f"{_precision_text(widest)} after {_rounds_text(rounds)}"
         if widest <= self.precision:
             return precise
-        return f"{precise}, the most allowed" if rounds * seeds >= EVERY_ROUND.last else ""
+        return f"{precise}, the maximum" if rounds * seeds >= EVERY_ROUND.last else ""
 
     def _enough_rounds(self, rounds: int, undisturbed: int) -> str:
         disturbed = rounds - undisturbed
         text = _rounds_text(rounds) + (f", {disturbed} on a busy machine" if disturbed else "")
         if rounds >= self.rounds == 1 or undisturbed >= self.rounds:
             return text
-        return f"{text}: no more were tried" if rounds >= _MOST_ROUNDS_FACTOR * self.rounds else ""
+        return f"{text}: the maximum" if rounds >= _MOST_ROUNDS_FACTOR * self.rounds else ""
 
 
 def run_rounds(
@@ -210,7 +210,7 @@ def run_rounds(
 
 def _precision_text(value: float | None) -> str:
     if value is None or not isfinite(value):
-        return "too few rounds to say"
+        return "precision unknown: too few rounds"
     return f"precise to {100 * value:.2g} %"
 
 

@@ -69,4 +69,4 @@ def test_until_precise_says_what_ended_it(bench):
         *("--until-precise", "0.1%", "--budget", "1s"),
     )
     assert code == 0
-    assert "softmax cpu: time is up after 1 round, too few rounds to say" in out
+    assert "softmax cpu: time is up after 1 round, precision unknown: too few rounds" in out

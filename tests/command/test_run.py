@@ -184,7 +184,7 @@ def test_more_classes_than_the_model_tells_apart_are_told(bench, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(spec))
     code, _, errors = bench("run", "mine.json", "--backend", "reference", "--dataset", "mnist-5k")
     assert code == 2
-    assert "it tells 5 classes apart, but mnist-5k has 10" in errors
+    assert "it has 5 classes, but mnist-5k has 10" in errors
 
 
 def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
@@ -313,7 +313,7 @@ def test_batch_norm_of_a_last_batch_of_one_is_refused(bench, tmp_path):
         )
         code, _, errors = bench(*arguments)
         assert code == 2
-        assert "a batch of mnist-5k has one example, which batch norm on a vector" in errors
+        assert "a batch of mnist-5k has one example; batch norm on a vector" in errors
 
 
 def test_a_run_whose_backends_disagree_ends_with_exit_code_1_and_says_so_last(bench):

@@ -94,7 +94,7 @@ def test_synthetic_images_follow_their_bytes_and_those_of_before_are_what_they_w
     stored = sum(path.stat().st_size for path in Path(fewer.folder).glob("*images.npy"))
     assert stored <= 1200 * 510
     monkeypatch.setattr(derived, "SYNTHETIC_BYTES", 306 * 110)
-    with pytest.raises(DataError, match=r"1,200 bytes, so 100 images.*\n.*at most 306 bytes"):
+    with pytest.raises(DataError, match=r"1,200 bytes each; 100 images.*\n.*at most 306 bytes"):
         materialise("synthetic", spec, places)
 
 

@@ -266,7 +266,7 @@ def test_a_worker_that_tells_what_cannot_be_has_failed_and_its_record_can_be_rea
     record = jobs.make_record(task, a_machine(), result)
     assert (record.status, record.epochs) == ("failed", ())
     assert record.reason.startswith(
-        "the worker told what cannot be: epochs[0].test_accuracy: Expected float"
+        "the worker reported an impossible value: epochs[0].test_accuracy: Expected float"
     )
     write(tmp_path, record)
     assert read_file(tmp_path / f"{record.key}.json", Record) == record

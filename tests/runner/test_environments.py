@@ -207,7 +207,7 @@ def test_a_script_that_keeps_our_variables_from_the_framework_is_refused(bench, 
     script.chmod(0o755)
     code, _, errors = bench("run", *QUICK, "--backend", "toy", "--python", f"toy={script}")
     assert code == 2
-    assert f"{script}: does not get our environment variables" in errors
+    assert f"{script}: does not receive the environment variables of the bench" in errors
     assert "--cleanenv" in errors
 
 

@@ -186,7 +186,7 @@ def test_space_is_checked_before_anything_is_fetched(free, sentence, tmp_path, m
 def test_a_disk_that_not_even_the_download_fits_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * GB))
     download = Download(packages=20, known_bytes=4 * GB, unknown=0, is_for_gpus=True)
-    with pytest.raises(InstallError, match=r"has 3.0 GB free, and the download alone has 4.0 GB"):
+    with pytest.raises(InstallError, match=r"has 3.0 GB free, but the download alone is 4.0 GB"):
         check_space("torch", download, tmp_path)
 
 
@@ -282,7 +282,7 @@ def test_a_machine_with_a_gpu_and_an_environment_for_cpus_are_named_before_the_r
     )
     say_without_cuda(choices, environments)
     assert capsys.readouterr().err == (
-        "bench: keras-jax, jax cannot use the GPU: its environment has the build for CPUs: bench"
+        "bench: keras-jax, jax cannot use the GPU: its environment has a CPU build: bench"
         " environment create jax --cuda\n"
     )
     say_without_cuda(SimpleNamespace(backends=choices.backends, devices=("cpu",)), environments)

@@ -180,7 +180,7 @@ def test_a_worker_that_cannot_be_started_leaves_no_files(mnist_5k, tmp_path):
         ("EndsByARealTimeSignal", "killed", "signal 40", 1),
         ("TellsWhatIsNoLine", "failed", "1 of the worker's lines cannot be read", 3),
         ("TellsALineWithoutItsKeys", "failed", "1 of the worker's lines cannot be read", 3),
-        ("TellsTooMuch", "failed", "the worker told more than 16 MB of lines", 1),
+        ("TellsTooMuch", "failed", "the worker wrote more than 16 MB of lines", 1),
         ("EndsOkAtOnce", "failed", "0 epochs were told", 0),
         ("LosesItsLines", "ok", "", 3),
         ("LosesItsFolder", "ok", "", 3),

@@ -35,7 +35,7 @@ def test_a_number_of_rounds_is_of_undisturbed_ones_and_patience_ends():
     assert reason(Goal(rounds=11), late) == ""
     assert reason(Goal(rounds=10), late) == "20 rounds, 10 on a busy machine"
     worse = records(range(22), loud=range(10, 22), jax=1, pytorch=1)
-    assert reason(Goal(rounds=11), worse) == "22 rounds, 12 on a busy machine: no more were tried"
+    assert reason(Goal(rounds=11), worse) == "22 rounds, 12 on a busy machine: the maximum"
     assert reason(Goal(rounds=1), records([0], loud=[0], jax=1, pytorch=1)) == "1 round"
 
 
@@ -69,9 +69,7 @@ def test_until_precise_ends_where_nothing_can_be_compared_or_nothing_more_counts
         reason(goal, alone)
         == "2 rounds: no two backends ended ok and agree, so nothing can be compared"
     )
-    assert "after 200 rounds, the most allowed" in reason(
-        goal, records(range(200), jax=1, pytorch=1)
-    )
+    assert "after 200 rounds, the maximum" in reason(goal, records(range(200), jax=1, pytorch=1))
 
 
 TRAININGS = ("softmax", "mlp-relu")
@@ -171,7 +169,7 @@ def test_time_is_up_between_rounds_and_it_is_said_how_precise_it_is(mnist_5k, mo
     assert all(end.startswith("time is up after 12 rounds, precise to ") for end in ends)
     monkeypatch.setattr("bench.runner.rounds.monotonic_seconds", iter([0, 100]).__next__)
     _, ends, _, _ = play(Goal(rounds=5, seconds=90), mnist_5k, outcome(softmax=0.01, mlp_relu=0.01))
-    assert ends == ["time is up after 1 round, too few rounds to say"] * 2
+    assert ends == ["time is up after 1 round, precision unknown: too few rounds"] * 2
 
 
 def test_the_rounds_that_are_certain_are_planned_at_once(mnist_5k):

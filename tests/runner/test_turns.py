@@ -238,7 +238,7 @@ def test_a_job_that_runs_out_of_memory_beside_others_runs_again_alone(mnist_5k, 
         tasks_of(mnist_5k, RIGHT, "tests.support.faulty:NeedsToBeAlone"), tmp_path
     )
     assert [record.status for record in records] == ["ok"] * 2
-    assert turns.refused == "no turns: reference ended beside the others: out of memory"
+    assert turns.refused == "no turns: reference ended while other workers waited: out of memory"
 
 
 def test_the_workers_end_with_their_parent(mnist_5k, tmp_path):

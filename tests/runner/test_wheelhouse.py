@@ -137,10 +137,10 @@ def test_what_is_not_packed_is_refused_before_anything_is_made(house, tmp_path):
     with pytest.raises(InstallError) as raised:
         environments.create("torch", cuda=None, say=print)
     assert "has no wheels of torch for CPUs, with torch==2.13.0, " in raised.value.problem
-    assert raised.value.expected == "one of what it has: torch for NVIDIA GPUs, CUDA 12.6"
+    assert raised.value.expected == "one of: torch for NVIDIA GPUs, CUDA 12.6"
     with pytest.raises(InstallError, match="has no wheels of jax for CPUs") as raised:
         environments.create("jax", cuda=None, say=print)
-    assert raised.value.expected == "one of what it has: scikit-learn, torch"
+    assert raised.value.expected == "one of: scikit-learn, torch"
     assert "bench environment pack FOLDER jax" in raised.value.hint
     assert not (tmp_path / "made").exists()
 
@@ -148,7 +148,7 @@ def test_what_is_not_packed_is_refused_before_anything_is_made(house, tmp_path):
 def test_a_folder_for_another_python_or_platform_is_refused(house, monkeypatch):
     other = Target(python="CPython 3.99 on Plan9 pdp11", libc="glibc 2.36")
     monkeypatch.setattr(wheelhouse, "target_of", lambda python: other)
-    with pytest.raises(InstallError, match="is CPython 3.99 on Plan9 pdp11, and") as raised:
+    with pytest.raises(InstallError, match="is CPython 3.99 on Plan9 pdp11, but") as raised:
         house.packed("scikit-learn", stamp_of(SCIKIT_LEARN, None), sys.executable)
     assert raised.value.expected == target_of(sys.executable).python
 
@@ -165,7 +165,7 @@ def test_a_folder_that_was_never_packed_is_refused(bench, tmp_path):
     code, _, errors = bench("environment", "create", "--from", str(tmp_path))
     assert code == 2
     assert f"{tmp_path / MANIFEST}: cannot be read" in errors
-    assert "hint: where there is a network: bench environment pack FOLDER" in errors
+    assert "hint: on a machine with a network: bench environment pack FOLDER" in errors
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_manifest_that_says_what_it_may_not_is_refused(house, change):
     found = json.loads(path.read_text())
     change(found)
     path.write_text(json.dumps(found))
-    with pytest.raises(InstallError, match="is no manifest of this version"):
+    with pytest.raises(InstallError, match="is not a manifest of this version"):
         Wheelhouse(house.folder)
 
 

@@ -96,12 +96,14 @@ class Packer:
             InstallError: there is too little space, or pip failed.
             RunError: the folder cannot be written.
         """
-        self._say(f"{OWN_ENVIRONMENT}: fetching framework-bench, and what it depends on")
+        self._say(f"{OWN_ENVIRONMENT}: fetching framework-bench and its dependencies")
         if is_clone():
             wanted = [str(PROJECT), "--constraint", str(PROJECT / "constraints.txt")]
         else:
             wanted = requires("framework-bench") or []
-            self._say("this is no clone: copy the wheel of framework-bench to the others yourself")
+            self._say(
+                "this is not a clone: copy the wheel of framework-bench into the folder yourself"
+            )
         self._fetch(OWN_ENVIRONMENT, "", self._pip(OWN_ENVIRONMENT), wanted)
 
     def _pip(self, name: str, pythons: Sequence[str] = ()) -> list[str]:

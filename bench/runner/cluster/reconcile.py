@@ -52,13 +52,13 @@ _WORDS: Mapping[str, str] = {
     "BOOT_FAIL": "the node did not boot",
     "CANCELLED": "the task was cancelled",
     "COMPLETED": "the task ended without a result",
-    "DEADLINE": "the deadline came",
+    "DEADLINE": "the task reached its deadline",
     "FAILED": "the task failed",
     "NODE_FAIL": "the node failed",
-    "OUT_OF_MEMORY": "the task used more memory than it had",
+    "OUT_OF_MEMORY": "the task exceeded its memory",
     "PREEMPTED": "another job took the node",
-    "TIMEOUT": "the time limit of the task came",
-    GONE: "the task has vanished, and Slurm no longer knows why",
+    "TIMEOUT": "the task reached its time limit",
+    GONE: "Slurm no longer knows the task",
 }
 
 
@@ -147,7 +147,10 @@ def _states(tasks: Sequence[_Submitted]) -> tuple[dict[str, slurm.TaskState] | N
     try:
         here, theirs = slurm.site().cluster, {each.submission.cluster for each in tasks}
         if theirs != {here}:
-            return None, f"this is the cluster {here}, and the run is of {' and '.join(theirs)}"
+            return (
+                None,
+                f"the run was submitted on {' and '.join(theirs)}, but this is the cluster {here}",
+            )
         return slurm.states(each.array for each in tasks), ""
     except slurm.SlurmError as error:
         return None, error.problem

@@ -22,8 +22,8 @@ _SCRIPT = """\
 #   sbatch --partition=NAME --nodelist=NODE --array=INDICES{gpus} {script} FIRST
 {options}
 {exports}
-# USR1 is the notice of the time limit: jobs without a result get their record before the end. It
-# must not end a task that is still starting.
+# Slurm sends USR1 before the time limit; then jobs without a result get a record. The signal must
+# not end a task that is still starting.
 trap "" USR1
 exec {command} "$(($1 + SLURM_ARRAY_TASK_ID))"
 """
@@ -90,7 +90,7 @@ def script_of(
     )
     for value in (*options, str(folder), python, *variables.values()):
         if not value.isprintable():
-            raise UserError(f"{value!r}: a script of Slurm cannot have such characters")
+            raise UserError(f"{value!r}: a Slurm script cannot contain these characters")
     return text
 
 

@@ -93,7 +93,7 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
             raise SlurmError(
                 f"--nodes {chosen}: the partition {name.rstrip('*')} has {len(usable)} nodes"
                 " that are up",
-                hint="sinfo --Node lists them with their states",
+                hint="sinfo --Node lists the nodes and their states",
             )
         picked |= {node.name: node for node in usable[:count]}
     return list(picked.values())
@@ -268,8 +268,8 @@ def _call(program: str, *arguments: str) -> str:
     path = shutil.which(program)
     if path is None:
         raise SlurmError(
-            f"Slurm is not on this machine: there is no program {program}",
-            hint="type it on a login node of the cluster; bench run needs no Slurm",
+            f"Slurm is not on this machine: no program {program}",
+            hint="use a login node of the cluster; without Slurm: bench run",
         )
     variables = {k: v for k, v in os.environ.items() if not k.startswith(_USERS_FORMATS)}
     try:
@@ -285,7 +285,7 @@ def _call(program: str, *arguments: str) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(
             f"{program} did not answer within {_SECONDS:.0f} s",
-            hint="`scontrol ping` says whether Slurm's controller is up; then type it again",
+            hint="check with `scontrol ping` that Slurm's controller is up; then try again",
         ) from None
     except subprocess.CalledProcessError as error:
         said = " ".join(str(error.stderr).split()) or f"exit code {error.returncode}"

@@ -252,5 +252,5 @@ def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path}: cannot be read, or is of another version of the bench: {error}",
-            hint="use the bench that submitted it",
+            hint="use the version of the bench that submitted it",
         ) from error

@@ -168,11 +168,11 @@ class Wheelhouse:
             raise InstallError(
                 f"{path}: cannot be read: {error.strerror}",
                 expected="a folder that was packed",
-                hint=f"where there is a network: {_PACK} FOLDER",
+                hint=f"on a machine with a network: {_PACK} FOLDER",
             ) from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise InstallError(
-                f"{path}: is no manifest of this version of the bench: {error}",
+                f"{path}: is not a manifest of this version of the bench: {error}",
                 hint=f"pack into another folder: {_PACK} FOLDER",
             ) from error
 
@@ -206,13 +206,13 @@ class Wheelhouse:
             kinds = [f"{name} {each.stamp.splitlines()[0][2:]}" for each in entries]
             raise InstallError(
                 f"{self.folder} has no wheels of {name} {kind[2:]}, with {', '.join(requirements)}",
-                expected=f"one of what it has: {'; '.join(kinds) or ', '.join(self.names())}",
-                hint=f"--cpu or --cuda? where there is a network: {_PACK} FOLDER {name}",
+                expected=f"one of: {'; '.join(kinds) or ', '.join(self.names())}",
+                hint=f"--cpu or --cuda? on a machine with a network: {_PACK} FOLDER {name}",
             )
         entry = next((each for each in alike if each.target.python == target.python), None)
         if entry is None:
             raise InstallError(
-                f"{name}: {python} is {target.python}, and {self.folder} was packed for others",
+                f"{name}: {python} is {target.python}, but {self.folder} was packed for others",
                 expected=" or ".join(each.target.python for each in alike),
                 hint=f"pack it under the same Python on the same kind of machine: {_PACK}",
             )
