@@ -44,13 +44,12 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 
 _NOTHING = (
-    "No training was done in two of them with the same data set, epochs and batch size, so there is"
-    " no ratio. The notes say what differs."
+    "No two of them ran the same training (data set, epochs and batch size), so there is no ratio."
+    " The notes say what differs."
 )
 _MEAN = (
-    "Geometric mean: the n-th root of the product of the n ratios of a setup, one per workload and"
-    " backend that ended ok in it and in the first one. It says nothing about how sure a single"
-    " ratio is."
+    "Geometric mean of a setup's ratios: one per workload and backend that ended ok in this setup"
+    " and in the first one. It does not show how certain a single ratio is."
 )
 
 
@@ -135,13 +134,13 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """The lines that a reader needs to read the tables correctly."""
-        where = f"that in {self.setups[0]} (if none is there: in the next that has one)"
+        where = f"the time in {self.setups[0]}, or in the next setup if it has none"
         lines = [f"Ratio: epoch time divided by {where}; above 1 is slower."]
         if self.summary["precision"].nunique() > 1:
-            lines.append("Precisions differ: a lower one is another computation, not a faster one.")
+            lines.append("Precisions differ: a lower precision is a different computation.")
         ok, bad = (self.summary[(self.summary["status"] == "ok") == good] for good in (True, False))
         if (ok["rounds"] == 1).any():
-            lines.append("~ provisional: one of the two times is of a single round.")
+            lines.append("~ provisional: one of the two times comes from a single round.")
         unconfirmed = self.summary[(self.summary["status"] == "ok") & (self.summary["doubt"] != "")]
         lines += [
             f"{row.workload} {row.backend} {row.setup}: {row.doubt}"

@@ -37,10 +37,10 @@ _TRAINING = [
 _HOUR = 3600.0
 _MOST_JOBS = 3
 _HOW = (
-    "Figures are medians over nodes, of jobs that ended ok while the machine did no other work."
-    " Time, energy and node-hours to the target accuracy are of the training alone, without"
-    " start-up and evaluation, and only known if every job reached it. Energy is that of the job's"
-    " device: the GPU without its machine, or the CPUs."
+    "Figures are medians over nodes, of jobs that ended ok on an otherwise idle machine. Time,"
+    " energy and node-hours to the target accuracy include only training, not start-up and"
+    " evaluation; they are shown only if every job reached the target. Energy is only that of the"
+    " job's device: the GPU, or the CPUs."
 )
 
 
@@ -245,14 +245,14 @@ class Hardware:
     def _notes(self) -> Iterator[str]:
         yield (
             f"First table: geometric means of ratios to {self._groups[0]}, over the trainings that"
-            " both did."
+            " both ran."
         )
         yield _HOW
         if self._prices:
-            yield "Cost: the price of an hour times the hours of what a job holds, in its currency."
+            yield "Cost: node-hours times the price per hour, in the currency of the price."
         missing = [group for group in self._groups if self._prices and group not in self._prices]
         if missing:
-            yield f"No price of {', '.join(words.first_of(missing))}."
+            yield f"No price was given for {', '.join(words.first_of(missing))}."
 
 
 def _training(row: Row) -> tuple[Any, ...]:

@@ -32,10 +32,10 @@ _MOST_ERRORS = 3.0  # an accuracy that differs by more standard errors has chang
 # Likewise a time that differs by a larger factor; a smaller one may be the machine's load.
 _MOST_FACTOR = 1.5
 _TEXT = (
-    f"An accuracy has changed if it differs from that of the run before by more than"
-    f" {_MOST_ERRORS:g} standard errors, which follow from the number of test images. The ratio is"
-    " the time of an epoch divided by that in the run before. The runs were made at different"
-    f" times, so a time has changed only if it differs by a factor of {_MOST_FACTOR:g} or more."
+    f"An accuracy has changed if it differs from the previous run by more than {_MOST_ERRORS:g}"
+    " standard errors for this number of test images. The ratio is the epoch time divided by the"
+    " previous run's. The runs were made at different times, so a time has changed only if it"
+    f" differs by a factor of {_MOST_FACTOR:g} or more."
 )
 
 

@@ -36,12 +36,12 @@ from bench.statistics.timing import MARGIN
 _MOST_ROWS, _MOST_TRAININGS = 20, 2
 _TITLES = ("node", "ratio", "95 %", "sessions", "ok", "busy")
 _HOW = (
-    "Ratio: the time of a node divided by that of its fleet, the nodes of the same kind: the median"
+    "Fleet: the nodes of the same kind. Ratio: the time of a node divided by its fleet's, median"
     " over sessions. A session is a workload in one round; its value is the median over backends."
     f" Slow: a rank-sum test shows more than {100 * MARGIN:g} %, and the ratio stands out by three"
-    f" standard deviations of all nodes' ratios. In at most {100 * LEVEL:g} of 100 runs on healthy"
-    " nodes any node is called slow. `docs/method.md` has the simulations. Busy: jobs during which"
-    " the machine did other work; their times are left out, unless this is usual there."
+    f" standard deviations of all nodes' ratios. On healthy nodes, at most {100 * LEVEL:g} of 100"
+    " runs name a slow node (simulated, see `docs/method.md`). Busy: jobs during which the machine"
+    " did other work; their times are left out, unless this is usual on the node."
 )
 
 
@@ -118,7 +118,7 @@ class Nodes:
             raise RunError(
                 f"{folder}: no two nodes of one kind, so there is nothing to compare",
                 expected="a run of several nodes",
-                hint="use the same --run on all of them",
+                hint="use the same --run on all nodes",
             )
         self.fleets = [
             _fleet(str(name), rows, by_key, find, LEVEL * rows["node"].nunique() / len(total))
@@ -188,8 +188,8 @@ class Nodes:
         text = f"{repeatable} of {len(prints)} trainings are equal on nearly all nodes"
         yield Card("Equal to the last bit?", answer, text)
         found = max((fleet.seen.difference for fleet in self.fleets), default=nan)
-        answer = f"from {words.share(found)} on" if isfinite(found) else "None for sure"
-        yield Card("Which slowdown is found?", answer, "in 19 of 20 runs, in every fleet")
+        answer = f"at least {words.share(found)}" if isfinite(found) else "None for sure"
+        yield Card("Which slowdown is detected?", answer, "in 19 of 20 runs, in every fleet")
 
     def _notes(self, fleet: Fleet) -> Iterator[str]:
         """What the fleet's test finds, and which nodes have equal weights."""
@@ -207,8 +207,8 @@ class Nodes:
             yield f"{_nodes(equal)} equal to the last bit in {trainings} ({which}){differ}."
         if others_count := sum(not each.is_repeatable for each in fleet.prints):
             yield (
-                f"Weights of {others_count} of {len(fleet.prints)} trainings do not repeat to the"
-                " last bit on most nodes, so they say nothing."
+                f"In {others_count} of {len(fleet.prints)} trainings, weights do not repeat to the"
+                " last bit on most nodes, so these are not compared."
             )
 
     def _power(self, fleet: Fleet) -> str:
@@ -217,18 +217,19 @@ class Nodes:
         asked = words.share(self._find)
         if seen.difference <= self._find:
             difference = words.share(seen.difference)
-            return f"A node that is slower by {difference} is found in 19 of 20 runs."
+            return f"A node that is slower by {difference} is detected in 19 of 20 runs."
         now = (
-            f"only one that is slower by {words.share(seen.difference)} is"
+            f"they detect {words.share(seen.difference)}"
             if isfinite(seen.difference)
-            else "none is"
+            else "they detect none"
         )
-        start = f"Too few rounds ({rounds}) to find a node that is slower by {asked}: {now} found"
+        start = (
+            f"Too few rounds ({rounds}) to detect a node that is slower by {asked}: {now} in 19 of"
+            " 20 runs"
+        )
         if needed is None:
-            return (
-                f"{start} in 19 of 20 runs; the nodes themselves differ too much, or are too few."
-            )
-        return f"{start} in 19 of 20 runs. `--rounds {max(needed, rounds + 1)}` finds it."
+            return f"{start}; the nodes themselves differ too much, or are too few."
+        return f"{start}. Use `--rounds {max(needed, rounds + 1)}`."
 
 
 def _fleet(
@@ -301,7 +302,7 @@ def _bits(node: str, prints: Sequence[Fingerprint]) -> Iterator[str]:
     equal = max((each.equal for each in prints if node in each.others), default=0)
     if names:
         which = "; ".join(words.first_of(names, _MOST_TRAININGS))
-        yield f"other weights than {_nodes(equal)} ({which})"
+        yield f"weights differ from {_nodes(equal)} ({which})"
 
 
 def _ratio(logs: NDArray[np.float64]) -> float:

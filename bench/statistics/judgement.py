@@ -25,8 +25,8 @@ _UNCONFIRMED = 50.0  # tolerances; a larger deviation is wrong on any device
 
 # Of a job in bfloat16.
 _OTHER_PRECISION = {
-    PRODUCTS: "its products are of float32, not of bfloat16",
-    PREDICTION: "its predictions are products of float32, not of bfloat16",
+    PRODUCTS: "its products are computed in float32, not in bfloat16",
+    PREDICTION: "its predictions are computed in float32, not in bfloat16",
     WEIGHTS: "its weights are kept in bfloat16, not in float32",
 }
 
@@ -92,7 +92,7 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
     after = "after its last epoch" if name == "prediction" else "in its first steps"
     reason = f"{what} {after} differs from the reference by {times}"
     if times == "completely":
-        reason = f"{what} {after} is not that of the reference"
+        reason = f"{what} {after} does not match the reference"
     confirmed = kind_of(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 

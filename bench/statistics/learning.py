@@ -42,14 +42,14 @@ def _outside(record: Record, band: Band) -> str:
         loss, accuracy = band.loss(epoch.number), band.accuracy(epoch.number)
         if not loss[0] <= epoch.running_loss <= loss[1]:
             return (
-                f"loss {epoch.running_loss:.3g} in epoch {epoch.number}; this workload has"
-                f" {loss[0]:.3g} to {loss[1]:.3g}"
+                f"loss {epoch.running_loss:.3g} in epoch {epoch.number}; expected: {loss[0]:.3g} to"
+                f" {loss[1]:.3g}"
             )
         if not accuracy[0] <= epoch.test_accuracy <= accuracy[1]:
             low, high = (f"{100 * bound:.1f}" for bound in accuracy)
             return (
-                f"accuracy {100 * epoch.test_accuracy:.2f} % after epoch {epoch.number}; this"
-                f" workload has {low} to {high} %"
+                f"accuracy {100 * epoch.test_accuracy:.2f} % after epoch {epoch.number}; expected:"
+                f" {low} to {high} %"
             )
     return ""
 
@@ -69,7 +69,7 @@ def _not_learnt(record: Record) -> str:
         )
     by_chance = chance + _STANDARD_ERRORS * binomial_error(chance, max(images, 1))
     if not last.test_accuracy > by_chance:
-        return f"accuracy {100 * last.test_accuracy:.2f} % is that of chance"
+        return f"accuracy {100 * last.test_accuracy:.2f} % is no better than chance"
     if last.predicted_classes is not None and last.predicted_classes < classes:
         return f"{classes - last.predicted_classes} of {classes} classes are never predicted"
     return ""

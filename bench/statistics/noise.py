@@ -89,19 +89,19 @@ def describe(calibration: Calibration, rounds: int) -> str:
     text = f"Noise ({source}): half of the rounds differ by more than {scatter}"
     if trials:
         low, high = (_percent(share) for share in share_interval(alarms, trials))
-        text += f"; {alarms} of {trials} comparisons named a faster one ({low} to {high})"
+        text += f"; {alarms} of {trials} comparisons wrongly named a faster one ({low} to {high})"
     return f"{text}. {describe_visible(calibration, rounds)}"
 
 
 def describe_visible(calibration: Calibration, rounds: int) -> str:
     """A sentence on the smallest difference that `rounds` rounds find."""
     if rounds < SHORT:
-        return f"No difference is sure in fewer than {SHORT} rounds."
+        return f"Fewer than {SHORT} rounds cannot show a difference."
     visible = smallest_visible_difference(
         calibration.wall, min(rounds, EVERY_ROUND.last), VERDICT_LEVEL
     )
     if visible is None:
-        return f"After {rounds} rounds no difference is found for sure."
+        return f"After {rounds} rounds no difference is found reliably."
     return f"After {rounds} rounds a difference of {_percent(visible)} is found in 19 of 20 runs."
 
 

@@ -50,8 +50,8 @@ def test_models_are_written_and_it_is_said_that_nothing_was_checked(bench):
     code, out, errors = bench("export", "softmax", "--format", "t7,caffe")
     assert code == 0
     assert "inference of the exported model: largest deviation" in out
-    assert "not checked: there is no OpenCV; type `bench environment create opencv`" in out
-    assert "equal within rounding" not in out
+    assert "not checked: OpenCV is not installed; type `bench environment create opencv`" in out
+    assert "equal probabilities within rounding" not in out
     [record] = records()
     names = {path.name for path in (RUN / "exported").iterdir()}
     assert names == {f"{record.key}{end}" for end in (".t7", ".prototxt", ".caffemodel")}
@@ -104,7 +104,7 @@ def test_the_table_has_the_deviation_and_a_wrong_file_gives_exit_code_1(bench, m
     code, out, errors = bench("export", "softmax", "--format", "t7,caffe")
     assert code == 0, errors
     assert "by OpenCV 4.14.0.94" in out.replace("\n", " ")
-    assert "2 of 2 are equal within rounding" in out.replace("\n", " ")
+    assert "2 of 2 models give equal probabilities within rounding" in out.replace("\n", " ")
 
     from backends.exports import t7
 
@@ -119,9 +119,9 @@ def test_the_table_has_the_deviation_and_a_wrong_file_gives_exit_code_1(bench, m
     monkeypatch.setattr(t7, "trained_layers", transposed)
     code, out, _ = bench("export", "softmax", "--format", "t7,caffe")
     assert code == 1
-    assert "1 of 2 are equal within rounding" in out.replace("\n", " ")
+    assert "1 of 2 models give equal probabilities within rounding" in out.replace("\n", " ")
     assert "WRONG: results/softmax/exported/softmax" in out
-    assert ".t7.wrong: it predicts something else" in out
+    assert ".t7.wrong: its predictions differ from the reference" in out
 
 
 def test_the_list_has_the_formats_and_says_why_torch7_is_not_trained(bench):

@@ -38,7 +38,7 @@ CASES = {
         ],
         None,
         None,
-        ["nothing of pytorch ran on cuda:0: 2 jobs unsupported: no driver"],
+        ["no job of pytorch ran on cuda:0: 2 jobs unsupported: no driver"],
     ),
     "a framework without code for GPUs, by default": (
         [*records("scikit-learn", status="ok"), *records("scikit-learn", GPU)],
@@ -62,13 +62,13 @@ CASES = {
         [*records("scikit-learn", GPU), *records("jax", GPU, "ok")],
         ("scikit-learn", "jax"),
         (GPU,),
-        ["nothing of scikit-learn ran on cuda:0: 1 job unsupported: no driver"],
+        ["no job of scikit-learn ran on cuda:0: 1 job unsupported: no driver"],
     ),
     "nothing on a named GPU": (
         [*records("scikit-learn", GPU), *records("reference", GPU)],
         None,
         (GPU,),
-        ["nothing ran on cuda:0: 2 jobs unsupported: no driver"],
+        ["no job ran on cuda:0: 2 jobs unsupported: no driver"],
     ),
     "layers that a framework has not, by default": (
         [*records("scikit-learn", workload="cnn"), *records("jax", status="ok", workload="cnn")],
@@ -80,7 +80,7 @@ CASES = {
         [*records("scikit-learn", workload="cnn"), *records("jax", status="ok", workload="cnn")],
         ("scikit-learn", "jax"),
         None,
-        ["nothing of scikit-learn ran on cpu: 1 job unsupported: no driver"],
+        ["no job of scikit-learn ran on cpu: 1 job unsupported: no driver"],
     ),
     "a precision that a framework has not, by default": (
         [*records("scikit-learn", precision="bfloat16"), *records("jax", status="ok")],
@@ -92,25 +92,25 @@ CASES = {
         [*records("scikit-learn", precision="bfloat16"), *records("jax", status="ok")],
         ("scikit-learn", "jax"),
         None,
-        ["nothing of scikit-learn (bfloat16) ran on cpu: 1 job unsupported: no driver"],
+        ["no job of scikit-learn (bfloat16) ran on cpu: 1 job unsupported: no driver"],
     ),
     "a precision that only a GPU has, by default": (
         records("jax", precision="tf32"),
         None,
         None,
-        ["nothing of jax (tf32) ran on cpu: 1 job unsupported: no driver"],
+        ["no job of jax (tf32) ran on cpu: 1 job unsupported: no driver"],
     ),
     "a layer that it has, by default": (
         records("scikit-learn"),
         None,
         None,
-        ["nothing of scikit-learn ran on cpu: 1 job unsupported: no driver"],
+        ["no job of scikit-learn ran on cpu: 1 job unsupported: no driver"],
     ),
     "Apple's GPU, named, and there is none": (
         [*records("pytorch", "mps"), *records("pytorch", status="ok")],
         None,
         ("mps", "cpu"),
-        ["nothing of pytorch ran on mps: 1 job unsupported: no driver"],
+        ["no job of pytorch ran on mps: 1 job unsupported: no driver"],
     ),
 }
 
@@ -125,4 +125,4 @@ def test_a_run_of_which_nothing_ran_says_so_last_and_fails(bench):
     code, out, _ = bench("run", "softmax", "--backend", "reference", "--device", "mps")
     assert code == 1
     last = out.strip().splitlines()[-1]
-    assert last.startswith("nothing of reference ran on mps: 1 job unsupported: ")
+    assert last.startswith("no job of reference ran on mps: 1 job unsupported: ")

@@ -164,7 +164,7 @@ def test_whatever_was_verified_it_disagrees_here(bench, tmp_path):
     write(tmp_path / "verifications", verification)
     code, output, _ = bench("report", "r")
     assert code == 1
-    assert "\npytorch disagrees here on cnn. More checks" in output
+    assert "\npytorch disagrees here on cnn. Further checks" in output
     for line in (tmp_path / "r" / "report.md").read_text().splitlines():
         if "pytorch" in line and "verified on this machine" in line:
             assert line.endswith("of the tolerance; but it disagrees here on cnn |")

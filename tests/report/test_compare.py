@@ -100,7 +100,7 @@ def test_a_ratio_to_a_single_round_is_provisional(tmp_path):
     ]
     text = printed(Comparison(runs))
     assert text.count("~1.00x") == 2
-    assert "~ provisional: one of the two times is of a single round." in text
+    assert "~ provisional: one of the two times comes from a single round." in text
 
 
 def test_runs_in_which_nothing_ended_well_are_compared_without_a_traceback(bench, tmp_path):

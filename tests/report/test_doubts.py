@@ -89,12 +89,12 @@ def test_the_first_line_counts_what_is_wrong_in_doubt_or_verified():
     )
     assert first(result("a"), result("b")).endswith("run: all 2 results agree\x1b[0m")
     wrong = verified(result("x"), loss=3.0)
-    assert "run: results that may not be used, of 3: 1 WRONG" in first(*right, wrong)
+    assert "run: results that must not be used, of 3: 1 WRONG" in first(*right, wrong)
     off = result("y", loss=0.9)
-    assert "run: results that may not be used, of 4: 1 WRONG, 1 DISAGREES" in first(
+    assert "run: results that must not be used, of 4: 1 WRONG, 1 DISAGREES" in first(
         *right, wrong, off
     )
-    assert "run: results that may not be used, of 1: 1 SUSPECT" in first(result("a", accuracy=0.1))
+    assert "run: results that must not be used, of 1: 1 SUSPECT" in first(result("a", accuracy=0.1))
     # An unconfirmed result is not counted as verified.
     pair = [
         verified(result("a", device="cuda:0"), loss=0.5),

@@ -57,7 +57,7 @@ def test_joules_by_hand():
         "workload": "softmax",
         "backend": "reference",
         "energy per epoch": "25.3 J",
-        "error of the steps": "±0.029 %",  # sqrt(3) steps of 1 ms, of 6 s
+        "error of the counter": "±0.029 %",  # sqrt(3) steps of 1 ms, of 6 s
         "epochs counted": "3 of 3",
         "mean power": "12.7 W",
         "images per joule": "39.5",
@@ -107,10 +107,10 @@ def test_sums_that_are_too_short_for_the_steps_have_no_figure_and_the_error_that
     """Three epochs of 0.1 s, and steps of 0.1 s: sqrt(3) steps of 3."""
     short = make_record(times=(0.4, 0.1, 0.1, 0.1), accuracies=REACHES)
     text, line = told(measured(short, (40.0, 10.0, 10.0, 10.0), counter=NVML))
-    assert text == "No figures, though there is a counter (NVML: the whole GPU board):"
+    assert text == "There is a counter (NVML: the whole GPU board), but no figure:"
     assert line == (
-        "softmax reference: 3 epochs are too short for this counter, whose steps make an error of"
-        " ±58 %: more epochs or rounds make it smaller."
+        "softmax reference: 3 epochs are too short for this counter: its steps cause an error of"
+        " ±58 %. Run more epochs or rounds."
     )
 
 
@@ -124,7 +124,7 @@ def test_more_epochs_of_the_same_length_have_a_figure():
         rows = {row["energy per epoch"]: row for row in table_of(*run)}
         found.append("10 J" in rows)
         if epochs == 600:
-            assert rows["10 J"]["error of the steps"] == "±4.1 %"
+            assert rows["10 J"]["error of the counter"] == "±4.1 %"
             assert rows["10 J"]["mean power"] == "100 W"
     assert found == [False, True]
 
@@ -149,7 +149,7 @@ def test_the_epochs_of_all_rounds_are_one_sum():
         for n, joules in enumerate([(1.0, 10.0, 20.0), (1.0, 30.0, 40.0), (1.0, 10.0, 10.0)])
     ]
     assert table_of(*jobs)[0]["energy per epoch"] == "20 J"
-    assert table_of(*jobs)[0]["error of the steps"] == "±4.1 %"
+    assert table_of(*jobs)[0]["error of the counter"] == "±4.1 %"
     assert "error of ±7.1 %" in told(jobs[0])[1]
 
 
@@ -157,7 +157,7 @@ def test_a_record_of_an_earlier_version_has_its_figure_and_an_unknown_error():
     old = Counter(name="RAPL: package-0")
     [row] = table_of(measured(make_record(), (40.0, 10.0, 36.0, 30.0), counter=old))
     assert row["energy per epoch"] == "25.3 J"
-    assert "error of the steps" not in row  # no row has one
+    assert "error of the counter" not in row  # no row has one
 
 
 def test_without_a_counter_one_line_says_why():
@@ -172,7 +172,7 @@ def test_without_a_counter_one_line_says_why():
 def test_a_gpus_table_has_the_cpus_beside_it():
     records = [measured(make_record(), (500.0,) * 4, counter=NVML, host=80.0)]
     [row] = table_of(*records)
-    assert (row["energy per epoch"], row["CPUs beside it, per epoch"]) == ("500 J", "80 J")
+    assert (row["energy per epoch"], row["CPU energy per epoch"]) == ("500 J", "80 J")
     [text] = [block.text for block in blocks_of(Text, energy.section(run_of(*records)))]
     assert "NVML: the whole GPU board" in text
     assert "25 % of the time" in text

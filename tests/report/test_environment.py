@@ -32,7 +32,7 @@ def test_the_time_of_a_transport_is_said_once_per_backend_and_of_no_other():
         far(make_record(key="b", times=(5.0,), accuracies=(0.5,), **old), 0.02),
     ]
     [text] = blocks_of(Text, section(run_of(*records)))
-    assert "`cntk` works in an old Python" in text.text
+    assert "`cntk` trains in an old Python" in text.text
     assert "All its epochs took 12.0 s there." in text.text
     assert "took 60.0 ms more" in text.text
 
@@ -119,8 +119,9 @@ def test_variables_that_were_given_and_those_that_were_left_out_are_told():
     record = replace(make_record(), variables=("XLA_FLAGS=--a",), dropped=("OMP_PROC_BIND",))
     made = section(run_of(record, make_record(key="b", round=1)))
     [text] = blocks_of(Text, made)
-    assert "did not reach the frameworks, as they change what is measured: `OMP_PROC_BIND`" in (
-        text.text
+    assert (
+        "were not passed to the frameworks, because they change what is measured: `OMP_PROC_BIND`"
+        in (text.text)
     )
     versions = blocks_of(Table, made)[1]
     assert any("XLA_FLAGS --a" in row[1] for row in versions.rows)

@@ -72,8 +72,8 @@ def test_one_seed_has_the_error_of_its_images_and_no_verdict():
     assert rows[0]["95 % interval, or error"] == "±0.10 points"
     assert (rows[0][DIFFERENCE], rows[0]["90 % interval, points"]) == ("+1.00", "-")
     assert {row["verdict"] for row in rows} == {"not tested: 1 seed"}
-    assert "Equal accuracy is not tested. Several seeds decide" in text
-    assert "With one seed equality is not tested" in text
+    assert "Equality is not tested: that needs several seeds" in text
+    assert "With one seed, equality is not tested" in text
     assert "`equal`" not in text
 
 

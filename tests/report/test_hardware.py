@@ -100,7 +100,7 @@ def test_runs_partitions_and_nodes_are_groups_too(bench, tmp_path):
     assert set(rows) == {"a100", "h100"}
     assert "queue" in output
     assert "job ids" in output
-    assert "No price of a100." in output
+    assert "No price was given for a100." in output
 
 
 @pytest.mark.parametrize("price", ["A100", "A100=2.1", "A100=0/h", "=2/h", "A100=x/h"])

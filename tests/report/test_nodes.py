@@ -125,13 +125,13 @@ def test_a_healthy_cluster_has_exit_code_0_and_its_rounds_are_judged(bench, tmp_
     code, output, rows = nodes(bench, tmp_path, cluster(rounds=2, workloads=("softmax",)))
     assert code == 0
     assert {row["sick"] for row in rows.values()} == {"False"}
-    assert "Too few rounds (2) to find a node that is slower by 5 %: none is found" in output
+    assert "Too few rounds (2) to detect a node that is slower by 5 %: they detect none" in output
     assert "finds it." in output
     assert "too few rounds" in output
     code, output, _ = nodes(
         bench, tmp_path, cluster(rounds=2, workloads=("softmax",)), "--find=60%"
     )
-    assert "slower by 60 %: none is found" in output
+    assert "slower by 60 %: they detect none" in output
 
 
 def test_a_node_whose_weights_differ_is_sick_without_being_slow(bench, tmp_path):
@@ -145,7 +145,7 @@ def test_a_node_whose_weights_differ_is_sick_without_being_slow(bench, tmp_path)
     code, output, rows = nodes(bench, tmp_path, records)
     assert code == 1
     assert "11 nodes equal to the last bit in 1 training (jax on softmax, seed 0); gpu003" in output
-    assert rows["gpu003"]["faults"] == "other weights than 11 nodes (jax on softmax, seed 0)"
+    assert rows["gpu003"]["faults"] == "weights differ from 11 nodes (jax on softmax, seed 0)"
 
 
 @pytest.mark.parametrize("other", ["version", "seed"])

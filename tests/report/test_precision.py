@@ -55,7 +55,7 @@ def test_backends_are_ranked_within_a_precision_and_named_with_it():
         ("pytorch", "jax"),
         ("pytorch (bfloat16)", "jax (bfloat16)"),
     }
-    text = "Backends are compared within one precision; ratios are to its fastest."
+    text = "Backends are compared within one precision; ratios are to the fastest backend of it."
     assert text in opening.meanings(run)
     assert text not in opening.meanings(run_of(*four()[:4]))
 
@@ -131,7 +131,8 @@ def test_a_verification_is_valid_for_its_precision_alone():
     run.verifications = [made_verification()]
     line = trust.verification_line(run)
     assert line == (
-        "More checks, not run here for pytorch (bfloat16): `bench verify --precision bfloat16`"
+        "Further checks of pytorch (bfloat16) were not run on this machine."
+        " Run: `bench verify --precision bfloat16`"
     )
     run.verifications = [made_verification(), made_verification(precision="bfloat16")]
     assert "All backends are verified" in trust.verification_line(run)
@@ -154,4 +155,4 @@ def test_precisions_are_setups_that_are_compared_by_name(tmp_path, together):
     comparison.print_table(console)
     text = console.file.getvalue()
     assert text.count("~0.50x") == 2
-    assert "a lower one is another computation" in text
+    assert "a lower precision is a different computation" in text

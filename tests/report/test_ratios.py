@@ -48,13 +48,16 @@ def section_of(run):
 def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     order, text, _ = section_of(rounds(3, pytorch=1.0, jax=2.0))
     assert order == "softmax: pytorch = jax"
-    assert "Of 1 pairs 0 have a verdict. Not told apart: softmax jax / pytorch 2.0" in text
-    assert re.search(r"`--rounds \d+` \(about \d+ min more\) tells differences of \d+ %", text)
+    assert (
+        "In 0 of 1 pairs one backend is faster. No difference shown: softmax jax / pytorch 2.0"
+        in text
+    )
+    assert re.search(r"`--rounds \d+` \(about \d+ min more\) detects differences of \d+ %", text)
     four = {"pytorch": 1.0, "jax": 2.0, "tensorflow": 3.0, "reference": 4.0}
-    assert "Of 6 pairs 0 have a verdict" in section_of(rounds(11, **four))[1]
+    assert "In 0 of 6 pairs one backend is faster" in section_of(rounds(11, **four))[1]
     order, text, table = section_of(rounds(12, **four))
     assert order == "softmax: pytorch < jax < tensorflow < reference"
-    assert text == "`<`: faster for sure; `=`: not told apart. All 6 pairs have a verdict."
+    assert text == "`<`: faster; `=`: no difference shown. In all 6 pairs one backend is faster."
     assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
@@ -68,7 +71,7 @@ def test_a_difference_is_found_in_disturbed_rounds_and_reads_the_same_both_ways(
     assert first.endswith("**faster**")
     assert second.startswith("2.0")
     assert second.endswith("**slower**")
-    assert text.endswith("The pair has a verdict.")
+    assert text.endswith("One backend is faster.")
 
 
 def turns_of(run, seconds, *, number=0, sweeps=9):
@@ -124,7 +127,10 @@ def test_turns_of_one_round_tell_a_large_difference_and_not_that_of_two_processe
     run = with_turns(alone, turns_of(alone, {"pytorch": 0.1, "jax": 0.15, "tensorflow": 0.155}))
     order, text, _ = section_of(run)
     assert order == "softmax: pytorch < jax = tensorflow"
-    assert "Of 3 pairs 2 have a verdict. Not told apart: softmax jax / tensorflow 0.9" in text
+    assert (
+        "In 2 of 3 pairs one backend is faster. No difference shown: softmax jax / tensorflow 0.9"
+        in text
+    )
     rows = run.summary.set_index("backend")
     assert rows.loc["jax", "epoch_seconds"] == pytest.approx(0.15, rel=0.02)
     assert rows.loc["jax", "times_fastest"] == pytest.approx(1.5, rel=0.02)

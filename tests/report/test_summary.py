@@ -68,7 +68,10 @@ def test_a_failed_seed_is_named_and_the_row_says_of_how_many_jobs_it_is():
     assert run.summary[["jobs", "ok_jobs", "test_accuracy"]].iloc[0].tolist() == [2, 1, 0.7]
     told = notes(run)
     assert "reference cpu: diverged, why (softmax, seed 1)" in told
-    assert "softmax reference cpu: figures are of the 1 of 2 jobs that ended ok and agree." in told
+    assert (
+        "softmax reference cpu: figures include only the 1 of 2 jobs that ended ok and agree."
+        in told
+    )
 
 
 def test_only_the_newest_of_two_records_of_one_job_counts():
@@ -187,7 +190,7 @@ def test_a_retired_framework_shows_the_year_of_its_last_release(monkeypatch):
     run = run_of(make_record("a", backend="old"), make_record("b", backend="pytorch"))
     assert set(run.summary["backend"]) == {"old (2019)", "pytorch"}
     assert [line for line in notes(run) if "retired" in line] == [
-        "old (2019): the last release of this framework is of 2019; it is retired."
+        "old (2019): a retired framework; its last release is of 2019."
     ]
     assert not any("retired" in line for line in notes(run_of(make_record("c"))))
 

@@ -139,7 +139,7 @@ def test_the_next_command_says_its_rounds_and_minutes():
     command = next_command(run_of(*records(("softmax",), ("a", "b"))))
     assert re.fullmatch(
         r"Next: the same command with --rounds \d+ \(about \d+ min more\)"
-        r" tells differences of \d+ %",
+        r" detects differences of \d+ %",
         command,
     )
     assert not next_command(run_of(*records(("softmax",), ("a",))))

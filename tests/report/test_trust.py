@@ -97,7 +97,10 @@ def test_one_line_says_what_is_verified_and_what_to_run_for_the_rest():
         == "All backends are verified against the float64 reference on this machine."
     )
     text = line([record(), other], [made_verification()])
-    assert text == "More checks, not run here for jax: `bench verify --backend jax`"
+    assert (
+        text
+        == "Further checks of jax were not run on this machine. Run: `bench verify --backend jax`"
+    )
     wrong = made_verification(pieces=(piece(2.0),))
     assert line([record()], [wrong]).startswith("NOT EQUAL")
 
@@ -124,6 +127,7 @@ def test_the_line_never_says_verified_of_what_disagrees_without_saying_so():
     assert text.endswith("this machine. But pytorch disagrees here on softmax.")
     text = line([*right, wrong], [])
     assert text.startswith(
-        "pytorch disagrees here on softmax. More checks, not run here for jax, pytorch: "
+        "pytorch disagrees here on softmax. Further checks of jax, pytorch were not run on this"
+        " machine. Run: "
     )
     assert text.endswith("`bench verify --backend jax,pytorch`")

@@ -115,7 +115,7 @@ def test_a_backend_without_a_variant_is_named_with_the_reason():
     run = both(1, variant=STEADY)
     also = make_record("scikit-learn", times=STEADY, accuracies=(0.5,) * 3, backend="scikit-learn")
     [items] = blocks_of(Items, tuned.section(run_of(*run.records, also)))
-    assert items.lines == (f"`scikit-learn` has none: {UNTUNED['scikit-learn']}",)
+    assert items.lines == (f"`scikit-learn` has no tuned variant: {UNTUNED['scikit-learn']}",)
 
 
 def slow_starts(epochs, jobs, backend="jax"):
@@ -187,7 +187,7 @@ def test_the_fixed_cost_of_an_epoch_is_by_a_short_and_a_whole_epoch():
         run = run_of(replace(record, short_epochs=short))
         [table] = blocks_of(Table, results.start_up(run))
         cells = dict(zip(table.columns, table.rows[0], strict=True))
-        assert cells.get("of it beside its steps", "-") == expected
+        assert cells.get("fixed cost of an epoch", "-") == expected
 
 
 @pytest.mark.framework

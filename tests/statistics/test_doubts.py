@@ -33,7 +33,7 @@ def test_what_failed_or_is_in_native_mode_has_no_case_and_one_backend_alone_has_
     ("record", "reason"),
     [
         (verified(result(0.98), loss=3.0), "wrong, the loss in its first steps differs from"),
-        (result(0.1), "suspect, accuracy 10.00 % is that of chance"),
+        (result(0.1), "suspect, accuracy 10.00 % is no better than chance"),
     ],
 )
 def test_one_backend_alone_may_be_in_doubt(record, reason):

@@ -62,9 +62,9 @@ def test_a_deviation_above_its_tolerance_is_wrong_where_the_tolerances_are_confi
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("loss", "the loss in its first steps is not that of the reference"),
-        ("prediction", "the prediction after its last epoch is not that of the reference"),
-        ("3.bias", "the change of 3.bias in its first steps is not that of the reference"),
+        ("loss", "the loss in its first steps does not match the reference"),
+        ("prediction", "the prediction after its last epoch does not match the reference"),
+        ("3.bias", "the change of 3.bias in its first steps does not match the reference"),
     ],
 )
 def test_the_reason_names_what_deviates_most(name, text):
@@ -143,9 +143,9 @@ SUSPECTS = {
         of_last={"running_loss": nan}
     ),
     # A chance of 10 % on 10,000 images has a standard error of 0.3 points.
-    "accuracy 10.00 % is that of chance": learnt(accuracy=0.10),
-    "accuracy 11.70 % is that of chance": learnt(accuracy=0.117),
-    "accuracy nan % is that of chance": learnt(accuracy=nan),
+    "accuracy 10.00 % is no better than chance": learnt(accuracy=0.10),
+    "accuracy 11.70 % is no better than chance": learnt(accuracy=0.117),
+    "accuracy nan % is no better than chance": learnt(accuracy=nan),
     "1 of 10 classes are never predicted": learnt(of_last={"predicted_classes": 9}),
 }
 

@@ -68,10 +68,10 @@ def test_what_is_said_fits_the_noise():
     assert text.startswith(
         "Noise (reference against itself, softmax, 80 rounds on m): half of the rounds differ by"
     )
-    assert "0 of 7 comparisons named a faster one (0 % to 41 %)" in text
+    assert "0 of 7 comparisons wrongly named a faster one (0 % to 41 %)" in text
     assert "After 40 rounds a difference of" in text
-    assert describe(found, 3).endswith("No difference is sure in fewer than 11 rounds.")
+    assert describe(found, 3).endswith("Fewer than 11 rounds cannot show a difference.")
     rounds = {difference: wall for difference, wall, _ in rounds_by_difference(found)}
     assert rounds[0.2] < rounds[0.05] < rounds[0.02]
     [few] = calibrate(series(np.exp(random.normal(0, 0.02, 16))), ())
-    assert describe(few, 11).endswith("After 11 rounds no difference is found for sure.")
+    assert describe(few, 11).endswith("After 11 rounds no difference is found reliably.")

@@ -148,7 +148,10 @@ def test_a_wrong_timed_job_is_caught_by_itself(mutant, timed):
 
 
 def test_a_job_of_another_precision_is_wrong_on_any_device_and_says_so():
-    for name, words in ((PRODUCTS, "are of float32, not of bfloat16"), (WEIGHTS, "in bfloat16")):
+    for name, words in (
+        (PRODUCTS, "are computed in float32, not in bfloat16"),
+        (WEIGHTS, "in bfloat16"),
+    ):
         found = JobVerification(
             method="exact", steps=3, partial_batch=0, deviations={"loss": 0.1, name: INFINITE}
         )

@@ -11,8 +11,8 @@ from bench.report.chart.style import FILE_INK, Row, layers, panel, shown
 from bench.report.form.blocks import Chart
 
 _CAPTION = (
-    "Epoch time divided by that of the first setup. Blue: faster, red: slower; a square with the"
-    " deepest colour is twice as fast, or half as fast, or more."
+    "Epoch time divided by the epoch time of the first setup. Blue: faster; red: slower. The"
+    " deepest colour: a factor of 2 or more."
 )
 _STEP, _COLUMN = 26, 44  # pixels: the height of a row, the width of a column
 _DEEPEST = 2.0  # the ratio with the deepest colour

@@ -12,8 +12,8 @@ from bench.report.form.blocks import Chart, Panel
 from bench.statistics.nodes.slow import Standing
 
 _CAPTION = (
-    "Time of each node divided by its fleet's, median over sessions, with the interval of 95 %;"
-    " from the fastest node to the slowest. Red: slow; the slowest of them are named, in order."
+    "Time of each node divided by its fleet's: median over sessions, with a 95 % interval. The"
+    " fastest node is first. Red: slow nodes; the slowest are named, in this order."
 )
 _WIDTH, _HEIGHT = 1000, 260  # pixels
 _MANY = 60  # nodes, whose intervals would be a grey area

@@ -49,23 +49,19 @@ _TWO_SIDED = 1.96  # standard errors of 95 %
 _MOST_TICKS = 40
 _SPEED = (
     "Time of a training epoch, relative to the fastest backend. Point: median over turns, then"
-    " over rounds. Line: interval of 99 %, which contains the differences between two processes of"
-    " one backend. Small lines: single turns. ~: not told apart from the fastest. CPU times are"
-    " medians, divided by that of the same backend."
+    " over rounds. Line: 99 % interval, including the difference between two processes of one"
+    " backend. Small lines: single turns. ~: may be as fast as the fastest. CPU times are medians,"
+    " divided by the CPU time of the fastest backend."
 )
 _ACCURACY = (
-    "Test accuracy after the last epoch, mean over jobs. Line: interval of 95 %, from the seeds;"
-    " with one seed from the number of test images. Dashed: the published accuracy, if the same"
-    " training was published."
+    "Test accuracy after the last epoch, mean over jobs. Line: 95 % interval over seeds; with one"
+    " seed, for the number of test images. Dashed: published accuracy of the same training."
 )
 _MEMORY = (
     "Peak memory of the process while training. Small lines: its peak after importing the framework"
     " and after loading the data."
 )
-_START = (
-    "Seconds before the first epoch, and what the first epochs take longer than later ones, which"
-    " is mostly compiling."
-)
+_START = "Seconds before the first epoch, and the extra time of the first epochs, mostly compiling."
 # A phase of the start-up -> its column in the summary, and its colour.
 PHASES = {
     "import": ("import_seconds", "#5b6675"),

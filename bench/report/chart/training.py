@@ -28,15 +28,15 @@ from bench.report.run import Run
 
 _TO_ACCURACY = (
     "Test accuracy against seconds since the start of the process: start-up and training, without"
-    " evaluation. A point per epoch (12 at most), mean over jobs. Dashed: the accuracy to reach."
+    " evaluation. A point per epoch (12 at most), mean over jobs. Dashed: the target accuracy."
 )
 _CURVES = (
     "Accuracy and loss after every epoch, means over jobs. Solid: test. Dashed: the first 10,000"
-    " training examples (all, with `--evaluate full`), dropout off. Equal lines hide each other."
+    " training examples (all, with `--evaluate full`), dropout off. Equal lines cover each other."
 )
 _BREAK_EVEN = (
-    "Seconds until the end of an epoch, from the medians: start-up, compiling and warm-up, and"
-    " epochs. Where two lines cross, the backend that starts slower has caught up."
+    "Seconds until the end of each epoch: the medians of start-up, of compiling and warm-up, and"
+    " of epochs, added up. Where two lines cross, the backend that starts slower has caught up."
 )
 _HEIGHT = 170
 _LOSSES = {"softmax_cross_entropy": "cross-entropy", "mean_squared_error": "mean squared error"}

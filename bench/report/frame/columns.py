@@ -70,7 +70,9 @@ _STARTUP = {
 # Columns of a workload; they are computed once for each workload of a run.
 WORKLOAD = (
     Column("workload", _TEXT, "Name of the workload.", "name"),
-    Column("spec", _TEXT, "Hash of all that decides the workload's training.", values.spec),
+    Column(
+        "spec", _TEXT, "Hash of everything that determines the workload's training.", values.spec
+    ),
     Column(
         "family", _TEXT, "Workload that was widened by `--width`; else its own name.", values.family
     ),
@@ -94,7 +96,12 @@ JOB = (
     Column("device", _TEXT, "Device of the training, such as cpu or cuda:0.", "job.device"),
     Column("device_name", _TEXT, "Model of the CPU or GPU.", values.device_name),
     Column("threads", _COUNT, "Threads that the job may use.", "job.threads"),
-    Column("precision", _TEXT, "Of products: float32, tf32 or bfloat16.", "job.precision"),
+    Column(
+        "precision",
+        _TEXT,
+        "Precision of matrix products: float32, tf32 or bfloat16.",
+        "job.precision",
+    ),
     *WORKLOAD,
     Column("label", _TEXT, "`workload`, with epochs, batch size or spec if the run has several."),
     Column(
@@ -163,7 +170,7 @@ JOB = (
     Column(
         "first_epoch_allocator_bytes",
         _BYTES,
-        "The same in the first epoch, with what autotuners tried; missing if it is the peak.",
+        "The same in the first epoch, including autotuning; missing if it is the peak.",
         "device_memory?.first_epoch_bytes",
     ),
     Column(
@@ -292,17 +299,17 @@ SUMMARY = (
     Column(
         "fixed_seconds",
         _SECONDS,
-        "What an epoch costs beside its steps, by short epochs, median.",
+        "Fixed cost of an epoch, measured with short epochs, median.",
         how="median",
     ),
-    Column("epoch_cpu_seconds", _SECONDS, "CPU time, made as `epoch_seconds`.", how="median"),
+    Column("epoch_cpu_seconds", _SECONDS, "CPU time, computed like `epoch_seconds`.", how="median"),
     Column("predict_seconds", _SECONDS, "Predicting the test examples, likewise.", how="median"),
     Column("steady_epochs", _COUNT, "Steady epochs of all jobs.", how="sum"),
     Column("turns", _COUNT, "Turns of all jobs.", how="sum"),
     Column(
         "times_fastest",
         "ratio",
-        "Epoch time divided by that of the fastest backend, by turns; median over rounds.",
+        "Epoch time divided by the fastest backend's, by turns; median over rounds.",
     ),
     Column("unsure", _TRUTH, "Whether it may be as fast as the fastest."),
     Column("train_examples_per_second", "1/s", "`train_examples` divided by `epoch_seconds`."),
@@ -321,7 +328,7 @@ SUMMARY = (
     Column(
         "warm_up_seconds",
         _SECONDS,
-        "Time of these minus that of as many steady epochs, median.",
+        "Time of these epochs minus the time of the same number of steady epochs, median.",
         how="median",
     ),
     Column("train_peak_rss_bytes", _BYTES, "Peak memory while training, highest.", how="max"),
@@ -341,7 +348,7 @@ SUMMARY = (
     Column(
         "energy_error",
         _SHARE,
-        "Error of that sum because the counter grows in steps (95 %); without that of the sensor.",
+        "Error of that sum, because the counter grows in steps (95 %); without the sensor's error.",
     ),
     Column("epoch_host_energy_joules", _JOULES, "Energy of the CPUs beside a GPU, likewise."),
     Column("host_energy_error", _SHARE, "Its error, likewise."),

@@ -41,7 +41,8 @@ def say_disturbed(jobs: pd.DataFrame) -> list[str]:
         rounds, busy = (len(part.drop_duplicates(_ROUND)) for part in (rows, disturbed))
         which = "in the only round" if rounds == 1 else f"in {busy} of {rounds} rounds"
         counts = disturbed["counts"].all()
-        note = "they are counted, as this is usual here" if counts else "their times are left out"
+        usual = "they are counted, because this is usual here"
+        note = usual if counts else "their times are left out"
         lines.append(
             f"{first['workload']} {first['device']}: the machine was busy {which}"
             f" ({disturbed['disturbed'].iloc[0]}){'' if rounds == 1 else f'; {note}'}."

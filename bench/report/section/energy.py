@@ -14,21 +14,21 @@ from bench.report.frame.places import rows_of
 from bench.report.run import Run
 from bench.report.section.results import to_target
 
-_HOST = "CPUs beside it, per epoch"
+_HOST = "CPU energy per epoch"
 _TEXT = (
-    "Measured by {by} during the training of each epoch, without start-up and evaluation: the"
-    " joules of all steady epochs, divided by their number. It includes the idle power of the"
-    " hardware and other programs.{cpus} The counter grows in steps, so"
-    " each epoch has the energy of up to a step too much or too little. These errors are random:"
-    " that of a sum over N epochs is at most sqrt(N) steps (95 %). A figure is shown only if every"
-    " steady epoch has one, and this error is at most {most:g} %.{sensor}"
+    "Measured by {by} during training, without start-up and evaluation: the energy of all steady"
+    " epochs, divided by their number. It includes idle power and other programs.{cpus} The"
+    " counter grows in steps, so the energy of an epoch may be wrong by up to one step. These"
+    " errors are random: the error of N epochs together is at most sqrt(N) steps (95 %). A figure"
+    " is shown only if the energy of every steady epoch is known, and this error is at most"
+    " {most:g} %.{sensor}"
 )
 _CPUS = " RAPL counts all processors of the machine, also unused ones, and no memory."
 # NVML API reference, nvmlDeviceGetPowerUsage; Yang, Adamek and Armour, arXiv:2312.02741.
 _SENSOR = (
-    " The accuracy of the board's sensor comes on top. It is the same for all backends. NVIDIA"
-    " states 5 % for old boards and nothing for new ones, and the sensors of A100 and H100 see the"
-    " power during 25 % of the time only (arXiv:2312.02741)."
+    " The error of the board's sensor is not included; it is the same for all backends. NVIDIA"
+    " states 5 % for old boards and nothing for new ones. The sensors of A100 and H100 measure"
+    " only during 25 % of the time (arXiv:2312.02741)."
 )
 
 
@@ -43,7 +43,7 @@ def section(run: Run) -> list[Block]:
         return [Text(f"No counter could be read: {reasons}.")]
     missing = Items((*_missing(run), *_too_short(run)))
     if run.ok["epoch_energy_joules"].isna().all():
-        text = f"No figures, though there is a counter ({'; '.join(counters)}):"
+        text = f"There is a counter ({'; '.join(counters)}), but no figure:"
         return [Text(text), missing]
     by_rapl = epochs["energy_by"].str.startswith("RAPL").any()
     by_nvml = epochs["energy_by"].str.startswith("NVML").any()
@@ -62,7 +62,7 @@ def _columns(run: Run) -> Columns:
         "workload": lambda row: row["label"],
         "backend": lambda row: row["backend"],
         "energy per epoch": lambda row: words.joules(row["epoch_energy_joules"]),
-        "error of the steps": _error,
+        "error of the counter": _error,
         "epochs counted": lambda row: f"{row['energy_epochs']} of {row['steady_epochs']}",
         "mean power": lambda row: words.watts(row["mean_watts"]),
         "images per joule": lambda row: words.three_digits(
@@ -87,8 +87,8 @@ def _too_short(run: Run) -> list[str]:
     short = run.ok[(run.ok["energy_error"] > MOST_ERROR) & (run.ok["energy_epochs"] > 0)]
     return [
         f"{row['label']} {row['backend']}: {row['energy_epochs']} epochs are too short for this"
-        f" counter, whose steps make an error of ±{100 * row['energy_error']:.2g} %: more epochs or"
-        " rounds make it smaller."
+        f" counter: its steps cause an error of ±{100 * row['energy_error']:.2g} %. Run more epochs"
+        " or rounds."
         for _, row in short.iterrows()
     ]
 

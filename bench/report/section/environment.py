@@ -18,9 +18,9 @@ from bench.worker.clock import Phase
 MACHINE_COLUMNS = ("machine", "system", "processor", "CPUs allowed", "memory", "GPUs")
 
 _HOW_GPU = (
-    "By the driver, sampled during the jobs. Clocks are under load: the median, and the highest of"
-    " the model. A GPU at its power limit lowers its clock, which is usual and no disturbance. A"
-    " slice of a GPU has the clocks and the power of its board."
+    "Read from the driver during the jobs. Clocks: the median under load, and the highest of the"
+    " model. A GPU at its power limit lowers its clock; this is normal. A slice of a GPU has the"
+    " clocks and the power of its board."
 )
 _LONG_UUID = 12  # a UUID's beginning, which tells the GPUs of a machine apart
 
@@ -67,11 +67,10 @@ def transports(records: Sequence[Record]) -> list[Block]:
             phases.setdefault(record.job.backend, []).extend(trained)
     return [
         Text(
-            f"`{backend}` works in an old Python, beside the worker. All its epochs took"
-            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Passing them"
-            " calls and arrays took"
-            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))} more, which"
-            " no figure includes."
+            f"`{backend}` trains in an old Python, in a second process. All its epochs took"
+            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Sending calls and"
+            f" arrays took {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))}"
+            " more; no figure includes this time."
         )
         for backend, found in phases.items()
     ]
@@ -84,9 +83,9 @@ def _dropped(records: Sequence[Record]) -> list[Block]:
         return []
     return [
         Text(
-            "These environment variables were set and did not reach the frameworks, as they change"
-            f" what is measured: {', '.join(f'`{name}`' for name in names)}. `--variable"
-            " NAME=VALUE` gives one on purpose."
+            "These environment variables were not passed to the frameworks, because they change"
+            f" what is measured: {', '.join(f'`{name}`' for name in names)}. To pass one:"
+            " `--variable NAME=VALUE`."
         )
     ]
 

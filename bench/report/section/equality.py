@@ -33,8 +33,8 @@ _COLUMNS = (
     *(f"{_DIFFERENCE_INTERVAL} interval, points", "verdict"),
 )
 _ONE_SEED = (
-    "With one seed equality is not tested. ± is then the standard error of the accuracy, which"
-    " follows from the number of test images."
+    "With one seed, equality is not tested, and ± is the standard error of the accuracy for this"
+    " number of test images."
 )
 
 
@@ -138,7 +138,7 @@ def _verdict_text(verdict: Verdict) -> str:
 def _finding(verdicts: Sequence[Verdict]) -> str:
     tested = [verdict.outcome for verdict in verdicts if verdict.seeds > 1]
     if not tested:
-        return "Equal accuracy is not tested. Several seeds decide: `--seeds 0,1,2,3,4`."
+        return "Equality is not tested: that needs several seeds, e.g. `--seeds 0,1,2,3,4`."
     counts = ", ".join(
         f"{tested.count(name)} {name}" for name in ("equal", "different", "undecided")
     )
@@ -158,11 +158,11 @@ def _meaning(lines: Sequence[_Line]) -> str:
     chance = f"at most {100 * LEVEL:g} of 100"
     return (
         "Each backend's accuracy after the last epoch is compared with the median of the others"
-        " with the same seed, and so with the same initial weights and batches. `equal`: the"
+        " with the same seed: the same initial weights and batches. `equal`: the"
         f" {_DIFFERENCE_INTERVAL} interval of the difference lies within {100 * MARGIN:g} points"
-        f" (two one-sided t-tests); if it were that large, {chance} would be called equal."
-        " `different`: the difference is more than chance; if all backends were the same,"
-        f" {chance} tables would have such a verdict (Holm's correction for {tests} tests)."
-        " `undecided`: neither is shown. Intervals are Student's, over seeds, on these test"
+        f" (two one-sided t-tests); of larger true differences, {chance} are called equal."
+        f" `different`: the difference is significant; if all backends were equal, {chance} tables"
+        f" would have this verdict (Holm's correction for {tests} tests). `undecided`: neither."
+        " Intervals are Student's t, over seeds, for these test"
         f" images.{' ' + _ONE_SEED if one_seed else ''}"
     )

@@ -19,20 +19,20 @@ _ALLOCATOR = (
     " framework's allocator."
 )
 _FIRST_EPOCH = (
-    "`first epoch`: the peak of the first epoch, in which a framework also tries algorithms, and"
-    " keeps the fastest."
+    "`first epoch`: the peak of the first epoch, in which a framework also tries which algorithm"
+    " is fastest."
 )
 _FROM_START = (
-    "`from the start`: this framework's peak cannot be reset. It is read before the first"
-    " prediction, and includes loading and the training of the first epoch."
+    "`from the start`: this framework cannot reset its peak. It is read before the first"
+    " prediction, and includes loading and the first training epoch."
 )
 _DRIVER = (
-    "Device, driver: the memory of the job's processes by the NVIDIA driver, read every 0.5 s; the"
-    " highest."
+    "Device, driver: the highest memory of the job's processes, read from the NVIDIA driver every"
+    " 0.5 s."
 )
 _WHOLE = (
-    "`whole GPU`: the driver does not show the memory of single processes, as in a container. The"
-    " figure is the increase in used GPU memory since the job began, by any process."
+    "`whole GPU`: the driver does not show memory per process, e.g. in a container. The figure is"
+    " the increase in used GPU memory since the job began, by all processes."
 )
 
 

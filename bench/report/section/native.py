@@ -25,15 +25,15 @@ from bench.statistics.timing import Comparison, compare
 
 _TEXT = (
     "Native: the workload as the framework's own tutorial trains it, with the framework's initial"
-    " weights, shuffling, input pipeline, and defaults of the optimizer. These cause the difference"
-    " in accuracy. The ratio is the native job's time divided by the matched one's, median over"
-    " rounds. `input pipeline` is the time of an epoch of the pipeline alone. It may run while the"
-    " device trains, so it is the most that the pipeline costs; on a GPU it may be most of an"
-    " epoch. The rest of the difference is due"
-    " to the training loop and the compiler. A native job whose optimizer has the workload's"
-    " learning rate is suspect if it is much worse than the matched ones. `bench verify --mode"
-    " native` makes the checks that apply: predictions from given weights, whether a seed repeats,"
-    " and purity."
+    " weights, shuffling, input pipeline, and defaults of the optimizer. These cause the"
+    " difference in accuracy. The ratio is the native job's time divided by the matched one's,"
+    " median over rounds. `input pipeline` is the time of an epoch of the pipeline alone. The"
+    " pipeline may run while the device trains, so this is an upper limit of its cost; on a GPU it"
+    " may be most of an epoch. The training loop and the compiler cause the rest of the"
+    " difference. A native job whose optimizer has the workload's learning rate is suspect if it"
+    " is much worse than the matched ones. `bench verify --mode native` runs the checks that"
+    " apply: predictions from given weights, repeatability with a seed, and no side effects of"
+    " calls."
 )
 _COLUMNS = (
     *("workload", "backend", "accuracy, matched", "accuracy, native", "difference, points"),
@@ -42,14 +42,14 @@ _COLUMNS = (
 )
 
 _LOWER_TEXT = (
-    "`bfloat16` is mixed precision as each framework documents it: products have factors of eight"
-    " bits; weights, loss, optimizer state and the statistics of batch norm stay in float32. `tf32`"
-    " rounds the factors of float32 products to eleven bits on NVIDIA's tensor cores. The work is"
-    " not the same as in float32, so both are never ranked together. The ratio is the epoch time"
-    " divided by that of float32, median over rounds: below 1 the lower precision is faster; `~`:"
-    " not decided, e.g. with few rounds. The difference in accuracy is the mean over seeds that ran"
-    " in both; `equal` and `different` are decided as in the section on accuracy, from two seeds"
-    " on."
+    "`bfloat16` is mixed precision as each framework documents it: factors of products have 8"
+    " significant bits; weights, loss, optimizer state and the statistics of batch norm stay in"
+    " float32. `tf32` rounds the factors of float32 products to 11 significant bits on NVIDIA's"
+    " tensor cores. The work is not the same as in float32, so both are never ranked together. The"
+    " ratio is the epoch time divided by that of float32, median over rounds: below 1 the lower"
+    " precision is faster; `~`: undecided, e.g. with few rounds. The difference in accuracy is the"
+    " mean over seeds that ran in both. `equal` and `different` have the meaning of the section on"
+    " accuracy, and need two seeds."
 )
 _LOWER_COLUMNS = (
     *("workload", "backend", "epoch, float32", "epoch", "ratio to float32"),

@@ -123,13 +123,13 @@ def _certainty(run: Run) -> Card:
     if not pairs:
         return Card(title, "No comparison", _ALONE)
     decided = sum(pair.comparison.outcome != "undecided" for pair in pairs)
-    text = f"of speed; at most {100 * TABLE_LEVEL:g} of 100 tables have a false one"
+    text = f"at most {100 * TABLE_LEVEL:g} of 100 tables have a false verdict"
     if more := more_rounds(run):
         text = (
-            f"`--rounds {more.option}` (about {more.minutes:.0f} min more) tells"
+            f"`--rounds {more.option}` (about {more.minutes:.0f} min more) detects"
             f" {100 * more.difference:g} %"
         )
-    return Card(title, f"{decided} of {len(pairs)} verdicts", text)
+    return Card(title, f"{decided} of {len(pairs)} pairs decided", text)
 
 
 def _verified(run: Run) -> Card:
@@ -159,10 +159,12 @@ def meanings(run: Run) -> list[str]:
     lines = _on_few_epochs(run)
     if run.ok["unsure"].isin([True]).any():  # it may be missing
         native = (run.ok["mode"] == "native").any()
-        or_not = ", or not compared with it (native mode)" if native else ""
-        lines.append(f"~ not told apart from the fastest{or_not}.")
+        or_not = ", or was not compared with it (native mode)" if native else ""
+        lines.append(f"~ may be as fast as the fastest{or_not}.")
     if run.ok["precision"].nunique() > 1:
-        lines.append("Backends are compared within one precision; ratios are to its fastest.")
+        lines.append(
+            "Backends are compared within one precision; ratios are to the fastest backend of it."
+        )
     retired = {
         backend_name(record.job): entry.retired
         for record in run.records
@@ -170,7 +172,7 @@ def meanings(run: Run) -> list[str]:
     }
     if retired:
         name, year = next(iter(retired.items()))
-        lines.append(f"{name}: the last release of this framework is of {year}; it is retired.")
+        lines.append(f"{name}: a retired framework; its last release is of {year}.")
     return lines
 
 
@@ -184,7 +186,7 @@ def care_lines(run: Run) -> list[str]:
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
     lines += words.first_of(
         [
-            f"{row['workload']} {row['backend']} {row['device']}: figures are of the"
+            f"{row['workload']} {row['backend']} {row['device']}: figures include only the"
             f" {row['ok_jobs']} of {row['jobs']} jobs that ended ok and agree."
             for row in rows_of(partly)
         ]
@@ -234,7 +236,7 @@ def believed(run: Run) -> str:
     excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
     if any(excluded.values()):
         parts = (f"{count} {status.upper()}" for status, count in excluded.items() if count)
-        return f"results that may not be used, of {len(jobs)}: {', '.join(parts)}"
+        return f"results that must not be used, of {len(jobs)}: {', '.join(parts)}"
     compared = len(jobs["agrees"].dropna())
     verified = sum(r.verification is not None and r.verification.passed for r in run.records)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
@@ -249,7 +251,7 @@ def _on_few_epochs(run: Run) -> list[str]:
     if (by_epochs == 1).any():
         lines.append("* one epoch: its time includes the warm-up.")
     if (by_epochs == 2).any():  # noqa: PLR2004 - the first is the warm-up
-        lines.append("* two epochs: the time is that of the second, as the first is the warm-up.")
+        lines.append("* two epochs: the time of the second one; the first is the warm-up.")
     return lines
 
 

@@ -24,15 +24,15 @@ _MOST_NAMED = 3  # pairs that are not told apart
 # The report says how many rounds tell the first of these differences that takes at most so many.
 _DIFFERENCES, _MOST_ROUNDS = (0.05, 0.1, 0.2, 0.5), 40
 _TEXT = (
-    "A figure is the epoch time of the row's backend divided by that of the column's; below 1 the"
-    " row is faster. In each round every backend trains in a new process. Then the processes of a"
-    " workload take turns: in every sweep each trains for half a second or more, and times are"
-    " divided within a sweep. The figure is the median over sweeps, then over rounds, with an"
-    f" interval of {100 * (1 - VERDICT_LEVEL):g} %. The interval also contains how much two"
-    " processes of one backend differ. Without turns, the epochs of a round are divided. `same`:"
-    f" the interval lies within {100 * MARGIN:g} % of 1. `faster`, `slower`: it does not, and the"
-    " difference is more than chance, corrected for the number of pairs. Rounds may be added at any"
-    " time, and the results read after each. If all backends were the same, at most"
+    "A figure is the epoch time of the row's backend divided by the column's; below 1 the row is"
+    " faster. In each round every backend trains in a new process. Then the processes of a"
+    " workload take turns: in each sweep, every process trains for at least half a second, and"
+    " times are divided within the sweep. The figure is the median over sweeps, then over rounds,"
+    f" with a {100 * (1 - VERDICT_LEVEL):g} % interval. It includes the difference between two"
+    " processes of one backend. Without turns, the epochs of a round are divided. `same`: the"
+    f" interval lies within {100 * MARGIN:g} % of 1. `faster`, `slower`: it does not, and the"
+    " difference is significant, corrected for the number of pairs. You may add rounds at any"
+    " time, and read the results after each. If all backends were equally fast, at most"
     f" {100 * TABLE_LEVEL:g} of 100 tables would name a faster one."
 )
 
@@ -60,7 +60,7 @@ def section(run: Run) -> list[Block]:
     orders = orders_of(pairs)
     return [
         Items(tuple(f"{order.workload}: {order_text(order)}" for order in orders)),
-        Text(" ".join(("`<`: faster for sure; `=`: not told apart.", certain(run), *_cost(run)))),
+        Text(" ".join(("`<`: faster; `=`: no difference shown.", certain(run), *_cost(run)))),
         Folded("All pairs", [_table(pairs), Text(f"{_TEXT} {_spreads(run)}")]),
     ]
 
@@ -77,10 +77,12 @@ def certain(run: Run) -> str:
     tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
     decided = len(run.pairs) - len(tied)
     if not tied:
-        return f"All {decided} pairs have a verdict." if decided > 1 else "The pair has a verdict."
+        several = f"In all {decided} pairs one backend is faster."
+        return several if decided > 1 else "One backend is faster."
     nearest = sorted(tied, key=lambda pair: abs(1 - pair.comparison.ratio))
     named = "; ".join(words.first_of([_named(pair) for pair in nearest], _MOST_NAMED))
-    return f"Of {len(run.pairs)} pairs {decided} have a verdict. Not told apart: {named}."
+    count = f"In {decided} of {len(run.pairs)} pairs one backend is faster."
+    return f"{count} No difference shown: {named}."
 
 
 def more_rounds(run: Run) -> More | None:
@@ -113,7 +115,7 @@ def _cost(run: Run) -> list[str]:
     if more is None:
         return []
     cost = f"`--rounds {more.option}` (about {more.minutes:.0f} min more)"
-    return [f"{cost} tells differences of {100 * more.difference:g} %."]
+    return [f"{cost} detects differences of {100 * more.difference:g} %."]
 
 
 def _named(pair: Pair) -> str:
@@ -125,7 +127,7 @@ def _named(pair: Pair) -> str:
 def _spreads(run: Run) -> str:
     """A sentence on how much processes differ, and where that was measured."""
     sources = dict.fromkeys(run.spread_of(record.key).source for record in run.records)
-    return f"How much processes differ is known from: {'; '.join(sources)}."
+    return f"The difference between processes was measured with: {'; '.join(sources)}."
 
 
 def _table(pairs: Sequence[Pair]) -> Table:

@@ -14,33 +14,31 @@ from bench.report.run import Run
 FEW_EPOCHS = 2  # the times of jobs with so few epochs are marked and all shown
 _MOST_TIMES = 4  # in a cell
 ACCURACY_TEXT = (
-    "Accuracies are those after the last epoch, the mean over jobs. The training accuracy is of"
-    " the first 10,000 training examples (all, if there are fewer or with `--evaluate full`),"
-    " dropout off. The time to the target is training alone, up to the end of the first epoch that"
-    " reached it: the median over jobs, if all reached it."
+    "Accuracy: after the last epoch, mean over jobs. Training accuracy: on the first 10,000"
+    " training examples (all, if there are fewer or with `--evaluate full`), without dropout."
+    " Training time to target: until the end of the first epoch that reaches it, without"
+    " evaluation; median over jobs, if all reach it."
 )
 SPEED_TEXT = (
-    "A job's time is the median of its turns, per epoch. Without turns it is the median of its"
-    " steady epochs: those after the warm-up, without rounds in which the machine was unusually"
-    " busy. CPU times are computed in the same way, prediction times by the epochs. The CPU time of"
-    " a job on a GPU is mostly spent waiting for it."
-    " A backend's time is the median over its jobs, with an interval of 95 % if there are enough."
-    " `ratio to fastest` is the median over sweeps, then over rounds. Epoch times are the fastest"
-    " and the slowest turn or steady epoch. Without turns, for jobs of one or two epochs (`*`) all"
-    " epochs are listed; the time of a single epoch includes the warm-up."
+    "A job's epoch time is the median of its turns. Without turns, it is the median of its steady"
+    " epochs: epochs after the warm-up, except in rounds with an unusually busy machine. CPU times"
+    " are computed in the same way; prediction times come from epochs. On a GPU, CPU time is"
+    " mostly waiting for the GPU. A backend's time is the median over its jobs, with an interval"
+    " of 95 % if there are enough. `ratio to fastest` is the median over sweeps, then over rounds."
+    " `fastest to slowest`: turns, else steady epochs. Without turns, all epochs of jobs with one"
+    " or two epochs (`*`) are listed; a single epoch includes the warm-up."
 )
 _START_TEXT = (
     "Before the first epoch a job imports the framework, builds the model (some compile here), and"
-    " loads the data. `compile and warm-up` is the extra time of the first epochs, compared with as"
-    " many steady ones; `none`: they were no slower. All are medians over jobs. Every job compiles"
-    " again, as `torch.compile`'s caches on disk are off. The first job of a framework may start"
-    " slower, for example because its files are not yet in memory."
+    " loads the data. `compile and warm-up` is the time of the warm-up epochs minus the time of"
+    " the same number of steady epochs; `none`: they were not slower. All figures are medians over"
+    " jobs. Every job compiles again, because `torch.compile`'s disk caches are off. The first job"
+    " of a framework may start slower, for example because its files are not yet in memory."
 )
 _FIXED_TEXT = (
-    "`of it beside its steps` is what an epoch costs however few steps it has. It is taken from"
-    " epochs of one step, trained after the job. The bench trains one epoch per call, so that it"
-    " can test in between; a user who trains all epochs in one call, as by `fit(epochs=20)`, may"
-    " pay a part of it only once."
+    "`fixed cost of an epoch` does not depend on its number of steps. It is measured with epochs"
+    " of one step, after the job. The bench trains one epoch per call, to test in between; if you"
+    " train all epochs in one call, e.g. `fit(epochs=20)`, you may pay a part of it only once."
 )
 
 
@@ -63,7 +61,7 @@ def start_up(run: Run) -> list[Block]:
         "steady epoch": lambda row: (
             words.seconds(row["epoch_seconds"]) if row["epochs"] > 1 else words.ABSENT
         ),
-        "of it beside its steps": _fixed,
+        "fixed cost of an epoch": _fixed,
     }
     if run.ok.empty:
         return []

@@ -53,28 +53,28 @@ _MEANING = (
     " time of an example. At b = a / c the work of a step takes as long as its overhead. Below"
     " that, a larger batch takes little more time; above, time grows with the work. The fit"
     f" minimizes relative deviations, in each round by itself, and needs {FEWEST_SIZES} sizes."
-    " There is no result beyond the sizes that were run, or if a point deviates from the line by"
+    " There is no result outside the sizes that were run, or if a point deviates from the line by"
     f" more than {100 * LARGEST_MISS:g} %."
 )
 _ACROSS_WIDTHS = (
     "Across widths. Here b is the number of operations of a step's matrix products. Updating wider"
-    " weights is part of the work, so the overhead is mainly that of the calls."
+    " weights is part of the work, so the overhead is mainly calls."
 )
 _TOO_FEW = (
-    f"{FEWEST_SIZES} sizes show from which size on the work of a step takes longer than its"
-    " overhead: `--batch-size 32,128,512,2048`."
+    f"Run at least {FEWEST_SIZES} sizes to see where the work of a step outweighs its overhead:"
+    " `--batch-size 32,128,512,2048`."
 )
 _RANKS = (
-    "Ranks share each batch. `2x4xcuda:0` are two nodes with four ranks each. `same batch`: images"
-    " per second with all ranks, divided by those of the device in the column `than`: one rank, or"
-    " the ranks of one node (strong scaling). `same batch per rank`: the same, where its batch is"
-    " smaller by the number of times that it has fewer ranks (weak scaling; `--batch-size 128,256`"
-    " runs both). `efficiency`: that factor divided by this number. Factors are of medians, and not"
-    " tested. On a CPU the ranks of a node share its threads, so no factor above 1 is expected"
-    " within a node."
+    "Ranks share each batch. `2x4xcuda:0`: two nodes with four ranks each. `compared with`: a"
+    " device with one rank, or with the ranks of one node. `same batch`: images per second,"
+    " divided by that device's with the same batch (strong scaling). `same batch per rank`: the"
+    " same, but that device's batch is smaller in proportion to its ranks (weak scaling;"
+    " `--batch-size 128,256` runs both). `efficiency`: the factor divided by the ratio of ranks."
+    " Factors are ratios of medians, without a test. On a CPU the ranks of a node share its"
+    " threads, so no factor above 1 is expected within a node."
 )
 _RANKS_COLUMNS = (
-    *("workload", "backend", "device", "than", "batch size", "epoch"),
+    *("workload", "backend", "device", "compared with", "batch size", "epoch"),
     *("same batch", "efficiency", "same batch per rank", "efficiency"),
 )
 _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures vary."

@@ -32,18 +32,18 @@ from bench.worker.verification.checks import CHECKS
 _SAME = (
     "In matched mode every backend gets the same initial weights (drawn once in NumPy), the same"
     " batches in the same order, and the same update formulas with the same constants. The table"
-    " counts the trainings (a workload with one batch size and one seed) in which weights and"
-    " batches were equal, by checksums that the workers computed in this run. The bench computes"
-    " accuracy and loss from the logits. Dropout differs: timed jobs use each framework's random"
-    " numbers. Its fraction and scale are verified, and that each step has a new mask."
+    " counts the trainings (a workload with one batch size and one seed) with equal weights and"
+    " batches; the workers computed checksums in this run. The bench computes accuracy and loss"
+    " from the logits. Dropout differs: timed jobs use each framework's random numbers. `bench"
+    " verify` checks its fraction and scale, and that each step has a new mask."
 )
 _VERIFICATION = (
     "`bench verify` checks a backend against a reference in float64, through the calls that are"
     " timed. It compares the logits, and the loss and every weight after each of the first steps,"
     " for every layer, activation, loss, optimizer and initializer; and an epoch over a whole data"
-    " set. It also checks the number of steps of a call, the images used, that a seed repeats, that"
-    " `sync` waits, and dropout. Figures are the largest deviation divided by its tolerance, which"
-    " follows from the rounding of float32; above 1 is a failure."
+    " set. It also checks the number of steps of a call, the images used, repeatability with a"
+    " seed, that `sync` waits, and dropout. A figure is the largest deviation divided by its"
+    " tolerance. The tolerance is computed from float32 rounding. Above 1 the check fails."
 )
 _MOST_NAMES = 8  # in a line of the terminal
 
@@ -137,13 +137,13 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
         worst = max(found.worst[1] for found in done)
         texts.append(
             f"{len(done)} jobs trained their first steps again after the last epoch, and passed:"
-            " loss and change of every weight are those of the reference; the largest deviation is"
+            " loss and change of every weight match the reference. The largest deviation is"
             f" {words.tolerances(worst)} of its tolerance."
         )
     if masked := sum(found.method == "dropout" for found in done):
         texts.append(
             f"{masked} of them have dropout and draw their own masks, so only the size and the"
-            " direction of a change are compared: errors below some 30 % are not found."
+            " direction of a change are compared: errors below about 30 % are not found."
         )
     reasons = dict.fromkeys(found.not_verified for found in verifications if found.not_verified)
     return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]
@@ -176,7 +176,7 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
         for job in jobs
         if kind_of(job.device) == "cpu" or job.deterministic
     ]
-    should = f"Others should have: {', '.join(words.first_of(wrong))}."
+    should = f"These should have, but did not: {', '.join(words.first_of(wrong))}."
     return [text, should] if wrong else [text]
 
 
@@ -213,8 +213,8 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
         some = f" --backend {','.join(own)}" if not_all else ""
         some += f" --precision {','.join(precisions)}" if precisions != ["float32"] else ""
         places = list(dict.fromkeys(_place(backend)[0] for backend in left))
-        shown = ", ".join(places) if not_all or len(places) <= _MOST_NAMES else "any backend"
-        return f"More checks, not run here for {shown}: `bench verify{some}`"
+        shown = ", ".join(places) if not_all or len(places) <= _MOST_NAMES else "all backends"
+        return f"Further checks of {shown} were not run on this machine. Run: `bench verify{some}`"
     if any(backend.backend != "reference" for backend in applied):
         return "All backends are verified against the float64 reference on this machine."
     return ""

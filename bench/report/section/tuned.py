@@ -33,12 +33,12 @@ _COLUMNS = (
 _ANSWERS = ("question", "experiment", "compared with", "workload", "device", "wall time, ratio")
 _TEXT = (
     "A tuned variant does the same work in the same framework, with faster options than its"
-    " defaults; `bench verify` checks it against the same reference. Ratios are"
-    " medians over rounds: below 1 the variant is faster. CPU time is less disturbed by other"
-    " programs; on a GPU it is left out, as it does not measure the work. `break-even after`: the"
-    " number of epochs after which the variant, with its start-up, compiling and warm-up, has taken"
-    " no longer than the plain form: median over rounds (min to max). The chance of a false result"
-    f" in a column is at most {100 * TABLE_LEVEL:g} %."
+    " defaults; `bench verify` checks it against the same reference. Ratios are medians over"
+    " rounds: below 1 the variant is faster. CPU time is less disturbed by other programs; it is"
+    " left out on a GPU, where it does not measure the work. `break-even after`: the number of"
+    " epochs until the variant's total time, with start-up, compiling and warm-up, is at most that"
+    " of the plain form; median over rounds (min to max). The chance of a false result in a column"
+    f" is at most {100 * TABLE_LEVEL:g} %."
 )
 
 
@@ -64,7 +64,9 @@ def section(run: Run) -> list[Block]:
     if not variants:
         return []
     ran = set(run.jobs["backend"][_compared(run)])
-    without = tuple(f"`{name}` has none: {why}" for name, why in UNTUNED.items() if name in ran)
+    without = tuple(
+        f"`{name}` has no tuned variant: {why}" for name, why in UNTUNED.items() if name in ran
+    )
     return [
         Table(_COLUMNS, tuple(map(_row, variants))),
         Items(without),

@@ -28,27 +28,27 @@ from bench.statistics.roofline import (
 from bench.worker.lines import OperationName
 
 _TEXT = (
-    "The rate of each training is compared with the peak rates that its engine had in this run,"
-    " on the same device with the same threads: matrix product, convolution, and memory (one array"
-    " is added to another in place). A peak is the best of all sizes; the time of a training is"
-    " its median steady epoch. Other programs may have slowed either of them."
+    "The rate of each training is compared with its engine's peak rates: the framework's matrix"
+    " product, convolution, and memory access (one array is added to another in place), measured"
+    " in this run on the same device with the same threads. A peak is the best of all sizes; the"
+    " time of a training is its median steady epoch. Other programs may have slowed both."
 )
 _RULE = (
     "`attainable` is the roofline: the smaller of the arithmetic peak and FLOP/byte times the"
     " memory rate. The arithmetic peak is that of the matrix product; with convolutions, it is the"
-    " mean of both, weighted by the FLOP done in each. The memory rate is that of arrays at"
-    " least as large as the bytes of a step. A training is bound by memory or arithmetic, whichever"
-    f" is lower, from {100 * BOUND_FROM:g} % of the attainable rate on; partly, from"
-    f" {100 * NEITHER_BELOW:g} % on. Below that, it is bound by per-step overhead if the rest of a"
-    f" step's time is at most {MOST_CALLS:,} calls of the engine's smallest operation; else by slow"
-    " kernels or waiting. This is computed from times; no profiler was used."
+    " mean of both, weighted by the FLOP done in each. The memory rate is that of arrays at least"
+    f" as large as the bytes of a step. At {100 * BOUND_FROM:g} % of the attainable rate or more, a"
+    f" training is bound by memory or arithmetic, whichever is lower; at {100 * NEITHER_BELOW:g} %"
+    " or more, partly. Below that, it is bound by per-step overhead if the rest of a step's time"
+    f" is at most {MOST_CALLS:,} calls of the engine's smallest operation; else by slow kernels or"
+    " waiting. This is computed from times, without a profiler."
 )
 _COUNTED = (
-    "FLOP are those of the model's matrix products and convolutions, forward and backward, whatever"
-    " the framework executes. Bytes are a lower bound: each layer's input and output once forward,"
-    " gradient and input once backward, weights and the optimizer's state once per use (see"
-    " `specs/traffic.py`). A framework that moves more bytes uses more of the memory rate than is"
-    " shown."
+    "FLOP are those of the model's matrix products and convolutions, forward and backward, even if"
+    " the framework executes others. Bytes are a lower bound: each layer's input and output once"
+    " forward, gradient and input once backward, weights and the optimizer's state once per use"
+    " (see `specs/traffic.py`). A framework that moves more bytes uses more of the memory rate"
+    " than is shown."
 )
 _ABOVE = (
     "Above 100 %: {}. The machine was busy when the peak rate was measured, or the framework needs"

@@ -41,20 +41,21 @@ def print_exports(
     console.print(table)
     for model in models:
         if model.passed is False:
-            reason = model.problem or "it predicts something else"
+            reason = model.problem or "its predictions differ from the reference"
             files = ", ".join(map(str, model.files))
             console.print(f"WRONG: {files}: {reason}", style="bold red", soft_wrap=True)
     if any(model.passed is None for model in models):
         console.print(
-            "not checked: there is no OpenCV; type `bench environment create"
-            f" {ENVIRONMENT}`, then the same command again",
+            f"not checked: OpenCV is not installed; type `bench environment create {ENVIRONMENT}`,"
+            " then the same command again",
             soft_wrap=True,
         )
         return
     passed = sum(model.passed is True for model in models)
     console.print(
-        f"Probabilities of test images by OpenCV {versions.get(_PACKAGE, '?')}, and by the float64"
-        f" reference from the same weights: {passed} of {len(models)} are equal within rounding",
+        f"Test images are predicted by OpenCV {versions.get(_PACKAGE, '?')} and by the float64"
+        f" reference, from the same weights: {passed} of {len(models)} models give equal"
+        " probabilities within rounding",
         style="green" if passed == len(models) else "bold red",
         soft_wrap=True,
     )

@@ -108,7 +108,7 @@ def _fastest(run: Run, rows: list[Row]) -> list[str]:
         elif len(first) == len(order.names) and not order.decided:
             title = f"fastest so far: {first[0]}"
         else:
-            title = f"fastest, not told apart: {' = '.join(first)}"
+            title = f"fastest, no difference shown: {' = '.join(first)}"
         won[title].append(order.workload)
     return [f"{title} ({', '.join(labels)})" for title, labels in won.items()]
 
@@ -120,5 +120,5 @@ def next_command(run: Run) -> str:
         return ""
     return (
         f"Next: the same command with --rounds {more.option} (about {more.minutes:.0f} min more)"
-        f" tells differences of {100 * more.difference:g} %"
+        f" detects differences of {100 * more.difference:g} %"
     )

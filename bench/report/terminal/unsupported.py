@@ -33,14 +33,14 @@ def nothing_ran(
         if all(record.status == "unsupported" for record in found)
     }
     lines = [
-        f"nothing of {backend} ran on {device}: {_reasons(found)}"
+        f"no job of {backend} ran on {device}: {_reasons(found)}"
         for (backend, device), found in gone.items()
         if not _is_documented(found, is_named=backends is not None, on_named=devices is not None)
     ]
     if not lines and devices is not None:
         ran = {device for _, device in cells.keys() - gone.keys()}
         lines = [
-            f"nothing ran on {device}: {_reasons(of_device)}"
+            f"no job ran on {device}: {_reasons(of_device)}"
             for device in dict.fromkeys(device for _, device in cells)
             if device not in ran
             and (
