@@ -207,9 +207,9 @@ def _ask(
 ) -> str:
     """See `Probe.run`."""
     python = _python(environments, name)
-    own = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
+    passed_on = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
     try:
-        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, own)
+        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, passed_on)
         return answer.strip().splitlines()[-1]
     except FailedError as error:
         lines = error.lines or [str(error)]
@@ -331,7 +331,7 @@ def _answers_in(folder: Path) -> list[Block]:
 
 
 def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:
-    count = {kind: sum(one.result == kind for one in ended) for kind in ("passed", "failed")}
+    count = {kind: sum(step.result == kind for step in ended) for kind in ("passed", "failed")}
     left = len(ended) - sum(count.values())
     console.print(f"{count['passed']} steps passed, {count['failed']} failed, {left} not finished")
     console.print(f"page: {folder / 'report.html'}")
@@ -343,10 +343,10 @@ def _archive(folder: Path, path: Path) -> Path:
     part = path.with_suffix(".part")
     try:
         with tarfile.open(part, "w:gz") as archive:
-            for one in sorted(folder.rglob("*")):
-                if one.is_file() and one not in (path, part) and not one.name.startswith("."):
-                    name = Path("acceptance") / one.relative_to(folder)
-                    archive.add(one, name, filter=_without_owner)
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and file not in (path, part) and not file.name.startswith("."):
+                    name = Path("acceptance") / file.relative_to(folder)
+                    archive.add(file, name, filter=_without_owner)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

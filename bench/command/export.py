@@ -119,11 +119,11 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
         say(f"bench: {sentence}", error=True)
     environments, machine = Environments(), this_machine(WITHOUT_GPUS)
     checked = []
-    for each in check_models(written, environments, machine, places_of(options)):
-        checked.append(each)
-        say(f"[{len(checked)}/{len(written)}] {each.files[0]}", error=True)
+    for model in check_models(written, environments, machine, places_of(options)):
+        checked.append(model)
+        say(f"[{len(checked)}/{len(written)}] {model.files[0]}", error=True)
     print_exports(checked, environments.versions(ENVIRONMENT), plain_console())
-    return 1 if any(each.passed is False for each in checked) else 0
+    return 1 if any(model.passed is False for model in checked) else 0
 
 
 def _chosen(

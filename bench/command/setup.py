@@ -169,12 +169,12 @@ def _machine(devices: tuple[str, ...] | None) -> Machine:
         UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
     """
     try:
-        found = this_machine(os.environ)
+        machine = this_machine(os.environ)
     except UserError:
         if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
             raise
-        found = this_machine(WITHOUT_GPUS)
-    return replace(found, name=os.environ.get("SLURMD_NODENAME") or found.name)
+        machine = this_machine(WITHOUT_GPUS)
+    return replace(machine, name=os.environ.get("SLURMD_NODENAME") or machine.name)
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:

@@ -192,8 +192,8 @@ def test_the_page_says_how_many_jobs_were_verified_themselves_and_to_what_deviat
 
     right = [verified(result("a"), loss=0.5), verified(result("b"), loss=0.25)]
     assert "2 jobs trained their first steps again" in finding(*right)
-    assert "the largest deviation is 0.50 of its tolerance" in finding(*right)
+    assert "The largest deviation is 0.50 of its tolerance" in finding(*right)
     assert "trained their first steps again" not in finding(result("a"), result("b"))
     off = verified(result("c", device="cuda:0"), loss=3.0)
     assert "2 jobs trained their first steps again" in finding(*right, off)
-    assert "the largest deviation is 0.50 of its tolerance" in finding(*right, off)
+    assert "The largest deviation is 0.50 of its tolerance" in finding(*right, off)

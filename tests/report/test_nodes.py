@@ -126,7 +126,7 @@ def test_a_healthy_cluster_has_exit_code_0_and_its_rounds_are_judged(bench, tmp_
     assert code == 0
     assert {row["sick"] for row in rows.values()} == {"False"}
     assert "Too few rounds (2) to detect a node that is slower by 5 %: they detect none" in output
-    assert "finds it." in output
+    assert ". Use `--rounds " in output
     assert "too few rounds" in output
     code, output, _ = nodes(
         bench, tmp_path, cluster(rounds=2, workloads=("softmax",)), "--find=60%"

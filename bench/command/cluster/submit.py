@@ -156,17 +156,17 @@ def _teams(
     Raises:
         UserError: they are all too few.
     """
-    found = set[str]()
+    with_teams = set[str]()
     for partition in dict.fromkeys(node.partition for node in nodes):
-        own = [number for number, node in enumerate(nodes) if node.partition == partition]
-        for place, number in enumerate(own):
+        members = [number for number, node in enumerate(nodes) if node.partition == partition]
+        for place, number in enumerate(members):
             for device in devices[nodes[number].name]:
-                team = tuple(own[place : place + nodes_of(device)])
+                team = tuple(members[place : place + nodes_of(device)])
                 if place % nodes_of(device) == 0 and len(team) == nodes_of(device):
-                    found.add(device)
+                    with_teams.add(device)
                     yield team, device
     for device in dict.fromkeys(word for words in devices.values() for word in words):
-        if device not in found:
+        if device not in with_teams:
             raise UserError(
                 f"--device {device}: a job needs {nodes_of(device)} nodes of one partition",
                 hint=f"--nodes {nodes_of(device)}",
@@ -241,22 +241,22 @@ def _calls(
     gpu = options.exclusive == "gpu"
     for number, place in enumerate(places):
         firsts.setdefault(place.nodes, number)
-    for team, found_there in groupby(numbers, key=lambda number: places[number].nodes):
+    for team, of_team in groupby(numbers, key=lambda number: places[number].nodes):
         nodes = [submission.nodes[number] for number in team]
-        for first, found in chunks([*found_there], firsts[team], most):
-            words = [places[number].device for number in found]
+        for first, chunk in chunks([*of_team], firsts[team], most):
+            words = [places[number].device for number in chunk]
             wanted = max(ranks_per_node(word) for word in words) if gpu else nodes[0].gpus
             on_gpu = gpu or any(kind_of(word) != "cpu" for word in words)
             arguments = [
                 f"--partition={nodes[0].partition}",
                 f"--nodelist={','.join(node.name for node in nodes)}",
                 *([f"--nodes={len(nodes)}", f"--ntasks={len(nodes)}"] if len(nodes) > 1 else []),
-                f"--array={_indices([number - first for number in found])}",
+                f"--array={_indices([number - first for number in chunk])}",
                 *([f"--gres=gpu:{wanted}"] if on_gpu and wanted else []),
                 str(folder / SCRIPT),
                 str(first),
             ]
-            yield Array(job="", first=first, tasks=tuple(found)), arguments
+            yield Array(job="", first=first, tasks=tuple(chunk)), arguments
 
 
 def _indices(numbers: Sequence[int]) -> str:

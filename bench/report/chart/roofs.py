@@ -15,7 +15,7 @@ from bench.statistics.roofline import Utilization
 
 _CAPTION = (
     "Rooflines: lines are each engine's peak rates, points are trainings. Solid: matrix product,"
-    " and memory at its fastest (mostly in a cache); dotted: memory with its largest arrays;"
+    " and memory at its fastest (mostly in a cache); dotted: memory with the largest arrays;"
     " dashed: convolution. The distance of a point from the lines is the cost of overhead and slow"
     " kernels."
 )

@@ -118,9 +118,9 @@ def _finding(run: Run) -> str:
     text = "No result was compared with another backend."
     if len(agrees):
         text = (
-            f"{len(agrees)} results are close to those of the other backends: the loss in every"
-            " epoch, and the last accuracy, which is lower by at most"
-            f" {STANDARD_ERRORS:g} standard errors or {100 * ACCURACY_MARGIN:g} percentage point."
+            f"{len(agrees)} results are close to those of the other backends: in the loss of every"
+            f" epoch, and in the last accuracy (lower by at most {STANDARD_ERRORS:g} standard"
+            f" errors or {100 * ACCURACY_MARGIN:g} percentage point)."
         )
     return " ".join([text, *_of_jobs(run.records), *_of_repeats(run.records)])
 
@@ -131,21 +131,21 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
     Those with a larger deviation are in the red box or in the notes.
     """
     verifications = [r.verification for r in records if r.verification is not None]
-    done = [found for found in verifications if found.passed]
+    passed = [verification for verification in verifications if verification.passed]
     texts = []
-    if done:
-        worst = max(found.worst[1] for found in done)
+    if passed:
+        worst = max(verification.worst[1] for verification in passed)
         texts.append(
-            f"{len(done)} jobs trained their first steps again after the last epoch, and passed:"
+            f"{len(passed)} jobs trained their first steps again after the last epoch, and passed:"
             " loss and change of every weight match the reference. The largest deviation is"
             f" {words.tolerances(worst)} of its tolerance."
         )
-    if masked := sum(found.method == "dropout" for found in done):
+    if masked := sum(verification.method == "dropout" for verification in passed):
         texts.append(
             f"{masked} of them have dropout and draw their own masks, so only the size and the"
             " direction of a change are compared: errors below about 30 % are not found."
         )
-    reasons = dict.fromkeys(found.not_verified for found in verifications if found.not_verified)
+    reasons = dict.fromkeys(v.not_verified for v in verifications if v.not_verified)
     return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]
 
 
