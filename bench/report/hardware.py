@@ -26,6 +26,7 @@ from bench.report.form.blocks import Block, Heading, Items, Table, without_empty
 from bench.report.form.csv import comma_separated
 from bench.report.frame.energy import energy_per_epoch
 from bench.report.frame.places import Row, label, rows_of
+from bench.report.frame.summary import strict_median
 from bench.report.run import Run
 from bench.report.terminal.plain import plain_table
 
@@ -142,7 +143,7 @@ class Hardware:
         of_group = ok.groupby(keys, observed=True)
         every = jobs.groupby(keys, observed=True, sort=False)
         timed = ok[ok["steady_epochs"] > 0].groupby(keys, observed=True)
-        to_target = of_group[["seconds_to_target", "joules_to_target"]].agg(_strict_median)
+        to_target = of_group[["seconds_to_target", "joules_to_target"]].agg(strict_median)
         frame = every.agg(
             label=("label", "first"),
             nodes=("node", "nunique"),
@@ -275,7 +276,3 @@ def _first_with_several(jobs: pd.DataFrame) -> str:
         if jobs[name].nunique() > 1:
             return name
     return "gpu"
-
-
-def _strict_median(values: pd.Series) -> float:
-    return float(values.median(skipna=False))

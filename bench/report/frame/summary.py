@@ -94,13 +94,14 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
         "device_peak_by": by_backend["device_peak_by"].agg(
             lambda kinds: "device" if (kinds == "device").any() else "process"
         ),
-        "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
+        "joules_to_target": by_backend["joules_to_target"].agg(strict_median),
     }
     figures: pd.DataFrame = by_backend.agg(**simple)
     return figures.join([pd.DataFrame(special), energy_per_epoch(timed)])
 
 
-def _strict_median(values: pd.Series) -> float:
+def strict_median(values: pd.Series) -> float:
+    """The median; NaN if any value is missing."""
     return float(values.median(skipna=False))
 
 
