@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from backends.contract import first_of, ranks_per_node
+from backends.cores import cores_first, siblings
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
-TOPOLOGY = Path("/sys/devices/system/cpu")
 WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
 
 
@@ -78,30 +77,12 @@ def allowed_cpus() -> list[int]:
     else:
         cpus = list(range(os.cpu_count() or 1))
     quota = cpu_quota()
-    return cpus if quota is None else sorted(_cores_first(cpus)[: max(1, ceil(quota))])
+    return cpus if quota is None else sorted(cores_first(cpus)[: max(1, ceil(quota))])
 
 
 def allowed_cores() -> int:
     """How many cores the CPUs of `allowed_cpus` are on; a core may have two CPUs (SMT)."""
-    return len(set(map(_siblings, allowed_cpus())))
-
-
-def _cores_first(cpus: Sequence[int]) -> list[int]:
-    """CPUs in such an order that the first of each core come first: siblings slow each other."""
-    earlier, place = Counter[str](), dict[int, int]()
-    for cpu in cpus:
-        core = _siblings(cpu)
-        place[cpu] = earlier[core]
-        earlier[core] += 1
-    return sorted(cpus, key=place.__getitem__)
-
-
-def _siblings(cpu: int) -> str:
-    """The CPUs of the same core, as Linux lists them; elsewhere the CPU alone."""
-    try:
-        return (TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text(encoding="ascii")
-    except OSError:
-        return str(cpu)
+    return len(set(map(siblings, allowed_cpus())))
 
 
 def cpu_quota(
@@ -161,7 +142,7 @@ def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
     """
     allowed = allowed_cpus()
     near = set(cpus_near(gpu.uuid, max(allowed) + 1)) if gpu and threads < len(allowed) else set()
-    return sorted(_cores_first(allowed), key=lambda cpu: cpu not in near)[:threads]
+    return sorted(cores_first(allowed), key=lambda cpu: cpu not in near)[:threads]
 
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:

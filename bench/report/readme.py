@@ -41,6 +41,12 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
             f"{folder}: holds several data sets, machines or devices: {names}",
             expected="one of each",
         )
+    twice = run.summary[run.summary.duplicated(["label", "backend"])]
+    if len(twice):
+        raise RunError(
+            f"{folder}: {twice['label'].iloc[0]} has several rows of {twice['backend'].iloc[0]}",
+            expected="one number of threads, one precision and one mode",
+        )
     try:
         text = read_regular(path, _MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +58,9 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
         first, last = marks_of(name)
         before, begin, rest = text.partition(first)
         _, end, after = rest.partition(last)
-        if begin and end:
+        if begin and not end:
+            raise RunError(f"{path}: has {first} without the end of the table", expected=last)
+        if begin:
             places_found += 1
             table = markdown_table(make(run.summary, wanted))
             text = f"{before}{first}\n\n{table}\n\n{last}{after}"

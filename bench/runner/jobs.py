@@ -18,7 +18,7 @@ from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
-from bench.runner.cluster.slurm import node_list
+from bench.runner.cluster.slurm import other_nodes
 from bench.runner.environments import Environments
 from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
@@ -69,7 +69,7 @@ def make_tasks(
         evaluated = min(train_evaluated, data.train_examples)
         adapter = adapter_of(job.backend, job.mode, job.ranks, nodes_of(job.device))
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
-        hardware = (machine.name, gpu_kind(machine, job.device), *_other_nodes(job))
+        hardware = (machine.name, gpu_kind(machine, job.device), *other_nodes(job.device))
         given = environments.variables
         decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated, *given)
         tasks.append(
@@ -95,11 +95,6 @@ def make_tasks(
             )
         )
     return tasks
-
-
-def _other_nodes(job: Job) -> tuple[str, ...]:
-    """Slurm's list of the nodes of a job that trains on several; the machine is the first one."""
-    return (node_list(),) if nodes_of(job.device) > 1 else ()
 
 
 def data_used(data: DataSet) -> DataUsed:

@@ -15,6 +15,7 @@ from bench.data.dataset import Places
 from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key, unusual
 from bench.records.verification import Verification, checks_checksum
+from bench.runner.cluster.slurm import other_nodes
 from bench.runner.environments import Environments
 from bench.runner.task import Task, WorkerResult, outcome_fields
 from bench.worker.assignment import Size, Verify
@@ -86,6 +87,7 @@ def make_task(
         checks_checksum(),
         machine.name,
         gpu_kind(machine, device),
+        *other_nodes(device),
         msgspec.json.encode(sizes),
         *environments.variables,
     )

@@ -55,7 +55,7 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
 
 
 def transports(records: Sequence[Record]) -> list[Block]:
-    """A sentence on each backend whose framework has a Python of its own, which its worker calls.
+    """A sentence on each backend whose framework works in another process, which its worker calls.
 
     It says how long calls and arrays were on their way in the epochs' training. That time is in no
     figure.
@@ -67,7 +67,7 @@ def transports(records: Sequence[Record]) -> list[Block]:
             phases.setdefault(record.job.backend, []).extend(trained)
     return [
         Text(
-            f"`{backend}` works in an old Python, beside the worker. All its epochs took"
+            f"`{backend}` works in another process, beside the worker. All its epochs took"
             f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Passing them"
             " calls and arrays took"
             f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))} more, which"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backends.contract import nodes_of
 from bench.records.job import SlurmTask
 from specs.errors import UserError
 
@@ -198,9 +199,9 @@ def own_task(variables: Mapping[str, str]) -> SlurmTask | None:
     )
 
 
-def node_list() -> str:
-    """Slurm's list of the nodes of this process's job, such as "n[1-2]"; "" without Slurm."""
-    return os.environ.get("SLURM_JOB_NODELIST", "")
+def other_nodes(device: str) -> tuple[str, ...]:
+    """What makes a key of a device of several nodes another one on other nodes: Slurm's list."""
+    return (os.environ.get("SLURM_JOB_NODELIST", ""),) if nodes_of(device) > 1 else ()
 
 
 def job_nodes(variables: Mapping[str, str]) -> tuple[int, int]:
