@@ -35,7 +35,7 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     """Runs jobs of one group, round and seed, and then their turns.
 
     Attributes:
-        folder: the run's.
+        folder: the run's folder.
         machine: this machine.
         timeout: a worker without a new line for so many seconds is killed.
         observer: shows the progress.
