@@ -134,10 +134,10 @@ def _boards() -> list[Any]:
     Raises:
         UnknownError: there are none.
     """
-    found = boards()
-    if not found:
+    visible = boards()
+    if not visible:
         raise UnknownError(_NO_GPU)
-    return found
+    return visible
 
 
 def _mig() -> str:

@@ -188,7 +188,8 @@ def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
     """The results with given masks, and how much rounding errors change them.
 
     "loss", and for each weight "change NAME". For each of these also "spread of ...": how much
-    rounding errors change it, as a share; the median of some runs, or the largest in a lower precision.
+    rounding errors change it, as a share; the median of some runs (in a lower precision the
+    largest).
     """
     start = initial_weights(job.workload, job.seed)
     exact = _train(job, examples, order, masks)
