@@ -1,4 +1,4 @@
-"""Short programs that a framework's Python runs on a GPU; its last line is the answer."""
+"""Short programs that a framework's Python runs on a GPU; each prints its answer last."""
 
 from __future__ import annotations
 

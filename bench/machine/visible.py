@@ -38,10 +38,10 @@ _G = TypeVar("_G", bound=_Gpu)
 def visible_gpus(gpus: Sequence[_G], variables: Mapping[str, str]) -> tuple[_G, ...]:
     """The GPUs that CUDA_VISIBLE_DEVICES allows, in its order.
 
-    Its words are numbers, UUIDs, or unique prefixes of UUIDs. CUDA stops at the first word that
-    names nothing, and shows nothing if a GPU is named twice. PyTorch reads the variable in the same
-    way (`_parse_visible_devices` and `_transform_uuid_to_ordinals` in `torch/cuda`). A word for a
-    divided board allows all of its slices.
+    The variable's words are numbers, UUIDs, or unique prefixes of UUIDs. CUDA stops at the first
+    word that names nothing, and shows nothing if a GPU is named twice. PyTorch reads the variable
+    in the same way (`_parse_visible_devices` and `_transform_uuid_to_ordinals` in `torch/cuda`). A
+    word for a divided board allows all of its slices.
 
     Args:
         gpus: the machine's GPUs, by board, in the order of the PCI bus.

@@ -258,7 +258,7 @@ class Environments:
         try:
             check_is_cuda(name, build, run_checked(command, problem, hint=""), installed)
         except InstallError:
-            # Else pip would find its requirements satisfied; and it may take gigabytes.
+            # Else pip would find its requirements satisfied. The folder may take gigabytes.
             shutil.rmtree(folder, ignore_errors=True)
             raise
 

@@ -103,14 +103,14 @@ def check_models(
     machine: Machine,
     places: Places,
 ) -> Iterator[Exported]:
-    """Yield each model with the comparison of its reader's predictions of test images.
+    """Yield each model, with the deviation of its reader's predictions from the reference.
 
     If a model's predictions differ from the reference, its files are renamed. If the reader is not
     installed, nothing is checked.
 
     Args:
         models: the written models.
-        environments: the environments, with the reader's.
+        environments: the environments, including the reader's.
         machine: this machine.
         places: where data sets may be.
 

@@ -39,8 +39,8 @@ _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
-# If a check is later than this, this process was suspended and the worker is not slow: the rest of
-# the time does not count.
+# If a check is late by more than this, this process was suspended: the time beyond it does not
+# count.
 _LATE_SECONDS = 1.0
 # The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
 _JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}

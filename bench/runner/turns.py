@@ -27,7 +27,7 @@ TURN_SECONDS = 1.0  # about, for a turn with its overhead
 # A loaded machine takes more sweeps, until the median ratio of every pair has a standard error of
 # 4 % (about the difference of two processes), but at most 15; at most 40 if a precision is wanted.
 _ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.04, 15, 40
-# The shortest turn and the shortest sweep: with few backends, turns are longer, for precise ratios.
+# The least seconds of a turn and of a sweep: few backends take longer turns, for precise ratios.
 _SECONDS, _SWEEP_SECONDS = 0.5, 2.0
 _SETTLING = 3  # sweeps that are not measured, at most
 _LITTLE_LONGER = 1.25  # if a turn must become longer by more, settling goes on

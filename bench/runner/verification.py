@@ -153,7 +153,7 @@ def course_sizes() -> list[Size]:
 def models_of(backend: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The models for the checks of values, and the models for the checks of calls.
 
-    If the framework does not support all models, the supported ones, and dense models.
+    If the framework does not support all models: the supported models, and dense ones.
     """
     models = _without_refused(backend, MODELS)
     if len(models) == len(MODELS):

@@ -230,7 +230,7 @@ class Run:
             predicted = prediction_deviations(self._job, weights, self._test_images, self._logits)
             found = verify_training(backend, self._job, used, self._references)
             found = replace(found, deviations={**found.deviations, **predicted})
-        except Exception as error:  # noqa: BLE001 - the hours of training count, and the record has the error
+        except Exception as error:  # noqa: BLE001 - the training must not be lost, and the record has the error
             found = JobVerification(
                 method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
             )

@@ -33,7 +33,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
     """What a user asks of Slurm.
 
     Attributes:
-        held: what no other job shares with a task: its node, or a GPU.
+        held: what a task uses exclusively: its node, or a GPU.
         minutes: the time limit of a task.
         cpus: the CPUs of a task that shares its node; None for Slurm's default.
         others: further options of sbatch, such as "--account=physics".

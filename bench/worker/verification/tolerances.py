@@ -108,8 +108,8 @@ MOST_IN_BFLOAT16 = 0.5
 # A deviation below this needs no second try.
 CLEAR = 0.5
 
-# With dropout: the allowed number of standard deviations over masks, and the least tolerance. A few
-# trainings estimate the deviation, so the estimate may be half of the true one.
+# With dropout: the allowed number of standard deviations over masks, and the least tolerance. The
+# deviation is estimated from a few trainings, so it may be half of the true one.
 _DEVIATIONS_OF_MASKS, _DEVIATIONS_OF_LOSS = 10.0, 8.0
 _LEAST_WITH_MASKS, _LEAST_OF_LOSS_WITH_MASKS = 0.3, 0.01
 
