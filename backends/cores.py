@@ -10,7 +10,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def cores_first(cpus: Sequence[int]) -> list[int]:
-    """CPUs in such an order that the first of each core come first: siblings slow each other."""
+    """CPUs sorted so that the first CPU of every core comes first, as siblings slow each other."""
     earlier, place = Counter[str](), dict[int, int]()
     for cpu in cpus:
         core = siblings(cpu)

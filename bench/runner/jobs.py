@@ -32,7 +32,7 @@ from bench.worker.lines import (
     Trained,
 )
 
-# What a record without measurements has in their place.
+# The values in a record without measurements.
 _NO_MEASUREMENTS: dict[str, Any] = {
     "epochs": (),
     **dict.fromkeys(
@@ -98,7 +98,7 @@ def make_tasks(
 
 
 def data_used(data: DataSet) -> DataUsed:
-    """What a record says of its data set."""
+    """The fields about a data set in a record."""
     return DataUsed(
         name=data.name,
         checksum=data.checksum,
@@ -118,7 +118,7 @@ def without_result(
     adapter_checksum: str = "",
     variables: tuple[str, ...] = (),
 ) -> Record:
-    """The record of a job whose worker told nothing: its status is "killed", without a reason."""
+    """The record of a job whose worker wrote nothing: its status is "killed", without a reason."""
     return Record(
         format=Record.FORMAT,
         key=key,
@@ -142,7 +142,7 @@ def without_result(
 def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> Record:
     """The record of a job whose worker has ended.
 
-    If the worker told what no machine measures, the job has failed, and has no measurements.
+    If the worker reported impossible values, the job has failed, and has no measurements.
     """
     peak, trained, inputs = result.peak, result.first(Trained), result.first(Inputs)
     memory = [line.peak for line in result.lines if isinstance(line, PeakMemory)]
