@@ -106,7 +106,7 @@ def utilization_of(
     epoch_seconds: float,
     limits: EngineLimits,
 ) -> Utilization | None:
-    """The rates of a training; None if the engine's limits lack one that it needs.
+    """The rates of a training; None if a limit that it needs was not measured.
 
     Args:
         workload: the workload that is trained.
