@@ -50,7 +50,7 @@ def listing(_: argparse.Namespace) -> int:
 
 
 def _devices() -> str:
-    """The CPU and the NVIDIA GPUs that this process may use, or why it is not known which."""
+    """The CPU and the NVIDIA GPUs that this process may use, or why the GPUs are unknown."""
     try:
         found = gpus(os.environ)
     except UserError as error:

@@ -20,7 +20,7 @@ TOPICS = (
 
 
 def make_deck(material: Material) -> Deck:
-    """All slides that these records can make, and those that are missing."""
+    """All slides that can be made from these records, and those that are missing."""
     results = material.results
     made = [slide for topic in TOPICS for slide in topic(material)]
     if results.elsewhere:

@@ -41,14 +41,14 @@ from bench.worker.clock import utc
 from specs.errors import UserError
 from specs.model import Suite
 
-# What decides where tasks find data sets, environments and packages.
+# The variables by which tasks find data sets, environments and packages.
 _VARIABLES = ("FRAMEWORK_BENCH_CACHE", "FRAMEWORK_BENCH_DATA", "PYTHONPATH")
 _GPU_WORDS = ("cuda", "gpu")
 _WAITING = ("pending", "running")
 
 
 def submit(options: argparse.Namespace) -> int:
-    """`bench submit`: submit the tasks that have no result and do not wait already.
+    """`bench submit`: submit the tasks that have no result and are not waiting or running.
 
     With `--dry-run`, print the script instead.
     """
@@ -104,10 +104,10 @@ def _submission(
     site: slurm.Site,
     nodes: Sequence[slurm.Node],
 ) -> Submission:
-    """Decide all that is decided on the login node: backends, data sets, tasks.
+    """Choose on the login node what runs: backends, data sets, tasks.
 
     Raises:
-        UserError: a choice is not known, not installed or not available.
+        UserError: a choice is unknown, not installed or not available.
     """
     if options.spark_master:
         raise UserError("--spark-master: such a cluster is no node of Slurm", hint="bench run")
@@ -120,7 +120,7 @@ def _submission(
     say_without_cuda(choices, environments)
     earlier = read_run(run)[0] if (run / "jobs").is_dir() else []
     planned = trainings(options, suite, places_of(options), run, earlier)
-    plan.make_groups(planned, choices)  # what cannot be run is said here
+    plan.make_groups(planned, choices)  # raises for what cannot run
     goal_of(options, suite, choices)
     return Submission(
         arguments=tuple(options.arguments),
@@ -147,12 +147,12 @@ def _submission(
 def _teams(
     nodes: Sequence[slurm.Node], devices: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield the nodes that train together, by number, and on which device.
+    """Yield each team of nodes that train together: the nodes' numbers, and their device.
 
-    Nodes of one partition are taken in order; those that are too few for a team are left out.
+    A team has consecutive nodes of one partition. Nodes that are too few for a team are left out.
 
     Raises:
-        UserError: they are all too few.
+        UserError: there are too few nodes for any team.
     """
     found = set[str]()
     for partition in dict.fromkeys(node.partition for node in nodes):
@@ -190,9 +190,9 @@ def _choices(
 
 
 def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
-    """The devices of a node, as a task names them: one task each.
+    """The devices of a node as tasks name them, one task per device.
 
-    A task that holds its node sees all GPUs, and names one. A task that holds a GPU sees it alone.
+    A task with the whole node sees all GPUs, and names one. A task with one GPU sees only this one.
 
     Raises:
         UserError: the node has no such GPU.
@@ -288,7 +288,7 @@ def _submit(
     """Write the files, and submit the arrays.
 
     Raises:
-        UserError: Slurm refuses one, or the disk is full; those before it are submitted.
+        UserError: Slurm refuses an array, or the disk is full; earlier arrays are submitted.
     """
     (run / "jobs").mkdir(parents=True, exist_ok=True)
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
@@ -306,7 +306,7 @@ def _submit(
         done.append(Array(job=job, first=array.first, tasks=array.tasks))
         try:
             write_arrays(folder, done)
-        except RunError:  # the next command would not know of it, and submit it again
+        except RunError:  # else the next command would submit it again
             slurm.cancel([job])
             raise
     shown = os.path.relpath(run)

@@ -1,4 +1,4 @@
-"""Pictures of where frameworks come from: time line, family tree, mentions, and layers."""
+"""Pictures of the history of frameworks: time line, family tree, mentions, and layers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BOX = {"boxstyle": "round,pad=0.35", "lw": 0.7}
 
 
 def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
-    """A bar per framework from its first release to its last one, or to today if it goes on.
+    """A bar per framework from its first to its last release, or to today if it is maintained.
 
     Args:
-        frameworks: those without a date of the first release are left out.
-        today: in years, such as 2026.9.
+        frameworks: the frameworks; those without a date of the first release are left out.
+        today: the date of today in years, such as 2026.9.
     """
     known = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
     known.sort(key=lambda pair: pair[1])
@@ -58,7 +58,7 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
 
 
 def family_tree(edges: Sequence[Descent]) -> Figure:
-    """Frameworks as boxes; an arrow from a framework to what took something from it."""
+    """Frameworks as boxes, with an arrow from a parent to a child."""
     places = _layout(edges)
     drawn = figure()
     axes = drawn.subplots()
@@ -85,13 +85,13 @@ def family_tree(edges: Sequence[Descent]) -> Figure:
 
 
 def _on_arrow(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
-    """Where an arrow's text is: away from the texts of other arrows to the same box."""
+    """The place of an arrow's text, away from the texts of other arrows to the same box."""
     part = 0.5 if start[1] == end[1] else 0.27 if end[0] - start[0] > 1 else 0.62
     return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])
 
 
 def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
-    """Each name's column, the number of steps from the oldest, and its row."""
+    """Name -> (column, row); the column is the number of steps from the oldest ancestor."""
     names = list(dict.fromkeys(name for edge in edges for name in (edge.parent, edge.child)))
     parents = {name: [e.parent for e in edges if e.child == name] for name in names}
 
@@ -101,7 +101,7 @@ def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
     rows: dict[str, float] = {}
 
     def place(name: str) -> float:
-        """The row of a name: the mean of its parents' rows; a name without parents has its own."""
+        """The row of a name: the mean of its parents' rows; a new row without parents."""
         if name not in rows:
             above = [place(parent) for parent in parents[name]]
             roots = [row for other, row in rows.items() if not parents[other]]
@@ -145,10 +145,10 @@ def mentions(counted: Mentions) -> Figure:
 
 
 def layers(rows: Sequence[tuple[str, Sequence[str]]]) -> Figure:
-    """What frameworks are made of, from the user's code at the top to the hardware.
+    """The layers of frameworks, from the user's code at the top to the hardware.
 
     Args:
-        rows: what a layer does, and who does it.
+        rows: per layer, what it does, and the programs that do it.
     """
     drawn = figure()
     axes = drawn.subplots()

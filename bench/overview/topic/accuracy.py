@@ -1,4 +1,4 @@
-"""Slides on what models reach: agreement of frameworks, curves, activations, costs, descent."""
+"""Slides on accuracy: agreement of frameworks, curves, activations, costs, descent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bench.report.frame.places import Row
 from bench.statistics.accuracy import binomial_error
 
 _PERCENT = 100
-_SURE = 3.0  # standard errors, of a difference between two gaps
-_LAST = 5  # epochs: the gap between training and test is a mean over the last ones
+_SURE = 3.0  # standard errors: a larger difference between two gaps is claimed
+_LAST = 5  # the gap between training and test is the mean over this number of last epochs
 _MOST_LADDER = 9
 _DROPOUT = ("mlp-relu", "mlp-relu-dropout")
 _COSTS = {"cross-entropy": "mlp-relu", "quadratic": "mlp-relu-quadratic"}
@@ -231,7 +231,7 @@ def _over_fitting(results: Results) -> Slide | Missing:
 
 
 def _evaluated(results: Results, name: str, backend: str) -> int:
-    """How many training images were evaluated after every epoch."""
+    """The number of training images that were evaluated after every epoch."""
     record = results.record(name, backend)
     return record.startup.train_evaluated if record.startup else record.data.train_examples
 
@@ -252,7 +252,7 @@ def _gap(curve: pd.DataFrame) -> float:
 
 
 def _gap_error(curve: pd.DataFrame, evaluated: int, row: Row) -> float:
-    """The standard error of a gap, by the numbers of images."""
+    """The standard error of a gap, from the numbers of images."""
     last = _last_of(curve).mean()
     errors = (
         binomial_error(last["train_accuracy"], max(evaluated, 1)),

@@ -108,10 +108,10 @@ def _defaults() -> Slide:
 
 
 def first_step(gradient: float, *, inside: bool) -> float:
-    """The first step of RMSprop divided by the learning rate, with epsilon in or behind the root.
+    """The first step of RMSprop divided by the learning rate, with epsilon in or after the root.
 
     Args:
-        gradient: of a weight.
+        gradient: the gradient of a weight.
         inside: `g / sqrt(v + epsilon)` (Keras); else `g / (sqrt(v) + epsilon)` (PyTorch).
     """
     average = (1 - _RHO) * gradient**2
@@ -151,7 +151,7 @@ _NOT_MEASURED = (words.ABSENT, "not measured in this run")
 
 
 def _both_modes(results: Results) -> list[tuple[str, Row, Row]]:
-    """Workload, and the rows of matched and native mode of each backend that has both."""
+    """Workload, matched row and native row of each backend with results in both modes."""
     return [
         (name, row, native)
         for name in results.workloads
@@ -161,9 +161,9 @@ def _both_modes(results: Results) -> list[tuple[str, Row, Row]]:
 
 
 def _own_defaults(results: Results) -> tuple[str, str]:
-    """The largest difference in accuracy between native and matched mode that is not by chance.
+    """The largest significant difference in accuracy between native and matched mode.
 
-    All differences are tested, so that the largest of many is not taken for a finding (Holm).
+    All differences are tested with Holm's correction, as the largest of many may be chance.
     """
     both = _both_modes(results)
     if not both:
@@ -189,7 +189,7 @@ def _own_defaults(results: Results) -> tuple[str, str]:
 def _own_inputs(results: Results) -> tuple[str, str]:
     """The largest share of the input pipeline in an epoch of native mode.
 
-    It is read alone, once, and may take longer than an epoch on a busy machine.
+    The input is read once, without training. On a busy machine this may take longer than an epoch.
     """
     found, largest = None, 0.0
     for name, matched, native in _both_modes(results):
@@ -202,13 +202,13 @@ def _own_inputs(results: Results) -> tuple[str, str]:
 
 
 def _compiler(results: Results) -> tuple[str, str]:
-    """The pair of a backend and its compiled variant with the most telling ratio."""
+    """The pair of a backend and its compiled variant with the largest difference in time."""
     pairs: list[Pair] = []
     for name in results.workloads:
         for pair in results.pairs(name):
             entries = [BACKENDS.get(each) for each in (pair.backend, pair.other)]
             variants = [entry for entry in entries if entry is not None and entry.compiled]
-            # Two compiled backends differ in something else.
+            # Two compiled backends do not differ by compiling.
             is_variant = variants and variants[0].variant_of in (pair.backend, pair.other)
             if len(variants) == 1 and is_variant and isfinite(pair.comparison.ratio):
                 pairs.append(pair)
@@ -228,11 +228,11 @@ def _compiler(results: Results) -> tuple[str, str]:
 
 
 class FastWrong(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The kept result of the miscompiled CNN.
+    """The stored result of the miscompiled CNN.
 
     Attributes:
         date: when it was measured.
-        measured: where, and with what.
+        measured: on which machine, and with which versions.
         accuracies: backend -> test accuracy after every epoch; the miscompiled one is the first.
         found: what the verification of the job found.
     """

@@ -1,4 +1,4 @@
-"""Slides on what frameworks are, where they come from, and what is known of each."""
+"""Slides on frameworks: what they do, their history, and facts about each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAYERS = (
     ("kernels", ("oneDNN, Eigen, MKL", "cuDNN, cuBLAS")),
     ("device", ("CPU", "GPU")),
 )
-NO_SOURCE = "–"  # noqa: RUF001 - the sign that slides have for it
+NO_SOURCE = "–"  # noqa: RUF001 - the sign on slides
 _TABLE = ("framework", "first", "last release", "licence", "languages", "state", "successor")
 
 

@@ -1,4 +1,4 @@
-"""Slides with pictures: images, mistakes, the confusion matrix, and what was learned."""
+"""Slides with pictures: images, mistakes, the confusion matrix, and learned weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.overview.topic.accuracy import run_hint
 from bench.records.learned import Learned
 from specs.model import Conv2d, Dense, Flatten
 
-_MOST = 36  # pictures of a grid on a slide
+_MOST = 36  # pictures in the grid of a slide
 _KEPT = "this run has no predictions in `learned/`: jobs that ran before are not run again"
 
 
@@ -44,7 +44,7 @@ def slides(material: Material) -> list[Slide | Missing]:
 
 
 def best_learned(results: Results) -> str | None:
-    """The workload with the best accuracy of those that have kept predictions."""
+    """The workload with the best accuracy among those with stored predictions."""
     names = [name for name in results.workloads if results.learned(name)]
     return max(
         names,
@@ -54,7 +54,7 @@ def best_learned(results: Results) -> str | None:
 
 
 def thing(results: Results, name: str) -> str:
-    """What the classes of a workload's data are: "digit" for MNIST, else "class"."""
+    """The noun for a class of a workload's data: "digit" for MNIST, else "class"."""
     dataset = str(results.rows(name)[0]["dataset"])
     return "digit" if dataset.startswith("mnist") else "class"
 
@@ -122,7 +122,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
 
 
 def _some(chosen: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
-    """The indices of the chosen images; if there are more than `most`, evenly spread ones."""
+    """The indices of the chosen images, or `most` evenly spread ones if there are more."""
     indices = np.flatnonzero(chosen)
     few = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
     some: NDArray[np.intp] = indices[few]
@@ -138,7 +138,7 @@ def confusion_of(learned: Learned, images: Images) -> NDArray[np.int64]:
 
 
 def most_confused(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes: label, prediction and their number; several if they are equal."""
+    """The most frequent mistake as (label, prediction, number); several if numbers are equal."""
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     most = int(mistakes.max())

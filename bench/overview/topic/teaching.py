@@ -29,7 +29,7 @@ _ADVICE = Table(
     ),
 )
 _EPOCHS = 5
-_MOST_CONFUSED = 3  # pairs of classes that are equally often taken for each other
+_MOST_CONFUSED = 3  # pairs of classes that are confused equally often
 
 
 def opening(material: Material) -> list[Slide | Missing]:
@@ -153,7 +153,7 @@ def _updates(results: Results) -> tuple[str, str] | None:
 
 
 def _expected() -> tuple[str, str] | None:
-    """Training a model, with the range that kept runs have."""
+    """The exercise of training a model, with the range of stored runs as the answer."""
     workload = find_workload("mlp-relu")
     band = find_band(without_labels(workload), "mnist", 60_000)
     if band is None:
@@ -172,7 +172,7 @@ def _expected() -> tuple[str, str] | None:
 
 
 def _fastest(results: Results) -> tuple[str, str] | None:
-    """The two backends whose times are nearest to each other: is one of them faster for sure?"""
+    """The exercise whether one of the two backends with the closest times is really faster."""
     pairs = [
         pair
         for name in results.workloads

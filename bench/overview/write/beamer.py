@@ -28,13 +28,13 @@ _HEAD = r"""\documentclass[aspectratio=169,10pt,t]{beamer}
   breaklines=true,upquote=true}
 \begin{document}
 """
-# The most letters of a line in these sizes, on a slide of 14.8 cm.
+# (most letters of a line, size), for a slide of 14.8 cm.
 _SIZES = ((70, r"\footnotesize"), (84, r"\scriptsize"))
-_SHORT = 14  # letters of a column that is not broken into lines
-_CODE = 1.25  # the width of a letter of code, in other letters
+_SHORT = 14  # a column of at most this number of letters is not broken into lines
+_CODE = 1.25  # the width of a letter of code, in widths of other letters
 # Points: the width of a slide, and the sizes of letters in listings. A letter is half as wide.
 _SLIDE, _SMALLEST, _LARGEST, _LETTER = 415.0, 5.0, 8.0, 0.57
-# Characters of T1 that our texts have, and those that need a command.
+# Characters of our texts -> LaTeX.
 _COMMANDS = {
     "→": r"$\rightarrow$",
     "×": r"\texttimes{}",  # noqa: RUF001 - the sign of a product
@@ -59,7 +59,7 @@ def to_beamer(deck: Deck, keeper: Keeper) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Text in which only our own markup is markup; characters without a letter are `U+...`."""
+    r"""Text in which only our own markup works; characters outside of the font are `U+...`."""
     parts, end = [], 0
     for found in _MARKUP.finditer(text):
         parts.append(_literal(text[end : found.start()]))
@@ -71,7 +71,7 @@ def escaped(text: str) -> str:
 
 
 def _breakable(code: str) -> str:
-    """Code whose names may go on in the next line: after a point, and where a word begins."""
+    """Code whose names may be broken into lines after a point and before a word."""
     parts = re.split(r"(?<=[._])(?=\w)|(?<=[a-z])(?=[A-Z])", code)
     return r"\allowbreak{}".join(map(_literal, parts))
 
@@ -85,7 +85,7 @@ def _character(character: str) -> str:
         return _COMMANDS[character]
     if character in "`*":
         return {"`": r"\textasciigrave{}", "*": "*"}[character]
-    if character == "-":  # two of them would be a dash
+    if character == "-":  # "--" would be a dash
         return "-{}"
     if ord(character) > _LAST_LATIN:
         return rf"\texttt{{U+{ord(character):04X}}}"
@@ -121,7 +121,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
 
 
 def _beside(parts: Sequence[Part]) -> str:
-    """Parts in columns; one part is as wide as the slide."""
+    """Parts in columns; a single part is as wide as the slide."""
     letters = _size_of_code(parts)
     written = [_part(part, letters) for part in parts]
     if len(parts) <= 1:
@@ -135,12 +135,12 @@ def _beside(parts: Sequence[Part]) -> str:
 
 
 def _longest(part: Part) -> int:
-    """The letters of a listing's longest line; listings share a slide by them."""
+    """The letters of a listing's longest line; they decide its share of the slide's width."""
     return max(map(len, part.text.splitlines()), default=1) if isinstance(part, Code) else 80
 
 
 def _size_of_code(parts: Sequence[Part]) -> str:
-    """The command for the largest letters in which no line of the listings is broken."""
+    """The command for the largest letters with which no line of the listings is broken."""
     letters = sum(map(_longest, parts)) + 4 * len(parts)
     size = min(max(_SLIDE / _LETTER / max(letters, 1), _SMALLEST), _LARGEST)
     return rf"\ttfamily\fontsize{{{size:.1f}}}{{{1.18 * size:.1f}}}\selectfont"
@@ -161,9 +161,9 @@ def _part(part: Part, letters: str) -> str:
 
 
 def _table(table: Table) -> str:
-    """A table in the largest size of letters in which it is as wide as the slide.
+    """A table in the largest size of letters that fits the width of the slide.
 
-    If it is too wide in all of them, the cells of its long columns have several lines.
+    If no size fits, the cells of long columns are broken into lines.
     """
     columns = zip(table.columns, *table.rows, strict=True)
     widths = [max(map(_letters, column)) + 2 for column in columns]
@@ -190,7 +190,7 @@ def _letters(cell: str) -> int:
 
 
 def _broken(widths: list[int], most: int) -> str:
-    """The layout of a table whose long columns share what the short ones leave of the width."""
+    """The layout of a table whose long columns share the width that the short ones leave."""
     long = [width for width in widths if width > _SHORT]
     left = most - sum(width for width in widths if width <= _SHORT)
     share = 0.9 * left / most / max(sum(long), 1)

@@ -15,7 +15,7 @@ from bench.report.form.blocks import Table
 
 MARKS = Marks("<!-- ", " -->")
 _HERE = Path(__file__).parent
-_SHORT = 14  # letters of a cell that stays in one line
+_SHORT = 14  # a cell of at most this number of letters stays in one line
 
 
 def to_html(deck: Deck, keeper: Keeper) -> str:
@@ -94,6 +94,6 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell; a short one, such as a date, is not broken into lines."""
+    """A cell; a short cell, such as a date, is not broken into lines."""
     whole = ' class="whole"' if len(text) <= _SHORT else ""
     return f"<td{whole}>{inline(text)}</td>"
