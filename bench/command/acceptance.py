@@ -95,11 +95,11 @@ def acceptance(options: argparse.Namespace) -> int:
     facts = gpu_facts(machine, _with_gpu_builds(), _probe(Environments(dict(options.python))))
     ended = [Ended()] * len(steps)
     for number, step in enumerate(steps):
-        left = deadline - clock.monotonic_seconds()
-        if left < _LEAST_SECONDS:
+        seconds_left = deadline - clock.monotonic_seconds()
+        if seconds_left < _LEAST_SECONDS:
             break
         console.rule(f"{number + 1} of {len(steps)}: {step.question}")
-        ended[number] = _run(step, options, folder, left)
+        ended[number] = _run(step, options, folder, seconds_left)
         write_document(page(machine, steps, ended, facts, folder), folder)
     write_document(page(machine, steps, ended, facts, folder), folder)
     to_send = folder
@@ -123,17 +123,17 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
         ("float32", "bfloat16") if devices == ("cpu",) else ("float32", "tf32", "bfloat16")
     )
     every = ("--precision", ",".join(precisions))
-    first, *others = precisions
+    first, *other_precisions = precisions
     in_first = ("--precision", first)
     steps = [
         Step("Does every framework train here?", ("run", "smoke", *place, *in_first), "smoke"),
         Step("Does each compute what it should?", ("verify", *place, *in_first)),
         Step("Who is how fast?", ("run", "quick", *place, *in_first), "quick"),
     ]
-    if others:
-        rest = ("--precision", ",".join(others))
+    if other_precisions:
+        option = ("--precision", ",".join(other_precisions))
         steps += [
-            Step(f"And in {' and '.join(others)}?", ("verify", *place, *rest)),
+            Step(f"And in {' and '.join(other_precisions)}?", ("verify", *place, *option)),
             Step("How fast are these?", ("run", "quick", *place, *every), "quick"),
         ]
     if devices != ("cpu",):
@@ -205,9 +205,9 @@ def _ask(
 ) -> str:
     """See `Probe.run`."""
     python = _python(environments, name)
-    own = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
+    all_variables = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
     try:
-        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, own)
+        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, all_variables)
         return answer.strip().splitlines()[-1]
     except FailedError as error:
         lines = error.lines or [str(error)]
@@ -286,11 +286,11 @@ def page(
         *([Alarm("A step failed", why, failed)] if failed else []),
         Table(("question", "command", "result", "time", "report"), rows, "The most valuable first"),
     ]
-    rest = [row[1] for row in rows if row[2] not in ("passed", "failed")]
-    if rest:
+    not_run = [row[1] for row in rows if row[2] not in ("passed", "failed")]
+    if not_run:
         blocks += [
             Text("No time was left for these; `bench acceptance` goes on with them:"),
-            Items(tuple(rest)),
+            Items(tuple(not_run)),
         ]
     pages = {step.page for step, (result, _) in zip(steps, ended, strict=True) if result}
     return [
@@ -327,10 +327,10 @@ def _answers_in(folder: Path) -> list[Block]:
 
 
 def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:
-    count = {kind: sum(one.result == kind for one in ended) for kind in ("passed", "failed")}
-    left = len(ended) - sum(count.values())
+    count = {kind: sum(step.result == kind for step in ended) for kind in ("passed", "failed")}
+    not_started = len(ended) - sum(count.values())
     console.print(
-        f"{count['passed']} steps passed, {count['failed']} failed, {left} had no time left"
+        f"{count['passed']} steps passed, {count['failed']} failed, {not_started} had no time left"
     )
     console.print(f"page: {folder / 'report.html'}")
     console.print(f"to send: {_archive(to_send, folder / 'acceptance.tar.gz')}")
@@ -341,10 +341,10 @@ def _archive(folder: Path, path: Path) -> Path:
     part = path.with_suffix(".part")
     try:
         with tarfile.open(part, "w:gz") as archive:
-            for one in sorted(folder.rglob("*")):
-                if one.is_file() and one not in (path, part) and not one.name.startswith("."):
-                    name = Path("acceptance") / one.relative_to(folder)
-                    archive.add(one, name, filter=_without_owner)
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and file not in (path, part) and not file.name.startswith("."):
+                    name = Path("acceptance") / file.relative_to(folder)
+                    archive.add(file, name, filter=_without_owner)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

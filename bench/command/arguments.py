@@ -66,8 +66,8 @@ def price(text: str) -> tuple[str, float]:
     """The price of an hour: ("a100", 2.1) for "a100=2.10/h"."""
     amount = r"(?=[0-9.]*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?"
     _check(text, f".+={amount}/h", "NAME=PRICE/h, e.g. a100=2.10/h")
-    name, _, rest = text.rpartition("=")
-    return name, float(rest.removesuffix("/h"))
+    name, _, amount_text = text.rpartition("=")
+    return name, float(amount_text.removesuffix("/h"))
 
 
 def duration(text: str) -> float:

@@ -37,11 +37,11 @@ def command(options: argparse.Namespace) -> int:
     with claim(folder / "jobs", setup.machine.name):
         earlier, _ = read_run(folder)
         records = _run(options, setup, earlier)
-        taken = read_turns(folder)[0]
-        calibrations = calibrate(read_run(folder, [*earlier, *records])[0], taken)
+        turns = read_turns(folder)[0]
+        calibrations = calibrate(read_run(folder, [*earlier, *records])[0], turns)
         for calibration in calibrations:
             write(folder, calibration)
-    keys_of_this_run = {calibration.key for calibration in calibrate(records, taken)}
+    keys_of_this_run = {calibration.key for calibration in calibrate(records, turns)}
     for calibration in calibrations:
         if calibration.key in keys_of_this_run:
             _show(calibration, plain_console())

@@ -91,9 +91,9 @@ def _handle_signals() -> list[int]:
 
 def _say_interrupted(command: str, number: int) -> int:
     """Print what is kept, if there is still a terminal; returns the exit code."""
-    kept = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
+    what_stays = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
     try:
-        say(f"\nbench: interrupted; {kept}", error=True)
+        say(f"\nbench: interrupted; {what_stays}", error=True)
         sys.stdout.flush()
     except OSError:
         nothing = os.open(os.devnull, os.O_WRONLY)

@@ -58,13 +58,13 @@ def nodes(options: argparse.Namespace) -> int:
         raise UserError(
             f"--find {options.find:.3g}: too small", expected=f"more than {100 * MARGIN:g}%"
         )
-    found = Nodes(options.run, options.find)
-    warn_left_out(found.left_out)
-    found.print_table(plain_console())
+    comparison = Nodes(options.run, options.find)
+    warn_left_out(comparison.left_out)
+    comparison.print_table(plain_console())
     folder = options.output or options.run / "nodes"
-    found.write(folder)
+    comparison.write(folder)
     say(f"\n{folder / 'report.html'}, with report.md, plots/ and nodes.csv beside it")
-    return 1 if found.sick else 0
+    return 1 if comparison.sick else 0
 
 
 def check(options: argparse.Namespace) -> int:

@@ -83,12 +83,12 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     Raises:
         UserError: the options contradict each other, or do not say which GPUs are meant.
     """
-    here, told = this_hardware(), options.driver or options.compute_capability
+    here, named = this_hardware(), options.driver or options.compute_capability
     if options.cpu:
-        if options.cuda or told:
+        if options.cuda or named:
             raise UserError("--cpu installs builds for CPUs, and another option builds for GPUs")
         return None
-    if not (options.cuda or told):
+    if not (options.cuda or named):
         return here
     driver = options.driver or (here and here.driver)
     capabilities = options.compute_capability or (here and here.capabilities)

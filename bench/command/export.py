@@ -116,11 +116,11 @@ def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
         say(f"bench: {sentence}", error=True)
     environments, machine = Environments(), this_machine(WITHOUT_GPUS)
     checked = []
-    for each in check_models(written, environments, machine, places_of(options)):
-        checked.append(each)
-        say(f"[{len(checked)}/{len(written)}] {each.files[0]}", error=True)
+    for model in check_models(written, environments, machine, places_of(options)):
+        checked.append(model)
+        say(f"[{len(checked)}/{len(written)}] {model.files[0]}", error=True)
     print_exports(checked, environments.versions(ENVIRONMENT), plain_console())
-    return 1 if any(each.passed is False for each in checked) else 0
+    return 1 if any(model.passed is False for model in checked) else 0
 
 
 def _chosen(
@@ -133,11 +133,11 @@ def _chosen(
     Raises:
         UserError: a name is not in the run.
     """
-    known = [
+    choices = [
         ("workload", workloads, {record.job.workload.name for record in records}),
         ("backend", backends, {record.job.backend for record in records}),
     ]
-    for kind, wanted, names in known:
+    for kind, wanted, names in choices:
         for name in wanted or ():
             if name not in names:
                 raise UserError(
@@ -170,10 +170,12 @@ def overview(options: argparse.Namespace) -> int:
     for missing in deck.missing:
         hint = f"; `{missing.hint}` adds it" if missing.hint else ""
         say(f"bench: no slide '{missing.key}': {missing.reason}{hint}", error=True)
-    for kept in written.kept:
-        say(f"kept {kept.piece}: {_short(kept.content)}")
-        if kept.is_outdated:
-            now = "is not made any more" if kept.made is None else f"would be: {_short(kept.made)}"
+    for piece in written.kept:
+        say(f"kept {piece.piece}: {_short(piece.content)}")
+        if piece.is_outdated:
+            now = (
+                "is not made any more" if piece.made is None else f"would be: {_short(piece.made)}"
+            )
             say(f"  look at it again: the records have changed, and it {now}")
     if written.copy:
         say(f"changed outside of titles, texts and notes; your version is kept: {written.copy}")

@@ -92,9 +92,11 @@ class _Parser(argparse.ArgumentParser):
             r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message
         )
         if command:
-            known = re.findall(r"'(.*?)'", command[2])
-            message = f"no command is named '{command[1]}'\n  expected: one of {', '.join(known)}"
-            near = closest(command[1], known)
+            commands = re.findall(r"'(.*?)'", command[2])
+            message = (
+                f"no command is named '{command[1]}'\n  expected: one of {', '.join(commands)}"
+            )
+            near = closest(command[1], commands)
             message += f"\n  hint: {near}" if near else ""
         self.exit(2, f"{self.prog}: {message}\n  see: {self.prog} --help\n")
 

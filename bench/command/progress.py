@@ -60,10 +60,12 @@ def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> f
     }
     seconds = 0.0
     for task in tasks:
-        known = None
+        earlier_seconds = None
         if isinstance(task, TrainingTask):
-            known = before.get((group_of(task.job, task.data.checksum, ""), task.job.backend))
-        seconds += known or _guess(task)
+            earlier_seconds = before.get(
+                (group_of(task.job, task.data.checksum, ""), task.job.backend)
+            )
+        seconds += earlier_seconds or _guess(task)
     return seconds
 
 
@@ -235,8 +237,8 @@ class ProgressDisplay:
         real_per_guessed = sum(real for _, real in pairs) / sum(guess for guess, _ in pairs)
         task, *later = (g * real_per_guessed for g in self._guesses[self._number - 1 :])
         by_clock = min((monotonic_seconds() - self._started) / task, _MOST_BY_CLOCK)
-        left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
-        return 1.0 - left / (sum(self._guesses) * real_per_guessed), left
+        seconds_left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
+        return 1.0 - seconds_left / (sum(self._guesses) * real_per_guessed), seconds_left
 
 
 class _WorkDone(ProgressColumn):

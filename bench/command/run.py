@@ -209,9 +209,9 @@ class Running(NamedTuple):
         """
         machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
-        taken = {found.key: found for found in turns}
+        by_key = {turns_of_group.key: turns_of_group for turns_of_group in turns}
         if self.options.retry:
-            taken = {key: turns for key, turns in taken.items() if not turns.refused}
+            by_key = {key: turns for key, turns in by_key.items() if not turns.refused}
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
             group = GroupRunner(
                 folder=self.folder,
@@ -222,12 +222,12 @@ class Running(NamedTuple):
                 observer=display,
                 reused=self.reused(),
                 wanted=Wanted(sweeps=self.sweeps, precision=goal.precision),
-                taken=taken,
+                taken=by_key,
                 first_seed=self.first_seed,
                 keep_weights=self.options.keep_weights,
             )
             run_round = partial(self._run_round, group.run) if files is None else group.run
-            times = Times(taken, partial(process_spread, calibrations=self._calibrations()))
+            times = Times(by_key, partial(process_spread, calibrations=self._calibrations()))
             return run_rounds(groups, self.tasks, run_round, goal, times=times, observer=display)
 
     def _calibrations(self) -> list[Calibration]:

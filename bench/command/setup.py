@@ -122,8 +122,10 @@ def choose_backends(
     if not tuned:
         return plain
     tuned_ones = {v: entry.variant_of for v, entry in BACKENDS.items() if not entry.experiment}
-    variants = {name: [v for v, of in tuned_ones.items() if of == name] for name in plain}
-    return tuple(dict.fromkeys(each for name in plain for each in (name, *variants[name])))
+    variants = {
+        name: [v for v, plain_form in tuned_ones.items() if plain_form == name] for name in plain
+    }
+    return tuple(dict.fromkeys(variant for name in plain for variant in (name, *variants[name])))
 
 
 def _choose_backends(
@@ -169,12 +171,12 @@ def _machine(devices: tuple[str, ...] | None) -> Machine:
         UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
     """
     try:
-        found = this_machine(os.environ)
+        machine = this_machine(os.environ)
     except UserError:
         if devices is None or any(name.startswith(_ALL_GPUS) for name in devices):
             raise
-        found = this_machine(WITHOUT_GPUS)
-    return replace(found, name=os.environ.get("SLURMD_NODENAME") or found.name)
+        machine = this_machine(WITHOUT_GPUS)
+    return replace(machine, name=os.environ.get("SLURMD_NODENAME") or machine.name)
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
@@ -187,7 +189,7 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
         UserError: the machine has no such device.
     """
     cuda = [gpu.device for gpu in machine.gpus]
-    known = ["cpu", *cuda]
+    names = ["cpu", *cuda]
     devices: list[str] = []
     for name in chosen or ("cpu", *_first_of_each_kind(machine)):
         if name in _ALL_GPUS and cuda:
@@ -195,19 +197,19 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
         elif name in _ALL_GPUS:
             raise UserError(
                 f"there is no NVIDIA GPU on {machine.name}",
-                expected=f"one of {', '.join(known)}",
+                expected=f"one of {', '.join(names)}",
                 hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is it divided by MIG,"
                 " without instances?",
             )
         elif ranks_of(name) > 1:
             _check_nodes(name)
             devices.append(_shared(name, machine))
-        elif name in known or re.fullmatch(_UNTESTED, name):
+        elif name in names or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:
             raise UserError(
                 f"there is no device '{name}' on {machine.name}",
-                expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
+                expected=f"one of {', '.join(names)}; or (not tested) mps or xpu:0",
             )
     return tuple(dict.fromkeys(devices))
 
@@ -237,10 +239,10 @@ def _check_nodes(device: str) -> None:
     nodes = nodes_of(device)
     if nodes == 1:
         return
-    found, number = job_nodes(os.environ)
-    if nodes > found or number:
+    available, number = job_nodes(os.environ)
+    if nodes > available or number:
         raise UserError(
-            f"--device {device}: this process runs on node {number} of {found} nodes of Slurm",
+            f"--device {device}: this process runs on node {number} of {available} nodes of Slurm",
             expected=f"node 0 of {nodes} or more",
             hint=f"bench submit --nodes {nodes} --device {device}",
         )
@@ -300,7 +302,9 @@ def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
     hardware = this_hardware()
     for name in environments_of(choices.backends):
         if why := environments.without_cuda(name, hardware):
-            backends = [each for each in choices.backends if entry(each).environment == name]
+            backends = [
+                backend for backend in choices.backends if entry(backend).environment == name
+            ]
             say(
                 f"bench: {', '.join(backends)} cannot use the GPU: {why}: bench environment create"
                 f" {name} --cuda",

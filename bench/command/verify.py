@@ -78,7 +78,7 @@ def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
         for precision in choices.precisions
         if (why := _lack(backend, device, precision))
     ]
-    return lacks + [each for name in choices.backends for each in _left_out_of(name, workloads)]
+    return lacks + [text for name in choices.backends for text in _left_out_of(name, workloads)]
 
 
 def _lack(backend: str, device: str, precision: str) -> str:

@@ -58,7 +58,7 @@ class Compared:
         return ONE_SEED if len(self._common) == 1 else ""
 
 
-def differs(one: float, other: float, images: int, other_images: int) -> bool:
+def differs(accuracy: float, other: float, images: int, other_images: int) -> bool:
     """Whether two accuracies (0..1) of one seed differ by more than the images allow."""
-    errors = binomial_error(one, images), binomial_error(other, other_images)
-    return abs(one - other) > _SURE * sqrt(errors[0] ** 2 + errors[1] ** 2)
+    errors = binomial_error(accuracy, images), binomial_error(other, other_images)
+    return abs(accuracy - other) > _SURE * sqrt(errors[0] ** 2 + errors[1] ** 2)

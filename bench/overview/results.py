@@ -58,9 +58,11 @@ class Results:
             str(name): _usual(rows, self.workload(str(name)))
             for name, rows in self.run.summary.groupby("workload", sort=False, observed=True)
         }
-        known = [name for name in COURSE if name in self._groups]
-        rest = sorted(self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name))
-        self.workloads = [*known, *rest]
+        of_course = [name for name in COURSE if name in self._groups]
+        other_names = sorted(
+            self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name)
+        )
+        self.workloads = [*of_course, *other_names]
 
     def workload(self, name: str) -> Workload:
         """The workload with this name, from the records."""
@@ -167,10 +169,10 @@ class Results:
 
         A file that does not match its record is added to the run's `left_out`.
         """
-        kept = [record for record in self._matched(name) if self._path_exists(record)]
-        seeds = [record.job.seed for record in kept]
+        stored = [record for record in self._matched(name) if self._path_exists(record)]
+        seeds = [record.job.seed for record in stored]
         best = max(dict.fromkeys(sorted(seeds)), key=seeds.count, default=None)
-        read = {r.job.backend: self._read(r) for r in kept if r.job.seed == best}
+        read = {r.job.backend: self._read(r) for r in stored if r.job.seed == best}
         return {backend: learned for backend, learned in read.items() if learned is not None}
 
     def record(self, name: str, backend: str) -> Record:

@@ -17,7 +17,9 @@ from bench.report.run import Run
 def what_applies(run: Run) -> tuple[list[Verification], list[Calibration]]:
     """The verifications and calibrations that apply to a run's records, each once."""
     valid = [verification_of(record, run.verifications) for record in run.made_with]
-    return [*{each.key: each for each in valid if each}.values()], run.calibrations
+    return [
+        *{verification.key: verification for verification in valid if verification}.values()
+    ], run.calibrations
 
 
 def keep_what_applies(run: Run) -> None:

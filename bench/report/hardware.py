@@ -240,8 +240,8 @@ class Hardware:
             for row in self._rows
             if row["group"] == group and _training(row) in first
         ]
-        known = [ratio for ratio in ratios if isfinite(ratio) and ratio > 0]
-        return geometric_mean(known) if known else nan
+        valid = [ratio for ratio in ratios if isfinite(ratio) and ratio > 0]
+        return geometric_mean(valid) if valid else nan
 
     def _notes(self) -> Iterator[str]:
         yield (
@@ -264,7 +264,10 @@ def _jobs(name: str, run: Run) -> pd.DataFrame:
     """The jobs of a run, with the columns of `BY`, `run`, `ranks`, `job_nodes` and `task`."""
     by_key = {record.key: record for record in run.records}
     ordered = [by_key[str(key)] for key in run.jobs["key"]]
-    columns = {by: [value(record) for record in ordered] for by, value in BY.items()}
+    columns = {
+        name_of_column: [value(record) for record in ordered]
+        for name_of_column, value in BY.items()
+    }
     ranks = [ranks_of(record.job.device) for record in ordered]
     job_nodes = [nodes_of(record.job.device) for record in ordered]
     tasks = [record.slurm.job if record.slurm else "" for record in ordered]

@@ -181,14 +181,14 @@ class Nodes:
     def _cards(self) -> Iterator[Card]:
         total, sick = sum(len(fleet.nodes) for fleet in self.fleets), len(self.sick)
         yield Card("Healthy?", f"{sick} of {_nodes(total)} sick" if sick else "No sick node", "")
-        prints = [each for fleet in self.fleets for each in fleet.prints]
-        repeatable = sum(each.is_repeatable for each in prints)
-        differ = {node for each in prints for node in each.others}
+        prints = [fingerprint for fleet in self.fleets for fingerprint in fleet.prints]
+        repeatable = sum(fingerprint.is_repeatable for fingerprint in prints)
+        differ = {node for fingerprint in prints for node in fingerprint.others}
         answer = f"{len(differ)} differ" if differ else "None differs" if repeatable else "Unknown"
         text = f"{repeatable} of {len(prints)} trainings are equal on nearly all nodes"
         yield Card("Equal to the last bit?", answer, text)
-        found = max((fleet.seen.difference for fleet in self.fleets), default=nan)
-        answer = f"from {words.share(found)} on" if isfinite(found) else "None for sure"
+        difference = max((fleet.seen.difference for fleet in self.fleets), default=nan)
+        answer = f"from {words.share(difference)} on" if isfinite(difference) else "None for sure"
         yield Card("Which slowdown is found?", answer, "in 19 of 20 runs, in every fleet")
 
     def _notes(self, fleet: Fleet) -> Iterator[str]:
@@ -197,15 +197,17 @@ class Nodes:
         if not fleet.prints:
             return
         groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-        for each in fleet.prints:
-            if each.is_repeatable:
-                groups.setdefault((each.equal, each.others), []).append(each.name)
+        for fingerprint in fleet.prints:
+            if fingerprint.is_repeatable:
+                groups.setdefault((fingerprint.equal, fingerprint.others), []).append(
+                    fingerprint.name
+                )
         for (equal, others), names in sorted(groups.items(), key=lambda item: not item[0][1]):
             which = "; ".join(words.first_of(names, _MOST_TRAININGS))
             differ = f"; {', '.join(words.first_of(others))} differs" if others else ""
             trainings = "1 training" if len(names) == 1 else f"{len(names)} trainings"
             yield f"{_nodes(equal)} equal to the last bit in {trainings} ({which}){differ}."
-        if others_count := sum(not each.is_repeatable for each in fleet.prints):
+        if others_count := sum(not fingerprint.is_repeatable for fingerprint in fleet.prints):
             yield (
                 f"Weights of {others_count} of {len(fleet.prints)} trainings do not repeat to the"
                 " last bit on most nodes, so they say nothing."
@@ -213,14 +215,14 @@ class Nodes:
 
     def _power(self, fleet: Fleet) -> str:
         """Which slowdown is found, and how many rounds find the asked one."""
-        seen, (rounds, needed) = fleet.seen, fleet.rounds
+        power, (rounds, needed) = fleet.seen, fleet.rounds
         asked = words.share(self._find)
-        if seen.difference <= self._find:
-            difference = words.share(seen.difference)
+        if power.difference <= self._find:
+            difference = words.share(power.difference)
             return f"A node that is slower by {difference} is found in 19 of 20 runs."
         now = (
-            f"only one that is slower by {words.share(seen.difference)} is"
-            if isfinite(seen.difference)
+            f"only one that is slower by {words.share(power.difference)} is"
+            if isfinite(power.difference)
             else "none is"
         )
         start = f"Too few rounds ({rounds}) to find a node that is slower by {asked}: {now} found"
@@ -236,14 +238,16 @@ def _fleet(
 ) -> Fleet:
     sessions = sessions_of(rows)
     standings = compare_nodes(sessions, level) if sessions else {}
-    seen = visible(sessions, find, level)
+    power = visible(sessions, find, level)
     prints = compare_fingerprints(_ends(rows, by_key))
     findings = findings_of(rows, by_key)
     nodes = []
     for node, of_node in rows.groupby("node", sort=False):
-        found, standing = findings[str(node)], standings.get(str(node))
-        ratios = {w: _ratio(of[str(node)]) for w, of in sessions.items() if node in of}
-        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *found.faults]
+        findings_of_node, standing = findings[str(node)], standings.get(str(node))
+        ratios = {
+            w: _ratio(by_node[str(node)]) for w, by_node in sessions.items() if node in by_node
+        }
+        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *findings_of_node.faults]
         nodes.append(
             Node(
                 name=str(node),
@@ -253,16 +257,16 @@ def _fleet(
                 ok=int((of_node["status"] == "ok").sum()),
                 busy=int((of_node["disturbed"] != "").sum()),
                 faults=tuple(faults),
-                remarks=tuple(found.remarks),
+                remarks=tuple(findings_of_node.remarks),
             )
         )
     rounds = int(rows.groupby("node")["round"].nunique().median())
-    needed = seen.needed and ceil(seen.needed * rounds / max(seen.sessions, 1))
+    needed = power.needed and ceil(power.needed * rounds / max(power.sessions, 1))
     nodes.sort(key=lambda node: (not node.faults, not node.remarks, -_known(node.ratio)))
     return Fleet(
         name=name,
         nodes=tuple(nodes),
-        seen=seen,
+        seen=power,
         rounds=(rounds, needed),
         prints=tuple(prints),
     )
@@ -297,8 +301,10 @@ def _slowness(standing: Standing | None, ratios: Mapping[str, float]) -> Iterato
 
 def _bits(node: str, prints: Sequence[Fingerprint]) -> Iterator[str]:
     """In which trainings the weights of a node differ from the others'."""
-    names = [each.name for each in prints if node in each.others]
-    equal = max((each.equal for each in prints if node in each.others), default=0)
+    names = [fingerprint.name for fingerprint in prints if node in fingerprint.others]
+    equal = max(
+        (fingerprint.equal for fingerprint in prints if node in fingerprint.others), default=0
+    )
     if names:
         which = "; ".join(words.first_of(names, _MOST_TRAININGS))
         yield f"other weights than {_nodes(equal)} ({which})"
@@ -354,8 +360,8 @@ def _tables(fleet: Fleet) -> list[Block]:
     if len(fleet.nodes) <= _MOST_ROWS:
         return [_table(fleet, fleet.nodes)]
     every = Folded(f"All {_nodes(len(fleet.nodes))}", [_table(fleet, fleet.nodes)])
-    first, rest = fleet.nodes[:_MOST_ROWS], fleet.nodes[_MOST_ROWS:]
-    return [_table(fleet, first), *map(Text, _rest(rest)), every]
+    first, others = fleet.nodes[:_MOST_ROWS], fleet.nodes[_MOST_ROWS:]
+    return [_table(fleet, first), *map(Text, _rest(others)), every]
 
 
 def _table(fleet: Fleet, nodes: Sequence[Node]) -> Table:

@@ -86,19 +86,21 @@ class Results:
         Raises:
             UserError: these backends were not compared on this workload, or in several places.
         """
-        found = [
+        matching = [
             pair
             for pair in self._run.pairs
             if pair.workload == workload and {pair.backend, pair.other} == {first, second}
         ]
-        if len(found) != 1:
-            known = [f"{pair.backend}, {pair.other}, {pair.workload}" for pair in self._run.pairs]
+        if len(matching) != 1:
+            compared = [
+                f"{pair.backend}, {pair.other}, {pair.workload}" for pair in self._run.pairs
+            ]
             raise UserError(
-                f"{first} and {second} were compared {len(found)} times on {workload}",
+                f"{first} and {second} were compared {len(matching)} times on {workload}",
                 expected="backends and a workload that were compared once",
-                hint=closest(f"{first}, {second}, {workload}", known),
+                hint=closest(f"{first}, {second}, {workload}", compared),
             )
-        [pair] = found
+        [pair] = matching
         result = pair.comparison
         if pair.backend == first:
             ends = result.sure_low, result.sure_high
@@ -158,11 +160,11 @@ class Charts:
 
 def _described(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
     """A copy whose `attrs` have the unit and the meaning of each column; times are times."""
-    known = {column.name: column for column in columns}
+    by_name = {column.name: column for column in columns}
     frame = frame.copy()
     if "started" in frame:
         frame["started"] = pd.to_datetime(frame["started"], errors="coerce", utc=True)
-    present = [known[name] for name in frame if name in known]
+    present = [by_name[name] for name in frame if name in by_name]
     frame.attrs["units"] = {column.name: column.unit for column in present}
     frame.attrs["meanings"] = {column.name: column.meaning for column in present}
     return frame

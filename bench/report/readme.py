@@ -56,8 +56,8 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     places_found = 0
     for name, make in TABLES.items():
         first, last = marks_of(name)
-        before, begin, rest = text.partition(first)
-        _, end, after = rest.partition(last)
+        before, begin, after_first = text.partition(first)
+        _, end, after = after_first.partition(last)
         if begin and not end:
             raise RunError(f"{path}: has {first} without the end of the table", expected=last)
         if begin:

@@ -126,8 +126,10 @@ class Run:
     def calibrations(self) -> list[Calibration]:
         """The measured timing noise of all places, each once."""
         keys = self.jobs.drop_duplicates(PLACE_COLUMNS)["key"]
-        found = (noise_of(self._by_key[str(key)], self._calibrations) for key in keys)
-        return [*{each.key: each for each in found if each}.values()]
+        of_places = (noise_of(self._by_key[str(key)], self._calibrations) for key in keys)
+        return [
+            *{calibration.key: calibration for calibration in of_places if calibration}.values()
+        ]
 
     def spread_of(self, key: str) -> ProcessSpread:
         """How much two processes of one backend differ where the job with this key ran."""

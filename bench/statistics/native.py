@@ -79,10 +79,8 @@ def _group(record: Record) -> Group:
 def _reason(record: Record, matched: list[Record]) -> str:
     """Which figures of the last epoch are much worse than the matched median, as text; or ""."""
     last = record.epochs[-1]
-    accuracy = median(other.epochs[-1].test_accuracy for other in matched)
-    loss, first = (
-        median(other.epochs[epoch].running_loss for other in matched) for epoch in (-1, 0)
-    )
+    accuracy = median(job.epochs[-1].test_accuracy for job in matched)
+    loss, first = (median(job.epochs[epoch].running_loss for job in matched) for epoch in (-1, 0))
     theirs = f"{len(matched)} matched jobs have" if len(matched) > 1 else "the matched job has"
     parts = []
     if shortfall(last.test_accuracy, accuracy, record) > 1:

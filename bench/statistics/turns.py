@@ -137,11 +137,11 @@ def log_ratios_of(
     """
     rounds = []
     for number in sorted(first.keys() & second.keys()):
-        one, other = first[number], second[number]
-        if one.session and one.session == other.session:
-            rounds.append(np.log(one.turns) - np.log(other.turns))
-        elif isfinite(one.epochs) and isfinite(other.epochs):
-            rounds.append(np.array([np.log(one.epochs / other.epochs)]))
+        first_job, second_job = first[number], second[number]
+        if first_job.session and first_job.session == second_job.session:
+            rounds.append(np.log(first_job.turns) - np.log(second_job.turns))
+        elif isfinite(first_job.epochs) and isfinite(second_job.epochs):
+            rounds.append(np.array([np.log(first_job.epochs / second_job.epochs)]))
     return rounds
 
 
@@ -203,13 +203,13 @@ def rounds_to_find(
         ValueError: `difference` is not positive, or `level` is not between 0 and 1.
     """
     medians, errors = _measured([ratios for ratios in rounds if len(ratios)])
-    known = _spread_scale(spread)
-    if known is None:
+    spread_scale = _spread_scale(spread)
+    if spread_scale is None:
         scatter = medians - np.median(medians) if len(medians) else medians
         return rounds_needed(list(scatter), difference, level)
-    scale = _scale(medians, errors, known)
+    scale = _scale(medians, errors, spread_scale)
     # If rounds are noisier than the calibration, the calibration cannot predict their signs.
-    quiet = scale <= known
+    quiet = scale <= spread_scale
     by_signs = rounds_needed(spread.log_ratios, difference, level / 2) if quiet else None
     scale *= _RESERVE if quiet else _LOUD_RESERVE
     enough = (
@@ -276,11 +276,11 @@ def _processes(
     medians: NDArray[np.float64], errors: NDArray[np.float64], spread: ProcessSpread
 ) -> _Processes | None:
     """The test for the mean; None without a round with turns, or without a known spread."""
-    known, with_turns = _spread_scale(spread), np.isfinite(errors)
-    if known is None or not with_turns.any():
+    spread_scale, with_turns = _spread_scale(spread), np.isfinite(errors)
+    if spread_scale is None or not with_turns.any():
         return None
     chosen = medians[with_turns]
-    scale = _scale(medians, errors, known)
+    scale = _scale(medians, errors, spread_scale)
     return _Processes(rounds=len(chosen), mean=float(chosen.mean()), scale=scale)
 
 

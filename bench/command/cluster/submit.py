@@ -54,15 +54,15 @@ def submit(options: argparse.Namespace) -> int:
     """
     suite = plan.find_suite_or_workload(options.what)
     run = (options.results / (options.run or suite.name)).absolute()
-    known, problem = reconcile(run)
-    before = {status.task.node.name for status in known.values()}
+    statuses, problem = reconcile(run)
+    before = {status.task.node.name for status in statuses.values()}
     nodes = slurm.nodes(options.partition or (), options.nodes, before)
     site = slurm.site()
     submission = _submission(options, suite, run, site, nodes)
     if problem:
         raise UserError(problem, hint="the tasks that wait are not known, so nothing is submitted")
     stands = [
-        known.get(submission.identity(submission.task(number)))
+        statuses.get(submission.identity(submission.task(number)))
         for number in range(len(submission.places))
     ]
     numbers = [n for n, status in enumerate(stands) if not _is_settled(status, options)]
@@ -154,17 +154,17 @@ def _teams(
     Raises:
         UserError: there are too few nodes for any team.
     """
-    found = set[str]()
+    with_team = set[str]()
     for partition in dict.fromkeys(node.partition for node in nodes):
-        own = [number for number, node in enumerate(nodes) if node.partition == partition]
-        for place, number in enumerate(own):
+        of_partition = [number for number, node in enumerate(nodes) if node.partition == partition]
+        for place, number in enumerate(of_partition):
             for device in devices[nodes[number].name]:
-                team = tuple(own[place : place + nodes_of(device)])
+                team = tuple(of_partition[place : place + nodes_of(device)])
                 if place % nodes_of(device) == 0 and len(team) == nodes_of(device):
-                    found.add(device)
+                    with_team.add(device)
                     yield team, device
     for device in dict.fromkeys(word for words in devices.values() for word in words):
-        if device not in found:
+        if device not in with_team:
             raise UserError(
                 f"--device {device}: a job needs {nodes_of(device)} nodes of one partition",
                 hint=f"--nodes {nodes_of(device)}",
@@ -241,20 +241,20 @@ def _calls(
         firsts.setdefault(place.nodes, number)
     for team, found_there in groupby(numbers, key=lambda number: places[number].nodes):
         nodes = [submission.nodes[number] for number in team]
-        for first, found in chunks([*found_there], firsts[team], most):
-            words = [places[number].device for number in found]
+        for first, chunk in chunks([*found_there], firsts[team], most):
+            words = [places[number].device for number in chunk]
             wanted = max(ranks_per_node(word) for word in words) if gpu else nodes[0].gpus
             on_gpu = gpu or any(kind_of(word) != "cpu" for word in words)
             arguments = [
                 f"--partition={nodes[0].partition}",
                 f"--nodelist={','.join(node.name for node in nodes)}",
                 *([f"--nodes={len(nodes)}", f"--ntasks={len(nodes)}"] if len(nodes) > 1 else []),
-                f"--array={_indices([number - first for number in found])}",
+                f"--array={_indices([number - first for number in chunk])}",
                 *([f"--gres=gpu:{wanted}"] if on_gpu and wanted else []),
                 str(folder / SCRIPT),
                 str(first),
             ]
-            yield Array(job="", first=first, tasks=tuple(found)), arguments
+            yield Array(job="", first=first, tasks=tuple(chunk)), arguments
 
 
 def _indices(numbers: Sequence[int]) -> str:
@@ -271,11 +271,11 @@ def _indices(numbers: Sequence[int]) -> str:
 def _say(submission: Submission, numbers: Sequence[int]) -> None:
     tasks = [submission.task(number) for number in numbers]
     left_out = len(submission.places) - len(tasks)
-    known = f"; {left_out} more are done, or wait already" if left_out else ""
+    more = f"; {left_out} more are done, or wait already" if left_out else ""
     jobs = sum(len(submission.jobs(task)) for task in tasks)
     nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))
     text = f"{len(tasks)} tasks of {jobs} jobs on {nodes}" if tasks else "nothing to submit"
-    say(f"bench: {text}{known}", error=True)
+    say(f"bench: {text}{more}", error=True)
 
 
 def _submit(

@@ -82,11 +82,11 @@ def descent(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
         by_update.plot(updates, losses, marker=".", color=colour)
     by_epoch.set_ylabel(unit)
     by_epoch.set_yscale("log")
-    losses = [loss for each, _ in runs.values() for loss in each]
+    losses = [loss for values, _ in runs.values() for loss in values]
     _log_ticks(by_epoch.yaxis, min(losses), max(losses), (1, 2, 3, 5))
     _whole_epochs(by_epoch)
     by_update.set_xscale("log")
-    counts = [count for _, each in runs.values() for count in each]
+    counts = [count for _, values in runs.values() for count in values]
     _log_ticks(by_update.xaxis, min(counts), max(counts), (1,))
     by_update.set_xlabel("updates of the weights")
     by_epoch.legend(loc="best")

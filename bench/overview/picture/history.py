@@ -21,11 +21,11 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
         frameworks: the frameworks; those without a date of the first release are left out.
         today: the date of today in years, such as 2026.9.
     """
-    known = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
-    known.sort(key=lambda pair: pair[1])
+    dated = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
+    dated.sort(key=lambda pair: pair[1])
     drawn = figure()
     axes = drawn.subplots()
-    for row, (framework, start) in enumerate(known):
+    for row, (framework, start) in enumerate(dated):
         last = year_of(framework.facts.last_release)
         goes_on = framework.is_maintained
         stopped = last or year_of(framework.facts.state) or today
@@ -46,13 +46,13 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
     axes.invert_yaxis()
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlim(min(start for _, start in known) - 3.2, today + 0.4)
+    axes.set_xlim(min(start for _, start in dated) - 3.2, today + 0.4)
     axes.xaxis.set_major_locator(MultipleLocator(2))
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
     axes.barh([-9], [0], color=GOOD, label="developed today")
     axes.barh([-9], [0], color=PALE, label="no longer developed")
-    axes.set_ylim(len(known) - 0.5, -0.6)
+    axes.set_ylim(len(dated) - 0.5, -0.6)
     axes.legend(loc="lower left", fontsize=6)
     return drawn
 
@@ -153,8 +153,8 @@ def layers(rows: Sequence[tuple[str, Sequence[str]]]) -> Figure:
     drawn = figure()
     axes = drawn.subplots()
     bare(axes)
-    for row, (what, names) in enumerate(rows):
-        axes.text(0, row, what, va="center", ha="left", fontweight="bold")
+    for row, (task, names) in enumerate(rows):
+        axes.text(0, row, task, va="center", ha="left", fontweight="bold")
         width = 3.0 / len(names)
         for index, name in enumerate(names):
             _brick(axes, 1.55 + index * width, row, width - 0.04, text_of(name))

@@ -31,16 +31,16 @@ def slides(material: Material) -> list[Slide | Missing]:
     if name is None or isinstance(images, str):
         hint = run_hint(results, "overview")
         keys = ("digits", "mistakes", "confusion")
-        found: list[Slide | Missing] = [Missing(key, str(images), hint) for key in keys]
+        image_slides: list[Slide | Missing] = [Missing(key, str(images), hint) for key in keys]
     else:
         learned = results.learned(name)
         kind = thing(results, name)
-        found = [
+        image_slides = [
             _samples(images, kind),
             _mistakes(name, learned, images),
             _confusion(name, learned, images, kind),
         ]
-    return [*found, _templates(results), _filters(results)]
+    return [*image_slides, _templates(results), _filters(results)]
 
 
 def best_learned(results: Results) -> str | None:
@@ -62,8 +62,8 @@ def thing(results: Results, name: str) -> str:
 def _samples(images: Images, kind: str) -> Slide:
     """The first images of each class."""
     count = int(images.labels.max()) + 1
-    each = max(1, _MOST // count)
-    chosen = np.concatenate([np.flatnonzero(images.labels == c)[:each] for c in range(count)])
+    per_class = max(1, _MOST // count)
+    chosen = np.concatenate([np.flatnonzero(images.labels == c)[:per_class] for c in range(count)])
     titles = [str(images.labels[index]) for index in chosen[:_MOST]]
     return Slide(
         key="digits",
@@ -81,7 +81,7 @@ def _samples(images: Images, kind: str) -> Slide:
 
 def wrong_in_all(learned: dict[str, Learned], images: Images) -> NDArray[np.bool_]:
     """(n,) whether an image is predicted wrongly by every backend."""
-    wrong = [each.classes != images.labels for each in learned.values()]
+    wrong = [of_backend.classes != images.labels for of_backend in learned.values()]
     in_all: NDArray[np.bool_] = np.logical_and.reduce(wrong)
     return in_all
 
@@ -104,7 +104,8 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
         title += f"; {int(in_all.sum()):,} of them in all {len(learned)} backends"
     star = f" *: wrong in all {len(learned)} backends." if several else ""
     wrongs = ", ".join(
-        f"{each} {int((kept.classes != images.labels).sum()):,}" for each, kept in learned.items()
+        f"{backend_name} {int((model.classes != images.labels).sum()):,}"
+        for backend_name, model in learned.items()
     )
     return Slide(
         key="mistakes",

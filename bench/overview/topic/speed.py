@@ -40,7 +40,7 @@ def _chosen(results: Results, compared: list[str]) -> list[str]:
 def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | Missing:
     if not chosen:
         return Missing("speed", "fewer than two backends have a time for the same workload")
-    others = f" {len(chosen)} of {len(compared)} workloads." if len(compared) > len(chosen) else ""
+    more = f" {len(chosen)} of {len(compared)} workloads." if len(compared) > len(chosen) else ""
     return Slide(
         key="speed",
         title=_claim(results, chosen, compared),
@@ -51,7 +51,7 @@ def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | 
                 partial(dots.speeds, {name: _speeds(results, name) for name in chosen}),
             ),
         ),
-        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{others}",
+        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{more}",
         notes=(
             certain(results.run),
             *(
@@ -145,8 +145,8 @@ def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
 
 def _phases(row: Row) -> dict[str, float]:
     """The seconds of each phase of the start-up, if they were measured."""
-    known = {name: row[column] for name, (column, _) in PHASES.items() if isfinite(row[column])}
-    return {name: max(seconds, 0.0) for name, seconds in known.items()}
+    measured = {name: row[column] for name, (column, _) in PHASES.items() if isfinite(row[column])}
+    return {name: max(seconds, 0.0) for name, seconds in measured.items()}
 
 
 def _devices(results: Results) -> Slide | Missing:

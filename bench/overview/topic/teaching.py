@@ -128,7 +128,7 @@ def _questions(material: Material) -> list[tuple[str, str]]:
     """Exercises, each with its answer."""
     results = material.results
     largest = max(results.workloads, key=results.parameters)
-    found = [
+    exercises = [
         (
             f"How many weights has `{largest}`? Count first, then try `bench show {largest}`.",
             f"`{largest}` has {results.parameters(largest):,} weights.",
@@ -138,7 +138,7 @@ def _questions(material: Material) -> list[tuple[str, str]]:
         _fastest(results),
         _confused(material),
     ]
-    return [pair for pair in found if pair is not None]
+    return [pair for pair in exercises if pair is not None]
 
 
 def _updates(results: Results) -> tuple[str, str] | None:
@@ -237,7 +237,8 @@ def _sources(material: Material) -> Slide:
     )
     machine = run.records[0].machine
     named = ", ".join(
-        f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items())
+        f"{package} {' and '.join(sorted(numbers))}"
+        for package, numbers in sorted(versions.items())
     )
     return Slide(
         key="sources",

@@ -50,10 +50,10 @@ _LAST_LATIN = 0xFF
 def to_beamer(deck: Deck, keeper: Keeper) -> str:
     """The deck as one LaTeX document; its pictures are in the folder `pictures`."""
     slides = [_slide(slide, keeper) for slide in deck.slides]
-    left = keeper.left_over()
-    if left:
+    left_over = keeper.left_over()
+    if left_over:
         title = "Kept from slides that are not made any more"
-        slides.append(_frame(rf"\frametitle{{{title}}}", *left.values()))
+        slides.append(_frame(rf"\frametitle{{{title}}}", *left_over.values()))
     head = _HEAD % escaped(deck.provenance)
     return "\n".join((head, *slides, r"\end{document}")) + "\n"
 
@@ -61,12 +61,12 @@ def to_beamer(deck: Deck, keeper: Keeper) -> str:
 def escaped(text: str) -> str:
     r"""Text in which only our own markup works; characters outside of the font are `U+...`."""
     parts, end = [], 0
-    for found in _MARKUP.finditer(text):
-        parts.append(_literal(text[end : found.start()]))
-        command = r"\texttt" if found[1] else r"\textbf" if found[2] else r"\textit"
-        inner = _breakable(found[1]) if found[1] else _literal(found[2] or found[3])
+    for match in _MARKUP.finditer(text):
+        parts.append(_literal(text[end : match.start()]))
+        command = r"\texttt" if match[1] else r"\textbf" if match[2] else r"\textit"
+        inner = _breakable(match[1]) if match[1] else _literal(match[2] or match[3])
         parts.append(f"{command}{{{inner}}}")
-        end = found.end()
+        end = match.end()
     return "".join([*parts, _literal(text[end:])])
 
 
@@ -101,7 +101,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
     title = keeper.piece(slide.key, "title", escaped(slide.title))
     items = "\n".join(rf"\item {escaped(item)}" for item in slide.items)
     text = keeper.piece(slide.key, "text", rf"\small {escaped(slide.text)}") if slide.text else ""
-    own = keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else "")
+    teachers_place = keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else "")
     notes = "\n".join(rf"\item {escaped(note)}" for note in slide.notes)
     note = (
         keeper.piece(
@@ -115,7 +115,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
         _beside(slide.parts),
         f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}" if items else "",
         f"\\par\\vspace{{1mm}}\n{text}" if text else "",
-        own,
+        teachers_place,
         note,
     )
 
@@ -167,7 +167,7 @@ def _table(table: Table) -> str:
     """
     columns = zip(table.columns, *table.rows, strict=True)
     widths = [max(map(_letters, column)) + 2 for column in columns]
-    most, size = next((each for each in _SIZES if sum(widths) <= each[0]), _SIZES[-1])
+    most, size = next((pair for pair in _SIZES if sum(widths) <= pair[0]), _SIZES[-1])
     layout = "l" * len(widths)
     if sum(widths) > most:
         layout = _broken(widths, most)

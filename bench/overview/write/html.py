@@ -21,10 +21,10 @@ _SHORT = 14  # a cell of at most this number of letters stays in one line
 def to_html(deck: Deck, keeper: Keeper) -> str:
     """The deck as one page: a slide fills the window, and a printed page."""
     slides = [_slide(slide, keeper, deck.provenance) for slide in deck.slides]
-    left = keeper.left_over()
-    if left:
+    left_over = keeper.left_over()
+    if left_over:
         title = "<h2>Kept from slides that are not made any more</h2>"
-        slides.append("\n".join(("<section>", title, *left.values(), "</section>")))
+        slides.append("\n".join(("<section>", title, *left_over.values(), "</section>")))
     style, script = (
         (_HERE / f"overview.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
     )

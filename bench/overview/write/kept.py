@@ -38,7 +38,7 @@ class Marks(NamedTuple):
         """
         pieces: dict[str, Piece] = {}
         outside: list[str] = []
-        told, now, began = "", "", 0
+        digest_outside, now, began = "", "", 0
         content: list[str] = []
         for number, line in enumerate(text.splitlines(), start=1):
             words = self._words_of(line)
@@ -50,7 +50,7 @@ class Marks(NamedTuple):
                     pieces[name] = Piece(digest, "\n".join(content))
                     now, content = "", []
                 case ["document", digest] if not now:
-                    told = digest
+                    digest_outside = digest
                 case [name, digest] if not now and name not in pieces:
                     now, began = f"{name} {digest}", number
                 case _:
@@ -59,7 +59,7 @@ class Marks(NamedTuple):
                     )
         if now:
             raise ValueError(f"line {began}: the end of the piece {now.split()[0]} is missing")
-        return Document(pieces, told, digest_of("\n".join(outside)))
+        return Document(pieces, digest_outside, digest_of("\n".join(outside)))
 
     def _words_of(self, line: str) -> list[str] | None:
         """The words of a mark; None if the line is no mark."""
@@ -148,16 +148,16 @@ class Keeper:
 
     def left_over(self) -> Mapping[str, str]:
         """Edited pieces of slides that are no longer made: name -> piece with its marks."""
-        left = {
+        not_written = {
             name: piece
             for name, piece in self._earlier.items()
             if name not in self._seen and piece.is_edited
         }
-        for name, piece in left.items():
+        for name, piece in not_written.items():
             self.kept.append(Kept(name, piece.content, None, is_outdated=True))
         return {
             name: f"{self._marks.begin(name, piece.digest)}\n{piece.content}\n{self._marks.end}"
-            for name, piece in left.items()
+            for name, piece in not_written.items()
         }
 
 

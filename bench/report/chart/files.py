@@ -95,7 +95,7 @@ def together(chart: Chart) -> dict[str, Any]:
 def _on_white(part: Any) -> Any:
     """The specification with dark text: a notebook may be dark, and the chart is not."""
     if isinstance(part, list):
-        return [_on_white(each) for each in part]
+        return [_on_white(item) for item in part]
     if isinstance(part, dict):
         return {key: _on_white(value) for key, value in part.items()}
     return FILE_INK if part == INK else part
@@ -104,7 +104,7 @@ def _on_white(part: Any) -> Any:
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
     """The specification with other names of its data."""
     if isinstance(part, list):
-        return [_renamed(each, names) for each in part]
+        return [_renamed(item, names) for item in part]
     if not isinstance(part, dict):
         return part
     return {
@@ -119,17 +119,17 @@ def vega() -> str:
     Joining it takes seconds, so it is kept in the cache folder. As a page runs it, a file that
     another user owns or may write is not used.
     """
-    kept = None
+    file_in_cache = None
     with suppress(UserError, OSError, UnicodeDecodeError):
-        kept = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
-        with open_regular(kept, _MOST_SCRIPT) as file:
+        file_in_cache = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
+        with open_regular(file_in_cache, _MOST_SCRIPT) as file:
             if is_own(os.fstat(file.fileno())):
                 return file.read().decode()
     script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
     with suppress(RunError, OSError):  # it is made anew the next time
-        if kept:
-            write_atomically(kept, script.encode())
-            kept.chmod(0o644)  # whatever the umask is
+        if file_in_cache:
+            write_atomically(file_in_cache, script.encode())
+            file_in_cache.chmod(0o644)  # whatever the umask is
     return script
 
 

@@ -160,11 +160,11 @@ def start_up(run: Run) -> Chart | None:
 
     def rows(row: Row, _: Row) -> Iterator[Row]:
         parts = {name: max(row[column], 0.0) for name, (column, _) in PHASES.items()}
-        known = {name: seconds for name, seconds in parts.items() if isfinite(seconds)}
-        if row["status"] != "ok" or not known:
+        measured = {name: seconds for name, seconds in parts.items() if isfinite(seconds)}
+        if row["status"] != "ok" or not measured:
             return
-        yield {"text": words.seconds(sum(known.values()))}
-        for order, (name, seconds) in enumerate(known.items()):
+        yield {"text": words.seconds(sum(measured.values()))}
+        for order, (name, seconds) in enumerate(measured.items()):
             yield {"phase": name, "order": order, "value": seconds}
 
     return _chart("start-up", _START, run, rows, _start_marks)
@@ -176,8 +176,8 @@ _Rows = Callable[[Row, Row], Iterator[Row]]
 
 def _view(view: tuple[str, str], value: float, text: str, **others: Any) -> Row:
     """A row of the chart of speed: a clock and a form, the value and its text."""
-    known = {name: other for name, other in others.items() if other is not None}
-    return {"clock": view[0], "form": view[1], "value": value, "text": text, **known}
+    present = {name: field for name, field in others.items() if field is not None}
+    return {"clock": view[0], "form": view[1], "value": value, "text": text, **present}
 
 
 def _sure(pairs: dict[Any, Pair], row: Row, best: Row) -> tuple[float | None, float | None]:
@@ -203,7 +203,7 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
         times = timed(jobs)
         first = times.get(str(best.get(group)), {})
         for name, of_backend in times.items():
-            ratios = [ratio for each in log_ratios_of(of_backend, first) for ratio in each]
+            ratios = [ratio for of_round in log_ratios_of(of_backend, first) for ratio in of_round]
             if name != best.get(group) and len(ratios) > 1:
                 ordered = np.exp(sorted(ratios))
                 few = np.linspace(0, len(ordered) - 1, min(len(ordered), _MOST_TICKS))
@@ -217,12 +217,12 @@ def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     The title has what tells the group from the others. At most `_MOST_PANELS` are returned.
     """
     several = [column for column in _PLACE if frame[column].nunique() > 1]
-    found = []
+    panels = []
     for _, rows in frame.groupby(GROUP, sort=False, observed=True):
         place = [_PLACE[column](rows[column].iloc[0]) for column in several]
         title = ", ".join([str(rows["label"].iloc[0]), *place])
-        found.append((title, rows))
-    return found[:_MOST_PANELS]
+        panels.append((title, rows))
+    return panels[:_MOST_PANELS]
 
 
 def caption_of(text: str, frame: pd.DataFrame) -> str:

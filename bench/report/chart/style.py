@@ -83,15 +83,15 @@ def looks_of(backends: Iterable[str]) -> dict[str, tuple[str, str]]:
     """
     names = [*backends]
     looks = {name: LOOKS[name] for name in names if name in LOOKS}
-    taken = {*LOOKS.values()}
+    used = {*LOOKS.values()}
     for backend in sorted({*names} - looks.keys()):
         name = usual_name(backend).partition(", ")[0].partition("@")[0]
         number = crc32(visible(name).encode())
         shade, shape = LOOKS.get(name, (_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _MARKERS[0]))
         first = _MARKERS.index(shape)
         free = ((shade, marker) for marker in (*_MARKERS[first:], *_MARKERS[:first]))
-        looks[backend] = next((look for look in free if look not in taken), (shade, shape))
-        taken.add(looks[backend])
+        looks[backend] = next((look for look in free if look not in used), (shade, shape))
+        used.add(looks[backend])
     return {name: looks[name] for name in names}
 
 
@@ -201,5 +201,5 @@ def _seen(part: Any) -> Any:
     if isinstance(part, float):
         return part if isfinite(part) else None
     if isinstance(part, list):
-        return [_seen(each) for each in part]
+        return [_seen(item) for item in part]
     return {key: _seen(value) for key, value in part.items()} if isinstance(part, dict) else part

@@ -66,10 +66,12 @@ def _marks(rows: list[Row], along: str, *, log: bool) -> alt.LayerChart:
         "value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, format="~s" if log else "~g")
     )
     colours, markers = colour(backends, legend=True), marker(backends, legend=True)
-    each = shown().encode(x=x, y=y, color=colours)
-    medians = each.transform_filter("datum.kind === 'median'")
+    all_rows = shown().encode(x=x, y=y, color=colours)
+    medians = all_rows.transform_filter("datum.kind === 'median'")
     return layers(
-        each.transform_filter("datum.kind === 'job'").mark_point(filled=True, size=10, opacity=0.6),
+        all_rows.transform_filter("datum.kind === 'job'").mark_point(
+            filled=True, size=10, opacity=0.6
+        ),
         medians.mark_line(strokeWidth=1.5),
         medians.mark_point(filled=True, size=45, opacity=1).encode(
             shape=markers,

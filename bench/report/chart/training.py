@@ -168,8 +168,8 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
     y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=unit_axis("%"))
     rule = []
     if target is not None:
-        one = shown().transform_aggregate(rows="count()")  # else a line per row
-        rule = [one.mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
+        single_row = shown().transform_aggregate(rows="count()")  # else a line per row
+        rule = [single_row.mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
     return layers(*rule, *_lines(data, x, y))
 
 

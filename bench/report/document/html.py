@@ -129,9 +129,9 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"
 
 
-def _code(found: re.Match[str]) -> str:
-    kind = ' class="command"' if _COMMAND.match(found[1]) else ""
-    return f"<code{kind}>{found[1]}</code>"
+def _code(match: re.Match[str]) -> str:
+    kind = ' class="command"' if _COMMAND.match(match[1]) else ""
+    return f"<code{kind}>{match[1]}</code>"
 
 
 def _numbers(table: Table) -> list[bool]:
@@ -156,10 +156,10 @@ def _short(value: Any) -> Any:
 
 def _all(blocks: Sequence[Block]) -> list[Block]:
     """The blocks, and those that are folded."""
-    found: list[Block] = []
+    all_blocks: list[Block] = []
     for block in blocks:
-        found += [block, *(_all(block.blocks) if isinstance(block, Folded) else ())]
-    return found
+        all_blocks += [block, *(_all(block.blocks) if isinstance(block, Folded) else ())]
+    return all_blocks
 
 
 def _rows_of(spec: dict[str, Any]) -> list[dict[str, Any]]:

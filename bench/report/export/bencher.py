@@ -44,16 +44,16 @@ def _measures(row: Row) -> dict[str, dict[str, float]]:
     seconds = row["epoch_seconds"]
     low, high = row["epoch_seconds_sure_low"], row["epoch_seconds_sure_high"]
     examples = row["train_examples"]
-    found = {
+    metrics = {
         "latency": _metric(*(_NANOSECONDS * value for value in (seconds, low, high))),
         "throughput": _metric(*(examples / value for value in (seconds, high, low))),
         **{measure: _metric(row[column]) for measure, column in _OTHERS.items()},
     }
-    return {name: metric for name, metric in found.items() if metric}
+    return {name: metric for name, metric in metrics.items() if metric}
 
 
 def _metric(value: Any, low: Any = None, high: Any = None) -> dict[str, float]:
     """A metric; empty without a value."""
     figures = {"value": value, "lower_value": low, "upper_value": high}
-    known = {name: float(x) for name, x in figures.items() if x is not None and isfinite(x)}
-    return known if "value" in known else {}
+    finite = {name: float(x) for name, x in figures.items() if x is not None and isfinite(x)}
+    return finite if "value" in finite else {}

@@ -160,11 +160,11 @@ def _quartile(data: Sequence[float]) -> float:
     For an even number of values it is the median of the first half; for an odd number a weighted
     mean of two neighbours.
     """
-    index, rest = divmod(len(data), 4)
+    index, remainder = divmod(len(data), 4)
     if len(data) == 1:
         return data[0]
-    if rest == 1:
+    if remainder == 1:
         return 0.25 * data[index - 1] + 0.75 * data[index]
-    if rest == 3:  # noqa: PLR2004 - the last of what four leaves
+    if remainder == 3:  # noqa: PLR2004 - the last of what four leaves
         return 0.75 * data[index] + 0.25 * data[index + 1]
     return median(data[: len(data) // 2])

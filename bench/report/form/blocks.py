@@ -75,14 +75,14 @@ def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
 
 def without_empty(table: Table) -> Table:
     """The table without the columns that have no figure in any row."""
-    kept = [
+    indices = [
         index
         for index in range(len(table.columns))
         if not table.rows or any(row[index] != ABSENT for row in table.rows)
     ]
     return Table(
-        tuple(table.columns[index] for index in kept),
-        tuple(tuple(row[index] for index in kept) for row in table.rows),
+        tuple(table.columns[index] for index in indices),
+        tuple(tuple(row[index] for index in indices) for row in table.rows),
     )
 
 

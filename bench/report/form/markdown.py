@@ -40,9 +40,9 @@ def markdown_table(table: Table) -> str:
 def escaped(text: str) -> str:
     """Text in which only our own markup is markup: `code`, **bold** and *pale*."""
     text, parts, end = visible(text), [], 0
-    for found in _MARKUP.finditer(text):
-        parts += [_literal(text[end : found.start()]), found[0]]
-        end = found.end()
+    for match in _MARKUP.finditer(text):
+        parts += [_literal(text[end : match.start()]), match[0]]
+        end = match.end()
     return "".join([*parts, _literal(text[end:])])
 
 
@@ -92,4 +92,4 @@ def _markdown(block: Block) -> str:
 
 
 def _html(text: str) -> str:
-    return re.sub(r"[&<>\[\]`*]", lambda found: f"&#{ord(found[0])};", visible(text))
+    return re.sub(r"[&<>\[\]`*]", lambda match: f"&#{ord(match[0])};", visible(text))

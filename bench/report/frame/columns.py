@@ -50,10 +50,10 @@ class Column(Struct, frozen=True):
         """A function that returns the value of an object, see `source`."""
         if not isinstance(self.source, str):
             return self.source
-        first, _, rest = self.source.partition("?.")
-        if not rest:
+        first, _, inner_path = self.source.partition("?.")
+        if not inner_path:
             return attrgetter(first)
-        optional, inner = attrgetter(first), attrgetter(rest)
+        optional, inner = attrgetter(first), attrgetter(inner_path)
         return lambda whole: None if (part := optional(whole)) is None else inner(part)
 
 

@@ -59,10 +59,10 @@ def energy_per_epoch(by_backend: Any) -> pd.DataFrame:
     for joules, per_epoch, step, error in _COUNTERS:
         total = by_backend[joules].agg(_strict_sum)
         columns[error] = error_of_steps(windows, seconds, by_backend[step].max())
-        known = total.mask(columns[error] > MOST_ERROR)
-        columns[per_epoch] = known / by_backend["steady_trained_epochs"].sum()
+        joules_in_steps = total.mask(columns[error] > MOST_ERROR)
+        columns[per_epoch] = joules_in_steps / by_backend["steady_trained_epochs"].sum()
         if joules == "steady_energy_joules":
-            columns["mean_watts"] = known / seconds
+            columns["mean_watts"] = joules_in_steps / seconds
     return pd.DataFrame(columns)
 
 

@@ -89,14 +89,16 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     }
     jobs = pd.DataFrame({**values, **_of_workloads(ordered), **_of_phases(ordered)})
     judged, early = judgements(ordered), warm_ups(ordered)
-    found = [judged.get(record.key, NOT_JUDGED) for record in ordered]
-    jobs["agrees"] = [judgement.agrees for judgement in found]
-    jobs["doubt"] = [f"{j.doubt}: {j.reason}" if j.doubt else "" for j in found]
+    judgements_of_jobs = [judged.get(record.key, NOT_JUDGED) for record in ordered]
+    jobs["agrees"] = [judgement.agrees for judgement in judgements_of_jobs]
+    jobs["doubt"] = [f"{j.doubt}: {j.reason}" if j.doubt else "" for j in judgements_of_jobs]
     jobs["status"] = [
-        record.status if j.counts else j.doubt for record, j in zip(ordered, found, strict=True)
+        record.status if j.counts else j.doubt
+        for record, j in zip(ordered, judgements_of_jobs, strict=True)
     ]
     jobs["reason"] = [
-        record.reason if j.counts else j.reason for record, j in zip(ordered, found, strict=True)
+        record.reason if j.counts else j.reason
+        for record, j in zip(ordered, judgements_of_jobs, strict=True)
     ]
     jobs["warm_up_epochs"] = [early[record.key] for record in ordered]
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]

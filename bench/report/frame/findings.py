@@ -55,18 +55,18 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
         str(node): [by_key[str(key)] for key in keys]
         for node, keys in fleet.groupby("node", sort=False)["key"]
     }
-    found = {node: Findings([], []) for node in records}
+    findings = {node: Findings([], []) for node in records}
     for node, text, is_fault in _unusual_ends(fleet, by_key):
-        (found[node].faults if is_fault else found[node].remarks).append(text)
+        (findings[node].faults if is_fault else findings[node].remarks).append(text)
     for node, of_node in records.items():
-        found[node].faults.extend(_memory_faults(of_node))
-        found[node].remarks.extend(_remarks(of_node))
+        findings[node].faults.extend(_memory_faults(of_node))
+        findings[node].remarks.extend(_remarks(of_node))
     for node, text in _busy(fleet):
-        found[node].remarks.append(text)
+        findings[node].remarks.append(text)
     for kind in (_missing, _differences, _slow_clocks):
         for node, text in kind(records):
-            found[node].remarks.append(text)
-    return found
+            findings[node].remarks.append(text)
+    return findings
 
 
 def _unusual_ends(
@@ -146,14 +146,17 @@ def _differences(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
         "system": lambda r: r.machine.system,
     }
     for name, value in of_record.items():
-        of_node = {n: Counter(map(value, of)).most_common(1)[0][0] for n, of in records.items()}
+        of_node = {
+            n: Counter(map(value, of_one_node)).most_common(1)[0][0]
+            for n, of_one_node in records.items()
+        }
         counts = Counter(of_node.values())
         usual, nodes = counts.most_common(1)[0]
         if 2 * nodes <= len(records):  # there is no usual one
             continue
-        for node, own in of_node.items():
-            if own != usual and None not in (own, usual):
-                yield node, f"{name} {own} (others: {usual})"
+        for node, setting in of_node.items():
+            if setting != usual and None not in (setting, usual):
+                yield node, f"{name} {setting} (others: {usual})"
     yield from _versions(records)
 
 
@@ -193,11 +196,11 @@ def _medians(
     records: dict[str, list[Record]], figure: Callable[[GpuState], float | None]
 ) -> dict[str, float]:
     """The median of a figure over each node's jobs, where it is known."""
-    known = {
+    figures = {
         node: [value for r in of_node if r.gpu and (value := figure(r.gpu)) is not None]
         for node, of_node in records.items()
     }
-    return {node: float(median(values)) for node, values in known.items() if values}
+    return {node: float(median(values)) for node, values in figures.items() if values}
 
 
 def _highest(records: Sequence[Record], figure: Callable[[GpuState], Any]) -> Any:

@@ -76,10 +76,10 @@ def sessions_of(fleet: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]
     # A training that a single node has done compares it with nobody.
     timed = timed[timed["training"].map(of_node.groupby("training").size()) > 1]
     values = timed.groupby(["node", *_SESSION])["log"].median().reset_index()
-    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    sessions: dict[str, dict[str, NDArray[np.float64]]] = {}
     for (workload, node), rows in values.groupby(["training_name", "node"], sort=False):
-        found.setdefault(str(workload), {})[str(node)] = rows["log"].to_numpy(float)
-    return found
+        sessions.setdefault(str(workload), {})[str(node)] = rows["log"].to_numpy(float)
+    return sessions
 
 
 def _fleet(record: Record) -> str:

@@ -40,11 +40,15 @@ def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
         for member in turns.members
     }
     ok = jobs["status"] == "ok"
-    found = [newest.get(str(key), ("", None)) if good else ("", None) for key, good in ok.items()]
-    jobs[SESSION] = [session for session, _ in found]
-    jobs[SECONDS] = pd.Series([m and m.epoch_seconds for _, m in found], jobs.index, dtype=object)
-    jobs["turns"] = [len(member.turns) if member else 0 for _, member in found]
+    turns_of_jobs = [
+        newest.get(str(key), ("", None)) if good else ("", None) for key, good in ok.items()
+    ]
+    jobs[SESSION] = [session for session, _ in turns_of_jobs]
+    jobs[SECONDS] = pd.Series(
+        [m and m.epoch_seconds for _, m in turns_of_jobs], jobs.index, dtype=object
+    )
+    jobs["turns"] = [len(member.turns) if member else 0 for _, member in turns_of_jobs]
     for name, figure in _FIGURES.items():
-        by_turns = [figure(member) if member else np.nan for _, member in found]
+        by_turns = [figure(member) if member else np.nan for _, member in turns_of_jobs]
         jobs[name] = jobs[name].where(jobs["turns"] == 0, by_turns)
     return jobs

@@ -99,5 +99,5 @@ def short_epoch_seconds(record: Record) -> float | None:
 
 def verified_deviation(record: Record) -> float | None:
     """The largest deviation of a job's own verification, in tolerances; None if there is none."""
-    found = record.verification
-    return None if found is None or not found.deviations else found.worst[1]
+    verification = record.verification
+    return None if verification is None or not verification.deviations else verification.worst[1]

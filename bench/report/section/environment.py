@@ -68,12 +68,12 @@ def transports(records: Sequence[Record]) -> list[Block]:
     return [
         Text(
             f"`{backend}` works in another process, beside the worker. All its epochs took"
-            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Passing them"
+            f" {words.seconds(sum(phase.wall_seconds for phase in epochs))} there. Passing them"
             " calls and arrays took"
-            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))} more, which"
+            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in epochs))} more, which"
             " no figure includes."
         )
-        for backend, found in phases.items()
+        for backend, epochs in phases.items()
     ]
 
 
@@ -115,7 +115,7 @@ def gpu_blocks(records: Sequence[Record]) -> list[Block]:
             of_gpu += [record.gpu] if record.gpu else []
     if not states:
         return []
-    rows = [_gpu_cells(machine, gpu, found) for (machine, gpu), found in states.items()]
+    rows = [_gpu_cells(machine, gpu, gpu_states) for (machine, gpu), gpu_states in states.items()]
     table = Table(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
     return [without_empty(table), Folded("How the state of a GPU is measured", [Text(_HOW_GPU)])]
 
@@ -124,8 +124,8 @@ def _gpu_cells(machine: str, gpu: Gpu, states: Sequence[GpuState]) -> dict[str, 
     def of_all(field: str, combine: Callable[[Iterable[Any]], Any] = max) -> Any:
         """The values of all jobs as one; None if no job knows it."""
         values = [getattr(state, field) for state in states]
-        known = [value for value in values if value is not None]
-        return combine(known) if known else None
+        present = [value for value in values if value is not None]
+        return combine(present) if present else None
 
     limited, persistent = of_all("power_limited", median), of_all("persistent", min)
     reasons = dict.fromkeys(reason for state in states for reason in state.reasons)

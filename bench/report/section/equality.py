@@ -86,15 +86,15 @@ def _lines(group: pd.DataFrame) -> list[_Line]:
     )
     lines = []
     for backend in dict.fromkeys(group["backend"]):
-        of_backend, others = accuracies[backend], accuracies.drop(columns=backend)
-        differences = (of_backend - others.median(axis="columns")).tolist()
+        of_backend, other_backends = accuracies[backend], accuracies.drop(columns=backend)
+        differences = (of_backend - other_backends.median(axis="columns")).tolist()
         lines.append(
             _Line(
                 workload=workload,
                 backend=str(backend),
                 images=images,
                 accuracies=tuple(of_backend.dropna()),
-                verdict=None if others.empty else equivalence(differences, images),
+                verdict=None if other_backends.empty else equivalence(differences, images),
             )
         )
     return lines
@@ -142,10 +142,10 @@ def _finding(verdicts: Sequence[Verdict]) -> str:
     counts = ", ".join(
         f"{tested.count(name)} {name}" for name in ("equal", "different", "undecided")
     )
-    left = len(verdicts) - len(tested)
+    not_tested = len(verdicts) - len(tested)
     return (
         f"Of {len(verdicts)} accuracies, each compared with the median of the others:"
-        f" {counts}{f', {left} not tested' if left else ''}."
+        f" {counts}{f', {not_tested} not tested' if not_tested else ''}."
     )
 
 

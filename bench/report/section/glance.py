@@ -61,11 +61,11 @@ def _table(
         str(name): list(rows.groupby("label", sort=False))
         for name, rows in summary.groupby("workload", sort=False)
     }
-    known = ("workload", "epochs", "published", *headings)
+    titles = ("workload", "epochs", "published", *headings)
     lines: list[tuple[str, ...]] = []
     for name in dict.fromkeys((*wanted, *by_workload)):
         if name not in by_workload:
-            absent = [words.ABSENT] * (len(known) - 1)
+            absent = [words.ABSENT] * (len(titles) - 1)
             lines.append((name, *absent, *["not run"] * len(backends)))
         for label, rows in by_workload.get(name, []):
             by_backend = {row["backend"]: row for row in rows_of(rows)}
@@ -74,7 +74,7 @@ def _table(
             published = words.percent(first["course_accuracy"])
             whole = of_all(list(by_backend.values()))
             lines.append((str(label), str(first["epochs"]), published, *whole, *cells))
-    return without_empty(Table((*known, *backends), tuple(lines)))
+    return without_empty(Table((*titles, *backends), tuple(lines)))
 
 
 def _range(rows: Sequence[Row]) -> tuple[str]:

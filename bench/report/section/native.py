@@ -144,8 +144,8 @@ def lower_precision(run: Run) -> list[Block]:
 def _pair(run: Run, usual: Row, lower: Row) -> _Pair:
     jobs = [_jobs(run, row) for row in (usual, lower)]
     # They took their turns at different times, so both are compared by their epochs.
-    both = pd.concat(jobs)
-    times = times_of(both, "epoch_seconds_by_epochs")
+    both_jobs = pd.concat(jobs)
+    times = times_of(both_jobs, "epoch_seconds_by_epochs")
     of_usual, of_lower = (frame.groupby("seed")["test_accuracy"].mean() for frame in jobs)
     differences = (of_lower - of_usual).dropna().tolist()
     return _Pair(

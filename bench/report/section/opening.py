@@ -84,8 +84,8 @@ def _agreement(run: Run) -> Card:
         return Card(title, f"No: {excluded} of {_jobs(total)} not ranked", "see above")
     if not compared:
         return Card(title, "Not compared", _ALONE)
-    others = f"; {_jobs(total - compared)} not compared" if total > compared else ""
-    return Card(title, f"All {compared} agree", f"{_AGREEMENT}{others}")
+    not_compared = f"; {_jobs(total - compared)} not compared" if total > compared else ""
+    return Card(title, f"All {compared} agree", f"{_AGREEMENT}{not_compared}")
 
 
 def _fastest(run: Run) -> Card:
@@ -194,7 +194,7 @@ def care_lines(run: Run) -> list[str]:
 
 def _machines_left_out(run: Run) -> list[str]:
     """That the page does not show all machines; nothing if it does."""
-    shown, all_of_them = (each.summary["machine"].nunique() for each in (run.shown, run))
+    shown, all_of_them = (part.summary["machine"].nunique() for part in (run.shown, run))
     if shown == all_of_them:
         return []
     which = f"{shown} of {all_of_them} machines"

@@ -98,8 +98,8 @@ def more_rounds(run: Run) -> More | None:
         if done < needed <= _MOST_ROUNDS:
             seconds = sum(record.wall_seconds for record in run.records)
             keys = {record.key for record in run.records}
-            taken = (turns for turns in run.turns if keys & {m.job for m in turns.members})
-            seconds += sum(turns.wall_seconds for turns in taken)
+            turns_of_jobs = (turns for turns in run.turns if keys & {m.job for m in turns.members})
+            seconds += sum(turns.wall_seconds for turns in turns_of_jobs)
             return More(
                 difference=difference,
                 option=ceil(needed / run.jobs["seed"].nunique()),

@@ -83,13 +83,13 @@ _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures va
 def ranks(run: Run) -> list[Block]:
     """A row per result with several ranks whose training also ran on one, or on one node's."""
     ok = [row for row in rows_of(run.summary) if row["status"] == "ok"]
-    known = {_training(row, row["device"], row["batch_size"]): row for row in ok}
+    row_of_training = {_training(row, row["device"], row["batch_size"]): row for row in ok}
     rows = []
     pairs = [(row, device) for row in ok for device in _parts_of(row["device"])]
     for row, device in pairs:
         count = ranks_of(row["device"]) // ranks_of(device)
         same, per_rank = (
-            known.get(_training(row, device, batch_size))
+            row_of_training.get(_training(row, device, batch_size))
             for batch_size in (row["batch_size"], row["batch_size"] / count)
         )
         if same or per_rank:

@@ -75,9 +75,16 @@ def section(run: Run) -> list[Block]:
 def experiments(run: Run) -> list[Block]:
     """A row per experiment, workload and device: the ratio, or why there is none; else nothing."""
     rows = [
-        (_question(one.name), one.name, one.plain, one.workload, one.device, _ratio(one.wall))
-        for one in _all_variants(run)
-        if _question(one.name)
+        (
+            _question(variant.name),
+            variant.name,
+            variant.plain,
+            variant.workload,
+            variant.device,
+            _ratio(variant.wall),
+        )
+        for variant in _all_variants(run)
+        if _question(variant.name)
     ]
     for job in rows_of(run.jobs[run.jobs["status"] != "ok"]):
         name, question = job["backend"], _question(job["backend"])

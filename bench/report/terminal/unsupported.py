@@ -28,14 +28,14 @@ def nothing_ran(
     for record in records:
         cells.setdefault((backend_name(record.job), record.job.device), []).append(record)
     gone = {
-        cell: found
-        for cell, found in cells.items()
-        if all(record.status == "unsupported" for record in found)
+        cell: of_cell
+        for cell, of_cell in cells.items()
+        if all(record.status == "unsupported" for record in of_cell)
     }
     lines = [
-        f"nothing of {backend} ran on {device}: {_reasons(found)}"
-        for (backend, device), found in gone.items()
-        if not _is_documented(found, is_named=backends is not None, on_named=devices is not None)
+        f"nothing of {backend} ran on {device}: {_reasons(of_cell)}"
+        for (backend, device), of_cell in gone.items()
+        if not _is_documented(of_cell, is_named=backends is not None, on_named=devices is not None)
     ]
     if not lines and devices is not None:
         ran = {device for _, device in cells.keys() - gone.keys()}
@@ -44,7 +44,9 @@ def nothing_ran(
             for device in dict.fromkeys(device for _, device in cells)
             if device not in ran
             and (
-                of_device := [r for cell, found in gone.items() if cell[1] == device for r in found]
+                of_device := [
+                    r for cell, of_cell in gone.items() if cell[1] == device for r in of_cell
+                ]
             )
         ]
     return lines

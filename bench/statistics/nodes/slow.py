@@ -248,10 +248,12 @@ def _slow(sessions: Sessions, level: float) -> set[str]:
     pooled = np.sort(np.concatenate([*sessions.values()]))
     chances = []
     for values in sessions.values():
-        lowered, others = values - log1p(MARGIN), len(pooled) - len(values)
+        lowered, other_count = values - log1p(MARGIN), len(pooled) - len(values)
         # Counts only the values of other nodes.
         below = np.searchsorted(pooled, lowered) - np.searchsorted(np.sort(values), lowered)
-        chances.append(_chance(float(below.sum()) / len(values) / others, len(values), others))
+        chances.append(
+            _chance(float(below.sum()) / len(values) / other_count, len(values), other_count)
+        )
     log_ratios = _figures(sessions)
     quantile = normal_quantile(1 - level / len(sessions))
     smallest_log_ratio = max(log1p(MARGIN), quantile * _scale(log_ratios - np.median(log_ratios)))
