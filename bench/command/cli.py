@@ -70,7 +70,7 @@ def _handle_signals() -> list[int]:
     """Let each signal that ends the process raise `Interrupted`, so that it cleans up first.
 
     A signal that is ignored stays ignored (`nohup`). After the first signal all others except
-    Ctrl-C are ignored, so that nothing interrupts the cleaning up: a closed terminal sends several.
+    Ctrl-C are ignored, so that nothing interrupts the cleanup: a closed terminal sends several.
 
     Returns:
         A list to which each signal from now on is added.

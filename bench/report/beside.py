@@ -1,6 +1,6 @@
 """Copies the verifications and calibrations that apply to a run into its folder.
 
-So the folder is complete when it is sent to others.
+So the folder is complete if it is sent to others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def what_applies(run: Run) -> tuple[list[Verification], list[Calibration]]:
 
 
 def keep_what_applies(run: Run) -> None:
-    """Write what applies to the run's records into its folder.
+    """Write the verifications and calibrations that apply to a run into its folder.
 
     Raises:
         RunError: the folder cannot be written.

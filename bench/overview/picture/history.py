@@ -101,7 +101,7 @@ def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
     rows: dict[str, float] = {}
 
     def place(name: str) -> float:
-        """The row of a name: the mean of its parents' rows; a new row without parents."""
+        """The row of a name: the mean of its parents' rows; without parents, a new row."""
         if name not in rows:
             above = [place(parent) for parent in parents[name]]
             roots = [row for other, row in rows.items() if not parents[other]]

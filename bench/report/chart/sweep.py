@@ -13,10 +13,10 @@ _HEIGHT = 170
 
 
 def sweep(name: str, points: pd.DataFrame) -> Chart:
-    """Throughput and memory against batch size, panels per width; or against width.
+    """Throughput and memory against batch size, with panels per width; or against width.
 
     Args:
-        name: of the chart.
+        name: the name of the chart.
         points: a row per job: backend, width, batch_size, images_per_second, and memory in bytes.
     """
     points = points.assign(gigabytes=points["memory"] / 1e9)
@@ -42,7 +42,7 @@ def _caption(along: str) -> str:
 
 
 def _rows(facet: pd.DataFrame, along: str, column: str) -> list[Row]:
-    """A row per job, and one per median over jobs."""
+    """A row per job, and a row per median over jobs."""
     jobs = facet[["backend", along, column]].dropna()
     medians = jobs.groupby(["backend", along], observed=True)[column].median().reset_index()
     return [

@@ -1,8 +1,8 @@
 """Writes a run in the Bencher Metric Format (BMF), for `bencher run --adapter json --file FILE`.
 
 Format: https://bencher.dev/docs/reference/bencher-metric-format (read in November 2026): benchmark
--> measure -> `value`, and where known `lower_value` and `upper_value`. Bencher has the measures
-`latency` in nanoseconds and `throughput` in operations per second; it makes others as they come.
+-> measure -> `value`, and optionally `lower_value` and `upper_value`. Bencher knows the measures
+`latency` in nanoseconds and `throughput` in operations per second, and creates others at first use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 
 _NANOSECONDS = 1e9
-# Measure -> its column of the summary; `latency` and `throughput` are made from the epoch time.
+# Measure -> its column of the summary; `latency` and `throughput` follow from the epoch time.
 _OTHERS = {
     "test-accuracy": "test_accuracy",
     "seconds-to-target": "seconds_to_target",

@@ -20,7 +20,7 @@ from bench.report.form.visible import visible
 
 # Our own markup; everything else is text.
 _MARKUP = re.compile(r"`[^`]+`|\*\*[\w ,-]+\*\*|\*\w+\*")
-# What could begin a link, a picture, HTML, code, emphasis or a cell.
+# Characters that could begin a link, a picture, HTML, code, emphasis or a cell.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|]|&(?=[#\w]+;)|(?<!\w)_|_(?!\w)|~(?=~)")
 _BAR = re.compile(r"(?<!\\)\|")
 _AT_START = re.compile(r"^(\s*)([-+#>=]|\d+[.)])(?=\s|$|[#>=-])")
@@ -38,7 +38,7 @@ def markdown_table(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which only our own markup is markup: `code`, **bold** and *pale*."""
+    """Text in which only our own markup works: `code`, **bold** and *pale*."""
     text, parts, end = visible(text), [], 0
     for match in _MARKUP.finditer(text):
         parts += [_literal(text[end : match.start()]), match[0]]
@@ -51,12 +51,12 @@ def _literal(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """A paragraph or an item: what would begin a list or a heading does not."""
+    """A paragraph or an item; its first characters cannot begin a list or a heading."""
     return _AT_START.sub(r"\1\\\2", escaped(text.strip()))
 
 
 def _row(cells: Sequence[str]) -> str:
-    # In a table a bar ends a cell even in code.
+    # In a table, a bar ends a cell even inside code.
     texts = [_BAR.sub(r"\|", escaped(cell)) for cell in cells]
     return f"| {' | '.join(texts)} |"
 

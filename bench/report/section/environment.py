@@ -22,7 +22,7 @@ _HOW_GPU = (
     " the model. A GPU at its power limit lowers its clock, which is usual and no disturbance. A"
     " slice of a GPU has the clocks and the power of its board."
 )
-_LONG_UUID = 12  # a UUID's beginning, which tells the GPUs of a machine apart
+_LONG_UUID = 12  # characters of a UUID; they distinguish the GPUs of a machine
 
 
 def section(run: Run) -> list[Block]:
@@ -55,10 +55,10 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
 
 
 def transports(records: Sequence[Record]) -> list[Block]:
-    """A sentence on each backend whose framework works in another process, which its worker calls.
+    """A sentence per backend whose worker calls the framework in another process.
 
-    It says how long calls and arrays were on their way in the epochs' training. That time is in no
-    figure.
+    It says how long passing calls and arrays took while epochs trained. No figure includes this
+    time.
     """
     phases: dict[str, list[Phase]] = {}
     for record in records:
@@ -78,7 +78,7 @@ def transports(records: Sequence[Record]) -> list[Block]:
 
 
 def _dropped(records: Sequence[Record]) -> list[Block]:
-    """A sentence on the user's variables that workers did not get."""
+    """A sentence on the user's variables that workers did not receive."""
     names = sorted({name for record in records for name in record.dropped})
     if not names:
         return []
@@ -122,7 +122,7 @@ def gpu_blocks(records: Sequence[Record]) -> list[Block]:
 
 def _gpu_cells(machine: str, gpu: Gpu, states: Sequence[GpuState]) -> dict[str, str]:
     def of_all(field: str, combine: Callable[[Iterable[Any]], Any] = max) -> Any:
-        """The values of all jobs as one; None if no job knows it."""
+        """The values of all jobs combined; None if no job has a value."""
         values = [getattr(state, field) for state in states]
         present = [value for value in values if value is not None]
         return combine(present) if present else None

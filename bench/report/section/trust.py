@@ -1,6 +1,6 @@
 """Makes the section that says why the results can be trusted.
 
-It shows what was equal for all backends of a run, by its records, and what was verified.
+It shows, from the records, what was equal for all backends of a run, and what was verified.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _VERIFICATION = (
     " `sync` waits, and dropout. Figures are the largest deviation divided by its tolerance, which"
     " follows from the rounding of float32; above 1 is a failure."
 )
-_MOST_NAMES = 8  # in a line of the terminal
+_MOST_NAMES = 8  # backends in a line of the terminal
 
 
 class _Backend(NamedTuple):
-    """A backend on a device of a machine, in a precision, which is verified or not."""
+    """A backend in one precision on a device of a machine; this is what is verified."""
 
     backend: str
     device: str
@@ -60,8 +60,8 @@ class _Backend(NamedTuple):
 class _Training(NamedTuple):
     """The started jobs of one workload, data set, seed and batch size.
 
-    It has their backends, the checksums of their initial weights, and per epoch the checksums of
-    the orders of their images.
+    It has the jobs' backends, the checksums of their initial weights, and per epoch the checksums
+    of the orders of their images.
     """
 
     backends: set[_Backend]
@@ -111,7 +111,7 @@ def section(run: Run) -> list[Block]:
 
 
 def _finding(run: Run) -> str:
-    """How many results agree with other backends, and how many jobs were verified themselves."""
+    """How many results agree with other backends, and how many jobs passed a verification."""
     agrees = run.jobs["agrees"].dropna()
     if run.jobs["status"].isin(EXCLUDED).any():
         return f"{headline(run.jobs)}; see the red box."
@@ -126,9 +126,9 @@ def _finding(run: Run) -> str:
 
 
 def _of_jobs(records: Iterable[Record]) -> list[str]:
-    """How many jobs were verified themselves, to what deviation; why others were not.
+    """How many jobs passed their own verification, the largest deviation, and why others did not.
 
-    Those with a larger deviation are in the red box or in the notes.
+    Jobs with a larger deviation are in the red box or in the notes.
     """
     verifications = [r.verification for r in records if r.verification is not None]
     done = [verification for verification in verifications if verification.passed]
@@ -152,9 +152,9 @@ def _of_jobs(records: Iterable[Record]) -> list[str]:
 
 
 def _of_repeats(records: Iterable[Record]) -> list[str]:
-    """How many jobs that ran several times ended with equal weights, to the last bit; which not.
+    """How many repeated jobs ended with weights that are equal to the last bit, and which did not.
 
-    On a CPU, and where a job is deterministic, a repeated job must end with the same weights.
+    On a CPU, or if a job is deterministic, a repeated job must end with the same weights.
     """
     checksums: dict[tuple[object, ...], set[str]] = defaultdict(set)
     counts: Counter[tuple[object, ...]] = Counter()
@@ -191,13 +191,13 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
 def verification_line(run: Run) -> str:
     """One line for a terminal: which of a run's backends are verified on this machine.
 
-    It also says which results are in doubt, and last what to run to verify the rest.
+    It also names doubtful results, and ends with the command that verifies the other backends.
     """
     line = _verification_line(_applied(run))
     but = "; ".join(f"{place[0]} {doubt}" for place, doubt in doubts_of(run.jobs).items())
     if not but:
         return line
-    # A line that ends with a command keeps it at the end.
+    # The command stays at the end of the line.
     return f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
 
 
@@ -232,7 +232,7 @@ _WORST_FIRST = ("not equal", None, "not verified", "verified")
 
 
 def _applied(run: Run) -> dict[_Backend, Verification | None]:
-    """Per matched backend the worst verification of its records (see `_WORST_FIRST`), or None."""
+    """Matched backend -> the worst verification of its records (see `_WORST_FIRST`), or None."""
     applied: dict[_Backend, list[Verification | None]] = defaultdict(list)
     for record in run.made_with:
         if record.job.mode == "matched" and record.status != "unsupported":
@@ -247,7 +247,7 @@ def _applied(run: Run) -> dict[_Backend, Verification | None]:
 
 
 def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
-    """The name of each backend, with device and machine where there are several."""
+    """The name of each backend, with device and machine if there are several."""
     devices, machines = ({backend[part] for backend in backends} for part in (1, 2))
     return {
         backend: " ".join(

@@ -17,11 +17,11 @@ _PACKAGE = "opencv-python-headless"
 def print_exports(
     models: Sequence[Exported], versions: Mapping[str, str], console: Console
 ) -> None:
-    """Print a row per model and format; below it, what is wrong or was not checked.
+    """Print a row per model and format, then what is wrong or was not checked.
 
     Args:
         models: the exported models.
-        versions: of the packages in the reader's environment.
+        versions: the versions of the packages in the reader's environment.
         console: where to print.
     """
     titles = ("workload", "backend", "format", "images", "deviation", "tolerance", "other class")
