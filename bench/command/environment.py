@@ -83,12 +83,12 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     Raises:
         UserError: the options contradict each other, or do not say which GPUs are meant.
     """
-    here, named = this_hardware(), options.driver or options.compute_capability
+    here, option = this_hardware(), options.driver or options.compute_capability
     if options.cpu:
-        if options.cuda or named:
+        if options.cuda or option:
             raise UserError("--cpu installs builds for CPUs, and another option builds for GPUs")
         return None
-    if not (options.cuda or named):
+    if not (options.cuda or option):
         return here
     driver = options.driver or (here and here.driver)
     capabilities = options.compute_capability or (here and here.capabilities)

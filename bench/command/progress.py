@@ -200,7 +200,7 @@ class ProgressDisplay:
         return list(records.values())
 
     def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
-        """The jobs that a job can be compared with: those of its group with the same seed."""
+        """The group and seed of a job; jobs that share both can be compared."""
         return group_of(job, data_checksum, self._machine), job.seed
 
     def _disagreement(self, task: TrainingTask, epochs: Sequence[Epoch]) -> str:

@@ -1,6 +1,6 @@
 """Writes the report of a run into its folder: `report.html`, `report.md`, CSV files and charts.
 
-It is made from the folder's records and from the verifications and calibrations beside it. To add a
+The report uses the folder's records and the verifications and calibrations beside it. To add a
 section, write a file with a function `section(run) -> list[Block]`, and name it in `TOPICS`.
 """
 

@@ -132,7 +132,7 @@ class Run:
         ]
 
     def spread_of(self, key: str) -> ProcessSpread:
-        """How much two processes of one backend differ where the job with this key ran."""
+        """How much two processes of one backend differ at the place of the job with this key."""
         return process_spread(self._by_key[key], self._calibrations)
 
     @cached_property
@@ -145,7 +145,7 @@ class Run:
 
     @cached_property
     def places(self) -> list[Run]:
-        """The run's parts, one per table: of one data set, machine, device and threads."""
+        """The run's parts, one per data set, machine, device and number of threads."""
         groups = self.summary.groupby(PLACE_COLUMNS, sort=False, dropna=False)
         return [self._part(rows, heading(rows)) for _, rows in groups]
 

@@ -47,7 +47,7 @@ class Crossover(Struct, frozen=True, kw_only=True):
     Attributes:
         rounds: the number of rounds with enough sizes; the result of a single round is provisional.
         size: the size at which a step takes twice its fixed cost.
-        low, high: the smallest and the largest such size of a round.
+        low, high: the smallest and the largest of these sizes over the rounds.
         smallest, largest: the smallest and the largest size of the sweep.
         fixed, per_size, largest_miss: see `Line`.
     """

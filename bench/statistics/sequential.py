@@ -3,7 +3,7 @@
 A look is a check of the rounds so far. The test uses only signs: which of two backends was the
 slower one of a round. If both take the same time, each is the slower one with the same probability,
 for any distribution of the noise. So the number of rounds in which the first was slower is a random
-walk. This module computes the exact probability that such a walk ever crosses a boundary which is
+walk. This module computes the exact probability that this walk ever crosses a boundary which is
 checked after every round. A run may therefore stop when its result is precise, when its time is up
 or when the user interrupts it, and it may be resumed: the probability of an error stays below the
 level (a confidence sequence; H. Robbins, Ann. Math. Stat. 41, 1970, 1397-1409). The price is small:
@@ -74,7 +74,7 @@ class Looks(Struct, frozen=True, kw_only=True):
         return None if most < 0 else most
 
     def chance(self, rounds: int, exceptions: int) -> float:
-        """The p-value: the probability of such an uneven split in any look, if nothing differs.
+        """The p-value: the probability of a split at least this uneven in any look by chance.
 
         It is at most `level` if `self.exceptions(rounds, level)` is at least `exceptions`.
 

@@ -35,7 +35,7 @@ Seconds = Sequence[float] | NDArray[np.float64]
 # 5 of 100 intervals miss the true value.
 LEVEL = 0.05
 # At most 1 of 100 comparisons of identical backends names a faster one. With many comparisons, at
-# most 1 of 20 tables holds such a false verdict.
+# most 1 of 20 tables holds a false verdict.
 VERDICT_LEVEL = 0.01
 TABLE_LEVEL = 0.05
 # Nobody changes the framework for a smaller difference.

@@ -103,7 +103,7 @@ def _tasks(running: Running, of_node: Task, *, least: bool = False) -> list[Trai
     goal = goal_of(running.options, running.suite, running.setup.choices)
     rounds = goal.least_rounds if least else goal.most_rounds
     groups = [_group(running, of_node)]
-    return [task for number in range(rounds) for task in running.tasks(groups, number)]
+    return [planned for number in range(rounds) for planned in running.tasks(groups, number)]
 
 
 def _group(running: Running, of_node: Task) -> plan.Group:
@@ -130,8 +130,8 @@ def _without_results(running: Running, of_node: Task) -> tuple[Record, ...]:
 
 def _turns(running: Running, of_node: Task) -> list[Turns]:
     """The earlier turns of the jobs."""
-    tasks = [task for task in _tasks(running, of_node) if task.job.mode == "matched"]
-    groups = groupby(tasks, key=lambda task: (task.job.round, task.job.seed))
+    tasks = [planned for planned in _tasks(running, of_node) if planned.job.mode == "matched"]
+    groups = groupby(tasks, key=lambda planned: (planned.job.round, planned.job.seed))
     return read_keys(running.folder / TURNS, Turns, [key_of([*of_round]) for _, of_round in groups])
 
 

@@ -185,7 +185,7 @@ def _table(table: Table) -> str:
 
 
 def _letters(cell: str) -> int:
-    """The width of a cell in letters; those of code are wider."""
+    """The width of a cell in letters; letters of code are wider."""
     return ceil(_CODE * (len(cell) - 2)) if cell.startswith("`") else len(cell)
 
 

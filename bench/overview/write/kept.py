@@ -97,7 +97,7 @@ class Piece(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A piece that stays as a teacher wrote it.
+    """A piece that keeps a teacher's text.
 
     Attributes:
         piece: "SLIDE.NAME".

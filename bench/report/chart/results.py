@@ -212,7 +212,7 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
 
 
 def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The title and the rows of each panel: a group, whose rows are comparable.
+    """The title and the rows of each panel; a panel is a group of comparable rows.
 
     The title names the properties that differ between groups. At most `_MOST_PANELS` are returned.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-MOST_ERROR = 0.05  # the report shows no sum whose error is larger
+MOST_ERROR = 0.05  # the report shows no sum with a larger error
 # For each counter: the columns of a job's joules, of the energy per epoch, of the counter's step,
 # and of the error.
 _COUNTERS = (
@@ -48,8 +48,8 @@ def error_of_steps(
 def energy_per_epoch(by_backend: Any) -> pd.DataFrame:
     """The energy per epoch over all steady epochs of all jobs, its error, and the power.
 
-    The relative error of the sum is smaller than that of each window. A sum with a too large error
-    is missing.
+    The relative error of the sum is smaller than the error of each window. A sum with an error
+    above `MOST_ERROR` is missing.
 
     Args:
         by_backend: jobs with steady epochs, grouped; see `jobs.jobs_frame`.

@@ -28,7 +28,7 @@ from bench.statistics.turns import (
 
 Group = tuple[Any, ...]  # the values of `columns.GROUP`
 Times = dict[str, NDArray[np.float64]]
-SpreadOf = Callable[[str], ProcessSpread]  # where the job with a key ran
+SpreadOf = Callable[[str], ProcessSpread]  # key of a job -> the spread at its place
 
 
 class Pair(NamedTuple):

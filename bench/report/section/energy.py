@@ -83,7 +83,7 @@ def _error(row: Any) -> str:
 
 
 def _too_short(run: Run) -> list[str]:
-    """A line per backend whose total time is too short for the counter's steps."""
+    """A line per backend with too little total time for the counter's steps."""
     short = run.ok[(run.ok["energy_error"] > MOST_ERROR) & (run.ok["energy_epochs"] > 0)]
     return [
         f"{row['label']} {row['backend']}: {row['energy_epochs']} epochs are too short for this"

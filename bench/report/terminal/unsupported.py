@@ -14,7 +14,7 @@ def nothing_ran(
     backends: tuple[str, ...] | None,
     devices: tuple[str, ...] | None,
 ) -> list[str]:
-    """A line for each device, or backend on a device, whose jobs were all unsupported.
+    """A line for each device, or backend on a device, with only unsupported jobs.
 
     Documented gaps are reported only if the user asked for them: a framework without a layer trains
     other workloads, and a framework without code for GPUs trains on CPUs.
@@ -53,7 +53,7 @@ def nothing_ran(
 
 
 def _is_documented(records: Sequence[Record], *, is_named: bool, on_named: bool) -> bool:
-    """Whether a backend's jobs on a device are gaps that nobody asked for.
+    """Whether a backend's jobs on a device are documented gaps that the user did not ask for.
 
     Args:
         records: the records of the jobs, all unsupported.

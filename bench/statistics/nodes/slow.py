@@ -10,7 +10,7 @@ the values of all other nodes (the rank-sum test; H. B. Mann and D. R. Whitney, 
 1947, 50-60). It holds for any distribution of times, and a few disturbed sessions hardly matter.
 Holm's correction covers all nodes: the probability that any node of a healthy fleet is named is at
 most `LEVEL`. In addition, the node's ratio must be an outlier among all nodes' ratios at the same
-level. So no node is named if all nodes really differ by a few percent.
+level. So no node of a fleet is named if all its nodes really differ by a few percent.
 
 A node may be slow on one workload only. So each workload is also tested alone. These tests share a
 fifth of the level.
