@@ -1,4 +1,4 @@
-"""`bench status` and `bench cancel`: how the tasks of a run on a cluster stand, and their end."""
+"""`bench status` and `bench cancel`: show and cancel the tasks of a run on a cluster."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.runner.cluster.submission import folders_of, read_arrays
 from bench.worker.clock import monotonic_seconds, pause
 
 _COLUMNS = ("pending", "running", "done", "lost", "unknown")
-# Slurm ends a task at most its KillWait (30 s by default) after it was told to.
+# After a cancellation Slurm ends a task within its KillWait (30 s by default).
 _WAIT_SECONDS, _CHECK_SECONDS = 60.0, 1.0
 
 
 def status(options: argparse.Namespace) -> int:
     """`bench status`: print how many tasks of each node wait, run, are done or lost.
 
-    Jobs that Slurm ended get their records. Returns 1 if a task is lost, or not known.
+    Jobs that Slurm ended get their records. Returns 1 if a task is lost, or its state is unknown.
     """
     _require_submitted(options.run)
-    found = settle(options.run)
-    _print(found)
-    return 1 if any(task.where in ("lost", "unknown") for task in found) else 0
+    tasks = settle(options.run)
+    _print(tasks)
+    return 1 if any(task.where in ("lost", "unknown") for task in tasks) else 0
 
 
 def cancel(options: argparse.Namespace) -> int:
@@ -41,25 +41,25 @@ def cancel(options: argparse.Namespace) -> int:
         return 0
     slurm.cancel(dict.fromkeys(task.job.partition("_")[0] for task in waiting))
     started = monotonic_seconds()
-    found = settle(options.run)
-    while any(task.where in ("pending", "running") for task in found):
+    tasks = settle(options.run)
+    while any(task.where in ("pending", "running") for task in tasks):
         if monotonic_seconds() - started > _WAIT_SECONDS:
             say(f"bench: not all have ended yet: bench status {options.run}", error=True)
             break
         pause(_CHECK_SECONDS)
-        found = settle(options.run)
+        tasks = settle(options.run)
     say(f"{options.run}: {len(waiting)} tasks were cancelled")
-    _print(found)
+    _print(tasks)
     return 0
 
 
 def settle(run: Path) -> list[TaskStatus]:
-    """How every task of a run stands; says why Slurm could not be asked, if that matters.
+    """The status of every task of a run; prints why Slurm could not be asked, if that matters.
 
     Jobs that Slurm ended get their records.
     """
-    found, problem = reconcile(run)
-    tasks = [*found.values()]
+    by_identity, problem = reconcile(run)
+    tasks = [*by_identity.values()]
     if problem and any(task.where == "unknown" for task in tasks):
         say(f"bench: {problem}; of some tasks it is not known how they stand", error=True)
     return tasks
@@ -86,9 +86,9 @@ def _print(tasks: Sequence[TaskStatus]) -> None:
     console = plain_console()
     console.print(table)
     lines = [
-        f"{each.where}: {each.task.name} on {each.task.node.name} ({each.job}): {each.why}"
-        for each in sorted(tasks, key=lambda each: each.where)
-        if each.why
+        f"{task.where}: {task.task.name} on {task.task.node.name} ({task.job}): {task.why}"
+        for task in sorted(tasks, key=lambda task: task.where)
+        if task.why
     ]
     for line in first_of(lines):
         say(line)

@@ -18,7 +18,7 @@ _COUNTS = ["seeds", "rounds", "steady_epochs", "turns", "energy_epochs", "target
 
 
 def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
-    """A row per backend of a group; its figures are over its jobs that ended ok and agree.
+    """A row per backend of a group, with figures from its jobs that ended ok and agree.
 
     The rows of a workload are next to each other.
 
@@ -51,9 +51,9 @@ def _groups(jobs: pd.DataFrame) -> Any:
 
 
 def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
-    """The number of jobs, the status of the worst, whether all agree, and all doubts."""
+    """The number of jobs, the worst status, whether all agree, and all doubts."""
     by_backend = _groups(jobs)
-    # A wrong result counts as worse than a job that failed.
+    # A wrong result is worse than a failed job.
     worst_first = jobs.iloc[(~jobs["status"].isin(EXCLUDED)).argsort(kind="stable")]
     return pd.DataFrame(
         {
