@@ -148,7 +148,9 @@ def _check(family: Any, families: list[Family]) -> None:
     for place in family.scripts.values():
         package_of(place)
     for name, entry in family.backends.items():
-        for place in filter(None, (entry.adapter, entry.native, entry.refuses)):
+        for place in filter(
+            None, (entry.adapter, entry.native, entry.parallel, entry.on_nodes, entry.refuses)
+        ):
             package_of(place)
         environment, plain = entry.environment, entry.variant_of
         if environment not in environments and environment not in family.environments:

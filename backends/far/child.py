@@ -106,14 +106,14 @@ class Child:
         """
         self._began, self._method = time.perf_counter(), method
         self._number += 1
-        if self.connection is not None:
-            self.connection.settimeout(self._seconds)
         try:
+            if self.connection is not None:
+                self.connection.settimeout(self._seconds)
             write_message(self._calls, self._number, {"method": method, "arguments": arguments})
         except TimeoutError:
             raise self.silent(self._seconds) from None
-        except OSError:
-            raise self._ended(method) from None
+        except (OSError, ValueError):  # ValueError: its stream is closed
+            raise self.gone(method) from None
 
     def result(self, seconds: float | None = None) -> Any:
         """The result of the method that was called last.
@@ -132,7 +132,7 @@ class Child:
         except TimeoutError:
             raise self.silent(seconds) from None
         except (OSError, EOFError):
-            raise self._ended(method) from None
+            raise self.gone(method) from None
         except MessageError as error:
             self.close()
             raise ChildError(f"{method}: {error}\n{self._said()}") from error
@@ -149,6 +149,10 @@ class Child:
         """The time of all calls outside the child's methods, since this was asked last."""
         seconds, self._transport = self._transport, 0.0
         return seconds
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """Kill the process, and wait for its end and its last output."""
@@ -190,8 +194,8 @@ class Child:
         advice = f"; {self._advice}" if kind in ("ImportError", "ModuleNotFoundError") else ""
         raise ChildError(f"{self.name}: {method}: {kind}: {text}{advice}\n{error['traceback']}")
 
-    def _ended(self, method: str) -> ChildError:
-        """The error that the child has ended, with its last output."""
+    def gone(self, method: str) -> ChildError:
+        """The error that the child has ended in a call, with its last output; it is closed."""
         self._reader.join(_OUTPUT_SECONDS)
         self.close()
         code = self._code()

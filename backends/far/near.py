@@ -132,7 +132,8 @@ def main(target: str, *folders: str) -> None:
         try:
             number, call = read_message(calls)
         except EOFError:
-            return
+            sys.stderr.flush()
+            os._exit(0)  # JAX's own end waits for the other nodes
         write_message(replies, number, server.reply(call))
 
 

@@ -80,7 +80,7 @@ class NodeChild(Child):
         """
         while not self._host:
             if self._process.poll() is not None:
-                raise self._ended("its start")
+                raise self.gone("its start")
             if time.monotonic() - self._started > self._limit:
                 raise self.silent(self._limit)
             with suppress(TimeoutError):

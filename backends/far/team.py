@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import specs
 from backends.contract import Unsupported
@@ -45,40 +45,30 @@ class Team:
         Raises:
             ChildError: a child has ended.
         """
-        try:
-            for child in self.children:
-                child.begin(method, *arguments)
-        except ChildError:
-            self.end()
-            raise
+        self._begin(self.children, method, *arguments)
 
-    def results(self, seconds: float | None) -> list[Any]:
+    def results(self, seconds: float | None, own: Exception | None = None) -> list[Any]:
         """The results of the method that was called last, in the order of the children.
 
         Args:
-            seconds: how long to wait for the next answer; None: as long as it takes.
+            seconds: how long to wait for the first answer; None: as long as it takes. The other
+                answers must follow within `WAIT_SECONDS`, as ranks end a call together.
+            own: what this process's part of the call has raised.
 
         Raises:
-            ChildError, Unsupported, MemoryError: what made the first of them fail.
+            ChildError, Unsupported, MemoryError: what made the first child fail.
+            Exception: `own`, if no child failed.
         """
-        waiting, results = list(self.children), dict[Child, Any]()
-        failures: list[Exception] = []
-        while waiting:
-            limit = LAST_SECONDS if failures else seconds
-            ready = _ready(waiting, limit)
-            for child in ready:
-                try:
-                    results[child] = child.result(limit or WAIT_SECONDS)
-                except (ChildError, Unsupported, MemoryError) as error:
-                    failures.append(error)
-            waiting = [child for child in waiting if child not in ready]
-            if not ready:
-                failures += [child.silent(limit) for child in waiting]
-                break
-        if failures:
-            self.end()
-            raise min(failures, key=_may_follow)
-        return [results[child] for child in self.children]
+        return self._results(self.children, seconds, [own] if own else [])
+
+    def first(self, method: str, *arguments: Any) -> Any:
+        """The result of a method of the first child alone, however long it takes.
+
+        Raises:
+            ChildError, Unsupported, MemoryError: the method failed, or another child has ended.
+        """
+        self._begin(self.children[:1], method, *arguments)
+        return self._results(self.children[:1], None, [])[0]
 
     @contextmanager
     def watching(self, name: str) -> Iterator[None]:
@@ -98,7 +88,7 @@ class Team:
             if not done.wait(WAIT_SECONDS):
                 sys.stderr.write(
                     f"{name} hangs: {WAIT_SECONDS:g} s after another rank's end of the same call it"
-                    " goes on\n"
+                    f" goes on{self._failure()}\n"
                 )
                 sys.stderr.flush()
                 os._exit(1)
@@ -109,6 +99,68 @@ class Team:
             yield
         finally:
             done.set()
+
+    def _failure(self) -> str:
+        """What made a child fail, to be appended to a sentence; "" if none failed."""
+        try:
+            self.results(LAST_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is said
+            return f"; {error}"
+        return ""
+
+    def _begin(self, children: Sequence[Child], method: str, *arguments: Any) -> None:
+        try:
+            for child in children:
+                child.begin(method, *arguments)
+        except ChildError as error:
+            ended = [child for child in self.children if child.has_ended()]
+            self._fail([error, *(child.gone(method) for child in ended)])
+
+    def _results(
+        self, children: Sequence[Child], seconds: float | None, failures: list[Exception]
+    ) -> list[Any]:
+        """The results of some children, see `results`; all children must go on meanwhile.
+
+        Args:
+            children: those that were called.
+            seconds: see `results`.
+            failures: those that are known.
+        """
+        waiting, results, watched = list(children), dict[Child, Any](), list(self.children)
+        while waiting:
+            limit = LAST_SECONDS if failures else WAIT_SECONDS if results else seconds
+            ready = _ready(watched, waiting, limit)
+            for child in ready:
+                try:
+                    if child not in waiting:  # it says nothing: its connection has ended
+                        raise child.gone("a call to another rank")
+                    results[child] = child.result(limit or WAIT_SECONDS)
+                except (ChildError, Unsupported, MemoryError) as error:
+                    failures.append(error)
+                    watched.remove(child)
+            waiting = [child for child in waiting if child not in ready]
+            if not ready:
+                failures += [child.silent(limit) for child in waiting]
+                break
+        if failures:
+            self._fail(failures)
+        return [results[child] for child in children]
+
+    def _fail(self, failures: Sequence[Exception]) -> NoReturn:
+        """End all children, and raise what probably made the first of them fail.
+
+        A rank fails because of another one when a connection breaks or nobody answers. Which one is
+        not certain, so an earlier failure is named, too.
+        """
+        self.end()
+        chosen = min(failures, key=_rank)
+        if chosen is failures[0]:
+            raise chosen
+        first, _, rest = str(chosen).partition("\n")
+        earlier = str(failures[0]).partition("\n")
+        raise type(chosen)(
+            f"{first}; before that {earlier[0]}\n{rest}\n{earlier[2]}"
+        ) from failures[0]
 
     def end(self) -> None:
         """End all children."""
@@ -154,15 +206,27 @@ def team_of(
     return _last[key]
 
 
-def _ready(children: Sequence[Child], seconds: float | None) -> list[Child]:
-    """The children that have answered or ended, when the first of them has."""
-    by_connection = {child.connection: child for child in children}
+def _ready(
+    watched: Sequence[Child], waiting: Sequence[Child], seconds: float | None
+) -> list[Child]:
+    """The children that have answered or ended, when the first of them has.
+
+    Args:
+        watched: the children that are looked at.
+        waiting: those of which an answer is wanted.
+        seconds: how long to wait; None: as long as it takes.
+    """
+    by_connection = {child.connection: child for child in watched}
     if None in by_connection:  # Windows: pipes, which are read one after the other
-        return list(children)
+        return list(waiting)
     ready: list[Any] = wait(list(by_connection), seconds)  # type: ignore[arg-type]
     return [by_connection[connection] for connection in ready]
 
 
-def _may_follow(failure: Exception) -> bool:
-    """Whether a rank may have failed because another one did: its connection is broken."""
-    return isinstance(failure, ChildError) and not isinstance(failure, ChildGoneError)
+def _rank(failure: Exception) -> int:
+    """The lower, the less likely it is that another rank made this one fail."""
+    if isinstance(failure, (Unsupported, MemoryError)):
+        return 0
+    if isinstance(failure, ChildGoneError):
+        return 1
+    return 2 if isinstance(failure, ChildError) else 3  # 3: this process's own

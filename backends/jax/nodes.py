@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import jax
@@ -17,7 +18,8 @@ from jax import Array, dtypes, random
 from jax.sharding import NamedSharding
 
 from backends import contract
-from backends.contract import Job, kind_of, nodes_of
+from backends.contract import Job, Unsupported, kind_of, nodes_of
+from backends.cores import cores_first
 from backends.far.child import ChildError
 from backends.far.near import probe
 from backends.far.node import this_node
@@ -43,10 +45,15 @@ class JaxNodes:
             "is JAX complete?",
             on_gpu=kind_of(job.device) != "cpu",
         )
-        whole = {"job": msgspec.to_builtins(job), "port": _free_port(), "seconds": WAIT_SECONDS}
         try:
+            hosts = [child.host() for child in self._team.children]  # when all have been started
+            whole = {
+                "job": msgspec.to_builtins(job),
+                "port": _free_port(),
+                "seconds": max(1, ceil(WAIT_SECONDS)),
+            }
             for number, child in enumerate(self._team.children):
-                child.begin("begin", {**whole, "number": number, "host": child.host()}, probe())
+                child.begin("begin", {**whole, "number": number, "host": hosts[number]}, probe())
         except ChildError:
             self._team.end()
             raise
@@ -65,24 +72,29 @@ class JaxNodes:
         self._in_all("reset", dict(weights))
 
     def get_weights(self) -> contract.Weights:
-        return self._in_first("get_weights")
+        weights: contract.Weights = self._team.first("get_weights")
+        return weights
 
     def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
         loss: float = self._in_all("train_epoch", order, masks and list(masks))
         return loss
 
     def predict(self, images: contract.Images) -> contract.Logits:
-        return self._in_first("predict", images)
+        logits: contract.Logits = self._team.first("predict", images)
+        return logits
 
     def sync(self) -> None:
         self._in_all("sync")
 
     def device_memory(self) -> contract.DeviceMemory | None:
-        peak = self._in_first("peak")
+        peak = self._team.first("peak")
         return None if peak is None else contract.DeviceMemory(allocator_peak_bytes=peak)
 
     def settings(self) -> dict[str, str | int | bool | None]:
-        return {**self._in_first("settings"), **self._team.nodes()}
+        return {**self._team.first("settings"), **self._team.nodes()}
+
+    def transport_seconds(self) -> float:
+        return self._team.children[0].transport_seconds()
 
     def _in_all(self, method: str, *arguments: Any) -> Any:
         """Call a method on all nodes, and return the result of the first.
@@ -94,10 +106,6 @@ class JaxNodes:
         """
         self._team.begin(method, *arguments)
         return self._team.results(None)[0]
-
-    def _in_first(self, method: str, *arguments: Any) -> Any:
-        """The result of a method that needs no other node."""
-        return self._team.children[0].call(method, *arguments)
 
 
 class Node(JaxRanks):
@@ -122,8 +130,8 @@ class Node(JaxRanks):
                 num_processes=nodes_of(job.device),
                 process_id=description["number"],
                 cluster_detection_method="deactivate",  # Slurm's step says nothing of the GPUs
-                initialization_timeout=int(description["seconds"]),
-                heartbeat_timeout_seconds=int(description["seconds"]),
+                initialization_timeout=description["seconds"],
+                heartbeat_timeout_seconds=description["seconds"],
             )
         super().__init__(job)
 
@@ -159,9 +167,19 @@ def _place_own(value: Any, sharding: NamedSharding) -> Array:
 
 
 def _use_threads(count: int) -> None:
-    """Use as many CPUs: XLA has a thread for each one that the scheduler allows."""
+    """Use so many CPUs: XLA has a thread for each one that the scheduler allows.
+
+    Raises:
+        Unsupported: the node has fewer.
+    """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+        allowed = os.sched_getaffinity(0)
+        if len(allowed) < count:
+            raise Unsupported(
+                f"{this_node()} has {len(allowed)} CPUs for this job, and {count} threads are"
+                " wanted"
+            )
+        os.sched_setaffinity(0, cores_first(sorted(allowed))[:count])
 
 
 def _free_port() -> int:

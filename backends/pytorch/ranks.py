@@ -16,6 +16,10 @@ from backends.far.near import probe
 from backends.far.team import LAST_SECONDS, WAIT_SECONDS, team_of
 from backends.pytorch.rank import OtherRank, Rank, named, open_store
 
+# How many seconds a rank waits for the others in a step: less than the bench itself waits, so that
+# PyTorch says which connection it is.
+_STEP_SECONDS = 0.8 * WAIT_SECONDS
+
 
 class PyTorchRanks:
     """Rank 0, in this process; each call is made to all ranks at the same time."""
@@ -36,13 +40,13 @@ class PyTorchRanks:
                 whole = {
                     "job": msgspec.to_builtins(job),
                     "rank": rank,
-                    "wait_seconds": WAIT_SECONDS,
+                    "wait_seconds": _STEP_SECONDS,
                 }
                 other.begin("begin", whole | place, probe())
         except ChildError:
             self._others.end()
             raise
-        self._own: Rank = self._with_others(lambda: Rank(job, 0, named(store, name), WAIT_SECONDS))
+        self._own: Rank = self._with_others(lambda: Rank(job, 0, named(store, name), _STEP_SECONDS))
 
     def processes(self) -> Sequence[int] | None:
         """The IDs of the other ranks; None if some are on other nodes."""
@@ -99,9 +103,8 @@ class PyTorchRanks:
         except torch.OutOfMemoryError:  # of this rank
             self._others.end()
             raise
-        except RuntimeError:  # of PyTorch: the connections are broken, or nobody answers
-            self._others.results(LAST_SECONDS)
-            self._others.end()
+        except RuntimeError as error:  # as PyTorch's when a connection breaks or nobody answers
+            self._others.results(LAST_SECONDS, error)
             raise
         except Exception:
             self._others.end()  # they would wait for this rank

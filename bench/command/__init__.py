@@ -9,7 +9,7 @@ from bench.report.form.visible import visible
 
 
 def say(text: str = "", *, error: bool = False) -> None:
-    """Print lines; a text of a record or a file name cannot control the terminal.
+    """Print lines; control characters in the text cannot control the terminal.
 
     Each call is one write, as several threads may print.
 

@@ -1,6 +1,6 @@
 """`bench acceptance`: checks a machine and its GPUs within a budget, the most valuable steps first.
 
-Every step is a command of `bench`, which can be typed alone, and which resumes.
+Every step is a command of `bench` that can also be typed alone. It resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from bench.runner.interpreters import FailedError, NoAnswerError, ask
 from bench.worker import clock
 from specs.errors import UserError
 
-_LEAST_SECONDS = 30.0  # a step is not begun with less time than this
-_ROUNDS = 11  # of the calibration: the fewest with which its figures mean something
+_LEAST_SECONDS = 30.0  # no step starts with less time left
+_ROUNDS = 11  # of the calibration: the fewest with meaningful figures
 _EXPERIMENTS = (
     "An experiment changes one thing in a backend, and is timed in turn with it. Below 1 the"
     " experiment is faster. The previous step verifies its results."
 )
 _PROGRAM_SECONDS = 120.0  # the first use of a GPU by a framework takes some 20 s
-# The exit code of a command that was interrupted; by another signal it is higher than _SIGNALS.
+# The exit code of a command that Ctrl-C interrupted; for any signal it is _SIGNALS + its number.
 _STOPPED, _SIGNALS = 130, 128
 
 
@@ -56,8 +56,8 @@ class Step(NamedTuple):
     """One command of the acceptance.
 
     Attributes:
-        question: what it answers.
-        arguments: the command's, without `bench`.
+        question: the question that it answers.
+        arguments: the arguments of the command, without `bench`.
         page: the report that it writes, relative to the folder; "" if it writes none.
     """
 
@@ -67,12 +67,12 @@ class Step(NamedTuple):
 
     @property
     def command(self) -> str:
-        """What a user would type, without the options for the folder."""
+        """The command as a user would type it, without the options for the folder."""
         return " ".join(("bench", *self.arguments))
 
 
 class Ended(NamedTuple):
-    """How a step ended: its result in words, and its seconds; "" and 0 if it was not begun."""
+    """How a step ended: its result in words, and its seconds; "" and 0 if it was not started."""
 
     result: str = ""
     seconds: float = 0.0
@@ -81,12 +81,12 @@ class Ended(NamedTuple):
 def acceptance(options: argparse.Namespace) -> int:
     """`bench acceptance`: run the steps, write a page and an archive.
 
-    1 if a step failed. Steps for which no time was left are listed; they are no failure.
+    Returns 1 if a step failed. Steps without time left are listed, and are no failure.
     """
     machine = this_machine(os.environ)
     folder, console = options.results / "acceptance", plain_console(stderr=True)
     devices = options.device or (("cuda",) if machine.gpus else ("cpu",))
-    choose_devices(devices, machine)  # a device that is not there is said at once
+    choose_devices(devices, machine)  # reports a missing device at once
     steps = steps_of(options, devices)
     alone = "no NVIDIA GPU is visible: the steps run on the CPU"
     console.print(
@@ -97,11 +97,11 @@ def acceptance(options: argparse.Namespace) -> int:
     facts = gpu_facts(machine, _with_gpu_builds(), _probe(Environments(dict(options.python))))
     ended = [Ended()] * len(steps)
     for number, step in enumerate(steps):
-        left = deadline - clock.monotonic_seconds()
-        if left < _LEAST_SECONDS:
+        seconds_left = deadline - clock.monotonic_seconds()
+        if seconds_left < _LEAST_SECONDS:
             break
         console.rule(f"{number + 1} of {len(steps)}: {step.question}")
-        ended[number] = _run(step, options, folder, left)
+        ended[number] = _run(step, options, folder, seconds_left)
         write_document(page(machine, steps, ended, facts, folder), folder)
     write_document(page(machine, steps, ended, facts, folder), folder)
     to_send = folder
@@ -125,17 +125,20 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
         ("float32", "bfloat16") if devices == ("cpu",) else ("float32", "tf32", "bfloat16")
     )
     every = ("--precision", ",".join(precisions))
-    first, *others = precisions
+    first, *other_precisions = precisions
     in_first = ("--precision", first)
     steps = [
         Step("Does every framework train here?", ("run", "smoke", *place, *in_first), "smoke"),
         Step("Are its results correct?", ("verify", *place, *in_first)),
         Step("How fast is it?", ("run", "quick", *place, *in_first), "quick"),
     ]
-    if others:
-        rest = ("--precision", ",".join(others))
+    if other_precisions:
+        option = ("--precision", ",".join(other_precisions))
         steps += [
-            Step(f"Are its results correct in {' and '.join(others)}?", ("verify", *place, *rest)),
+            Step(
+                f"Are its results correct in {' and '.join(other_precisions)}?",
+                ("verify", *place, *option),
+            ),
             Step("How fast is it in each precision?", ("run", "quick", *place, *every), "quick"),
         ]
     if devices != ("cpu",):
@@ -148,9 +151,9 @@ def steps_of(options: argparse.Namespace, devices: tuple[str, ...]) -> list[Step
 def _experiments(
     options: argparse.Namespace, device: tuple[str, ...], precision: tuple[str, ...]
 ) -> Iterator[Step]:
-    """Yield the steps of the experiments beside each backend that is chosen and installed."""
+    """Yield the steps of the experiments for each backend that is chosen and installed."""
     environments = Environments(dict(options.python))
-    # Keras, whose jobs take longest, comes last.
+    # Keras comes last: its jobs take longest.
     for plain in dict.fromkeys(BACKENDS[name].variant_of or "" for name in reversed(EXPERIMENTS)):
         is_chosen = not options.backend or plain in options.backend
         if is_chosen and environments.python(BACKENDS[plain].environment) is not None:
@@ -178,7 +181,7 @@ def _python(environments: Environments, name: str) -> Path:
     """The interpreter of an environment.
 
     Raises:
-        UnknownError: there is none.
+        UnknownError: the environment is not installed.
     """
     python = environments.python(name)
     if python is None:
@@ -207,13 +210,13 @@ def _ask(
 ) -> str:
     """See `Probe.run`."""
     python = _python(environments, name)
-    passed_on = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
+    all_variables = {**inherited_by(python).variables, **ENVIRONMENTS[name].variables, **variables}
     try:
-        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, passed_on)
+        answer = ask([str(python), "-c", program, *arguments], _PROGRAM_SECONDS, all_variables)
         return answer.strip().splitlines()[-1]
     except FailedError as error:
         lines = error.lines or [str(error)]
-        # Some errors end with lines of advice.
+        # An error may end with advice, so the last line with an error's name is used.
         errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
         raise ProgramError(f"{name}: {(errors or lines)[-1]}") from error
     except (NoAnswerError, IndexError) as error:
@@ -222,7 +225,7 @@ def _ask(
 
 def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) -> Ended:
     """Run a step, and stop it after these seconds, as Ctrl-C would."""
-    from bench.command.cli import Interrupted, main  # here, as it imports this module by its name
+    from bench.command.cli import Interrupted, main  # here: `cli` imports this module by name
 
     started = clock.monotonic_seconds()
     arguments = [*step.arguments, "--results", str(folder)]
@@ -234,7 +237,7 @@ def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) 
     with _time_limit(seconds) as reached, contextlib.suppress(KeyboardInterrupt):
         code = main(arguments)
     if code > _SIGNALS and not reached():
-        raise Interrupted(code - _SIGNALS)  # the user's own
+        raise Interrupted(code - _SIGNALS)  # the user's signal
     stopped = "stopped: time is up"
     result = {0: "passed", _STOPPED: stopped}.get(code, "failed")
     return Ended(result, clock.monotonic_seconds() - started)
@@ -242,7 +245,7 @@ def _run(step: Step, options: argparse.Namespace, folder: Path, seconds: float) 
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[Callable[[], bool]]:
-    """Raise KeyboardInterrupt after these seconds; gives a function: whether that has happened."""
+    """Raise KeyboardInterrupt after these seconds; yields a function that says if it was raised."""
     reached = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -262,14 +265,14 @@ def _time_limit(seconds: float) -> Iterator[Callable[[], bool]]:
 def page(
     machine: Machine, steps: list[Step], ended: list[Ended], facts: list[Fact], folder: Path
 ) -> list[Block]:
-    """The page: what was asked, how it ended, and where the answers are.
+    """The page: the questions, how the steps ended, and where the answers are.
 
     Args:
-        machine: this one.
-        steps: all of them.
-        ended: how each ended.
-        facts: about the GPUs.
-        folder: that of the steps' runs.
+        machine: this machine.
+        steps: all steps.
+        ended: how each step ended.
+        facts: the facts about the GPUs.
+        folder: the folder of the steps' runs.
     """
     rows = tuple(
         (
@@ -290,11 +293,11 @@ def page(
             ("question", "command", "result", "time", "report"), rows, "The most important first"
         ),
     ]
-    rest = [row[1] for row in rows if row[2] not in ("passed", "failed")]
-    if rest:
+    not_run = [row[1] for row in rows if row[2] not in ("passed", "failed")]
+    if not_run:
         blocks += [
             Text("There was no time for these; `bench acceptance` continues with them:"),
-            Items(tuple(rest)),
+            Items(tuple(not_run)),
         ]
     pages = {step.page for step, (result, _) in zip(steps, ended, strict=True) if result}
     return [
@@ -316,7 +319,7 @@ def _copy_anonymously(folder: Path, to_send: Path) -> None:
 
 
 def _answers(folders: list[Path]) -> list[Block]:
-    """What the experiments in the folders of runs say, with a heading; nothing without any."""
+    """The answers of the experiments in the folders of runs, with a heading; [] without any."""
     answers = [block for folder in folders for block in _answers_in(folder)]
     return [Heading("Experiments", 2), Text(_EXPERIMENTS), *answers] if answers else []
 
@@ -326,20 +329,22 @@ def _answers_in(folder: Path) -> list[Block]:
         return []
     try:
         return tuned.experiments(Run.read(folder))
-    except UserError:  # it was stopped before its first record
+    except UserError:  # stopped before its first record
         return []
 
 
 def _say_end(console: Console, folder: Path, to_send: Path, ended: list[Ended]) -> None:
     count = {kind: sum(step.result == kind for step in ended) for kind in ("passed", "failed")}
-    left = len(ended) - sum(count.values())
-    console.print(f"{count['passed']} steps passed, {count['failed']} failed, {left} not finished")
+    not_started = len(ended) - sum(count.values())
+    console.print(
+        f"{count['passed']} steps passed, {count['failed']} failed, {not_started} not finished"
+    )
     console.print(f"page: {folder / 'report.html'}")
     console.print(f"to send: {_archive(to_send, folder / 'acceptance.tar.gz')}")
 
 
 def _archive(folder: Path, path: Path) -> Path:
-    """All records and reports in one file; it does not tell who owns them."""
+    """Write all records and reports into one file, without their owner; returns its path."""
     part = path.with_suffix(".part")
     try:
         with tarfile.open(part, "w:gz") as archive:

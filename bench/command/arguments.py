@@ -1,6 +1,6 @@
 """Reads the values of command-line options.
 
-Each function raises `argparse.ArgumentTypeError` if the text is not what its docstring says.
+Each function raises `argparse.ArgumentTypeError` if the text does not have the described form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from bench.runner.variables import FROM_OPTIONS
 from specs.errors import closest
 
-# Those of `backends.contract.Precision`, which would import NumPy.
+# The same as in `backends.contract.Precision`, whose import would import NumPy.
 PRECISIONS = ["float32", "tf32", "bfloat16"]
 _NUMBER = "[1-9][0-9]{0,5}"
 
@@ -36,7 +36,7 @@ def count(text: str) -> int:
 
 
 def threads(text: str) -> int | Literal["cores"]:
-    """A number of threads: "8", or "cores" for one on each core of the allowed CPUs."""
+    """A number of threads: "8", or "cores" for one thread per core of the allowed CPUs."""
     if text == "cores":
         return "cores"
     _check(text, _NUMBER, 'a whole number from 1 to 999999, or "cores"')
@@ -66,8 +66,8 @@ def price(text: str) -> tuple[str, float]:
     """The price of an hour: ("a100", 2.1) for "a100=2.10/h"."""
     amount = r"(?=[0-9.]*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?"
     _check(text, f".+={amount}/h", "NAME=PRICE/h, e.g. a100=2.10/h")
-    name, _, rest = text.rpartition("=")
-    return name, float(rest.removesuffix("/h"))
+    name, _, amount_text = text.rpartition("=")
+    return name, float(amount_text.removesuffix("/h"))
 
 
 def duration(text: str) -> float:
@@ -159,7 +159,7 @@ def capabilities(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def variable(text: str) -> str:
-    """An environment variable for workers: "NAME=VALUE"; not one that follows from an option."""
+    """An environment variable for workers: "NAME=VALUE"; none that an option sets."""
     _check(text, r"(?s)[A-Za-z_][A-Za-z0-9_]*=[^\0]*", "NAME=VALUE, e.g. XLA_FLAGS=--xla_dump_to=D")
     name = text.partition("=")[0]
     if name in FROM_OPTIONS:

@@ -1,4 +1,4 @@
-"""`bench calibrate`: runs a backend against itself, to learn how noisy this machine is."""
+"""`bench calibrate`: runs a backend against itself to measure the timing noise of this machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from bench.runner.turns import Wanted
 from bench.statistics.noise import calibrate, describe, describe_visible, rounds_by_difference
 from specs.loading import find_workload
 
-_PREFERRED = "pytorch"  # starts fast, and no compiler changes its times
-_ROUNDS = (11, 20, 40, 80)  # for each of them the smallest visible difference is printed
+_PREFERRED = "pytorch"  # it starts fast, and no compiler changes its times
+_ROUNDS = (11, 20, 40, 80)  # numbers of rounds whose smallest visible difference is printed
 
 
 def command(options: argparse.Namespace) -> int:
-    """`bench calibrate`: run the rounds that have no records yet, and print the result of all.
+    """`bench calibrate`: run the rounds that have no records yet, and print the result.
 
     Returns 1 if a job did not end ok.
     """
@@ -37,11 +37,11 @@ def command(options: argparse.Namespace) -> int:
     with claim(folder / "jobs", setup.machine.name):
         earlier, _ = read_run(folder)
         records = _run(options, setup, earlier)
-        taken = read_turns(folder)[0]
-        calibrations = calibrate(read_run(folder, [*earlier, *records])[0], taken)
+        turns = read_turns(folder)[0]
+        calibrations = calibrate(read_run(folder, [*earlier, *records])[0], turns)
         for calibration in calibrations:
             write(folder, calibration)
-    keys_of_this_run = {calibration.key for calibration in calibrate(records, taken)}
+    keys_of_this_run = {calibration.key for calibration in calibrate(records, turns)}
     for calibration in calibrations:
         if calibration.key in keys_of_this_run:
             _show(calibration, plain_console())
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, setup: Setup, earlier: list[Record]) -> li
 
 
 def _pair_of(job: Job) -> tuple[str, str, int, str, str]:
-    """What the two jobs of a pair have in common."""
+    """The properties that both jobs of a pair share."""
     return job.device, job.precision, job.round // 2, job.backend, job.mode
 
 

@@ -16,7 +16,7 @@ from specs.errors import UserError
 
 _RUN_COMMAND = "bench.command.run:run"
 _RESUMED = (_RUN_COMMAND, "bench.command.calibrate:command")
-# A closed terminal, Ctrl-\, a scheduler's time limits, and `kill`. Ctrl-C is Python's own.
+# A closed terminal, Ctrl-\, a scheduler's time limits, and `kill`. Python itself handles Ctrl-C.
 _ENDING = ("SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGTERM")
 
 
@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
     """A signal that ends the process was sent.
 
     Attributes:
-        number: of the signal.
+        number: the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     0: fine. 1: a job failed, results disagree, a check failed, or an operating system error. 2: a
-    `UserError` or wrong usage. 128 and the number of a signal: interrupted by that.
+    `UserError` or wrong usage. 128 + N: interrupted by signal N.
     """
     parser = make_parser()
     options = parser.parse_args(arguments)
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         return _say_interrupted(options.command, getattr(interrupt, "number", signal.SIGINT))
-    except BrokenPipeError:  # the reader of our output has ended, as with `| head`
+    except BrokenPipeError:  # the reader of our output has ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if received:  # a terminal that was closed takes no more output
+        if received:  # a closed terminal accepts no more output
             return _say_interrupted(options.command, received[0])
         # For example a full disk, or a folder that was removed while a run wrote to it.
         say(f"bench: {error}\n  hint: is the disk full, or was a folder removed?", error=True)
@@ -67,13 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _handle_signals() -> list[int]:
-    """Let each signal that ends the process end it in order, as Ctrl-C does.
+    """Let each signal that ends the process raise `Interrupted`, so that it cleans up first.
 
-    A signal that is ignored stays ignored (`nohup`). After the first one all others but Ctrl-C are
-    ignored, so that the end in order comes to its end: a closed terminal sends several.
+    A signal that is ignored stays ignored (`nohup`). After the first signal all others except
+    Ctrl-C are ignored, so that nothing interrupts the cleanup: a closed terminal sends several.
 
     Returns:
-        A list of the signals that come from now on.
+        A list to which each signal from now on is added.
     """
     received: list[int] = []
 
@@ -90,10 +90,10 @@ def _handle_signals() -> list[int]:
 
 
 def _say_interrupted(command: str, number: int) -> int:
-    """Say what is kept, if there is still a terminal; returns the exit code."""
-    kept = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
+    """Print what is kept, if there is still a terminal; returns the exit code."""
+    what_stays = "the same command resumes" if command in _RESUMED else "finished tasks are kept"
     try:
-        say(f"\nbench: interrupted; {kept}", error=True)
+        say(f"\nbench: interrupted; {what_stays}", error=True)
         sys.stdout.flush()
     except OSError:
         nothing = os.open(os.devnull, os.O_WRONLY)

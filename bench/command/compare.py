@@ -1,4 +1,4 @@
-"""`bench compare`, `history`, `nodes` and `check`: runs, nodes or a baseline, compared."""
+"""`bench compare`, `history`, `nodes` and `check`: compare runs, nodes, or a run and a baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from specs.errors import UserError
 def compare(options: argparse.Namespace) -> int:
     """`bench compare`: show runs side by side.
 
-    Returns 1 if a result disagrees with those of the other backends of its run.
+    Returns 1 if a result disagrees with the other backends of its run.
     """
     from bench.report.compare import Comparison  # see bench.command.report.write_run_report
     from bench.report.hardware import Hardware
@@ -68,11 +68,10 @@ def nodes(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """`bench check`: compare accuracy with a baseline, and name results in doubt.
+    """`bench check`: compare accuracy with a baseline, and name doubtful results.
 
-    Returns 1 if the accuracy of a result regressed, if a result failed, is missing or cannot be
-    checked, or if it may not be believed. A result that is unconfirmed or could not be verified is
-    named, too, but does not fail the check.
+    Returns 1 if a result regressed, failed, is missing, cannot be checked, or is doubtful. A result
+    that is unconfirmed or could not be verified is also named, but does not fail the check.
     """
     from bench.report.export import junit  # see bench.command.report.write_run_report
     from bench.report.frame.epochs import records_of

@@ -27,7 +27,7 @@ def data(options: argparse.Namespace) -> int:
     Returns 1 if a data set is not available, or is damaged.
 
     Raises:
-        DataError: a name is unknown, or `verify` got a data set that has no published files.
+        DataError: a name is unknown, or `verify` was asked for a data set without published files.
     """
     places = places_of(options)
     for name in options.names:
@@ -65,7 +65,7 @@ def _fetch(names: Sequence[str], places: Places) -> int:
 
 
 def _verify(names: Sequence[str], places: Places) -> int:
-    """Check every file of the archives that are found (or named), and all arrays in the cache."""
+    """Check every file of the archives that are present (or named), and all arrays in the cache."""
     damaged_files = 0
     for name in names:
         if name not in archives.ARCHIVES:

@@ -49,7 +49,7 @@ def create(options: argparse.Namespace) -> int:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """`bench environment pack`: fetch what machines without a network install.
+    """`bench environment pack`: download packages for machines without a network.
 
     Raises:
         UserError: the options contradict each other, or do not say which GPUs are meant.
@@ -78,17 +78,17 @@ def pack(options: argparse.Namespace) -> int:
 
 
 def _hardware(options: argparse.Namespace) -> Hardware | None:
-    """The machines that the environments are for: of the options, else this one; None for CPUs.
+    """The hardware for the environments: from the options, else of this machine; None for CPUs.
 
     Raises:
         UserError: the options contradict each other, or do not say which GPUs are meant.
     """
-    here, told = this_hardware(), options.driver or options.compute_capability
+    here, option = this_hardware(), options.driver or options.compute_capability
     if options.cpu:
-        if options.cuda or told:
+        if options.cuda or option:
             raise UserError("--cpu contradicts --cuda, --driver and --compute-capability")
         return None
-    if not (options.cuda or told):
+    if not (options.cuda or option):
         return here
     driver = options.driver or (here and here.driver)
     capabilities = options.compute_capability or (here and here.capabilities)
@@ -103,9 +103,9 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
 
 
 def named(words: Sequence[str]) -> list[str]:
-    """The environments that names of environments and of suites stand for.
+    """The environments for these names of environments and suites.
 
-    No name stands for those of the default backends.
+    Without a name, the environments of the default backends.
     """
     chosen: list[str] = [] if words else environments_of(DEFAULT_BACKENDS)
     for word in words:
@@ -116,7 +116,7 @@ def named(words: Sequence[str]) -> list[str]:
 
 
 def environments_of(backends: Iterable[str]) -> list[str]:
-    """The environments in which these backends run, without the bench's own."""
+    """The environments of these backends, without the bench's own environment."""
     names = dict.fromkeys(entry(backend).environment for backend in backends)
     return [name for name in names if name != OWN_ENVIRONMENT]
 
@@ -133,10 +133,10 @@ def install(
 
     Args:
         environments: see `Environments`.
-        names: of the environments.
-        cuda: the machines whose NVIDIA GPUs the environments are for; None for CPUs.
-        leave_out: say which environments need a Python that this machine lacks, and go on.
-        falls_back: where a build for GPUs cannot be installed, say why, and take that for CPUs.
+        names: the names of the environments.
+        cuda: the machines with the NVIDIA GPUs; None for CPUs.
+        leave_out: skip environments whose Python this machine lacks, and print their names.
+        falls_back: if a build for GPUs cannot be installed, print why, and install that for CPUs.
 
     Raises:
         InstallError: see `Environments.create`; the other environments are still created.

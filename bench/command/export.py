@@ -1,4 +1,4 @@
-"""`bench export` and `bench overview`: write a run, its models, or slides of it."""
+"""`bench export` and `bench overview`: write a run, its models, or slides about it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from bench.runner.environments import Environments
 from bench.runner.exports import check_models, write_models
 from specs.errors import UserError
 
-_MOST_SHOWN = 60  # characters of a text that a teacher has written
-# What to do with slides of each format.
+_MOST_SHOWN = 60  # characters of a teacher's text
+# What to do next with the slides, by format.
 _NEXT = {
     "markdown": "`marp overview.md --pdf --allow-local-files` makes a PDF (https://marp.app)",
     "beamer": "`pdflatex overview.tex`, in that folder, makes the PDF",
@@ -35,7 +35,7 @@ _NEXT = {
 def export(options: argparse.Namespace) -> int:
     """`bench export`: write a run in another format, to standard output or a file.
 
-    Of models: write files, and return 1 if a prediction by one deviates from the reference.
+    For models, write files, and return 1 if a prediction by one of them deviates too far.
     """
     forms = [form for form in options.format.split(",") if form in FORMATS]
     if forms and options.anonymous:
@@ -100,7 +100,7 @@ def _export_series(options: argparse.Namespace) -> int:
 
 
 def _export_models(options: argparse.Namespace, forms: Sequence[str]) -> int:
-    from bench.report.frame.doubts import headline  # with it comes pandas
+    from bench.report.frame.doubts import headline  # imports pandas
     from bench.report.run import Run
     from bench.report.terminal.exports import print_exports
 
@@ -131,16 +131,16 @@ def _chosen(
     workloads: Sequence[str] | None,
     backends: Sequence[str] | None,
 ) -> list[Record]:
-    """The records of some workloads and backends; of all for None.
+    """The records of these workloads and backends; None stands for all.
 
     Raises:
         UserError: a name is not in the run.
     """
-    known = [
+    choices = [
         ("workload", workloads, {record.job.workload.name for record in records}),
         ("backend", backends, {record.job.backend for record in records}),
     ]
-    for kind, wanted, names in known:
+    for kind, wanted, names in choices:
         for name in wanted or ():
             if name not in names:
                 raise UserError(
@@ -155,8 +155,8 @@ def _chosen(
 
 
 def overview(options: argparse.Namespace) -> int:
-    """`bench overview`: write slides; say which are missing, and what a teacher's text keeps."""
-    # With them come pandas and Matplotlib, 2 s.
+    """`bench overview`: write slides; print which are missing, and which edited texts are kept."""
+    # These import pandas and Matplotlib, 2 s.
     from bench.overview.deck import make_deck
     from bench.overview.facts import read_facts
     from bench.overview.material import Material, images_in
@@ -173,10 +173,12 @@ def overview(options: argparse.Namespace) -> int:
     for missing in deck.missing:
         hint = f"; `{missing.hint}` adds it" if missing.hint else ""
         say(f"bench: no slide '{missing.key}': {missing.reason}{hint}", error=True)
-    for kept in written.kept:
-        say(f"kept {kept.piece}: {_short(kept.content)}")
-        if kept.is_outdated:
-            now = "is no longer made" if kept.made is None else f"would now be: {_short(kept.made)}"
+    for piece in written.kept:
+        say(f"kept {piece.piece}: {_short(piece.content)}")
+        if piece.is_outdated:
+            now = (
+                "is no longer made" if piece.made is None else f"would now be: {_short(piece.made)}"
+            )
             say(f"  check it: the records have changed, and this text {now}")
     if written.copy:
         say(f"you changed more than titles, texts and notes; your version is kept: {written.copy}")

@@ -1,6 +1,6 @@
 """The commands of the command line and their options.
 
-It imports no framework, no pandas and no plots, so that help and lists answer at once.
+This module imports no framework, no pandas and no plots, so that help and lists are fast.
 """
 
 from __future__ import annotations
@@ -92,15 +92,17 @@ class _Parser(argparse.ArgumentParser):
             r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message
         )
         if command:
-            known = re.findall(r"'(.*?)'", command[2])
-            message = f"no command is named '{command[1]}'\n  expected: one of {', '.join(known)}"
-            near = closest(command[1], known)
+            commands = re.findall(r"'(.*?)'", command[2])
+            message = (
+                f"no command is named '{command[1]}'\n  expected: one of {', '.join(commands)}"
+            )
+            near = closest(command[1], commands)
             message += f"\n  hint: {near}" if near else ""
         self.exit(2, f"{self.prog}: {message}\n  see: {self.prog} --help\n")
 
 
 class _Version(argparse.Action):
-    """Prints the version. It is read only here, as that takes time."""
+    """Prints the version; reading it takes time, so it is read only here."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
@@ -499,7 +501,7 @@ def _add_environment(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _add_builds(action: argparse.ArgumentParser) -> None:
-    """The names of environments, and for which GPUs they are."""
+    """Options for the names of environments and their GPUs."""
     action.add_argument(
         "names",
         nargs="*",

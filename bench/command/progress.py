@@ -43,14 +43,14 @@ from specs.shapes import infer_shapes
 _START_SECONDS, _STEP_SECONDS, _FLOPS, _MODEL_SECONDS = 9.0, 4e-4, 6e10, 4.0
 _MINUTES_PER_HOUR = 60
 _MOST_BY_CLOCK = 0.95  # the largest share of a task that counts as done by time alone
-_FEW_EPOCHS = 2  # all times of a job of so few epochs are shown
+_FEW_EPOCHS = 2  # a job with at most this many epochs shows the time of each
 
 
 def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> float:
-    """The estimated time of tasks: that of an earlier record of the job, else by its arithmetic.
+    """The estimated time of tasks: from earlier records of their jobs, else from their arithmetic.
 
     Args:
-        tasks: to run.
+        tasks: the tasks to run.
         earlier: records of any machine; only those that ended ok are used.
     """
     before = {
@@ -60,10 +60,12 @@ def expected_seconds(tasks: Sequence[Task], earlier: Sequence[Record] = ()) -> f
     }
     seconds = 0.0
     for task in tasks:
-        known = None
+        earlier_seconds = None
         if isinstance(task, TrainingTask):
-            known = before.get((group_of(task.job, task.data.checksum, ""), task.job.backend))
-        seconds += known or _guess(task)
+            earlier_seconds = before.get(
+                (group_of(task.job, task.data.checksum, ""), task.job.backend)
+            )
+        seconds += earlier_seconds or _guess(task)
     return seconds
 
 
@@ -76,7 +78,7 @@ def in_minutes(seconds: float) -> str:
 
 
 class ProgressDisplay:
-    """Shows tasks on a terminal; in a file (a log) only a line per finished task."""
+    """Shows tasks on a terminal; in a log file, only a line per finished task."""
 
     def __init__(self, console: Console, machine: str, earlier: Sequence[Record] = ()) -> None:
         """Prepare the display.
@@ -95,7 +97,7 @@ class ProgressDisplay:
         self._numbers: dict[str, int] = {}  # of the tasks, by key, from 1
         self._widths = [0, 0, 0]
         self._guesses: list[float] = []
-        # Guessed and real seconds of each task that this run has finished.
+        # Estimated and real seconds of each task that this run has finished.
         self._measured: list[tuple[float, float]] = []
         self._number = 0
         self._bar = Progress(
@@ -125,8 +127,8 @@ class ProgressDisplay:
         for task in tasks:
             self._numbers[task.key] = len(self._numbers) + 1
             if isinstance(task, TrainingTask):
-                # The earlier record may be of other versions. The job is added again when it
-                # ends.
+                # The earlier record may be from other versions. The new one is added when the
+                # job ends.
                 group = self._group(task.job, task.data.checksum)
                 self._ended[group].pop((backend_name(task.job), task.job.round), None)
             self._guesses.append(_guess(task))
@@ -155,7 +157,7 @@ class ProgressDisplay:
 
     def ended(self, task: Task, record: Outcome, *, reused: bool) -> None:
         number, total = self._numbers[task.key], len(self._numbers)
-        if not reused and record.status == "ok":  # others say nothing about the jobs to come
+        if not reused and record.status == "ok":  # others do not predict later jobs
             self._measured.append((self._guesses[number - 1], record.wall_seconds))
         names = " ".join(
             f"{text:<{width}}" for text, width in zip(_names(task), self._widths, strict=True)
@@ -165,7 +167,7 @@ class ProgressDisplay:
         judged = judgements(self._keep(record)) if isinstance(record, Record) else {}
         if not judged.get(record.key, NOT_JUDGED).doubt:
             self._show(record.key, NOT_JUDGED)
-        # With this result, the judgement of an earlier one may change.
+        # This result may change the judgement of an earlier one.
         for key, judgement in judged.items():
             if key in self._lines and judgement.doubt != self._lines[key][1]:
                 self._show(key, judgement)
@@ -177,7 +179,7 @@ class ProgressDisplay:
         )
 
     def _show(self, key: str, judgement: Judgement) -> None:
-        """Print a task's line: in red if it is in doubt, with a note if it no longer is."""
+        """Print a task's line: in red if its result is doubtful, with a note if the doubt ended."""
         line, before = self._lines[key]
         self._lines[key] = line, judgement.doubt
         style = None
@@ -198,7 +200,7 @@ class ProgressDisplay:
         return list(records.values())
 
     def _group(self, job: Job, data_checksum: str) -> tuple[Group, int]:
-        """The jobs that a job can be compared with: those of its group with the same seed."""
+        """The group and seed of a job; jobs that share both can be compared."""
         return group_of(job, data_checksum, self._machine), job.seed
 
     def _disagreement(self, task: TrainingTask, epochs: Sequence[Epoch]) -> str:
@@ -224,9 +226,9 @@ class ProgressDisplay:
         return f"{self._number}/{len(self._numbers)} {names}"
 
     def position(self) -> tuple[float, float]:
-        """The share of the run's work that is done, and about how many seconds are left.
+        """The share of the run's work that is done, and the estimated seconds left.
 
-        Within an epoch the share is estimated from the time, as messages about single steps would
+        Within an epoch the share is estimated from the time: messages about single steps would
         slow the worker. A task counts as done only when it has ended.
         """
         if not self._number:
@@ -235,8 +237,8 @@ class ProgressDisplay:
         real_per_guessed = sum(real for _, real in pairs) / sum(guess for guess, _ in pairs)
         task, *later = (g * real_per_guessed for g in self._guesses[self._number - 1 :])
         by_clock = min((monotonic_seconds() - self._started) / task, _MOST_BY_CLOCK)
-        left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
-        return 1.0 - left / (sum(self._guesses) * real_per_guessed), left
+        seconds_left = sum(later) + task * (1.0 - max(by_clock, self._steps_done / self._steps))
+        return 1.0 - seconds_left / (sum(self._guesses) * real_per_guessed), seconds_left
 
 
 class _WorkDone(ProgressColumn):
@@ -273,7 +275,7 @@ def _names(task: Task) -> tuple[str, str, str]:
 
 
 def _steps(task: Task) -> int:
-    """The largest number of results that a task reports: epochs, models, or sizes."""
+    """The number of results that a task reports at most: epochs, models, or sizes."""
     if isinstance(task.assignment, MeasureLimits):
         return sum(len(operation.sizes) for operation in OPERATIONS.values())
     return task.assignment.pieces if isinstance(task.assignment, Verify) else task.job.epochs

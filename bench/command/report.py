@@ -19,7 +19,7 @@ from bench.runner.cluster.submission import FOLDER as CLUSTER
 from specs.errors import UserError
 from specs.loading import find_suite
 
-ANONYMOUS = "anonymous"  # a folder in that of a run: its copy to send to others
+ANONYMOUS = "anonymous"  # the folder in a run's folder for its copy without names
 
 
 def report(options: argparse.Namespace) -> int:
@@ -27,12 +27,12 @@ def report(options: argparse.Namespace) -> int:
 
     With `--into`, put tables into a Markdown file instead.
 
-    Returns 1 if a result disagrees with those of the other backends.
+    Returns 1 if a result disagrees with the other backends.
     """
     if (options.run / CLUSTER).is_dir():
         try:
             settle(options.run)
-        except RunError as error:  # of another version, or the folder may only be read
+        except RunError as error:  # from another version, or a read-only folder
             say(f"bench: {error}", error=True)
     if options.anonymous:
         return _report_anonymously(options)
@@ -68,7 +68,7 @@ def _report_anonymously(options: argparse.Namespace) -> int:
 
 
 def private_words() -> list[str]:
-    """This user's name and home folder, and this machine's names; what is known of them."""
+    """This user's name and home folder, and this machine's names, as far as they are known."""
     words = [platform.node(), platform.node().partition(".")[0]]
     with suppress(OSError, KeyError, ImportError):  # a user without a name
         words.append(getpass.getuser())
@@ -87,16 +87,16 @@ def write_run_report(
 ) -> bool:
     """Write a run's report, and print its summary; returns whether all results agree.
 
-    The last lines that are printed say which results disagree.
+    The last printed lines name the results that disagree.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         notes: lines to print below the summary.
         known: records that need not be read again.
-        left_out: files that were already named to the user.
+        left_out: files that were already reported to the user.
         full: print the longer table, with memory and start-up, instead of the summary.
     """
-    from bench.report.page import write_report  # with it come pandas and Altair, 2 s
+    from bench.report.page import write_report  # imports pandas and Altair, 2 s
     from bench.report.section.trust import verification_line
     from bench.report.terminal.alarm import print_alarm
     from bench.report.terminal.plain import plain_console
@@ -120,6 +120,6 @@ def write_run_report(
 
 
 def warn_left_out(left_out: Sequence[LeftOut]) -> None:
-    """Name the files of a run that cannot be read on standard error."""
+    """Print on standard error which files of a run cannot be read."""
     for line in first_of([str(file) for file in left_out]):
         say(f"bench: {line}", error=True)

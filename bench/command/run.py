@@ -41,16 +41,16 @@ from specs.errors import UserError
 from specs.files import remove_leftovers
 from specs.model import Suite
 
-# All 10,000 test images and as many training images: evaluating all 70,000 costs 16 to 80 % of a
-# training epoch.
+# "sample": 10,000 training images beside the 10,000 test images. Evaluating all 70,000 images costs
+# 16 to 80 % of a training epoch.
 _EVALUATED = {"sample": 10_000, "full": sys.maxsize}
 
 
 def run(options: argparse.Namespace) -> int:
-    """`bench run`: plan, run what has no record, report.
+    """`bench run`: plan, run the jobs without a record, report.
 
-    Returns 1 if a job ended neither "ok" nor "unsupported", if results disagree, or if nothing ran
-    of what was asked for (see `bench.report.terminal.unsupported`); else 0.
+    Returns 1 if a job ended neither "ok" nor "unsupported", if results disagree, or if a named
+    backend or device ran no job (see `bench.report.terminal.unsupported`); else 0.
     """
     suite = plan.find_suite_or_workload(options.what)
     setup = set_up(options, suite.backends or DEFAULT_BACKENDS, suite.native)
@@ -85,7 +85,7 @@ class Running(NamedTuple):
     """A run: its options, suite, setup and folder, and the records of earlier calls.
 
     Attributes:
-        slurm: the task of Slurm that it runs in, which its records name; None outside of Slurm.
+        slurm: the Slurm task of the run, which its records name; None outside of Slurm.
     """
 
     options: argparse.Namespace
@@ -101,7 +101,7 @@ class Running(NamedTuple):
         return plan.make_groups(planned, self.setup.choices)
 
     def tasks(self, groups: Sequence[plan.Group], number: int) -> list[TrainingTask]:
-        """The tasks of the round with that number."""
+        """The tasks of one round."""
         planned = plan.make_round(groups, self.setup.choices, self.suite, number)
         evaluated = _EVALUATED[self.options.evaluate]
         return jobs.make_tasks(planned, self.setup.environments, self.setup.machine, evaluated)
@@ -134,11 +134,11 @@ class Running(NamedTuple):
 
     @property
     def sweeps(self) -> int:
-        """The turns of each backend: the option's, else the suite's."""
+        """The number of turns of each backend, from the option, else from the suite."""
         return self.suite.turns if self.options.turns is None else int(self.options.turns)
 
     def reused(self) -> dict[str, Record]:
-        """The earlier records, by key, whose jobs are not run again."""
+        """The records of jobs that are not run again, by key."""
         retry = self.options.retry
         return {
             r.key: r
@@ -148,17 +148,17 @@ class Running(NamedTuple):
 
     @property
     def first_seed(self) -> int:
-        """The seed whose jobs keep what they have learned."""
+        """The seed whose jobs store what they have learned."""
         return (self.setup.choices.seeds or self.suite.seeds)[0]
 
     def keeps_weights(self, job: Job) -> bool:
-        """Whether a job keeps all its weights."""
+        """Whether a job stores all its weights."""
         if not self.options.keep_weights or job.mode != "matched":
             return False
         return keeps_learned(job, self.first_seed)
 
     def lacks_weights(self, record: Record) -> bool:
-        """Whether a job has to be run again to keep its weights."""
+        """Whether a job must run again to store its weights."""
         is_wanted = record.status == "ok" and self.keeps_weights(record.job)
         return is_wanted and not path_of(self.folder, record.key).is_file()
 
@@ -166,8 +166,8 @@ class Running(NamedTuple):
         """Measure the peak rates of each engine, see `bench.runner.limits`.
 
         Args:
-            groups: what is run.
-            files: the folder of the workers' files; None for that of the records.
+            groups: the groups that run.
+            files: the folder of the workers' files; None for the folder of the records.
         """
         machine, folder = self.setup.machine, self.folder / records_limits.FOLDER
         missing = partial(
@@ -201,17 +201,17 @@ class Running(NamedTuple):
         """Run rounds until there are enough, see `bench.runner.rounds.run_rounds`.
 
         Args:
-            groups: what to run.
+            groups: the groups to run.
             goal: when there are enough rounds.
-            turns: those of earlier calls.
-            files: the folder of the workers' files; None for that of the records, and then a
+            turns: the turns of earlier calls.
+            files: the folder of the workers' files; None for the folder of the records. Then a
                 report is written after each workload of the first round.
         """
         machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
-        taken = {found.key: found for found in turns}
+        by_key = {turns_of_group.key: turns_of_group for turns_of_group in turns}
         if self.options.retry:
-            taken = {key: turns for key, turns in taken.items() if not turns.refused}
+            by_key = {key: turns for key, turns in by_key.items() if not turns.refused}
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
             group = GroupRunner(
                 folder=self.folder,
@@ -222,12 +222,12 @@ class Running(NamedTuple):
                 observer=display,
                 reused=self.reused(),
                 wanted=Wanted(sweeps=self.sweeps, precision=goal.precision),
-                taken=taken,
+                taken=by_key,
                 first_seed=self.first_seed,
                 keep_weights=self.options.keep_weights,
             )
             run_round = partial(self._run_round, group.run) if files is None else group.run
-            times = Times(taken, partial(process_spread, calibrations=self._calibrations()))
+            times = Times(by_key, partial(process_spread, calibrations=self._calibrations()))
             return run_rounds(groups, self.tasks, run_round, goal, times=times, observer=display)
 
     def _calibrations(self) -> list[Calibration]:
@@ -271,7 +271,7 @@ def goal_of(options: argparse.Namespace, suite: Suite, choices: plan.Options) ->
     """The condition that ends the run.
 
     Raises:
-        UserError: a precision is wanted, and there is a single backend.
+        UserError: a precision is the goal, and there is only one backend.
     """
     if options.until_precise is not None and len(choices.backends) == 1:
         raise UserError(
@@ -286,7 +286,7 @@ def goal_of(options: argparse.Namespace, suite: Suite, choices: plan.Options) ->
 
 
 def _reasons_in_words(groups: Sequence[plan.Group], reasons: Sequence[str]) -> list[str]:
-    """A line per group that says why it had no more rounds; none for a group of one round."""
+    """A line per group that says why it ran no more rounds; none for a group of one round."""
     lines = []
     for group, reason in zip(groups, reasons, strict=True):
         if reason != "1 round":

@@ -42,11 +42,11 @@ class Setup(NamedTuple):
 
     Attributes:
         environments: the interpreters of the frameworks.
-        machine: this one.
+        machine: this machine.
         choices: the chosen backends, devices, threads, modes and precisions, or their defaults;
             seeds and rounds are None if the user did not choose them.
-        places: the folders in which data sets are searched.
-        console: for progress, on standard error.
+        places: the folders that may contain data sets.
+        console: the console for progress, on standard error.
     """
 
     environments: Environments
@@ -65,11 +65,11 @@ def set_up(
 
     Args:
         options: the parsed options.
-        backends: those that run unless the user names others.
-        native: those of them that also train in native mode, unless the user names modes.
+        backends: the backends that run unless the user names others.
+        native: the backends that also train in native mode unless the user names modes.
 
     Raises:
-        UserError: a choice is not known, not installed or not available.
+        UserError: a choice is unknown, not installed or not available.
     """
     environments = Environments(dict(options.python), variables=options.variable)
     if getattr(options, "install", False):
@@ -107,23 +107,25 @@ def choose_backends(
     *,
     tuned: bool = False,
 ) -> tuple[str, ...]:
-    """The backends to run: those that the user chose, else all that are installed.
+    """The backends to run: the user's choice, else the installed ones of `unless_chosen`.
 
     Args:
-        chosen: by the user.
-        environments: where they are installed.
-        unless_chosen: those that run, if they are installed, if the user chose none.
+        chosen: the backends that the user chose; None for no choice.
+        environments: the environments in which backends may be installed.
+        unless_chosen: the backends that run without a choice, if they are installed.
         tuned: add the tuned variants of each backend, right after it.
 
     Raises:
-        InstallError: a chosen backend is not installed, or none is.
+        InstallError: a chosen backend is not installed, or no backend is.
     """
     plain = _choose_backends(chosen, environments, unless_chosen)
     if not tuned:
         return plain
     tuned_ones = {v: entry.variant_of for v, entry in BACKENDS.items() if not entry.experiment}
-    variants = {name: [v for v, of in tuned_ones.items() if of == name] for name in plain}
-    return tuple(dict.fromkeys(each for name in plain for each in (name, *variants[name])))
+    variants = {
+        name: [v for v, plain_form in tuned_ones.items() if plain_form == name] for name in plain
+    }
+    return tuple(dict.fromkeys(variant for name in plain for variant in (name, *variants[name])))
 
 
 def _choose_backends(
@@ -148,7 +150,7 @@ def _choose_backends(
 
 
 def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
-    """The cluster that the user chose, as the only device; None if there is none.
+    """The Spark cluster that the user chose, as the only device; None without one.
 
     Raises:
         UserError: other backends would run on it.
@@ -161,9 +163,9 @@ def _spark_master(options: argparse.Namespace) -> tuple[str, ...] | None:
 
 
 def _machine(devices: tuple[str, ...] | None) -> Machine:
-    """This machine; without GPUs if they are not known and the user chose none.
+    """This machine; without GPUs if they are unknown and the user chose none.
 
-    Under Slurm it has the name of its node, which is what staff drain.
+    Under Slurm it has the name of its node, because administrators drain nodes by name.
 
     Raises:
         UserError: CUDA_VISIBLE_DEVICES names no GPU, see `bench.machine.visible`.
@@ -178,7 +180,7 @@ def _machine(devices: tuple[str, ...] | None) -> Machine:
 
 
 def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[str, ...]:
-    """The devices to run on: those that the user chose, else the CPU and a GPU of each kind.
+    """The devices to run on: the user's choice, else the CPU and a GPU of each kind.
 
     Apple's and Intel's devices are not checked here, as only a framework can find them. If it finds
     none, the job ends as unsupported.
@@ -187,7 +189,7 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
         UserError: the machine has no such device.
     """
     cuda = [gpu.device for gpu in machine.gpus]
-    known = ["cpu", *cuda]
+    names = ["cpu", *cuda]
     devices: list[str] = []
     for name in chosen or ("cpu", *_first_of_each_kind(machine)):
         if name in _ALL_GPUS and cuda:
@@ -195,28 +197,28 @@ def choose_devices(chosen: tuple[str, ...] | None, machine: Machine) -> tuple[st
         elif name in _ALL_GPUS:
             raise UserError(
                 f"there is no NVIDIA GPU on {machine.name}",
-                expected=f"one of {', '.join(known)}",
+                expected=f"one of {', '.join(names)}",
                 hint="does nvidia-smi list it? is CUDA_VISIBLE_DEVICES set? is MIG on,"
                 " without instances?",
             )
         elif ranks_of(name) > 1:
             _check_nodes(name)
             devices.append(_shared(name, machine))
-        elif name in known or re.fullmatch(_UNTESTED, name):
+        elif name in names or re.fullmatch(_UNTESTED, name):
             devices.append(name)
         else:
             raise UserError(
                 f"there is no device '{name}' on {machine.name}",
-                expected=f"one of {', '.join(known)}; or (not tested) mps or xpu:0",
+                expected=f"one of {', '.join(names)}; or (not tested) mps or xpu:0",
             )
     return tuple(dict.fromkeys(devices))
 
 
 def _shared(name: str, machine: Machine) -> str:
-    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu"; with nodes as it is there.
+    """The device of several ranks: "4xcuda:0" for "4xcuda" or "4xgpu".
 
     Raises:
-        UserError: the machine has not so many.
+        UserError: the machine has too few of these devices.
     """
     first = first_of(name)
     if first in _ALL_GPUS and machine.gpus:
@@ -233,14 +235,14 @@ def _shared(name: str, machine: Machine) -> str:
 
 
 def _check_nodes(device: str) -> None:
-    """Raise `UserError` if this process is not on the first of so many nodes of Slurm."""
+    """Raise `UserError` unless this process is on the first of the device's nodes under Slurm."""
     nodes = nodes_of(device)
     if nodes == 1:
         return
-    found, number = job_nodes(os.environ)
-    if nodes > found or number:
+    available, number = job_nodes(os.environ)
+    if nodes > available or number:
         raise UserError(
-            f"--device {device}: this process runs on node {number} of {found} Slurm nodes",
+            f"--device {device}: this process runs on node {number} of {available} Slurm nodes",
             expected=f"node 0 of {nodes} or more",
             hint=f"bench submit --nodes {nodes} --device {device}",
         )
@@ -251,7 +253,7 @@ def _check_nodes(device: str) -> None:
 
 
 def _first_of_each_kind(machine: Machine) -> list[str]:
-    """The first GPU of each kind, as equal ones have equal figures."""
+    """The first GPU of each kind, as equal GPUs have equal figures."""
     kinds: dict[tuple[object, ...], str] = {}
     for gpu in machine.gpus:
         kinds.setdefault(gpu_kind(machine, gpu.device), gpu.device)
@@ -259,7 +261,7 @@ def _first_of_each_kind(machine: Machine) -> list[str]:
 
 
 def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
-    """Print which GPUs are left out, as they are like one of the devices."""
+    """Print which GPUs are left out because they are of the same kind as one of the devices."""
     alike = [gpu.device for gpu in machine.gpus if gpu.device not in devices]
     if alike:
         say(
@@ -270,9 +272,9 @@ def say_left_out(devices: tuple[str, ...], machine: Machine) -> None:
 
 
 def choose_threads(chosen: int | Literal["cores"] | None) -> int:
-    """The CPU threads: as many as the user chose, else as many as the scheduler allows.
+    """The number of CPU threads: the user's choice, else the number that the scheduler allows.
 
-    "cores" stands for one on each core of the CPUs that it allows.
+    "cores" stands for one thread per core of the allowed CPUs.
 
     Raises:
         UserError: the scheduler allows fewer than the user chose.
@@ -299,13 +301,15 @@ def say_without_native(backends: tuple[str, ...], modes: tuple[str, ...]) -> Non
 
 
 def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
-    """Print which of the environments have no code for the GPUs that were chosen, and why."""
+    """Print which environments have no code for the chosen GPUs, and why."""
     if not any(device.startswith("cuda") for device in choices.devices):
         return
     hardware = this_hardware()
     for name in environments_of(choices.backends):
         if why := environments.without_cuda(name, hardware):
-            backends = [each for each in choices.backends if entry(each).environment == name]
+            backends = [
+                backend for backend in choices.backends if entry(backend).environment == name
+            ]
             say(
                 f"bench: {', '.join(backends)} cannot use the GPU: {why}: bench environment create"
                 f" {name} --cuda",
@@ -314,7 +318,7 @@ def say_without_cuda(choices: plan.Options, environments: Environments) -> None:
 
 
 def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
-    """Print which of the user's environment variables the workers do not get, or get otherwise."""
+    """Print which of the user's environment variables the workers get changed or not at all."""
     pythons = {environments.require(name) for name in backends}
     dropped = sorted({name for python in pythons for name in inherited_by(python).dropped})
     if dropped:
@@ -333,6 +337,6 @@ def say_dropped(backends: tuple[str, ...], environments: Environments) -> None:
 
 
 def places_of(options: argparse.Namespace) -> Places:
-    """The folder of the user's data sets (by option, else by variable), and the cache."""
+    """The folder of the user's data sets (from the option or the variable), and the cache."""
     directory = getattr(options, "data_dir", None) or os.environ.get("FRAMEWORK_BENCH_DATA")
     return Places(directory=Path(directory) if directory else None, cache=cache_folder())

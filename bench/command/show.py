@@ -50,12 +50,12 @@ def listing(_: argparse.Namespace) -> int:
 
 
 def _devices() -> str:
-    """The CPU and the NVIDIA GPUs that this process may use, or why it is not known which."""
+    """The CPU and the NVIDIA GPUs that this process may use, or why the GPUs are unknown."""
     try:
-        found = gpus(os.environ)
+        nvidia = gpus(os.environ)
     except UserError as error:
         return f"cpu ({error.problem})"
-    return ", ".join(["cpu", *(f"{gpu.device} ({gpu.name})" for gpu in found)])
+    return ", ".join(["cpu", *(f"{gpu.device} ({gpu.name})" for gpu in nvidia)])
 
 
 def show(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from specs.loading import find_workload
 from specs.model import Input, Suite, Workload
 from specs.width import narrowed, widened
 
-# In a new run `dataset.FALLBACK` may be used instead of these data sets.
+# A new run may use `dataset.FALLBACK` instead of these data sets.
 _REPLACEABLE = ("mnist", "mnist-12k", "mnist-expanded")
 
 
@@ -29,20 +29,20 @@ def trainings(
 ) -> list[plan.Training]:
     """The suite's workloads with their data sets, see `_data_of`.
 
-    A sweep has each of them in every width and at every batch size.
+    A sweep has each workload in every width and at every batch size.
 
     Args:
-        options: the command's.
-        suite: to run.
-        places: where data sets may be.
-        folder: the run's.
-        earlier: its records; a run keeps the data sets that it began with.
+        options: the options of the command.
+        suite: the suite to run.
+        places: the folders that may contain data sets.
+        folder: the run's folder.
+        earlier: the run's records; a run keeps the data sets that it began with.
 
     Raises:
         DataError: a data set is not available, or is not the one that the run began with.
     """
     used_data, asked_for = _UsedData(earlier), options.dataset is not None
-    data_sets = dict[tuple[str, Input], DataSet]()  # so that each is read once
+    data_sets = dict[tuple[str, Input], DataSet]()  # each is read once
     planned = []
     for part in suite.workloads:
         workload = find_workload(part.workload)
@@ -80,7 +80,7 @@ def _training_key(training: plan.Training) -> tuple[Workload, str, int, int]:
 class _UsedData:
     """The data sets that a run began with, by workload.
 
-    A run uses the fallback for all data sets that it can replace, or for none of them.
+    A run uses the fallback for all replaceable data sets, or for none of them.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -89,7 +89,7 @@ class _UsedData:
             self.add(record.job.workload, record.data)
 
     def add(self, workload: Workload, used: DataUsed | DataSet) -> None:
-        """Add the data set that a workload is trained on; an earlier one is kept."""
+        """Add the data set of a workload, unless the workload already has one."""
         self._used.setdefault(_identity(workload), used)
 
     def differs(self, workload: Workload, data_set: DataSet) -> bool:
@@ -98,14 +98,14 @@ class _UsedData:
         return used is not None and used.checksum != data_set.checksum
 
     def original(self, workload: Workload) -> DataUsed | DataSet | None:
-        """A replaceable data set that the run uses itself; None if there is none.
+        """A replaceable data set that the run did not replace; None without one.
 
-        If there is one, the run must not use the fallback.
+        With one, the run must not use the fallback.
         """
         return self._first_for(workload, _REPLACEABLE)
 
     def first_of(self, workload: Workload) -> DataUsed | DataSet | None:
-        """The data set that the workload began with, else the fallback if it is used; else None."""
+        """The workload's first data set, else the fallback if the run uses it, else None."""
         used = self._used.get(_identity(workload))
         return used or self._first_for(workload, (dataset.FALLBACK,))
 
@@ -117,7 +117,7 @@ class _UsedData:
 
 
 def _identity(workload: Workload) -> tuple[str, str, Input]:
-    """What is equal in workloads of all widths: name, the recipe's data set, and the input."""
+    """The properties that all widths of a workload share: name, recipe's data set, and input."""
     return narrowed(workload)[0].name, workload.recipe.dataset, workload.input
 
 
@@ -129,14 +129,14 @@ def _data_of(
     If MNIST is not available, a new run uses the fallback, and keeps it when it is resumed.
 
     Args:
-        name: of the data set.
-        workload: that is trained on it.
+        name: the name of the data set.
+        workload: the workload that is trained on it.
         places: see `Places`.
         used_data: the data sets that the run began with.
-        asked_for: whether the user named the data set; then no other one is used.
+        asked_for: whether the user named the data set; if so, the fallback is not used.
 
     Raises:
-        DataError: it is not available, or is not the one that the run began with.
+        DataError: the data set is not available, or the run began with another one.
     """
     began_with, original = used_data.first_of(workload), used_data.original(workload)
     replaceable = name in _REPLACEABLE and not asked_for and original is None
@@ -170,7 +170,7 @@ def _data_of(
 
 
 def _explained(error: DataError, folder: Path, used: DataUsed | DataSet | None) -> DataError:
-    """The error; if the run began with a data set, it says that another one cannot be used."""
+    """The error. If the run began with a data set, it says that no other one can be used."""
     if used is None:
         return error
     return DataError(

@@ -25,8 +25,8 @@ from specs.loading import find_workload
 def verify(options: argparse.Namespace) -> int:
     """`bench verify`: verify every backend on every device, and keep the records.
 
-    A verification that was made before, of the same versions and code, is not made again. 1 if one
-    is not verified.
+    A verification of the same versions and code is not repeated. Returns 1 if a backend is not
+    verified.
     """
     setup = set_up(options)
     folder = options.results / FOLDER
@@ -65,7 +65,7 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
-    """Which models or workloads are not verified in matched mode, and why, a sentence each."""
+    """One sentence per reason why models or workloads are not verified in matched mode."""
     if "matched" not in setup.choices.modes:
         return []
     choices = setup.choices
@@ -76,11 +76,11 @@ def _left_out(setup: Setup, workloads: Sequence[str]) -> list[str]:
         for precision in choices.precisions
         if (why := _lack(backend, device, precision))
     ]
-    return lacks + [each for name in choices.backends for each in _left_out_of(name, workloads)]
+    return lacks + [text for name in choices.backends for text in _left_out_of(name, workloads)]
 
 
 def _lack(backend: str, device: str, precision: str) -> str:
-    """Why there is nothing to verify; "" if there is."""
+    """Why there is nothing to verify; "" if there is something."""
     if not can_share(backend, "matched", device):
         return f"it does not train on several {'nodes' if nodes_of(device) > 1 else 'ranks'}"
     on_gpu = kind_of(device) not in ("cpu", "spark")

@@ -80,7 +80,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         ),
     }
 )
-# SHA-256 of the arrays in the cache that may be used instead of the original files. That of
+# SHA-256 of the arrays in the cache that may be used instead of the original files. The checksum of
 # Fashion-MNIST is not known yet.
 ARRAYS: Mapping[str, str] = MappingProxyType(
     {
@@ -92,7 +92,7 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
 _ATTEMPTS = 2  # per mirror; the second one follows when all mirrors have failed
 # The time limits to connect, and between two packets.
 _TIMEOUT_SECONDS = (3.0, 5.0)
-# A download is given up when it is so many seconds behind the slowest mirror worth waiting for.
+# A download is given up when it is 30 s behind the slowest mirror worth waiting for.
 _LEAST_SECONDS, _SLOWEST = 30.0, 50_000  # bytes per second
 _TICK_SECONDS = 0.2
 _MOST_BYTES = 100_000_000  # of a file in the user's folder
@@ -140,11 +140,11 @@ def fetch(name: str, cache: Path) -> Path:
 
 
 class _TooLargeError(OSError):
-    """A mirror sends more than the file has."""
+    """A mirror sends more bytes than the file has."""
 
 
 class _AtMost(FileIO):
-    """A file to write that takes a number of bytes, and no more."""
+    """A file for writing that accepts at most `size` bytes."""
 
     def __init__(self, path: str, size: int) -> None:
         super().__init__(path, "wb")
@@ -161,12 +161,12 @@ class _AtMost(FileIO):
 def _download(url: str, path: str, _: object, *, size: int) -> None:
     """Download a file of a known size.
 
-    A mirror may send bytes, or headers, so slowly that no time limit between packets ends it. So
-    the download has a thread, which is left alone when it is too slow.
+    A mirror may be slow without ever exceeding the time limit between packets. So the download runs
+    in a thread, which is abandoned when it is too slow.
 
     Raises:
-        OSError: the mirror failed, or sent more bytes.
-        TimeoutError: it is too slow.
+        OSError: the mirror failed, or sent too many bytes.
+        TimeoutError: the mirror is too slow.
     """
     import pooch  # see `fetch`
 
@@ -200,10 +200,10 @@ def _download(url: str, path: str, _: object, *, size: int) -> None:
 
 
 def _clear(path: Path, size: int) -> None:
-    """Remove what has the name of an archive's file and cannot be it: a pipe, a folder, a giant.
+    """Remove anything at the path of an archive's file that cannot be it: a pipe, a huge file.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: the path cannot be removed.
     """
     try:
         open_regular(path, size).close()
@@ -238,7 +238,7 @@ def missing(name: str, folder: Path) -> list[str]:
 
 
 def find(name: str, places: Places) -> Path:
-    """The folder with an archive's files; only those in the cache are downloaded.
+    """The folder with an archive's files; missing files are downloaded only into the cache.
 
     Raises:
         DataError: files are missing in the user's folder, or the download failed (see `fetch`).

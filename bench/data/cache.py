@@ -25,7 +25,7 @@ from bench.data.healing import NEW, heal
 from specs.files import open_regular, remove_leftovers
 from specs.model import Input
 
-_MOST_BYTES = 10**9  # of a file of arrays; that of mnist-expanded, the largest, has 235 MB
+_MOST_BYTES = 10**9  # of a file of arrays; the largest, of mnist-expanded, has 235 MB
 _DIGITS = 16  # the number of digits of the checksum in a folder's name
 _DERIVED_FROM_MNIST = MappingProxyType({"mnist-12k": first_12k, "mnist-expanded": expand})
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -113,7 +113,7 @@ def _holds(folder: Path, checksum: str) -> bool:
     """Whether a folder holds undamaged arrays with this checksum (or its first digits)."""
     try:
         actual = _checksum({part: _load(folder / f"{part}.npy") for part in _PARTS})
-    except Exception:  # noqa: BLE001 - NumPy raises many kinds for a damaged file
+    except Exception:  # noqa: BLE001 - NumPy raises many types for a damaged file
         return False
     return actual[:_DIGITS] == checksum[:_DIGITS]
 
@@ -145,7 +145,7 @@ def _write(folder: Path, arrays: Arrays, checksum: str) -> None:
 
 
 def _put(temporary: Path, folder: Path, checksum: str) -> None:
-    """Give a folder its name; what has that name is replaced, unless it is the same."""
+    """Rename a folder; replaces what has the new name, unless its arrays are the same."""
     try:
         temporary.replace(folder)
     except OSError:  # the name exists: it is damaged, or another run has just written it

@@ -24,12 +24,12 @@ _MNIST_5K = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 _SHIFTS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows and columns: up, down, left, right
 # The largest numbers of images. Smaller data sets have the same ratio, four to one.
 _SYNTHETIC_SIZES = MappingProxyType({"train": 4000, "test": 1000})
-# The most bytes of all images and the classes' patterns, as uint8; training has them as float32,
-# which takes four times as much. All 5,000 images of MNIST's shape fit, or 1,690 of 224x224x3.
+# The largest size of all images and class patterns, as uint8; training needs four times as much, as
+# it uses float32. All 5,000 images of MNIST's shape fit, or 1,690 of 224x224x3.
 SYNTHETIC_BYTES = 256 * 10**6
 _SYNTHETIC_FEWEST = 100  # images; with fewer nothing can be learned or measured
-# The largest noise, of 255. An image is its class's pattern plus noise, so that a model learns
-# slowly.
+# The largest noise, for pixels from 0 to 255. An image is its class's pattern plus noise, so that a
+# model learns slowly.
 _SYNTHETIC_NOISE = 96
 
 

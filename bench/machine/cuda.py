@@ -1,4 +1,4 @@
-"""What decides which builds for NVIDIA GPUs run on a machine: driver, GPUs and processor."""
+"""Decides which builds for NVIDIA GPUs run on a machine: by driver, GPUs and processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.machine.nvml import ask, can_ask
 
 
 class Hardware(NamedTuple):
-    """The machines that an environment for NVIDIA GPUs is for.
+    """The hardware that an environment for NVIDIA GPUs has to run on.
 
     Attributes:
         driver: the version of NVIDIA's driver: "580.65.06", or only "580".
@@ -46,21 +46,23 @@ class Hardware(NamedTuple):
 
 
 def this_hardware() -> Hardware | None:
-    """What NVML tells of this machine; None without a driver, or if it does not tell."""
+    """This machine's hardware as NVML reports it; None without a driver, or without an answer."""
     if not can_ask():
         return None
     driver = ask("nvmlSystemGetDriverVersion")
     boards = range(ask("nvmlDeviceGetCount") or 0)
     handles = [ask("nvmlDeviceGetHandleByIndex", board) for board in boards]
-    # This process may not use a board without a handle.
+    # A board without a handle is one that this process may not use.
     capabilities = {
-        ask("nvmlDeviceGetCudaComputeCapability", one) for one in handles if one is not None
+        ask("nvmlDeviceGetCudaComputeCapability", handle)
+        for handle in handles
+        if handle is not None
     }
-    known = {one for one in capabilities if one}
+    known = {capability for capability in capabilities if capability}
     return of_this_computer(str(driver), known) if driver and known else None
 
 
 def of_this_computer(driver: str, capabilities: set[Capability]) -> Hardware:
-    """Machines with this driver and these GPUs, and with the processor of this one."""
-    found = tuple(sorted(capabilities))
-    return Hardware(driver, found, platform.machine(), platform.system())
+    """The hardware with this driver, these GPUs, and this machine's processor and system."""
+    sorted_capabilities = tuple(sorted(capabilities))
+    return Hardware(driver, sorted_capabilities, platform.machine(), platform.system())

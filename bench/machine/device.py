@@ -1,4 +1,4 @@
-"""Watches one GPU during a job, by the driver: memory, processes, and its state."""
+"""Watches one GPU during a job through its driver: memory, processes and state."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class DeviceWatch:
 
     @property
     def throttled(self) -> bool | None:
-        """Whether it was slowed down because of heat or lack of power; None if unknown."""
+        """Whether heat or lack of power slowed the GPU down; None if unknown."""
         return self._state.throttled
 
     @property
@@ -101,23 +101,24 @@ class DeviceWatch:
         The memory of the worker is unknown if NVML lists none of its processes, or does not report
         the memory of one of them.
         """
-        own = [process for process in processes if _is_of(process.pid, session)]
-        sizes = [process.usedGpuMemory for process in own]
+        of_worker = [process for process in processes if _is_of(process.pid, session)]
+        sizes = [process.usedGpuMemory for process in of_worker]
         if sizes and None not in sizes:
             self._process_peak = _larger(self._process_peak, sum(sizes))
-        ours = (session, *self._waiting)
+        our_sessions = (session, *self._waiting)
         others = [
             process
             for process in processes
-            if not any(_is_of(process.pid, each) for each in ours) and not _is_mps(process.pid)
+            if not any(_is_of(process.pid, session_id) for session_id in our_sessions)
+            and not _is_mps(process.pid)
         ]
-        self._is_listed = self._is_listed or bool(own)
+        self._is_listed = self._is_listed or bool(of_worker)
         self._most_others = max(self._most_others, len(others))
 
     def _processes(self) -> list[Any]:
         """The processes that compute on this GPU, each once, as far as the driver lists them.
 
-        With MPS, the processes that share the GPU through its server may be in a list of their own.
+        With MPS, the processes that share the GPU through its server may be in a separate list.
         """
         names = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
         listed = [process for name in names for process in self._gpu.ask(name) or ()]
@@ -140,7 +141,7 @@ def _is_of(pid: int, session: int) -> bool:
 
 
 def _is_mps(pid: int) -> bool:
-    """Whether a process is the server of MPS, through which our own may use the GPU."""
+    """Whether a process is the server of MPS, through which our processes may use the GPU."""
     with contextlib.suppress(OSError):
         name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace")
         return name.strip() == MPS_SERVER

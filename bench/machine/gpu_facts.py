@@ -1,7 +1,7 @@
-"""Facts about the GPUs of a machine that decide what its measurements mean; each takes seconds.
+"""Facts about a machine's GPUs that affect its measurements; each takes seconds.
 
-A fact that cannot be told says why. Some are told by the driver, and the others by a short program
-in a framework's environment.
+Some facts come from the driver, the others from a short program in a framework's environment. An
+unknown fact gives the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FEWEST = 3  # steps of a counter, for a median
 
 
 class UnknownError(Exception):
-    """A fact cannot be told; the message says why."""
+    """A fact is unknown; the message says why."""
 
 
 class ProgramError(UnknownError):
@@ -49,9 +49,9 @@ class Probe(Struct, frozen=True):
     """The environments of the frameworks, in which short programs run.
 
     Attributes:
-        run: of an environment, a program, its arguments and its variables: the last line that the
-            program prints. It raises `UnknownError`, and `ProgramError` if the program fails.
-        folder: of an environment: the folder of its build for NVIDIA GPUs. It raises
+        run: takes an environment, a program, its arguments and its variables; returns the last line
+            that the program prints. Raises `UnknownError`, and `ProgramError` if the program fails.
+        folder: takes an environment; returns the folder of its build for NVIDIA GPUs. Raises
             `UnknownError` if there is no such build.
     """
 
@@ -63,8 +63,8 @@ def gpu_facts(machine: Machine, environments: Sequence[str], probe: Probe) -> li
     """All facts about a machine.
 
     Args:
-        machine: this one.
-        environments: those that have builds for NVIDIA GPUs.
+        machine: this machine.
+        environments: the environments with builds for NVIDIA GPUs.
         probe: runs programs in them.
     """
     kinds: dict[str, Gpu] = {}
@@ -95,7 +95,7 @@ def _told(question: Callable[[], str]) -> str:
 
 
 def _questions_of(gpu: Gpu | None, probe: Probe) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the questions about one GPU or slice; None stands for one that is not there."""
+    """Yield the questions about one GPU or slice; None if there is no GPU."""
     where = gpu.device if gpu else "cuda"
     yield f"{where}: steps of its energy counter, without load", lambda: _idle_steps(gpu)
     answers: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def _questions_of(gpu: Gpu | None, probe: Probe) -> Iterator[tuple[str, Callable
         return asked
 
     yield f"{where}: steps of its energy counter, under load", of_program(_busy_steps)
-    yield f"{where}: what a worker sees", of_program(lambda found: str(found["seen"]))
+    yield f"{where}: what a worker sees", of_program(lambda told: str(told["seen"]))
     yield f"{where}: NVML's lists that have the worker", of_program(_lists)
     yield f"{where}: microseconds of a small operation, by CPUs", of_program(_launches)
 
@@ -134,10 +134,10 @@ def _boards() -> list[Any]:
     Raises:
         UnknownError: there are none.
     """
-    found = boards()
-    if not found:
+    visible = boards()
+    if not visible:
         raise UnknownError(_NO_GPU)
-    return found
+    return visible
 
 
 def _mig() -> str:
@@ -160,7 +160,7 @@ def _mps() -> str:
 
 
 def _numbering(machine: Machine, probe: Probe) -> str:
-    """Whether CUDA, with all numbers in `CUDA_VISIBLE_DEVICES`, has NVML's boards in its order."""
+    """Whether CUDA lists the boards in NVML's order if `CUDA_VISIBLE_DEVICES` has all numbers."""
     boards = [gpu for gpu in machine.gpus if not gpu.partition]
     if not boards:
         raise UnknownError("there is no NVIDIA GPU that is not divided")
@@ -174,7 +174,7 @@ def _numbering(machine: Machine, probe: Probe) -> str:
 
 
 def _idle_steps(gpu: Gpu | None) -> str:
-    """How the energy counter of a board moves while nothing of ours runs on it."""
+    """The steps of a board's energy counter while none of our processes runs on it."""
     if gpu is None:
         raise UnknownError(_NO_GPU)
     if gpu.partition:
@@ -190,14 +190,14 @@ def _idle_steps(gpu: Gpu | None) -> str:
     return _steps(changes)
 
 
-def _busy_steps(found: Any) -> str:
-    if isinstance(found["energy"], str):
-        raise UnknownError(found["energy"])
-    return _steps(found["energy"])
+def _busy_steps(answers: Any) -> str:
+    if isinstance(answers["energy"], str):
+        raise UnknownError(answers["energy"])
+    return _steps(answers["energy"])
 
 
 def _steps(changes: Sequence[Sequence[float]]) -> str:
-    """The steps of a counter, of the times (s) and values (mJ) at which it was seen to change."""
+    """The steps of a counter in words, from the times (s) and values (mJ) of its changes."""
     if len(changes) <= _FEWEST:
         raise UnknownError(f"{len(changes)} steps in {_POLL_SECONDS:g} s")
     ends = list(pairwise(changes))
@@ -209,17 +209,17 @@ def _steps(changes: Sequence[Sequence[float]]) -> str:
     )
 
 
-def _lists(found: Any) -> str:
-    listed = [name.removeprefix("nvmlDeviceGet") for name in _LISTS if name in found["lists"]]
+def _lists(answers: Any) -> str:
+    listed = [name.removeprefix("nvmlDeviceGet") for name in _LISTS if name in answers["lists"]]
     return " and ".join(listed) or "none (a container hides processes, or gives them other numbers)"
 
 
-def _launches(found: Any) -> str:
-    return ", ".join(f"{1e6 * seconds:.1f} {name}" for name, seconds in found["launch"].items())
+def _launches(answers: Any) -> str:
+    return ", ".join(f"{1e6 * seconds:.1f} {name}" for name, seconds in answers["launch"].items())
 
 
 def _near_and_far(gpu: Gpu) -> tuple[str, str]:
-    """The CPUs near a GPU and the others, of those that this process may use, as JSON."""
+    """The allowed CPUs near a GPU, and the other allowed CPUs, each as JSON."""
     allowed = allowed_cpus()
     near = cpus_near(gpu.uuid, max(allowed) + 1)
     near = [cpu for cpu in allowed if cpu in near]

@@ -1,4 +1,4 @@
-"""Short programs that a framework's Python runs on a GPU; each prints its answer as a last line."""
+"""Short programs that a framework's Python runs on a GPU; each prints its answer last."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ name_of = lambda device: "GPU-" + str(device.uuid).removeprefix("GPU-")
 print(json.dumps([name_of(torch.cuda.get_device_properties(n)) for n in range(count)]))
 """
 
-# On the only visible GPU or slice: its name, the energy counter under load, NVML's lists that have
-# this process, and the time of a small operation. The arguments are the CPUs near to it, and the
-# others, as JSON.
+# On the only visible GPU or slice: its name, the energy counter under load, the lists of NVML that
+# contain this process, and the time of a small operation. The arguments are the CPUs near the GPU,
+# and the other CPUs, as JSON.
 ON_GPU = """
 import json, os, sys, time, torch
 near, far = (json.loads(text) for text in sys.argv[1:])

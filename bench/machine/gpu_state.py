@@ -21,7 +21,7 @@ _REASONS = {
     0x80: "power brake",
     0x100: "display clock",
 }
-# Heat, or a lack of power. A power limit is none of them: GPUs usually work at it.
+# Heat, or lack of power. The power limit is not included, as GPUs usually run at it.
 _THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
 _SM, _MEMORY = 1, 2  # NVML_CLOCK_SM, NVML_CLOCK_MEM
 _CORRECTED, _UNCORRECTED, _SINCE_BOOT = 0, 1, 0  # NVML_MEMORY_ERROR_TYPE_…, NVML_VOLATILE_ECC
@@ -42,13 +42,13 @@ class GpuState(Struct, frozen=True, kw_only=True, gc=False):
         reasons: what lowered its clocks in any sample.
         sm_mhz, memory_mhz: the clocks of the processors and of the memory under load, median.
         most_sm_mhz, most_memory_mhz: the highest clocks of the model.
-        temperature_celsius: the highest.
+        temperature_celsius: the highest temperature.
         ecc: whether the memory corrects errors.
         corrected_errors, uncorrected_errors: of the memory since the driver was loaded.
         remapped_rows: rows of the memory that were replaced, because of errors.
         persistent: whether the driver stays loaded while nothing uses the GPU.
         compute_mode: who may use it; "default": any number of processes.
-        pcie_generation, pcie_width: of its link, the highest, as an idle link is slower.
+        pcie_generation, pcie_width: the highest values of its link, as an idle link is slower.
     """
 
     uuid: str
@@ -82,7 +82,7 @@ class StateWatch:
     def sample(self) -> None:
         """Read the driver's figures."""
         gpu = self._gpu
-        # The second name is that of drivers before 535; newer ones may lose it.
+        # Drivers before 535 know only the second name; newer ones may drop it.
         reasons = gpu.ask_board("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:
             reasons = gpu.ask_board("nvmlDeviceGetCurrentClocksThrottleReasons")
@@ -99,14 +99,14 @@ class StateWatch:
 
     @property
     def throttled(self) -> bool | None:
-        """Whether it was slowed down because of heat or lack of power."""
-        return any(each & _THROTTLING for each in self._reasons) if self._reasons else None
+        """Whether heat or lack of power slowed the GPU down; None if unknown."""
+        return any(bits & _THROTTLING for bits in self._reasons) if self._reasons else None
 
     @property
     def clock(self) -> float | None:
         """The clock under load: the median of the samples divided by their maximum.
 
-        Without those in which the power limit lowered the clock, as GPUs usually work at it.
+        Samples in which the power limit lowered the clock do not count, as GPUs usually run at it.
         """
         clocks = self._all("sm", without=_IDLE | _POWER_LIMIT)
         return median(clocks) / max(clocks) if any(clocks) else None
@@ -117,8 +117,8 @@ class StateWatch:
         gpu = self._gpu
         if not gpu.is_open:
             return None
-        under_load = [each for each in self._reasons if not each & _IDLE]
-        limited = sum(bool(each & _POWER_LIMIT) for each in under_load)
+        under_load = [bits for bits in self._reasons if not bits & _IDLE]
+        limited = sum(bool(bits & _POWER_LIMIT) for bits in under_load)
         limit = gpu.ask_board("nvmlDeviceGetEnforcedPowerLimit")  # milliwatts
         return GpuState(
             uuid=self._uuid,
@@ -126,7 +126,7 @@ class StateWatch:
             power_limit_watts=None if limit is None else limit / 1e3,
             power_limited=limited / len(under_load) if under_load else None,
             reasons=tuple(
-                name for bit, name in _REASONS.items() if any(each & bit for each in self._reasons)
+                name for bit, name in _REASONS.items() if any(bits & bit for bits in self._reasons)
             ),
             sm_mhz=_median(self._all("sm", without=_IDLE)),
             most_sm_mhz=gpu.ask_board("nvmlDeviceGetMaxClockInfo", _SM),
@@ -146,7 +146,7 @@ class StateWatch:
         )
 
     def _all(self, figure: str, without: int = 0) -> list[int]:
-        """The known values of a figure, of the samples without these reasons."""
+        """The known values of a figure in the samples that have none of these reasons."""
         values = [figures[figure] for reasons, figures in self._samples if not reasons & without]
         return [value for value in values if value is not None]
 
@@ -164,16 +164,16 @@ def _truth(value: int | None) -> bool | None:
 
 
 def _first(gpu: OpenGpu, name: str) -> Any:
-    """The first value of an answer of several values: "now", before "after the next start"."""
+    """The first value of an answer: the present value; the second one is valid after a restart."""
     return (gpu.ask_board(name) or [None])[0]
 
 
 def _temperature(gpu: OpenGpu) -> int | None:
     sensor = 0  # NVML_TEMPERATURE_GPU
-    # The second name is that of older drivers; newer ones may lose it.
-    found = gpu.ask_board("nvmlDeviceGetTemperatureV", sensor)
-    found = gpu.ask_board("nvmlDeviceGetTemperature", sensor) if found is None else found
-    return None if found is None else int(found)
+    # Older drivers know only the second name; newer ones may drop it.
+    celsius = gpu.ask_board("nvmlDeviceGetTemperatureV", sensor)
+    celsius = gpu.ask_board("nvmlDeviceGetTemperature", sensor) if celsius is None else celsius
+    return None if celsius is None else int(celsius)
 
 
 def _remapped_rows(gpu: OpenGpu) -> int | None:

@@ -1,11 +1,11 @@
-"""Ends the processes that a `bench` has started, by a mark in their environment.
+"""Kills the processes that a `bench` has started; a mark in their environment identifies them.
 
-As a program, `PYTHON guard.py MARK`, it waits until the `bench` that started it has ended, however
-that ended, and then kills every process with that `bench`'s mark. Only another process can do this
-after `kill -9`. While it waits it uses no CPU.
+As a program, `PYTHON guard.py MARK`, it waits until the `bench` that started it has ended for any
+reason. Then it kills every process with the mark of that `bench`. After `kill -9` of the `bench`,
+only another process can do this. It uses no CPU while it waits.
 
 A process is not found if it has another environment, if it runs as another user, or in a container
-that this one cannot see into.
+that the guard cannot see into.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# The environment variable of a worker, which its helpers inherit: the mark of a `bench`, a point,
-# and the mark of the worker.
+# The environment variable of a worker, which its helpers inherit. Its value is the mark of the
+# `bench`, a dot, and the mark of the worker.
 VARIABLE = "FRAMEWORK_BENCH_WORKER"
 MARK = uuid.uuid4().hex  # of this process
 # A process that was just being started gets its environment a moment later.
@@ -42,28 +42,28 @@ def mark_of(worker: str) -> str:
 
 @cache
 def _start() -> None:
-    """Start the process that ends the marked ones."""
+    """Start the guard, which kills the marked processes."""
     guard = subprocess.Popen(
         [sys.executable, "-P", __file__, MARK],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=Path(sys.executable).anchor,
-        start_new_session=True,  # what is sent to all processes of a terminal is not for it
+        start_new_session=True,  # signals to all processes of a terminal do not reach it
     )
     atexit.register(_end, guard)
 
 
 def _end(guard: subprocess.Popen[bytes]) -> None:
-    """Tell the guard that this process ends in order."""
+    """Tell the guard that this process ends normally."""
     with suppress(subprocess.TimeoutExpired, OSError):
         guard.communicate(b"the end\n", _EXIT_SECONDS)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that leads a group of its own, and all others of the group."""
+    """Kill a process that leads its own group, and all other processes of the group."""
     if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):  # macOS: it has only zombies
+        with suppress(ProcessLookupError, PermissionError):  # macOS: the group has only zombies
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
@@ -72,7 +72,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 def end_marked(mark: str) -> None:
     """Kill all processes whose mark begins with `mark`, and those that they start meanwhile.
 
-    One that waits for a disk or a GPU ends later; this function returns after a second.
+    A process that waits for a disk or a GPU ends later; this function returns after a second.
     """
     until = time.monotonic() + _SECONDS
     while _kill_marked(mark) and time.monotonic() < until:
@@ -98,7 +98,7 @@ def _wait_and_end(mark: str) -> None:
     for number in signal.valid_signals():  # a scheduler may send one to all processes of its job
         with suppress(OSError, ValueError):  # SIGKILL and SIGSTOP
             signal.signal(number, signal.SIG_IGN)
-    if sys.stdin.buffer.read(1):  # it ended in order
+    if sys.stdin.buffer.read(1):  # the `bench` ended normally
         end_marked(mark)
         return
     until = time.monotonic() + _SECONDS

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from backends.contract import first_of, ranks_per_node
+from backends.cores import cores_first, siblings
 from bench.machine.nvml import Gpu, cpus_near, gpus
 
-TOPOLOGY = Path("/sys/devices/system/cpu")
 WITHOUT_GPUS = {"CUDA_VISIBLE_DEVICES": ""}  # variables that hide all GPUs, for `this_machine`
 
 
@@ -70,58 +69,40 @@ def this_machine(variables: Mapping[str, str] | None = None) -> Machine:
 def allowed_cpus() -> list[int]:
     """The CPUs that this process may use at the same time, by number.
 
-    A container may be allowed all CPUs, but only the time of a few: more threads than that would
-    stop each other. Then these are CPUs of different cores, if it has time of so few.
+    A container may use all CPUs, but only the time of a few of them; more threads than that would
+    stop each other. Then only that many CPUs are returned, on different cores if possible.
     """
     if hasattr(os, "sched_getaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
     else:
         cpus = list(range(os.cpu_count() or 1))
     quota = cpu_quota()
-    return cpus if quota is None else sorted(_cores_first(cpus)[: max(1, ceil(quota))])
+    return cpus if quota is None else sorted(cores_first(cpus)[: max(1, ceil(quota))])
 
 
 def allowed_cores() -> int:
     """How many cores the CPUs of `allowed_cpus` are on; a core may have two CPUs (SMT)."""
-    return len(set(map(_siblings, allowed_cpus())))
-
-
-def _cores_first(cpus: Sequence[int]) -> list[int]:
-    """CPUs in such an order that the first of each core come first: siblings slow each other."""
-    earlier, place = Counter[str](), dict[int, int]()
-    for cpu in cpus:
-        core = _siblings(cpu)
-        place[cpu] = earlier[core]
-        earlier[core] += 1
-    return sorted(cpus, key=place.__getitem__)
-
-
-def _siblings(cpu: int) -> str:
-    """The CPUs of the same core, as Linux lists them; elsewhere the CPU alone."""
-    try:
-        return (TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text(encoding="ascii")
-    except OSError:
-        return str(cpu)
+    return len(set(map(siblings, allowed_cpus())))
 
 
 def cpu_quota(
     groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> float | None:
-    """The CPUs whose time this process has by the quotas of Linux's control groups.
+    """The number of CPUs whose time this process may use, by the quotas of control groups.
 
-    A group has no more than the groups that it is in. None if there is no quota.
+    The smallest quota of its groups and of their parents counts. None if there is no quota.
 
     Args:
         groups: the file that lists this process's groups, of version 1 and of version 2.
-        root: where they are mounted.
+        root: where the groups are mounted.
     """
     return min(_quotas(groups, root), default=None)
 
 
 def _quotas(groups: Path, root: Path) -> Iterator[float]:
-    """Yield the quotas of this process's groups, and of the groups that these are in.
+    """Yield the quotas of this process's groups and of their parents.
 
-    In a container the path of a group may be that outside; its own group is then the root.
+    In a container, a group's path may be the path outside; then the process's group is `root`.
     """
     with suppress(OSError):
         for line in groups.read_text(encoding="utf-8").splitlines():
@@ -151,17 +132,17 @@ def _quota_of(folder: Path) -> Iterator[float]:
 
 
 def job_cpus(threads: int, gpu: Gpu | None) -> list[int]:
-    """The CPUs of a job, by number: so many of the allowed ones.
+    """The numbers of the allowed CPUs that a job uses.
 
-    Those of a GPU's own socket come first, and then those of different cores.
+    CPUs on the socket of the job's GPU come first, then CPUs of different cores.
 
     Args:
-        threads: how many.
-        gpu: of the job, or None.
+        threads: the number of CPUs.
+        gpu: the job's GPU, or None.
     """
     allowed = allowed_cpus()
     near = set(cpus_near(gpu.uuid, max(allowed) + 1)) if gpu and threads < len(allowed) else set()
-    return sorted(_cores_first(allowed), key=lambda cpu: cpu not in near)[:threads]
+    return sorted(cores_first(allowed), key=lambda cpu: cpu not in near)[:threads]
 
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:
@@ -170,7 +151,7 @@ def gpu_of(machine: Machine, device: str) -> Gpu | None:
 
 
 def gpus_of(machine: Machine, device: str) -> list[Gpu]:
-    """The GPUs of a job's ranks here, all of one kind; fewer if there are not as many."""
+    """The GPUs of a job's ranks on this machine, all of one kind; fewer if it has fewer."""
     first = gpu_of(machine, device)
     if first is None:
         return []

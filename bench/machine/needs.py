@@ -1,8 +1,8 @@
 """Estimates the memory that a job needs at least, before it starts.
 
-The estimate counts only what every backend must have at one time, so that no job that would run is
-refused. In the 174 jobs that ended ok in `results/` when this was written, it was 0.03 to 0.60 of
-the measured peak: frameworks themselves take 300 to 600 MB, and most copy the data.
+The estimate counts only what every backend must hold at the same time, so that no job that could
+run is refused. In the 174 jobs that ended ok in `results/` when this was written, it was 0.03 to
+0.60 of the measured peak: frameworks themselves use 300 to 600 MB, and most copy the data.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Needs(NamedTuple):
 
 
 def needs_of(job: Job, examples: int) -> Needs:
-    """What a job needs.
+    """The memory that a job needs at least.
 
     Args:
         job: the job.
-        examples: of its data set, for training and test.
+        examples: the number of examples of its data set, for training and test.
     """
     workload = job.workload
     images = examples * prod(workload.input.shape) * FLOAT_BYTES
@@ -43,10 +43,10 @@ def needs_of(job: Job, examples: int) -> Needs:
 
 
 def _training_bytes(job: Job) -> int:
-    """The weights, the optimizer's state, the gradient of one weight, and one layer's activations.
+    """The bytes of weights, optimizer state, one weight's gradient, and one layer's activations.
 
-    A compiler may update a weight as soon as it has the gradient, and a backend in native mode may
-    have another optimizer.
+    Only one gradient counts, as a compiler may update each weight as soon as it has its gradient.
+    In native mode the optimizer's state does not count, as the backend chooses the optimizer.
     """
     workload = job.workload
     layers = infer_shapes(workload)

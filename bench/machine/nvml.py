@@ -1,6 +1,6 @@
 """Lists the GPUs, and asks the driver about one, by NVML (NVIDIA's management library).
 
-No answer of a driver ends a run: a question that fails in any way has the answer None.
+No answer of a driver ends a run: a call that fails in any way returns None.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 from bench.machine.visible import visible_gpus
 
 _MIG_IS_ON = 1  # NVML_DEVICE_MIG_ENABLE
-_WORD_BITS = 64  # NVML gives sets of CPUs as words of so many bits
+_WORD_BITS = 64  # NVML returns sets of CPUs as words of 64 bits
 
 
 class Gpu(Struct, frozen=True, kw_only=True, gc=False):
@@ -22,14 +22,16 @@ class Gpu(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         index: the position of the board among those that this process may use, in the order of the
             PCI bus. It is the number in CUDA_VISIBLE_DEVICES with CUDA_DEVICE_ORDER=PCI_BUS_ID.
-        uuid: of the board or of the slice; with it in CUDA_VISIBLE_DEVICES CUDA sees only this one.
-        name: the model; that of a slice ends with its profile: "NVIDIA A100 MIG 1g.5gb".
+        uuid: the UUID of the board or slice; with it in CUDA_VISIBLE_DEVICES, CUDA sees only this
+            one.
+        name: the model; a slice's name ends with its profile: "NVIDIA A100 MIG 1g.5gb".
         memory_bytes: the size of its memory; None if the driver does not report it.
-        driver: the version of the driver; "" if it does not tell.
+        driver: the version of the driver; "" if it does not report it.
         partition: the MIG profile of a slice, "1g.5gb"; "" for a whole board.
         part: the driver's number of a slice on its board; None for a whole board.
         board: the UUID of a slice's board; "" for a whole board.
-        compute_capability: the version of its instructions, "9.0"; "" if the driver does not tell.
+        compute_capability: the version of its instructions, "9.0"; "" if the driver does not report
+            it.
     """
 
     index: int
@@ -63,7 +65,7 @@ def ask(name: str, *arguments: Any) -> Any:
 
 
 def can_ask() -> bool:
-    """Whether there are a binding and a driver that can be asked."""
+    """Whether NVML's Python binding is installed, and a driver answers."""
     try:
         import pynvml
 
@@ -76,16 +78,16 @@ def can_ask() -> bool:
 def gpus(variables: Mapping[str, str] | None) -> tuple[Gpu, ...]:
     """The NVIDIA GPUs and slices that this process may use; empty without a driver.
 
-    A board in MIG mode is never listed itself, as CUDA computes only on its slices.
+    Of a board in MIG mode only the slices are listed, as CUDA cannot compute on the board itself.
 
     Args:
-        variables: of the process, `os.environ`, see `visible_gpus`; None to ignore them.
+        variables: the environment of the process, see `visible_gpus`; None to ignore it.
 
     Raises:
         UserError: see `visible_gpus`.
     """
-    found = [gpu for index, board in enumerate(boards()) for gpu in _gpus_of(index, board)]
-    return visible_gpus(found, variables or {})
+    available = [gpu for index, board in enumerate(boards()) for gpu in _gpus_of(index, board)]
+    return visible_gpus(available, variables or {})
 
 
 def boards() -> list[Any]:
@@ -97,7 +99,7 @@ def boards() -> list[Any]:
 
 
 def _gpus_of(index: int, board: Any) -> Iterator[Gpu]:
-    """Yield the slices of a board in MIG mode, and of any other board itself."""
+    """Yield the slices of a board in MIG mode, or else the board itself."""
     uuid, name = ask("nvmlDeviceGetUUID", board), ask("nvmlDeviceGetName", board)
     whole = Gpu(
         index=index,
@@ -108,7 +110,7 @@ def _gpus_of(index: int, board: Any) -> Iterator[Gpu]:
         compute_capability=_compute_capability(board),
     )
     if (ask("nvmlDeviceGetMigMode", board) or [0])[0] != _MIG_IS_ON:
-        if uuid:  # without it no worker can be given this GPU
+        if uuid:  # a worker's GPU is chosen by its UUID
             yield whole
         return
     for number in range(ask("nvmlDeviceGetMaxMigDeviceCount", board) or 0):
@@ -143,7 +145,7 @@ def _compute_capability(handle: Any) -> str:
 
 
 class OpenGpu:
-    """A GPU or a slice that the driver is asked about."""
+    """A handle of a GPU or slice, to ask the driver about it."""
 
     def __init__(self, uuid: str) -> None:
         self._gpu = ask("nvmlDeviceGetHandleByUUID", uuid) if can_ask() else None
@@ -153,7 +155,7 @@ class OpenGpu:
 
     @property
     def is_open(self) -> bool:
-        """Whether the driver knows it, and this process may use it."""
+        """Whether the driver knows the GPU, and this process may use it."""
         return self._gpu is not None
 
     def ask(self, name: str, *arguments: Any) -> Any:
@@ -161,16 +163,16 @@ class OpenGpu:
         return None if self._gpu is None else ask(name, self._gpu, *arguments)
 
     def ask_board(self, name: str, *arguments: Any) -> Any:
-        """The same on the whole board, as slices have no clocks and no power of their own."""
+        """The answer for the whole board, as a slice has no clock or power of its own."""
         return None if self._board is None else ask(name, self._board, *arguments)
 
 
 def cpus_near(uuid: str, cpus: int) -> list[int]:
-    """The CPUs from which data reach a GPU fastest, by number; empty if the driver does not tell.
+    """The numbers of the CPUs nearest to a GPU; empty if the driver does not report them.
 
     Args:
         uuid: of the GPU or slice.
-        cpus: only CPUs with a lower number are looked for.
+        cpus: only CPUs with a lower number are returned.
     """
     words = OpenGpu(uuid).ask_board("nvmlDeviceGetCpuAffinity", -(-cpus // _WORD_BITS))
     bits = sum(word << _WORD_BITS * number for number, word in enumerate(words or ()))

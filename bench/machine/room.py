@@ -1,4 +1,4 @@
-"""Whether another process fits beside others into the memory of the machine and of a GPU."""
+"""Checks whether another process fits into the free memory of the machine and of a GPU."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bench.machine.nvml import OpenGpu
 _DEFAULT_MODE = 0  # NVML_COMPUTEMODE_DEFAULT
 _SPARE = 1.25  # a job may need more than the earlier jobs of its group did
 _GB = 1e9
-# The limit of a container or of a Slurm job, and what it uses (control groups, version 2).
+# The files with the memory limit and use of a container or Slurm job (control groups, version 2).
 _GROUP = Path("/sys/fs/cgroup")
 _LIMIT, _USED, _FIGURES = (_GROUP / f"memory.{name}" for name in ("max", "current", "stat"))
 
 
 def no_room(host_bytes: int, device_bytes: int, gpu: str | None) -> str:
-    """Why a process does not fit beside those that are running; "" if it does or is not known.
+    """Why a process does not fit beside the running ones; "" if it fits, or if that is unknown.
 
     Args:
         host_bytes: the memory that it needs.
-        device_bytes: the GPU memory that it needs; 0 if that is not known.
+        device_bytes: the GPU memory that it needs; 0 if unknown.
         gpu: the UUID of its NVIDIA GPU, or None.
     """
     free = _free_host_bytes()
@@ -31,10 +31,10 @@ def no_room(host_bytes: int, device_bytes: int, gpu: str | None) -> str:
 
 
 def cannot_fit(needs: Needs, gpu: str | None) -> str:
-    """Why a job cannot run here, with the memory that is free now; "" if it may, or is not known.
+    """Why a job cannot run with the memory that is free now; "" if it can, or if that is unknown.
 
     Args:
-        needs: what it needs at least.
+        needs: the memory that it needs at least.
         gpu: the UUID of its NVIDIA GPU, or None.
     """
     import psutil  # here, so that `bench --help` stays fast
@@ -58,7 +58,7 @@ def _free_host_bytes() -> int:
 
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-        # Pages of files count as used, and are given back when somebody needs memory.
+        # Cached files count as used, but the system frees them when a process needs memory.
         figures = dict(line.split() for line in _FIGURES.read_text().splitlines())
         files = int(figures.get("active_file", 0)) + int(figures.get("inactive_file", 0))
         free = min(free, int(_LIMIT.read_text()) - int(_USED.read_text()) + files)
@@ -66,7 +66,7 @@ def _free_host_bytes() -> int:
 
 
 def _no_room_on(uuid: str, needed: int) -> str:
-    """Why a GPU has no room for another process; "" if it has or does not tell."""
+    """Why a GPU has no room for another process; "" if it has room, or if that is unknown."""
     gpu = OpenGpu(uuid)
     mode = gpu.ask_board("nvmlDeviceGetComputeMode")
     if mode is not None and mode != _DEFAULT_MODE:

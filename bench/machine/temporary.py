@@ -1,6 +1,6 @@
 """Makes temporary folders, and removes those of processes that were killed.
 
-The owner of a folder holds a lock on it, which ends with the owner, however that ends.
+The process that owns a folder locks it. The lock ends with the process, even if it is killed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: there are no locks, and nothing is removed for others
+except ImportError:  # Windows has no locks, so no process removes another's folder
     fcntl = None  # type: ignore[assignment]
 
-# Whatever has this prefix is removed once nobody locks it, so it must name nothing else: a user may
-# have unpacked this project as framework-bench-0.2.0 in the folder for temporary files.
+# Every folder with this prefix is removed when nobody locks it, so nothing else may have the
+# prefix: a user may have unpacked this project as framework-bench-0.2.0 in the folder for temporary
+# files.
 _PREFIX = "framework-bench-worker-tmp-"
 
 
@@ -26,7 +27,7 @@ class TemporaryFolder:
     """A new folder of this process; use it in a `with` statement, or call `remove`.
 
     Attributes:
-        path: of the folder.
+        path: the path of the folder.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class TemporaryFolder:
 
 @cache
 def remove_abandoned() -> None:
-    """Remove the temporary folders of this user whose owners have ended; once in a process."""
+    """Remove the temporary folders of this user whose owners have ended; once per process."""
     if fcntl is None:
         return
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
@@ -80,7 +81,7 @@ def _lock(path: Path) -> int | None:
     None if there is no such folder, or on a file system without locks of folders, such as NFS.
 
     Raises:
-        BlockingIOError: another process holds it.
+        BlockingIOError: another process holds the lock.
     """
     if fcntl is None:
         return None

@@ -38,16 +38,16 @@ _G = TypeVar("_G", bound=_Gpu)
 def visible_gpus(gpus: Sequence[_G], variables: Mapping[str, str]) -> tuple[_G, ...]:
     """The GPUs that CUDA_VISIBLE_DEVICES allows, in its order.
 
-    Words are numbers, UUIDs, or beginnings of UUIDs that only one has. CUDA stops at the first word
-    that names nothing, and shows nothing if a GPU is named twice. PyTorch reads the variable in the
-    same way (`_parse_visible_devices` and `_transform_uuid_to_ordinals` in `torch/cuda`). A word
-    for a divided board allows all of its slices.
+    The variable's words are numbers, UUIDs, or unique prefixes of UUIDs. CUDA stops at the first
+    word that names nothing, and shows nothing if a GPU is named twice. PyTorch reads the variable
+    in the same way (`_parse_visible_devices` and `_transform_uuid_to_ordinals` in `torch/cuda`). A
+    word for a divided board allows all of its slices.
 
     Args:
-        gpus: those of the machine, by board, in the order of the PCI bus.
-        variables: those of a process. Without CUDA_VISIBLE_DEVICES all are allowed. Unless
-            CUDA_DEVICE_ORDER is "PCI_BUS_ID", CUDA sorts GPUs of different models by speed, which
-            nothing but CUDA knows.
+        gpus: the machine's GPUs, by board, in the order of the PCI bus.
+        variables: the environment of a process. Without CUDA_VISIBLE_DEVICES all GPUs are allowed.
+            Unless CUDA_DEVICE_ORDER is "PCI_BUS_ID", CUDA sorts GPUs of different models by speed,
+            and only CUDA knows that order.
 
     Raises:
         UserError: the words name no GPU, or it is not known which one.
@@ -61,15 +61,15 @@ def visible_gpus(gpus: Sequence[_G], variables: Mapping[str, str]) -> tuple[_G, 
     chosen: list[_G] = []
     kind = _kind(words[0])
     for word in words:
-        found = _named(gpus, word) if _kind(word) == kind else []
-        if any(gpu in chosen for gpu in found):
+        matches = _named(gpus, word) if _kind(word) == kind else []
+        if any(gpu in chosen for gpu in matches):
             raise UserError(
                 f"{_VARIABLE}={visible} names a GPU twice, so CUDA shows none",
                 expected="each GPU once",
             )
-        if not found:
+        if not matches:
             break
-        chosen += found
+        chosen += matches
     if not chosen:
         known = ", ".join(map(_said, gpus)) or "none: the driver reports no GPU"
         raise UserError(
@@ -83,7 +83,7 @@ def visible_gpus(gpus: Sequence[_G], variables: Mapping[str, str]) -> tuple[_G, 
 
 
 def _kind(word: str) -> str:
-    """What a word is; CUDA's first word decides how it reads the others."""
+    """The kind of a word; the first word's kind decides how CUDA reads the others."""
     return "number" if _NUMBER.match(word) else word[:4]  # "GPU-", "MIG-"
 
 
@@ -96,8 +96,8 @@ def _named(gpus: Sequence[_G], word: str) -> list[_G]:
     for gpu in gpus:
         for uuid in filter(None, (gpu.uuid, gpu.board)):
             by_uuid.setdefault(uuid, []).append(gpu)
-    named = [found for uuid, found in by_uuid.items() if word and uuid.startswith(word)]
-    return named[0] if len(named) == 1 else []
+    matches = [group for uuid, group in by_uuid.items() if word and uuid.startswith(word)]
+    return matches[0] if len(matches) == 1 else []
 
 
 def _require_one_model(gpus: Sequence[_G], chosen: Sequence[_G], visible: str) -> None:

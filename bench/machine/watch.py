@@ -22,7 +22,7 @@ class Watch:
 
     Args:
         cpus: the numbers of the job's CPUs.
-        gpu: the watch of its NVIDIA GPU, or None; somebody else samples it.
+        gpu: the watch of its NVIDIA GPU, or None; the caller samples it.
         waiting: the IDs of our other processes, which are alive and wait for turns.
     """
 
@@ -62,7 +62,7 @@ class Watch:
 
 
 def _own_seconds(alive: Sequence[int]) -> float | None:
-    """CPU seconds of this process, its children that have ended, and those that are alive.
+    """CPU seconds of this process, its ended children, and the processes that are alive.
 
     None on Windows.
     """

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-# Matplotlib obeys a file `matplotlibrc` in the current folder, which may be somebody else's.
+# Matplotlib reads `matplotlibrc` in the current folder, which may be somebody else's file.
 with contextlib.chdir(Path(__file__).parent):
     import matplotlib as mpl
 

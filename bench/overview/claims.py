@@ -14,19 +14,19 @@ from bench.report.frame.places import Row
 from bench.statistics.accuracy import binomial_error, equivalence
 
 ONE_SEED = ", one seed"
-# Standard errors by which two accuracies of one seed differ: a chance of 0.3 %, so that the few
-# claims of a deck are rarely false.
+# The least difference of two accuracies of one seed, in standard errors. Chance exceeds it in 0.3 %
+# of cases, so the few claims of a deck are rarely false.
 _SURE = 3.0
-# What two trainings must have in common to be compared: else another cause may explain them.
+# Two trainings are compared only if these are equal: else another cause may explain the difference.
 _SAME = ("backend", "data_checksum", "epochs", "batch_size")
 
 
 class Compared:
-    """Two workloads in one backend.
+    """The comparison of two workloads in one backend.
 
     Args:
-        results: of a run.
-        rows: the rows of the summary of both.
+        results: the results of a run.
+        rows: the rows of both in the summary.
     """
 
     def __init__(self, results: Results, rows: Sequence[Row]) -> None:
@@ -54,11 +54,11 @@ class Compared:
 
     @property
     def said(self) -> str:
-        """What a title adds: that there is one seed."""
+        """The addition to a title if there is only one seed."""
         return ONE_SEED if len(self._common) == 1 else ""
 
 
-def differs(one: float, other: float, images: int, other_images: int) -> bool:
+def differs(accuracy: float, other: float, images: int, other_images: int) -> bool:
     """Whether two accuracies (0..1) of one seed differ by more than the images allow."""
-    errors = binomial_error(one, images), binomial_error(other, other_images)
-    return abs(one - other) > _SURE * sqrt(errors[0] ** 2 + errors[1] ** 2)
+    errors = binomial_error(accuracy, images), binomial_error(other, other_images)
+    return abs(accuracy - other) > _SURE * sqrt(errors[0] ** 2 + errors[1] ** 2)

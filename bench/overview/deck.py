@@ -20,15 +20,15 @@ TOPICS = (
 
 
 def make_deck(material: Material) -> Deck:
-    """All slides that these records can make, and those that are missing."""
+    """All slides that can be made from these records, and those that are missing."""
     results = material.results
-    made = [slide for topic in TOPICS for slide in topic(material)]
+    slides = [slide for topic in TOPICS for slide in topic(material)]
     if results.elsewhere:
         reason = f"slides show {results.where['machine']} {results.where['device']} only"
-        made.append(Missing("elsewhere", f"{reason}; left out: {', '.join(results.elsewhere)}"))
+        slides.append(Missing("elsewhere", f"{reason}; left out: {', '.join(results.elsewhere)}"))
     return Deck(
         title=teaching.TITLE,
         provenance=teaching.provenance(results),
-        slides=tuple(slide for slide in made if isinstance(slide, Slide)),
-        missing=tuple(slide for slide in made if isinstance(slide, Missing)),
+        slides=tuple(slide for slide in slides if isinstance(slide, Slide)),
+        missing=tuple(slide for slide in slides if isinstance(slide, Missing)),
     )

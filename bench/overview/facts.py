@@ -20,10 +20,10 @@ class Fact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fact.
 
     Attributes:
-        value: short text.
-        source: a page that a reader can open.
-        checked: the day on which that page was read.
-        meaning: what the value is, where that is not clear: "first commit".
+        value: the value, a short text.
+        source: the address of a page.
+        checked: the day on which this page was read.
+        meaning: what the value is, if that is not clear: "first commit".
     """
 
     value: str
@@ -45,7 +45,7 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Framework(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A framework; `family` is the name of our package with its adapters, now or later."""
+    """A framework; `family` is the name of our package with its adapters, present or planned."""
 
     name: str
     family: str
@@ -59,7 +59,7 @@ class Framework(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Descent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line of the family tree: what `child` took from `parent`."""
+    """An arrow of the family tree: what `child` took from `parent`."""
 
     parent: str
     child: str
@@ -72,8 +72,8 @@ class Mentions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often papers on machine learning name the frameworks.
 
     Attributes:
-        date: the month in which they were counted.
-        papers: how many papers there were, of the six years before.
+        date: the month of the count.
+        papers: the number of papers, from the six years before.
         percent: framework -> share of the papers that name it, in percent.
         under_one: frameworks below one percent, whose share was not published.
     """
@@ -87,7 +87,7 @@ class Mentions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AllFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that the file has."""
+    """The content of the file."""
 
     frameworks: tuple[Framework, ...]
     tree: tuple[Descent, ...]
@@ -100,7 +100,7 @@ def read_facts() -> AllFacts:
 
 
 def year_of(fact: Fact | None) -> float | None:
-    """The date in a fact's value, "2017-04-15" or "1.0, 2017-04", in years: 2017.3; else None."""
+    """The date in a fact's value ("2017-04-15" or "1.0, 2017-04") in years: 2017.3; or None."""
     if fact is None:
         return None
     for word in fact.value.replace(",", " ").split():

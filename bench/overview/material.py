@@ -1,4 +1,4 @@
-"""What the topics make slides from: the results of a run, the facts, and the images."""
+"""The input of the topics: the results of a run, the facts, and the images."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class Images(NamedTuple):
 
 
 class Material(NamedTuple):
-    """What slides are made from.
+    """The input for the slides.
 
     Attributes:
-        results: of a run.
-        facts: of the frameworks.
-        images_of: the test images of the data set of a record, or why there are none.
+        results: the results of a run.
+        facts: the facts of the frameworks.
+        images_of: a function from a record to the test images of its data set, or to the reason
+            why there are none.
     """
 
     results: Results
@@ -37,7 +38,7 @@ class Material(NamedTuple):
 
 
 def images_in(places: Places) -> Callable[[Record], Images | str]:
-    """The function that finds test images in these folders, or downloads them."""
+    """A function that finds test images in these folders, or downloads them."""
 
     def images_of(record: Record) -> Images | str:
         try:

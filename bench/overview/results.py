@@ -1,4 +1,4 @@
-"""Selects from a run what slides show: one machine and device, one group per workload."""
+"""Selects the results for the slides: one machine and device, one group per workload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 from specs.model import Workload
 
-# The order in which a course has its models; others follow, the smallest first.
+# The order of the models in a course; other models follow, the smallest first.
 COURSE = (
     *("softmax", "softmax-sgd", "mlp-sigmoid", "mlp-tanh", "mlp-relu", "mlp-relu-dropout"),
     *("mlp-relu-dropout-sgd", "mlp-relu-quadratic", "lenet5-1998", "lenet5"),
@@ -30,9 +30,9 @@ class Results:
     """A run's results on one machine and device, by workload.
 
     Attributes:
-        whole: the run as it is.
+        whole: the whole run.
         run: its part on the machine and device with the most results.
-        where: a row with that machine, device and number of threads.
+        where: a row with this machine, device and number of threads.
         elsewhere: the other machines and devices, as text.
         workloads: the names of the workloads, in the order of a course.
     """
@@ -58,12 +58,14 @@ class Results:
             str(name): _usual(rows, self.workload(str(name)))
             for name, rows in self.run.summary.groupby("workload", sort=False, observed=True)
         }
-        known = [name for name in COURSE if name in self._groups]
-        rest = sorted(self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name))
-        self.workloads = [*known, *rest]
+        of_course = [name for name in COURSE if name in self._groups]
+        other_names = sorted(
+            self._groups.keys() - {*COURSE}, key=lambda name: (self.size(name), name)
+        )
+        self.workloads = [*of_course, *other_names]
 
     def workload(self, name: str) -> Workload:
-        """The workload of that name, as the records have it."""
+        """The workload with this name, from the records."""
         return next(r.job.workload for r in self.run.records if r.job.workload.name == name)
 
     def size(self, name: str) -> int:
@@ -131,7 +133,7 @@ class Results:
         return epochs.groupby("epoch")[columns].mean()
 
     def batch_sizes(self, name: str) -> dict[int, pd.DataFrame]:
-        """Batch size -> its epochs, of the data set and the backend that have the most sizes."""
+        """Batch size -> epochs, for the data set and backend with the most batch sizes."""
         rows = self.run.summary
         rows = rows[
             (rows["workload"] == name) & (rows["status"] == "ok") & (rows["mode"] == "matched")
@@ -153,7 +155,7 @@ class Results:
     def _of_group(
         frame: pd.DataFrame, group: tuple[Any, ...] | None, backend: str | None = None
     ) -> pd.DataFrame:
-        """The rows of a group that ended ok; of one backend, if it is named."""
+        """The rows of a group that ended ok; only those of `backend`, if it is given."""
         if group is None:
             return frame.iloc[:0]
         same = [frame[column] == value for column, value in zip(GROUP, group, strict=True)]
@@ -163,14 +165,14 @@ class Results:
         return rows
 
     def learned(self, name: str) -> dict[str, Learned]:
-        """Backend -> what its model has learned, of the seed that most backends have it of.
+        """Backend -> what its model has learned, for the seed with the most backends.
 
-        A file that does not fit its record is added to the run's `left_out`.
+        A file that does not match its record is added to the run's `left_out`.
         """
-        kept = [record for record in self._matched(name) if self._path_exists(record)]
-        seeds = [record.job.seed for record in kept]
+        stored = [record for record in self._matched(name) if self._path_exists(record)]
+        seeds = [record.job.seed for record in stored]
         best = max(dict.fromkeys(sorted(seeds)), key=seeds.count, default=None)
-        read = {r.job.backend: self._read(r) for r in kept if r.job.seed == best}
+        read = {r.job.backend: self._read(r) for r in stored if r.job.seed == best}
         return {backend: learned for backend, learned in read.items() if learned is not None}
 
     def record(self, name: str, backend: str) -> Record:
@@ -202,8 +204,8 @@ class Results:
 def _usual(rows: pd.DataFrame, workload: Workload) -> pd.DataFrame:
     """The rows of the group that is most like the recipe.
 
-    It has the recipe's batch size and data set, if any has them; then the most backends with a
-    result, then the most epochs.
+    Groups with the recipe's batch size and data set come first, then those with the most backends,
+    then those with the most epochs.
     """
     recipe = workload.recipe
     groups = dict(iter(rows.groupby(GROUP, sort=False, observed=True)))

@@ -17,9 +17,9 @@ class Picture(Struct, frozen=True):
     """A picture; its file is `pictures/NAME.svg`, or `.pdf` for LaTeX.
 
     Attributes:
-        name: of the file, without its ending.
+        name: the name of the file, without its ending.
         caption: what it shows, for readers who do not see it.
-        draw: makes the figure.
+        draw: the function that makes the figure.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Picture(Struct, frozen=True):
 
 
 class Code(Struct, frozen=True):
-    """A listing, in Python unless it is said otherwise."""
+    """A listing, by default in Python."""
 
     text: str
     language: str = "python"
@@ -41,13 +41,13 @@ class Slide(Struct, frozen=True):
     """One slide, with one claim.
 
     Attributes:
-        key: its name, by which a teacher's text is kept; it stays the same for ever.
+        key: its name, which never changes, as a teacher's text is found by it.
         title: the claim.
-        parts: pictures, tables and listings, beside each other.
-        text: at most `MOST_WORDS` words below them, as our own markup (`form.markdown`).
+        parts: pictures, tables and listings, side by side.
+        text: at most `MOST_WORDS` words below the parts, in our own markup (`form.markdown`).
         items: a list instead of other parts.
         notes: what a speaker should know: caveats, sources, commands.
-        own: the table that a new file has in the teacher's place of the slide.
+        own: the table that a new file shows in the teacher's place of the slide.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Slide(Struct, frozen=True):
 
 
 class Missing(Struct, frozen=True):
-    """A slide that these records cannot make, and what would make it."""
+    """A slide for which records are missing, and how to make them."""
 
     key: str
     reason: str
@@ -71,9 +71,9 @@ class Deck(Struct, frozen=True):
     """All slides of an overview.
 
     Attributes:
-        title: of the whole.
+        title: the title of the deck.
         provenance: where and when the figures were measured, in one line for every slide.
-        slides: in their order.
+        slides: the slides in order.
         missing: the slides that are left out.
     """
 

@@ -1,7 +1,7 @@
-"""Records without what tells whose they are: names of machines and users, paths, UUIDs of GPUs.
+"""Makes records anonymous: removes names of machines and users, paths, and UUIDs of GPUs.
 
-A machine becomes `machine-1`, a GPU `GPU-1`; the same one has the same name in all records. Keys
-are replaced, too, as they are made from the machine's name. Tracebacks and logs are left out.
+A machine becomes `machine-1`, a GPU `GPU-1`, with the same name in all records. Keys depend on the
+machine's name, so they are replaced, too. Tracebacks and logs are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.records.stored import Stored
 
 _Kind = TypeVar("_Kind", bound=Stored)
 
-# Fields whose values are no free text: one of a few words, a time, or what we name.
+# Fields without free text: their values are fixed words, times, or names that the bench gives.
 _PLAIN = {
     *("status", "key", "started", "ended", "mode", "backend", "precision", "operation", "method"),
     *("name", "model", "check", "workload", "dataset", "environment", "versions", "data", "type"),
@@ -33,11 +33,11 @@ _SPARK = re.compile(r"spark://.+:(\d+)")
 
 
 class Neutral:
-    """The neutral names of the machines, GPUs and keys of some records.
+    """Replaces the machines, GPUs and keys in some records by neutral names.
 
     Args:
-        records: all that are written together.
-        private: words that are replaced wherever they are: names of users and machines.
+        records: all records that are written together.
+        private: names of users and machines; replaced wherever they occur.
     """
 
     def __init__(self, records: Sequence[Stored], private: Iterable[str] = ()) -> None:
@@ -54,13 +54,13 @@ class Neutral:
         users = {user for user in _HOMES.findall(text) if user}
         hosts = {part for name in self._machines for part in (name, name.partition(".")[0])}
         words = sorted({*hosts, *users, *private} - {""}, key=len, reverse=True)
-        either = "|".join(map(re.escape, words)) or "(?!)"
-        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
+        alternatives = "|".join(map(re.escape, words)) or "(?!)"
+        self._words = re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
 
     def record(self, record: _Kind) -> _Kind:
         """The record with neutral names."""
-        plain = replace(record, machine=self.machine(record.machine), key=self._keys[record.key])
-        content = msgspec.to_builtins(plain)
+        renamed = replace(record, machine=self.machine(record.machine), key=self._keys[record.key])
+        content = msgspec.to_builtins(renamed)
         return msgspec.convert(
             {
                 name: value if name == "machine" else self._neutral(name, value)
@@ -108,5 +108,5 @@ class Neutral:
 
 
 def _numbered(kind: str, names: Iterable[str]) -> dict[str, str]:
-    """A neutral name for each: the kind, and a number from 1 on in the order of the names."""
+    """Name -> neutral name: the kind and a number, from 1 on, in the order of the names."""
     return {name: f"{kind}-{number}" for number, name in enumerate(sorted(set(names)), start=1)}

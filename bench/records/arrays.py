@@ -14,15 +14,15 @@ from specs.files import open_regular
 
 
 def read_arrays(path: Path, most_bytes: int) -> dict[str, NDArray[Any]]:
-    """All arrays in a file `.npz`, by their names.
+    """All arrays in a `.npz` file, by name.
 
     Args:
         path: the file.
-        most_bytes: of the file, and of its arrays together.
+        most_bytes: the size limit of the file, and of its arrays together.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger.
-        ValueError: it is damaged.
+        OSError: the file cannot be read, is not a regular file, or is too large.
+        ValueError: the file is damaged.
     """
     with open_regular(path, most_bytes) as file:
         try:
@@ -33,6 +33,6 @@ def read_arrays(path: Path, most_bytes: int) -> dict[str, NDArray[Any]]:
                 with np.load(file, allow_pickle=False) as arrays:
                     return dict(arrays)
         except Exception as error:
-            # NumPy and zipfile raise many kinds for a damaged file.
+            # NumPy and zipfile raise many types of errors for a damaged file.
             raise ValueError(f"{path}: is damaged") from error
     raise OSError(errno.EFBIG, f"larger than {most_bytes / 1e6:g} MB")

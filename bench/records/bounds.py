@@ -1,7 +1,7 @@
 """Bounds on every value of a record, as its file may come from somebody else.
 
-They are wide: all that a machine can measure is within them. A value outside would end the report
-of all other records, by a division by zero for example.
+The bounds are wide: every value that a machine can measure is within them. One value outside could
+stop the report of all records, for example by a division by zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_NAME = 10_000  # characters of every other text
 _WORDS = {"reason", "details", "failed", "unsupported", "not_verified", "refused"}
 _MOST_COUNT, _MOST_INTEGER, _MOST = 10**9, 10**18, 1e50
 _LEAST_SECONDS, _MOST_SECONDS = 1e-9, 1e9  # the step of a clock; 32 years
-# Results are divided by these, so none of them is 0: counts, and times as (class, field).
+# Divisors, which must not be 0: counts, and times as (class, field).
 _COUNTS = {
     *("train_examples", "test_examples", "epochs", "batch_size", "threads"),
     *("logical_cpus", "allowed_cpus", "allowed_cores", "examples"),
@@ -32,11 +32,11 @@ _NOT_NEGATIVE = ("bytes", "joules", "watts", "mhz", "deviation", "deviations", "
 
 
 def outside(content: bytes, kind: type[Struct]) -> str:
-    """Which value of a record is out of its bounds, and what was expected; "" if none is.
+    """The first value that is out of bounds, and what was expected; "" if all are within.
 
     Args:
         content: JSON that can be decoded as the kind.
-        kind: of the record.
+        kind: the kind of the record.
     """
     try:
         msgspec.json.decode(content, type=_bounded(kind))
@@ -61,7 +61,7 @@ def _bounded(kind: type[Struct]) -> type[Struct]:
 
 
 def _with_bounds(kind: Any, struct: str, name: str) -> Any:
-    """The type of a field with bounds; one that has its own keeps them."""
+    """The type of a field with bounds added; a type that already has bounds is unchanged."""
     parts = get_args(kind)
     match get_origin(kind) or kind:
         case origin if origin in (Union, UnionType):
@@ -80,7 +80,7 @@ def _with_bounds(kind: Any, struct: str, name: str) -> Any:
 
 
 def _of_integer(name: str) -> Meta:
-    if name == "settings":  # a framework's own
+    if name == "settings":  # any integer that a framework reports
         return Meta(ge=-_MOST_INTEGER, le=_MOST_INTEGER)
     return Meta(ge=1, le=_MOST_COUNT) if name in _COUNTS else Meta(ge=0, le=_MOST_INTEGER)
 

@@ -20,12 +20,12 @@ def write_command(folder: Path, arguments: Sequence[str]) -> None:
     """
     if not (folder / _FILE).exists():
         line = f"bench {shlex.join(arguments)}\n"
-        # An argument may hold bytes that are no text; such a command is not shown.
+        # An argument may contain bytes that are not text; the report does not show that command.
         write_atomically(folder / _FILE, line.encode(errors="surrogateescape"))
 
 
 def read_command(folder: Path) -> str:
-    """The command in a run's folder; "" if there is none, or it is no single line of text."""
+    """The command in a run's folder; "" if there is none, or it is not a single line of text."""
     try:
         text = read_regular(folder / _FILE, 4 * _MOST).decode().strip()
     except (OSError, UnicodeDecodeError):

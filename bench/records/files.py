@@ -11,7 +11,7 @@ from pathlib import Path
 from specs.errors import UserError
 from specs.files import hold, remove_leftovers
 
-PROJECT = Path(__file__).resolve().parents[2]  # of our packages: a clone, or an installation
+PROJECT = Path(__file__).resolve().parents[2]  # the folder of our packages: clone or installation
 
 
 _SWEPT: set[Path] = set()  # the folders from which leftovers of killed writers were removed
@@ -31,10 +31,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> bool:
-    """Write a file likewise, unless it exists; returns whether it was written.
+    """Write a whole file unless it exists; returns whether it was written.
 
-    No lock is needed, and a file that another machine has just written is never replaced, also on
-    a network file system whose cache does not show it yet: the server makes the link or refuses.
+    No lock is needed: the file gets its name by a hard link, which the file server refuses if the
+    name exists. So a file that another machine has just written is never replaced, even if the
+    cache of a network file system does not show it yet.
 
     Raises:
         RunError: the folder cannot be written.
@@ -64,7 +65,7 @@ def _write(path: Path, content: bytes, place: Callable[[Path, Path], bool]) -> b
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _try_to_write(path, content, place)
-        # Another process has removed the temporary file in a moment in which nobody held it.
+        # Another process removed the temporary file before it was locked.
         except FileNotFoundError:
             return _try_to_write(path, content, place)
     except OSError as error:
@@ -89,16 +90,16 @@ def _try_to_write(path: Path, content: bytes, place: Callable[[Path, Path], bool
                 remove_leftovers(path.parent, f".*.{'[0-9a-f]' * 32}.tmp", are_held=True)
         return place(temporary, path)
     except OSError:
-        with suppress(OSError):  # a full disk leaves a part of it
+        with suppress(OSError):  # a full disk leaves a partial file
             temporary.unlink()
         raise
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A folder in a run's, to write to; nothing is written through a link that a run came with.
+    """A subfolder of a run's folder, to write to. A link is refused, as it may lead anywhere.
 
     Raises:
-        RunError: it is a link.
+        RunError: the subfolder is a link.
     """
     path = folder / name
     if path.is_symlink():

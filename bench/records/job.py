@@ -1,4 +1,4 @@
-"""The record of one job, and what tells jobs and groups of jobs apart."""
+"""The record of one job, and the names and groups by which jobs are compared."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class SlurmTask(Struct, frozen=True, kw_only=True):
 
     Attributes:
         job: its number in Slurm; "123_4" is task 4 of the array 123.
-        attempt: how often the task had been started with this start, by Slurm or by a person.
+        attempt: 1 for the first start of the task; Slurm or a person may start it again.
         node: Slurm's name of the node.
         partition: the queue.
         gpus: the numbers of the GPUs that Slurm gave the task; "" for none.
-        state: how Slurm ended the task, if the job has no result for this reason: "NODE_FAIL"; ""
-            if the job's own worker ended it. Such a job is run again when its run is resumed.
+        state: how Slurm ended the task before the job had a result, e.g. "NODE_FAIL"; then the job
+            is run again when its run is resumed. "" if the job's own worker ended the job.
     """
 
     job: str
@@ -59,10 +59,10 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         load_average: how many processes ran or waited in the minute before the job's end; None if
             the system does not count it.
         disturbance: what else the machine did during the job.
-        inputs: in native mode, an epoch of the input pipeline alone, after the training; else None.
-        weights_checksum: of the weights after the last epoch; None if it was not told.
-        verification: of the job itself; None in native mode, and if it was not told.
-        short_epochs: trained after its verification; None in native mode, and if not told.
+        inputs: in native mode, an epoch of the input pipeline without training; else None.
+        weights_checksum: of the weights after the last epoch; None if not reported.
+        verification: of the job's first steps; None in native mode, or if not reported.
+        short_epochs: trained after the verification; None in native mode, or if not reported.
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
@@ -96,14 +96,14 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def contradiction(self) -> str:
-        """That the workload's layers do not fit each other, as they are never trained so."""
+        """Why the workload's layers do not fit each other; "" if they do."""
         return _misfit(self.job.workload)
 
     def checked(self) -> Self:
-        """The record; it is changed to a failed one if its epochs are not 1 to n, each once.
+        """The record, with the status "failed" if its epochs are not 1 to n, each once.
 
-        An epoch that was trained with others in one call stands for these, too.
-        If the job ended ok, n is the job's number of epochs. Records of equal workloads share one.
+        If the job ended ok, n is the job's number of epochs. If one call trains several epochs,
+        only the last of them is recorded. Records with equal workloads share one `Workload`.
         """
         record = replace(self, job=replace(self.job, workload=_shared(self.job.workload)))
         numbers = [epoch.number for epoch in self.epochs]
@@ -116,7 +116,7 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
             f" expected 1 to {last}, each once"
         )
         reason = f"{problem}; {self.reason}" if self.reason else problem
-        in_order = takewhile(lambda ends: ends[0] == ends[1], zip(numbers, ends, strict=True))
+        in_order = takewhile(lambda pair: pair[0] == pair[1], zip(numbers, ends, strict=True))
         known = self.epochs[: len(list(in_order))]
         return replace(record, status="failed", reason=reason, epochs=known)
 
@@ -132,7 +132,7 @@ def _misfit(workload: Workload) -> str:
 
 @cache
 def _shared(workload: Workload) -> Workload:
-    """The first workload that equals this one: a run has few, and may have 50,000 records."""
+    """The first workload that equals this one, so that 50,000 records share a few objects."""
     return workload
 
 
@@ -164,12 +164,12 @@ def native_name(backend: str) -> str:
 
 
 def in_precision(name: str, precision: str) -> str:
-    """A name in tables with a precision: "pytorch (bfloat16)"; float32 is the usual one."""
+    """A name in tables with its precision: "pytorch (bfloat16)"; float32 is not shown."""
     return name if precision == "float32" else f"{name} ({precision})"
 
 
 def usual_name(name: str) -> str:
-    """The name in tables without a precision: that of the same backend in float32."""
+    """The name in tables without its precision: the name of the backend in float32."""
     for precision in get_args(Precision):
         name = name.removesuffix(f" ({precision})")
     return name
@@ -177,14 +177,14 @@ def usual_name(name: str) -> str:
 
 @cache
 def without_labels(workload: Workload) -> Workload:
-    """A workload without what does not affect training: title, references and target accuracy."""
+    """A workload without fields that do not affect training: title, references, target accuracy."""
     return replace(
         workload, title="", references=(), recipe=replace(workload.recipe, target_accuracy=None)
     )
 
 
 class Group(NamedTuple):
-    """What jobs have in common that are compared with each other; see `group_of`."""
+    """The values that are equal for all jobs that are compared with each other; see `group_of`."""
 
     workload: Workload
     data_checksum: str
@@ -197,7 +197,7 @@ class Group(NamedTuple):
 
 
 def group_of(job: Job, data_checksum: str, machine: str) -> Group:
-    """The group of a job: jobs are compared only within one.
+    """The group of a job: jobs are compared only within a group.
 
     Args:
         job: the job.

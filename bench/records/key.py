@@ -26,11 +26,11 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def checksum_of(*names: str) -> str:
-    """The checksum of the code of some modules, and of what they import.
+    """The checksum of the code of some modules and of their imports.
 
-    It includes all modules of this project and of their own package that they import, directly or
-    through others. It is computed from the syntax trees, so comments, layout, docstrings and the
-    texts of errors that are raised do not change it; everything else does.
+    It covers every module of this project, or of their own package, that they import directly or
+    indirectly. It is computed from the syntax trees, so comments, layout, docstrings and the texts
+    of errors that are raised do not change it; everything else does.
 
     Args:
         names: modules, each as "package.module" or "package.module:Class".
@@ -38,23 +38,23 @@ def checksum_of(*names: str) -> str:
     Raises:
         UnknownBackendError: there is no package of that name.
     """
-    found: dict[str, str] = {}
+    code_of: dict[str, str] = {}
     roots = {*_OURS, *(name.partition(".")[0] for name in names)}
     to_read = [name.partition(":")[0] for name in names]
     while to_read:
         module = to_read.pop()
-        if module in found or module.partition(".")[0] not in roots:
+        if module in code_of or module.partition(".")[0] not in roots:
             continue
         path = _file_of(module)
-        if path is None:  # `from package import name`, where the name is no module
+        if path is None:  # `from package import name`, where the name is not a module
             continue
         code, imported = _read(path.read_text(encoding="utf-8-sig"))
-        found[module] = code
+        code_of[module] = code
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         to_read += [_absolute(name, package) for name in imported]
         if parent := module.rpartition(".")[0]:  # Python imports the packages above a module first
             to_read.append(parent)
-    digest = _digest(*(part for module in sorted(found) for part in (module, found[module])))
+    digest = _digest(*(part for module in sorted(code_of) for part in (module, code_of[module])))
     return digest[:_DIGITS]
 
 
@@ -73,7 +73,7 @@ def job_key(job: Job, *decisive: object) -> str:
 
 
 def unusual(precision: str) -> tuple[str, ...]:
-    """The part of a key's names that says the precision; none for float32."""
+    """The precision as a part of a key's names; empty for float32."""
     return () if precision == "float32" else (precision,)
 
 
@@ -81,8 +81,7 @@ def make_key(names: Sequence[str], decisive: tuple[object, ...]) -> str:
     """The key of a record: names, and a digest of what decides the record.
 
     Args:
-        names: what a reader should see; colons and slashes, as of a device "spark://HOST:7077",
-            are left out.
+        names: the readable part; colons and slashes, as in "spark://HOST:7077", are left out.
         decisive: values whose `repr` differs if the record would differ.
     """
     digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:_KEY_DIGITS]
@@ -141,11 +140,11 @@ def _parts(node: object) -> Iterator[str]:
             if value is not None and value != []:
                 yield name
                 yield from _parts(value)
-        yield ")"  # else an `else` would belong to either of two `if`s
+        yield ")"  # without it, an `else` could belong to either of two nested `if`s
     elif isinstance(node, list):
         yield str(len(node))
-        for one in node:
-            yield from _parts(one)
+        for item in node:
+            yield from _parts(item)
     else:
         yield repr(node)
 

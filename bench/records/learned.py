@@ -16,7 +16,7 @@ from bench.records.arrays import read_arrays
 from bench.records.stored import LeftOut
 
 FOLDER = "learned"
-_MOST_BYTES = 5_000_000  # of the arrays that are read; those that are written have less
+_MOST_BYTES = 5_000_000  # the limit for reading; workers write less
 
 
 class Learned(NamedTuple):
@@ -34,11 +34,11 @@ class Learned(NamedTuple):
 
 
 def path_of(folder: Path, key: str) -> Path:
-    """The file of a job.
+    """The file with what a job has learned.
 
     Args:
-        folder: the run's.
-        key: of the job's record.
+        folder: the run's folder.
+        key: the key of the job's record.
     """
     return folder / FOLDER / f"{key}.npz"
 
@@ -47,8 +47,8 @@ def read_learned(folder: Path, key: str) -> Learned | LeftOut | None:
     """What a job has learned, or why it cannot be read; None if there is no file.
 
     Args:
-        folder: the run's.
-        key: of the job's record.
+        folder: the run's folder.
+        key: the key of the job's record.
     """
     path = path_of(folder, key)
     try:

@@ -20,8 +20,8 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         environment: the engine's environment, a key of `backends.registry.ENGINES`.
-        value_bytes: the bytes of a number that it computes with; None if the process ended before
-            it told them.
+        value_bytes: the size of a number in its computations; None if the process ended before it
+            reported the size.
         reached: the rates; the result of each was checked.
     """
 
@@ -37,21 +37,21 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def contradiction(self) -> str:
-        """That an operation has no work, or a number no bytes: rates are divided by them."""
+        """What is 0 and must not be: an operation's work, or `value_bytes`; "" if nothing is."""
         if self.value_bytes == 0:
             return "value_bytes: 0"
         for name in {rate.operation for rate in self.reached}:
             work = [rate.work for rate in self.reached if rate.operation == name]
-            # The smallest "memory" operation stands for a call, and may have none.
+            # The smallest "memory" operation measures the overhead of a call, and may have no work.
             if not (any(work) if name == "memory" else all(work)):
                 return f"reached: {name} without work"
         return ""
 
     def best(self, operation: OperationName, least: int = 0) -> Reached | None:
-        """The highest rate of an operation, of its sizes with at least this much work.
+        """The highest rate of an operation among its sizes with at least `least` work.
 
-        If no size has so much work, it is the rate of the largest size. None if the operation was
-        not measured.
+        If no size has that much work, the rate of the largest size; None if the operation was not
+        measured.
 
         Args:
             operation: see `bench.worker.operations`.
@@ -72,7 +72,7 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         This is the time of the smallest "memory" operation.
         """
         return min(
-            (found.seconds for found in self.reached if found.operation == "memory"), default=None
+            (rate.seconds for rate in self.reached if rate.operation == "memory"), default=None
         )
 
 
@@ -90,16 +90,16 @@ def limits_of(
 ) -> EngineLimits | None:
     """The newest limits of a job's engine; None if there are none.
 
-    They are of the same machine, device, threads, precision and variables, and of the same kind of
-    GPU.
+    Their machine, device, threads, precision, variables and kind of GPU are those of the job.
     """
     entry = BACKENDS.get(job.backend)
-    own = (entry and entry.environment, job.device, job.threads, job.precision, variables)
+    settings = (entry and entry.environment, job.device, job.threads, job.precision, variables)
     place = (machine.name, gpu_kind(machine, job.device))
-    of = [
-        one
-        for one in limits
-        if own == (one.environment, one.device, one.threads, one.precision, one.variables)
-        and place == (one.machine.name, gpu_kind(one.machine, one.device))
+    matching = [
+        rates
+        for rates in limits
+        if settings
+        == (rates.environment, rates.device, rates.threads, rates.precision, rates.variables)
+        and place == (rates.machine.name, gpu_kind(rates.machine, rates.device))
     ]
-    return of[-1] if of else None
+    return matching[-1] if matching else None

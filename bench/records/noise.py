@@ -12,22 +12,22 @@ import numpy as np
 from bench.records.stored import LeftOut, Stored, read
 
 FOLDER = "noise"
-_MOST_RATIO = 50.0  # a logarithm: of the largest ratio of two times that are within their bounds
+_MOST_RATIO = 50.0  # the logarithm of the largest ratio of two plausible times
 
 
 class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backend compared with itself on one device of one machine.
 
     Attributes:
-        key: the name of the file; it is made as a job's key, and does not depend on the round.
-        wall, cpu: of every round, the logarithm of the ratio of the steady epochs of its two jobs
-            (the first job's divided by the second's), in wall time and in CPU time.
-        turns: of every pair of fresh processes, the same logarithm by their turns (wall time): the
-            median over sweeps. It tells how much two processes differ.
+        key: the name of the file, made like a job's key but the same for all rounds.
+        wall, cpu: for each round, the logarithm of the first job's time of steady epochs divided by
+            the second job's, in wall time and in CPU time.
+        turns: for each pair of fresh processes, the median over sweeps of the same logarithm for
+            their turns (wall time). It shows how much two processes differ.
         disturbed: the number of rounds in which a job was disturbed; they are part of `wall` and
             `cpu`, too.
         ended: the start time of the last job.
-        precision: of the products; in older records float32.
+        precision: of the products; float32 in older records.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -48,7 +48,7 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def contradiction(self) -> str:
-        """That there is a ratio of which no two times can be."""
+        """A ratio that no two times can have, as text; "" if there is none."""
         ratios = (*self.wall, *self.cpu, *self.turns)
         most = max(map(abs, ratios), default=0.0)
         return "" if most <= _MOST_RATIO else f"wall, cpu or turns: a ratio of exp({most:g})"
@@ -62,11 +62,11 @@ class Calibration(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def read_calibrations(folders: Iterable[Path]) -> tuple[list[Calibration], list[LeftOut]]:
     """The calibrations in some folders, and the files that are left out.
 
-    Of several with the same key the one with the most rounds is returned.
+    If several have the same key, the one with the most rounds is returned.
     """
     records, left_out = read(folders, Calibration)
     longest: dict[str, Calibration] = {}
     for record in records:
         known = longest.get(record.key, record)
-        longest[record.key] = max(record, known, key=lambda each: len(each.wall))
+        longest[record.key] = max(record, known, key=lambda calibration: len(calibration.wall))
     return list(longest.values()), left_out

@@ -30,7 +30,7 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
     Raises:
         RunError: the folder cannot be written, or another process has locked it.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", machine)[:100]  # a system's own; it may be any text
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", machine)[:100]  # the system's name may be any text
     path = folder / f".{name}.lock"
     write_atomically(path.with_suffix(".probe"), b"")
     path.with_suffix(".probe").unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def claim(folder: Path, machine: str) -> Iterator[None]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    """Open a file to lock it; it stays as it is.
+    """Open a file to lock it; its content does not change.
 
     Raises:
         RunError: it is a link, a pipe or the like, or cannot be written.
@@ -73,7 +73,7 @@ def read_run(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record], 
     """The records of a run (its `jobs` folder), sorted by key, and the files that are left out.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         known: records that need not be read again.
 
     Raises:

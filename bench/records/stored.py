@@ -1,8 +1,8 @@
-"""What all records on disk have in common, and the only way in which they are written and read.
+"""The fields that all records on disk share, and the only functions that write and read them.
 
-A record is one JSON file, `KEY.json`, written whole or not at all. It may come from somebody else:
-a file that this version cannot read, or whose values no machine can have measured, is left out, and
-the caller is told why; reading goes on with the other files.
+A record is one JSON file, `KEY.json`, written whole or not at all. It may come from somebody else.
+A file is left out if this version cannot read it, or if its values are impossible; the caller gets
+the reason, and reading goes on with the other files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         format: the version of the record's fields; only `FORMAT` of the kind is read.
         key: the name of the file, see `bench.records.key`.
-        machine: where it was made.
+        machine: the machine that made the record.
         versions: installed package -> version, of the worker's environment, and "python".
     """
 
@@ -44,23 +44,23 @@ class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def contradiction(self) -> str:
-        """What contradicts itself, so that the record cannot be used; "" if nothing does."""
+        """The contradiction that makes the record unusable; "" if there is none."""
         return ""
 
     def checked(self) -> Self:
-        """The record as it is used after reading; a kind may change what contradicts itself."""
+        """The record as it is used after reading; a subclass may correct it."""
         return self
 
 
 class Outcome(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of every record that a worker's process leaves, whatever its outcome.
+    """The fields of every record of a worker's process, whatever its outcome.
 
     Attributes:
         status: "ok" if the worker did all of its work.
         reason: one line that says why the status is not "ok"; else "".
         details: a traceback, or the last lines of the log.
         adapter_checksum: checksum of the adapter's (or engine's) code and of all our code that it
-            imports; "" if it was not taken.
+            imports; "" if it was not computed.
         started: the time in UTC, see `bench.worker.clock.utc`.
         wall_seconds: of the whole process, from its start to its end.
         variables: the environment variables that the user gave the worker, each "NAME=VALUE".
@@ -80,7 +80,7 @@ class Outcome(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def made_with(self) -> dict[str, str]:
         """What a reader compares: the versions, and the variables that the user gave."""
-        return {**self.versions, **dict(given.split("=", 1) for given in self.variables)}
+        return {**self.versions, **dict(variable.split("=", 1) for variable in self.variables)}
 
 
 class LeftOut(NamedTuple):
@@ -121,11 +121,11 @@ def write_first(folder: Path, record: Stored) -> bool:
 def read_keys(folder: Path, kind: type[Kind], keys: Iterable[str]) -> list[Kind]:
     """The records with these keys; those that do not exist or cannot be read are left out.
 
-    For a folder that many machines write to: its other records need not be read.
+    It does not read the other records of the folder, which many machines may write to.
     """
     paths = (folder / f"{key}.json" for key in keys)
-    found = (read_file(path, kind) for path in paths if path.is_file())
-    return [record for record in found if not isinstance(record, LeftOut)]
+    results = (read_file(path, kind) for path in paths if path.is_file())
+    return [record for record in results if not isinstance(record, LeftOut)]
 
 
 def read(
@@ -134,8 +134,8 @@ def read(
     """The records of a kind in some folders, sorted by folder and key, and what is left out.
 
     Args:
-        folders: those that do not exist hold nothing.
-        kind: of the records.
+        folders: a folder that does not exist counts as empty.
+        kind: the kind of the records.
         known: records that need not be read again.
     """
     by_name = {f"{record.key}.json": record for record in known}
@@ -160,10 +160,10 @@ def read_file(path: Path, kind: type[Kind]) -> Kind | LeftOut:
         record = msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         record = None
-    found = _format_of(content) if record is None else record.format
-    if found is not None and found != kind.FORMAT:
-        age = "a newer" if found > kind.FORMAT else "an older"
-        return LeftOut(path, f"of {age} version (format {found}, expected {kind.FORMAT})")
+    version = _format_of(content) if record is None else record.format
+    if version is not None and version != kind.FORMAT:
+        age = "a newer" if version > kind.FORMAT else "an older"
+        return LeftOut(path, f"of {age} version (format {version}, expected {kind.FORMAT})")
     if record is None:
         return LeftOut(path, "damaged")
     if f"{record.key}.json" != path.name:  # two files of one key would count as one job

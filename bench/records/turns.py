@@ -16,7 +16,7 @@ from bench.worker.lines import Turn
 FOLDER = "turns"
 # A waiting process that uses more of a core than this disturbs the turns of the others.
 MOST_WAITING = 0.01
-_LEAST_SHARE, _MOST_SHARE = 1e-9, 1e9  # of an epoch, in a turn; times are divided by it
+_LEAST_SHARE, _MOST_SHARE = 1e-9, 1e9  # the part of an epoch in a turn; times are divided by it
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -38,12 +38,12 @@ class Member(Struct, frozen=True, kw_only=True):
 
     @property
     def epoch_seconds(self) -> NDArray[np.float64]:
-        """The wall time of an epoch by each turn: (sweeps,)."""
+        """The wall time of an epoch, computed from each turn: (sweeps,)."""
         return np.array([turn.wall_seconds for turn in self.turns]) / self.share
 
     @property
     def epoch_cpu_seconds(self) -> NDArray[np.float64]:
-        """The CPU time of an epoch by each turn: (sweeps,); NaN if unknown."""
+        """The CPU time of an epoch, computed from each turn: (sweeps,); NaN if unknown."""
         return np.array([turn.cpu_seconds for turn in self.turns], np.float64) / self.share
 
     @property
@@ -58,12 +58,12 @@ class Member(Struct, frozen=True, kw_only=True):
 class Turns(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The turns of the backends of one group, in one round and of one seed.
 
-    A sweep has one turn of each. The times of two backends are divided within a sweep.
+    A sweep has one turn of each backend. A ratio divides two times of the same sweep.
 
     Attributes:
         key: made from the keys of the jobs.
-        members: the backends; each has as many turns as there are sweeps.
-        orders: of every sweep, the indices of the members in the order of their turns.
+        members: the backends; each has one turn per sweep.
+        orders: for each sweep, the indices of the members in the order of their turns.
         refused: why these times are not used; "" if they are.
         disturbance: what else the machine did.
         started: the time in UTC.
@@ -81,7 +81,7 @@ class Turns(Stored, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def contradiction(self) -> str:
-        """That a sweep has not one turn of each member, or that a turn has no share of an epoch."""
+        """What is wrong: a sweep lacks a turn, or a share is out of bounds; "" if nothing is."""
         every = list(range(len(self.members)))
         if any(sorted(order) != every for order in self.orders):
             return "orders: expected each member once in each sweep"
@@ -110,6 +110,6 @@ def read_turns(folder: Path) -> tuple[list[Turns], list[LeftOut]]:
     """The turns of a run, sorted by key, and the files that are left out.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
     """
     return read([folder / FOLDER], Turns)

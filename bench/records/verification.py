@@ -56,16 +56,16 @@ class Verification(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def worst(self) -> tuple[str, Finding] | None:
         """The finding with the largest deviation, as (model, finding); None without findings."""
-        return max(self.findings, key=lambda found: found[1].deviation, default=None)
+        return max(self.findings, key=lambda item: item[1].deviation, default=None)
 
     @property
     def verdict(self) -> Verdict:
         """Not equal if a check failed; verified if all checks ran to their end and passed."""
         if any(not finding.passed for _, finding in self.findings):
             return "not equal"
-        gone = any(piece.unsupported or piece.failed for piece in self.pieces)
-        whole = self.status == "ok" and len(self.pieces) == self.planned and not gone
-        return "verified" if whole else "not verified"
+        is_incomplete = any(piece.unsupported or piece.failed for piece in self.pieces)
+        has_all = self.status == "ok" and len(self.pieces) == self.planned and not is_incomplete
+        return "verified" if has_all else "not verified"
 
 
 def read_verifications(folders: Iterable[Path]) -> tuple[list[Verification], list[LeftOut]]:
@@ -135,10 +135,10 @@ def say(verification: Verification) -> str:
             f" {worst.where}{times}"
         )
     missing = [piece for piece in verification.pieces if piece.unsupported or piece.failed]
-    whys = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in missing]
-    why = next(iter(whys), "")
+    reasons = [f"'{piece.model}': {piece.unsupported or piece.failed}" for piece in missing]
+    reason = next(iter(reasons), "")
     ended = "" if verification.status == "ok" else f"{verification.status}, "
-    return f"NOT VERIFIED: {ended}{verification.reason or why or 'some checks were not run'}"
+    return f"NOT VERIFIED: {ended}{verification.reason or reason or 'some checks were not run'}"
 
 
 def _applies(verification: Verification, record: Record) -> bool:
@@ -160,7 +160,7 @@ def _applies(verification: Verification, record: Record) -> bool:
 def _made_with(record: Record) -> tuple[object, ...]:
     """Everything of a record that `_applies` reads, and whether its job was unsupported."""
     job, unsupported = record.job, record.status == "unsupported"
-    made = (
+    values = (
         job.precision,
         job.backend,
         job.mode,
@@ -170,4 +170,4 @@ def _made_with(record: Record) -> tuple[object, ...]:
         unsupported,
         record.variables,
     )
-    return (*made, *record.versions.items())
+    return (*values, *record.versions.items())

@@ -1,6 +1,6 @@
-"""All weights of a trained model, as its worker has kept them beside what it has learned.
+"""Reads all weights of a trained model, which its worker wrote to the folder `learned` of the run.
 
-`bench run --keep-weights` keeps those of matched jobs of the first seed and round.
+`bench run --keep-weights` keeps the weights of matched jobs of the first seed and round.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bench.worker.arrays import checksum
 from specs.model import Workload
 from specs.shapes import FLOAT_BYTES, infer_shapes
 
-_HEAD_BYTES, _END_BYTES = 1000, 1000  # the most that a file adds to each array, and at its end
+_HEAD_BYTES, _END_BYTES = 1000, 1000  # the largest overhead of a file per array, and at its end
 
 
 def path_of(folder: Path, key: str) -> Path:
-    """The file of a job.
+    """The file with a job's weights.
 
     Args:
-        folder: the run's.
-        key: of the job's record.
+        folder: the run's folder.
+        key: the key of the job's record.
     """
     return folder / FOLDER / f"{key}.weights.npz"
 
@@ -47,8 +47,8 @@ def read_weights(folder: Path, record: Record) -> Weights | LeftOut | None:
     """The weights of a job after its last epoch, or why they cannot be read; None without a file.
 
     Args:
-        folder: the run's.
-        record: the job's.
+        folder: the run's folder.
+        record: the job's record.
     """
     path, workload = path_of(folder, record.key), record.job.workload
     arrays = sum(len(shape.parameters | shape.state) for shape in infer_shapes(workload))
@@ -68,7 +68,7 @@ def read_weights(folder: Path, record: Record) -> Weights | LeftOut | None:
 
 
 def without_weights(run: Path) -> RunError:
-    """The error that says that a run has kept no weights, or does not exist, and what to type.
+    """The error for a run without kept weights, or for a missing run; it says what to type.
 
     Args:
         run: the folder of the run.

@@ -1,4 +1,4 @@
-"""Writes a copy of a run that can be sent to others, see `bench.records.anonymous`."""
+"""Writes a copy of a run without names, for sending; see `bench.records.anonymous`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.report.run import Run
 
 
 def copy_anonymously(run: Run, folder: Path, private: Iterable[str]) -> None:
-    """Write the records of a run, and what applies to them, with neutral names.
+    """Write the records of a run, their verifications and calibrations, with neutral names.
 
-    The command that made the run, logs, and what models have learned are not copied. Records that
-    an earlier copy has left in the folder are removed.
+    The run's command, logs, and what models have learned are not copied. Records of an earlier copy
+    are removed from the folder.
 
     Args:
         run: the run.
-        folder: of the copy.
+        folder: the folder of the copy.
         private: names of users and machines, see `Neutral`.
 
     Raises:

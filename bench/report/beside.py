@@ -1,6 +1,6 @@
 """Copies the verifications and calibrations that apply to a run into its folder.
 
-So the folder is complete when it is sent to others.
+So the folder is complete if it is sent to others.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from bench.report.run import Run
 def what_applies(run: Run) -> tuple[list[Verification], list[Calibration]]:
     """The verifications and calibrations that apply to a run's records, each once."""
     valid = [verification_of(record, run.verifications) for record in run.made_with]
-    return [*{each.key: each for each in valid if each}.values()], run.calibrations
+    return [
+        *{verification.key: verification for verification in valid if verification}.values()
+    ], run.calibrations
 
 
 def keep_what_applies(run: Run) -> None:
-    """Write what applies to the run's records into its folder.
+    """Write the verifications and calibrations that apply to a run into its folder.
 
     Raises:
         RunError: the folder cannot be written.

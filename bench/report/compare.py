@@ -54,7 +54,7 @@ _MEAN = (
 
 
 class _Training(NamedTuple):
-    """The rows of one training by setup; times are divided by that of the row `base`."""
+    """Setup -> the row of one training; times are divided by the time of the row `base`."""
 
     workload: str
     backend: str
@@ -71,16 +71,16 @@ class _Training(NamedTuple):
 class Comparison:
     """Several setups in the same tables.
 
-    A setup is a run, or a machine, device, number of threads or precision within a run. The frames
-    are those of the runs (see `bench.report.run.Run`), with the columns `run` and `setup`.
+    A setup is a run, or a machine, device, number of threads or precision within a run. The runs'
+    frames (see `bench.report.run.Run`) are used, with the columns `run` and `setup`.
 
     Attributes:
         left_out: the files of all runs that cannot be read.
         setups: the names of the setups.
-        kind: what tells the setups apart: "run", "machine", "run, threads".
+        kind: the properties that differ between setups: "run", "machine", "run, threads".
 
     Args:
-        folders: the runs' folders; times are divided by those of the first setup in which the
+        folders: the runs' folders. A time is divided by the time in the first setup in which the
             training ended ok.
 
     Raises:
@@ -100,7 +100,7 @@ class Comparison:
         self.kind = ", ".join(columns)
         for frame in (self.jobs, self.epochs, self.summary):
             frame["setup"] = _setups(frame, columns)
-            if "precision" in columns:  # the setup's name says it
+            if "precision" in columns:  # it is in the setup's name
                 frame["backend"] = frame["backend"].astype(str).map(usual_name)
         self.setups = list(dict.fromkeys(self.jobs["setup"]))
         if len(self.setups) == 1:
@@ -117,7 +117,7 @@ class Comparison:
         ]
 
     def print_table(self, console: Console) -> None:
-        """Print a row per workload, backend and setup, and below them the notes."""
+        """Print a row per workload, backend and setup, then the notes."""
         left = ("workload", "backend", self.kind)
         titles = (*left, "accuracy", "epoch", "ratio", "memory")
         table = plain_table(titles, left, no_wrap=False)
@@ -133,7 +133,7 @@ class Comparison:
             console.print(line, soft_wrap=True)
 
     def notes(self) -> list[str]:
-        """The lines that a reader needs to read the tables correctly."""
+        """The lines that explain the tables."""
         where = f"the time in {self.setups[0]}, or in the next setup if it has none"
         lines = [f"Ratio: epoch time divided by {where}; above 1 is slower."]
         if self.summary["precision"].nunique() > 1:
@@ -169,7 +169,7 @@ class Comparison:
         """Write the comparison as `report.md`, `report.html`, `comparison.csv` and its chart.
 
         Raises:
-            RunError: the folder is that of a run, or cannot be written.
+            RunError: the folder is a run's folder, or cannot be written.
         """
         refuse_run(folder)
         write_document(self.blocks(), folder)
@@ -195,9 +195,9 @@ class Comparison:
         return [*blocks, Heading("Environment", 2), self._machines(), self._versions()]
 
     def _ratios(self) -> Iterator[tuple[str, str, str, float, str]]:
-        """Setup, workload, backend, the epoch time divided by the first setup's, and its text."""
+        """Yield (setup, workload, backend, epoch time divided by the first setup's, its text)."""
         for training in self._trainings():
-            if training.base["setup"] != self.setups[0]:  # it has no result in the first setup
+            if training.base["setup"] != self.setups[0]:  # no result in the first setup
                 continue
             for setup, row in training.rows.items():
                 ratio = row["epoch_seconds"] / training.base["epoch_seconds"]
@@ -282,9 +282,9 @@ class Comparison:
         return Table(("workload", "backend", *self.setups), tuple(lines))
 
     def _trainings(self) -> list[_Training]:
-        """Each training with its rows, which are the same training in each setup.
+        """Each training with its row in each setup.
 
-        The base is the first setup in which it ended ok, if any.
+        The base is the row of the first setup in which the training ended ok, if any.
         """
         trainings = []
         for _, group in self.summary.groupby(_TRAINING, sort=False):
@@ -309,10 +309,10 @@ def _short(training: _Training, setup: str) -> tuple[str, ...]:
 
 
 def refuse_run(folder: Path) -> None:
-    """Refuse to write a page into the folder of a run, or where there is a file.
+    """Refuse to write a page into the folder of a run, or to the path of a file.
 
     Raises:
-        RunError: it is one of them.
+        RunError: the path is one of these.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file", expected="a folder", hint="--output names a folder")
@@ -325,7 +325,7 @@ def refuse_run(folder: Path) -> None:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """The shortest end of each run's path that is different from those of the others."""
+    """The shortest end of each run's path that is unique."""
     parts = [folder.resolve().parts for folder in folders]
     if len(set(parts)) < len(parts):
         raise RunError("the same run is named twice", expected="different runs")
@@ -336,9 +336,9 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def _columns_of_setups(jobs: pd.DataFrame) -> list[str]:
-    """Those of run, machine, device, threads and precision that tell setups apart."""
+    """The columns of run, machine, device, threads and precision that differ between setups."""
     several = [column for column in _SETUP if jobs[column].nunique() > 1] or ["run"]
-    # Where every run has one machine, the name of the run also tells the machine.
+    # If every run has one machine, the name of the run also identifies the machine.
     if "run" in several and jobs.groupby("run")["machine"].nunique().max() == 1:
         several = [column for column in several if column != "machine"]
     return several
@@ -351,6 +351,6 @@ def _setups(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def _data_label(summary: pd.DataFrame) -> pd.Series:
-    """The text " on DATASET" per row where a workload was run on several data sets, else ""."""
+    """Per row, " on DATASET" if its workload was run on several data sets, else ""."""
     counts = summary.groupby("workload")["data_checksum"].transform("nunique")
     return (" on " + summary["dataset"].astype(str)).where(counts > 1, "")

@@ -1,7 +1,7 @@
-"""Compares kinds of hardware, over all nodes that have them: speed, energy, and price.
+"""Compares kinds of hardware over all their nodes: speed, energy, and price.
 
-`bench.report.compare` has a column per setup, such as a node. Here all nodes of a partition, or of
-a model of GPU, are one group.
+`bench.report.compare` has a column per setup, such as a node. Here all nodes of a partition, or
+with the same model of GPU, are one group.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench.report.form.blocks import Block, Heading, Items, Table, without_empty
 from bench.report.form.csv import comma_separated
 from bench.report.frame.energy import energy_per_epoch
 from bench.report.frame.places import Row, label, rows_of
+from bench.report.frame.summary import strict_median
 from bench.report.run import Run
 from bench.report.terminal.plain import plain_table
 
@@ -58,7 +59,7 @@ def _versions(record: Record) -> str:
     return ", ".join(map(" ".join, record.made_with.items()))
 
 
-# What nodes can be grouped by; the first ones are taken first if none is named.
+# Properties by which nodes can be grouped. Without a choice, the first one with several values.
 BY: dict[str, Callable[[Record], str]] = {
     "partition": lambda record: record.slurm.partition if record.slurm else _UNKNOWN,
     "gpu": _gpu,
@@ -78,11 +79,11 @@ class Hardware:
 
     Args:
         folders: the runs' folders.
-        by: one of `BY` or "run"; None: the first of those of which there are several.
-        prices: group -> the price of an hour of what a job holds.
+        by: one of `BY` or "run"; None for the first one with several values.
+        prices: group -> the price per hour of the hardware that a job occupies.
 
     Raises:
-        RunError: a run is missing or empty, or a price is of no group.
+        RunError: a run is missing or empty, or a price names no group.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Hardware:
         """Write the comparison as `report.md`, `report.html` and `hardware.csv`.
 
         Raises:
-            RunError: the folder is that of a run, or cannot be written.
+            RunError: the folder is a run's folder, or cannot be written.
         """
         refuse_run(folder)
         blocks: list[Block] = [
@@ -142,7 +143,7 @@ class Hardware:
         of_group = ok.groupby(keys, observed=True)
         every = jobs.groupby(keys, observed=True, sort=False)
         timed = ok[ok["steady_epochs"] > 0].groupby(keys, observed=True)
-        to_target = of_group[["seconds_to_target", "joules_to_target"]].agg(_strict_median)
+        to_target = of_group[["seconds_to_target", "joules_to_target"]].agg(strict_median)
         frame = every.agg(
             label=("label", "first"),
             nodes=("node", "nunique"),
@@ -230,7 +231,7 @@ class Hardware:
         return without_empty(Table(titles, tuple(rows)))
 
     def _mean(self, group: str, figure: str) -> float:
-        """The geometric mean of a group's ratios to the first one; NaN without any."""
+        """The geometric mean of a group's ratios to the first group; NaN without any."""
         first = {
             _training(row): row[figure] for row in self._rows if row["group"] == self._groups[0]
         }
@@ -239,8 +240,8 @@ class Hardware:
             for row in self._rows
             if row["group"] == group and _training(row) in first
         ]
-        known = [ratio for ratio in ratios if isfinite(ratio) and ratio > 0]
-        return geometric_mean(known) if known else nan
+        valid = [ratio for ratio in ratios if isfinite(ratio) and ratio > 0]
+        return geometric_mean(valid) if valid else nan
 
     def _notes(self) -> Iterator[str]:
         yield (
@@ -263,7 +264,7 @@ def _jobs(name: str, run: Run) -> pd.DataFrame:
     """The jobs of a run, with the columns of `BY`, `run`, `ranks`, `job_nodes` and `task`."""
     by_key = {record.key: record for record in run.records}
     ordered = [by_key[str(key)] for key in run.jobs["key"]]
-    columns = {by: [value(record) for record in ordered] for by, value in BY.items()}
+    columns = {column: [value(record) for record in ordered] for column, value in BY.items()}
     ranks = [ranks_of(record.job.device) for record in ordered]
     job_nodes = [nodes_of(record.job.device) for record in ordered]
     tasks = [record.slurm.job if record.slurm else "" for record in ordered]
@@ -275,7 +276,3 @@ def _first_with_several(jobs: pd.DataFrame) -> str:
         if jobs[name].nunique() > 1:
             return name
     return "gpu"
-
-
-def _strict_median(values: pd.Series) -> float:
-    return float(values.median(skipna=False))

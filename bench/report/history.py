@@ -1,4 +1,4 @@
-"""The history of results over runs: since when did a figure change, and which version did?"""
+"""The history of results over runs: when a figure changed, and which versions changed with it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from bench.report.run import Run
 from bench.report.terminal.plain import plain_table
 from bench.statistics.accuracy import binomial_error
 
-# A result is followed over runs as long as all of these are equal; the machine by its name.
+# A result is followed over runs if all of these are equal; machines are compared by name.
 _RESULT = (
     *("workload", "spec", "dataset", "data_checksum", "epochs", "batch_size"),
     *("backend", "device", "threads", "machine"),
 )
 _COLUMNS = ("workload", "backend", "date", "run", "accuracy", "epoch", "ratio", "what changed")
-_MOST_ERRORS = 3.0  # an accuracy that differs by more standard errors has changed
-# Likewise a time that differs by a larger factor; a smaller one may be the machine's load.
+_MOST_ERRORS = 3.0  # an accuracy has changed if it differs by more standard errors
+# A time has changed if it differs by a larger factor; the machine's load may explain a smaller one.
 _MOST_FACTOR = 1.5
 _TEXT = (
     f"An accuracy has changed if it differs from the previous run by more than {_MOST_ERRORS:g}"
@@ -40,7 +40,7 @@ _TEXT = (
 
 
 class _Point(NamedTuple):
-    """A result in one run."""
+    """The figures of a result in one run."""
 
     date: str
     run: str
@@ -58,11 +58,11 @@ class History:
         folders: the runs' folders, in any order.
 
     Raises:
-        RunError: a run is missing or empty, or there is only one.
+        RunError: a run is missing or empty, or there is only one run.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        if len({folder.resolve() for folder in folders}) < 2:  # noqa: PLR2004 - a change takes two
+        if len({folder.resolve() for folder in folders}) < 2:  # noqa: PLR2004 - a change needs two
             raise RunError("a single run has no history", expected="two runs or more")
         self.left_out: list[LeftOut] = []
         self._points: dict[tuple[object, ...], list[_Point]] = defaultdict(list)
@@ -79,7 +79,7 @@ class History:
             points.sort(key=lambda point: point.date)
 
     def print_table(self, console: Console) -> None:
-        """Print a row per result and run, and below it what changed."""
+        """Print a row per result and run, then the changes."""
         table = plain_table(_COLUMNS[:-1], _COLUMNS[:4], no_wrap=False)
         for cells in self._rows():
             table.add_row(*cells[:-1])
@@ -100,7 +100,7 @@ class History:
         """Write the history as `report.md` and `report.html`.
 
         Raises:
-            RunError: the folder is that of a run, or cannot be written.
+            RunError: the folder is a run's folder, or cannot be written.
         """
         refuse_run(folder)
         changes = self.changes()
@@ -132,7 +132,7 @@ class History:
 
 
 def _change(before: _Point, after: _Point) -> str:
-    """What differs from the run before, and which versions; "" if no figure changed."""
+    """The figures and versions that differ from the run before; "" if no figure changed."""
     old, new = before.row, after.row
     parts = []
     if old["status"] != new["status"]:

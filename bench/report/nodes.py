@@ -1,8 +1,8 @@
-"""Compares the nodes of a run with each other, and names those that should be drained.
+"""Compares the nodes of a run with each other, and names the nodes that should be drained.
 
 A node is sick if it is slow (`bench.statistics.nodes.slow`), if its weights differ from those of
-nearly all other nodes (`bench.statistics.nodes.fingerprints`), or if its records hold a fault that
-others have not (`bench.report.frame.findings`).
+nearly all other nodes (`bench.statistics.nodes.fingerprints`), or if its records contain a fault
+that is rare on other nodes (`bench.report.frame.findings`).
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ class Node(Struct, frozen=True, kw_only=True):
     """A node of a fleet.
 
     Attributes:
-        standing: how its time compares; None without a time.
-        ratios: workload -> the ratio on it.
-        jobs, ok, busy: how many jobs it had, ended ok, and ran while the machine was busy.
+        standing: the comparison of its time with the fleet's; None without a time.
+        ratios: workload -> the ratio on this workload.
+        jobs, ok, busy: the numbers of all its jobs, of those that ended ok, and of those that ran
+            while the machine was busy.
         faults, remarks: see `bench.report.frame.findings.Findings`.
     """
 
@@ -75,9 +76,10 @@ class Fleet(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: the kind, in words.
-        nodes: those with faults first, then those with remarks, each from the slowest on.
-        seen: which slowdown is found.
-        rounds: how many it has, and how many find the asked slowdown; None if no number does.
+        nodes: nodes with faults, then nodes with remarks, then the others, each slowest first.
+        seen: which slowdown the test can find.
+        rounds: the number of rounds, and the number that finds the given slowdown; None if no
+            number does.
         prints: the fingerprints of its trainings.
     """
 
@@ -101,11 +103,11 @@ class Nodes:
         fleets: the nodes by kind.
 
     Args:
-        folder: the run's.
-        find: the slowdown, as a share, for which the rounds are counted; more than `MARGIN`.
+        folder: the run's folder.
+        find: the slowdown, as a share, that the needed rounds must find; more than `MARGIN`.
 
     Raises:
-        RunError: there is no run or no record in the folder, or there is only one node.
+        RunError: the folder has no run or no record, or the run has only one node.
     """
 
     def __init__(self, folder: Path, find: float) -> None:
@@ -132,7 +134,7 @@ class Nodes:
         return [node for fleet in self.fleets for node in fleet.sick]
 
     def print_table(self, console: Console) -> None:
-        """Print, per fleet, its sick nodes, a table, and what it can and cannot say."""
+        """Print, per fleet, its sick nodes, a table, and the limits of the test."""
         for fleet in self.fleets:
             console.print(f"\n{_headline(fleet)}", style="bold red" if fleet.sick else "bold")
             left = ("node", "findings")
@@ -147,7 +149,7 @@ class Nodes:
         """Write the page as `report.html` and `report.md`, the chart, and `nodes.csv`.
 
         Raises:
-            RunError: the folder is that of a run, or cannot be written.
+            RunError: the folder is a run's folder, or cannot be written.
         """
         refuse_run(folder)
         write_document(self.blocks(), folder)
@@ -181,46 +183,48 @@ class Nodes:
     def _cards(self) -> Iterator[Card]:
         total, sick = sum(len(fleet.nodes) for fleet in self.fleets), len(self.sick)
         yield Card("Healthy?", f"{sick} of {_nodes(total)} sick" if sick else "No sick node", "")
-        prints = [each for fleet in self.fleets for each in fleet.prints]
-        repeatable = sum(each.is_repeatable for each in prints)
-        differ = {node for each in prints for node in each.others}
+        prints = [fingerprint for fleet in self.fleets for fingerprint in fleet.prints]
+        repeatable = sum(fingerprint.is_repeatable for fingerprint in prints)
+        differ = {node for fingerprint in prints for node in fingerprint.others}
         answer = f"{len(differ)} differ" if differ else "None differs" if repeatable else "Unknown"
         text = f"{repeatable} of {len(prints)} trainings are equal on nearly all nodes"
         yield Card("Equal to the last bit?", answer, text)
-        found = max((fleet.seen.difference for fleet in self.fleets), default=nan)
-        answer = f"at least {words.share(found)}" if isfinite(found) else "None for sure"
+        difference = max((fleet.seen.difference for fleet in self.fleets), default=nan)
+        answer = f"at least {words.share(difference)}" if isfinite(difference) else "None for sure"
         yield Card("Which slowdown is detected?", answer, "in 19 of 20 runs, in every fleet")
 
     def _notes(self, fleet: Fleet) -> Iterator[str]:
-        """What the fleet's test finds, and which nodes have equal weights."""
+        """Which slowdown the test finds, and which nodes have equal weights."""
         yield self._power(fleet)
         if not fleet.prints:
             return
         groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-        for each in fleet.prints:
-            if each.is_repeatable:
-                groups.setdefault((each.equal, each.others), []).append(each.name)
+        for fingerprint in fleet.prints:
+            if fingerprint.is_repeatable:
+                groups.setdefault((fingerprint.equal, fingerprint.others), []).append(
+                    fingerprint.name
+                )
         for (equal, others), names in sorted(groups.items(), key=lambda item: not item[0][1]):
             which = "; ".join(words.first_of(names, _MOST_TRAININGS))
             differ = f"; {', '.join(words.first_of(others))} differs" if others else ""
             trainings = "1 training" if len(names) == 1 else f"{len(names)} trainings"
             yield f"{_nodes(equal)} equal to the last bit in {trainings} ({which}){differ}."
-        if others_count := sum(not each.is_repeatable for each in fleet.prints):
+        if others_count := sum(not fingerprint.is_repeatable for fingerprint in fleet.prints):
             yield (
                 f"In {others_count} of {len(fleet.prints)} trainings, weights do not repeat to the"
                 " last bit on most nodes, so these are not compared."
             )
 
     def _power(self, fleet: Fleet) -> str:
-        """Which slowdown is found, and how many rounds find the asked one."""
-        seen, (rounds, needed) = fleet.seen, fleet.rounds
+        """Which slowdown the test finds, and how many rounds find the given one."""
+        power, (rounds, needed) = fleet.seen, fleet.rounds
         asked = words.share(self._find)
-        if seen.difference <= self._find:
-            difference = words.share(seen.difference)
+        if power.difference <= self._find:
+            difference = words.share(power.difference)
             return f"A node that is slower by {difference} is detected in 19 of 20 runs."
         now = (
-            f"they detect {words.share(seen.difference)}"
-            if isfinite(seen.difference)
+            f"they detect {words.share(power.difference)}"
+            if isfinite(power.difference)
             else "they detect none"
         )
         start = (
@@ -237,14 +241,16 @@ def _fleet(
 ) -> Fleet:
     sessions = sessions_of(rows)
     standings = compare_nodes(sessions, level) if sessions else {}
-    seen = visible(sessions, find, level)
+    power = visible(sessions, find, level)
     prints = compare_fingerprints(_ends(rows, by_key))
     findings = findings_of(rows, by_key)
     nodes = []
     for node, of_node in rows.groupby("node", sort=False):
-        found, standing = findings[str(node)], standings.get(str(node))
-        ratios = {w: _ratio(of[str(node)]) for w, of in sessions.items() if node in of}
-        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *found.faults]
+        findings_of_node, standing = findings[str(node)], standings.get(str(node))
+        ratios = {
+            w: _ratio(by_node[str(node)]) for w, by_node in sessions.items() if node in by_node
+        }
+        faults = [*_slowness(standing, ratios), *_bits(str(node), prints), *findings_of_node.faults]
         nodes.append(
             Node(
                 name=str(node),
@@ -254,23 +260,23 @@ def _fleet(
                 ok=int((of_node["status"] == "ok").sum()),
                 busy=int((of_node["disturbed"] != "").sum()),
                 faults=tuple(faults),
-                remarks=tuple(found.remarks),
+                remarks=tuple(findings_of_node.remarks),
             )
         )
     rounds = int(rows.groupby("node")["round"].nunique().median())
-    needed = seen.needed and ceil(seen.needed * rounds / max(seen.sessions, 1))
+    needed = power.needed and ceil(power.needed * rounds / max(power.sessions, 1))
     nodes.sort(key=lambda node: (not node.faults, not node.remarks, -_known(node.ratio)))
     return Fleet(
         name=name,
         nodes=tuple(nodes),
-        seen=seen,
+        seen=power,
         rounds=(rounds, needed),
         prints=tuple(prints),
     )
 
 
 def _ends(rows: pd.DataFrame, by_key: dict[str, Record]) -> Iterator[Trained]:
-    """The weights of jobs that ended ok, with all that decides them."""
+    """The weights of jobs that ended ok, with everything that decides the weights."""
     ok = rows[rows["status"] == "ok"]
     columns = ok[["key", "node", "training", "training_name"]].itertuples(index=False, name=None)
     for key, node, training, name in columns:
@@ -287,7 +293,7 @@ def _ends(rows: pd.DataFrame, by_key: dict[str, Record]) -> Iterator[Trained]:
 
 
 def _slowness(standing: Standing | None, ratios: Mapping[str, float]) -> Iterator[str]:
-    """That a node is slow, and by how much; on which workload, if on one alone."""
+    """If a node is slow: by how much, and on which workloads, if not over all."""
     if standing is None or standing.outcome != "slow":
         return
     if not standing.on:
@@ -297,9 +303,11 @@ def _slowness(standing: Standing | None, ratios: Mapping[str, float]) -> Iterato
 
 
 def _bits(node: str, prints: Sequence[Fingerprint]) -> Iterator[str]:
-    """In which trainings the weights of a node differ from the others'."""
-    names = [each.name for each in prints if node in each.others]
-    equal = max((each.equal for each in prints if node in each.others), default=0)
+    """The trainings in which the weights of a node differ from the other nodes'."""
+    names = [fingerprint.name for fingerprint in prints if node in fingerprint.others]
+    equal = max(
+        (fingerprint.equal for fingerprint in prints if node in fingerprint.others), default=0
+    )
     if names:
         which = "; ".join(words.first_of(names, _MOST_TRAININGS))
         yield f"weights differ from {_nodes(equal)} ({which})"
@@ -344,19 +352,19 @@ def _cells(node: Node) -> tuple[str, ...]:
 
 
 def _rest(nodes: Sequence[Node]) -> Iterator[str]:
-    """A line on the nodes that the table leaves out."""
+    """A line about the nodes that the table leaves out."""
     ratios = [node.ratio for node in nodes if isfinite(node.ratio)]
     if ratios:
         yield f"and {_nodes(len(nodes))} more, {min(ratios):.3f}x to {max(ratios):.3f}x"
 
 
 def _tables(fleet: Fleet) -> list[Block]:
-    """The first nodes of a fleet, and all of them, folded."""
+    """A table of the first nodes of a fleet, and a folded table of all nodes."""
     if len(fleet.nodes) <= _MOST_ROWS:
         return [_table(fleet, fleet.nodes)]
     every = Folded(f"All {_nodes(len(fleet.nodes))}", [_table(fleet, fleet.nodes)])
-    first, rest = fleet.nodes[:_MOST_ROWS], fleet.nodes[_MOST_ROWS:]
-    return [_table(fleet, first), *map(Text, _rest(rest)), every]
+    first, others = fleet.nodes[:_MOST_ROWS], fleet.nodes[_MOST_ROWS:]
+    return [_table(fleet, first), *map(Text, _rest(others)), every]
 
 
 def _table(fleet: Fleet, nodes: Sequence[Node]) -> Table:

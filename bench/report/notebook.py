@@ -21,7 +21,7 @@ from specs.errors import UserError, closest
 
 
 class Ratio(NamedTuple):
-    """The epoch time of a backend divided by that of another one.
+    """The epoch time of a backend divided by another backend's.
 
     Attributes:
         value: the ratio; below 1 the first backend is faster.
@@ -38,16 +38,16 @@ class Ratio(NamedTuple):
 
 
 class Results:
-    """A run.
+    """The results of a run.
 
     Attributes:
-        charts: its charts.
+        charts: the charts of the run.
 
     Args:
         folder: the run's folder.
 
     Raises:
-        RunError: there is no run or no record in the folder.
+        RunError: the folder has no run or no record.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class Results:
 
     @property
     def epochs(self) -> pd.DataFrame:
-        """A row per epoch; see `docs/columns.md`, and `attrs` for units and meanings."""
+        """A row per epoch. For units and meanings see `docs/columns.md` and `attrs`."""
         return _described(self._run.epochs, EPOCHS)
 
     @property
@@ -76,29 +76,31 @@ class Results:
         return jobs[jobs["status"].isin(EXCLUDED)]
 
     def ratio(self, first: str, second: str, *, workload: str) -> Ratio:
-        """The epoch time of a backend divided by that of another one.
+        """The epoch time of a backend divided by another backend's.
 
         Args:
-            first: the backend whose time is divided.
-            second: the backend by whose time it is divided.
+            first: the backend of the numerator.
+            second: the backend of the denominator.
             workload: the workload, by its label in the tables.
 
         Raises:
             UserError: these backends were not compared on this workload, or in several places.
         """
-        found = [
+        matching = [
             pair
             for pair in self._run.pairs
             if pair.workload == workload and {pair.backend, pair.other} == {first, second}
         ]
-        if len(found) != 1:
-            known = [f"{pair.backend}, {pair.other}, {pair.workload}" for pair in self._run.pairs]
+        if len(matching) != 1:
+            compared = [
+                f"{pair.backend}, {pair.other}, {pair.workload}" for pair in self._run.pairs
+            ]
             raise UserError(
-                f"{first} and {second} were compared {len(found)} times on {workload}",
+                f"{first} and {second} were compared {len(matching)} times on {workload}",
                 expected="backends and a workload that were compared once",
-                hint=closest(f"{first}, {second}, {workload}", known),
+                hint=closest(f"{first}, {second}, {workload}", compared),
             )
-        [pair] = found
+        [pair] = matching
         result = pair.comparison
         if pair.backend == first:
             ends = result.sure_low, result.sure_high
@@ -108,7 +110,7 @@ class Results:
         return Ratio(1 / result.ratio, low, high, result.rounds, opposite)
 
     def _repr_html_(self) -> str:
-        """What is wrong, the four answers, and all figures."""
+        """The alarm, the four answers, and all figures, as HTML."""
         return fragment([*opening.section(self._run), *figures.section(self._run)[:1]])
 
     def __repr__(self) -> str:
@@ -157,12 +159,12 @@ class Charts:
 
 
 def _described(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
-    """A copy whose `attrs` have the unit and the meaning of each column; times are times."""
-    known = {column.name: column for column in columns}
+    """A copy with each column's unit and meaning in `attrs`, and with dates as timestamps."""
+    by_name = {column.name: column for column in columns}
     frame = frame.copy()
     if "started" in frame:
         frame["started"] = pd.to_datetime(frame["started"], errors="coerce", utc=True)
-    present = [known[name] for name in frame if name in known]
+    present = [by_name[name] for name in frame if name in by_name]
     frame.attrs["units"] = {column.name: column.unit for column in present}
     frame.attrs["meanings"] = {column.name: column.meaning for column in present}
     return frame

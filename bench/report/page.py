@@ -1,6 +1,6 @@
 """Writes the report of a run into its folder: `report.html`, `report.md`, CSV files and charts.
 
-It is made from the folder's records and from the verifications and calibrations beside it. To add a
+The report uses the folder's records and the verifications and calibrations beside it. To add a
 section, write a file with a function `section(run) -> list[Block]`, and name it in `TOPICS`.
 """
 
@@ -39,9 +39,9 @@ Section = Callable[[Run], list[Block]]
 
 
 def each_place(section: Section) -> Section:
-    """The section for every place of a run: a data set on a machine and device.
+    """Repeat a section for every place of a run: a data set on a machine and device.
 
-    Each has a heading if there are several, with what tells it from the others.
+    With several places, each has a heading with the properties that differ.
     """
 
     def of_all(run: Run) -> list[Block]:
@@ -86,11 +86,11 @@ def write_report(folder: Path, known: Iterable[Record] = ()) -> Run:
     The verifications and calibrations that apply to its records are copied into the folder, too.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         known: records that need not be read again.
 
     Raises:
-        RunError: there is no run or no record in the folder, or it cannot be written.
+        RunError: the folder has no run or no record, or cannot be written.
     """
     run = Run.read(folder, known)
     keep_what_applies(run)

@@ -1,4 +1,4 @@
-"""Writes tables of a run into a Markdown file of the user, each between two marks."""
+"""Writes tables of a run into a user's Markdown file, each between two marks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.report.section import glance
 from specs.files import read_regular
 
 _MOST_BYTES = 10_000_000  # of a file of text
-# The name of a table in its two marks -> the table.
+# Name of a table in its marks -> the function that makes it.
 TABLES = {
     "accuracy table": glance.accuracy_overview,
     "results table": glance.results_overview,
@@ -22,7 +22,7 @@ TABLES = {
 def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     """Write tables of a run between the marks of a Markdown file.
 
-    What is between the marks is replaced. Returns the run.
+    The text between the marks is replaced. Returns the run.
 
     Args:
         path: the file; the marks of a table are two comments, see `marks_of`.
@@ -30,8 +30,8 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
         wanted: workloads that the table lists even if they were not run.
 
     Raises:
-        RunError: there is no such run, or it has several data sets, machines or devices; or the
-            file cannot be read or written, or has no marks.
+        RunError: the folder has no run, or the run has several data sets, machines or devices; or
+            the file cannot be read or written, or has no marks.
     """
     run = Run.read(folder)
     places = run.summary[["dataset", "machine", "device"]].drop_duplicates()
@@ -40,6 +40,12 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
         raise RunError(
             f"{folder}: holds several data sets, machines or devices: {names}",
             expected="one of each",
+        )
+    twice = run.summary[run.summary.duplicated(["label", "backend"])]
+    if len(twice):
+        raise RunError(
+            f"{folder}: {twice['label'].iloc[0]} has several rows of {twice['backend'].iloc[0]}",
+            expected="one number of threads, one precision and one mode",
         )
     try:
         text = read_regular(path, _MOST_BYTES).decode()
@@ -50,9 +56,11 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     places_found = 0
     for name, make in TABLES.items():
         first, last = marks_of(name)
-        before, begin, rest = text.partition(first)
-        _, end, after = rest.partition(last)
-        if begin and end:
+        before, begin, after_first = text.partition(first)
+        _, end, after = after_first.partition(last)
+        if begin and not end:
+            raise RunError(f"{path}: has {first} without the end of the table", expected=last)
+        if begin:
             places_found += 1
             table = markdown_table(make(run.summary, wanted))
             text = f"{before}{first}\n\n{table}\n\n{last}{after}"

@@ -26,18 +26,18 @@ from bench.report.frame.turns import with_turns
 from bench.statistics.noise import noise_of, process_spread
 from bench.statistics.turns import ProcessSpread
 
-MOST_MACHINES = 4  # of a page; more are compared by `bench nodes` and `bench compare --by`
+MOST_MACHINES = 4  # on a page; for more: `bench nodes` and `bench compare --by`
 
 
 class Run:
-    """A run, or its part of one place (see `places`).
+    """A run, or its part from one place (see `places`).
 
     It writes no files. Verifications, limits and calibrations are read at first use.
 
     Attributes:
         records: the newest record of every job.
-        folder: the run's folder; plots belong into its folder `plots`.
-        left_out: the files of records, verifications and others that cannot be read, so far.
+        folder: the run's folder; plots are in its subfolder `plots`.
+        left_out: the files (records, verifications and others) that could not be read so far.
         heading: the title of a place; "" for a whole run.
     """
 
@@ -58,11 +58,11 @@ class Run:
         """The run in a folder.
 
         Args:
-            folder: the run's.
+            folder: the run's folder.
             known: records that need not be read again.
 
         Raises:
-            RunError: there is no run or no record in the folder.
+            RunError: the folder has no run or no record.
         """
         records, left_out = records_of(folder, known)
         return cls(records, folder, left_out)
@@ -84,12 +84,12 @@ class Run:
 
     @cached_property
     def turns(self) -> list[Turns]:
-        """The turns that backends took, see `bench.runner.turns`."""
+        """The turns of the backends, see `bench.runner.turns`."""
         return self._noting(read_turns(self.folder))
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """Every two matched backends of every group, compared."""
+        """The comparison of every two matched backends of every group."""
         return pairs_of(self.jobs, self.spread_of)
 
     @cached_property
@@ -104,7 +104,7 @@ class Run:
 
     @cached_property
     def made_with(self) -> list[Record]:
-        """One record for each verification that the records need."""
+        """One record per verification that applies to the records."""
         return one_per_verification(self.records)
 
     @cached_property
@@ -119,18 +119,20 @@ class Run:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """The measured timing noise of the place of the first record; None if there is none."""
+        """The measured timing noise at the first record's place; None if it was not measured."""
         return noise_of(self.records[0], self._calibrations)
 
     @property
     def calibrations(self) -> list[Calibration]:
         """The measured timing noise of all places, each once."""
         keys = self.jobs.drop_duplicates(PLACE_COLUMNS)["key"]
-        found = (noise_of(self._by_key[str(key)], self._calibrations) for key in keys)
-        return [*{each.key: each for each in found if each}.values()]
+        of_places = (noise_of(self._by_key[str(key)], self._calibrations) for key in keys)
+        return [
+            *{calibration.key: calibration for calibration in of_places if calibration}.values()
+        ]
 
     def spread_of(self, key: str) -> ProcessSpread:
-        """How much two processes of one backend differ where the job with this key ran."""
+        """How much two processes of one backend differ at the place of the job with this key."""
         return process_spread(self._by_key[key], self._calibrations)
 
     @cached_property
@@ -143,19 +145,19 @@ class Run:
 
     @cached_property
     def places(self) -> list[Run]:
-        """The run's parts, one per table: of one data set, machine, device and threads."""
+        """The run's parts, one per data set, machine, device and number of threads."""
         groups = self.summary.groupby(PLACE_COLUMNS, sort=False, dropna=False)
         return [self._part(rows, heading(rows)) for _, rows in groups]
 
     @cached_property
     def shown(self) -> Run:
-        """The run without the machines that are too many for a page: its first ones stay."""
+        """The part of the run with its first `MOST_MACHINES` machines."""
         first = self.summary["machine"].unique()[:MOST_MACHINES]
         is_first = self.summary["machine"].isin(first)
         return self if is_first.all() else self._part(self.summary[is_first])
 
     def _part(self, rows: pd.DataFrame, title: str = "") -> Run:
-        """The part of the run with the places of these rows of the summary."""
+        """The part of the run from the places of these rows of the summary."""
         where = rows[PLACE_COLUMNS].drop_duplicates()
         epochs, jobs, summary = (
             frame.merge(where) for frame in (self.epochs, self.jobs, self.summary)
@@ -163,21 +165,21 @@ class Run:
         keys = set(jobs["key"])
         records = [record for record in self.records if record.key in keys]
         part = Run(records, self.folder, heading=title)
-        part.left_out = self.left_out  # shared, so that the run knows all of them
-        # Labels are those of the whole run.
+        part.left_out = self.left_out  # shared, so that the run has all of them
+        # The labels are the same as in the whole run.
         part.epochs, part.jobs, part.summary = epochs, jobs, summary
         groups = set(jobs[GROUP].itertuples(index=False, name=None))
         part.pairs = [pair for pair in self.pairs if pair.group in groups]
         return part
 
     def _noting(self, read: tuple[list[Kind], list[LeftOut]]) -> list[Kind]:
-        """The records that were read; files that cannot be read are added to `left_out`."""
+        """The records that were read; adds unreadable files to `left_out`."""
         records, left_out = read
         self.left_out += [file for file in left_out if file not in self.left_out]
         return records
 
     def _here_and_beside(self, name: str) -> list[Path]:
         above = self.folder.resolve().parent
-        if (above / "jobs").is_dir():  # this is an anonymous copy of the run that it lies in
+        if (above / "jobs").is_dir():  # the folder is an anonymous copy inside its run
             return [self.folder / name]
         return [self.folder / name, above / name]

@@ -38,8 +38,8 @@ _READY = "framework-bench.txt"  # written last; an environment without it is inc
 # GPU builds have their own folders, as login and compute nodes may share a clone.
 _CUDA = "-cuda"
 # Prints the versions in an environment, without importing a framework, and the names of the
-# variables that it has there, with a "$". The empty entry of its path is the current folder, which
-# may contain other packages. Python 3.6 and 3.7 have no `importlib.metadata`.
+# environment variables that it gets, each with a "$" before it. An empty entry of `sys.path` is the
+# current folder, which may contain other packages. Python 3.6 and 3.7 have no `importlib.metadata`.
 _ASK_VERSIONS = """
 import sys
 sys.path = [entry for entry in sys.path if entry]
@@ -66,7 +66,7 @@ _Version = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,100}\Z")]
 
 
 class NoPythonError(InstallError):
-    """This machine has no Python of a version that can have an environment."""
+    """This machine has no Python version that an environment supports."""
 
 
 class Environments:
@@ -76,7 +76,7 @@ class Environments:
         overrides: environment, or "all" -> the interpreter of `--python NAME=PATH`.
         folder: the folder of all other environments; None for `environments_folder()`.
         variables: what every worker gets by `--variable`, each "NAME=VALUE".
-        wheelhouse: the only place in which pip looks for packages; None for its indexes.
+        wheelhouse: the only place where pip looks for packages; None for pip's indexes.
 
     Raises:
         InstallError: `overrides` has an unknown environment or a missing file.
@@ -155,7 +155,7 @@ class Environments:
         return python
 
     def of_worker(self, backend: str) -> tuple[Path, str]:
-        """The interpreter of a backend's workers, and that of its framework if it is another one.
+        """The interpreter of a backend's workers, and the framework's interpreter if that differs.
 
         The second is "" unless the framework's Python is too old for a worker, see
         `backends.family.Environment.far`.
@@ -179,7 +179,7 @@ class Environments:
     def sets(self, name: str) -> list[str]:
         """The variables that change what is measured, and that the interpreter sets itself.
 
-        It may be a script that loads a module or starts a container.
+        The interpreter may be a script that loads a module or starts a container.
 
         Raises:
             InstallError: the interpreter does not run, or gets no variables.
@@ -199,24 +199,26 @@ class Environments:
             False if it already exists, or if `--python` names its interpreter.
 
         Raises:
-            InstallError: the name is unknown, no build runs on these machines, the wheelhouse has
-                it not or for another Python, pip found a build for CPUs instead, there is too
+            InstallError: the name is unknown, no build runs on these machines, the wheelhouse lacks
+                it or has it for another Python, pip found a build for CPUs instead, there is too
                 little space, or `venv` or pip failed (with their last lines).
-            UserError: what remains to be done after pip failed, see `Environment.finish`.
+            UserError: the last step, after pip, failed; see `Environment.finish`.
         """
         check_name(name)
         if {name, _ALL} & self._overrides.keys():
             return False
         spec, build = ENVIRONMENTS[name], None
         folder = self._folder / (f"{name}{_CUDA}" if cuda and spec.cuda else name)
-        fitting = [stamp_of(spec, one) for one in spec.cuda if cuda and not cuda.misfit(one)]
+        stamps = [stamp_of(spec, build) for build in spec.cuda if cuda and not cuda.misfit(build)]
         ready = _ready(folder)
-        if ready in (fitting or [stamp_of(spec, None)]):
+        if ready in (stamps or [stamp_of(spec, None)]):
             return False
         packed, house = None, self._wheelhouse
         if cuda and spec.cuda:
-            there = [one for one in spec.cuda if house and house.has(name, stamp_of(spec, one))]
-            build, why = choose_build(name, there or spec.cuda, cuda)
+            offered = [
+                build for build in spec.cuda if house and house.has(name, stamp_of(spec, build))
+            ]
+            build, why = choose_build(name, offered or spec.cuda, cuda)
             say(why + (" (checked for the default version only)" if "@" in name else ""))
         if house is not None:
             packed = house.packed(name, stamp_of(spec, build), python_for(name))
@@ -228,9 +230,9 @@ class Environments:
         return True
 
     def without_cuda(self, name: str, hardware: Hardware | None) -> str:
-        """Why an environment has no code for this machine's GPUs, though its framework may have.
+        """Why an environment has no code for this machine's GPUs, although its framework may.
 
-        "" if it has, and if that is not known, as for an interpreter of `--python`.
+        "" if it has such code, or if that is unknown, as for an interpreter of `--python`.
         """
         python = self.python(name)
         if name == OWN_ENVIRONMENT or python is None or {name, _ALL} & self._overrides.keys():
@@ -245,7 +247,7 @@ class Environments:
         return misfit and f"its build of CUDA {builds[0].cuda} {misfit}"
 
     def _check_cuda(self, name: str, build: CudaBuild, folder: Path) -> None:
-        """Check that pip found the build that was meant; remove the environment if it did not."""
+        """Check that pip found the right build; remove the environment if it did not."""
         python, spec = _interpreter(folder), ENVIRONMENTS[name]
         if not spec.ask_cuda:
             return
@@ -256,7 +258,7 @@ class Environments:
         try:
             check_is_cuda(name, build, run_checked(command, problem, hint=""), installed)
         except InstallError:
-            # pip would find its requirements satisfied; and it may have gigabytes.
+            # Else pip would find its requirements satisfied. The folder may take gigabytes.
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
@@ -328,7 +330,7 @@ def is_clone() -> bool:
 
 
 def inherited_by(python: Path) -> Inherited:
-    """What a process that runs this interpreter inherits of our environment variables."""
+    """The environment variables that a process of this interpreter inherits from this process."""
     return inherited(os.environ, is_own=environments_folder() in python.parents)
 
 
@@ -355,7 +357,7 @@ def _make(
 
     Raises:
         InstallError: there is too little space, or `venv` or pip failed.
-        UserError: what remains to be done after pip failed, see `Environment.finish`.
+        UserError: the last step, after pip, failed; see `Environment.finish`.
     """
     say(f"{name}: making {folder} with {', '.join(spec.packages(build))}")
     pip = make_virtual(name, folder, anew=anew)
@@ -372,7 +374,7 @@ def make_virtual(name: str, folder: Path, *, anew: bool = False) -> list[str]:
     """Make the virtual environment of this name, without its packages.
 
     Args:
-        name: of the environment; the bench's own has this Python.
+        name: of the environment; the bench's own environment uses this Python.
         folder: where it is made, unless it is there already.
         anew: remove what is in the folder.
 
@@ -396,9 +398,9 @@ def pip_options(
     folder: Path,
     say: Callable[[str], None],
 ) -> list[str]:
-    """What pip is told to install or to download, and where it looks; the size is said.
+    """The arguments for pip: packages and indexes. The size of the download is reported.
 
-    Packages with which others are built are installed.
+    Packages that are needed to build others are installed.
 
     Args:
         name: of the environment.
@@ -434,10 +436,10 @@ def _index(
     pip: list[str],
     say: Callable[[str], None],
 ) -> list[str]:
-    """The options for pip to look at one more index, which is said.
+    """The options for pip to look at one more index, which is reported.
 
-    A build for NVIDIA GPUs with an index of its own is nowhere else, so pip looks there whatever
-    the user has configured.
+    A build for NVIDIA GPUs with its own index exists only there, so pip always looks there. For
+    CPUs, an index that the user has configured takes precedence.
     """
     if build is not None:
         if build.index:
@@ -450,7 +452,7 @@ def _index(
 
 
 def stamp_of(spec: Environment, build: CudaBuild | None) -> str:
-    """What the file of a complete environment says: what it is for, and its requirements."""
+    """The content of a complete environment's file `_READY`: its kind and its requirements."""
     kind = f"NVIDIA GPUs, CUDA {build.cuda}" if build else "CPUs"
     return "\n".join([f"# for {kind}", *spec.packages(build), ""])
 
@@ -479,7 +481,7 @@ def python_for(name: str) -> Path:
     """The Python with which an environment is made.
 
     Raises:
-        NoPythonError: no Python of a version that can have it was found.
+        NoPythonError: no suitable version of Python was found.
     """
     versions = () if name == OWN_ENVIRONMENT else ENVIRONMENTS[name].pythons
     if not versions:
@@ -512,10 +514,10 @@ def _ask(python: Path, packages: tuple[str, ...]) -> _Answer:
     except NoAnswerError as error:
         raise InstallError(f"{python}: {error}", expected="a Python interpreter") from error
     try:
-        found = msgspec.json.decode(answer, type=dict[str, _Version])
-        versions = {name: found[name] for name in packages if name in found}
-        versions = {"python": found["python"], **versions}
-        variables = [name[1:] for name in found if name.startswith("$")]
+        values = msgspec.json.decode(answer, type=dict[str, _Version])
+        versions = {name: values[name] for name in packages if name in values}
+        versions = {"python": values["python"], **versions}
+        variables = [name[1:] for name in values if name.startswith("$")]
     except (msgspec.DecodeError, RecursionError, KeyError) as error:
         raise InstallError(
             f"{python}: does not answer with its versions", expected="a Python interpreter"
@@ -530,7 +532,7 @@ def _ask(python: Path, packages: tuple[str, ...]) -> _Answer:
 
 
 def _finish(target: str, name: str, python: Path) -> None:
-    """Do what remains to be done in an environment after pip, see `Environment.finish`."""
+    """Do the last step of an environment, after pip, see `Environment.finish`."""
     module, _, function = target.partition(":")
 
     def run(command: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Writes the trained models of a run as files of other programs, and checks each by its reader."""
+"""Writes the trained models of a run as files for other programs, and checks them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from bench.worker.assignment import ReadExported
 from bench.worker.lines import Compared
 
 _TIMEOUT_SECONDS = 600.0  # the reference and the reader predict for seconds
-_WRONG = ".wrong"  # is added to the name of a file by which OpenCV predicts something else
+_WRONG = ".wrong"  # is added to a file's name if OpenCV's predictions are wrong
 
 
 class Exported(Struct, frozen=True, kw_only=True):
     """A model in a format.
 
     Attributes:
-        record: of the job that trained it.
+        record: the record of the job that trained it.
         form: the name of the format.
-        weights: the file of the weights that it was written from.
+        weights: the file with the weights from which it was written.
         files: the written files.
         found: how far its predictions are from the reference; None if they were not compared.
         problem: why there is no comparison although the reader is installed; "" otherwise.
@@ -52,7 +52,7 @@ class Exported(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool | None:
-        """Whether the predictions are those of the reference; None if the reader is missing."""
+        """Whether the predictions agree with the reference; None if the reader is missing."""
         if self.found is None:
             return False if self.problem else None
         return self.found.passed
@@ -65,12 +65,12 @@ def write_models(
 
     Args:
         run: the folder of the run.
-        records: of the jobs whose models are written.
+        records: the records of the jobs whose models are written.
         forms: names of formats.
         folder: for the files.
 
     Returns:
-        The models, and a sentence for each that was kept and is not written.
+        The written models, and a sentence for each model that could not be written.
 
     Raises:
         RunError: the folder cannot be written.
@@ -103,14 +103,14 @@ def check_models(
     machine: Machine,
     places: Places,
 ) -> Iterator[Exported]:
-    """Yield each model with what was found when its reader predicted test images.
+    """Yield each model, with the deviation of its reader's predictions from the reference.
 
-    A model that predicts something else than the reference keeps its files under other names. If
-    the reader is not installed, nothing is checked.
+    If a model's predictions differ from the reference, its files are renamed. If the reader is not
+    installed, nothing is checked.
 
     Args:
-        models: the written ones.
-        environments: that of the reader among them.
+        models: the written models.
+        environments: the environments, including the reader's.
         machine: this machine.
         places: where data sets may be.
 
@@ -168,7 +168,7 @@ def _checked(model: Exported, task: Task, machine: Machine) -> Exported:
         Worker(task, folder, machine) as worker,
     ):
         result = worker.result(_TIMEOUT_SECONDS, lambda _: None)
-    found = result.first(Compared)
-    if result.end.status != "ok" or found is None:
+    compared = result.first(Compared)
+    if result.end.status != "ok" or compared is None:
         return replace(model, problem=result.end.reason or "it reported no comparison")
-    return replace(model, found=found)
+    return replace(model, found=compared)

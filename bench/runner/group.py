@@ -35,17 +35,17 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     """Runs jobs of one group, round and seed, and then their turns.
 
     Attributes:
-        folder: the run's.
+        folder: the run's folder.
         machine: this machine.
-        timeout: a worker without a new line for so many seconds is killed.
+        timeout: a worker that writes no line for this many seconds is killed.
         observer: shows the progress.
         reused: key -> the record of a job that is not run again.
         wanted: the turns.
         taken: key -> the turns so far; new ones are added.
         first_seed: jobs of this seed keep what they have learned, in round 0; None for no jobs.
         keep_weights: whether these jobs keep all weights, too.
-        files: the folder of the workers' files; None for those of the records.
-        slurm: the task of Slurm that this process is; None outside of Slurm.
+        files: the folder of the workers' files; None for the folders of the records.
+        slurm: this process's task in Slurm; None outside of Slurm.
     """
 
     folder: Path
@@ -89,16 +89,18 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
     def _kept(self, tasks: Sequence[TrainingTask]) -> dict[str, Record]:
         """The earlier records of these jobs that are not run again, by key.
 
-        The times of a round are divided by each other, so all its jobs run on one GPU. Where a
+        The times of a round are divided by each other, so all its jobs run on one GPU. If a
         scheduler now gives another GPU of the same kind, a finished round is kept, and an
-        unfinished one is run again.
+        unfinished round is run again.
         """
-        found = {task.key: self.reused[task.key] for task in tasks if task.key in self.reused}
-        here = _uuid(self.machine, tasks[0].job.device) if tasks else ""
-        of_each = {key: _uuid(record.machine, record.job.device) for key, record in found.items()}
-        if len(found) == len(tasks) and len(set(of_each.values())) == 1:
-            return found
-        return {key: record for key, record in found.items() if of_each[key] == here}
+        earlier = {task.key: self.reused[task.key] for task in tasks if task.key in self.reused}
+        present_gpu = _uuid(self.machine, tasks[0].job.device) if tasks else ""
+        gpu_of_key = {
+            key: _uuid(record.machine, record.job.device) for key, record in earlier.items()
+        }
+        if len(earlier) == len(tasks) and len(set(gpu_of_key.values())) == 1:
+            return earlier
+        return {key: record for key, record in earlier.items() if gpu_of_key[key] == present_gpu}
 
 
 def _uuid(machine: Machine, device: str) -> str:
@@ -110,7 +112,7 @@ class _Waiting:
     """The workers of a group that wait for their turns.
 
     Args:
-        runner: of the group.
+        runner: the group's runner.
         kept: the earlier records of jobs that are not run again, by key.
     """
 
@@ -122,7 +124,7 @@ class _Waiting:
         self._no_room = ""
 
     def record_of(self, task: TrainingTask, *, turns: bool) -> Record:
-        """The record of a job: the reused one, or that of its worker, which then waits."""
+        """The record of a job: reused, or from its worker, which then waits for turns."""
         runner = self._runner
         record = self._kept.get(task.key)
         is_reused = record is not None
@@ -149,7 +151,7 @@ class _Waiting:
     def take_turns(
         self, key: str, tasks: Sequence[TrainingTask], records: Mapping[str, Record]
     ) -> Turns:
-        """Let the workers of these tasks take their turns; those that are missing are started."""
+        """Let the workers of these tasks take their turns; missing workers are started first."""
         runner, started, began = self._runner, utc(), monotonic_seconds()
         for task in tasks:
             self._start_for_turns(task)
@@ -243,7 +245,7 @@ class _Waiting:
 
 
 def _cannot_fit(task: TrainingTask, machine: Machine) -> str:
-    """Why a job cannot have enough memory; "" if it may."""
+    """Why a job cannot have enough memory; "" if it can."""
     gpu = gpu_of(machine, task.job.device)
     needs = needs_of(task.job, task.data.train_examples + task.data.test_examples)
     return room.cannot_fit(needs, gpu.uuid if gpu else None)
@@ -265,6 +267,6 @@ def key_of(tasks: Sequence[TrainingTask]) -> str:
 
 
 def _may_turn(record: Record) -> bool:
-    """Whether a job's backend takes turns: not if the job failed or is wrong."""
+    """Whether a job's backend takes turns: only if the job ended ok and is not wrong."""
     doubt, _ = own_doubt(record.verification, record.job.device)
     return record.status == "ok" and bool(record.epochs) and doubt != "wrong"

@@ -1,6 +1,6 @@
-"""Decides what pip installs and from where, and checks that it fits and that it is what was meant.
+"""Decides what pip installs and from where; checks the free space and the installed build.
 
-All of it is said, and most of it decided, before gigabytes are fetched.
+Everything is reported, and most decided, before gigabytes are downloaded.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class InstallError(UserError):
 
 
 class NoBuildError(InstallError):
-    """No build of a framework for NVIDIA GPUs runs on the machines that are meant."""
+    """No build of a framework for NVIDIA GPUs runs on the given hardware."""
 
 
 class Download(NamedTuple):
     """What pip would download.
 
     Attributes:
-        packages: their number.
-        known_bytes: the size of those whose index tells it.
-        unknown: the number of the others.
+        packages: the number of packages.
+        known_bytes: the size of the packages whose size is known.
+        unknown: the number of the other packages.
         is_for_gpus: whether libraries for NVIDIA GPUs are among them.
-        local_bytes: the size of the packages that lie on this machine already.
+        local_bytes: the size of the packages that are already on this machine.
     """
 
     packages: int
@@ -52,7 +52,7 @@ class Download(NamedTuple):
 
     @property
     def on_disk_bytes(self) -> int:
-        """An estimate of what the environment takes when all is unpacked."""
+        """The estimated size of the environment when everything is unpacked."""
         return _UNPACKED * (self.known_bytes + self.local_bytes)
 
     def __str__(self) -> str:
@@ -71,15 +71,15 @@ class Download(NamedTuple):
 def choose_build(
     name: str, builds: Sequence[CudaBuild], hardware: Hardware
 ) -> tuple[CudaBuild, str]:
-    """The best of an environment's builds that runs on all machines that are meant, and why it is.
+    """An environment's best build that runs on the given hardware, and why it was chosen.
 
     Args:
         name: of the environment, for the error.
         builds: the best first; there is at least one.
-        hardware: of the machines.
+        hardware: the hardware of the machines.
 
     Raises:
-        NoBuildError: none runs there.
+        NoBuildError: no build runs there.
     """
     reasons: list[str] = []
     for build in builds:
@@ -94,7 +94,7 @@ def choose_build(
 
 
 def run_checked(command: list[str], problem: str, hint: str = _IS_FULL) -> str:
-    """What a command prints; `InstallError` with its last lines if it fails."""
+    """The output of a command; raises `InstallError` with its last lines if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = "\n    ".join(done.stderr.strip().splitlines()[-6:])
@@ -103,24 +103,24 @@ def run_checked(command: list[str], problem: str, hint: str = _IS_FULL) -> str:
 
 
 def check_is_cuda(name: str, build: CudaBuild, answer: str, installed: str) -> None:
-    """Check that an environment for NVIDIA GPUs has code for them, of the right CUDA.
+    """Check that an environment has code for NVIDIA GPUs, built for the right CUDA.
 
     pip prefers the version "2.13.0+cpu" to "2.13.0" where a folder or an index has both.
 
     Args:
         name: of the environment.
-        build: what was meant.
+        build: the build that was chosen.
         answer: what `backends.family.Environment.ask_cuda` printed there.
         installed: what is installed, for the error.
 
     Raises:
-        InstallError: it is built for CPUs, or with another major version of CUDA.
+        InstallError: the framework is built for CPUs, or for another major version of CUDA.
     """
     lines = answer.strip().splitlines()
-    found = lines[-1].strip() if lines else ""
-    if found.partition(".")[0] == build.cuda.partition(".")[0]:
+    version = lines[-1].strip() if lines else ""
+    if version.partition(".")[0] == build.cuda.partition(".")[0]:
         return
-    what = f"CUDA {found}" if found else "CPUs"
+    what = f"CUDA {version}" if version else "CPUs"
     raise InstallError(
         f"{name}: pip found a build for {what}: {installed}",
         expected=f"one for CUDA {build.cuda}",
@@ -147,7 +147,7 @@ def extra_index(pip: list[str], url: str) -> list[str]:
 
 
 def download_of(command: list[str]) -> Download | None:
-    """What a dry run of pip, whose report is printed, would download; None if it fails."""
+    """What pip would download, by the report of a dry run; None if the dry run fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return None
@@ -166,11 +166,11 @@ def download_of(command: list[str]) -> Download | None:
 
 
 def check_space(name: str, download: Download, folder: Path) -> str:
-    """A sentence on the free space for an environment; "" if there is enough.
+    """A warning if the free space may not suffice for an environment; "" if it does.
 
     Args:
         name: of the environment.
-        download: what it needs.
+        download: what pip would download.
         folder: an existing folder on the disk of the environment.
 
     Raises:

@@ -19,20 +19,20 @@ from bench.machine import guard
 
 # The oldest Python that uv has builds of.
 _UVS_OLDEST = (3, 8)
-# A program on PATH may be a script of pyenv that only says what to type; and Debian has `venv`, or
-# the pip in it, in a package of its own.
+# A program on PATH may be a script of pyenv that only prints a hint. Debian has `venv`, or the pip
+# in it, in a separate package.
 _CHECK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
 _SECONDS = 20.0  # for one program to answer
 _MOST_BYTES = 1_000_000  # of an answer
-_END_BYTES = 10_000  # of what is kept of standard error: a traceback
-_END_SECONDS = 1.0  # for what a program has printed to be read when it has ended
+_END_BYTES = 10_000  # of the kept end of standard error: a traceback
+_END_SECONDS = 1.0  # to read the rest of the output after a program has ended
 
 
 @cache
 def find_python(versions: tuple[str, ...]) -> Path | None:
     """The first Python that can make a virtual environment, in the order of the versions.
 
-    Searched are this Python, PATH, and the folders of pyenv, conda and uv. None if there is none.
+    Searches this Python, PATH, and the folders of pyenv, conda and uv. None if there is none.
 
     Args:
         versions: such as ("3.9", "3.8").
@@ -65,8 +65,8 @@ def _candidates(version: str) -> Iterator[Path]:
     if conda := os.environ.get("CONDA_EXE") or shutil.which("conda"):
         yield from _of_conda(conda, program)
     if uv := shutil.which("uv"):
-        found = _answer([uv, "python", "find", "--no-project", "--offline", version]).strip()
-        yield from [Path(found)] if found else []
+        answer = _answer([uv, "python", "find", "--no-project", "--offline", version]).strip()
+        yield from [Path(answer)] if answer else []
 
 
 def _of_conda(conda: str, program: str) -> list[Path]:
@@ -104,16 +104,16 @@ class FailedError(NoAnswerError):
 
 
 def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | None = None) -> str:
-    """What a program prints. It is killed when it takes too long, or has printed too much.
+    """The output of a program, which is killed if it takes too long or prints too much.
 
     Args:
         command: the program and its arguments.
         seconds: how long it may take.
-        variables: its environment; None for that of this process.
+        variables: its environment; None for this process's environment.
 
     Raises:
-        NoAnswerError: it cannot be started, takes longer, or prints more than 1 MB.
-        FailedError: it fails.
+        NoAnswerError: the program cannot be started, takes longer, or prints more than 1 MB.
+        FailedError: the program fails.
     """
     try:
         mark = guard.mark_of(uuid.uuid4().hex)
@@ -140,7 +140,7 @@ def ask(command: Sequence[str], seconds: float, variables: Mapping[str, str] | N
 def _outputs(
     process: subprocess.Popen[bytes], seconds: float, mark: str
 ) -> tuple[bytes, bytes, bool]:
-    """What a process prints, the end of its errors, and whether it took too long; it is killed."""
+    """The output of a process, the end of its errors, and whether it took too long; kills it."""
     outputs = {process.stdout: bytearray(), process.stderr: bytearray()}
     readers = {
         stream: threading.Thread(target=_keep, args=(process, stream, output), daemon=True)
@@ -154,11 +154,11 @@ def _outputs(
     except subprocess.TimeoutExpired:
         is_late = True
     finally:
-        guard.kill_group(process)  # also helpers that it has left
+        guard.kill_group(process)  # also the helpers that it left behind
         process.wait()
     for stream, reader in readers.items():
         reader.join(_END_SECONDS)
-        if reader.is_alive():  # a helper in a session of its own has the stream
+        if reader.is_alive():  # a helper in another session has the stream open
             guard.end_marked(mark)
             reader.join(_END_SECONDS)
         if stream and not reader.is_alive():  # else closing it would wait for the helper
@@ -168,7 +168,7 @@ def _outputs(
 
 
 def _keep(process: subprocess.Popen[bytes], stream: IO[bytes], output: bytearray) -> None:
-    """Read a stream of a process until it ends; of its errors only the end is kept."""
+    """Read a stream of a process to its end; of standard error, only the end is kept."""
     while part := stream.read(_END_BYTES):
         output.extend(part)
         if stream is process.stderr:

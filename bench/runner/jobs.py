@@ -18,7 +18,7 @@ from bench.machine.host import Machine, gpu_kind, gpus_of, load_average
 from bench.records.bounds import outside
 from bench.records.job import DataUsed, Record
 from bench.records.key import checksum_of, job_key
-from bench.runner.cluster.slurm import node_list
+from bench.runner.cluster.slurm import other_nodes
 from bench.runner.environments import Environments
 from bench.runner.task import TrainingTask, WorkerResult, outcome_fields
 from bench.worker.assignment import Train
@@ -32,7 +32,7 @@ from bench.worker.lines import (
     Trained,
 )
 
-# What a record without measurements has in their place.
+# The values in a record without measurements.
 _NO_MEASUREMENTS: dict[str, Any] = {
     "epochs": (),
     **dict.fromkeys(
@@ -69,7 +69,7 @@ def make_tasks(
         evaluated = min(train_evaluated, data.train_examples)
         adapter = adapter_of(job.backend, job.mode, job.ranks, nodes_of(job.device))
         code = checksum_of("bench.worker.main", "bench.worker.training", adapter)
-        hardware = (machine.name, gpu_kind(machine, job.device), *_other_nodes(job))
+        hardware = (machine.name, gpu_kind(machine, job.device), *other_nodes(job.device))
         given = environments.variables
         decisive = (data.checksum, sorted(versions.items()), code, *hardware, evaluated, *given)
         tasks.append(
@@ -97,13 +97,8 @@ def make_tasks(
     return tasks
 
 
-def _other_nodes(job: Job) -> tuple[str, ...]:
-    """Slurm's list of the nodes of a job that trains on several; the machine is the first one."""
-    return (node_list(),) if nodes_of(job.device) > 1 else ()
-
-
 def data_used(data: DataSet) -> DataUsed:
-    """What a record says of its data set."""
+    """The fields about a data set in a record."""
     return DataUsed(
         name=data.name,
         checksum=data.checksum,
@@ -123,7 +118,7 @@ def without_result(
     adapter_checksum: str = "",
     variables: tuple[str, ...] = (),
 ) -> Record:
-    """The record of a job whose worker told nothing: its status is "killed", without a reason."""
+    """The record of a job whose worker wrote nothing: its status is "killed", without a reason."""
     return Record(
         format=Record.FORMAT,
         key=key,
@@ -147,7 +142,7 @@ def without_result(
 def make_record(task: TrainingTask, machine: Machine, result: WorkerResult) -> Record:
     """The record of a job whose worker has ended.
 
-    If the worker told what no machine measures, the job has failed, and has no measurements.
+    If the worker reported impossible values, the job has failed, and has no measurements.
     """
     peak, trained, inputs = result.peak, result.first(Trained), result.first(Inputs)
     memory = [line.peak for line in result.lines if isinstance(line, PeakMemory)]

@@ -1,7 +1,7 @@
 """Makes the tasks that measure the peak rates of each engine of a run, and their records.
 
 An engine is an environment's framework on a device, with its threads and precision. Its record is
-in `RUN/limits/`, also if it could not be measured.
+in `RUN/limits/`, even if it could not be measured.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def limit_tasks(
     done = {record.key for record in measured if record.status == "ok" or not retry}
     ended_keys, engines = set(ended), dict[str, Task]()
     for task in tasks:
-        engines_rates = ENGINES[task.entry.environment] and task.job.ranks == 1
-        if task.key not in ended_keys and engines_rates:
+        is_measurable = ENGINES[task.entry.environment] and task.job.ranks == 1
+        if task.key not in ended_keys and is_measurable:
             engine = _limit_task(task, machine)
             if engine.key not in done:
                 engines.setdefault(engine.key, engine)

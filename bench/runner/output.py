@@ -1,6 +1,6 @@
 """Reads what a worker writes: its lines, and the log of its framework. Both are bounded.
 
-A worker may write any amount, and this process keeps little of it in memory or on disk.
+A worker may write any amount; this process keeps little of it in memory and on disk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bench.worker.lines import End, Line, MarkedLine
 
 # The lines of a job: an epoch's takes about 1 kB.
 _MOST_LINE_BYTES, _EPOCH_BYTES = 16_000_000, 4_000
-_PART_BYTES = 1_000_000  # is read at once
+_PART_BYTES = 1_000_000  # read at a time
 # A log that has become longer is cut to its last part.
 MOST_LOG_BYTES, _KEPT_LOG_BYTES = 64_000_000, 1_000_000
 _MOST_UNCUT_BYTES = 8 * MOST_LOG_BYTES
@@ -26,20 +26,20 @@ class LineReader:
     """The lines with a mark in a file, read as they come.
 
     An incomplete last line is left out. A line with another mark is from an earlier worker whose
-    parent was killed. The file is held open, so that nobody can take it away.
+    parent was killed. The file stays open, so that it can be read even if somebody removes it.
 
     Attributes:
-        lines: those so far.
-        size: how many bytes were read.
+        lines: the lines so far.
+        size: the number of bytes read.
     """
 
     def __init__(self, path: Path, mark: str, epochs: int = 0) -> None:
         """Open the file.
 
         Args:
-            path: of the file.
-            mark: that of the worker's lines.
-            epochs: of its job; there may be more lines then.
+            path: the path of the file.
+            mark: the mark of the worker's lines.
+            epochs: the number of epochs of the job; each allows more lines.
 
         Raises:
             OSError: the file cannot be read.
@@ -61,7 +61,7 @@ class LineReader:
 
     @property
     def is_full(self) -> bool:
-        """Whether the worker wrote more than is read."""
+        """Whether the worker wrote more than the limit."""
         return self.size > self._most
 
     @property
@@ -106,10 +106,10 @@ class LineReader:
 
 
 def cut_log(log: Path) -> None:
-    """Cut a log that is too long to its last part; what writes to it must append.
+    """Cut a log that is too long to its last part; its writers must open it to append.
 
-    That part is copied to the beginning, and then what was written meanwhile, so that at most what
-    is written in the moment before the cut is lost.
+    That part is copied to the beginning, followed by what was written meanwhile. Only what is
+    written in the moment before the cut can be lost.
     """
     with suppress(OSError):  # somebody has removed it
         if log.stat().st_size <= MOST_LOG_BYTES:
@@ -123,7 +123,8 @@ def cut_log(log: Path) -> None:
                 file.seek(start)
                 part = file.read(_KEPT_LOG_BYTES)
                 start += len(part)
-            # What is written faster than it is copied is cut later, unless it becomes too much.
+            # If writing is faster than copying, the log is cut later, or now if it became much too
+            # long.
             if not part or start > _MOST_UNCUT_BYTES:
                 file.truncate(length)
 

@@ -30,7 +30,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The user's choices; None selects the value of the suite.
 
     Attributes:
-        modes: of all backends that have them.
+        modes: the modes; each backend trains in those that it supports.
         native: the backends that also train in native mode, in float32.
         precisions: of the products, see `backends.contract.Job`.
     """
@@ -176,7 +176,7 @@ def _backends_and_modes(options: Options) -> list[tuple[str, Mode]]:
 
 
 def can_share(backend: str, mode: Mode, device: str) -> bool:
-    """Whether a backend trains on as many ranks and nodes as a device has."""
+    """Whether a backend can train on all ranks and nodes of a device."""
     chosen = entry(backend)
     if nodes_of(device) > 1 and not chosen.on_nodes:
         return False
@@ -184,7 +184,7 @@ def can_share(backend: str, mode: Mode, device: str) -> bool:
 
 
 def _is_left_out(group: Group, options: Options) -> bool:
-    """Whether a suite's native jobs are left out: tutorials train in float32."""
+    """Whether a suite's native jobs are left out, as tutorials train only in float32."""
     return group.precision != "float32" and "native" not in options.modes
 
 
@@ -228,7 +228,7 @@ def _check(training: Training) -> None:
 def _check_batch_norm(workload: Workload, batch_size: int, data: DataSet) -> None:
     """Raise `PlanError` if batch norm on a vector gets a batch of one example.
 
-    It cannot normalise that. On an image it also normalises over the pixels.
+    One value cannot be normalised. On an image, batch norm also normalises over the pixels.
     """
     partial_batch = (
         data.train_examples % batch_size if workload.recipe.last_partial_batch == "keep" else 0

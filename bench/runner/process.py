@@ -2,7 +2,7 @@
 
 A worker (`bench.worker.start`) reads an assignment and writes lines; the last one is an `End`. It
 ends with this process: see `bench.worker.start` and `bench.machine.guard`. Start it in the main
-thread, as Linux ends it with the thread that started it.
+thread, as Linux kills it when the thread that started it ends.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _CHECK_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.05  # so that a very short job need not wait for 0.5 s
 _TURN_CHECK_SECONDS = 0.02  # a turn takes 0.5 to 2 s
 _EXIT_SECONDS = 10.0  # the time that a worker has to exit after its `End`
-# A check that comes later than this was late because this process was suspended, and not the worker
-# slow: the rest of the time does not count.
+# If a check is late by more than this, this process was suspended: the time beyond it does not
+# count.
 _LATE_SECONDS = 1.0
 # The kind of a job's device -> the platforms that JAX looks for. On others JAX finds its plug-in.
 _JAX_PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu"}
@@ -77,17 +77,17 @@ class Worker:
         cpus = job_cpus(task.job.threads, gpu)
         self._watch = Watch(cpus, self._gpu_watch, others)
         self._turns, self._waits = 0, False
-        # Of its own and removed, as TorchInductor keeps hundreds of MB of compiled code, which
-        # would also make the next job's compiling faster.
+        # New for each worker and removed afterwards: TorchInductor keeps hundreds of MB of compiled
+        # code in it, which would also speed up the next job's compilation.
         self._temporary = TemporaryFolder()
         variables = {
             **_variables(task, machine),
             "TMPDIR": str(self._temporary.path),
-            # There CUDA's driver keeps what it compiles; the next job would find it compiled.
+            # CUDA's driver keeps compiled code there, which would speed up the next job.
             "CUDA_CACHE_PATH": str(self._temporary.path / "cuda"),
             guard.VARIABLE: mark,
         }
-        with ExitStack() as undo:  # whatever fails, such as a disk that is full
+        with ExitStack() as undo:  # cleans up after any failure, such as a full disk
             undo.callback(self._temporary.remove)
             undo.callback(self.remove_files)
             undo.callback(self._files.assignment.unlink, missing_ok=True)
@@ -96,7 +96,7 @@ class Worker:
             self._files.log.unlink(missing_ok=True)
             self._reader = LineReader(self._files.lines, self._mark, task.job.epochs)
             undo.callback(self._reader.close)
-            with self._files.log.open("ab") as output:  # so that it can be cut
+            with self._files.log.open("ab") as output:  # appends, so that the log can be cut
                 self._process = _start(task, self._files, self._mark, variables, cpus, output)
             undo.pop_all()
 
@@ -120,7 +120,7 @@ class Worker:
         """Wait for the worker's `End`, and close it unless it takes turns.
 
         Args:
-            timeout: a worker without a new line for so many seconds is killed.
+            timeout: a worker that writes no line for this many seconds is killed.
             on_lines: is called with all lines so far if there are new ones.
 
         Raises:
@@ -173,8 +173,9 @@ class Worker:
     def close(self) -> None:
         """End the worker and its helper processes; wait until the worker has exited.
 
-        A worker that waits for a turn ends by itself when it can get none, so that its framework
-        removes its temporary files. It is killed if that takes long, and so is any other worker.
+        A worker that waits for a turn ends by itself when its input is closed, so that its
+        framework removes its temporary files. It is killed if that takes too long. Any other worker
+        is killed.
         """
         if self._waits and self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -183,7 +184,7 @@ class Worker:
                 self._process.wait(_EXIT_SECONDS)
         guard.kill_group(self._process)
         self._process.wait()
-        guard.end_marked(guard.mark_of(self._mark))  # helpers in groups of their own
+        guard.end_marked(guard.mark_of(self._mark))  # helpers in other process groups
         self._reader.close()
         cut_log(self._files.log)
         self._temporary.remove()
@@ -226,9 +227,9 @@ class Worker:
 
 
 class _Watched:
-    """Counts the seconds since it was made, without those in which this process was suspended.
+    """Counts seconds from its creation on, except while this process was suspended.
 
-    A worker that was suspended, too, could do nothing in them.
+    The worker may have been suspended at the same time.
     """
 
     def __init__(self) -> None:
@@ -253,7 +254,7 @@ def _is_ok(end: End | None) -> bool:
 
 
 def _missing_end(code: int, timed_out_after: float | None, log: Path) -> End:
-    """The end of a worker that wrote none, with the last lines of its log."""
+    """The `End` for a worker that wrote none, with the last lines of its log."""
     status: Status
     if timed_out_after is not None:
         status, reason = "timeout", f"no sign of progress for {timed_out_after:g} s"
@@ -307,7 +308,7 @@ def _start(
 
 
 def _variables(task: Task, machine: Machine) -> dict[str, str]:
-    """The worker's environment variables; what `--variable` gives wins over a family's own."""
+    """The worker's environment variables; `--variable` overrides the family's variables."""
     gpus = gpus_of(machine, task.job.device)
     platforms = _JAX_PLATFORMS.get(kind_of(task.job.device))
     return {

@@ -38,11 +38,11 @@ _MOST_ROUNDS_FACTOR = 2
 
 
 class Times(NamedTuple):
-    """What the times of jobs follow from, beside their records.
+    """What the times of jobs are computed from, in addition to their records.
 
     Attributes:
-        taken: key -> the turns; those of later rounds are added while the run goes on.
-        spread_of: how much two processes of one backend differ where a job ran.
+        taken: key -> the turns; later rounds add theirs while the run goes on.
+        spread_of: returns how much two processes of one backend differ on a job's machine.
     """
 
     taken: Mapping[str, Turns]
@@ -64,7 +64,7 @@ class Times(NamedTuple):
     def counted(self, records: Sequence[Record]) -> dict[tuple[int, int], bool]:
         """Round and seed -> whether its times count, in order.
 
-        Times by turns count on a busy machine, too: their intervals say how busy it was.
+        Times from turns count even on a busy machine, as their intervals show how busy it was.
         """
         turning = self._members()
         repetitions = sorted(set(map(_repetition, records)))
@@ -77,7 +77,7 @@ class Times(NamedTuple):
         return dict(zip(repetitions, which_count(flags), strict=True))
 
     def _by_backend(self, records: Sequence[Record]) -> dict[str, dict[tuple[int, int], JobTimes]]:
-        """The times of each matched backend, by round and seed; those that count."""
+        """The times that count, by matched backend, and then by round and seed."""
         judged, warm_up_epochs = judgements(records), warm_ups(records)
         counted, turning = self.counted(records), self._members()
         times: dict[str, dict[tuple[int, int], JobTimes]] = {}
@@ -93,7 +93,7 @@ class Times(NamedTuple):
         return times
 
     def _members(self) -> dict[str, tuple[str, NDArray[np.float64]]]:
-        """The key of a job -> the key of its turns, and the seconds of an epoch by each of them."""
+        """The key of a job -> the key of its turns, and the seconds of an epoch from each turn."""
         return {
             member.job: (turns.key, member.epoch_seconds)
             for turns in sorted(self.taken.values(), key=lambda turns: turns.started)
@@ -134,7 +134,7 @@ class Goal(Struct, frozen=True, kw_only=True):
 
         Args:
             records: all records of the group, of at least one round.
-            times: what their times follow from.
+            times: what their times are computed from.
         """
         rounds = len({record.job.round for record in records})
         seeds = len({record.job.seed for record in records})
@@ -170,10 +170,10 @@ def run_rounds(
 
     Args:
         groups: see `plan.make_groups`.
-        make_tasks: makes the tasks of a round from the groups that need it and its number.
+        make_tasks: makes the tasks of a round from the groups that need the round, and its number.
         run: runs tasks, see `bench.runner.tasks.run_tasks`.
         goal: decides when a group has enough rounds.
-        times: what the times of jobs follow from.
+        times: what the times of jobs are computed from.
         observer: shows the tasks as soon as they are planned.
 
     Returns:
@@ -225,5 +225,5 @@ def _repetition(record: Record) -> tuple[int, int]:
 def _belongs_to(record: Record, group: Group) -> bool:
     job, training = record.job, group.training
     size = training.batch_size or training.workload.recipe.batch_size
-    own = (job.workload, job.batch_size, job.device, job.precision)
-    return own == (training.workload, size, group.device, group.precision)
+    settings = (job.workload, job.batch_size, job.device, job.precision)
+    return settings == (training.workload, size, group.device, group.precision)

@@ -76,7 +76,7 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
 
     Attributes:
         lines: the lines that it wrote.
-        end: its last line; or its parent's observation, if that line is missing.
+        end: its `End`, or what its parent observed if that line is missing.
         started, wall_seconds: see `bench.records.stored.Outcome`.
         peak: the peak of its GPU memory; None if the parent measured none.
         gpu: the state of its GPU; None if there is none.
@@ -99,7 +99,7 @@ class WorkerResult(Struct, frozen=True, kw_only=True):
 
 
 def refused(reason: str) -> WorkerResult:
-    """The result of a job that was not started, as it cannot have enough memory."""
+    """The result of a job that was not started for lack of memory."""
     reason = f"not started: {reason}"
     return WorkerResult(
         lines=[],
@@ -113,7 +113,7 @@ def refused(reason: str) -> WorkerResult:
 
 
 def files_of(task: Task, folder: Path) -> Files:
-    """The files of a task's worker; `folder` is that of its record."""
+    """The files of a task's worker; `folder` is the folder of its record."""
     base = folder.resolve()
     return Files(
         assignment=base / f"{task.key}.assignment",

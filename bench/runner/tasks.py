@@ -34,10 +34,10 @@ def run_tasks(
         folder: the folder of their records.
         machine: this machine.
         make_record: makes the record of a task.
-        timeout: a worker without a new line for so many seconds is killed.
+        timeout: a worker that writes no line for this many seconds is killed.
         observer: shows the progress.
         reused: key -> the record of a task that is not run again.
-        files: the folder of the workers' files; None for that of the records.
+        files: the folder of the workers' files; None for the folder of the records.
 
     Raises:
         RunError: the folder cannot be written, or an interpreter cannot be started.
@@ -65,7 +65,7 @@ def run_tasks(
 def remove_files(task: Task, folder: Path, record: Outcome) -> None:
     """Remove the worker's files; the log is kept if the outcome is not ok.
 
-    A parent that was killed has left them beside the record.
+    An earlier parent that was killed may have left them beside the record.
     """
     files = files_of(task, folder)
     files.assignment.unlink(missing_ok=True)

@@ -23,14 +23,14 @@ from bench.worker.assignment import TurnCommand
 from bench.worker.lines import Turn
 
 SWEEPS = 9
-TURN_SECONDS = 1.0  # of a turn and what belongs to it, about
-# On a loaded machine there are more, until the median ratio of every pair has a standard error of
-# 4 %, about what two processes differ; or these many sweeps. A wanted precision takes still more.
+TURN_SECONDS = 1.0  # about, for a turn with its overhead
+# A loaded machine takes more sweeps, until the median ratio of every pair has a standard error of
+# 4 % (about the difference of two processes), but at most 15; at most 40 if a precision is wanted.
 _ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.04, 15, 40
-# A turn takes at least so long, and a sweep of few backends too: its ratio is more precise then.
+# The least seconds of a turn and of a sweep: few backends take longer turns, for precise ratios.
 _SECONDS, _SWEEP_SECONDS = 0.5, 2.0
 _SETTLING = 3  # sweeps that are not measured, at most
-_LITTLE_LONGER = 1.25  # a turn that has to become longer by more is tried again
+_LITTLE_LONGER = 1.25  # if a turn must become longer by more, settling goes on
 _TIMEOUT = 600.0  # seconds; a turn that takes longer ends the turns of its backend
 
 
@@ -38,27 +38,28 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """How many turns are wanted.
 
     Attributes:
-        sweeps: the turns of each backend, at least; 0 for none.
+        sweeps: the least number of turns of each backend; 0 for no turns.
         precision: the half-width of every ratio's interval, as a share; the turns of a round are
             made precise enough for it. None if no precision is wanted.
-        most: the turns of each backend at most; None for 15, or 40 with a wanted precision.
+        most: the largest number of turns of each backend; None for 15, or 40 with a wanted
+            precision.
     """
 
     sweeps: int = SWEEPS
     precision: float | None = None
     most: int | None = None
 
-    def suffices(self, found: Turns | None) -> bool:
+    def suffices(self, earlier: Turns | None) -> bool:
         """Whether turns of an earlier call are enough, or were refused."""
-        return found is not None and (bool(found.refused) or found.sweeps >= self.sweeps)
+        return earlier is not None and (bool(earlier.refused) or earlier.sweeps >= self.sweeps)
 
 
 class _Slice(Struct):
     """The part of an epoch that a worker trains in a turn.
 
     Attributes:
-        seconds: the time that a turn takes at least.
-        call: the examples of one call of its adapter; a part of an epoch has whole calls.
+        seconds: the shortest time of a turn.
+        call: the examples of one call of its adapter; part of an epoch consists of whole calls.
         in_epoch: the examples of an epoch.
         fastest: the shortest time of an epoch so far, in seconds.
         epochs, examples: see `TurnCommand`.
@@ -77,9 +78,9 @@ class _Slice(Struct):
         return self.epochs * self.examples / self.in_epoch
 
     def fit(self) -> None:
-        """Choose the part so that a turn takes `seconds` or little more.
+        """Choose the part so that a turn takes `seconds` or slightly more.
 
-        Of an epoch that takes more than twice as long, a turn trains a part.
+        If an epoch takes more than twice as long, a turn trains a part of it.
         """
         if self.fastest <= 2 * self.seconds:
             self.epochs, self.examples = ceil(self.seconds / self.fastest), self.in_epoch
@@ -92,8 +93,8 @@ class Session:
     """The turns of some workers.
 
     Args:
-        workers: they wait; by the key of their job.
-        records: of their jobs, by the same key.
+        workers: the waiting workers, by the key of their job.
+        records: the records of their jobs, by the same key.
         new: the keys of the workers that were started for the turns alone.
         on_sweep: is called with the number of finished sweeps.
     """
@@ -114,14 +115,14 @@ class Session:
         self._random = np.random.default_rng(len(workers))
 
     def run(self, wanted: Wanted) -> None:
-        """Take turns until there are enough; a worker that dies or hangs takes no more part."""
+        """Take turns until there are enough; a worker that dies or hangs leaves the session."""
         for _ in range(_SETTLING):
             if self._settle():
                 break
         while len(self._workers) > 1 and not self._is_enough(wanted):
             order = self._next_order()
             turns = {key: self._turn(key) for key in order}
-            if None in turns.values():  # its times belong to no complete sweep
+            if None in turns.values():  # an incomplete sweep does not count
                 continue
             self._orders.append(order)
             for key, turn in turns.items():
@@ -144,7 +145,7 @@ class Session:
 
     @property
     def orders(self) -> tuple[tuple[int, ...], ...]:
-        """Of every sweep the indices of the members, in the order of their turns."""
+        """For each sweep, the indices of the members in the order of their turns."""
         index = {key: number for number, key in enumerate(self._workers)}
         return tuple(tuple(index[key] for key in order if key in index) for order in self._orders)
 
@@ -165,14 +166,14 @@ class Session:
         return settled
 
     def _next_order(self) -> list[str]:
-        """A random order; every other time the opposite of the last one."""
+        """A random order; every second time the reverse of the last one."""
         if len(self._orders) % 2:
             return [key for key in reversed(self._orders[-1]) if key in self._workers]
         keys = list(self._workers)
         return [keys[index] for index in self._random.permutation(len(keys))]
 
     def _turn(self, key: str) -> Turn | None:
-        """A worker's turn; None if it died, and then it is forgotten."""
+        """Let a worker take a turn; None if it died, and is then left out."""
         if key not in self._workers:
             return None
         part = self._slices[key]
@@ -185,8 +186,8 @@ class Session:
     def _is_enough(self, wanted: Wanted) -> bool:
         """Whether there are enough sweeps.
 
-        How many there are follows from how far turns scatter, and not from who is faster. So it
-        makes no verdict more probable.
+        The number of sweeps depends on the scatter of the turns, not on which backend is faster. So
+        it makes no verdict more probable.
         """
         count = len(self._orders)
         usual = _MOST_SWEEPS if wanted.precision is None else _MOST_PRECISE

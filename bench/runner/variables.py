@@ -1,8 +1,9 @@
 """Decides which environment variables a worker gets.
 
-A worker inherits most variables, as a site may need them. Those that change what a framework
-computes, or how fast, are left out: two users of one machine would get different results, and no
-record would say why. `--variable NAME=VALUE` gives one on purpose; it is in the record and its key.
+A worker inherits most variables, as a site may need them. Variables that change what a framework
+computes, or how fast, are left out: else two users of one machine would get different results, and
+no record would say why. `--variable NAME=VALUE` sets one on purpose; the record and its key contain
+it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LEFT_OUT = (
     # arithmetic on CPUs
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
     *("DNNL_", "ONEDNN_"),
-    # how the C library keeps memory: one of them makes PyTorch's CNN take 0.8 or 1.8 times as long
+    # the C library's allocator: one of them changes the time of PyTorch's CNN to 0.8 or 1.8 times
     *("MALLOC_", "GLIBC_TUNABLES"),
 )
 # Libraries with threads of their own take the number of threads from one of these.
@@ -38,12 +39,12 @@ FROM_OPTIONS = {
     "KERAS_BACKEND": "--backend",
 }
 _TERRAFORMS = ("TF_CLI_", "TF_VAR_")  # not TensorFlow's
-# A file of LD_PRELOAD that begins with one of these keeps memory in place of the C library.
+# A file of LD_PRELOAD whose name begins with one of these replaces the C library's allocator.
 _ALLOCATORS = ("libjemalloc", "libtcmalloc", "libmimalloc", "libhoard")
-# A file that begins with one of these is a library that the packages of our own environments
-# contain; another version in LD_LIBRARY_PATH would be loaded instead.
+# A file whose name begins with one of these is a library that our environments contain; another
+# version in LD_LIBRARY_PATH would be loaded instead.
 _LIBRARIES = ("libcudart", "libcudnn", "libcublas", "libnccl")
-# The driver's library; some containers have it nowhere but in a folder of LD_LIBRARY_PATH.
+# The driver's library; some containers have it only in a folder of LD_LIBRARY_PATH.
 _DRIVER = "libcuda.so.1"
 
 
@@ -53,8 +54,8 @@ class Inherited(NamedTuple):
     Attributes:
         variables: name -> value.
         dropped: what it does not inherit, sorted: names, "LD_LIBRARY_PATH=FOLDER" for each folder
-            that is missing in that variable, and "LD_PRELOAD=FILE" for each file. Not named are
-            variables that follow from an option, and Python's own.
+            that is removed from that variable, and "LD_PRELOAD=FILE" for each file. Variables that
+            follow from an option, and Python's own, are not listed.
     """
 
     variables: dict[str, str]
@@ -62,13 +63,13 @@ class Inherited(NamedTuple):
 
 
 def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
-    """What a worker inherits of the bench's own variables.
+    """The variables that a worker inherits from the bench.
 
     Args:
         environ: the bench's variables.
-        is_own: whether the worker's interpreter is of an environment that the bench has made. It
-            then gets no PYTHONPATH, as a cluster's modules may add packages to it, and no folder
-            of LD_LIBRARY_PATH with libraries of CUDA.
+        is_own: whether the bench made the environment of the worker's interpreter. The worker then
+            gets no PYTHONPATH, as a cluster's modules may add packages to it, and no folder of
+            LD_LIBRARY_PATH with libraries of CUDA.
     """
     names = {name for name in environ if _is_left_out(name)}
     if is_own:
@@ -91,7 +92,7 @@ def inherited(environ: Mapping[str, str], *, is_own: bool) -> Inherited:
 
 
 def measured(names: Iterable[str]) -> list[str]:
-    """Those of these variables that change what is measured, sorted."""
+    """The names of the variables that change what is measured, sorted."""
     return sorted(name for name in names if _is_left_out(name) and not name.startswith("PYTHON"))
 
 
@@ -100,7 +101,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def _has_cuda(folder: Path) -> bool:
-    """Whether a folder has libraries of CUDA, and not the driver's."""
+    """Whether a folder has libraries of CUDA, but not the driver's library."""
     try:
         names = {file.name for file in folder.iterdir()}
     except OSError:

@@ -15,6 +15,7 @@ from bench.data.dataset import Places
 from bench.machine.host import Machine, gpu_kind
 from bench.records.key import checksum_of, make_key, unusual
 from bench.records.verification import Verification, checks_checksum
+from bench.runner.cluster.slurm import other_nodes
 from bench.runner.environments import Environments
 from bench.runner.task import Task, WorkerResult, outcome_fields
 from bench.worker.assignment import Size, Verify
@@ -60,15 +61,15 @@ def make_task(
     """The task of verifying a backend on a device, with all models and checks of the mode.
 
     Args:
-        backend: what is verified.
-        mode: in which it trains.
-        device: on which it trains.
+        backend: the backend that is verified.
+        mode: the mode in which it trains.
+        device: the device on which it trains.
         threads: CPU threads.
-        environments: with its interpreter.
-        machine: where it is verified.
-        places: of the data sets.
+        environments: the interpreters of the backends.
+        machine: this machine.
+        places: the folders of data sets.
         sizes: if given, only the first steps of these workloads are verified.
-        precision: of the products.
+        precision: the precision of the products.
 
     Raises:
         InstallError: the backend is unknown, not installed, or has no native mode.
@@ -86,6 +87,7 @@ def make_task(
         checks_checksum(),
         machine.name,
         gpu_kind(machine, device),
+        *other_nodes(device),
         msgspec.json.encode(sizes),
         *environments.variables,
     )
@@ -145,13 +147,15 @@ def _job(backend: str, mode: Mode, device: str, threads: int, precision: Precisi
 def course_sizes() -> list[Size]:
     """The course's workloads at their own batch sizes."""
     workloads = (find_workload(part.workload) for part in find_suite("course").workloads)
-    return [Size(workload=each, batch_size=each.recipe.batch_size) for each in workloads]
+    return [
+        Size(workload=workload, batch_size=workload.recipe.batch_size) for workload in workloads
+    ]
 
 
 def models_of(backend: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The models whose values are checked, and those whose calls are checked.
+    """The models for the checks of values, and the models for the checks of calls.
 
-    If the framework cannot have all models, they are those that it can have, and dense ones.
+    If the framework does not support all models: the supported models, and dense ones.
     """
     models = _without_refused(backend, MODELS)
     if len(models) == len(MODELS):

@@ -1,7 +1,7 @@
 """Accuracy over several seeds: its interval, and whether a difference in it is small or real.
 
-A difference is small ("equal"), real ("different") or neither is shown ("undecided"). If a test
-finds no difference, that does not show equality. Equality is shown by two one-sided tests (D. J.
+A difference is "equal" (shown to be small), "different" (shown to be real) or "undecided". A test
+that finds no difference does not show equality. Two one-sided tests show it (D. J.
 Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987, 657-680). The seed varies, and with it weights,
 batches and dropout masks; the test images stay the same. The tests assume that differences scatter
 about one mean: if a backend fails in one seed of ten, five seeds may not show it.
@@ -13,7 +13,7 @@ So the scatter has a lower bound, which follows from the number of images that d
 `least_deviation`. `bench.statistics.gate` uses the binomial error of two independent runs instead.
 That error is too large here, because runs of one seed start from the same weights and see the same
 batches and images: softmax agrees to the last image where independent runs would differ by 37 of
-10,000. With the binomial error such a good agreement would be called undecided.
+10,000. With the binomial error this agreement would be called undecided.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.statistics.many import holm
 
 Outcome = Literal["equal", "different", "undecided"]
 # The level of each one-sided test, and of the two-sided t-test for "different": at most 5 of 100
-# differences as large as the margin are called equal. It is usual since Schuirmann.
+# differences as large as the margin are called equal. This level is usual since Schuirmann.
 LEVEL = 0.05
 # 0.5 percentage points. It is half of the step from the course's best dense network to its CNN
 # (98.2 to 99.2 %), so "equal" backends show the same step. It is 2.5 standard errors of the
@@ -55,9 +55,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
         standard_error: the standard error of that mean.
         low, high: the confidence interval of the mean, of 90 %. It lies within the
             margin exactly if the outcome is "equal".
-        p_equal: the probability of a mean so far within the margin, if the true mean lies on the
-            margin.
-        p_different: the probability of a mean so far from zero, if the true mean is zero.
+        p_equal: the probability of a mean at least this far inside the margin, if the true mean
+            lies on the margin.
+        p_different: the probability of a mean at least this far from zero, if the true mean is 0.
     """
 
     outcome: Outcome
@@ -153,11 +153,10 @@ def correct_for_many(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The same verdicts after Holm's correction: some "different" become "undecided".
 
     Without the correction (see `many.holm`), five of a hundred differences that are truly zero
-    would be called different. "Equal" needs no correction: each such verdict is wrong in at most
-    `LEVEL` of the cases, and the statement "all are equal" is wrong no more often, as every single
-    test must pass (R. L. Berger, Technometrics 24, 1982: intersection-union). The verdicts depend
-    on each other, as each backend is part of the median that others are compared with; Holm's
-    correction allows that.
+    would be called different. "Equal" needs no correction: each "equal" is wrong in at most `LEVEL`
+    of the cases. The statement "all are equal" is wrong no more often, because every single test
+    must pass (R. L. Berger, Technometrics 24, 1982: intersection-union). The verdicts depend on
+    each other: each backend is part of the median for the others. Holm's correction allows that.
     """
     tested = [verdict.p_different for verdict in verdicts if verdict.p_different is not None]
     corrected = iter(holm(tested))
@@ -177,9 +176,9 @@ def least_deviation(differences: Sequence[float], images: int) -> float:
     """The least standard deviation that differences in accuracy can have on n test images.
 
     If the accuracies of two runs differ by k images, the runs answer at least k images differently.
-    Chance decides for each of them which run is right (Q. McNemar, Psychometrika 12, 1947). So the
-    count scatters by at least sqrt(k), and the difference by sqrt(k) / n. Here k is the mean over
-    the seeds, and at least 1.
+    For each of these images, chance decides which run is right (Q. McNemar, Psychometrika 12,
+    1947). So the count scatters by at least sqrt(k), and the difference by sqrt(k) / n. Here k is
+    the mean over the seeds, and at least 1.
     """
     mean = float(np.mean(np.abs(differences)))
     return sqrt(max(mean, 1 / images) / images)

@@ -19,9 +19,9 @@ from bench.records.job import Group, Record, group_of, without_labels
 from bench.statistics.accuracy import binomial_error
 from specs.model import BatchNorm, Conv2d, Dense, Dropout, MaxPool2d, Workload
 
-# How far the loss of an epoch may be from the median of the others, as a share of it. Correct
-# backends differ by rounding, and training enlarges that. In the runs that are kept in `results/`
-# the largest deviations were:
+# The largest distance of an epoch's loss from the median of the other backends, as a share of this
+# median. Correct backends differ by rounding, and training enlarges these differences. In the runs
+# in `results/` the largest deviations were:
 # - convex models (softmax regression): 6e-7 in 50 epochs;
 # - smooth models: 9e-7 until the loss is a tenth of the first epoch's, then up to 0.2;
 # - models with ReLU or max-pool, in which a unit may flip: 1e-3 in the first epoch of MNIST, 0.02
@@ -41,11 +41,12 @@ STANDARD_ERRORS, ACCURACY_MARGIN = 6.0, 0.01
 
 
 class Margins(NamedTuple):
-    """How far the loss of each epoch may be from that of the others, as a share.
+    """The largest distance of each epoch's loss from the other backends' loss, as a share.
 
     Attributes:
-        usual: of each epoch.
-        tight: instead, as long as the loss is at least `tight_down_to` of the first epoch's.
+        usual: the margin of each epoch.
+        tight: an upper limit of the margin while the loss is at least `tight_down_to` times the
+            first epoch's.
     """
 
     usual: tuple[float, ...]
@@ -109,7 +110,7 @@ def result_of(record: Record) -> Result:
 
 
 def loss_margins(job: Job, examples: int, epochs: int) -> Margins:
-    """How far the losses of a job may be from those of the other backends.
+    """How far the losses of a job may be from the losses of the other backends.
 
     Args:
         job: its model, batch size and precision matter.
@@ -117,7 +118,7 @@ def loss_margins(job: Job, examples: int, epochs: int) -> Margins:
         epochs: the number of epochs.
     """
     kind = model_kind(without_labels(job.workload))
-    # Coarser numbers enlarge the deviations of every model.
+    # A lower precision enlarges the deviations of every model.
     kind = "flips" if job.precision != "float32" and kind != "masks" else kind
     return _margins(kind, -(-examples // job.batch_size), examples, epochs)
 
@@ -160,7 +161,7 @@ def judge(group: Sequence[Result]) -> dict[str, str]:
     by_backend: dict[str, list[Result]] = defaultdict(list)
     for result in group:
         by_backend[result.backend].append(result)
-    if len(by_backend) < 2:  # noqa: PLR2004 - a comparison takes two
+    if len(by_backend) < 2:  # noqa: PLR2004 - a comparison needs two
         return {}
     epochs = max(len(result.losses) for result in group)
     losses = [_medians(by_backend, epoch) for epoch in range(epochs)]
@@ -247,8 +248,11 @@ def _first_far(
 ) -> tuple[int, _Median, float] | None:
     """The first epoch (from 0) whose loss is far from both medians of the others.
 
-    With its median and its margin. The margin is a share of the median, or of the smaller of the
-    two losses if `both_ways`, so that both of two backends disagree, or neither.
+    The margin is a share of the median. If `both_ways`, it is a share of the smaller of the two
+    losses, so that either both backends disagree or neither does.
+
+    Returns:
+        (epoch, its median, its margin), or None.
     """
     first = losses[0]
     for epoch, (loss, median) in enumerate(zip(result.losses, losses, strict=False)):

@@ -47,7 +47,7 @@ class Crossover(Struct, frozen=True, kw_only=True):
     Attributes:
         rounds: the number of rounds with enough sizes; the result of a single round is provisional.
         size: the size at which a step takes twice its fixed cost.
-        low, high: the smallest and the largest such size of a round.
+        low, high: the smallest and the largest of these sizes over the rounds.
         smallest, largest: the smallest and the largest size of the sweep.
         fixed, per_size, largest_miss: see `Line`.
     """
@@ -72,11 +72,10 @@ def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line | None:
     """The line with the least sum of relative deviations from the points.
 
     Absolute deviations are minimised: with four points or more, one point that other processes
-    have slowed down does not move the line. They are relative to the time of the point,
-    because a step of 2,000 examples scatters by more than a whole step of 32 examples takes. The
-    best line goes through two of the points, or is flat or without a fixed cost and goes through
-    one (W. Bloomfield, W. L. Steiger, Least Absolute Deviations, 1983), so all such lines are
-    tried.
+    have slowed down does not move the line. They are relative to the point's time, because a step
+    of 2,000 examples scatters by more than the whole time of a step of 32. The best line goes
+    through two points, or it goes through one point and is flat or has no fixed cost (W.
+    Bloomfield, W. L. Steiger, Least Absolute Deviations, 1983). All these lines are tried.
 
     Args:
         sizes: mean examples per step; distinct, above 0.

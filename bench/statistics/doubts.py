@@ -1,6 +1,6 @@
-"""Says for `bench check` which results of a run may not be believed, and which are not confirmed.
+"""Lists the doubtful and the unconfirmed results of a run, for `bench check`.
 
-`bench.statistics.judgement` decides which these are.
+`bench.statistics.judgement` judges each result.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from bench.statistics.judgement import Judgement, judgements
 
 
 class Doubts(Struct, frozen=True, kw_only=True):
-    """The results of a workload on a kind of device that may not be believed.
+    """The doubtful results of a workload on a kind of device.
 
     Attributes:
         backends: the backends whose results were judged.
-        doubtful: those of which a result is wrong, disagrees or is suspect.
-        reasons: the reason for each such job.
-        remarks: the other jobs that are unconfirmed or could not be verified, each with the reason.
-            They do not fail the check.
+        doubtful: the backends with a result that is wrong, disagrees or is suspect.
+        reasons: one text per doubtful job: the job and why it is doubtful.
+        remarks: texts on the other jobs that are unconfirmed or could not be verified. They do not
+            fail the check.
     """
 
     workload: str
@@ -40,7 +40,7 @@ class Doubts(Struct, frozen=True, kw_only=True):
 
 
 def check_doubts(run: Sequence[Record], backends: Container[str] | None = None) -> list[Doubts]:
-    """Which results of a run may not be believed, see `bench.statistics.judgement`.
+    """Find the doubtful results of a run, see `bench.statistics.judgement`.
 
     Args:
         run: all records of the run.
@@ -89,7 +89,7 @@ def _reason(record: Record, judgement: Judgement) -> str:
 
 
 def _not_verified(records: Iterable[Record]) -> list[str]:
-    """A text per reason why jobs could not be verified, with their backends."""
+    """One text per reason why jobs could not be verified, with the backends of these jobs."""
     by_reason: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record.verification is not None and record.verification.not_verified:

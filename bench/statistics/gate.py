@@ -7,8 +7,8 @@ With two or three seeds the t-test alone would not even find a large regression.
 fails if its regression is too large for twice the binomial error.
 
 False alarms in 100 checks at a level of 1 % (simulated in the tests): at most 1 if seeds scatter by
-no more than the binomial error, as on MNIST; some 10 if seeds scatter by three times as much (with
-a single seed it would be 20).
+no more than the binomial error, as on MNIST; about 10 if seeds scatter three times as much (20 with
+a single seed).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     allow_new: bool = False
 
     def is_doubtful(self, verdict: Verdict) -> bool:
-        """Whether the backend of a result has one in doubt on this workload and kind of device."""
+        """Whether this backend has a doubtful result on this workload and kind of device."""
         workload, backend, device = verdict.result
         return any(
             backend in doubts.doubtful
@@ -124,8 +124,8 @@ def check(
         "not checked" or "failed".
 
     Raises:
-        CheckError: the two have no result in common; or the data set, spec, epochs, batch size,
-            precision or seeds of a result differ.
+        CheckError: run and baseline have no result in common; or the data set, spec, epochs, batch
+            size, precision or seeds of a result differ.
     """
     judged = judgements(baseline)
     believed = [record for record in baseline if record.key in judged and judged[record.key].counts]
@@ -195,7 +195,7 @@ def _failed(name: ResultName, record: Record) -> Verdict:
 
 
 def _matching(name: ResultName, run: Sequence[Record], baseline: Sequence[Record]) -> list[Record]:
-    """The run's records of the same training as the baseline's.
+    """The run's records with the same training as the baseline.
 
     The run's folder may also hold other trainings, for example with fewer epochs.
 
@@ -264,13 +264,13 @@ class _Regression(NamedTuple):
 
         if self.baseline <= 0 or self.chance(0.0) >= level:
             return None
-        if self.chance(self.baseline) <= level:  # the level is above the chance of no change
+        if self.chance(self.baseline) <= level:  # even an unchanged accuracy would fail
             return self.baseline
         return float(brentq(lambda accuracy: self.chance(accuracy) - level, 0.0, self.baseline))
 
 
 class _Compared(NamedTuple):
-    """A result with both accuracies; `_judge` decides the status of its verdict."""
+    """The figures of a result in the run and the baseline, without the status from `_judge`."""
 
     verdict: Verdict
     regression: _Regression
@@ -307,7 +307,7 @@ def _compare(name: ResultName, run: list[Record], baseline: list[Record]) -> _Co
 
 
 def _judge(compared: Sequence[_Compared], level: float) -> list[Verdict]:
-    """The verdicts with their status; Holm's correction makes many results stricter."""
+    """The verdicts with their status, after Holm's correction for many results."""
     chances = [result.chance for result in compared]
     verdicts = []
     for index, (verdict, regression, chance) in enumerate(compared):

@@ -17,13 +17,13 @@ from bench.worker.lines import INFINITE, JobVerification
 from bench.worker.verification.training import PREDICTION, PRODUCTS, WEIGHTS
 
 Doubt = Literal["", "wrong", "disagrees", "suspect", "unconfirmed"]
-# The kinds of device on which a verified run is kept in `results/`. On others a deviation of a few
-# tolerances may mean that the tolerance is too small there.
+# The kinds of device for which `results/` holds a verified run. On other kinds a deviation of a few
+# tolerances may only mean that the tolerance is too small.
 CONFIRMED_DEVICES = frozenset({"cpu"})
 _UNCONFIRMED = 50.0  # tolerances; a larger deviation is wrong on any device
 
 
-# Of a job in bfloat16.
+# The reasons for a job in bfloat16.
 _OTHER_PRECISION = {
     PRODUCTS: "its products are computed in float32, not in bfloat16",
     PREDICTION: "its predictions are computed in float32, not in bfloat16",
@@ -36,10 +36,10 @@ class Judgement(NamedTuple):
 
     Attributes:
         doubt: "wrong": its first steps differ from the reference; "disagrees": it is far from the
-            other backends; "suspect": it did not learn, is outside the range that is known for
-            this workload, or is a native job much worse than the matched ones; "unconfirmed": it
-            differs a little from the reference, on a kind of
-            device for which the tolerances are not confirmed; "" if there is no doubt.
+            other backends; "suspect": it did not learn, is outside the known range of this
+            workload, or is a native job much worse than the matched ones; "unconfirmed": it differs
+            a little from the reference, on a kind of device without confirmed tolerances; "" if
+            there is no doubt.
         reason: why, in one line.
         agrees: whether it agrees with the other backends; None if it could not be compared.
     """
@@ -60,12 +60,12 @@ NOT_JUDGED = Judgement("", "", agrees=None)
 def judgements(records: Iterable[Record]) -> dict[str, Judgement]:
     """The judgement of each job that ended ok, by the key of its record."""
     ended_ok = [record for record in records if record.status == "ok"]
-    own = {record.key: _own(record) for record in ended_ok}
-    # A wrong result must not move the median with which the others are compared.
-    disagreements = agreement(r for r in ended_ok if own[r.key][0] != "wrong")
+    own_doubts = {record.key: _own(record) for record in ended_ok}
+    # A wrong result must not move the median of the others.
+    disagreements = agreement(r for r in ended_ok if own_doubts[r.key][0] != "wrong")
     matched = [record for record in ended_ok if record.job.mode == "matched"]
     judged = {
-        record.key: _judge(record, *own[record.key], disagreements.get(record.key))
+        record.key: _judge(record, *own_doubts[record.key], disagreements.get(record.key))
         for record in matched
     }
     native = [record for record in ended_ok if record.job.mode == "native"]
@@ -87,12 +87,14 @@ def own_doubt(job_verification: JobVerification | None, device: str) -> tuple[Do
         return "", ""
     if name in _OTHER_PRECISION:
         return "wrong", _OTHER_PRECISION[name]
-    what = {"loss": "the loss", "prediction": "the prediction"}.get(name, f"the change of {name}")
+    quantity = {"loss": "the loss", "prediction": "the prediction"}.get(
+        name, f"the change of {name}"
+    )
     times = f"{deviation:.3g} times its tolerance" if deviation < INFINITE else "completely"
     after = "after its last epoch" if name == "prediction" else "in its first steps"
-    reason = f"{what} {after} differs from the reference by {times}"
+    reason = f"{quantity} {after} differs from the reference by {times}"
     if times == "completely":
-        reason = f"{what} {after} does not match the reference"
+        reason = f"{quantity} {after} does not match the reference"
     confirmed = kind_of(device) in CONFIRMED_DEVICES
     return ("wrong" if confirmed or deviation > _UNCONFIRMED else "unconfirmed"), reason
 

@@ -1,4 +1,4 @@
-"""Whether a job learnt as its workload is known to: a check for a backend that runs alone.
+"""Whether a job reached the known loss and accuracy of its workload, also if it runs alone.
 
 The packaged workloads have bands of loss and accuracy per epoch, see `specs.bands`.
 """
@@ -18,9 +18,9 @@ def suspicion(record: Record, *, compared: bool) -> str:
     """Why the result of a job that ended ok is suspect; "" if it is not.
 
     Args:
-        record: the job's, in matched mode; for native mode see `bench.statistics.native`.
-        compared: whether it agrees with another backend. Then a model that does not learn is the
-            workload's own.
+        record: the record of a job in matched mode; for native mode see `bench.statistics.native`.
+        compared: whether the job was compared with another backend. If so, the workload is the
+            cause of a model that does not learn.
     """
     band = band_of(record)
     if band is not None:
@@ -29,7 +29,7 @@ def suspicion(record: Record, *, compared: bool) -> str:
 
 
 def band_of(record: Record) -> Band | None:
-    """The band that is known for a job; None if there is none."""
+    """The known band of a job; None if there is none."""
     job = record.job
     if job.batch_size != job.workload.recipe.batch_size:
         return None
@@ -61,7 +61,7 @@ def _not_learnt(record: Record) -> str:
     if steps < _LEAST_STEPS:
         return ""
     chance = 1.0 / classes
-    # A value that is not a number fails both comparisons.
+    # NaN fails both comparisons.
     if len(record.epochs) > 1 and not last.running_loss < first.running_loss:
         return (
             f"the loss did not fall: {first.running_loss:.3g} in the first epoch,"

@@ -1,4 +1,4 @@
-"""The timing noise of a machine: how far two identical backends differ, and which difference shows.
+"""The timing noise of a machine: how far two identical backends differ, and what a run can find.
 
 A calibration runs a backend against itself. Every two jobs in a row are a pair: one counts as the
 first backend and one as the second. The order alternates from pair to pair, as in a run.
@@ -47,8 +47,8 @@ def calibrate(records: Iterable[Record], taken: Iterable[Turns]) -> list[Calibra
     pair is left out if one of its jobs did not end ok.
 
     Args:
-        records: the jobs'.
-        taken: the turns of the pairs.
+        records: the records of the jobs.
+        taken: the turns of the pairs of jobs.
     """
     by_turns = _log_ratios_of_turns(taken)
     by_setup: dict[tuple[object, ...], dict[int, Record]] = {}
@@ -125,15 +125,24 @@ def rounds_by_difference(calibration: Calibration) -> list[tuple[float, int | No
 def process_spread(record: Record, calibrations: Sequence[Calibration]) -> ProcessSpread:
     """How much two processes of one backend differ on a record's machine, device and threads.
 
-    From the calibrations of this place that have turns: that of the record's workload and
-    precision, else the one that differs most. Without any, from measurements of another machine.
+    It uses the calibration with turns of this machine, device and threads: the one with the
+    record's workload and precision, else the one with the largest spread. Without one, it uses
+    measurements of another machine.
     """
-    known = [each for each in _of_place(record, calibrations) if each.turns]
-    own = record.job.workload.name, record.job.precision
-    same = [each for each in known if (each.workload, each.precision) == own]
-    if not known:
+    with_turns = [
+        calibration for calibration in _of_place(record, calibrations) if calibration.turns
+    ]
+    training = record.job.workload.name, record.job.precision
+    of_training = [
+        calibration
+        for calibration in with_turns
+        if (calibration.workload, calibration.precision) == training
+    ]
+    if not with_turns:
         return _spread_elsewhere(record.job.workload.name)
-    chosen = max(same or known, key=lambda each: median(map(abs, each.turns)))
+    chosen = max(
+        of_training or with_turns, key=lambda calibration: median(map(abs, calibration.turns))
+    )
     return ProcessSpread(
         log_ratios=chosen.turns,
         source=f"{chosen.backend} on {chosen.workload}, {len(chosen.turns)} pairs of processes",
@@ -143,9 +152,11 @@ def process_spread(record: Record, calibrations: Sequence[Calibration]) -> Proce
 def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration | None:
     """The calibration of a record's machine, device and number of threads; None if there is none.
 
-    If there are several, the one with the most rounds.
+    Of several, it is the one with the most rounds.
     """
-    return max(_of_place(record, calibrations), key=lambda each: len(each.wall), default=None)
+    return max(
+        _of_place(record, calibrations), key=lambda calibration: len(calibration.wall), default=None
+    )
 
 
 def _of_place(record: Record, calibrations: Sequence[Calibration]) -> list[Calibration]:
@@ -176,8 +187,10 @@ def _shipped() -> list[_Shipped]:
 
 def _spread_elsewhere(workload: str) -> ProcessSpread:
     """The shipped spread of a workload; else the largest one."""
-    same = [each for each in _shipped() if each.workload == workload]
-    chosen = max(same or _shipped(), key=lambda each: median(map(abs, each.log_ratios)))
+    of_workload = [shipped for shipped in _shipped() if shipped.workload == workload]
+    chosen = max(
+        of_workload or _shipped(), key=lambda shipped: median(map(abs, shipped.log_ratios))
+    )
     source = f"{chosen.backend} on {chosen.workload}, measured on another machine"
     return ProcessSpread(
         log_ratios=chosen.log_ratios, source=f"{source} ({chosen.machine}); see bench calibrate"
@@ -185,14 +198,14 @@ def _spread_elsewhere(workload: str) -> ProcessSpread:
 
 
 def _log_ratios_of_turns(taken: Iterable[Turns]) -> dict[frozenset[str], float]:
-    """The keys of two jobs -> the logarithm of their ratio by turns, the median over sweeps."""
-    found = {}
+    """The keys of two jobs -> the median over sweeps of the logarithm of their time ratio."""
+    log_ratio_of_jobs = {}
     for turns in taken:
         if len(turns.members) == 2 and turns.sweeps and not turns.refused:  # noqa: PLR2004
             first, second = turns.members
             logs = np.log(first.epoch_seconds) - np.log(second.epoch_seconds)
-            found[frozenset((first.job, second.job))] = float(np.median(logs))
-    return found
+            log_ratio_of_jobs[frozenset((first.job, second.job))] = float(np.median(logs))
+    return log_ratio_of_jobs
 
 
 def _calibration(

@@ -90,8 +90,8 @@ class Utilization(Struct, frozen=True, kw_only=True):
     def bound(self) -> Bound:
         """The limit of the speed, by the thresholds of this module."""
         if self.of_attainable < NEITHER_BELOW:
-            rest = self.step_seconds * (1 - self.of_attainable)
-            calls = rest <= MOST_CALLS * self.call_seconds
+            other_seconds = self.step_seconds * (1 - self.of_attainable)
+            calls = other_seconds <= MOST_CALLS * self.call_seconds
             return "per-step overhead" if calls else "slow kernels or waiting"
         if self.intensity * self.bandwidth < self.peak:
             return "memory" if self.of_attainable >= BOUND_FROM else "partly memory"
@@ -106,7 +106,7 @@ def utilization_of(
     epoch_seconds: float,
     limits: EngineLimits,
 ) -> Utilization | None:
-    """The rates of a training; None if the engine's limits lack one that it needs.
+    """The rates of a training; None if a limit that it needs was not measured.
 
     Args:
         workload: the workload that is trained.

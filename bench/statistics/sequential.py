@@ -3,11 +3,11 @@
 A look is a check of the rounds so far. The test uses only signs: which of two backends was the
 slower one of a round. If both take the same time, each is the slower one with the same probability,
 for any distribution of the noise. So the number of rounds in which the first was slower is a random
-walk. This module computes the exact probability that such a walk ever crosses a boundary which is
+walk. This module computes the exact probability that this walk ever crosses a boundary which is
 checked after every round. A run may therefore stop when its result is precise, when its time is up
 or when the user interrupts it, and it may be resumed: the probability of an error stays below the
 level (a confidence sequence; H. Robbins, Ann. Math. Stat. 41, 1970, 1397-1409). The price is small:
-9 of 40 rounds may disagree, and in a test with a single look 11 may.
+9 of 40 rounds may disagree; with a single look, 11 may.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Looks(Struct, frozen=True, kw_only=True):
         return None if most < 0 else most
 
     def chance(self, rounds: int, exceptions: int) -> float:
-        """The p-value: the probability of such an uneven split in any look, if nothing differs.
+        """The p-value: the probability of a split at least this uneven in any look by chance.
 
         It is at most `level` if `self.exceptions(rounds, level)` is at least `exceptions`.
 
@@ -129,7 +129,7 @@ def smallest_visible_difference(
 ) -> float | None:
     """The smallest difference (a share) that this number of rounds finds in 19 of 20 runs.
 
-    Arguments and errors are those of `rounds_needed`.
+    For arguments and errors see `rounds_needed`.
 
     Returns:
         The difference, or None if the noise hides every difference up to the largest measured
@@ -210,7 +210,7 @@ def _chance_in_all(last: int, look_level: float) -> float:
 
     The boundary is that of a single look at the level `look_level`.
     """
-    inside, crossed = np.ones(1), 0.0  # inside: of 0, 1, ... heads and no crossing so far
+    inside, crossed = np.ones(1), 0.0  # inside: for 0, 1, ... heads without a crossing
     for rounds in range(1, last + 1):
         inside = (np.append(inside, 0.0) + np.append(0.0, inside)) / 2
         most = _most_exceptions(rounds, look_level)
@@ -223,7 +223,7 @@ def _chance_in_all(last: int, look_level: float) -> float:
 @cache
 def _level_of_each(last: int, level: float) -> float:
     """The largest level of a single look such that all `last` looks together keep `level`."""
-    # Bisection: `low` is always allowed, and `high` is allowed at most if there is a single look.
+    # Bisection: `low` is always allowed, and `high` only with a single look.
     low, high = level / last, level
     while high / low > 1 + _ROUNDING:
         trial = (low * high) ** 0.5

@@ -85,9 +85,9 @@ def warm_up_epochs(processes: Sequence[Sequence[float]]) -> int:
     warm-up. The test uses the later epochs. It ranks them within their process, and averages the
     ranks over processes. It compares the first k epochs with the rest, for every k from 1 to half
     of them, divides each difference by its standard deviation, and takes the largest. This is a
-    warm-up if it is seldom as large in randomized processes. A randomized process starts at a
-    random epoch and continues in a circle, so slowdowns of several epochs stay together. With
-    shuffled epochs, such slowdowns would be taken for a warm-up in up to one of six cases.
+    warm-up if randomized processes seldom reach it. A randomized process starts at a random epoch
+    and continues in a circle, so slowdowns of several epochs stay together. With shuffled epochs,
+    these slowdowns would be mistaken for a warm-up in up to one of six cases.
 
     Args:
         processes: the seconds of all epochs of each process; a process with NaN failed and is left

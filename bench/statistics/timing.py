@@ -1,11 +1,11 @@
 """Times of backends: which of two backends is faster, and the confidence interval of the ratio.
 
-A round has one fresh process of every backend, one after the other. Other load of the machine in
-those minutes affects all of them, so times are only divided within a round. A process counts once,
-with the median of its steady epochs, as its epochs share their conditions (memory layout, other
-load). The figure for several rounds is the median of their ratios. The ends of its interval are two
-of the ratios, for example the third smallest and the third largest of 20. Such an interval does not
-assume symmetric or normal noise, and an outlier does not make it wider, however large it is.
+In a round, one fresh process of every backend runs, one after the other. Other load of the machine
+in these minutes affects all of them, so times are only divided within a round. A process counts
+once, with the median of its steady epochs, as its epochs share their conditions (memory layout,
+other load). The figure for several rounds is the median of their ratios. The ends of its interval
+are two of the ratios, for example the third smallest and the third largest of 20. This interval
+does not assume symmetric or normal noise, and no outlier makes it wider.
 
 Other intervals were tried on noise recorded on such machines (`tests/statistics/test_timing.py`). A
 bootstrap interval of 95 % misses in 6 to 31 % of cases. Student's interval hardly ever misses, but
@@ -35,7 +35,7 @@ Seconds = Sequence[float] | NDArray[np.float64]
 # 5 of 100 intervals miss the true value.
 LEVEL = 0.05
 # At most 1 of 100 comparisons of identical backends names a faster one. With many comparisons, at
-# most 1 of 20 tables holds such a false verdict.
+# most 1 of 20 tables holds a false verdict.
 VERDICT_LEVEL = 0.01
 TABLE_LEVEL = 0.05
 # Nobody changes the framework for a smaller difference.
@@ -54,8 +54,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
         outcome: "same": the sure interval lies within the margin on both sides of 1; "faster",
             "slower": it lies on one side of 1, and the outcome is not "same"; "undecided": all
             other cases.
-        chance: the p-value: the probability of rounds that are split so unevenly in any look, if
-            nothing differs.
+        chance: the p-value: the probability that rounds are split at least this unevenly in any
+            look, if nothing differs.
     """
 
     rounds: int
@@ -154,7 +154,7 @@ def compare(
 def comparison_of(
     logs: NDArray[np.float64], usual: Interval, sure: Interval, margin: float, chance: float
 ) -> Comparison:
-    """The comparison of the rounds with these log ratios; see `Comparison` for the others."""
+    """The comparison of rounds with these log ratios; other arguments: see `Comparison`."""
     return Comparison(
         rounds=len(logs),
         ratio=float(np.exp(np.median(logs))) if len(logs) else nan,
@@ -228,7 +228,7 @@ def epoch_seconds_interval(processes: Seconds) -> Interval:
 
     It assumes that processes are independent. If slowdowns last for several jobs, intervals of 95 %
     miss in 5 to 14 % of cases (a bootstrap over processes and epochs misses in 16 to 23 %).
-    Verdicts use ratios within rounds, which do not have that weakness.
+    Verdicts use ratios within rounds, which do not have this weakness.
 
     Args:
         processes: the time of each process, see `process_seconds`; NaN (a failed process) is left

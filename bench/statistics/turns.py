@@ -4,20 +4,20 @@ In a round, one fresh process of each backend trains. Then the processes of a gr
 train by turns. In a sweep every backend has one turn, in random order. A pair of backends has one
 ratio of neighbouring turns per sweep, and the median of a round's ratios is its value.
 
-Two errors are in that value. Two fresh processes of one backend differ in all turns, for example by
-their memory layout. A calibration measures that (`ProcessSpread`). And turns scatter, more so on a
-loaded machine; that is measured in each round. A confidence sequence for the mean of the rounds'
-values uses the larger of both errors (`_Processes`). It needs one round if the difference is large.
-Besides, signs are counted over rounds, as in `timing.compare`. That assumes nothing on the size of
-errors and needs 12 rounds. Each of the two tests has half of the level, so the verdict may be that
-of either one.
+This value has two errors. First, two fresh processes of one backend differ in all turns, for
+example by their memory layout; a calibration measures this spread (`ProcessSpread`). Second, turns
+scatter, more so on a loaded machine; each round measures this scatter. A confidence sequence for
+the mean of the rounds' values uses the larger error (`_Processes`). It needs one round if the
+difference is large. A second test counts signs over rounds, as in `timing.compare`. It assumes
+nothing about the size of errors and needs 12 rounds. Each test has half of the level, so either
+test alone can decide.
 
 Other rules were tried on simulated turns (`tests/support/turn_rounds.py`). Exact tests of nine
-sweeps, by signs or with turns exchanged within a sweep, have a chance of at least 2 / 2^9. With 63
-pairs that is never significant after one round. A sum of both errors counts the turns' scatter
-twice, as the calibration is measured by turns, too. A mean with a weight by each round's own
-scatter prefers rounds whose scatter is small by accident. On a loaded machine it names a faster one
-in 2 to 6 % of comparisons of identical backends.
+sweeps (signs, or turns exchanged within a sweep) have a p-value of at least 2 / 2^9, which is never
+significant after one round with 63 pairs. A sum of both errors counts the turns' scatter twice, as
+the calibration contains it, too. A mean that is weighted by each round's scatter prefers rounds
+with a scatter that is small by accident. On a loaded machine it names a faster backend in 2 to 6 %
+of comparisons of identical backends.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from bench.statistics.timing import (
     median_interval,
 )
 
-# Fewer pairs of processes say nothing on rare slow processes.
+# Fewer pairs of processes may contain no rare slow process.
 FEWEST_PAIRS = 10
-# The scatter of fewer turns is too often small by accident. With nine, one may be missing.
+# With fewer turns, the scatter is too often small by accident. Of nine turns, one may be missing.
 FEWEST_TURNS = 8
-# Processes are taken to differ by 1 % at least: a calibration can miss a slow kind of process.
+# Processes are assumed to differ by at least 1 %: a calibration can miss a rare slow process.
 LEAST_SPREAD = 0.01
 # A calibration is only a sample. On Gaussian noise nine of ten calibrations cover the spread.
 _CAUTION = 0.1
-# With a small weight the boundary is nearer in the first rounds and farther in later ones.
+# A small value moves the boundary nearer in the first rounds and farther in later rounds.
 _PRIOR_ROUNDS = 0.5
-# Later rounds may scatter more than those so far. If their turns scatter more than processes do,
-# their scatter is all that is known of the later ones.
+# Later rounds may scatter more than the rounds so far. The second factor is for rounds that scatter
+# more than the calibration: then only their own scatter predicts later rounds.
 _RESERVE = 1.15
 _LOUD_RESERVE = 1.3
 
@@ -62,8 +62,8 @@ class ProcessSpread(Struct, frozen=True, kw_only=True):
     """How far fresh processes of one backend differ.
 
     Attributes:
-        log_ratios: one per pair of processes, measured by turns: the median of the sweeps' log
-            ratios. The sign has no meaning. Empty: nothing is known.
+        log_ratios: one per pair of processes that trained by turns: the median of the sweeps' log
+            ratios. The sign has no meaning. Empty if nothing is known.
         source: where they were measured, for reports: "pytorch on softmax, 24 pairs on this
             machine".
     """
@@ -76,11 +76,11 @@ NOTHING_KNOWN = ProcessSpread(log_ratios=(), source="nothing")
 
 
 class _Processes(Struct, frozen=True, kw_only=True):
-    """The test for the mean of rounds, which knows the spread of processes.
+    """The test for the mean of rounds, with a known spread of processes.
 
     The boundary is valid after every round: a normal mixture (H. Robbins, Ann. Math. Stat. 41,
-    1970). It holds for Gaussian errors of the given scale. The simulation shows that it also holds
-    for those with heavier tails.
+    1970). It holds for Gaussian errors of the given scale. In the simulation it also holds for
+    errors with heavier tails.
 
     Attributes:
         rounds: the number of rounds with turns.
@@ -93,7 +93,7 @@ class _Processes(Struct, frozen=True, kw_only=True):
     scale: float
 
     def half_width(self, level: float) -> float:
-        """Half of the interval of the log ratio at this level of all looks together."""
+        """Half the width of the log ratio's interval, at this level for all looks together."""
         total = self.rounds + _PRIOR_ROUNDS
         return (
             self.scale * sqrt(total * (log(total / _PRIOR_ROUNDS) - 2 * log(level))) / self.rounds
@@ -110,9 +110,9 @@ class JobTimes(NamedTuple):
     """The times of a job.
 
     Attributes:
-        session: the key of its turns; "" if it took none.
-        turns: the seconds of an epoch by each turn: (sweeps,).
-        epochs: the seconds of an epoch by its steady epochs; NaN without one.
+        session: the key of the job's turns; "" without turns.
+        turns: the seconds per epoch in each turn: (sweeps,).
+        epochs: the seconds per steady epoch; NaN without one.
     """
 
     session: str
@@ -123,30 +123,30 @@ class JobTimes(NamedTuple):
 def log_ratios_of(
     first: Mapping[tuple[int, int], JobTimes], second: Mapping[tuple[int, int], JobTimes]
 ) -> list[NDArray[np.float64]]:
-    """The log ratios of two backends (first / second) of each round, as `compare_turns` takes them.
+    """The log ratios of two backends (first / second) of each round, for `compare_turns`.
 
-    Each seed of a round counts as a round of its own.
+    Each seed of a round counts as a separate round.
 
     Args:
         first: the times of the first backend's jobs, by round and seed.
-        second: those of the other one.
+        second: the same for the second backend.
 
     Returns:
-        An array per round in which both have a time: (sweeps,), or (1,), by the epochs, if the two
-        did not take their turns together.
+        One array per round with times of both: (sweeps,). If the two did not train by turns
+        together, it is (1,), from their epochs.
     """
     rounds = []
     for number in sorted(first.keys() & second.keys()):
-        one, other = first[number], second[number]
-        if one.session and one.session == other.session:
-            rounds.append(np.log(one.turns) - np.log(other.turns))
-        elif isfinite(one.epochs) and isfinite(other.epochs):
-            rounds.append(np.array([np.log(one.epochs / other.epochs)]))
+        first_job, second_job = first[number], second[number]
+        if first_job.session and first_job.session == second_job.session:
+            rounds.append(np.log(first_job.turns) - np.log(second_job.turns))
+        elif isfinite(first_job.epochs) and isfinite(second_job.epochs):
+            rounds.append(np.array([np.log(first_job.epochs / second_job.epochs)]))
     return rounds
 
 
 def median_ratio(rounds: Sequence[NDArray[np.float64]]) -> float:
-    """The ratio of two backends: of the rounds' medians the median; NaN without a round.
+    """The ratio of two backends: the median of the rounds' medians; NaN without a round.
 
     Args:
         rounds: see `compare_turns`.
@@ -161,9 +161,10 @@ def compare_turns(
 
     Args:
         rounds: the log ratios (first / second) of each round, one per sweep: (sweeps,). A round
-            with fewer than `FEWEST_TURNS` only counts for the signs; one without any is left out.
-        spread: that of processes of this machine. With fewer than `FEWEST_PAIRS` pairs only the
-            signs count, with the whole level.
+            with fewer than `FEWEST_TURNS` turns only counts for the signs; one without turns is
+            left out.
+        spread: the spread of processes on this machine. With fewer than `FEWEST_PAIRS` pairs only
+            the signs count, with the whole level.
         margin: the smallest difference that matters, as a share.
 
     Returns:
@@ -187,15 +188,13 @@ def rounds_to_find(
     rounds: Sequence[NDArray[np.float64]] = (),
     level: float = VERDICT_LEVEL,
 ) -> int | None:
-    """The number of rounds that find a difference in 19 of 20 runs, e.g. that of an undecided pair.
-
-    The rounds so far count in it.
+    """The number of rounds that find a difference in 19 of 20 runs, including the rounds so far.
 
     Args:
         difference: as a share: 0.05 if one backend takes 5 % longer.
         spread: see `compare_turns`. Without it, the rounds' own scatter is used.
         rounds: the rounds so far, see `compare_turns`: they show how far turns scatter.
-        level: the level of the verdict; `many.holm_level` gives the one of a table.
+        level: the level of the verdict; `many.holm_level` gives the level within a table.
 
     Returns:
         The number, or None if `EVERY_ROUND.last` rounds are too few.
@@ -204,13 +203,13 @@ def rounds_to_find(
         ValueError: `difference` is not positive, or `level` is not between 0 and 1.
     """
     medians, errors = _measured([ratios for ratios in rounds if len(ratios)])
-    known = _spread_scale(spread)
-    if known is None:
+    spread_scale = _spread_scale(spread)
+    if spread_scale is None:
         scatter = medians - np.median(medians) if len(medians) else medians
         return rounds_needed(list(scatter), difference, level)
-    scale = _scale(medians, errors, known)
-    # On a day that is louder than the calibration's, that says nothing on signs.
-    quiet = scale <= known
+    scale = _scale(medians, errors, spread_scale)
+    # If rounds are noisier than the calibration, the calibration cannot predict their signs.
+    quiet = scale <= spread_scale
     by_signs = rounds_needed(spread.log_ratios, difference, level / 2) if quiet else None
     scale *= _RESERVE if quiet else _LOUD_RESERVE
     enough = (
@@ -220,7 +219,7 @@ def rounds_to_find(
 
 
 def _finds(rounds: int, scale: float, difference: float, level: float) -> bool:
-    """Whether the mean of so many rounds finds the difference in 19 of 20 runs."""
+    """Whether the mean of this number of rounds finds the difference in 19 of 20 runs."""
     boundary = _Processes(rounds=rounds, mean=0.0, scale=scale).half_width(level / 2)
     return boundary + normal_quantile(POWER) * scale / sqrt(rounds) <= log1p(difference)
 
@@ -230,7 +229,7 @@ def _measured(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The median of each round's log ratios, and its standard error: (rounds,) and (rounds,).
 
-    The error is NaN with fewer than `FEWEST_TURNS`.
+    The error is NaN with fewer than `FEWEST_TURNS` turns.
 
     Raises:
         ValueError: a log ratio is not finite.
@@ -251,7 +250,7 @@ def _measured(
 
 
 def median_error(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard error of the median of each row, from its distances.
+    """The standard error of the median of each row, from the distances between its turns.
 
     The scatter is Qn: about a quarter of all distances between two turns are smaller. It stays
     small if half of the turns are disturbed. It is not corrected for small numbers of turns: with
@@ -277,18 +276,18 @@ def _processes(
     medians: NDArray[np.float64], errors: NDArray[np.float64], spread: ProcessSpread
 ) -> _Processes | None:
     """The test for the mean; None without a round with turns, or without a known spread."""
-    known, with_turns = _spread_scale(spread), np.isfinite(errors)
-    if known is None or not with_turns.any():
+    spread_scale, with_turns = _spread_scale(spread), np.isfinite(errors)
+    if spread_scale is None or not with_turns.any():
         return None
     chosen = medians[with_turns]
-    scale = _scale(medians, errors, known)
+    scale = _scale(medians, errors, spread_scale)
     return _Processes(rounds=len(chosen), mean=float(chosen.mean()), scale=scale)
 
 
 def _spread_scale(spread: ProcessSpread) -> float | None:
-    """The cautious standard deviation of the log ratio of two fresh processes.
+    """The standard deviation of the log ratio of two fresh processes: a cautious, upper limit.
 
-    It is the upper end of its interval on Gaussian noise. None with too few pairs.
+    It is the upper end of a confidence interval for Gaussian noise. None with too few pairs.
     """
     from scipy.special import chdtri  # takes 0.1 s
 
@@ -303,8 +302,8 @@ def _spread_scale(spread: ProcessSpread) -> float | None:
 def _scale(medians: NDArray[np.float64], errors: NDArray[np.float64], known: float) -> float:
     """The standard deviation of a round's log ratio: the largest of three estimates.
 
-    They are that of processes, `known`, that of turns, and that between rounds. The calibration
-    contains the turns' error on its day, so this day's is not added.
+    These are the deviations of processes (`known`), of turns, and between rounds. The calibration
+    already contains an error of turns, so the turns' error of this run is not added.
     """
     with_turns = np.isfinite(errors)
     if not with_turns.any():
@@ -333,7 +332,7 @@ def _interval(medians: NDArray[np.float64], processes: _Processes | None, level:
 
 
 def _chance(medians: NDArray[np.float64], processes: _Processes | None) -> float:
-    """The p-value: that of the test with the smaller one, twice if there are two tests."""
+    """The p-value: the smaller p-value of the tests, doubled if there are two tests."""
     # A round without a difference counts as an exception for both directions.
     exceptions = min(np.count_nonzero(medians >= 0), np.count_nonzero(medians <= 0))
     by_signs = EVERY_ROUND.chance(len(medians), int(exceptions))

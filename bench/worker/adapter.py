@@ -14,7 +14,7 @@ from bench.worker.start import import_package
 
 
 def load_adapter(assignment: Assignment) -> Callable[[Job], Any]:
-    """Import and return what makes the assignment's adapter, or its engine, of a job.
+    """Import the assignment's adapter or engine; returns the function that makes it from a job.
 
     Raises:
         Exception: whatever the import raises.

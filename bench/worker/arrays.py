@@ -1,4 +1,4 @@
-"""Writes arrays into a file whole or not at all, so that no reader sees half; their checksum."""
+"""Writes a file of arrays whole or not at all, and computes the checksum of arrays."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def write_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a file `.npz`; its folder is made if needed.
+    """Write a `.npz` file; creates its folder if needed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     name = ""
     try:
         with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".new", delete=False) as new:
             name = new.name
-            np.savez(new, **arrays)  # type: ignore[arg-type]  # its stub takes one for `allow_pickle`
+            np.savez(new, **arrays)  # type: ignore[arg-type]  # the stub takes an array for `allow_pickle`
         Path(name).chmod(0o644)
         Path(name).replace(file)
-    except OSError:  # also at its close: a full disk may be seen only then
+    except OSError:  # also when the file is closed: a full disk may show only then
         if name:
             Path(name).unlink(missing_ok=True)
         raise

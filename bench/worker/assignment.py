@@ -9,12 +9,12 @@ from specs.model import Workload
 
 
 class _Assignment(Struct, frozen=True, kw_only=True):
-    """What every assignment has.
+    """The fields of every assignment.
 
     Attributes:
-        job: the job; a verification replaces its workload by that of each model, and limits use
-            only its device, threads and precision.
-        adapter: the class to load, as "module:Class"; for limits that of an engine.
+        job: the job; a verification replaces its workload by each model's, and limits use only its
+            device, threads and precision.
+        adapter: the class to load, as "module:Class"; for limits, an engine's class.
         package: see `bench.worker.adapter.load_class`.
         framework_python: the interpreter of a framework that is too old for the worker's Python,
             see `backends.far`; else "".
@@ -33,13 +33,13 @@ class Train(_Assignment, frozen=True, kw_only=True, tag="train"):
         data: the folder of the data set's arrays.
         train_evaluated: how many training examples are evaluated after every epoch, at most.
         gpus: the UUIDs of the job's NVIDIA GPUs, one for each rank; () if it has none.
-        references: the folder of what the reference makes of first steps, see
+        references: the folder of the reference's results for first steps, see
             `bench.worker.verification.expected`.
         learned: the file for what the model has learned, see `bench.records.learned`; "" for none.
         weights: the file for all weights of the trained model, see `bench.records.weights`; "" for
             none.
         takes_turns: whether the worker stays alive after its `End` and takes turns.
-        only_turns: whether it trains no epochs before, as the job has a record.
+        only_turns: whether it takes turns without training first, as the job has a record.
     """
 
     data: str
@@ -56,8 +56,9 @@ class TurnCommand(Struct, frozen=True, kw_only=True):
     """What a worker trains in a turn, a line of JSON on its standard input.
 
     Attributes:
-        epochs: how many epochs, the first ones of the job.
-        examples: how many examples of each epoch, the first ones; whole calls of the adapter.
+        epochs: the number of epochs, from the job's first one on.
+        examples: the number of examples of each epoch, from its first one on, in whole calls of the
+            adapter.
     """
 
     epochs: int
@@ -110,32 +111,32 @@ class Verify(_Assignment, frozen=True, kw_only=True, tag="verify"):
 
     @property
     def checks_behaviour(self) -> bool:
-        """Whether `sync` is checked, on a model of its own."""
+        """Whether `sync` is checked, on a separate model."""
         return bool(self.behaviour)
 
     @property
     def checks_float32(self) -> bool:
-        """Whether it is checked what a lower precision leaves in float32, on a model of its own."""
+        """Whether what a lower precision keeps in float32 is checked, on a separate model."""
         return self.checks_behaviour and self.job.precision != "float32"
 
     @property
     def checks_dropout(self) -> bool:
-        """Whether dropout is checked, on a model of its own."""
+        """Whether dropout is checked, on a separate model."""
         return self.checks_behaviour and self.dropout
 
 
 class MeasureLimits(_Assignment, frozen=True, kw_only=True, tag="limits"):
-    """Measure what an engine reaches by itself."""
+    """Measure the peak rates of an engine, without a model."""
 
 
 class ReadExported(_Assignment, frozen=True, kw_only=True, tag="read exported"):
-    """Compare what an exported model predicts with the reference.
+    """Compare the predictions of an exported model with the reference.
 
     The adapter is a `backends.exports.contract.Reader`.
 
     Attributes:
-        files: the model's.
-        weights: the file of the weights that it was written from.
+        files: the model's files.
+        weights: the file with the weights from which the model was exported.
         data: the folder of the data set whose test images are predicted.
     """
 

@@ -16,7 +16,7 @@ from bench.worker import energy, memory
 _T = TypeVar("_T")
 
 _LOOK_SECONDS, _LONGEST_REST = 0.02, 0.4
-_RESTING = 0.1  # of a core
+_RESTING = 0.1  # of a core; a process that uses less is at rest
 
 
 class Phase(Struct, frozen=True, kw_only=True, gc=False):
@@ -35,7 +35,7 @@ class Phase(Struct, frozen=True, kw_only=True, gc=False):
         host_energy_joules: for a GPU job, the energy of the CPUs of its machine; None if
             unavailable.
         transport_seconds: how long calls and arrays were on their way to a framework in another
-            process and back; None if it works in this one.
+            process and back; None if the framework runs in this process.
     """
 
     name: str
@@ -56,7 +56,7 @@ def own_cpu_seconds() -> float:
 def cpu_seconds() -> float | None:
     """CPU seconds of this process and of the framework's other ones so far, of all threads.
 
-    None if those of another process are unknown.
+    None if the seconds of another process are unknown.
     """
     others = _others()
     if others is None:
@@ -64,13 +64,13 @@ def cpu_seconds() -> float | None:
     try:
         # The clock of another process: clock_getcpuclockid(3) makes its number in this way.
         seconds = [time.clock_gettime((~process << 3) | 2) for process in others]
-    except (OSError, AttributeError):  # it has ended, or the system has no such clock
+    except (OSError, AttributeError):  # the process has ended, or the system has no such clock
         return None
     return time.process_time() + sum(seconds)
 
 
 def count_others(processes: Callable[[], Sequence[int] | None] | None) -> None:
-    """Count the CPU time and memory of other processes as this one's, from now on.
+    """From now on, add the CPU time and memory of other processes to those of this process.
 
     Args:
         processes: see `backends.contract.BackendElsewhere`; None if there are none.
@@ -80,7 +80,7 @@ def count_others(processes: Callable[[], Sequence[int] | None] | None) -> None:
 
 
 def leave_out(transport: Callable[[], float] | None) -> None:
-    """Leave the time of a transport out of the times of phases, from now on.
+    """From now on, subtract the time of a transport from the times of phases.
 
     Args:
         transport: see `backends.contract.FarBackend.transport_seconds`; None if there is none.
@@ -151,7 +151,7 @@ def measure(
 
 
 def no_wait() -> None:
-    """A `sync` that does nothing: the phase uses no device, or its work waits for the device."""
+    """A `sync` that does nothing, for a phase that uses no device or waits for it itself."""
 
 
 def minus(after: float | None, before: float | None) -> float | None:
@@ -162,8 +162,8 @@ def minus(after: float | None, before: float | None) -> float | None:
 def rest() -> None:
     """Wait until the framework's threads sleep; 0.4 s at most.
 
-    After their last work they wait for more and use a core each: threads of OpenBLAS for some
-    0.13 s, those of Intel's OpenMP for 0.2 s. That would slow down the next process.
+    After their last work, threads first wait actively and use a core each: OpenBLAS's for about
+    0.13 s, Intel OpenMP's for 0.2 s. That would slow down the next process.
     """
     end = time.monotonic() + _LONGEST_REST
     while time.monotonic() < end:

@@ -29,7 +29,7 @@ _TOP_ZONE = re.compile(r"intel-rapl:\d+")
 # The beginning of the name of a zone that is a package or a die. The zone "psys" is the whole
 # platform, packages included.
 _PACKAGE = "package-"
-# A window of so many steps is long enough to tell a counter that stands still.
+# If a counter does not move in a window of this many steps, it stands still.
 _STEPS = 50
 # "approximately every millisecond" (Intel, Software Developer's Manual, vol. 3B, RAPL)
 _RAPL_STEP_SECONDS = 0.001
@@ -50,8 +50,8 @@ class Counter(Struct, frozen=True, kw_only=True):
         name: the counter's name; "" if there is no counter.
         reason: why there is no counter; "" if there is one.
         step_seconds: the longest time between two steps of its register. Each reading misses the
-            energy since the last step. None in records of earlier versions, which have no figure of
-            a window of fewer than 50 steps.
+            energy since the last step. None in records of earlier versions, which left out windows
+            of fewer than 50 steps.
     """
 
     name: str = ""
@@ -157,14 +157,14 @@ def _used(zone: Zone, before: float, after: float, seconds: float, step: float) 
         joules += zone.range_joules
     if joules <= 0 and seconds >= _STEPS * step:
         return "the counter did not move"
-    # So many joules mean that the counter was reset, and did not restart after its range.
+    # More joules than possible: the counter was reset before it reached its range.
     if zone.range_joules is not None and joules > (seconds + step) * _MOST_WATTS:
         return f"the counter jumped: more than {_MOST_WATTS:g} W"
     return joules
 
 
 def _rapl(powercap: Path) -> Meter:
-    """The meter of this machine's CPU packages; a meter of nothing if one cannot be read."""
+    """The meter of this machine's CPU packages; a meter without zones if one cannot be read."""
     try:
         zones = sorted(path for path in powercap.glob("*") if _TOP_ZONE.fullmatch(path.name))
         names = {path: (path / "name").read_text(encoding="ascii").strip() for path in zones}

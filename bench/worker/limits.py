@@ -1,8 +1,8 @@
 """Measures the limits of an engine, in one process of the engine's environment.
 
 An operation is run in chains: each result is the argument of the next call. So if a call were left
-out, by a mistake or by a compiler, the result would be wrong. NumPy computes a part of the last
-timed chain of every size again.
+out, by a mistake or by a compiler, the result would be wrong. NumPy recomputes a part of the last
+timed chain of every size.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from bench.worker.operations import OPERATIONS, Trial
 from bench.worker.tell import Tell
 
 # A size is tried if one operation is expected to take at most `_LONGEST_SECONDS`. It is measured
-# for about `_SIZE_SECONDS`. Rates do not grow any more at sizes beyond that.
+# for about `_SIZE_SECONDS`. Larger sizes reach no higher rates.
 _LONGEST_SECONDS = 0.3
 _SIZE_SECONDS = 0.15
-# A chain is so long that the clock and the wait at its end cost nothing in comparison, and at most
-# as long as can be checked.
+# A chain takes long compared with the clock and the wait at its end, but is short enough to be
+# checked.
 _CHAIN_SECONDS = 0.02
 # Repeats: at least a few, as the best one is taken; at most 20, as the numbers grow with every step
 # (to 1e14; the largest float32 is 1e38).
 _FEWEST, MOST_REPEATS = 3, 20
 # The largest allowed error of a result, in units of the root mean square of its row (of a sum: in
-# units of one term). It is far above rounding (TF32: 0.001) and far below a step that was left out
-# (1 and more).
+# units of one term). It is far above rounding (TF32: 0.001) and far below the error of a missing
+# step (1 or more).
 _TOLERANCE = 0.05
 
 
@@ -40,7 +40,7 @@ class Wrong(Exception):  # noqa: N818 - not an error of the program: what was ti
 
 
 def work(assignment: MeasureLimits, tell: Tell) -> None:
-    """Measure every operation of the engine, and tell each size of it.
+    """Measure every operation of the engine, and report each of its sizes.
 
     An operation that the engine does not have is left out.
 

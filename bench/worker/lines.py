@@ -87,17 +87,17 @@ class Epoch(Struct, frozen=True, kw_only=True, tag="epoch"):
     Attributes:
         number: counted from 1.
         training, prediction: the phases of the training and of predicting the test set.
-        running_loss: the mean, over the epoch's examples, of the loss that each had in its own
-            training step, dropout on.
+        running_loss: the mean loss of the epoch's examples, each in its own training step, dropout
+            on.
         test_loss, test_accuracy: the workload's own loss and the accuracy on the whole test set
             after the epoch, dropout off.
         train_loss, train_accuracy: the same on a fixed part of the training set, see
             `Startup.train_evaluated`.
         order_checksum: the checksum of the trained indices in their order; "own" in native mode.
-        predicted_classes: how many classes are predicted at least once, or do not occur; None in
-            records of earlier versions.
-        epochs: how many epochs the training was, of which this is the last; more than 1 if the
-            framework trains several in one call.
+        predicted_classes: how many classes are predicted at least once, or are no test image's
+            label; None in records of earlier versions.
+        epochs: the number of epochs in `training`, up to this one; more than 1 if the framework
+            trains several in one call.
     """
 
     number: int
@@ -157,17 +157,18 @@ class Trained(Struct, frozen=True, kw_only=True, tag="trained"):
 
 
 class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification"):
-    """How far the first steps of a job, trained again after the last epoch, are from the reference.
+    """How much a job's first steps, trained again after the last epoch, differ from the reference.
 
     Attributes:
         method: "exact": the change of every weight; "dropout": the backend draws its own masks, so
-            loss, size and direction of every change are compared with what masks make likely.
+            loss, size and direction of every change are compared with their distribution over
+            masks.
         steps: the number of full batches.
         partial_batch: the number of examples in the partial batch after them.
         deviations: of "loss", of every weight by its name, and of "prediction", the logits after
             the last epoch; for bfloat16 also of the precision. In units of the tolerance: more than
             1 is a failure.
-        tries: how many orders were tried, as a ReLU may flip by rounding.
+        tries: the number of orders tried, as rounding may flip a ReLU.
         seconds: how long it took.
         not_verified: why there is no comparison; "" if there is one.
     """
@@ -184,7 +185,7 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
     def worst(self) -> tuple[str, float]:
         """The name of the largest deviation, and the deviation; ("nothing", 0.0) without any.
 
-        One that is not a number becomes `INFINITE`.
+        A deviation that is not a number becomes `INFINITE`.
         """
         numbers = {name: INFINITE if isnan(d) else d for name, d in self.deviations.items()}
         return max(numbers.items(), key=lambda item: item[1], default=("nothing", 0.0))
@@ -198,7 +199,7 @@ class JobVerification(Struct, frozen=True, kw_only=True, tag="job verification")
 class ShortEpochs(Struct, frozen=True, kw_only=True, tag="short epochs"):
     """Epochs that are as short as the backend can train them.
 
-    With the time of a whole epoch they give what an epoch costs beside its steps.
+    Together with the time of a whole epoch they give the overhead of an epoch.
 
     Attributes:
         examples: the examples of each.
@@ -216,7 +217,7 @@ class Compared(Struct, frozen=True, kw_only=True, tag="compared"):
         images: how many test images were predicted.
         deviation: the largest deviation of a probability; `INFINITE` if one is not a number.
         tolerance: the largest deviation that rounding explains.
-        other_classes: of how many images the most likely class is another one.
+        other_classes: the number of images whose most likely class differs.
     """
 
     images: int
@@ -300,7 +301,7 @@ def encode_line(mark: str, line: Line) -> bytes:
     """A line as a worker writes it.
 
     Args:
-        mark: the text by which `bench.runner.process.run_worker` knows this worker's lines.
-        line: its content.
+        mark: the text by which `bench.runner.output.LineReader` recognizes this worker's lines.
+        line: the content of the line.
     """
     return msgspec.json.encode(MarkedLine(mark, msgspec.Raw(msgspec.json.encode(line)))) + b"\n"

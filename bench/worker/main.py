@@ -1,7 +1,7 @@
-"""Does one assignment in one process; `bench.worker.start` starts it: ASSIGNMENT LINES MARK.
+"""Does one assignment in one process; `bench.worker.start` calls it: ASSIGNMENT LINES MARK.
 
 ASSIGNMENT is a file with an `Assignment` in JSON, LINES is the file that the lines are appended to,
-and MARK stands in each of them, see `bench.worker.lines.encode_line`.
+and MARK is in each of them, see `bench.worker.lines.encode_line`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import msgspec
 from bench.worker.assignment import Assignment
 from bench.worker.tell import work_and_tell
 
-# By the assignment's tag: the module whose `work` does it. It is imported by name, so that the key
-# of a job does not depend on the checks of `bench verify`, see `bench.records.key`.
+# The assignment's tag -> the module whose `work` does it. The module is imported by name, so that
+# the key of a job does not depend on the checks of `bench verify`, see `bench.records.key`.
 MODULES = {
     "train": "bench.worker.training",
     "verify": "bench.worker.verification.verifier",

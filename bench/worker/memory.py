@@ -2,7 +2,7 @@
 
 A value that cannot be read is None. Process memory is the kernel's `VmHWM`, which is reset for each
 phase through `clear_refs` (proc(5)). `ru_maxrss` is not used: a child inherits its parent's peak,
-and it cannot be reset.
+which cannot be reset.
 """
 
 from __future__ import annotations

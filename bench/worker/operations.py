@@ -90,8 +90,8 @@ def _convolution(engine: Engine, channels: int) -> Trial:
 def _memory(engine: Engine, size: int) -> Trial:
     """A sum of arrays. It adds ones, because whole numbers are exact.
 
-    It is in float32 also where products are of bfloat16: whole numbers above 256 are not exact in
-    that, and mixed precision leaves sums, weights and optimizer state in float32.
+    It uses float32 even if products use bfloat16, which is exact only for whole numbers up to 256.
+    Mixed precision also keeps sums, weights and optimizer state in float32.
     """
     value_bytes = max(engine.value_bytes, SINGLE_BYTES)
     values = size // value_bytes
@@ -124,7 +124,8 @@ OPERATIONS: Mapping[OperationName, Operation] = MappingProxyType(
         "convolution": Operation(_convolution, (8, 16, 32, 64, 128, 256, 512), 4, 8),
         # Sizes in bytes of an array: 32 bytes measure the launch overhead, then 64 KiB to 256 MiB.
         # Two of the largest are beyond every cache: CPUs have up to 480 MB, GPUs 256 MB. The chain
-        # is long, as on a GPU a wait takes as long as a sum. 20 of them are below 2**24, so exact.
+        # is long, as on a GPU a wait takes as long as a sum. The sums of 20 chains are below 2**24,
+        # so they are exact.
         "memory": Operation(_memory, (32, *(2**power for power in range(16, 29, 2))), 4, 512),
     }
 )

@@ -1,12 +1,11 @@
 """Starts a worker: `PYTHON .../bench/worker/start.py ASSIGNMENT LINES MARK PARENT`, in any folder.
 
-PARENT is the ID of the process that starts it. The worker ends with it, also in the middle of an
-import or of an epoch.
+PARENT is the ID of the process that starts it. The worker ends with the parent, also in the middle
+of an import or an epoch.
 
-Our packages are imported from where this file is, and nothing that lies beside them: in an
-installed wheel those are the packages of the bench's own Python. Nothing is imported from the
-current folder, which may have a `specs` or a `bench` of the user. This file itself keeps to what
-Python 3.6 can read.
+Only our packages are imported from the folder where they are installed: the other packages there
+are for the bench's own Python. Nothing is imported from the current folder, where the user may have
+another `specs` or `bench`. Python 3.6 must be able to read this file.
 """
 
 import importlib.util
@@ -22,8 +21,8 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 def end_with(parent: int) -> None:
     """Let Linux kill this process when the thread that started it ends, however it ends.
 
-    It is left to `bench.machine.guard` on other systems, and where a program starts Python for the
-    parent: its ID then says nothing.
+    On other systems, and if another program started Python for the parent, `bench.machine.guard`
+    does this instead.
     """
     if not sys.platform.startswith("linux") or os.getppid() != parent:
         return
@@ -31,9 +30,9 @@ def end_with(parent: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):  # a Python without ctypes, or a C library
+    except (ImportError, OSError, AttributeError):  # no ctypes, or no prctl
         return
-    if os.getppid() != parent:  # it ended before the call
+    if os.getppid() != parent:  # the parent ended before the call
         sys.exit("the parent has ended")
 
 
@@ -51,7 +50,7 @@ def import_package(name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     end_with(int(sys.argv[4]))
-    # Python puts the folder of a script on the path, and a module there is none of its own.
+    # Python puts this script's folder on the path, but its files are modules of `bench.worker`.
     sys.path = [entry for entry in sys.path if Path(entry) != _HERE]
     for ours in ("specs", "backends", "bench"):
         import_package(ours, _HERE.parents[1] / ours)

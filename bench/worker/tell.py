@@ -1,4 +1,4 @@
-"""Writes a worker's lines as they come, and at last its outcome: every outcome has a line."""
+"""Writes a worker's lines as they come, and then its outcome, whatever it is."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours its errors
 _LONGEST_REASON = 300  # characters; the traceback has the rest
 # The types of frameworks' errors when memory runs out.
 _OUT_OF_MEMORY_TYPES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
-# Other errors say it in their text only, in small or capital letters. The last one is of PyTorch's
-# allocator for CPUs, "alloc_failed" of cuBLAS and cuDNN (CUBLAS_STATUS_ALLOC_FAILED), the first of
-# JAX, and the second of the CUDA driver ("CUDA error: out of memory", torch.AcceleratorError).
+# Other errors say it only in their text, in small or capital letters.
 _OUT_OF_MEMORY_TEXTS = (
-    "resource_exhausted",
-    "out of memory",
+    "resource_exhausted",  # JAX
+    "out of memory",  # CUDA's driver: "CUDA error: out of memory" (torch.AcceleratorError)
     "out_of_memory",  # CUDA_ERROR_OUT_OF_MEMORY
-    "alloc_failed",
+    "alloc_failed",  # cuBLAS and cuDNN: CUBLAS_STATUS_ALLOC_FAILED
     "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
-    "can't allocate memory",
+    "can't allocate memory",  # PyTorch's allocator for CPUs
 )
 
 
@@ -43,8 +41,8 @@ def work_and_tell(lines_path: Path, mark: str, work: Work) -> None:
     Args:
         lines_path: the file to append to.
         mark: see `bench.worker.lines.encode_line`.
-        work: it gets the function that writes a line. If it returns a function, that is called
-            after the `End`, in the same way; its errors end the process.
+        work: is called with the function that writes a line. If it returns a function, this is
+            called in the same way after the `End`; its errors end the process.
     """
     parent = os.getppid()
     with lines_path.open("ab", buffering=0) as file:
@@ -67,7 +65,7 @@ def one_line(error: Exception) -> str:
 
 
 def _outcome(work: Work, tell: Tell) -> tuple[Status, str, str, Callable[[Tell], None] | None]:
-    """Do the work; returns its status, the reason, the traceback, and what is done after it."""
+    """Do the work; returns status, reason, traceback, and the function to call afterwards."""
     try:
         go_on = work(tell)
     except Unsupported as error:

@@ -1,6 +1,6 @@
-"""Trains one job in one process, and tells a line as soon as a step is done.
+"""Trains one job in one process, and writes a line as soon as a step is done.
 
-So the lines of a worker that dies are not lost. The parent makes the record from them.
+So a worker that dies loses no lines. The parent makes the record from the lines.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ from bench.worker.verification.training import prediction_deviations, verify_tra
 from specs.initial import epoch_order, initial_weights
 from specs.shapes import infer_shapes
 
-# The most bytes that a layer may read and write in one call to predict. 1,000 images, the batch of
-# the backends, take fewer in every model for images of MNIST's size; 1,000 images of 224x224 take
-# 26 GB in a layer of 64 filters.
+# The most bytes that a layer may read and write in one call to predict. For images of MNIST's size,
+# the backends' batch of 1,000 images needs less in every model. 1,000 images of 224x224 need 26 GB
+# in a layer of 64 filters.
 _PREDICTION_BYTES = 10**9
-# Short epochs: how many, and no further one after so many seconds.
+# The most short epochs, and the seconds after which no further one starts.
 _SHORT_EPOCHS, _SHORT_SECONDS = 5, 0.5
 
 
 def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
-    """Train the job, and tell every step of it.
+    """Train the job, and report every step of it.
 
     Returns:
         The function that takes the job's turns; None if it takes none.
@@ -71,7 +71,7 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
     Raises:
         Unsupported: the backend cannot do the job.
         Diverged: a loss or a logit is not finite.
-        ValueError: a native input pipeline did not read as many examples as an epoch has.
+        ValueError: a native input pipeline did not read exactly the examples of an epoch.
     """
     run = Run(assignment)
     backend = run.start(tell)
@@ -90,7 +90,7 @@ def work(assignment: Train, tell: Tell) -> Callable[[Tell], None] | None:
 
 
 def take_turns(run: Run, backend: Backend, tell: Tell) -> None:
-    """Take a turn for each `TurnCommand` on standard input, until that is closed.
+    """Take a turn for each `TurnCommand` on standard input, until the input is closed.
 
     A turn ends when the threads of the framework are at rest, see `clock.rest`.
     """
@@ -165,14 +165,14 @@ class Run:
         """Train one epoch and predict the test set, both measured; then grade and tell.
 
         Args:
-            backend: what trains.
+            backend: the backend that trains.
             number: the number of the epoch.
             tell: writes a line.
             per_call: how many epochs the backend trains at once; `number` is the last of them.
 
         Raises:
-            Diverged: a loss or a logit is not finite. No line is written for such an epoch, as it
-                has no numbers.
+            Diverged: a loss or a logit is not finite. No line is written for this epoch, as JSON
+                has no such numbers.
         """
         order = self._order(number - 1)
         backend.device_memory()  # resets its peak, if the framework can
@@ -213,16 +213,16 @@ class Run:
         weights = backend.get_weights()
         tell(Trained(weights_checksum=checksum(weights)))
         if self._learned:
-            # Hours of training are not lost for a picture: slides say that there is none.
+            # A picture is not worth losing hours of training; slides say that it is missing.
             with suppress(OSError):
                 keep_learned(Path(self._learned), self._logits, weights)
         if self._weights:
-            with suppress(OSError):  # likewise: `bench export` says that there are none
+            with suppress(OSError):  # likewise; `bench export` says that the weights are missing
                 write_arrays(Path(self._weights), weights)
         return weights
 
     def verify(self, backend: Backend, weights: Weights, tell: Tell) -> None:
-        """Verify a job in matched mode, which has these weights after its last epoch."""
+        """Verify a job in matched mode; `weights` are those after its last epoch."""
         if self._job.mode != "matched":
             return
         used = Examples(self._images, self._labels, self._name)
@@ -230,7 +230,7 @@ class Run:
             predicted = prediction_deviations(self._job, weights, self._test_images, self._logits)
             found = verify_training(backend, self._job, used, self._references)
             found = replace(found, deviations={**found.deviations, **predicted})
-        except Exception as error:  # noqa: BLE001 - hours of training are not lost by it, and it is said
+        except Exception as error:  # noqa: BLE001 - the training must not be lost, and the record has the error
             found = JobVerification(
                 method="exact", steps=0, partial_batch=0, not_verified=one_line(error)
             )
@@ -239,7 +239,7 @@ class Run:
     def short_epochs(self, backend: Backend, tell: Tell) -> None:
         """Train epochs of the partial batch, or of one call if there is none, each measured.
 
-        Nothing is told if that fails: hours of training are not lost by it.
+        A failure writes no line, so that hours of training are not lost.
         """
         with suppress(Exception):
             tell(self._short_epochs(backend))
@@ -293,7 +293,7 @@ class Run:
         """Measure an epoch of a native backend's own input pipeline, without training.
 
         Raises:
-            ValueError: the pipeline did not read as many examples as an epoch has.
+            ValueError: the pipeline did not read exactly the examples of an epoch.
         """
         expected = len(self._order(0))
         phase, read = clock.measure("inputs", backend.read_inputs, backend.sync, self._clock)

@@ -212,13 +212,13 @@ from bench.worker.verification.checks import check_steps
 from bench.worker.verification.models import EVERY
 from tests.support.jobs import make_job
 backend, random, found = sys.argv[1], np.random.RandomState(0), {}
-for model in sys.argv[2:]:
+for model in sys.argv[3:]:
     job = make_job(
-        EVERY[model], backend=backend, device="2x1xcpu", batch_size=16, compiled=backend == "jax"
+        EVERY[model], backend=backend, device=sys.argv[2], batch_size=16, compiled=backend == "jax"
     )
     images = random.random_sample((1100, *job.workload.input.shape)).astype(np.float32)
     labels = random.randint(0, job.workload.input.classes, len(images))
-    made = load_class(adapter_of(backend, "matched", 2, 2))
+    made = load_class(adapter_of(backend, "matched", job.ranks, 2))
     found[model] = check_steps(made, make_case(job, images, labels)).deviation
 print(json.dumps(found))
 """
@@ -234,7 +234,8 @@ def test_the_same_checks_verify_two_nodes(backend, environments, tmp_path):
     (tmp_path / "srun").chmod(0o755)
     models = (*FEW, *(["batch norm, nesterov"] if backend == "jax" else []))
     variables = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURMD_NODENAME": "n1"}
-    found = ask(environments, NODES, backend, *models, **variables)
+    device = "2x2xcpu" if backend == "jax" else "2x1xcpu"
+    found = ask(environments, NODES, backend, device, *models, **variables)
     print(found)
     assert [*found] == [*models]
     assert max(found.values()) < 1
@@ -258,10 +259,12 @@ def test_a_rank_that_is_killed_is_an_error_that_says_so(environments):
 
 HANGS = """
 import time
+from backends.far import team
 job = make_job("softmax", backend="pytorch", device="2xcpu", batch_size=32)
 backend = ranks.PyTorchRanks(job)
 backend.load(np.zeros((64, 28, 28, 1), np.float32), np.arange(64) % 10)
 backend._own.train_epoch = lambda *_: time.sleep(120)
+team.WAIT_SECONDS = 4
 backend.train_epoch(np.arange(64))
 """
 
@@ -269,10 +272,30 @@ backend.train_epoch(np.arange(64))
 @pytest.mark.framework
 def test_rank_0_that_hangs_ends_and_says_so(environments):
     begin = time.monotonic()
-    done = run(environments, PROGRAM + HANGS, FRAMEWORK_BENCH_RANK_SECONDS="4")
+    done = run(environments, PROGRAM + HANGS)
     assert done.returncode == 1
     assert "rank 0 hangs: 4 s after another rank's end of the same call" in done.stderr
     assert time.monotonic() - begin < 60
+
+
+RAISES = """
+from backends.far.child import Child
+job = make_job("softmax", backend="pytorch", device="2xcpu", batch_size=32)
+backend = ranks.PyTorchRanks(job)
+backend.load(np.zeros((64, 28, 28, 1), np.float32), np.arange(64) % 10)
+[other] = backend._others.children
+other.begin = lambda method, *_: Child.begin(other, "no_such_method")
+try:
+    backend.train_epoch(np.arange(64))
+except Exception as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.framework
+def test_the_error_of_another_rank_is_told_and_not_that_rank_0_waits_for_it(environments):
+    text = ask(environments, PROGRAM + RAISES, FRAMEWORK_BENCH_RANK_SECONDS="20")
+    assert "no_such_method" in text.partition("\n")[0]
 
 
 @pytest.mark.framework

@@ -11,14 +11,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from backends.reference.oracle import Reference
 from backends.registry import BACKENDS
 from backends.registry import script as text_of
 from bench.records.files import PROJECT
 from specs.initial import initial_weights
 from specs.loading import find_workload
-from tests.backends.test_script_runs import check_batches, small_arrays, write_data
-from tests.support.jobs import make_job
+from tests.backends.test_script_runs import small_arrays, steps_and_reference, write_data
 from tests.support.script_cases import CASES, MADE_UP
 
 
@@ -292,17 +290,6 @@ def recorded(tmp_path_factory, course_environment):
 def test_a_script_takes_the_steps_of_the_reference(case, recorded):
     """From the same weights, on the same batches; then it classifies the test images as well."""
     workload = CASES[case]
-    found = json.loads((recorded / case / "steps.json").read_text())
-    steps = np.load(recorded / case / "steps.npz")
-    check_batches("theano", workload, found["sizes"], steps)
-    reference = Reference(make_job(workload, batch_size=workload.recipe.batch_size))
-    reference.set_weights(initial_weights(workload, 0))
-    start, losses = 0, []
-    for size in found["sizes"]:
-        batch = slice(start, start + size)
-        reference.load(steps["images"][batch], steps["labels"][batch].astype(np.int64))
-        losses.append(reference.train_epoch(np.arange(size)))
-        start += size
-    print(case, np.abs(np.subtract(found["losses"], losses)).max())
+    found, losses, _ = steps_and_reference("theano", workload, recorded / case)
     # As in `test_script_runs`.
     assert found["losses"] == pytest.approx(losses, abs=2e-4 if case == "convolutions" else 2e-5)

@@ -30,6 +30,10 @@ def test_the_accuracy_table_goes_between_two_marks_of_a_file(bench, tmp_path):
     assert "| workload | epochs | accuracy | reference |" in both
     assert "| cnn | - | - | not run |" in both
     assert re.search(r"\| softmax \| 2 \| \d\d\.\d\d % \| 1\.00x \|", both)
+    (tmp_path / "page.md").write_text(text + other.partition("\n")[0])
+    code, _, errors = bench("report", "results/mine", "--into", "page.md")
+    assert code == 2
+    assert "<!-- results table: begin --> without the end" in errors
     (tmp_path / "page.md").write_bytes(b"\xff\xfe")
     code, _, errors = bench("report", "results/mine", "--into", "page.md")
     assert code == 2

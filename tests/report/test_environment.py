@@ -32,7 +32,7 @@ def test_the_time_of_a_transport_is_said_once_per_backend_and_of_no_other():
         far(make_record(key="b", times=(5.0,), accuracies=(0.5,), **old), 0.02),
     ]
     [text] = blocks_of(Text, section(run_of(*records)))
-    assert "`cntk` trains in an old Python" in text.text
+    assert "`cntk` trains in another process" in text.text
     assert "All its epochs took 12.0 s there." in text.text
     assert "took 60.0 ms more" in text.text
 

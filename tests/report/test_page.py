@@ -202,6 +202,13 @@ def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):
         fill_table(tmp_path / "page.md", tmp_path, ())
 
 
+def test_a_table_never_drops_one_of_two_numbers_of_threads(tmp_path):
+    for record in (make_record("a", threads=1), make_record("b", threads=2)):
+        write(tmp_path / "jobs", record)
+    with pytest.raises(RunError, match="softmax has several rows of reference"):
+        fill_table(tmp_path / "page.md", tmp_path, ())
+
+
 def test_the_table_of_the_findings_is_what_the_command_makes_of_the_reference_run(tmp_path):
     findings = PROJECT / "docs" / "findings.md"
     page = tmp_path / "findings.md"

@@ -1,4 +1,4 @@
-"""`bench status` and `bench cancel`: how the tasks of a run on a cluster stand, and their end."""
+"""`bench status` and `bench cancel`: show and cancel the tasks of a run on a cluster."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bench.runner.cluster.submission import folders_of, read_arrays
 from bench.worker.clock import monotonic_seconds, pause
 
 _COLUMNS = ("pending", "running", "done", "lost", "unknown")
-# Slurm ends a task at most its KillWait (30 s by default) after it was told to.
+# After a cancellation Slurm ends a task within its KillWait (30 s by default).
 _WAIT_SECONDS, _CHECK_SECONDS = 60.0, 1.0
 
 
 def status(options: argparse.Namespace) -> int:
     """`bench status`: print how many tasks of each node wait, run, are done or lost.
 
-    Jobs that Slurm ended get their records. Returns 1 if a task is lost, or not known.
+    Jobs that Slurm ended get their records. Returns 1 if a task is lost, or its state is unknown.
     """
     _require_submitted(options.run)
     tasks = settle(options.run)
@@ -54,7 +54,7 @@ def cancel(options: argparse.Namespace) -> int:
 
 
 def settle(run: Path) -> list[TaskStatus]:
-    """How every task of a run stands; says why Slurm could not be asked, if that matters.
+    """The status of every task of a run; prints why Slurm could not be asked, if that matters.
 
     Jobs that Slurm ended get their records.
     """

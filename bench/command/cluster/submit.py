@@ -41,21 +41,21 @@ from bench.worker.clock import utc
 from specs.errors import UserError
 from specs.model import Suite
 
-# What decides where tasks find data sets, environments and packages.
+# The variables by which tasks find data sets, environments and packages.
 _VARIABLES = ("FRAMEWORK_BENCH_CACHE", "FRAMEWORK_BENCH_DATA", "PYTHONPATH")
 _GPU_WORDS = ("cuda", "gpu")
 _WAITING = ("pending", "running")
 
 
 def submit(options: argparse.Namespace) -> int:
-    """`bench submit`: submit the tasks that have no result and do not wait already.
+    """`bench submit`: submit the tasks that have no result and are not waiting or running.
 
     With `--dry-run`, print the script instead.
     """
     suite = plan.find_suite_or_workload(options.what)
     run = (options.results / (options.run or suite.name)).absolute()
-    known, problem = reconcile(run)
-    before = {status.task.node.name for status in known.values()}
+    statuses, problem = reconcile(run)
+    before = {status.task.node.name for status in statuses.values()}
     nodes = slurm.nodes(options.partition or (), options.nodes, before)
     site = slurm.site()
     submission = _submission(options, suite, run, site, nodes)
@@ -64,7 +64,7 @@ def submit(options: argparse.Namespace) -> int:
             problem, hint="nothing is submitted, because the pending tasks are not known"
         )
     stands = [
-        known.get(submission.identity(submission.task(number)))
+        statuses.get(submission.identity(submission.task(number)))
         for number in range(len(submission.places))
     ]
     numbers = [n for n, status in enumerate(stands) if not _is_settled(status, options)]
@@ -106,10 +106,10 @@ def _submission(
     site: slurm.Site,
     nodes: Sequence[slurm.Node],
 ) -> Submission:
-    """Decide all that is decided on the login node: backends, data sets, tasks.
+    """Choose on the login node what runs: backends, data sets, tasks.
 
     Raises:
-        UserError: a choice is not known, not installed or not available.
+        UserError: a choice is unknown, not installed or not available.
     """
     if options.spark_master:
         raise UserError("--spark-master does not work with Slurm", hint="use bench run")
@@ -122,7 +122,7 @@ def _submission(
     say_without_cuda(choices, environments)
     earlier = read_run(run)[0] if (run / "jobs").is_dir() else []
     planned = trainings(options, suite, places_of(options), run, earlier)
-    plan.make_groups(planned, choices)  # what cannot be run is said here
+    plan.make_groups(planned, choices)  # raises for what cannot run
     goal_of(options, suite, choices)
     return Submission(
         arguments=tuple(options.arguments),
@@ -149,24 +149,24 @@ def _submission(
 def _teams(
     nodes: Sequence[slurm.Node], devices: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield the nodes that train together, by number, and on which device.
+    """Yield each team of nodes that train together: the nodes' numbers, and their device.
 
-    Nodes of one partition are taken in order; those that are too few for a team are left out.
+    A team has consecutive nodes of one partition. Nodes that are too few for a team are left out.
 
     Raises:
-        UserError: they are all too few.
+        UserError: there are too few nodes for any team.
     """
-    with_teams = set[str]()
+    with_team = set[str]()
     for partition in dict.fromkeys(node.partition for node in nodes):
-        members = [number for number, node in enumerate(nodes) if node.partition == partition]
-        for place, number in enumerate(members):
+        of_partition = [number for number, node in enumerate(nodes) if node.partition == partition]
+        for place, number in enumerate(of_partition):
             for device in devices[nodes[number].name]:
-                team = tuple(members[place : place + nodes_of(device)])
+                team = tuple(of_partition[place : place + nodes_of(device)])
                 if place % nodes_of(device) == 0 and len(team) == nodes_of(device):
-                    with_teams.add(device)
+                    with_team.add(device)
                     yield team, device
     for device in dict.fromkeys(word for words in devices.values() for word in words):
-        if device not in with_teams:
+        if device not in with_team:
             raise UserError(
                 f"--device {device}: a job needs {nodes_of(device)} nodes of one partition",
                 hint=f"--nodes {nodes_of(device)}",
@@ -192,9 +192,9 @@ def _choices(
 
 
 def _devices(options: argparse.Namespace, node: slurm.Node) -> tuple[str, ...]:
-    """The devices of a node, as a task names them: one task each.
+    """The devices of a node as tasks name them, one task per device.
 
-    A task that holds its node sees all GPUs, and names one. A task that holds a GPU sees it alone.
+    A task with the whole node sees all GPUs, and names one. A task with one GPU sees only this one.
 
     Raises:
         UserError: the node has no such GPU.
@@ -273,11 +273,11 @@ def _indices(numbers: Sequence[int]) -> str:
 def _say(submission: Submission, numbers: Sequence[int]) -> None:
     tasks = [submission.task(number) for number in numbers]
     left_out = len(submission.places) - len(tasks)
-    known = f"; {left_out} more are done or already submitted" if left_out else ""
+    more = f"; {left_out} more are done or already submitted" if left_out else ""
     jobs = sum(len(submission.jobs(task)) for task in tasks)
     nodes = ", ".join(first_of([*dict.fromkeys(task.node.name for task in tasks)]))
     text = f"{len(tasks)} tasks with {jobs} jobs on {nodes}" if tasks else "nothing to submit"
-    say(f"bench: {text}{known}", error=True)
+    say(f"bench: {text}{more}", error=True)
 
 
 def _submit(
@@ -290,7 +290,7 @@ def _submit(
     """Write the files, and submit the arrays.
 
     Raises:
-        UserError: Slurm refuses one, or the disk is full; those before it are submitted.
+        UserError: Slurm refuses an array, or the disk is full; earlier arrays are submitted.
     """
     (run / "jobs").mkdir(parents=True, exist_ok=True)
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
@@ -308,7 +308,7 @@ def _submit(
         done.append(Array(job=job, first=array.first, tasks=array.tasks))
         try:
             write_arrays(folder, done)
-        except RunError:  # the next command would not know of it, and submit it again
+        except RunError:  # else the next command would submit it again
             slurm.cancel([job])
             raise
     shown = os.path.relpath(run)

@@ -1,6 +1,7 @@
 """`bench task`: runs one task of a submission on a node; the script of an array calls it.
 
-Many tasks write into a run at the same time. Each has keys of its own, and reads only these.
+Many tasks write into a run at the same time. The keys of two tasks differ, and a task reads only
+its own records.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _TIME_LIMIT = "Slurm: TIMEOUT: the task reached its time limit"
 
 
 class _TimeLimit(KeyboardInterrupt):
-    """Slurm's notice that the time limit comes; workers end as at an interrupt."""
+    """Slurm's notice that the time limit is near; workers end as after an interrupt."""
 
 
 def task(options: argparse.Namespace) -> int:
@@ -63,7 +64,7 @@ def task(options: argparse.Namespace) -> int:
         raise UserError("bench task runs only in a job array of Slurm", hint="use bench submit")
     of_node = submission.task(number)
     before = read_started(folder, number)
-    if before is not None:  # Slurm does not count the starts by another submission
+    if before is not None:  # Slurm does not count starts of another submission
         slurm = replace(slurm, attempt=max(slurm.attempt, 1 + before.slurm.attempt))
     running = _running(submission, of_node, folder.parents[1], slurm)
     started = Started(slurm=slurm, started=utc(), records=_without_results(running, of_node))
@@ -87,7 +88,7 @@ def _notice(_number: int, _frame: FrameType | None) -> None:
 
 
 def _running(submission: Submission, of_node: Task, run: Path, slurm: SlurmTask) -> Running:
-    """The run of a task, with the earlier records of its own jobs alone."""
+    """The run of a task, with the earlier records of the task's own jobs only."""
     options = make_parser().parse_args(list(submission.arguments))
     options.backend, options.tuned = submission.choices.backends, False
     options.device, options.precision = (of_node.device,), (of_node.precision,)
@@ -98,20 +99,20 @@ def _running(submission: Submission, of_node: Task, run: Path, slurm: SlurmTask)
 
 
 def _tasks(running: Running, of_node: Task, *, least: bool = False) -> list[TrainingTask]:
-    """The jobs of the most rounds that there may be, or of the least."""
+    """The jobs of the largest number of rounds that may run; with `least`, of the smallest."""
     goal = goal_of(running.options, running.suite, running.setup.choices)
     rounds = goal.least_rounds if least else goal.most_rounds
     groups = [_group(running, of_node)]
-    return [each for number in range(rounds) for each in running.tasks(groups, number)]
+    return [planned for number in range(rounds) for planned in running.tasks(groups, number)]
 
 
 def _group(running: Running, of_node: Task) -> plan.Group:
-    """The group of a task, with its device as this node knows it: "cuda:0" for "cuda"."""
+    """The group of a task, with the name of its device on this node: "cuda:0" for "cuda"."""
     return replace(of_node.group, device=running.setup.choices.devices[0])
 
 
 def _without_results(running: Running, of_node: Task) -> tuple[Record, ...]:
-    """The records of the jobs if Slurm ends the task before they have a result."""
+    """The records that the jobs get if Slurm ends the task before they have a result."""
     return tuple(
         without_result(
             planned.job,
@@ -128,10 +129,10 @@ def _without_results(running: Running, of_node: Task) -> tuple[Record, ...]:
 
 
 def _turns(running: Running, of_node: Task) -> list[Turns]:
-    """The turns that the jobs have taken before."""
-    tasks = [each for each in _tasks(running, of_node) if each.job.mode == "matched"]
-    groups = groupby(tasks, key=lambda each: (each.job.round, each.job.seed))
-    return read_keys(running.folder / TURNS, Turns, [key_of([*found]) for _, found in groups])
+    """The earlier turns of the jobs."""
+    tasks = [planned for planned in _tasks(running, of_node) if planned.job.mode == "matched"]
+    groups = groupby(tasks, key=lambda planned: (planned.job.round, planned.job.seed))
+    return read_keys(running.folder / TURNS, Turns, [key_of([*of_round]) for _, of_round in groups])
 
 
 def _run(running: Running, of_node: Task) -> int:
@@ -139,8 +140,8 @@ def _run(running: Running, of_node: Task) -> int:
         [_group(running, of_node)],
         goal_of(running.options, running.suite, running.setup.choices),
     )
-    # Tasks that run at the same time would share their workers' files: two starts of one task, and
-    # the limits of two tasks on GPUs of one node.
+    # Without an own folder, tasks that run at the same time would share the files of workers: two
+    # starts of one task, or the limits of two tasks on GPUs of one node.
     with tempfile.TemporaryDirectory(prefix="bench-task-", ignore_cleanup_errors=True) as files:
         try:
             if of_node.limits:
@@ -153,11 +154,11 @@ def _run(running: Running, of_node: Task) -> int:
 
 
 def _keep_logs(files: Path, run: Path) -> None:
-    """Keep the output of frameworks whose jobs did not end ok, as far as the disk lets it."""
+    """Keep the output of jobs that did not end ok, if the disk has space."""
     for log in files.glob("*/*.log"):
         if log.stat().st_size:
             try:
                 (run / log.parent.name).mkdir(exist_ok=True)
                 shutil.copyfile(log, run / log.relative_to(files))
-            except OSError as error:  # it must not hide how the jobs ended
+            except OSError as error:  # must not hide how the jobs ended
                 say(f"bench: cannot copy {log.name}: {error.strerror}", error=True)

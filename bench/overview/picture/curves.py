@@ -55,8 +55,8 @@ def curves(lines: Mapping[str, pd.Series], unit: str) -> Figure:
     """A line per name, by epoch.
 
     Args:
-        lines: name -> values by epoch, of at most five names.
-        unit: what the values are, for the axis.
+        lines: name -> values by epoch; at most five names.
+        unit: the title of the axis of values.
     """
     drawn = figure()
     axes = drawn.subplots()
@@ -72,8 +72,8 @@ def descent(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
     """Test losses of batch sizes, by the number of epochs and by the number of updates.
 
     Args:
-        runs: name -> losses after every epoch, and the updates of the weights until then.
-        unit: of the losses.
+        runs: name -> (the loss after every epoch, the number of updates until then).
+        unit: the title of the axis of losses.
     """
     drawn = figure()
     by_epoch, by_update = drawn.subplots(1, 2, sharey=True)
@@ -82,11 +82,11 @@ def descent(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: s
         by_update.plot(updates, losses, marker=".", color=colour)
     by_epoch.set_ylabel(unit)
     by_epoch.set_yscale("log")
-    losses = [loss for each, _ in runs.values() for loss in each]
+    losses = [loss for values, _ in runs.values() for loss in values]
     _log_ticks(by_epoch.yaxis, min(losses), max(losses), (1, 2, 3, 5))
     _whole_epochs(by_epoch)
     by_update.set_xscale("log")
-    counts = [count for _, each in runs.values() for count in each]
+    counts = [count for _, values in runs.values() for count in values]
     _log_ticks(by_update.xaxis, min(counts), max(counts), (1,))
     by_update.set_xlabel("updates of the weights")
     by_epoch.legend(loc="best")
@@ -117,8 +117,8 @@ def activations() -> Figure:
 def ladder(models: Sequence[tuple[str, float, float, int]]) -> Figure:
     """The accuracy of models, worst first, with the number of their weights.
 
-    The axis is logarithmic in the share of wrong images: from 92 to 96 % is as far as from 96 to
-    98 %.
+    The axis is logarithmic in the share of wrong images: the steps from 92 to 96 % and from 96 to
+    98 % have the same length.
 
     Args:
         models: name, accuracy (0..1), published accuracy (or NaN), number of weights.
@@ -149,8 +149,8 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
     """A logarithmic axis of accuracies, better ones to the right.
 
     Args:
-        axes: whose horizontal values are percentages of wrong images.
-        wrong: all of these values.
+        axes: the axes; their horizontal values are percentages of wrong images.
+        wrong: all horizontal values.
     """
     ticks = [50, 40, 30, 20, 15, 10, 8, 6, 5, 4, 3, 2, 1.5, 1, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
     low, high = max(min(wrong), 0.01) / 1.3, max(*wrong, 0.02) * 1.15
@@ -168,7 +168,7 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
 
 
 def _log_ticks(axis: Axis, low: float, high: float, steps: Sequence[int]) -> None:
-    """Ticks of a logarithmic axis as plain numbers; Matplotlib's own are formulas."""
+    """Label a logarithmic axis with plain numbers; Matplotlib's default is formulas."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
     shown = [tick for tick in ticks if 0.8 * low <= tick <= 1.25 * high]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.overview.picture.style import BAD, HEIGHT, INK, bare, figure
 
 Pixels = NDArray[Any]  # (n, height, width, channels)
-COLUMNS = 12  # of a grid that fills a slide
-_DARK = 0.5  # of a cell: its number is white
+COLUMNS = 12  # in a grid that fills a slide
+_DARK = 0.5  # the number in a darker cell is white
 
 
 def grid(
@@ -23,9 +23,9 @@ def grid(
 
     Args:
         images: (n, height, width, channels), one or three channels.
-        titles: one per image.
-        columns: of the grid.
-        colours: of the titles, one per image; () for the usual one.
+        titles: one title per image.
+        columns: the number of columns.
+        colours: the colours of the titles, one per image; () for the default colour.
     """
     rows = -(-len(images) // columns)
     drawn = figure(height=min(HEIGHT, 0.62 * rows + 0.05))
@@ -44,8 +44,8 @@ def signed_grid(images: Pixels, titles: Sequence[str], *, columns: int) -> Figur
 
     Args:
         images: (n, height, width), any numbers.
-        titles: one per image; () for none.
-        columns: of the grid.
+        titles: one title per image; () for none.
+        columns: the number of columns.
     """
     rows = -(-len(images) // columns)
     drawn = figure(height=min(HEIGHT, 0.9 * rows + 0.1))
@@ -64,7 +64,7 @@ def signed_grid(images: Pixels, titles: Sequence[str], *, columns: int) -> Figur
 
 
 def confusion(counts: NDArray[np.int64]) -> Figure:
-    """The confusion matrix; correct predictions are left blank, so that mistakes are seen.
+    """The confusion matrix, without the correct predictions, so that mistakes are visible.
 
     Args:
         counts: (classes, classes), rows are labels and columns are predictions.
@@ -94,5 +94,5 @@ def confusion(counts: NDArray[np.int64]) -> Figure:
 
 
 def _shown(image: NDArray[Any]) -> NDArray[Any]:
-    """An image as Matplotlib takes it: (height, width), or (height, width, 3)."""
+    """An image in Matplotlib's form: (height, width), or (height, width, 3)."""
     return image[..., 0] if image.shape[-1] == 1 else image

@@ -30,10 +30,10 @@ class Speed(NamedTuple):
     """A backend's time relative to the fastest.
 
     Attributes:
-        backend: its name.
-        ratio: 1.0 for the fastest.
-        low, high: its interval of 99 %; None if there is none.
-        text: the ratio as in the tables: with "~" if it is not told apart from the fastest.
+        backend: the name of the backend.
+        ratio: the time divided by the fastest backend's.
+        low, high: the 99 % interval of the ratio; None without one.
+        text: the ratio as in the tables: with "~" if its difference from 1 is undecided.
     """
 
     backend: str
@@ -50,7 +50,7 @@ def accuracies(
 
     Args:
         workloads: name -> accuracies.
-        published: name -> the published accuracy, of those that have one.
+        published: name -> the published accuracy, if there is one.
     """
     drawn = figure()
     axes = drawn.subplots()
@@ -92,9 +92,8 @@ def speeds(
     """A panel per workload, a row per backend, with a line at 1.
 
     Args:
-        workloads: title -> the backends' ratios. All panels have the same rows, the backends of the
-            first one in its order.
-        unit: what the ratios are.
+        workloads: title -> the backends' ratios. All panels have the rows of the first panel.
+        unit: the meaning of the ratios.
     """
     backends = list(dict.fromkeys(s.backend for group in workloads.values() for s in group))
     looks = looks_of(backends)

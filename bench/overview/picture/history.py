@@ -1,4 +1,4 @@
-"""Pictures of where frameworks come from: time line, family tree, mentions, and layers."""
+"""Pictures of the history of frameworks: time line, family tree, mentions, and layers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _BOX = {"boxstyle": "round,pad=0.35", "lw": 0.7}
 
 
 def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
-    """A bar per framework from its first release to its last one, or to today if it goes on.
+    """A bar per framework from its first to its last release, or to today if it is maintained.
 
     Args:
-        frameworks: those without a date of the first release are left out.
-        today: in years, such as 2026.9.
+        frameworks: the frameworks; those without a date of the first release are left out.
+        today: the date of today in years, such as 2026.9.
     """
-    known = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
-    known.sort(key=lambda pair: pair[1])
+    dated = [(f, start) for f in frameworks if (start := year_of(f.facts.first_release))]
+    dated.sort(key=lambda pair: pair[1])
     drawn = figure()
     axes = drawn.subplots()
-    for row, (framework, start) in enumerate(known):
+    for row, (framework, start) in enumerate(dated):
         last = year_of(framework.facts.last_release)
         goes_on = framework.is_maintained
         stopped = last or year_of(framework.facts.state) or today
@@ -46,19 +46,19 @@ def time_line(frameworks: Sequence[Framework], today: float) -> Figure:
     axes.invert_yaxis()
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlim(min(start for _, start in known) - 3.2, today + 0.4)
+    axes.set_xlim(min(start for _, start in dated) - 3.2, today + 0.4)
     axes.xaxis.set_major_locator(MultipleLocator(2))
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
     axes.barh([-9], [0], color=GOOD, label="developed today")
     axes.barh([-9], [0], color=PALE, label="no longer developed")
-    axes.set_ylim(len(known) - 0.5, -0.6)
+    axes.set_ylim(len(dated) - 0.5, -0.6)
     axes.legend(loc="lower left", fontsize=6)
     return drawn
 
 
 def family_tree(edges: Sequence[Descent]) -> Figure:
-    """Frameworks as boxes; an arrow from a framework to what took something from it."""
+    """Frameworks as boxes, with an arrow from a parent to a child."""
     places = _layout(edges)
     drawn = figure()
     axes = drawn.subplots()
@@ -85,13 +85,13 @@ def family_tree(edges: Sequence[Descent]) -> Figure:
 
 
 def _on_arrow(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
-    """Where an arrow's text is: away from the texts of other arrows to the same box."""
+    """The place of an arrow's text, away from the texts of other arrows to the same box."""
     part = 0.5 if start[1] == end[1] else 0.27 if end[0] - start[0] > 1 else 0.62
     return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])
 
 
 def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
-    """Each name's column, the number of steps from the oldest, and its row."""
+    """Name -> (column, row); the column is the number of steps from the oldest ancestor."""
     names = list(dict.fromkeys(name for edge in edges for name in (edge.parent, edge.child)))
     parents = {name: [e.parent for e in edges if e.child == name] for name in names}
 
@@ -101,7 +101,7 @@ def _layout(edges: Sequence[Descent]) -> dict[str, tuple[float, float]]:
     rows: dict[str, float] = {}
 
     def place(name: str) -> float:
-        """The row of a name: the mean of its parents' rows; a name without parents has its own."""
+        """The row of a name: the mean of its parents' rows; without parents, a new row."""
         if name not in rows:
             above = [place(parent) for parent in parents[name]]
             roots = [row for other, row in rows.items() if not parents[other]]
@@ -145,16 +145,16 @@ def mentions(counted: Mentions) -> Figure:
 
 
 def layers(rows: Sequence[tuple[str, Sequence[str]]]) -> Figure:
-    """What frameworks are made of, from the user's code at the top to the hardware.
+    """The layers of frameworks, from the user's code at the top to the hardware.
 
     Args:
-        rows: what a layer does, and who does it.
+        rows: per layer, what it does, and the programs that do it.
     """
     drawn = figure()
     axes = drawn.subplots()
     bare(axes)
-    for row, (what, names) in enumerate(rows):
-        axes.text(0, row, what, va="center", ha="left", fontweight="bold")
+    for row, (task, names) in enumerate(rows):
+        axes.text(0, row, task, va="center", ha="left", fontweight="bold")
         width = 3.0 / len(names)
         for index, name in enumerate(names):
             _brick(axes, 1.55 + index * width, row, width - 0.04, text_of(name))

@@ -1,4 +1,4 @@
-"""Sizes, colours and files of pictures: the same picture is the same bytes."""
+"""Sizes, colours and files of pictures; the same picture always has the same bytes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "path",
     # Without it the names inside an SVG are random.
     "svg.hashsalt": "framework-bench",
-    # "$" in a name is a dollar, and not the begin of a formula.
+    # "$" in a name does not start a formula.
     "text.parse_math": False,
     "pdf.fonttype": 42,
 }
@@ -85,12 +85,12 @@ def _style() -> Iterator[None]:
 
 
 def text_of(name: str) -> str:
-    """A name of the records as a label: characters that no font has are made visible."""
+    """A name from the records as a label: invisible characters are made visible."""
     return visible(name)
 
 
 def bare(axes: Axes) -> None:
-    """Take away all lines, ticks and numbers around a picture."""
+    """Remove all lines, ticks and numbers around a picture."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -1,4 +1,4 @@
-"""Slides on what models reach: agreement of frameworks, curves, activations, costs, descent."""
+"""Slides on accuracy: agreement of frameworks, curves, activations, costs, descent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bench.report.frame.places import Row
 from bench.statistics.accuracy import binomial_error
 
 _PERCENT = 100
-_SURE = 3.0  # standard errors, of a difference between two gaps
-_LAST = 5  # epochs: the gap between training and test is a mean over the last ones
+_SURE = 3.0  # standard errors: a larger difference between two gaps is claimed
+_LAST = 5  # the gap between training and test is the mean over this number of last epochs
 _MOST_LADDER = 9
 _DROPOUT = ("mlp-relu", "mlp-relu-dropout")
 _COSTS = {"cross-entropy": "mlp-relu", "quadratic": "mlp-relu-quadratic"}
@@ -197,13 +197,14 @@ def _over_fitting(results: Results) -> Slide | Missing:
     if backend is None:
         reason = f"not both of {', '.join(_DROPOUT)}"
         return Missing("over-fitting", reason, run_hint(results, "overview"))
-    found = {name: results.curve(name, backend) for name in _DROPOUT}
-    without, with_dropout = (_PERCENT * _gap(curve) for curve in found.values())
+    curve_of = {name: results.curve(name, backend) for name in _DROPOUT}
+    without, with_dropout = (_PERCENT * _gap(curve) for curve in curve_of.values())
     rows = [row for name in _DROPOUT if (row := results.row(name, backend)) is not None]
     compared = Compared(results, rows)
     evaluated = min(_evaluated(results, name, backend) for name in _DROPOUT)
     errors = [
-        _gap_error(curve, evaluated, row) for curve, row in zip(found.values(), rows, strict=True)
+        _gap_error(curve, evaluated, row)
+        for curve, row in zip(curve_of.values(), rows, strict=True)
     ]
     sure = without - with_dropout > _SURE * _PERCENT * sqrt(sum(error**2 for error in errors))
     title = "The gap between training and test images, without and with dropout"
@@ -217,7 +218,7 @@ def _over_fitting(results: Results) -> Slide | Missing:
             Picture(
                 "over-fitting",
                 "Accuracy by epoch on training and test images; the gap is shaded",
-                partial(curves.gaps, [curves.Gap(name, curve) for name, curve in found.items()]),
+                partial(curves.gaps, [curves.Gap(name, curve) for name, curve in curve_of.items()]),
             ),
         ),
         text="Shaded: what the model knows of the training images only.",
@@ -231,7 +232,7 @@ def _over_fitting(results: Results) -> Slide | Missing:
 
 
 def _evaluated(results: Results, name: str, backend: str) -> int:
-    """How many training images were evaluated after every epoch."""
+    """The number of training images that were evaluated after every epoch."""
     record = results.record(name, backend)
     return record.startup.train_evaluated if record.startup else record.data.train_examples
 
@@ -239,7 +240,10 @@ def _evaluated(results: Results, name: str, backend: str) -> int:
 def _common(results: Results, names: tuple[str, ...]) -> str | None:
     """The first backend with results on all these workloads."""
     have = [{row["backend"] for row in results.rows(name)} for name in names]
-    return next((b for b in results.backends if all(b in those for those in have)), None)
+    return next(
+        (b for b in results.backends if all(b in with_results for with_results in have)),
+        None,
+    )
 
 
 def _last_of(curve: pd.DataFrame) -> pd.DataFrame:
@@ -252,7 +256,7 @@ def _gap(curve: pd.DataFrame) -> float:
 
 
 def _gap_error(curve: pd.DataFrame, evaluated: int, row: Row) -> float:
-    """The standard error of a gap, by the numbers of images."""
+    """The standard error of a gap, from the numbers of images."""
     last = _last_of(curve).mean()
     errors = (
         binomial_error(last["train_accuracy"], max(evaluated, 1)),
@@ -266,15 +270,15 @@ def _costs(results: Results) -> Slide | Missing:
     if backend is None:
         reason = f"not both of {', '.join(_COSTS.values())}"
         return Missing("cost", reason, run_hint(results, "overview"))
-    found = {c: results.curve(name, backend)["test_accuracy"] for c, name in _COSTS.items()}
+    curve_of = {c: results.curve(name, backend)["test_accuracy"] for c, name in _COSTS.items()}
     rows = [row for name in _COSTS.values() if (row := results.row(name, backend)) is not None]
     compared = Compared(results, rows)
     title = "Cross-entropy and quadratic cost"
     if compared.is_sure:
-        ahead = max(found, key=lambda cost: found[cost].iloc[-1])
+        ahead = max(curve_of, key=lambda cost: curve_of[cost].iloc[-1])
         title = f"{ahead.capitalize()} cost reaches more{compared.said}"
-    ends = ", ".join(f"{cost} {words.percent(curve.iloc[-1])}" for cost, curve in found.items())
-    firsts = ", ".join(f"{cost} {words.percent(curve.iloc[0])}" for cost, curve in found.items())
+    ends = ", ".join(f"{cost} {words.percent(curve.iloc[-1])}" for cost, curve in curve_of.items())
+    firsts = ", ".join(f"{cost} {words.percent(curve.iloc[0])}" for cost, curve in curve_of.items())
     same = "Same weights, batches and seeds" if compared.is_fair else "Not the same training"
     return Slide(
         key="cost",
@@ -285,7 +289,7 @@ def _costs(results: Results) -> Slide | Missing:
                 "Test accuracy by epoch with either cost",
                 partial(
                     curves.curves,
-                    {cost: _PERCENT * curve for cost, curve in found.items()},
+                    {cost: _PERCENT * curve for cost, curve in curve_of.items()},
                     "test accuracy, %",
                 ),
             ),
@@ -310,7 +314,7 @@ def _descent(results: Results) -> Slide | Missing:
     common = min(len(losses) for losses, _ in runs.values())
     after = [losses[common - 1] for losses, _ in runs.values()]
     title = "One, some or all images for each update"
-    if all(one < other for one, other in pairwise(after)):
+    if all(earlier < later for earlier, later in pairwise(after)):
         title = f"In this run, smaller batches had the lower loss after {_epochs(common)}"
     return Slide(
         key="descent",

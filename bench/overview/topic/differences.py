@@ -97,7 +97,7 @@ def _defaults() -> Slide:
         for name in _SHOWN
     )
     keras, pytorch = by_framework["Keras"], by_framework["PyTorch"]
-    differ = sum(keras.get(each.name) != pytorch.get(each.name) for each in SETTINGS)
+    differ = sum(keras.get(setting.name) != pytorch.get(setting.name) for setting in SETTINGS)
     return Slide(
         key="defaults",
         title=f"Keras and PyTorch have other defaults in {differ} of {len(SETTINGS)} settings",
@@ -108,10 +108,10 @@ def _defaults() -> Slide:
 
 
 def first_step(gradient: float, *, inside: bool) -> float:
-    """The first step of RMSprop divided by the learning rate, with epsilon in or behind the root.
+    """The first step of RMSprop divided by the learning rate, with epsilon in or after the root.
 
     Args:
-        gradient: of a weight.
+        gradient: the gradient of a weight.
         inside: `g / sqrt(v + epsilon)` (Keras); else `g / (sqrt(v) + epsilon)` (PyTorch).
     """
     average = (1 - _RHO) * gradient**2
@@ -151,7 +151,7 @@ _NOT_MEASURED = (words.ABSENT, "not measured in this run")
 
 
 def _both_modes(results: Results) -> list[tuple[str, Row, Row]]:
-    """Workload, and the rows of matched and native mode of each backend that has both."""
+    """Workload, matched row and native row of each backend with results in both modes."""
     return [
         (name, row, native)
         for name in results.workloads
@@ -161,24 +161,24 @@ def _both_modes(results: Results) -> list[tuple[str, Row, Row]]:
 
 
 def _own_defaults(results: Results) -> tuple[str, str]:
-    """The largest difference in accuracy between native and matched mode that is not by chance.
+    """The largest significant difference in accuracy between native and matched mode.
 
-    All differences are tested, so that the largest of many is not taken for a finding (Holm).
+    All differences are tested with Holm's correction, as the largest of many may be chance.
     """
-    both = _both_modes(results)
-    if not both:
+    pairs = _both_modes(results)
+    if not pairs:
         return _NOT_MEASURED
     differences, chances = [], []
-    for _, matched, native in both:
+    for _, matched, native in pairs:
         images = int(matched["test_examples"])
         values = [float(row["test_accuracy"]) for row in (matched, native)]
         error = sqrt(sum(binomial_error(value, images) ** 2 for value in values))
         differences.append(values[1] - values[0])
         chances.append(2 * normal_below(-abs(differences[-1]) / error))
     sure = [chance <= _LEVEL for chance in holm(chances)]
-    candidates = [n for n in range(len(both)) if sure[n]] or [*range(len(both))]
+    candidates = [n for n in range(len(pairs)) if sure[n]] or [*range(len(pairs))]
     largest = max(candidates, key=lambda number: abs(differences[number]))
-    name, matched, _ = both[largest]
+    name, matched, _ = pairs[largest]
     by_chance = "" if sure[largest] else ", not more than chance"
     return (
         f"{name}, {matched['backend']}: native with matched",
@@ -189,26 +189,26 @@ def _own_defaults(results: Results) -> tuple[str, str]:
 def _own_inputs(results: Results) -> tuple[str, str]:
     """The largest share of the input pipeline in an epoch of native mode.
 
-    It is read alone, once, and may take longer than an epoch on a busy machine.
+    The input is read once, without training. On a busy machine this may take longer than an epoch.
     """
-    found, largest = None, 0.0
+    answer, largest = None, 0.0
     for name, matched, native in _both_modes(results):
         inputs, epoch = native["inputs_seconds"], native["epoch_seconds"]
         if isfinite(inputs) and isfinite(epoch) and inputs / epoch > largest:
             largest = inputs / epoch
             compared = f"{name}, {matched['backend']}: reading with a whole epoch"
-            found = (compared, f"{words.share(min(largest, 1.0))} of the time, at most")
-    return found or _NOT_MEASURED
+            answer = (compared, f"{words.share(min(largest, 1.0))} of the time, at most")
+    return answer or _NOT_MEASURED
 
 
 def _compiler(results: Results) -> tuple[str, str]:
-    """The pair of a backend and its compiled variant with the most telling ratio."""
+    """The pair of a backend and its compiled variant with the largest difference in time."""
     pairs: list[Pair] = []
     for name in results.workloads:
         for pair in results.pairs(name):
-            entries = [BACKENDS.get(each) for each in (pair.backend, pair.other)]
+            entries = [BACKENDS.get(backend_name) for backend_name in (pair.backend, pair.other)]
             variants = [entry for entry in entries if entry is not None and entry.compiled]
-            # Two compiled backends differ in something else.
+            # Two compiled backends do not differ by compiling.
             is_variant = variants and variants[0].variant_of in (pair.backend, pair.other)
             if len(variants) == 1 and is_variant and isfinite(pair.comparison.ratio):
                 pairs.append(pair)
@@ -228,11 +228,11 @@ def _compiler(results: Results) -> tuple[str, str]:
 
 
 class FastWrong(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The kept result of the miscompiled CNN.
+    """The stored result of the miscompiled CNN.
 
     Attributes:
         date: when it was measured.
-        measured: where, and with what.
+        measured: on which machine, and with which versions.
         accuracies: backend -> test accuracy after every epoch; the miscompiled one is the first.
         found: what the verification of the job found.
     """
@@ -245,12 +245,12 @@ class FastWrong(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def fast_wrong() -> Slide:
     """The slide of the compiled CNN whose convolutions had no gradient."""
-    kept = msgspec.json.decode(_FILE.read_bytes(), type=FastWrong)
+    stored = msgspec.json.decode(_FILE.read_bytes(), type=FastWrong)
     lines = {
         name: pd.Series(values, index=range(1, len(values) + 1)) * 100
-        for name, values in kept.accuracies.items()
+        for name, values in stored.accuracies.items()
     }
-    wrong, *right = kept.accuracies.values()
+    wrong, *right = stored.accuracies.values()
     lost = 100 * (min(values[-1] for values in right) - wrong[-1])
     return Slide(
         key="fast-wrong",
@@ -262,12 +262,12 @@ def fast_wrong() -> Slide:
                 partial(curves.curves, lines, "test accuracy, %"),
             ),
         ),
-        text=f"Kept from {kept.date}: a compiler set every gradient of the convolutions to zero.",
+        text=f"Kept from {stored.date}: a compiler set every gradient of the convolutions to zero.",
         notes=(
             (
-                f"PyTorch 2.13.0, torch.compile with its layout optimization: {kept.measured}."
+                f"PyTorch 2.13.0, torch.compile with its layout optimization: {stored.measured}."
                 " Without that optimization the result is right, and the bench switches it off."
             ),
-            f"The bench trains the first steps again, and calls the job wrong: {kept.found}.",
+            f"The bench trains the first steps again, and calls the job wrong: {stored.found}.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Slides on what frameworks are, where they come from, and what is known of each."""
+"""Slides on frameworks: what they do, their history, and facts about each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAYERS = (
     ("kernels", ("oneDNN, Eigen, MKL", "cuDNN, cuBLAS")),
     ("device", ("CPU", "GPU")),
 )
-NO_SOURCE = "–"  # noqa: RUF001 - the sign that slides have for it
+NO_SOURCE = "–"  # noqa: RUF001 - the sign on slides
 _TABLE = ("framework", "first", "last release", "licence", "languages", "state", "successor")
 
 
@@ -98,7 +98,7 @@ def _tree(facts: AllFacts) -> Slide:
 
 def _tables(facts: AllFacts) -> list[Slide]:
     maintained = [framework for framework in facts.frameworks if framework.is_maintained]
-    others = [framework for framework in facts.frameworks if not framework.is_maintained]
+    retired = [framework for framework in facts.frameworks if not framework.is_maintained]
     days = sorted({fact.checked for framework in facts.frameworks for fact in _facts(framework)})
     checked = days[-1] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     return [
@@ -117,15 +117,15 @@ def _tables(facts: AllFacts) -> list[Slide]:
         )
         for key, title, frameworks in (
             ("facts-maintained", f"{len(maintained)} frameworks are developed today", maintained),
-            ("facts-retired", f"{len(others)} frameworks have stopped", others),
+            ("facts-retired", f"{len(retired)} frameworks have stopped", retired),
         )
         if frameworks
     ]
 
 
 def _named(facts: Facts) -> dict[str, Fact]:
-    found = {name: getattr(facts, name) for name in facts.__struct_fields__}
-    return {name: fact for name, fact in found.items() if fact is not None}
+    facts_by_name = {name: getattr(facts, name) for name in facts.__struct_fields__}
+    return {name: fact for name, fact in facts_by_name.items() if fact is not None}
 
 
 def _facts(framework: Framework) -> list[Fact]:

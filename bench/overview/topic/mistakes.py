@@ -1,4 +1,4 @@
-"""Slides with pictures: images, mistakes, the confusion matrix, and what was learned."""
+"""Slides with pictures: images, mistakes, the confusion matrix, and learned weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.overview.topic.accuracy import run_hint
 from bench.records.learned import Learned
 from specs.model import Conv2d, Dense, Flatten
 
-_MOST = 36  # pictures of a grid on a slide
+_MOST = 36  # pictures in the grid of a slide
 _KEPT = "this run has no predictions in `learned/`: jobs that ran before are not run again"
 
 
@@ -31,20 +31,20 @@ def slides(material: Material) -> list[Slide | Missing]:
     if name is None or isinstance(images, str):
         hint = run_hint(results, "overview")
         keys = ("digits", "mistakes", "confusion")
-        found: list[Slide | Missing] = [Missing(key, str(images), hint) for key in keys]
+        image_slides: list[Slide | Missing] = [Missing(key, str(images), hint) for key in keys]
     else:
         learned = results.learned(name)
         kind = thing(results, name)
-        found = [
+        image_slides = [
             _samples(images, kind),
             _mistakes(name, learned, images),
             _confusion(name, learned, images, kind),
         ]
-    return [*found, _templates(results), _filters(results)]
+    return [*image_slides, _templates(results), _filters(results)]
 
 
 def best_learned(results: Results) -> str | None:
-    """The workload with the best accuracy of those that have kept predictions."""
+    """The workload with the best accuracy among those with stored predictions."""
     names = [name for name in results.workloads if results.learned(name)]
     return max(
         names,
@@ -54,7 +54,7 @@ def best_learned(results: Results) -> str | None:
 
 
 def thing(results: Results, name: str) -> str:
-    """What the classes of a workload's data are: "digit" for MNIST, else "class"."""
+    """The noun for a class of a workload's data: "digit" for MNIST, else "class"."""
     dataset = str(results.rows(name)[0]["dataset"])
     return "digit" if dataset.startswith("mnist") else "class"
 
@@ -62,8 +62,8 @@ def thing(results: Results, name: str) -> str:
 def _samples(images: Images, kind: str) -> Slide:
     """The first images of each class."""
     count = int(images.labels.max()) + 1
-    each = max(1, _MOST // count)
-    chosen = np.concatenate([np.flatnonzero(images.labels == c)[:each] for c in range(count)])
+    per_class = max(1, _MOST // count)
+    chosen = np.concatenate([np.flatnonzero(images.labels == c)[:per_class] for c in range(count)])
     titles = [str(images.labels[index]) for index in chosen[:_MOST]]
     return Slide(
         key="digits",
@@ -81,7 +81,7 @@ def _samples(images: Images, kind: str) -> Slide:
 
 def wrong_in_all(learned: dict[str, Learned], images: Images) -> NDArray[np.bool_]:
     """(n,) whether an image is predicted wrongly by every backend."""
-    wrong = [each.classes != images.labels for each in learned.values()]
+    wrong = [of_backend.classes != images.labels for of_backend in learned.values()]
     in_all: NDArray[np.bool_] = np.logical_and.reduce(wrong)
     return in_all
 
@@ -104,7 +104,8 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
         title += f"; {int(in_all.sum()):,} of them in all {len(learned)} backends"
     star = f" *: wrong in all {len(learned)} backends." if several else ""
     wrongs = ", ".join(
-        f"{each} {int((kept.classes != images.labels).sum()):,}" for each, kept in learned.items()
+        f"{backend_name} {int((model.classes != images.labels).sum()):,}"
+        for backend_name, model in learned.items()
     )
     return Slide(
         key="mistakes",
@@ -122,7 +123,7 @@ def _mistakes(name: str, learned: dict[str, Learned], images: Images) -> Slide |
 
 
 def _some(chosen: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
-    """The indices of the chosen images; if there are more than `most`, evenly spread ones."""
+    """The indices of the chosen images, or `most` evenly spread ones if there are more."""
     indices = np.flatnonzero(chosen)
     few = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
     some: NDArray[np.intp] = indices[few]
@@ -138,7 +139,7 @@ def confusion_of(learned: Learned, images: Images) -> NDArray[np.int64]:
 
 
 def most_confused(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes: label, prediction and their number; several if they are equal."""
+    """The most frequent mistake as (label, prediction, number); several if numbers are equal."""
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     most = int(mistakes.max())

@@ -14,8 +14,8 @@ from bench.report.form.blocks import Table
 from specs.loading import find_workload
 from specs.model import Workload
 
-# The titles of frameworks by their name after `bench show --as`, in the order of the slides. Others
-# follow, without the retired ones.
+# Name for `bench show --as` -> title, in the order of the slides. Other frameworks follow, except
+# the retired ones.
 TITLES = {
     "numpy": "NumPy",
     "keras": "Keras",
@@ -24,11 +24,11 @@ TITLES = {
     "jax": "JAX",
 }
 _OTHER_TITLES = {**TITLES, "spark": "Spark MLlib"}
-# What is left out of a slide's listing: reading the data, testing, and the loop over epochs.
+# Functions that a slide's listing leaves out: reading the data, testing, the loop over epochs.
 _LEFT_OUT = ("read", "load_data", "expand", "test", "main")
 _MODEL = "softmax"
-# What something is called. The tests find each name in the script of a workload that has it; those
-# without one in a framework are None.
+# The frameworks' names for the same thing; None if a framework has none. The tests find each name
+# in the script of a workload that uses it.
 _NAMED = ("keras", "pytorch", "tensorflow", "jax")
 _NAMES: dict[str, tuple[str | None, ...]] = {
     "dense layer": ("layers.Dense", "nn.Linear", "tf.keras.layers.Dense", None),

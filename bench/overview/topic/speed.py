@@ -1,4 +1,4 @@
-"""Slides on who is faster, and where the time goes."""
+"""Slides on which backend is faster, and where the time goes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def slides(material: Material) -> list[Slide | Missing]:
 
 def _chosen(results: Results, compared: list[str]) -> list[str]:
     """The smallest, a middle and the largest workload in which backends were compared."""
-    by_size = sorted(compared, key=results.size)  # of one size: in the order of a course
+    by_size = sorted(compared, key=results.size)  # equal sizes stay in the order of a course
     if len(by_size) <= _PANELS:
         return by_size
     return [by_size[0], by_size[len(by_size) // 2], by_size[-1]]
@@ -40,7 +40,7 @@ def _chosen(results: Results, compared: list[str]) -> list[str]:
 def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | Missing:
     if not chosen:
         return Missing("speed", "fewer than two backends have a time for the same workload")
-    others = f" {len(chosen)} of {len(compared)} workloads." if len(compared) > len(chosen) else ""
+    more = f" {len(chosen)} of {len(compared)} workloads." if len(compared) > len(chosen) else ""
     return Slide(
         key="speed",
         title=_claim(results, chosen, compared),
@@ -51,7 +51,7 @@ def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | 
                 partial(dots.speeds, {name: _speeds(results, name) for name in chosen}),
             ),
         ),
-        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{others}",
+        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{more}",
         notes=(
             certain(results.run),
             *(
@@ -66,7 +66,7 @@ def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | 
 
 
 def _claim(results: Results, chosen: list[str], compared: list[str]) -> str:
-    """Who is the fastest on which workload; only what has a verdict."""
+    """Which backend is the fastest on which workload; only with a verdict."""
     winners = {
         name: order.first[0]
         for name in compared
@@ -117,7 +117,7 @@ def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
     compiling = [*PHASES][-1]
     is_whole = all(compiling in phases for phases in bars.values())
     until = "before an epoch takes its usual time" if is_whole else "before the first epoch"
-    if not is_whole:  # a bar with compiling beside one without would be a false comparison
+    if not is_whole:  # bars with and without compiling cannot be compared
         ordered = {
             backend: {phase: s for phase, s in phases.items() if phase != compiling}
             for backend, phases in ordered.items()
@@ -144,13 +144,13 @@ def _start_up(results: Results, chosen: list[str]) -> Slide | Missing:
 
 
 def _phases(row: Row) -> dict[str, float]:
-    """The seconds of each phase of the start-up that was measured."""
-    known = {name: row[column] for name, (column, _) in PHASES.items() if isfinite(row[column])}
-    return {name: max(seconds, 0.0) for name, seconds in known.items()}
+    """The seconds of each phase of the start-up, if they were measured."""
+    measured = {name: row[column] for name, (column, _) in PHASES.items() if isfinite(row[column])}
+    return {name: max(seconds, 0.0) for name, seconds in measured.items()}
 
 
 def _devices(results: Results) -> Slide | Missing:
-    """CPU against GPU, where the same training ran on both in one machine."""
+    """CPU against GPU, if the same training ran on both in one machine."""
     summary = results.whole.summary
     ok = rows_of(summary[(summary["status"] == "ok") & (summary["mode"] == "matched")])
     same = [*(column for column in GROUP if column not in _OF_DEVICE), "backend"]

@@ -29,7 +29,7 @@ _ADVICE = Table(
     ),
 )
 _EPOCHS = 5
-_MOST_CONFUSED = 3  # pairs of classes that are equally often taken for each other
+_MOST_CONFUSED = 3  # pairs of classes that are confused equally often
 
 
 def opening(material: Material) -> list[Slide | Missing]:
@@ -128,7 +128,7 @@ def _questions(material: Material) -> list[tuple[str, str]]:
     """Exercises, each with its answer."""
     results = material.results
     largest = max(results.workloads, key=results.parameters)
-    found = [
+    exercises = [
         (
             f"How many weights has `{largest}`? Count first, then try `bench show {largest}`.",
             f"`{largest}` has {results.parameters(largest):,} weights.",
@@ -138,7 +138,7 @@ def _questions(material: Material) -> list[tuple[str, str]]:
         _fastest(results),
         _confused(material),
     ]
-    return [pair for pair in found if pair is not None]
+    return [pair for pair in exercises if pair is not None]
 
 
 def _updates(results: Results) -> tuple[str, str] | None:
@@ -153,7 +153,7 @@ def _updates(results: Results) -> tuple[str, str] | None:
 
 
 def _expected() -> tuple[str, str] | None:
-    """Training a model, with the range that kept runs have."""
+    """The exercise of training a model, with the range of stored runs as the answer."""
     workload = find_workload("mlp-relu")
     band = find_band(without_labels(workload), "mnist", 60_000)
     if band is None:
@@ -172,7 +172,7 @@ def _expected() -> tuple[str, str] | None:
 
 
 def _fastest(results: Results) -> tuple[str, str] | None:
-    """The two backends whose times are nearest to each other: is one of them faster for sure?"""
+    """The exercise whether one of the two backends with the closest times is really faster."""
     pairs = [
         pair
         for name in results.workloads
@@ -237,7 +237,8 @@ def _sources(material: Material) -> Slide:
     )
     machine = run.records[0].machine
     named = ", ".join(
-        f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items())
+        f"{package} {' and '.join(sorted(numbers))}"
+        for package, numbers in sorted(versions.items())
     )
     return Slide(
         key="sources",

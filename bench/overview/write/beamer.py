@@ -28,13 +28,13 @@ _HEAD = r"""\documentclass[aspectratio=169,10pt,t]{beamer}
   breaklines=true,upquote=true}
 \begin{document}
 """
-# The most letters of a line in these sizes, on a slide of 14.8 cm.
+# (most letters of a line, size), for a slide of 14.8 cm.
 _SIZES = ((70, r"\footnotesize"), (84, r"\scriptsize"))
-_SHORT = 14  # letters of a column that is not broken into lines
-_CODE = 1.25  # the width of a letter of code, in other letters
+_SHORT = 14  # a column of at most this number of letters is not broken into lines
+_CODE = 1.25  # the width of a letter of code, in widths of other letters
 # Points: the width of a slide, and the sizes of letters in listings. A letter is half as wide.
 _SLIDE, _SMALLEST, _LARGEST, _LETTER = 415.0, 5.0, 8.0, 0.57
-# Characters of T1 that our texts have, and those that need a command.
+# Characters of our texts -> LaTeX.
 _COMMANDS = {
     "→": r"$\rightarrow$",
     "×": r"\texttimes{}",  # noqa: RUF001 - the sign of a product
@@ -50,28 +50,28 @@ _LAST_LATIN = 0xFF
 def to_beamer(deck: Deck, keeper: Keeper) -> str:
     """The deck as one LaTeX document; its pictures are in the folder `pictures`."""
     slides = [_slide(slide, keeper) for slide in deck.slides]
-    left = keeper.left_over()
-    if left:
+    left_over = keeper.left_over()
+    if left_over:
         title = "Kept from slides that are not made any more"
-        slides.append(_frame(rf"\frametitle{{{title}}}", *left.values()))
+        slides.append(_frame(rf"\frametitle{{{title}}}", *left_over.values()))
     head = _HEAD % escaped(deck.provenance)
     return "\n".join((head, *slides, r"\end{document}")) + "\n"
 
 
 def escaped(text: str) -> str:
-    r"""Text in which only our own markup is markup; characters without a letter are `U+...`."""
+    r"""Text in which only our own markup works; characters outside of the font are `U+...`."""
     parts, end = [], 0
-    for found in _MARKUP.finditer(text):
-        parts.append(_literal(text[end : found.start()]))
-        command = r"\texttt" if found[1] else r"\textbf" if found[2] else r"\textit"
-        inner = _breakable(found[1]) if found[1] else _literal(found[2] or found[3])
+    for match in _MARKUP.finditer(text):
+        parts.append(_literal(text[end : match.start()]))
+        command = r"\texttt" if match[1] else r"\textbf" if match[2] else r"\textit"
+        inner = _breakable(match[1]) if match[1] else _literal(match[2] or match[3])
         parts.append(f"{command}{{{inner}}}")
-        end = found.end()
+        end = match.end()
     return "".join([*parts, _literal(text[end:])])
 
 
 def _breakable(code: str) -> str:
-    """Code whose names may go on in the next line: after a point, and where a word begins."""
+    """Code whose names may be broken into lines after a point and before a word."""
     parts = re.split(r"(?<=[._])(?=\w)|(?<=[a-z])(?=[A-Z])", code)
     return r"\allowbreak{}".join(map(_literal, parts))
 
@@ -85,7 +85,7 @@ def _character(character: str) -> str:
         return _COMMANDS[character]
     if character in "`*":
         return {"`": r"\textasciigrave{}", "*": "*"}[character]
-    if character == "-":  # two of them would be a dash
+    if character == "-":  # "--" would be a dash
         return "-{}"
     if ord(character) > _LAST_LATIN:
         return rf"\texttt{{U+{ord(character):04X}}}"
@@ -101,7 +101,7 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
     title = keeper.piece(slide.key, "title", escaped(slide.title))
     items = "\n".join(rf"\item {escaped(item)}" for item in slide.items)
     text = keeper.piece(slide.key, "text", rf"\small {escaped(slide.text)}") if slide.text else ""
-    own = keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else "")
+    teachers_place = keeper.piece(slide.key, OWN, _table(slide.own) if slide.own else "")
     notes = "\n".join(rf"\item {escaped(note)}" for note in slide.notes)
     note = (
         keeper.piece(
@@ -115,13 +115,13 @@ def _slide(slide: Slide, keeper: Keeper) -> str:
         _beside(slide.parts),
         f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}" if items else "",
         f"\\par\\vspace{{1mm}}\n{text}" if text else "",
-        own,
+        teachers_place,
         note,
     )
 
 
 def _beside(parts: Sequence[Part]) -> str:
-    """Parts in columns; one part is as wide as the slide."""
+    """Parts in columns; a single part is as wide as the slide."""
     letters = _size_of_code(parts)
     written = [_part(part, letters) for part in parts]
     if len(parts) <= 1:
@@ -135,12 +135,12 @@ def _beside(parts: Sequence[Part]) -> str:
 
 
 def _longest(part: Part) -> int:
-    """The letters of a listing's longest line; listings share a slide by them."""
+    """The letters of a listing's longest line; they decide its share of the slide's width."""
     return max(map(len, part.text.splitlines()), default=1) if isinstance(part, Code) else 80
 
 
 def _size_of_code(parts: Sequence[Part]) -> str:
-    """The command for the largest letters in which no line of the listings is broken."""
+    """The command for the largest letters with which no line of the listings is broken."""
     letters = sum(map(_longest, parts)) + 4 * len(parts)
     size = min(max(_SLIDE / _LETTER / max(letters, 1), _SMALLEST), _LARGEST)
     return rf"\ttfamily\fontsize{{{size:.1f}}}{{{1.18 * size:.1f}}}\selectfont"
@@ -161,13 +161,13 @@ def _part(part: Part, letters: str) -> str:
 
 
 def _table(table: Table) -> str:
-    """A table in the largest size of letters in which it is as wide as the slide.
+    """A table in the largest size of letters that fits the width of the slide.
 
-    If it is too wide in all of them, the cells of its long columns have several lines.
+    If no size fits, the cells of long columns are broken into lines.
     """
     columns = zip(table.columns, *table.rows, strict=True)
     widths = [max(map(_letters, column)) + 2 for column in columns]
-    most, size = next((each for each in _SIZES if sum(widths) <= each[0]), _SIZES[-1])
+    most, size = next((pair for pair in _SIZES if sum(widths) <= pair[0]), _SIZES[-1])
     layout = "l" * len(widths)
     if sum(widths) > most:
         layout = _broken(widths, most)
@@ -185,12 +185,12 @@ def _table(table: Table) -> str:
 
 
 def _letters(cell: str) -> int:
-    """The width of a cell in letters; those of code are wider."""
+    """The width of a cell in letters; letters of code are wider."""
     return ceil(_CODE * (len(cell) - 2)) if cell.startswith("`") else len(cell)
 
 
 def _broken(widths: list[int], most: int) -> str:
-    """The layout of a table whose long columns share what the short ones leave of the width."""
+    """The layout of a table whose long columns share the width that the short ones leave."""
     long = [width for width in widths if width > _SHORT]
     left = most - sum(width for width in widths if width <= _SHORT)
     share = 0.9 * left / most / max(sum(long), 1)

@@ -13,12 +13,12 @@ from bench.overview.write.kept import Document, Keeper, Kept, Marks, digest_of
 from bench.records.files import RunError, inside, write_atomically
 from specs.files import read_regular
 
-_MOST_BYTES = 50_000_000  # of a document; that in HTML holds its pictures
+_MOST_BYTES = 50_000_000  # of a document; an HTML document holds its pictures
 Format = Literal["markdown", "beamer", "html"]
 
 
 class _Writer(NamedTuple):
-    """How a format is written: its file, its marks, and the kind of its pictures ("": inside)."""
+    """How a format is written: its file, marks, and kind of pictures ("": inside the file)."""
 
     file: str
     marks: Marks
@@ -34,12 +34,12 @@ _WRITERS: dict[Format, _Writer] = {
 
 
 class Written(NamedTuple):
-    """What was written.
+    """The files that were written.
 
     Attributes:
         document: the file with the slides.
-        kept: what stays as a teacher has written it.
-        copy: the copy of the earlier document, if it was changed outside of what is kept; or None.
+        kept: the pieces that keep a teacher's text.
+        copy: the copy of the earlier document, if it was edited outside of these pieces; or None.
     """
 
     document: Path
@@ -48,16 +48,16 @@ class Written(NamedTuple):
 
 
 def write_overview(deck: Deck, form: Format, folder: Path) -> Written:
-    """Write the deck into a folder; what a teacher has written there before stays.
+    """Write the deck into a folder; a teacher's edits of an earlier document are kept.
 
     Args:
         deck: the slides.
         form: the format.
-        folder: it is made if needed.
+        folder: the folder; it is created if needed.
 
     Raises:
-        RunError: the folder cannot be written, or it has a document that was not made here, or one
-            whose marks are damaged.
+        RunError: the folder cannot be written, or its document was not made by this command, or
+            has damaged marks.
     """
     writer = _WRITERS[form]
     path = folder / writer.file
@@ -65,7 +65,7 @@ def write_overview(deck: Deck, form: Format, folder: Path) -> Written:
     earlier = _parsed(path, text, writer.marks)
     keeper = Keeper(writer.marks, earlier.pieces)
     new = writer.write(deck, keeper)
-    # All is drawn before anything is written: an error leaves the earlier files as they are.
+    # Everything is drawn before anything is written, so an error does not change earlier files.
     drawn = _pictures(deck) if writer.pictures else []
     pictures = {part.name: file_of(part, writer.pictures) for part in drawn}
     copy = None
@@ -84,7 +84,7 @@ def _pictures(deck: Deck) -> list[Picture]:
 
 
 def _read(path: Path) -> str:
-    """The document that is there; "" if there is none."""
+    """The text of the existing document; "" if there is none."""
     try:
         return read_regular(path, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:

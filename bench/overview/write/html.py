@@ -15,16 +15,16 @@ from bench.report.form.blocks import Table
 
 MARKS = Marks("<!-- ", " -->")
 _HERE = Path(__file__).parent
-_SHORT = 14  # letters of a cell that stays in one line
+_SHORT = 14  # a cell of at most this number of letters stays in one line
 
 
 def to_html(deck: Deck, keeper: Keeper) -> str:
     """The deck as one page: a slide fills the window, and a printed page."""
     slides = [_slide(slide, keeper, deck.provenance) for slide in deck.slides]
-    left = keeper.left_over()
-    if left:
+    left_over = keeper.left_over()
+    if left_over:
         title = "<h2>Kept from slides that are not made any more</h2>"
-        slides.append("\n".join(("<section>", title, *left.values(), "</section>")))
+        slides.append("\n".join(("<section>", title, *left_over.values(), "</section>")))
     style, script = (
         (_HERE / f"overview.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
     )
@@ -94,6 +94,6 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell; a short one, such as a date, is not broken into lines."""
+    """A cell; a short cell, such as a date, is not broken into lines."""
     whole = ' class="whole"' if len(text) <= _SHORT else ""
     return f"<td{whole}>{inline(text)}</td>"

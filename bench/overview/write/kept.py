@@ -1,8 +1,8 @@
-"""Keeps what a teacher has written into slides when they are made again.
+"""Keeps a teacher's edits of slides when the slides are made again.
 
 The title, the text and the notes of a slide stand between marks, each with a digest of what we
-wrote. If a piece is not what its digest says, somebody has edited it, and it stays as it is. Each
-slide also has a place for the teacher's own words, which is always kept.
+wrote. If a piece does not match its digest, somebody has edited it, and it is kept. Each slide also
+has a place for the teacher's own text, which is always kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OWN = "own"
 
 
 class Marks(NamedTuple):
-    """How a format writes the lines before and after a piece: before and after a comment."""
+    """How a format begins and ends a comment; the lines before and after a piece are comments."""
 
     open: str
     close: str
@@ -31,14 +31,14 @@ class Marks(NamedTuple):
         return f"{self.open}overview: end{self.close}"
 
     def read(self, text: str) -> Document:
-        """A document in its parts. Spaces around a mark, which editors add or remove, are ignored.
+        """Parse a document. Spaces around marks are ignored, as editors add or remove them.
 
         Raises:
-            ValueError: a mark is not whole, or its other one is missing; the text names the line.
+            ValueError: a mark is incomplete, or its partner is missing; the text names the line.
         """
         pieces: dict[str, Piece] = {}
         outside: list[str] = []
-        told, now, began = "", "", 0
+        digest_outside, now, began = "", "", 0
         content: list[str] = []
         for number, line in enumerate(text.splitlines(), start=1):
             words = self._words_of(line)
@@ -50,7 +50,7 @@ class Marks(NamedTuple):
                     pieces[name] = Piece(digest, "\n".join(content))
                     now, content = "", []
                 case ["document", digest] if not now:
-                    told = digest
+                    digest_outside = digest
                 case [name, digest] if not now and name not in pieces:
                     now, began = f"{name} {digest}", number
                 case _:
@@ -59,10 +59,10 @@ class Marks(NamedTuple):
                     )
         if now:
             raise ValueError(f"line {began}: the end of the piece {now.split()[0]} is missing")
-        return Document(pieces, told, digest_of("\n".join(outside)))
+        return Document(pieces, digest_outside, digest_of("\n".join(outside)))
 
     def _words_of(self, line: str) -> list[str] | None:
-        """The words of a mark; None if the line is none."""
+        """The words of a mark; None if the line is no mark."""
         begin = f"{self.open}overview:"
         plain = line.strip()
         if not plain.startswith(begin):
@@ -74,9 +74,9 @@ class Document(NamedTuple):
     """A document of slides.
 
     Attributes:
-        pieces: by "SLIDE.NAME".
-        told: the digest of all other lines when we wrote it; "" if it has none.
-        outside: their digest now.
+        pieces: "SLIDE.NAME" -> the piece.
+        told: the digest of all other lines when we wrote the document; "" if it has none.
+        outside: the digest of these lines now.
     """
 
     pieces: dict[str, Piece]
@@ -85,7 +85,7 @@ class Document(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A piece of an earlier document: the digest of what we wrote, and what stands there now."""
+    """A piece of an earlier document: the digest of what we wrote, and its present content."""
 
     digest: str
     content: str
@@ -97,13 +97,13 @@ class Piece(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A piece that stays as a teacher wrote it.
+    """A piece that keeps a teacher's text.
 
     Attributes:
         piece: "SLIDE.NAME".
-        content: what stays.
-        made: what would stand there now; None if the slide is not made any more.
-        is_outdated: whether that is not what stood there when the teacher edited it.
+        content: the teacher's text.
+        made: our new text for this place; None if the slide is not made any more.
+        is_outdated: whether our text has changed since the teacher edited it.
     """
 
     piece: str
@@ -113,14 +113,14 @@ class Kept(NamedTuple):
 
 
 class Keeper:
-    """Writes pieces between marks; those that were edited before stay.
+    """Writes pieces between marks; edited pieces keep the teacher's text.
 
     Attributes:
-        kept: the pieces that stay, so far.
+        kept: the edited pieces so far.
 
     Args:
-        marks: of the format.
-        earlier: the pieces of the document as it is now.
+        marks: the marks of the format.
+        earlier: the pieces of the existing document.
     """
 
     def __init__(self, marks: Marks, earlier: Mapping[str, Piece]) -> None:
@@ -129,12 +129,12 @@ class Keeper:
         self.kept: list[Kept] = []
 
     def piece(self, slide: str, name: str, content: str) -> str:
-        """A piece with its marks: the content, or what a teacher has made of it.
+        """A piece with its marks: our content, or the teacher's version of it.
 
         Args:
-            slide: the key of its slide.
-            name: of the piece.
-            content: what we write; it has no line that looks like a mark.
+            slide: the key of the slide.
+            name: the name of the piece.
+            content: our content, without lines that look like a mark.
         """
         full, digest = f"{slide}.{name}", digest_of(content)
         self._seen.add(full)
@@ -147,17 +147,17 @@ class Keeper:
         return f"{self._marks.begin(full, digest)}\n{between}{self._marks.end}"
 
     def left_over(self) -> Mapping[str, str]:
-        """Edited pieces of slides that are not made any more, by name, with their marks."""
-        left = {
+        """Edited pieces of slides that are no longer made: name -> piece with its marks."""
+        not_written = {
             name: piece
             for name, piece in self._earlier.items()
             if name not in self._seen and piece.is_edited
         }
-        for name, piece in left.items():
+        for name, piece in not_written.items():
             self.kept.append(Kept(name, piece.content, None, is_outdated=True))
         return {
             name: f"{self._marks.begin(name, piece.digest)}\n{piece.content}\n{self._marks.end}"
-            for name, piece in left.items()
+            for name, piece in not_written.items()
         }
 
 

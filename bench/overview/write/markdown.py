@@ -39,10 +39,10 @@ def to_markdown(deck: Deck, keeper: Keeper) -> str:
         )
     )
     slides = [_slide(slide, keeper) for slide in deck.slides]
-    left = keeper.left_over()
-    if left:
+    left_over = keeper.left_over()
+    if left_over:
         slides.append(
-            "\n\n".join(("## Kept from slides that are not made any more", *left.values()))
+            "\n\n".join(("## Kept from slides that are not made any more", *left_over.values()))
         )
     return "\n\n---\n\n".join((f"{head}\n\n{slides[0]}", *slides[1:])) + "\n"
 

@@ -22,11 +22,11 @@ from specs.errors import UserError
 from specs.files import is_own, open_regular
 
 _MOST_SCRIPT = 20_000_000  # bytes
-_COLUMNS = 3  # panels beside each other in a file
-_SCALE = 1.5  # of a PNG: pixels per pixel of a screen
-_TITLE, _BELOW, _GAP = 16, 24, 20  # pixels: of a title, of what is below it, between panels
+_COLUMNS = 3  # panels side by side in a file
+_SCALE = 1.5  # pixels of a PNG per pixel of the chart
+_TITLE, _BELOW, _GAP = 16, 24, 20  # pixels of a title, of the space below it, between panels
 _TITLE_FONT = 'font-family="sans-serif" font-size="14" font-weight="bold"'
-# Descriptions of single marks, values that are the default, and digits that nobody sees.
+# Parts that an SVG does not need: descriptions of single marks, default values, further digits.
 _NEEDLESS = re.compile(
     r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"| (?:opacity="1"|stroke-width="1")'
     r'|<path class="(?:back|fore)ground"[^>]*d="(?:M0,0h0v0h0Z)?"[^>]*>(?:</path>)?'
@@ -37,14 +37,14 @@ _SIZE = re.compile(r'<svg [^>]*?width="([0-9.]+)" height="([0-9.]+)"')
 
 
 def svgs_of(chart: Chart) -> list[str]:
-    """Each panel of a chart as SVG with real text; nothing is loaded."""
+    """Each panel of a chart as SVG; its texts stay texts, and it loads nothing."""
     return [_for_page(_svg(p.spec), f"{chart.name}-{n}") for n, p in enumerate(chart.panels)]
 
 
 def _for_page(svg: str, prefix: str) -> str:
-    """The SVG at half its size, and without names that others on a page have, too.
+    """The SVG at half its size, with names that are unique on a page.
 
-    The page describes it as a whole.
+    Screen readers skip it, as the page describes the whole chart.
     """
     named = re.sub(r'(id="|url\(#)(clip|gradient)', rf"\1{prefix}-\2", svg)
     small = _TAG.sub(lambda tag: _LONG_NUMBER.sub(r"\1", tag[0]), _NEEDLESS.sub("", named))
@@ -69,7 +69,7 @@ def write_chart(chart: Chart, svgs: Sequence[str], folder: Path) -> None:
 
 
 def together(chart: Chart) -> dict[str, Any]:
-    """The Vega-Lite specification of all panels of a chart, beside each other."""
+    """The Vega-Lite specification of all panels of a chart, side by side."""
     panels: list[dict[str, Any]] = []
     datasets: dict[str, Any] = {}
     params: dict[str, Any] = {}
@@ -93,9 +93,9 @@ def together(chart: Chart) -> dict[str, Any]:
 
 
 def _on_white(part: Any) -> Any:
-    """The specification with dark text: a notebook may be dark, and the chart is not."""
+    """The specification with dark text, as the chart is white even in a dark notebook."""
     if isinstance(part, list):
-        return [_on_white(each) for each in part]
+        return [_on_white(item) for item in part]
     if isinstance(part, dict):
         return {key: _on_white(value) for key, value in part.items()}
     return FILE_INK if part == INK else part
@@ -104,7 +104,7 @@ def _on_white(part: Any) -> Any:
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
     """The specification with other names of its data."""
     if isinstance(part, list):
-        return [_renamed(each, names) for each in part]
+        return [_renamed(item, names) for item in part]
     if not isinstance(part, dict):
         return part
     return {
@@ -116,20 +116,20 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
 def vega() -> str:
     """Vega-Lite for a page: JavaScript that sets `window.vegaEmbed`.
 
-    Joining it takes seconds, so it is kept in the cache folder. As a page runs it, a file that
-    another user owns or may write is not used.
+    Bundling takes seconds, so the result is cached. A cached file that another user owns or may
+    write is not used, because a page runs it.
     """
-    kept = None
+    file_in_cache = None
     with suppress(UserError, OSError, UnicodeDecodeError):
-        kept = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
-        with open_regular(kept, _MOST_SCRIPT) as file:
+        file_in_cache = cache_folder() / "page" / f"vega-{version('vl-convert-python')}.js"
+        with open_regular(file_in_cache, _MOST_SCRIPT) as file:
             if is_own(os.fstat(file.fileno())):
                 return file.read().decode()
     script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-    with suppress(RunError, OSError):  # it is made anew the next time
-        if kept:
-            write_atomically(kept, script.encode())
-            kept.chmod(0o644)  # whatever the umask is
+    with suppress(RunError, OSError):  # without a file, the next call makes it again
+        if file_in_cache:
+            write_atomically(file_in_cache, script.encode())
+            file_in_cache.chmod(0o644)  # whatever the umask is
     return script
 
 

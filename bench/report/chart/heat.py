@@ -22,7 +22,7 @@ def heat_map(ratios: Iterable[tuple[str, str, str, float, str]]) -> Chart | None
     """A panel per setup; None without a ratio.
 
     Args:
-        ratios: setup, workload, backend, the ratio of epoch times to the first setup, its text.
+        ratios: (setup, workload, backend, epoch time divided by the first setup's, its text).
     """
     rows_by_setup: dict[str, list[Row]] = {}
     for setup, workload, backend, ratio, text in ratios:

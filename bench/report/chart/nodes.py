@@ -16,7 +16,7 @@ _CAPTION = (
     " fastest node is first. Red: slow nodes; the slowest are named, in this order."
 )
 _WIDTH, _HEIGHT = 1000, 260  # pixels
-_MANY = 60  # nodes, whose intervals would be a grey area
+_MANY = 60  # the intervals of more nodes would be a grey area
 _COLOURS = {"slow": "#d03b3b", "usual": "#2f74d0", "unknown": PALE}
 _MOST_NAMED = 8
 _LINE = 14  # pixels of a name
@@ -26,7 +26,7 @@ def nodes_chart(fleets: Mapping[str, Mapping[str, Standing]]) -> Chart | None:
     """A panel per fleet; None without a ratio.
 
     Args:
-        fleets: fleet -> node -> how it compares.
+        fleets: fleet -> node -> its comparison with the fleet.
     """
     panels = [_panel(name, standings) for name, standings in fleets.items() if standings]
     return Chart("nodes", _CAPTION, tuple(panels)) if panels else None
@@ -54,14 +54,14 @@ def _panel(name: str, standings: Mapping[str, Standing]) -> Panel:
 
 
 def _rows(standings: Mapping[str, Standing]) -> Iterable[Row]:
-    """A row per node; the slowest ones that are slow have their names beside the chart."""
+    """A row per node; the slowest of the slow nodes have their names beside the chart."""
     ordered = sorted(standings.items(), key=lambda item: item[1].ratio)
     slow = [node for node, standing in reversed(ordered) if standing.outcome == "slow"]
     lows, highs = zip(*map(_interval, standings.values()), strict=True)
     line = (max(highs) - min(lows)) * _LINE / _HEIGHT
     names: dict[str, float] = {}
     below = inf
-    for node in slow[:_MOST_NAMED]:  # each below the one before
+    for node in slow[:_MOST_NAMED]:  # each below the previous one
         names[node] = below = min(standings[node].ratio, below - line)
     for place, (node, standing) in enumerate(ordered, start=1):
         yield {
@@ -78,7 +78,7 @@ def _rows(standings: Mapping[str, Standing]) -> Iterable[Row]:
 
 
 def _interval(standing: Standing) -> tuple[float, float]:
-    """The ends of a node's interval; its ratio, if it has none."""
+    """The ends of a node's interval; without an interval, its ratio twice."""
     if standing.low is None or standing.high is None:
         return standing.ratio, standing.ratio
     return standing.low, standing.high

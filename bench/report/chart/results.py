@@ -34,9 +34,9 @@ from bench.report.run import Run
 from bench.statistics.accuracy import binomial_error, interval
 from bench.statistics.turns import log_ratios_of
 
-# Of a chart. A run of many machines has more; its table has them all.
+# A run of many machines has more panels; its table has all results.
 _MOST_PANELS = 36
-# What may tell rows of one backend apart, in words.
+# Column that may distinguish rows of one backend -> its text.
 _PLACE: dict[str, Callable[[Any], str]] = {
     "dataset": str,
     "device": str,
@@ -72,7 +72,7 @@ PHASES = {
 
 
 def speed(run: Run) -> Chart | None:
-    """The epoch time of each backend, divided by that of the fastest; None without any."""
+    """The epoch time of each backend divided by the fastest backend's; None without any."""
     pairs = {(p.group, frozenset((p.backend, p.other))): p for p in run.pairs}
     ticks = _ticks(run)
 
@@ -85,7 +85,7 @@ def speed(run: Run) -> Chart | None:
             return
         low, high = _sure(pairs, row, best)
         ratio, fastest, rounds = row["times_fastest"], best["epoch_cpu_seconds"], row["rounds"]
-        of_cpu = cpu / fastest if fastest else nan  # a coarse clock may count none
+        of_cpu = cpu / fastest if fastest else nan  # a coarse clock may show 0
         yield _view(_VIEWS[0], ratio, ratio_text(row), low=low, high=high, rounds=rounds)
         yield _view(_VIEWS[1], wall, words.seconds(wall), rounds=rounds)
         yield _view(_VIEWS[2], of_cpu, words.ratio(of_cpu), rounds=rounds)
@@ -126,7 +126,7 @@ def accuracy(run: Run) -> Chart | None:
 
 
 def accuracy_interval(seeds: tuple[float, ...], images: int) -> tuple[float, float]:
-    """The interval of 95 % of an accuracy: over seeds, or by the number of images of one seed."""
+    """The 95 % interval of an accuracy: over seeds, or for one seed from the number of images."""
     over_seeds = interval(seeds, images)
     if over_seeds is None:
         error = _TWO_SIDED * binomial_error(seeds[0], images)
@@ -156,11 +156,11 @@ def start_up(run: Run) -> Chart | None:
 
     def rows(row: Row, _: Row) -> Iterator[Row]:
         parts = {name: max(row[column], 0.0) for name, (column, _) in PHASES.items()}
-        known = {name: seconds for name, seconds in parts.items() if isfinite(seconds)}
-        if row["status"] != "ok" or not known:
+        measured = {name: seconds for name, seconds in parts.items() if isfinite(seconds)}
+        if row["status"] != "ok" or not measured:
             return
-        yield {"text": words.seconds(sum(known.values()))}
-        for order, (name, seconds) in enumerate(known.items()):
+        yield {"text": words.seconds(sum(measured.values()))}
+        for order, (name, seconds) in enumerate(measured.items()):
             yield {"phase": name, "order": order, "value": seconds}
 
     return _chart("start-up", _START, run, rows, _start_marks)
@@ -171,9 +171,9 @@ _Rows = Callable[[Row, Row], Iterator[Row]]
 
 
 def _view(view: tuple[str, str], value: float, text: str, **others: Any) -> Row:
-    """A row of the chart of speed: a clock and a form, the value and its text."""
-    known = {name: other for name, other in others.items() if other is not None}
-    return {"clock": view[0], "form": view[1], "value": value, "text": text, **known}
+    """A row of the speed chart; `view` is its clock and its form."""
+    present = {name: field for name, field in others.items() if field is not None}
+    return {"clock": view[0], "form": view[1], "value": value, "text": text, **present}
 
 
 def _sure(pairs: dict[Any, Pair], row: Row, best: Row) -> tuple[float | None, float | None]:
@@ -188,7 +188,7 @@ def _sure(pairs: dict[Any, Pair], row: Row, best: Row) -> tuple[float | None, fl
 
 
 def _ticks(run: Run) -> dict[Any, list[float]]:
-    """Per group and backend the single ratios to the fastest: of turns, else of rounds."""
+    """Group and backend -> the single ratios to the fastest, of turns, else of rounds."""
     best = {
         tuple(row[name] for name in GROUP): row["backend"]
         for row in rows_of(run.ok)
@@ -199,7 +199,7 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
         times = timed(jobs)
         first = times.get(str(best.get(group)), {})
         for name, of_backend in times.items():
-            ratios = [ratio for each in log_ratios_of(of_backend, first) for ratio in each]
+            ratios = [ratio for of_round in log_ratios_of(of_backend, first) for ratio in of_round]
             if name != best.get(group) and len(ratios) > 1:
                 ordered = np.exp(sorted(ratios))
                 few = np.linspace(0, len(ordered) - 1, min(len(ordered), _MOST_TICKS))
@@ -208,21 +208,21 @@ def _ticks(run: Run) -> dict[Any, list[float]]:
 
 
 def facets(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The title and the rows of each panel: a group, whose rows are comparable.
+    """The title and the rows of each panel; a panel is a group of comparable rows.
 
-    The title has what tells the group from the others. At most `_MOST_PANELS` are returned.
+    The title names the properties that differ between groups. At most `_MOST_PANELS` are returned.
     """
     several = [column for column in _PLACE if frame[column].nunique() > 1]
-    found = []
+    panels = []
     for _, rows in frame.groupby(GROUP, sort=False, observed=True):
         place = [_PLACE[column](rows[column].iloc[0]) for column in several]
         title = ", ".join([str(rows["label"].iloc[0]), *place])
-        found.append((title, rows))
-    return found[:_MOST_PANELS]
+        panels.append((title, rows))
+    return panels[:_MOST_PANELS]
 
 
 def caption_of(text: str, frame: pd.DataFrame) -> str:
-    """A chart's caption, which says if there are more panels than are drawn."""
+    """A chart's caption; it says if some panels are not drawn."""
     count = frame.groupby(GROUP, sort=False, observed=True).ngroups
     more = f" The first {_MOST_PANELS} of {count} panels are drawn." if count > _MOST_PANELS else ""
     return text + more

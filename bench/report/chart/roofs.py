@@ -38,7 +38,7 @@ def rooflines(name: str, points: Sequence[Point], engines: Mapping[str, EngineLi
     """A roofline per engine with a point; its panels have the same axes.
 
     Args:
-        name: of the chart.
+        name: the name of the chart.
         points: the trainings.
         engines: the limits of each engine, by the name of its environment.
     """
@@ -81,7 +81,7 @@ def _roofs(limits: EngineLimits, span: tuple[float, float]) -> list[Row]:
         return []
     rows: list[Row] = []
     for bandwidth, roof in ((memory.per_second, "matmul"), (largest.per_second, "largest")):
-        # Two straight lines on these axes, which meet where both are the limit.
+        # On these axes a roof is two straight lines, which meet in this corner.
         corner = min(max(matmul.per_second / bandwidth, span[0]), span[1])
         rows += [
             {"roof": roof, "intensity": x, "rate": min(matmul.per_second, x * bandwidth)}

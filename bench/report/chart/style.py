@@ -15,9 +15,10 @@ from bench.report.form.visible import visible
 
 Row = dict[str, Any]
 
-# A colour and a marker per backend, the same in every chart of every run. The colour tells the
-# engine: orange for TensorFlow, green for JAX, blue for PyTorch, pink for scikit-learn. All have a
-# contrast of 3:1 or more to the page, light or dark. Markers tell backends apart without colours.
+# A colour and a marker per backend, the same in every chart of every run. The colour shows the
+# engine: orange for TensorFlow, green for JAX, blue for PyTorch, pink for scikit-learn. All colours
+# have a contrast of at least 3:1 to a light or dark page. Markers distinguish backends without
+# colours.
 LOOKS = {
     "keras-tensorflow": ("#c2500a", "circle"),
     "keras-tensorflow-tuned": ("#c2500a", "triangle-down"),
@@ -47,7 +48,7 @@ MOST_ROWS = 40  # of a panel
 _ROWS = "rows"  # the name of a panel's data
 # The text takes the colour of the page around it; files have black text.
 INK, PALE, FILE_INK = "currentColor", "#8c939e", "#1c2430"
-# The ticks of a logarithmic axis in every power of ten, if the data differ by less than a factor.
+# (factor, ticks in every power of ten): used if the data of a logarithmic axis differ by less.
 _TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (4.0, (1, 1.1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)),
     (200.0, (1, 2, 5)),
@@ -76,22 +77,22 @@ _CONFIG = {
 def looks_of(backends: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The colour and the marker of each backend, by name.
 
-    Those of the table have theirs in every chart. Native mode ("pytorch, native"), another version
-    of a framework ("pytorch@2.12.0") and another precision ("pytorch (bfloat16)") have the colour
-    of the usual backend, and the next marker that is free. Other backends get a colour by their
-    name.
+    Backends in `LOOKS` look the same in every chart. Native mode ("pytorch, native"), another
+    version of a framework ("pytorch@2.12.0") and another precision ("pytorch (bfloat16)") have the
+    colour of the plain backend, and the next free marker. The colour of other backends follows from
+    their name.
     """
     names = [*backends]
     looks = {name: LOOKS[name] for name in names if name in LOOKS}
-    taken = {*LOOKS.values()}
+    used = {*LOOKS.values()}
     for backend in sorted({*names} - looks.keys()):
         name = usual_name(backend).partition(", ")[0].partition("@")[0]
         number = crc32(visible(name).encode())
         shade, shape = LOOKS.get(name, (_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _MARKERS[0]))
         first = _MARKERS.index(shape)
         free = ((shade, marker) for marker in (*_MARKERS[first:], *_MARKERS[:first]))
-        looks[backend] = next((look for look in free if look not in taken), (shade, shape))
-        taken.add(looks[backend])
+        looks[backend] = next((look for look in free if look not in used), (shade, shape))
+        used.add(looks[backend])
     return {name: looks[name] for name in names}
 
 
@@ -114,10 +115,10 @@ def _legend() -> alt.Legend:
 
 
 def log_axis(data: Sequence[float]) -> alt.Axis:
-    """The axis of a logarithmic scale; the nearer the data are to each other, the more ticks.
+    """The axis of a logarithmic scale; it has more ticks if the data are close to each other.
 
-    Vega would draw nine in every power of ten, most of them without a number. If all data are one
-    value, it is the only tick, as Vega would draw all of them there.
+    Vega would draw nine ticks in every power of ten, most of them without a number. If all data
+    have one value, it is the only tick, as Vega would draw all ticks there.
     """
     span = max(data) / min(data)
     if span == 1:
@@ -156,8 +157,8 @@ def layers(*charts: alt.Chart, params: dict[str, str] | None = None) -> alt.Laye
 
     Args:
         charts: made by `shown`.
-        params: further parameters and their values; `hidden`, the backends that the reader has
-            hidden, is always one.
+        params: further parameters and their values. `hidden`, the backends that the reader has
+            hidden, is added.
     """
     values: dict[str, Any] = {"hidden": [], **(params or {})}
     named = [alt.param(name=name, value=value) for name, value in values.items()]
@@ -177,29 +178,29 @@ def panel(
 
     Args:
         title: its title.
-        chart: its marks, which take their data from `shown`.
-        data: the data, as Vega-Lite takes them.
-        rows: the number of its rows; or
-        height: its height in pixels.
-        width: in pixels, without names and figures.
+        chart: its marks, on the data of `shown`.
+        data: the data, in Vega-Lite's form.
+        rows: the number of rows; or
+        height: the height in pixels.
+        width: the width in pixels, without names and figures.
     """
     sized = chart.properties(width=width, height=height or _STEP * max(rows, 1))
-    # The tests validate it; here that would take most of the time. Altair also copies everything at
-    # each step, so the data and the configuration, the same for all, are added to its result.
+    # Only the tests validate: it would take most of the time here. Altair also copies everything at
+    # each step, so data and configuration are added to its result.
     spec = sized.to_dict(validate=False)
     added = {"description": title, "config": _CONFIG, "datasets": {_ROWS: [*data]}}
     return Panel(title, _seen({**spec, **added}))
 
 
 def _seen(part: Any) -> Any:
-    """The specification as JSON can hold it, with all characters visible.
+    """The specification as valid JSON, with all characters visible.
 
-    Others end the process that draws it. A number that is infinite or none is missing.
+    Invisible characters would end the process that draws it. Infinite numbers and NaN become null.
     """
     if isinstance(part, str):
         return visible(part)
     if isinstance(part, float):
         return part if isfinite(part) else None
     if isinstance(part, list):
-        return [_seen(each) for each in part]
+        return [_seen(item) for item in part]
     return {key: _seen(value) for key, value in part.items()} if isinstance(part, dict) else part

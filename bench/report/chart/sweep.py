@@ -13,10 +13,10 @@ _HEIGHT = 170
 
 
 def sweep(name: str, points: pd.DataFrame) -> Chart:
-    """Throughput and memory against batch size, panels per width; or against width.
+    """Throughput and memory against batch size, with panels per width; or against width.
 
     Args:
-        name: of the chart.
+        name: the name of the chart.
         points: a row per job: backend, width, batch_size, images_per_second, and memory in bytes.
     """
     points = points.assign(gigabytes=points["memory"] / 1e9)
@@ -42,7 +42,7 @@ def _caption(along: str) -> str:
 
 
 def _rows(facet: pd.DataFrame, along: str, column: str) -> list[Row]:
-    """A row per job, and one per median over jobs."""
+    """A row per job, and a row per median over jobs."""
     jobs = facet[["backend", along, column]].dropna()
     medians = jobs.groupby(["backend", along], observed=True)[column].median().reset_index()
     return [
@@ -66,10 +66,12 @@ def _marks(rows: list[Row], along: str, *, log: bool) -> alt.LayerChart:
         "value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=4, format="~s" if log else "~g")
     )
     colours, markers = colour(backends, legend=True), marker(backends, legend=True)
-    each = shown().encode(x=x, y=y, color=colours)
-    medians = each.transform_filter("datum.kind === 'median'")
+    all_rows = shown().encode(x=x, y=y, color=colours)
+    medians = all_rows.transform_filter("datum.kind === 'median'")
     return layers(
-        each.transform_filter("datum.kind === 'job'").mark_point(filled=True, size=10, opacity=0.6),
+        all_rows.transform_filter("datum.kind === 'job'").mark_point(
+            filled=True, size=10, opacity=0.6
+        ),
         medians.mark_line(strokeWidth=1.5),
         medians.mark_point(filled=True, size=45, opacity=1).encode(
             shape=markers,

@@ -41,10 +41,10 @@ _BREAK_EVEN = (
 _HEIGHT = 170
 _LOSSES = {"softmax_cross_entropy": "cross-entropy", "mean_squared_error": "mean squared error"}
 _CURVE = ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
-_POINTS = 13  # of a line of break-even
+_POINTS = 13  # of a line in the break-even chart
 _MOST_EPOCHS = 1000
-_MOST_NAMED = 6  # epochs of an axis that each have a number
-_MOST_POINTS = 12  # of a line of the others
+_MOST_NAMED = 6  # an axis of at most this number of epochs numbers each of them
+_MOST_POINTS = 12  # of a line in the other charts
 
 
 def time_to_accuracy(run: Run) -> Chart | None:
@@ -74,7 +74,7 @@ def time_to_accuracy(run: Run) -> Chart | None:
 
 
 def curves(run: Run) -> Chart | None:
-    """Accuracy and loss after every epoch, a panel of each per workload."""
+    """Accuracy and loss after every epoch, in two panels per workload."""
     means = _means(_ok(run), _CURVE)
     panels = []
     for title, facet in facets(means):
@@ -109,7 +109,7 @@ def break_even(run: Run) -> Chart | None:
 
 
 def _seconds_until(row: Row) -> list[tuple[int, float]]:
-    """Epochs, and the seconds until each of them ends; none if a part is not known."""
+    """(number of epochs, seconds until the last one ends); [] if a part is unknown."""
     before = row["startup_seconds"] + max(row["warm_up_seconds"], 0.0)
     if not isfinite(before + row["epoch_seconds"]):
         return []
@@ -122,7 +122,7 @@ def _ok(run: Run) -> pd.DataFrame:
 
 
 def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The means over jobs, a row per backend of a group and epoch."""
+    """The means over jobs, a row per group, backend and epoch."""
     keys = [*GROUP, "device_name", "backend", "label", "loss", "target_accuracy", "epoch"]
     keys = [*dict.fromkeys(keys)]
     means = epochs.groupby(keys, sort=False, observed=True, dropna=False)[columns].mean()
@@ -131,9 +131,9 @@ def _means(epochs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _few_epochs(means: pd.DataFrame) -> pd.Series:
-    """Which rows are drawn: at most 12 epochs of a line, evenly, the first and the last among them.
+    """Which rows are drawn: at most 12 evenly spread epochs of a line, with the first and the last.
 
-    More would be seen by nobody, and the page of the suite `course` would have 5 MB.
+    More points cannot be seen, and would enlarge the page of the suite `course` to 5 MB.
     """
     last = means["epochs"]
     step = np.maximum((last - 1) / (_MOST_POINTS - 1), 1.0)
@@ -168,8 +168,8 @@ def _accuracy_lines(data: list[Row], target: float | None) -> alt.LayerChart:
     y = alt.Y("accuracy:Q", title=None, scale=_scale(), axis=unit_axis("%"))
     rule = []
     if target is not None:
-        one = shown().transform_aggregate(rows="count()")  # else a line per row
-        rule = [one.mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
+        single_row = shown().transform_aggregate(rows="count()")  # else a line per row
+        rule = [single_row.mark_rule(color=INK, strokeDash=[2, 2]).encode(y=alt.datum(target))]
     return layers(*rule, *_lines(data, x, y))
 
 

@@ -1,4 +1,4 @@
-"""Writes a report as one HTML file: style, charts and script are in it, and it loads nothing."""
+"""Writes a report as one HTML file, which contains style, charts and script, and loads nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.report.chart.style import looks_of
 from bench.report.form.blocks import Block, Chart, Folded, Heading, Table
 from bench.report.form.visible import visible
 
-_LONG_CELL = 45  # characters; such a cell and longer ones are broken into lines
+_LONG_CELL = 45  # a cell of at least this number of characters is broken into lines
 _NUMBER = re.compile(
     r"[-+~]?[\d.,]+ ?(%|s|ms|µs|x|MB|GB|J|kJ|W|points)?(,? .*)?$|-$|none$|not |reached|disagrees$"
 )
@@ -36,12 +36,12 @@ _COMMAND = re.compile(r"(bench|nox|python|pip) ")
 
 
 def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script: str) -> str:
-    """The page.
+    """The report as a page.
 
     Args:
         blocks: the report.
-        drawn: the panels of each chart as SVG, by the chart's name.
-        script: the page's script, with all that it needs; "" for a page without one.
+        drawn: name of a chart -> its panels as SVG.
+        script: the page's script with everything that it needs; "" for a page without one.
     """
     title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
     page = _templates().get_template("page.html.j2")
@@ -71,7 +71,7 @@ def to_html(blocks: Sequence[Block], drawn: Mapping[str, Sequence[str]], script:
 
 
 def fragment(blocks: Sequence[Block]) -> str:
-    """Blocks without charts as HTML for a notebook, with a style of their own."""
+    """Blocks without charts as HTML for a notebook, with a separate style."""
     body = _templates().get_template("fragment.html.j2").render(blocks=blocks)
     return f"<div class='framework-bench'><style>{_read('fragment.css')}</style>{body}</div>"
 
@@ -112,7 +112,7 @@ def _read(name: str) -> str:
 
 
 def page_script() -> str:
-    """The page's own part of its script."""
+    """The page's script, without Vega."""
     return _read("page.js")
 
 
@@ -129,19 +129,19 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"
 
 
-def _code(found: re.Match[str]) -> str:
-    kind = ' class="command"' if _COMMAND.match(found[1]) else ""
-    return f"<code{kind}>{found[1]}</code>"
+def _code(match: re.Match[str]) -> str:
+    kind = ' class="command"' if _COMMAND.match(match[1]) else ""
+    return f"<code{kind}>{match[1]}</code>"
 
 
 def _numbers(table: Table) -> list[bool]:
-    """Of each column, whether all its cells are numbers."""
+    """For each column, whether all its cells are numbers."""
     columns = zip(*table.rows, strict=True)
     return [all(_NUMBER.match(cell) for cell in column) for column in columns]
 
 
 def _json(value: Any) -> Markup:
-    """JSON within a script element, numbers to five digits; a `<` in it would end the element."""
+    """JSON for a script element, with numbers to five digits; a `<` could end the element."""
     text = json.dumps(_short(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
 
@@ -155,13 +155,13 @@ def _short(value: Any) -> Any:
 
 
 def _all(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks, and those that are folded."""
-    found: list[Block] = []
+    """The blocks, and the blocks in folded ones."""
+    all_blocks: list[Block] = []
     for block in blocks:
-        found += [block, *(_all(block.blocks) if isinstance(block, Folded) else ())]
-    return found
+        all_blocks += [block, *(_all(block.blocks) if isinstance(block, Folded) else ())]
+    return all_blocks
 
 
 def _rows_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The data of a panel that belong to backends."""
+    """The data rows of a panel that belong to a backend."""
     return [row for rows in spec["datasets"].values() for row in rows if "backend" in row]

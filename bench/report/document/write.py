@@ -1,4 +1,4 @@
-"""Writes a report, which is a list of blocks, into a folder: Markdown, HTML and charts."""
+"""Writes a report (a list of blocks) into a folder, as Markdown, HTML and charts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_document(blocks: Sequence[Block], folder: Path) -> None:
 
 
 def charts_of(blocks: Sequence[Block]) -> list[Chart]:
-    """All charts among the blocks, also those in folded ones."""
+    """All charts among the blocks, including folded ones."""
     charts: list[Chart] = []
     for block in blocks:
         if isinstance(block, Chart):

@@ -1,8 +1,8 @@
 """Writes a run in the Bencher Metric Format (BMF), for `bencher run --adapter json --file FILE`.
 
 Format: https://bencher.dev/docs/reference/bencher-metric-format (read in November 2026): benchmark
--> measure -> `value`, and where known `lower_value` and `upper_value`. Bencher has the measures
-`latency` in nanoseconds and `throughput` in operations per second; it makes others as they come.
+-> measure -> `value`, and optionally `lower_value` and `upper_value`. Bencher knows the measures
+`latency` in nanoseconds and `throughput` in operations per second, and creates others at first use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 
 _NANOSECONDS = 1e9
-# Measure -> its column of the summary; `latency` and `throughput` are made from the epoch time.
+# Measure -> its column of the summary; `latency` and `throughput` follow from the epoch time.
 _OTHERS = {
     "test-accuracy": "test_accuracy",
     "seconds-to-target": "seconds_to_target",
@@ -44,16 +44,16 @@ def _measures(row: Row) -> dict[str, dict[str, float]]:
     seconds = row["epoch_seconds"]
     low, high = row["epoch_seconds_sure_low"], row["epoch_seconds_sure_high"]
     examples = row["train_examples"]
-    found = {
+    metrics = {
         "latency": _metric(*(_NANOSECONDS * value for value in (seconds, low, high))),
         "throughput": _metric(*(examples / value for value in (seconds, high, low))),
         **{measure: _metric(row[column]) for measure, column in _OTHERS.items()},
     }
-    return {name: metric for name, metric in found.items() if metric}
+    return {name: metric for name, metric in metrics.items() if metric}
 
 
 def _metric(value: Any, low: Any = None, high: Any = None) -> dict[str, float]:
     """A metric; empty without a value."""
     figures = {"value": value, "lower_value": low, "upper_value": high}
-    known = {name: float(x) for name, x in figures.items() if x is not None and isfinite(x)}
-    return known if "value" in known else {}
+    finite = {name: float(x) for name, x in figures.items() if x is not None and isfinite(x)}
+    return finite if "value" in finite else {}

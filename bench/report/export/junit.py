@@ -14,8 +14,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # frameworks put them into their messa
 def junit(checked: CheckResult, name: str) -> bytes:
     """The result of a check as JUnit XML in UTF-8.
 
-    It has a test case per result, and one per workload and device for doubts, with the remarks as
-    its output. A result that was not checked is a failure, or skipped where that is allowed.
+    It has a test case per result. Doubts have a test case per workload and device, with the remarks
+    as its output. A result that was not checked is a failure, or is skipped if that is allowed.
     """
     suite = ET.Element("testsuite", name=_text(name))
     for verdict in checked.results:
@@ -42,5 +42,5 @@ def _add_case(suite: ET.Element, classname: str, name: str, end: str, message: s
 
 
 def _text(text: str) -> str:
-    """Text that XML can hold: it has no form for many control characters."""
+    """The text without control characters, which XML cannot contain."""
     return visible(_COLOURS.sub("", text))

@@ -1,8 +1,8 @@
 """Writes runs for Apache Otava, which finds the points at which a series of results changed.
 
-Format: its `docs/CSV.md` and `otava/importer.py`, version 0.8.0. All rows of a file are one series,
-in the order of time, and a metric may not be missing. So there is a file per result, and a
-configuration that names them all. It is JSON, which is also YAML.
+Format: Otava's `docs/CSV.md` and `otava/importer.py`, version 0.8.0. All rows of a file are one
+series in the order of time, and no metric may be missing. So there is a file per result. The
+configuration names all files; it is JSON, which is also YAML.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write_otava(folders: Sequence[Path], output: Path) -> tuple[Path, int, list[
     machine was busy are left out.
 
     Args:
-        folders: the runs', in any order.
+        folders: the runs' folders, in any order.
         output: the folder to write into.
 
     Returns:
@@ -75,7 +75,7 @@ def write_otava(folders: Sequence[Path], output: Path) -> tuple[Path, int, list[
 
 
 def _name(group: dict[str, Any]) -> str:
-    """The name of a result, the same in every export: names, and a digest of the whole group."""
+    """The name of a result, equal in every export: names, and a digest of the whole group."""
     digest = hashlib.sha256(repr([str(value) for value in group.values()]).encode()).hexdigest()
     names = (group[name] for name in ("workload", "backend", "dataset", "device", "machine"))
     text = ".".join([*map(str, names), digest[:_DIGITS]])

@@ -1,7 +1,7 @@
 """Writes a run in the JSON format of pytest-benchmark, for its `compare` and for other readers.
 
-Format: pytest-benchmark 5.3.1, `Metadata.as_dict` and `Stats.fields` of its `stats.py`; quartiles
-are computed by its method.
+Format: pytest-benchmark 5.3.1, `Metadata.as_dict` and `Stats.fields` in `stats.py`. Quartiles are
+computed by pytest-benchmark's method.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WHAT = "wall seconds of training epochs of jobs that ended ok, without each job
 def pytest_benchmark(run: Run) -> bytes:
     """The run as JSON: a benchmark per backend of a group, whose rounds are its steady epochs.
 
-    A backend without a steady epoch is left out, as pytest-benchmark leaves out what failed.
+    A backend without a steady epoch is left out, as pytest-benchmark leaves out failed benchmarks.
     """
     by_key = {record.key: record for record in run.records}
     steady = run.epochs[run.epochs["steady"] & (run.epochs["status"] == "ok")]
@@ -56,7 +56,7 @@ def pytest_benchmark(run: Run) -> bytes:
 def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str, Any]:
     """The benchmark of one backend of a group.
 
-    It has the same name in every run of one machine, so that runs can be compared.
+    Its name is the same in every run of one machine, so that runs can be compared.
     """
     group = {name: rows[name].iloc[0] for name in GROUP}
     backend, workload = rows["backend"].iloc[0], group["workload"]
@@ -87,11 +87,11 @@ def _benchmark(rows: pd.DataFrame, record: Record, *, several: bool) -> dict[str
 
 
 def place_and_training(group: Mapping[str, Any], *, several: bool) -> tuple[str, str]:
-    """Where a group trained, and what besides the workload, the same in every run of one machine.
+    """A group's place, and its training besides the workload; equal in every run of one machine.
 
     Args:
-        group: its columns, see `bench.report.frame.columns.GROUP`.
-        several: whether the run has several machines; then the place names the machine.
+        group: the group's columns, see `bench.report.frame.columns.GROUP`.
+        several: whether the run has several machines; if so, the place names the machine.
     """
     place = (
         f"{group['dataset']} {group['data_checksum'][:8]}, {group['device']}, {group['threads']}"
@@ -104,9 +104,9 @@ def place_and_training(group: Mapping[str, Any], *, several: bool) -> tuple[str,
 
 
 def _machine_info(machines: Sequence[Machine]) -> dict[str, Any]:
-    """The machine, in pytest-benchmark's names where it has them.
+    """The machine, with pytest-benchmark's keys where they exist.
 
-    For several machines: all their names, and all machines in full.
+    For several machines: all names, and the complete data of all machines.
     """
     if len(machines) > 1:
         return {"node": ", ".join(machine.name for machine in machines), "machines": machines}
@@ -155,16 +155,16 @@ def _stats(seconds: list[float]) -> dict[str, Any]:
 
 
 def _quartile(data: Sequence[float]) -> float:
-    """The quartile near the beginning of sorted data.
+    """The first quartile of sorted data.
 
     For an even number of values it is the median of the first half; for an odd number a weighted
     mean of two neighbours.
     """
-    index, rest = divmod(len(data), 4)
+    index, remainder = divmod(len(data), 4)
     if len(data) == 1:
         return data[0]
-    if rest == 1:
+    if remainder == 1:
         return 0.25 * data[index - 1] + 0.75 * data[index]
-    if rest == 3:  # noqa: PLR2004 - the last of what four leaves
+    if remainder == 3:  # noqa: PLR2004 - the largest remainder of 4
         return 0.75 * data[index] + 0.25 * data[index + 1]
     return median(data[: len(data) // 2])

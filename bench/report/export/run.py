@@ -1,7 +1,7 @@
 """Exports a run for other programs.
 
-The formats are JSON Lines (a record per line), CSV (a row per epoch), pytest-benchmark's and
-Bencher's JSON, and LaTeX (the tables of accuracies and of the main figures).
+The formats are JSON Lines (a record per line), CSV (a row per epoch), the JSON of pytest-benchmark
+and Bencher, and LaTeX (the tables of accuracies and of the main figures).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from bench.report.section.opening import meanings
 def export(folder: Path, form: str) -> tuple[bytes, list[LeftOut], str]:
     """The newest record of every job of a run, in the format "jsonl", "csv", "latex", "bencher" ...
 
-    Returns the content, the files that are left out, and a sentence that says which
-    results disagree ("" if none does). JSON Lines hold these results unchanged; CSV and LaTeX mark
-    them; the others leave them out.
+    Returns the content, the files that are left out, and a sentence on the results that disagree
+    ("" if none does). JSON Lines contain these results unchanged, CSV and LaTeX mark them, and the
+    other formats leave them out.
 
     Raises:
         RunError: there is no run or no record in the folder.

@@ -29,7 +29,7 @@ class Text(Struct, frozen=True):
 class Alarm(Struct, frozen=True):
     """A box at the top: what is wrong, what that means, and a line per case.
 
-    It is red, or amber if it `warns` only.
+    It is red, or amber if it only `warns`.
     """
 
     title: str
@@ -39,20 +39,20 @@ class Alarm(Struct, frozen=True):
 
 
 class Items(Struct, frozen=True):
-    """A list of points; left out where there are none."""
+    """A list of points; without points it is left out."""
 
     lines: tuple[str, ...]
 
 
 class Table(Struct, frozen=True):
-    """Columns and rows of text, as many cells in each row as there are columns.
+    """A table of text.
 
     Attributes:
-        columns: their titles.
-        rows: their cells.
+        columns: the titles of the columns.
+        rows: the cells of each row, one per column.
         caption: what the table shows; "" if the text above it says so.
-        keys: the numbers by which the page sorts the cells, as many as there are cells; a cell
-            whose number is None is sorted by its text. () if the table cannot be sorted.
+        keys: one number per cell, by which the page sorts; a cell with None is sorted by its text.
+            () if the table cannot be sorted.
     """
 
     columns: tuple[str, ...]
@@ -67,7 +67,7 @@ Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
     """A table of rows, without columns that have no figure in any row.
 
-    `columns` has the text of a row's cell by the title of the column.
+    `columns`: title of a column -> function from a row to the text of its cell.
     """
     cells = tuple(tuple(text(row) for text in columns.values()) for row in rows)
     return without_empty(Table(tuple(columns), cells))
@@ -75,14 +75,14 @@ def table_of(rows: Iterable[dict[str, Any]], columns: Columns) -> Table:
 
 def without_empty(table: Table) -> Table:
     """The table without the columns that have no figure in any row."""
-    kept = [
+    indices = [
         index
         for index in range(len(table.columns))
         if not table.rows or any(row[index] != ABSENT for row in table.rows)
     ]
     return Table(
-        tuple(table.columns[index] for index in kept),
-        tuple(tuple(row[index] for index in kept) for row in table.rows),
+        tuple(table.columns[index] for index in indices),
+        tuple(tuple(row[index] for index in indices) for row in table.rows),
     )
 
 
@@ -94,7 +94,7 @@ class Panel(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """Panels beside each other; their files are `plots/NAME.svg`, `.png` and `.pdf`."""
+    """Panels side by side; the files are `plots/NAME.svg`, `.png` and `.pdf`."""
 
     name: str
     caption: str
@@ -102,7 +102,7 @@ class Chart(Struct, frozen=True):
 
 
 class Card(Struct, frozen=True):
-    """A short answer: what it is about, the answer, and a line below it."""
+    """A short answer: its subject, the answer, and a line below it."""
 
     title: str
     answer: str

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.report.form.visible import visible
 
-# A cell that begins with one of these, also of full width, is a formula in a spreadsheet.
+# A spreadsheet takes a cell that begins with one of these (also in full width) for a formula.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ROWS = 20_000  # rows at a time, to limit memory
 
@@ -20,7 +20,7 @@ _ROWS = 20_000  # rows at a time, to limit memory
 def comma_separated(frame: pd.DataFrame) -> bytes:
     """A line of column names, then a line per row, in UTF-8; a missing value is an empty cell.
 
-    Numbers have all their digits. A text that begins like a formula has an apostrophe before it.
+    Numbers have all digits. An apostrophe precedes a text that begins like a formula.
     `DataFrame.to_csv` takes two to three times as long.
     """
     file = io.StringIO()
@@ -41,6 +41,6 @@ def _cells(column: pd.Series) -> list[Any]:
 
 
 def _harmless(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula, and whose characters are all seen."""
+    """Text that is no formula in a spreadsheet, with all characters visible."""
     text = visible(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -40,12 +40,12 @@ def latex_table(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which nothing is a command of LaTeX; our own markup is left out."""
+    """Text without LaTeX commands and without our own markup."""
     plain = re.sub(r"`([^`]+)`|\*\*([\w ,-]+)\*\*|\*(\w+)\*", r"\1\2\3", visible(text))
     return "".join(_ESCAPES.get(character, character) for character in plain)
 
 
 def _row(cells: Sequence[str]) -> str:
     line = " & ".join(map(escaped, cells)) + r" \\"
-    # After the end of a row these would be its options.
+    # LaTeX reads these after the end of a row as options of the row.
     return f"{{}}{line}" if line.startswith(("[", "*")) else line

@@ -20,7 +20,7 @@ from bench.report.form.visible import visible
 
 # Our own markup; everything else is text.
 _MARKUP = re.compile(r"`[^`]+`|\*\*[\w ,-]+\*\*|\*\w+\*")
-# What could begin a link, a picture, HTML, code, emphasis or a cell.
+# Characters that could begin a link, a picture, HTML, code, emphasis or a cell.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|]|&(?=[#\w]+;)|(?<!\w)_|_(?!\w)|~(?=~)")
 _BAR = re.compile(r"(?<!\\)\|")
 _AT_START = re.compile(r"^(\s*)([-+#>=]|\d+[.)])(?=\s|$|[#>=-])")
@@ -38,11 +38,11 @@ def markdown_table(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which only our own markup is markup: `code`, **bold** and *pale*."""
+    """Text in which only our own markup works: `code`, **bold** and *pale*."""
     text, parts, end = visible(text), [], 0
-    for found in _MARKUP.finditer(text):
-        parts += [_literal(text[end : found.start()]), found[0]]
-        end = found.end()
+    for match in _MARKUP.finditer(text):
+        parts += [_literal(text[end : match.start()]), match[0]]
+        end = match.end()
     return "".join([*parts, _literal(text[end:])])
 
 
@@ -51,12 +51,12 @@ def _literal(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """A paragraph or an item: what would begin a list or a heading does not."""
+    """A paragraph or an item; its first characters cannot begin a list or a heading."""
     return _AT_START.sub(r"\1\\\2", escaped(text.strip()))
 
 
 def _row(cells: Sequence[str]) -> str:
-    # In a table a bar ends a cell even in code.
+    # In a table, a bar ends a cell even inside code.
     texts = [_BAR.sub(r"\|", escaped(cell)) for cell in cells]
     return f"| {' | '.join(texts)} |"
 
@@ -92,4 +92,4 @@ def _markdown(block: Block) -> str:
 
 
 def _html(text: str) -> str:
-    return re.sub(r"[&<>\[\]`*]", lambda found: f"&#{ord(found[0])};", visible(text))
+    return re.sub(r"[&<>\[\]`*]", lambda match: f"&#{ord(match[0])};", visible(text))

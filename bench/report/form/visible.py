@@ -1,16 +1,16 @@
-"""Makes text of unknown origin harmless: every character of it can be seen."""
+"""Makes text of unknown origin harmless: every character becomes visible."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control characters (also those that colour a terminal), formats (also those that turn the
-# direction of the text), halves of pairs, private ones, and ends of lines and paragraphs.
+# Control characters (they can colour a terminal), format characters (they can reverse the direction
+# of text), surrogates, private and unassigned characters, and ends of lines and paragraphs.
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def visible(text: str) -> str:
-    r"""The text with `\u001b` for each character that is not seen, and spaces for line breaks."""
+    r"""The text with each invisible character as `\u001b`, and line breaks as spaces."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(character) for character in text)

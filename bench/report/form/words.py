@@ -135,7 +135,7 @@ def rate(value: float | None, unit: str) -> str:
 
 
 def first_of(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
-    """The first lines, at most `most`, and a last one with the number of the others."""
+    """The first lines, at most `most`, and a last line with the number of the others."""
     more = len(lines) - most
     return [*lines] if more <= 0 else [*lines[:most], f"and {more:,} more"]
 

@@ -1,1 +1,1 @@
-"""Makes data frames of records: a row per epoch, per job, and per backend of a group."""
+"""Makes data frames from records: a row per epoch, per job, and per backend of a group."""

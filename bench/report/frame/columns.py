@@ -1,7 +1,7 @@
 """The columns of a run's data frames, which are `epochs.csv` and `summary.csv`.
 
-This is the only list of them: the frames are made from it, and so is `docs/columns.md`. To write
-that page: `python -m bench.report.frame.columns > docs/columns.md`.
+The frames and `docs/columns.md` are made from this list. To write the page:
+`python -m bench.report.frame.columns > docs/columns.md`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Column(Struct, frozen=True):
 
     Attributes:
         name: its name in the frame and in the CSV file.
-        unit: of its values.
+        unit: the unit of its values.
         meaning: the meaning of its values.
         source: where a value comes from: an attribute such as "job.seed", or a function of the same
-            object; "" if it is computed from other columns. "inputs?.wall_seconds" is missing where
-            the object has no `inputs`.
+            object; "" if it is computed from other columns. "inputs?.wall_seconds" gives None if
+            `inputs` is None.
         how: only for columns of the summary: the pandas aggregation ("median") over the jobs that
             ended ok. `source` then names the column of the jobs; "" means the column of the same
             name.
@@ -47,13 +47,13 @@ class Column(Struct, frozen=True):
         return self.unit not in (_TEXT, _TRUTH, _COUNT)
 
     def getter(self) -> Callable[[Any], Any]:
-        """A function that returns the value of an object, see `source`."""
+        """A function from an object to the value of this column, see `source`."""
         if not isinstance(self.source, str):
             return self.source
-        first, _, rest = self.source.partition("?.")
-        if not rest:
+        first, _, inner_path = self.source.partition("?.")
+        if not inner_path:
             return attrgetter(first)
-        optional, inner = attrgetter(first), attrgetter(rest)
+        optional, inner = attrgetter(first), attrgetter(inner_path)
         return lambda whole: None if (part := optional(whole)) is None else inner(part)
 
 
@@ -247,10 +247,10 @@ SAME = [
     *("course_accuracy", "target_accuracy"),
 ]
 _BY_NAME = {column.name: column for column in JOB}
-# Texts that many jobs share: frames are grouped by the numbers of their categories.
+# Texts that many jobs share. They are categories, so that grouping compares numbers.
 CATEGORIES = [name for name in (*GROUP_AND_BACKEND, *SAME) if _BY_NAME[name].unit == _TEXT]
 
-# A row is a backend in a group. Figures are over its jobs that ended ok and agree.
+# A row is a backend in a group. Figures come from its jobs that ended ok and agree.
 SUMMARY = (
     *(Column(name, _BY_NAME[name].unit, _BY_NAME[name].meaning) for name in GROUP_AND_BACKEND),
     *(Column(name, _BY_NAME[name].unit, _BY_NAME[name].meaning) for name in SAME),

@@ -1,7 +1,7 @@
 """Finds the jobs whose times count.
 
-A time counts if no other work disturbed the machine in its round (of one seed), or if such
-disturbance is usual in its group.
+A time counts if no other work disturbed the machine in its round (of one seed), or if most of the
+first rounds of its group were disturbed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROUND = ["round", "seed"]
 def counted(jobs: pd.DataFrame) -> pd.Series:
     """Whether each job's round counts; see `bench.machine.disturbance.which_count`.
 
-    All jobs count where no disturbance was recorded.
+    All jobs count if no disturbance was recorded.
 
     Args:
         jobs: a row per job.

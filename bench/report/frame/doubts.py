@@ -1,9 +1,9 @@
-"""Says which results are in doubt: wrong, in disagreement, suspect, or unconfirmed.
+"""Texts on the doubtful results: wrong, disagreeing, suspect, or unconfirmed.
 
-`bench.statistics.judgement` decides which these are.
+`bench.statistics.judgement` judges each result.
 
-In a frame such a result has its doubt as its status (unless it is only unconfirmed), so that all
-code that takes jobs with the status "ok" leaves it out. All functions take a frame with a row per
+In a frame, the status of a doubtful result is its doubt (unless it is only unconfirmed). So code
+that selects the status "ok" leaves it out. The argument of all functions is a frame with a row per
 job, see `jobs.jobs_frame`.
 """
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.report.form import words
 
-# The status of results that are never ranked -> its meaning, for one result and for several.
+# Status of results that are not ranked -> its meaning, for one result and for several.
 _MEANINGS = {
     "wrong": ("differs from the reference", "differ from the reference"),
     "disagrees": ("disagrees with the other backends", "disagree with the other backends"),
@@ -27,7 +27,7 @@ Doubts = dict[tuple[str, str, str], str]
 
 
 def doubts_of(jobs: pd.DataFrame) -> Doubts:
-    """What is in doubt of each backend, e.g. "disagrees here on cnn"."""
+    """The doubts on each backend, e.g. "disagrees here on cnn"."""
     on: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     columns = ["backend", "device", "machine", "status", "workload"]
     for backend, device, machine, status, workload in _unique(_excluded(jobs)[columns]):
@@ -42,7 +42,7 @@ def doubts_of(jobs: pd.DataFrame) -> Doubts:
 
 
 def headline(jobs: pd.DataFrame) -> str:
-    """A sentence that says how many results are in doubt, and which; "" if none is."""
+    """A sentence with the number and the names of doubtful results; "" if there are none."""
     parts = []
     for status, (of_one, of_several) in _MEANINGS.items():
         results = jobs[jobs["status"] == status]
@@ -63,7 +63,7 @@ def lines_of(jobs: pd.DataFrame) -> list[str]:
 
 
 def unconfirmed_lines(jobs: pd.DataFrame) -> list[str]:
-    """A line per result that is ranked although it is not confirmed: which job, and why."""
+    """A line per result that is ranked but unconfirmed: which job, and why."""
     ranked = jobs[(jobs["doubt"] != "") & (jobs["status"] == "ok")]
     return _lines(jobs, ranked, "doubt")
 

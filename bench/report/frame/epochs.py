@@ -1,4 +1,4 @@
-"""Makes a frame of a run's records with a row per epoch; `columns` lists its columns."""
+"""Makes a frame with a row per epoch from a run's records; `columns` lists its columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record]
     """The newest record of every job of a run, and the files that are left out.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         known: records that need not be read again.
 
     Raises:
@@ -44,10 +44,10 @@ def records_of(folder: Path, known: Iterable[Record] = ()) -> tuple[list[Record]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of every job, data set, machine, and model of its device.
+    """The newest record of every job, data set, machine, and model of the device.
 
-    There are several if versions or the adapter changed. Nodes may have one name, as containers do,
-    and different GPUs, of which each is called "cuda:0".
+    There are several records if versions or the adapter changed. The model of the device counts
+    because nodes (for example containers) may have the same name, and different GPUs "cuda:0".
     """
     latest: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: r.started):
@@ -59,10 +59,10 @@ def newest(records: Iterable[Record]) -> list[Record]:
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """A frame with a row per epoch, in which the columns of its job are repeated.
 
-    A job without an epoch has one row, with a missing epoch. A job whose result must not be
-    ranked has the doubt as its status, and its reason says why.
+    A job without an epoch has one row, with a missing epoch. If a result must not be ranked, the
+    status of its job is the doubt, and the reason says why.
     """
-    # Records were read in the order of their keys; in this order access to memory is faster.
+    # Records were read in the order of their keys; memory access is faster in this order.
     ordered = sorted(records, key=attrgetter("key"))
     jobs = _jobs(ordered)
     epochs = [epoch for record in ordered for epoch in record.epochs]
@@ -71,7 +71,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
         index=jobs.index.repeat([len(record.epochs) for record in ordered]),
     )
     frame = jobs.join(frame).reset_index(drop=True)
-    # Without a counter, epochs have no reason of their own.
+    # Without a counter, epochs have no separate reason.
     no_counter = frame.pop("no_counter")
     frame["no_energy"] = frame["no_energy"].where(frame["no_energy"] != "", no_counter)
     frame["steady"] = frame["counts"] & (frame["epoch"] > frame["warm_up_epochs"])
@@ -81,7 +81,7 @@ def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
-    """A row per record: the columns of jobs, and `no_counter`, why there is no energy counter."""
+    """A row per record: the columns of jobs, and `no_counter`, the reason for no energy counter."""
     values = {
         column.name: list(map(column.getter(), ordered))
         for column in JOB
@@ -89,14 +89,16 @@ def _jobs(ordered: Sequence[Record]) -> pd.DataFrame:
     }
     jobs = pd.DataFrame({**values, **_of_workloads(ordered), **_of_phases(ordered)})
     judged, early = judgements(ordered), warm_ups(ordered)
-    found = [judged.get(record.key, NOT_JUDGED) for record in ordered]
-    jobs["agrees"] = [judgement.agrees for judgement in found]
-    jobs["doubt"] = [f"{j.doubt}: {j.reason}" if j.doubt else "" for j in found]
+    judgements_of_jobs = [judged.get(record.key, NOT_JUDGED) for record in ordered]
+    jobs["agrees"] = [judgement.agrees for judgement in judgements_of_jobs]
+    jobs["doubt"] = [f"{j.doubt}: {j.reason}" if j.doubt else "" for j in judgements_of_jobs]
     jobs["status"] = [
-        record.status if j.counts else j.doubt for record, j in zip(ordered, found, strict=True)
+        record.status if j.counts else j.doubt
+        for record, j in zip(ordered, judgements_of_jobs, strict=True)
     ]
     jobs["reason"] = [
-        record.reason if j.counts else j.reason for record, j in zip(ordered, found, strict=True)
+        record.reason if j.counts else j.reason
+        for record, j in zip(ordered, judgements_of_jobs, strict=True)
     ]
     jobs["warm_up_epochs"] = [early[record.key] for record in ordered]
     jobs["no_counter"] = [r.startup.energy.reason if r.startup else "" for r in ordered]

@@ -1,7 +1,7 @@
-"""What the records of a node say besides its times: failures, errors of memory, heat, other load.
+"""Findings on a node besides its times: failures, memory errors, heat, other load.
 
-A finding is a fault, for which a node should be drained, or a remark. What most nodes of the fleet
-have, too, is no finding: it is the cluster's, or the backend's.
+A finding is a fault (the node should be drained) or a remark. A property that most nodes of the
+fleet share is no finding, as it comes from the cluster or the backend.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.statistics.nodes.fingerprints import MOST_OTHERS
 # A scheduler, or a user, ends a job in these ways, too.
 _BY_OTHERS = ("killed", "timeout")
 _NODE_FAILED = "NODE_FAIL"  # Slurm's state
-_LEAST_OF_MEDIAN = 0.95  # a clock under load that is lower than this share of the fleet's
+_LEAST_OF_MEDIAN = 0.95  # a clock under load below this share of the fleet's median is low
 _OFTEN = 0.2  # of the jobs
 _HOTTER = 10  # °C above the fleet's median
 _THROTTLED = {
@@ -33,11 +33,11 @@ _THROTTLED = {
 
 
 class Findings(NamedTuple):
-    """The findings on a node: each a few words.
+    """The findings on a node, each a few words.
 
     Attributes:
-        faults: for which it should be drained.
-        remarks: what else is unusual.
+        faults: the reasons to drain it.
+        remarks: other unusual properties.
     """
 
     faults: list[str]
@@ -55,24 +55,24 @@ def findings_of(fleet: pd.DataFrame, by_key: dict[str, Record]) -> dict[str, Fin
         str(node): [by_key[str(key)] for key in keys]
         for node, keys in fleet.groupby("node", sort=False)["key"]
     }
-    found = {node: Findings([], []) for node in records}
+    findings = {node: Findings([], []) for node in records}
     for node, text, is_fault in _unusual_ends(fleet, by_key):
-        (found[node].faults if is_fault else found[node].remarks).append(text)
+        (findings[node].faults if is_fault else findings[node].remarks).append(text)
     for node, of_node in records.items():
-        found[node].faults.extend(_memory_faults(of_node))
-        found[node].remarks.extend(_remarks(of_node))
+        findings[node].faults.extend(_memory_faults(of_node))
+        findings[node].remarks.extend(_remarks(of_node))
     for node, text in _busy(fleet):
-        found[node].remarks.append(text)
+        findings[node].remarks.append(text)
     for kind in (_missing, _differences, _slow_clocks):
         for node, text in kind(records):
-            found[node].remarks.append(text)
-    return found
+            findings[node].remarks.append(text)
+    return findings
 
 
 def _unusual_ends(
     fleet: pd.DataFrame, by_key: dict[str, Record]
 ) -> Iterable[tuple[str, str, bool]]:
-    """Ends of jobs that few other nodes have: node, text, whether it is a fault."""
+    """Ends of jobs that are rare on other nodes: (node, text, whether it is a fault)."""
     ended = [
         _end(by_key[str(key)], status)
         for key, status in zip(fleet["key"], fleet["status"], strict=True)
@@ -92,12 +92,12 @@ def _unusual_ends(
 
 
 def _end(record: Record, status: str) -> str:
-    """How a job ended: by Slurm's state in capitals, if Slurm ended it, else by its status."""
+    """How a job ended: Slurm's state in capitals, if Slurm ended it, else the job's status."""
     return (record.slurm.state if record.slurm else "") or status
 
 
 def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    """Nodes that were often busy with other work: node, and how often, with an example."""
+    """Nodes that were often busy with other work: (node, how often, with an example)."""
     for node, rows in fleet.groupby("node", sort=False):
         busy = rows["disturbed"][rows["disturbed"] != ""]
         if len(busy) >= max(_OFTEN * len(rows), 1):
@@ -105,7 +105,7 @@ def _busy(fleet: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 
 def _missing(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
-    """Nodes with fewer jobs than most."""
+    """Nodes with fewer jobs than most nodes."""
     usual, nodes = Counter(map(len, records.values())).most_common(1)[0]
     for node, of_node in records.items() if 2 * nodes > len(records) else ():
         if len(of_node) < usual:
@@ -119,7 +119,7 @@ def _memory_faults(records: Sequence[Record]) -> Iterable[str]:
 
 
 def _remarks(records: Sequence[Record]) -> Iterable[str]:
-    """What a node's own records say, without those of others."""
+    """The remarks that follow from a node's own records."""
     jobs = len(records)
     heat = Counter(
         reason for r in records if r.gpu for reason in r.gpu.reasons if reason in _THROTTLED
@@ -146,19 +146,22 @@ def _differences(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
         "system": lambda r: r.machine.system,
     }
     for name, value in of_record.items():
-        of_node = {n: Counter(map(value, of)).most_common(1)[0][0] for n, of in records.items()}
+        of_node = {
+            n: Counter(map(value, of_one_node)).most_common(1)[0][0]
+            for n, of_one_node in records.items()
+        }
         counts = Counter(of_node.values())
         usual, nodes = counts.most_common(1)[0]
-        if 2 * nodes <= len(records):  # there is no usual one
+        if 2 * nodes <= len(records):  # there is no usual value
             continue
-        for node, own in of_node.items():
-            if own != usual and None not in (own, usual):
-                yield node, f"{name} {own} (others: {usual})"
+        for node, setting in of_node.items():
+            if setting != usual and None not in (setting, usual):
+                yield node, f"{name} {setting} (others: {usual})"
     yield from _versions(records)
 
 
 def _versions(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
-    """Versions that a node has and most others do not."""
+    """Versions on a node that differ from most other nodes."""
     having: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     backends: dict[tuple[str, str], set[str]] = defaultdict(set)
     for node, of_node in records.items():
@@ -176,7 +179,7 @@ def _versions(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
 
 
 def _slow_clocks(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
-    """Clocks that are lower, and temperatures that are higher than the fleet's."""
+    """Clocks below the fleet's, and temperatures above the fleet's."""
     clocks = _medians(records, lambda gpu: gpu.sm_mhz)
     heat = _medians(records, lambda gpu: gpu.temperature_celsius)
     usual_clock = median(clocks.values()) if clocks else 0.0
@@ -192,12 +195,12 @@ def _slow_clocks(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
 def _medians(
     records: dict[str, list[Record]], figure: Callable[[GpuState], float | None]
 ) -> dict[str, float]:
-    """The median of a figure over each node's jobs, where it is known."""
-    known = {
+    """The median of a figure over each node's jobs; nodes without the figure are left out."""
+    figures = {
         node: [value for r in of_node if r.gpu and (value := figure(r.gpu)) is not None]
         for node, of_node in records.items()
     }
-    return {node: float(median(values)) for node, values in known.items() if values}
+    return {node: float(median(values)) for node, values in figures.items() if values}
 
 
 def _highest(records: Sequence[Record], figure: Callable[[GpuState], Any]) -> Any:

@@ -1,8 +1,8 @@
 """Makes a frame with a row per job; all other figures are computed from it.
 
 The time of a job is the median of its steady epochs (see `bench.statistics.steady`); all other
-figures of speed are medians over the same epochs. Where a framework trains several epochs in one
-call, an epoch has its share of the call.
+figures of speed are medians over the same epochs. If a framework trains several epochs in one call,
+the time of the call is divided among them.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ def jobs_frame(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fixed_seconds(jobs: pd.DataFrame) -> pd.Series:
-    """The seconds of an epoch of no steps, by the line through a short and a whole epoch."""
+    """The seconds of an epoch without steps, from the line through a short and a whole epoch."""
     short, examples = jobs["short_epoch_seconds"], jobs["short_epoch_examples"].astype(float)
     per_example = (jobs["epoch_seconds"] - short) / (jobs["train_examples"] - examples)
-    # An epoch may be as short as a whole one of few examples.
+    # With few examples, a short epoch may be as long as a whole one.
     return (short - examples * per_example).where(jobs["train_examples"] > examples).clip(lower=0)
 
 
 def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the medians over its steady epochs, and the sums of energy; missing without any.
 
-    An energy is missing if one of these epochs has none.
+    An energy is missing if it is missing for one of these epochs.
     """
     steady = epochs[epochs["steady"]]
     energy = steady.groupby("key", sort=False)
@@ -70,7 +70,7 @@ def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
     by_job = steady.groupby("key", sort=False)
     seconds = by_job["train_wall_seconds"]
     figures = {name: by_job[column].median() for name, column in _MEASURES.items()}
-    # As in `timing.process_seconds`: a time that is not positive is not a time.
+    # As in `timing.process_seconds`, only a positive time is valid.
     figures["epoch_seconds"] = figures["epoch_seconds"].where(seconds.min() > 0)
     for name, column in _ENERGY.items():
         figures[name] = energy[column].sum().where(energy[column].count() == energy.size())
@@ -89,8 +89,8 @@ def _speed(epochs: pd.DataFrame) -> pd.DataFrame:
 def _start(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job the seconds of its start-up, of its first epoch, and of its warm-up.
 
-    The warm-up time is the time of the warm-up epochs minus that of as many steady epochs. Values
-    are missing where a part is not known.
+    The warm-up time is the time of the warm-up epochs minus the time of the same number of steady
+    epochs. Values are missing if a part is unknown.
     """
     early = epochs["epoch"] <= epochs["warm_up_epochs"]
     warm_up = epochs[early].groupby("key", sort=False)["train_wall_seconds"].agg(["sum", "size"])
@@ -108,7 +108,7 @@ def _start(epochs: pd.DataFrame) -> pd.DataFrame:
 def _to_target(epochs: pd.DataFrame) -> pd.DataFrame:
     """Per job that reached its target accuracy: epochs, seconds and joules of training until then.
 
-    Joules are missing if those of any epoch until then are, or if their error is too large.
+    Joules are missing if they are missing for one of these epochs, or if their error is too large.
     """
     by_job = epochs.groupby("key", sort=False)
     sums = epochs[["key"]].assign(

@@ -1,7 +1,7 @@
-"""Makes a frame of a run's jobs with the node and the fleet of each, and a node's sessions.
+"""Makes a frame of a run's jobs with the node and the fleet of each job, and a node's sessions.
 
-A node is a machine, or one GPU of it. A fleet is the nodes of one kind: of one processor, and of
-one model of GPU if the jobs ran on GPUs.
+A node is a machine, or one GPU of it. A fleet is all nodes with the same processor and, for jobs on
+GPUs, the same model of GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.records.job import Record
 from bench.report.form import words
 from bench.report.frame.columns import GROUP
 
-# The same training on another node of the fleet is equal in these.
+# Two nodes ran the same training if these are equal.
 TRAINING = [
     *(name for name in GROUP if name not in ("machine", "device", "device_name")),
     "ranks",
@@ -31,8 +31,8 @@ def nodes_frame(records: Sequence[Record], jobs: pd.DataFrame) -> pd.DataFrame:
     """The frame of jobs with the columns `fleet`, `node`, `ranks`, `training_name` and `training`.
 
     Args:
-        records: of a run. Those of jobs on several nodes are left out: nobody knows whose time it
-            is.
+        records: the records of a run. Jobs on several nodes are left out, as their time belongs to
+            no single node.
         jobs: see `jobs.jobs_frame`.
     """
     by_key = {record.key: record for record in records if nodes_of(record.job.device) == 1}
@@ -59,11 +59,11 @@ def nodes_frame(records: Sequence[Record], jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def sessions_of(fleet: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Workload -> node -> the logarithms of its sessions' times divided by the fleet's.
+    """Workload -> node -> log(node's time / fleet's time), one value per session.
 
-    A session is a workload in one round, of one seed: the median over backends. The fleet's time is
-    the median over nodes of their medians over sessions, per training. Jobs that did not end ok,
-    and rounds in which the machine was busy, are left out.
+    A session is a workload in one round with one seed; its value is the median over backends. The
+    fleet's time of a training is the median over nodes of each node's median over sessions. Jobs
+    that did not end ok, and rounds in which the machine was busy, are left out.
 
     Args:
         fleet: the rows of one fleet, see `nodes_frame`.
@@ -73,13 +73,13 @@ def sessions_of(fleet: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]
     of_node = timed.groupby(["training", "node"])["log"].median()
     usual = of_node.groupby("training").median()
     timed["log"] -= timed["training"].map(usual)
-    # A training that a single node has done compares it with nobody.
+    # A training on a single node compares nothing.
     timed = timed[timed["training"].map(of_node.groupby("training").size()) > 1]
     values = timed.groupby(["node", *_SESSION])["log"].median().reset_index()
-    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    sessions: dict[str, dict[str, NDArray[np.float64]]] = {}
     for (workload, node), rows in values.groupby(["training_name", "node"], sort=False):
-        found.setdefault(str(workload), {})[str(node)] = rows["log"].to_numpy(float)
-    return found
+        sessions.setdefault(str(workload), {})[str(node)] = rows["log"].to_numpy(float)
+    return sessions
 
 
 def _fleet(record: Record) -> str:

@@ -1,6 +1,6 @@
 """Compares the times of every two backends of a group, round by round.
 
-A round of two backends has a ratio for each of their turns, or one by their epochs.
+A round of two backends has a ratio per turn, or without turns one ratio from their epochs.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from bench.statistics.turns import (
 
 Group = tuple[Any, ...]  # the values of `columns.GROUP`
 Times = dict[str, NDArray[np.float64]]
-SpreadOf = Callable[[str], ProcessSpread]  # where the job with a key ran
+SpreadOf = Callable[[str], ProcessSpread]  # key of a job -> the spread at its place
 
 
 class Pair(NamedTuple):
-    """Two backends of a group; `comparison` is of the time of `backend` divided by that of `other`.
+    """Two backends of a group, and their workload's label.
 
-    `workload` is the label of their workload.
+    `comparison` is about the time of `backend` divided by the time of `other`.
     """
 
     group: Group
@@ -50,9 +50,9 @@ class Order(NamedTuple):
     Attributes:
         workload: the label of the workload.
         names: the backends.
-        ties: of each but the last, whether it is not told apart from the next one.
-        tied: the pairs of which none is faster for sure.
-        decided: the number of the other pairs.
+        ties: for each backend except the last, whether its pair with the next one has no verdict.
+        tied: the pairs without a faster backend.
+        decided: the number of other pairs.
     """
 
     workload: str
@@ -63,7 +63,7 @@ class Order(NamedTuple):
 
     @property
     def first(self) -> tuple[str, ...]:
-        """The fastest backend, and those that are not told apart from it."""
+        """The fastest backend, and the backends tied with it."""
         fastest = self.names[0]
         unsure = {
             name
@@ -75,9 +75,9 @@ class Order(NamedTuple):
 
 
 class ToFastest(NamedTuple):
-    """The time of a backend divided by that of the fastest backend of its group.
+    """The time of a backend divided by the time of the fastest backend of its group.
 
-    `unsure`: it is undecided whether it is slower at all.
+    `unsure`: whether it is undecided that the backend is slower.
     """
 
     ratio: float
@@ -88,7 +88,7 @@ def timed(jobs: pd.DataFrame) -> dict[str, dict[tuple[int, int], JobTimes]]:
     """Backend -> round and seed -> the times of its job.
 
     Args:
-        jobs: see `frame.turns.with_turns`; of one group.
+        jobs: the jobs of one group, see `frame.turns.with_turns`.
     """
     columns = ["backend", "round", "seed", SESSION, SECONDS, "epoch_seconds_by_epochs"]
     times: dict[str, dict[tuple[int, int], JobTimes]] = {}
@@ -103,25 +103,25 @@ def times_of(jobs: pd.DataFrame, column: str = "epoch_seconds") -> Times:
     """Per backend the time of its job in every round, in seconds: (rounds,).
 
     NaN if the backend has no job in a round, or its job has no steady epoch. Each seed of a round
-    counts as a round of its own.
+    counts as a separate round.
 
     Args:
-        jobs: see `jobs.jobs_frame`; of one group.
-        column: the time to take.
+        jobs: the jobs of one group, see `jobs.jobs_frame`.
+        column: the column of the time.
     """
     by_round = jobs.groupby(["round", "seed", "backend"])[column].median()
-    # `pivot` (PD010) would need columns; these are an index.
+    # `pivot` (PD010) needs columns, and these are an index.
     rounds = by_round.unstack("backend")  # noqa: PD010
     return {str(name): rounds[name].to_numpy() for name in jobs["backend"].unique()}
 
 
 def pairs_of(jobs: pd.DataFrame, spread_of: SpreadOf) -> list[Pair]:
-    """Every two matched backends of every group, compared.
+    """Compare every two matched backends of every group.
 
-    The verdicts are corrected for the number of pairs of a place, as one table shows them all.
+    The verdicts are corrected for the number of pairs of a place, as one table shows all of them.
 
     Args:
-        jobs: see `frame.turns.with_turns`; those that did not end ok are left out.
+        jobs: see `frame.turns.with_turns`; jobs that did not end ok are left out.
         spread_of: how much two processes of one backend differ.
     """
     ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
@@ -155,7 +155,7 @@ def _pairs_of_group(group: Group, rows: pd.DataFrame, spread: ProcessSpread) -> 
 
 
 def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFastest]:
-    """Each backend of each group against the fastest, by group and backend.
+    """Group and backend -> the backend's time relative to the fastest one.
 
     Only matched backends can be the fastest, unless a group has none.
 
@@ -173,7 +173,7 @@ def to_fastest(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> dict[Group, ToFaste
         times = timed(ok)
         may_win = set(rows.loc[matched, "backend"]) or set(times)
         best = _fastest({name: times[name] for name in times if name in may_win})
-        if best is None:  # no two of them have a round in common
+        if best is None:  # no two backends have a round in common
             continue
         for name in times:
             if name == best:
@@ -206,7 +206,7 @@ def _fastest(times: Mapping[str, Mapping[tuple[int, int], JobTimes]]) -> str | N
 def orders_of(pairs: Sequence[Pair]) -> list[Order]:
     """The order of the backends of each group.
 
-    A backend comes before another if it is faster than more of the others, by its ratios.
+    Backends are sorted by the number of slower backends, by the ratios; the largest comes first.
 
     Args:
         pairs: see `pairs_of`.

@@ -27,10 +27,10 @@ def heading(place: pd.DataFrame) -> str:
 
 
 def short_headings(summary: pd.DataFrame) -> list[str]:
-    """What tells each place from the others; "" for the only one.
+    """The properties of each place that differ between places; "" for the only place.
 
     Args:
-        summary: see `summary.summarise`; the places are in its order.
+        summary: see `summary.summarise`; it defines the order of the places.
     """
     places = summary[PLACE_COLUMNS].drop_duplicates()
     texts: dict[str, Any] = {
@@ -50,7 +50,7 @@ def short_headings(summary: pd.DataFrame) -> list[str]:
 def label(rows: pd.DataFrame) -> pd.Series:
     """Each row's workload by name.
 
-    Epochs, batch size and spec are added where the workload was run with several of them.
+    Epochs, batch size and spec are added if the workload was run with several of them.
     """
     names = rows["workload"].astype(str)
     for column, text in (("epochs", " {} epochs"), ("batch_size", " batch {}"), ("spec", " {}")):
@@ -66,5 +66,5 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
 
 
 def identity(row: Row) -> tuple[Any, ...]:
-    """The group and backend of a row of the summary; no other row has the same."""
+    """The group and backend of a row of the summary, which are unique."""
     return tuple(row[column] for column in GROUP_AND_BACKEND)

@@ -18,7 +18,7 @@ _COUNTS = ["seeds", "rounds", "steady_epochs", "turns", "energy_epochs", "target
 
 
 def summarise(jobs: pd.DataFrame, pairs: Iterable[Pair]) -> pd.DataFrame:
-    """A row per backend of a group; its figures are over its jobs that ended ok and agree.
+    """A row per backend of a group, with figures from its jobs that ended ok and agree.
 
     The rows of a workload are next to each other.
 
@@ -51,9 +51,9 @@ def _groups(jobs: pd.DataFrame) -> Any:
 
 
 def _ends(jobs: pd.DataFrame) -> pd.DataFrame:
-    """The number of jobs, the status of the worst, whether all agree, and all doubts."""
+    """The number of jobs, the worst status, whether all agree, and all doubts."""
     by_backend = _groups(jobs)
-    # A wrong result counts as worse than a job that failed.
+    # A wrong result is worse than a failed job.
     worst_first = jobs.iloc[(~jobs["status"].isin(EXCLUDED)).argsort(kind="stable")]
     return pd.DataFrame(
         {
@@ -94,13 +94,14 @@ def _figures(ok: pd.DataFrame) -> pd.DataFrame:
         "device_peak_by": by_backend["device_peak_by"].agg(
             lambda kinds: "device" if (kinds == "device").any() else "process"
         ),
-        "joules_to_target": by_backend["joules_to_target"].agg(_strict_median),
+        "joules_to_target": by_backend["joules_to_target"].agg(strict_median),
     }
     figures: pd.DataFrame = by_backend.agg(**simple)
     return figures.join([pd.DataFrame(special), energy_per_epoch(timed)])
 
 
-def _strict_median(values: pd.Series) -> float:
+def strict_median(values: pd.Series) -> float:
+    """The median; NaN if any value is missing."""
     return float(values.median(skipna=False))
 
 

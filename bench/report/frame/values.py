@@ -17,7 +17,7 @@ from specs.width import narrowed
 
 
 def spec(workload: Workload) -> str:
-    """Six hexadecimal digits of a hash of all that decides a workload's training."""
+    """Six hexadecimal digits of a hash of everything that decides a workload's training."""
     content = msgspec.json.encode(without_labels(workload), order="sorted")
     return hashlib.sha256(content).hexdigest()[:6]
 
@@ -28,12 +28,12 @@ def family(workload: Workload) -> str:
 
 
 def family_spec(workload: Workload) -> str:
-    """The `spec` of the workload that a wider one was made of."""
+    """The `spec` of the original workload, see `family`."""
     return spec(narrowed(workload)[0])
 
 
 def width(workload: Workload) -> int:
-    """How many times as wide as its family a workload is."""
+    """The width of a workload as a multiple of the original width."""
     return narrowed(workload)[1]
 
 
@@ -61,7 +61,7 @@ def device_name(record: Record) -> str:
 def published_accuracy(record: Record) -> float | None:
     """The published accuracy (0..1), or None if the job was not the published training.
 
-    It is the published training if data set, epochs and batch size are those of the recipe.
+    The published training has the recipe's data set, epochs and batch size.
     """
     recipe, job = record.job.workload.recipe, record.job
     published = recipe.dataset, recipe.epochs, recipe.batch_size
@@ -70,7 +70,7 @@ def published_accuracy(record: Record) -> float | None:
 
 
 def train_examples(record: Record) -> int:
-    """The examples of one training epoch; without a last partial batch, if that is dropped."""
+    """The examples of one training epoch, without the last partial batch if it is dropped."""
     examples, batch_size = record.data.train_examples, record.job.batch_size
     dropped = record.job.workload.recipe.last_partial_batch == "drop"
     return examples - (examples % batch_size if dropped else 0)
@@ -82,7 +82,7 @@ def disturbed(record: Record) -> str:
 
 
 def setting(name: str, record: Record) -> Any:
-    """A setting that the framework reported; None if it reported none of that name."""
+    """A setting that the framework reported; None if it did not report this setting."""
     return record.startup.settings.get(name) if record.startup else None
 
 
@@ -98,6 +98,6 @@ def short_epoch_seconds(record: Record) -> float | None:
 
 
 def verified_deviation(record: Record) -> float | None:
-    """The largest deviation of a job's own verification, in tolerances; None if there is none."""
-    found = record.verification
-    return None if found is None or not found.deviations else found.worst[1]
+    """The largest deviation in a job's own verification, in tolerances; None without one."""
+    verification = record.verification
+    return None if verification is None or not verification.deviations else verification.worst[1]

@@ -1,4 +1,4 @@
-"""Makes the sections that are a chart."""
+"""Makes the sections that consist of a chart."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def memory(run: Run) -> list[Block]:
 
 
 def start_up(run: Run) -> list[Block]:
-    """Seconds before the first epoch, and (folded) how many epochs make up for them."""
+    """Seconds before the first epoch, and (folded) the epochs until break-even."""
     break_even = _block(training.break_even(run))
     folded: list[Block] = (
         [Folded("After how many epochs does a slow start pay off?", break_even)]

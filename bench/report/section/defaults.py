@@ -19,7 +19,7 @@ _DEFAULTS = (
 
 
 def defaults(backends: Sequence[str]) -> list[Block]:
-    """A row per setting, default and adapter's way, with the names of its backends."""
+    """A row per setting, default and adapter's treatment, with the names of the backends."""
     by_setting_of = {
         name: {default.setting: default for default in defaults_of(name)} for name in backends
     }
@@ -38,7 +38,7 @@ def defaults(backends: Sequence[str]) -> list[Block]:
 
 
 def gaps(backends: Sequence[str]) -> list[Block]:
-    """A row per feature or model that a backend does not have, or that is not verified."""
+    """A row per feature or model that a backend lacks, or that is not verified."""
     rows = [
         (backend, feature, gap.kind, gap.reason)
         for backend in backends
@@ -54,7 +54,7 @@ def gaps(backends: Sequence[str]) -> list[Block]:
 
 
 def refused(backend: str) -> dict[str, list[str]]:
-    """The course's workloads that a backend cannot have, by the reason; mostly empty."""
+    """Reason -> the course's workloads that a backend cannot run; empty for most backends."""
     by_reason: dict[str, list[str]] = {}
     for part in find_suite("course").workloads:
         if reason := refusal(backend, find_workload(part.workload)):

@@ -33,7 +33,7 @@ _SENSOR = (
 
 
 def section(run: Run) -> list[Block]:
-    """A table with a row per backend; a line that says why if no epoch has a figure."""
+    """A table with a row per backend; if no epoch has a figure, a line that says why."""
     epochs = run.epochs[(run.epochs["status"] == "ok") & run.epochs["epoch"].notna()]
     if epochs.empty:
         return []
@@ -76,14 +76,14 @@ def _columns(run: Run) -> Columns:
 
 
 def _error(row: Any) -> str:
-    """The error of a figure by the counter's steps; "-" without a figure, or if it is not known."""
+    """The error of a figure from the counter's steps; "-" if figure or error is unknown."""
     if isna(row["epoch_energy_joules"]) or isna(row["energy_error"]):
         return "-"
     return f"±{100 * row['energy_error']:.2g} %"
 
 
 def _too_short(run: Run) -> list[str]:
-    """A line per backend whose epochs are too short, all together, for the counter's steps."""
+    """A line per backend with too little total time for the counter's steps."""
     short = run.ok[(run.ok["energy_error"] > MOST_ERROR) & (run.ok["energy_epochs"] > 0)]
     return [
         f"{row['label']} {row['backend']}: {row['energy_epochs']} epochs are too short for this"
@@ -94,7 +94,7 @@ def _too_short(run: Run) -> list[str]:
 
 
 def _missing(run: Run) -> list[str]:
-    """A line per backend with steady epochs without a figure: how many, how long, and why."""
+    """A line per backend with steady epochs that lack a figure: how many, how long, and why."""
     epochs = run.epochs[run.epochs["steady"] & (run.epochs["status"] == "ok")]
     lines = []
     for _, rows in epochs.groupby(GROUP_AND_BACKEND, sort=False):

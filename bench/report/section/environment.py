@@ -22,7 +22,7 @@ _HOW_GPU = (
     " model. A GPU at its power limit lowers its clock; this is normal. A slice of a GPU has the"
     " clocks and the power of its board."
 )
-_LONG_UUID = 12  # a UUID's beginning, which tells the GPUs of a machine apart
+_LONG_UUID = 12  # characters of a UUID; they distinguish the GPUs of a machine
 
 
 def section(run: Run) -> list[Block]:
@@ -55,10 +55,10 @@ def machine_cells(machine: Machine) -> tuple[str, ...]:
 
 
 def transports(records: Sequence[Record]) -> list[Block]:
-    """A sentence on each backend whose framework has a Python of its own, which its worker calls.
+    """A sentence per backend whose worker calls the framework in another process.
 
-    It says how long calls and arrays were on their way in the epochs' training. That time is in no
-    figure.
+    It says how long passing calls and arrays took while epochs trained. No figure includes this
+    time.
     """
     phases: dict[str, list[Phase]] = {}
     for record in records:
@@ -67,17 +67,18 @@ def transports(records: Sequence[Record]) -> list[Block]:
             phases.setdefault(record.job.backend, []).extend(trained)
     return [
         Text(
-            f"`{backend}` trains in an old Python, in a second process. All its epochs took"
-            f" {words.seconds(sum(phase.wall_seconds for phase in found))} there. Sending calls and"
-            f" arrays took {words.seconds(sum(phase.transport_seconds or 0.0 for phase in found))}"
-            " more; no figure includes this time."
+            f"`{backend}` trains in another process. All its epochs took"
+            f" {words.seconds(sum(phase.wall_seconds for phase in epochs))} there. Sending calls"
+            " and arrays took"
+            f" {words.seconds(sum(phase.transport_seconds or 0.0 for phase in epochs))} more; no"
+            " figure includes this time."
         )
-        for backend, found in phases.items()
+        for backend, epochs in phases.items()
     ]
 
 
 def _dropped(records: Sequence[Record]) -> list[Block]:
-    """A sentence on the user's variables that workers did not get."""
+    """A sentence on the user's variables that workers did not receive."""
     names = sorted({name for record in records for name in record.dropped})
     if not names:
         return []
@@ -114,17 +115,17 @@ def gpu_blocks(records: Sequence[Record]) -> list[Block]:
             of_gpu += [record.gpu] if record.gpu else []
     if not states:
         return []
-    rows = [_gpu_cells(machine, gpu, found) for (machine, gpu), found in states.items()]
+    rows = [_gpu_cells(machine, gpu, gpu_states) for (machine, gpu), gpu_states in states.items()]
     table = Table(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
     return [without_empty(table), Folded("How the state of a GPU is measured", [Text(_HOW_GPU)])]
 
 
 def _gpu_cells(machine: str, gpu: Gpu, states: Sequence[GpuState]) -> dict[str, str]:
     def of_all(field: str, combine: Callable[[Iterable[Any]], Any] = max) -> Any:
-        """The values of all jobs as one; None if no job knows it."""
+        """The values of all jobs combined; None if no job has a value."""
         values = [getattr(state, field) for state in states]
-        known = [value for value in values if value is not None]
-        return combine(known) if known else None
+        present = [value for value in values if value is not None]
+        return combine(present) if present else None
 
     limited, persistent = of_all("power_limited", median), of_all("persistent", min)
     reasons = dict.fromkeys(reason for state in states for reason in state.reasons)

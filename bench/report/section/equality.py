@@ -54,9 +54,9 @@ class _Line(Struct, frozen=True, kw_only=True):
 def section(run: Run) -> list[Block]:
     """A table with a row per workload and backend, and what its verdicts mean.
 
-    A backend is compared with the median of the others that ended ok with the same seed, within a
-    group; rounds of a seed are averaged first. Native mode is left out, as it differs on purpose.
-    Nothing is returned if no job ended ok.
+    Within a group, a backend is compared with the median of the other backends that ended ok with
+    the same seed. Rounds of a seed are averaged first. Native mode is left out, as it differs on
+    purpose. Nothing is returned if no job ended ok.
     """
     jobs = run.jobs
     ok = jobs[(jobs["status"] == "ok") & (jobs["mode"] == "matched")]
@@ -80,21 +80,21 @@ def section(run: Run) -> list[Block]:
 
 def _lines(group: pd.DataFrame) -> list[_Line]:
     images, workload = int(group["test_examples"].iloc[0]), str(group["label"].iloc[0])
-    # A row per seed, a column per backend; missing where the job of that seed did not end ok.
+    # A row per seed, a column per backend; a value is missing if its job did not end ok.
     accuracies = group.pivot_table(
         values="test_accuracy", index="seed", columns="backend", aggfunc="mean"
     )
     lines = []
     for backend in dict.fromkeys(group["backend"]):
-        of_backend, others = accuracies[backend], accuracies.drop(columns=backend)
-        differences = (of_backend - others.median(axis="columns")).tolist()
+        of_backend, other_backends = accuracies[backend], accuracies.drop(columns=backend)
+        differences = (of_backend - other_backends.median(axis="columns")).tolist()
         lines.append(
             _Line(
                 workload=workload,
                 backend=str(backend),
                 images=images,
                 accuracies=tuple(of_backend.dropna()),
-                verdict=None if others.empty else equivalence(differences, images),
+                verdict=None if other_backends.empty else equivalence(differences, images),
             )
         )
     return lines
@@ -142,10 +142,10 @@ def _finding(verdicts: Sequence[Verdict]) -> str:
     counts = ", ".join(
         f"{tested.count(name)} {name}" for name in ("equal", "different", "undecided")
     )
-    left = len(verdicts) - len(tested)
+    not_tested = len(verdicts) - len(tested)
     return (
         f"Of {len(verdicts)} accuracies, each compared with the median of the others:"
-        f" {counts}{f', {left} not tested' if left else ''}."
+        f" {counts}{f', {not_tested} not tested' if not_tested else ''}."
     )
 
 

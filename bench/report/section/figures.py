@@ -63,7 +63,7 @@ def _table(run: Run, columns: Mapping[str, _Column]) -> Table:
 
 
 def _where(run: Run) -> dict[str, _Column]:
-    """A column for each part of a place of which there are several."""
+    """A column for each part of a place (such as the device) with several values."""
     return {
         name.replace("dataset", "data set"): _Column(partial(_place, name, text))
         for name, text in _WHERE.items()
@@ -82,7 +82,7 @@ def _place(name: str, text: Callable[[Any], str], row: Row) -> str:
 
 
 def _times(few: dict[tuple[Any, ...], str], row: Row) -> str:
-    """All epochs' times if they are few, else the fastest and the slowest turn or epoch."""
+    """The times of all epochs if these are few, else the fastest and the slowest turn or epoch."""
     listed = "" if row["turns"] else few.get(identity(row), "")
     return listed or words.span(row["epoch_seconds_low"], row["epoch_seconds_high"])
 
@@ -92,7 +92,7 @@ def _of(name: str, text: Callable[[Any], str]) -> _Column:
 
 
 def _if_ok(text: Callable[[Row], str]) -> Callable[[Row], str]:
-    """The text of a row with at least one good result, else that there is no figure."""
+    """The text of a row with at least one good result, else the sign for no figure."""
     return lambda row: text(row) if row["status"] == "ok" else words.ABSENT
 
 

@@ -15,7 +15,7 @@ from bench.statistics import noise
 
 
 def noise_line(run: Run) -> str:
-    """A sentence on the timing noise of the machine, or how to measure it."""
+    """A sentence on the timing noise of the machine, or on how to measure it."""
     if run.calibration is None:
         job, machine = run.records[0].job, run.records[0].machine
         command = f"bench calibrate --device {job.device} --threads {job.threads}"
@@ -26,7 +26,7 @@ def noise_line(run: Run) -> str:
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
     """A row per workload, a column per backend: the accuracy after the last epoch.
 
-    A cell has its mean over jobs and its range.
+    A cell has the mean over jobs and the range.
 
     Args:
         summary: see `summary.summarise`.
@@ -38,8 +38,8 @@ def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Tabl
 def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
     """A row per workload: the accuracies of all backends, and how fast each is.
 
-    The accuracy is a range over backends and jobs. A cell of a backend is its epoch time divided by
-    the fastest's, see `bench.report.section.results`.
+    The accuracy is a range over backends and jobs. The cell of a backend is its epoch time divided
+    by the fastest backend's, see `bench.report.section.results`.
 
     Args:
         summary: see `summary.summarise`.
@@ -55,17 +55,17 @@ def _table(
     of_all: Callable[[Sequence[Row]], tuple[str, ...]],
     of_one: Callable[[Row], str],
 ) -> Table:
-    """A table with columns of all backends, under these headings, and one of each backend."""
+    """A table with columns for all backends together (`headings`), and a column per backend."""
     backends = list(dict.fromkeys(summary["backend"]))
     by_workload = {
         str(name): list(rows.groupby("label", sort=False))
         for name, rows in summary.groupby("workload", sort=False)
     }
-    known = ("workload", "epochs", "published", *headings)
+    titles = ("workload", "epochs", "published", *headings)
     lines: list[tuple[str, ...]] = []
     for name in dict.fromkeys((*wanted, *by_workload)):
         if name not in by_workload:
-            absent = [words.ABSENT] * (len(known) - 1)
+            absent = [words.ABSENT] * (len(titles) - 1)
             lines.append((name, *absent, *["not run"] * len(backends)))
         for label, rows in by_workload.get(name, []):
             by_backend = {row["backend"]: row for row in rows_of(rows)}
@@ -74,7 +74,7 @@ def _table(
             published = words.percent(first["course_accuracy"])
             whole = of_all(list(by_backend.values()))
             lines.append((str(label), str(first["epochs"]), published, *whole, *cells))
-    return without_empty(Table((*known, *backends), tuple(lines)))
+    return without_empty(Table((*titles, *backends), tuple(lines)))
 
 
 def _range(rows: Sequence[Row]) -> tuple[str]:

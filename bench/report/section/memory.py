@@ -37,7 +37,7 @@ _WHOLE = (
 
 
 def section(run: Run) -> list[Block]:
-    """A row per workload and backend, the highest of all jobs; nothing if no job ended ok."""
+    """A row per workload and backend with the maximum over jobs; nothing if no job ended ok."""
     if run.ok.empty:
         return []
     columns: Columns = {
@@ -68,7 +68,7 @@ def _device_peak(row: Row) -> str:
 
 
 def _notes(run: Run) -> Items:
-    """An explanation of each kind of figure that the table has."""
+    """An explanation of each kind of figure in the table."""
     rows = run.ok
     allocator, driver = rows["allocator_peak_bytes"].notna(), rows["device_peak_bytes"].notna()
     whole = driver & (rows["device_peak_by"] == "device")

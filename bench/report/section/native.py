@@ -1,7 +1,7 @@
-"""Makes the sections on what is not the matched training in float32, each compared with it.
+"""Makes the sections that compare other modes and precisions with matched training in float32.
 
-Native mode: what a framework's own way of training changes in accuracy and speed. TF32 and
-bfloat16: what a lower precision gains in speed, and what it costs in accuracy.
+Native mode: how a framework's own way of training changes accuracy and speed. TF32 and bfloat16:
+how much speed a lower precision gains, and how much accuracy it loses.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def section(run: Run) -> list[Block]:
 
 
 def _comparison(run: Run, row: Row) -> Comparison:
-    """The time of the native job divided by that of the matched one of this row."""
+    """The time of the native job divided by the time of the matched job of this row."""
     ok = run.jobs[run.jobs["status"] == "ok"]
-    # Native jobs take no turns, so both are compared by their epochs.
+    # Native jobs have no turns, so the times of epochs are compared.
     rows = ok[np.all([ok[column] == row[column] for column in GROUP], axis=0)]
     times = times_of(rows, "epoch_seconds_by_epochs")
     return compare(times[_native(row)], times[row["backend"]])
@@ -111,7 +111,7 @@ def _cells(matched: Row, native: Row, comparison: Comparison) -> tuple[str, ...]
 class _Pair(NamedTuple):
     """The rows of one training in float32 and in a lower precision.
 
-    `verdict` is on the difference of the accuracies.
+    `verdict` is about the difference of the accuracies.
     """
 
     usual: Row
@@ -121,7 +121,7 @@ class _Pair(NamedTuple):
 
 
 def lower_precision(run: Run) -> list[Block]:
-    """A row per workload and backend that ran in float32 and lower; nothing if none did."""
+    """A row per workload and backend that ran in float32 and a lower precision; else nothing."""
     rows = {identity(row): row for row in rows_of(run.ok)}
     pairs = []
     for lower in rows.values():
@@ -143,9 +143,9 @@ def lower_precision(run: Run) -> list[Block]:
 
 def _pair(run: Run, usual: Row, lower: Row) -> _Pair:
     jobs = [_jobs(run, row) for row in (usual, lower)]
-    # They took their turns at different times, so both are compared by their epochs.
-    both = pd.concat(jobs)
-    times = times_of(both, "epoch_seconds_by_epochs")
+    # Their turns were not at the same time, so the times of epochs are compared.
+    both_jobs = pd.concat(jobs)
+    times = times_of(both_jobs, "epoch_seconds_by_epochs")
     of_usual, of_lower = (frame.groupby("seed")["test_accuracy"].mean() for frame in jobs)
     differences = (of_lower - of_usual).dropna().tolist()
     return _Pair(

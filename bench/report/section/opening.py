@@ -1,4 +1,4 @@
-"""Makes the top of a report: its title, what is wrong, four answers; and the notes on figures."""
+"""Makes the top of a report: title, alarm, four answers; and the notes on figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_WORKLOADS = 12  # in one line
 
 
 def section(run: Run) -> list[Block]:
-    """The title, where and when, what is wrong or to be read with care, and four answers."""
+    """The title, where and when the run was made, what is wrong or uncertain, and four answers."""
     care = care_lines(run)
     warning = Alarm("Read these figures with care", "", tuple(care), warns=True)
     return [
@@ -84,8 +84,8 @@ def _agreement(run: Run) -> Card:
         return Card(title, f"No: {excluded} of {_jobs(total)} not ranked", "see above")
     if not compared:
         return Card(title, "Not compared", _ALONE)
-    others = f"; {_jobs(total - compared)} not compared" if total > compared else ""
-    return Card(title, f"All {compared} agree", f"{_AGREEMENT}{others}")
+    not_compared = f"; {_jobs(total - compared)} not compared" if total > compared else ""
+    return Card(title, f"All {compared} agree", f"{_AGREEMENT}{not_compared}")
 
 
 def _fastest(run: Run) -> Card:
@@ -106,7 +106,7 @@ def _fastest(run: Run) -> Card:
 
 
 def _first_of(order: Order) -> str:
-    """The fastest backend of a workload, and those that are not told apart from it."""
+    """The fastest backend of a workload, and the backends tied with it."""
     first = order.first
     if not order.decided:
         return f"so far {first[0]}"
@@ -118,7 +118,7 @@ def _first_of(order: Order) -> str:
 
 
 def _certainty(run: Run) -> Card:
-    """How many pairs have a verdict, and what more would cost."""
+    """How many pairs have a verdict, and the cost of more verdicts."""
     title, pairs = "Is it certain?", run.pairs
     if not pairs:
         return Card(title, "No comparison", _ALONE)
@@ -133,7 +133,7 @@ def _certainty(run: Run) -> Card:
 
 
 def _verified(run: Run) -> Card:
-    """How many jobs passed their own verification, and what was not checked."""
+    """How many jobs passed their own verification, and which were not checked."""
     jobs = sum(r.verification is not None and r.verification.passed for r in run.records)
     line = verification_line(run)
     return Card("Is it verified?", f"{jobs} of {_jobs(len(run.records))}", line)
@@ -143,21 +143,21 @@ def alarm(jobs: pd.DataFrame) -> list[Block]:
     """A red box with a line per result that is not ranked; nothing if there is none.
 
     Args:
-        jobs: of any runs, see `jobs.jobs_frame`.
+        jobs: the jobs of any runs, see `jobs.jobs_frame`.
     """
     title = headline(jobs)
     return [Alarm(title, _MEANING, tuple(lines_of(jobs)))] if title else []
 
 
 def notes(run: Run) -> list[str]:
-    """All lines that a reader needs to read the tables correctly."""
+    """All lines that explain the tables."""
     return [*meanings(run), *care_lines(run)]
 
 
 def meanings(run: Run) -> list[str]:
     """The meanings of the marks in the tables."""
     lines = _on_few_epochs(run)
-    if run.ok["unsure"].isin([True]).any():  # it may be missing
+    if run.ok["unsure"].isin([True]).any():  # values may be missing
         native = (run.ok["mode"] == "native").any()
         or_not = ", or was not compared with it (native mode)" if native else ""
         lines.append(f"~ may be as fast as the fastest{or_not}.")
@@ -177,7 +177,7 @@ def meanings(run: Run) -> list[str]:
 
 
 def care_lines(run: Run) -> list[str]:
-    """What makes figures less certain; among them are the jobs that did not end ok."""
+    """Lines on everything that makes figures less certain, including jobs that did not end ok."""
     lines = [*_machines_left_out(run), *words.first_of(_without_turns(run))]
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
@@ -195,8 +195,8 @@ def care_lines(run: Run) -> list[str]:
 
 
 def _machines_left_out(run: Run) -> list[str]:
-    """That the page does not show all machines; nothing if it does."""
-    shown, all_of_them = (each.summary["machine"].nunique() for each in (run.shown, run))
+    """A line if the page does not show all machines."""
+    shown, all_of_them = (part.summary["machine"].nunique() for part in (run.shown, run))
     if shown == all_of_them:
         return []
     which = f"{shown} of {all_of_them} machines"
@@ -218,7 +218,7 @@ def _without_turns(run: Run) -> list[str]:
 
 
 def _not_verified(run: Run) -> list[str]:
-    """A line per reason why jobs could not verify themselves, with the backends and workloads."""
+    """A line per reason why jobs could not be verified, with the backends and workloads."""
     jobs: dict[str, dict[str, None]] = defaultdict(dict)
     for record in run.records:
         if record.verification is not None and record.verification.not_verified:
@@ -231,7 +231,7 @@ def _not_verified(run: Run) -> list[str]:
 
 
 def believed(run: Run) -> str:
-    """How many results are wrong or in doubt; else whether they agree and are verified."""
+    """How many results are wrong or doubtful; if none, whether they agree and are verified."""
     jobs = run.jobs
     excluded = {status: (jobs["status"] == status).sum() for status in EXCLUDED}
     if any(excluded.values()):
@@ -245,7 +245,7 @@ def believed(run: Run) -> str:
 
 
 def _on_few_epochs(run: Run) -> list[str]:
-    """The meaning of the mark `*` at a time; nothing if no job has so few epochs."""
+    """The meaning of the mark `*` at a time; nothing if no time has it."""
     lines = []
     by_epochs = run.ok.loc[run.ok["turns"] == 0, "epochs"]
     if (by_epochs == 1).any():
@@ -256,7 +256,7 @@ def _on_few_epochs(run: Run) -> list[str]:
 
 
 def _ended_badly(jobs: pd.DataFrame) -> list[str]:
-    """A line per backend and reason of jobs that did not end ok; the alarm names the others."""
+    """A line per backend and reason why jobs did not end ok, except those in the alarm."""
     workloads: dict[str, dict[str, None]] = defaultdict(dict)
     seeds = jobs["seed"].nunique() > 1
     for row in rows_of(jobs[~jobs["status"].isin(["ok", *EXCLUDED])]):
@@ -270,7 +270,7 @@ def _ended_badly(jobs: pd.DataFrame) -> list[str]:
 
 
 def _title(run: Run) -> str:
-    """The run's name, and the data sets that were used instead of the workloads' own."""
+    """The run's name, and the data sets that replaced the workloads' own."""
     name = run.folder.resolve().name
     jobs = {
         (record.data.name, record.job.workload.recipe.dataset, record.job.workload.name)

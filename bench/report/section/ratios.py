@@ -1,7 +1,7 @@
 """Makes the section that says which backends are faster.
 
-For every workload it has the order of the backends; for every two backends the ratio, its interval,
-and a verdict.
+It shows the order of the backends for every workload, and the ratio, its interval and a verdict for
+every two backends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bench.statistics.timing import MARGIN, TABLE_LEVEL, VERDICT_LEVEL
 from bench.statistics.turns import rounds_to_find
 
 _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided": "undecided"}
-_MOST_NAMED = 3  # pairs that are not told apart
-# The report says how many rounds tell the first of these differences that takes at most so many.
+_MOST_NAMED = 3  # pairs without a faster backend
+# The report names the first of these differences that more rounds find, with at most _MOST_ROUNDS.
 _DIFFERENCES, _MOST_ROUNDS = (0.05, 0.1, 0.2, 0.5), 40
 _TEXT = (
     "A figure is the epoch time of the row's backend divided by the column's; below 1 the row is"
@@ -41,10 +41,9 @@ class More(NamedTuple):
     """What more rounds cost.
 
     Attributes:
-        difference: that they tell in 19 of 20 runs, as a share.
-        option: the number of rounds in all, as the value of `--rounds`; each seed of a round counts
-            as a round.
-        minutes: about how long the rounds that are missing take.
+        difference: the difference, as a share, that they find in 19 of 20 runs.
+        option: the total number of rounds per seed, as the value of `--rounds`.
+        minutes: the estimated time of the missing rounds.
     """
 
     difference: float
@@ -73,7 +72,7 @@ def order_text(order: Order) -> str:
 
 
 def certain(run: Run) -> str:
-    """A sentence: how many pairs have a verdict, and which have none."""
+    """A sentence on how many pairs have a verdict, and which have none."""
     tied = [pair for order in orders_of(run.pairs) for pair in order.tied]
     decided = len(run.pairs) - len(tied)
     if not tied:
@@ -86,7 +85,7 @@ def certain(run: Run) -> str:
 
 
 def more_rounds(run: Run) -> More | None:
-    """What more rounds cost; None if every pair has a verdict, or many rounds tell no more."""
+    """What more rounds cost; None if every pair has a verdict, or more rounds would not help."""
     if all(pair.comparison.outcome != "undecided" for pair in run.pairs):
         return None
     level = min(VERDICT_LEVEL, TABLE_LEVEL / len(run.pairs))
@@ -100,8 +99,8 @@ def more_rounds(run: Run) -> More | None:
         if done < needed <= _MOST_ROUNDS:
             seconds = sum(record.wall_seconds for record in run.records)
             keys = {record.key for record in run.records}
-            taken = (turns for turns in run.turns if keys & {m.job for m in turns.members})
-            seconds += sum(turns.wall_seconds for turns in taken)
+            turns_of_jobs = (turns for turns in run.turns if keys & {m.job for m in turns.members})
+            seconds += sum(turns.wall_seconds for turns in turns_of_jobs)
             return More(
                 difference=difference,
                 option=ceil(needed / run.jobs["seed"].nunique()),
@@ -125,7 +124,7 @@ def _named(pair: Pair) -> str:
 
 
 def _spreads(run: Run) -> str:
-    """A sentence on how much processes differ, and where that was measured."""
+    """A sentence on where the differences between processes were measured."""
     sources = dict.fromkeys(run.spread_of(record.key).source for record in run.records)
     return f"The difference between processes was measured with: {'; '.join(sources)}."
 

@@ -1,4 +1,4 @@
-"""Makes the table of start-up, and the words for times, ratios and targets of a row."""
+"""Makes the table of start-up, and the texts for times, ratios and targets of a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.report.frame.columns import GROUP_AND_BACKEND
 from bench.report.frame.places import Row, rows_of
 from bench.report.run import Run
 
-FEW_EPOCHS = 2  # the times of jobs with so few epochs are marked and all shown
+FEW_EPOCHS = 2  # with at most this number of epochs, all times are shown and marked
 _MOST_TIMES = 4  # in a cell
 ACCURACY_TEXT = (
     "Accuracy: after the last epoch, mean over jobs. Training accuracy: on the first 10,000"
@@ -78,17 +78,17 @@ def _fixed(row: Row) -> str:
 
 
 def epoch_time(row: Row) -> str:
-    """The time of an epoch, in words; `*` if it is by one or two epochs."""
+    """The time of an epoch, as text; with `*` if it comes from one or two epochs."""
     return words.seconds(row["epoch_seconds"]) + ("*" if is_by_few_epochs(row) else "")
 
 
 def is_by_few_epochs(row: Row) -> bool:
-    """Whether the time is by one or two epochs, and not by turns."""
+    """Whether the time comes from one or two epochs, and not from turns."""
     return bool(row["epochs"] <= FEW_EPOCHS and not row["turns"])
 
 
 def to_target(row: Row, text: str) -> str:
-    """`text`, if all jobs of a row of the summary reached the target; else how many did."""
+    """`text` if all jobs of a row of the summary reached the target; else how many did."""
     if isnan(row["target_accuracy"]):
         return words.ABSENT
     if row["target_jobs"] == row["jobs"]:
@@ -98,10 +98,10 @@ def to_target(row: Row, text: str) -> str:
 
 
 def epoch_times(run: Run) -> dict[tuple[Any, ...], str]:
-    """The times of all epochs by group and backend, where jobs have at most `FEW_EPOCHS`.
+    """Group and backend -> the times of all epochs, if jobs have at most `FEW_EPOCHS`.
 
-    Jobs are separated by semicolons. A backend with more than `_MOST_TIMES` such epochs is left
-    out; the table shows a range instead.
+    Semicolons separate jobs. A backend with more than `_MOST_TIMES` epochs is left out, as the
+    table shows a range instead.
     """
     columns = [*GROUP_AND_BACKEND, "key", "train_wall_seconds", "trained_epochs"]
     few = (run.epochs["status"] == "ok") & (run.epochs["epochs"] <= FEW_EPOCHS)

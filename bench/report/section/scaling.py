@@ -1,7 +1,7 @@
 """Makes the sections on a sweep over batch size and width, and on several ranks.
 
-The first shows throughput, time and memory by size, and the size from which on the work of a step
-takes longer than its overhead. The second shows how much faster several ranks are than one.
+The first shows throughput, time and memory by size, and the size from which the work of a step
+takes longer than its overhead. The second shows the speed-up of several ranks.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ _ONE_ROUND = "Provisional: one round. `--rounds 5` shows how much the figures va
 
 
 def ranks(run: Run) -> list[Block]:
-    """A row per result with several ranks whose training also ran on one, or on one node's."""
+    """A row per result with several ranks whose training also ran on one rank or on one node."""
     ok = [row for row in rows_of(run.summary) if row["status"] == "ok"]
-    known = {_training(row, row["device"], row["batch_size"]): row for row in ok}
+    row_of_training = {_training(row, row["device"], row["batch_size"]): row for row in ok}
     rows = []
     pairs = [(row, device) for row in ok for device in _parts_of(row["device"])]
     for row, device in pairs:
         count = ranks_of(row["device"]) // ranks_of(device)
         same, per_rank = (
-            known.get(_training(row, device, batch_size))
+            row_of_training.get(_training(row, device, batch_size))
             for batch_size in (row["batch_size"], row["batch_size"] / count)
         )
         if same or per_rank:
@@ -105,20 +105,20 @@ def ranks(run: Run) -> list[Block]:
 
 
 def _parts_of(device: str) -> list[str]:
-    """The devices that it is compared with: its first rank, and its ranks on one node."""
+    """The parts that a device is compared with: its first rank, and its ranks on one node."""
     first, ranks = first_of(device), ranks_per_node(device)
     of_node = f"{ranks}x{first}" if ranks > 1 else first
     return [part for part in dict.fromkeys((first, of_node)) if part != device]
 
 
 def _training(row: Row, device: str, batch_size: float) -> tuple[object, ...]:
-    """What two results have in common that differ in their number of ranks."""
+    """The properties that are equal in results of one training with different numbers of ranks."""
     same = ("machine", "dataset", "data_checksum", "workload", "spec", "epochs", "backend")
     return *(row[name] for name in same), row["threads"], device, batch_size
 
 
 def _factor(row: Row, alone: Row | None, count: int) -> tuple[str, str]:
-    """How many times as many images per second, and that per so many times as many ranks."""
+    """The speed-up over `alone`, and the speed-up divided by the factor in ranks (efficiency)."""
     if alone is None:
         return words.ABSENT, words.ABSENT
     factor = alone["epoch_seconds"] / row["epoch_seconds"]
@@ -128,7 +128,7 @@ def _factor(row: Row, alone: Row | None, count: int) -> tuple[str, str]:
 def section(run: Run) -> list[Block]:
     """Findings, a chart and tables per workload that was run in several sizes on one device.
 
-    Nothing is returned if no workload was.
+    Nothing is returned without such a workload.
     """
     blocks: list[Block] = []
     number = 0
@@ -193,7 +193,7 @@ def _tables(points: pd.DataFrame) -> list[Block]:
 
 
 def _findings(points: pd.DataFrame) -> list[Block]:
-    """The size from which on the work of a step takes longer than its overhead."""
+    """The size from which the work of a step takes longer than its overhead."""
     blocks: list[Block] = []
     for along, across, size, text in (
         ("batch_size", "width", "examples", "Across batch sizes."),
@@ -212,7 +212,7 @@ def _findings(points: pd.DataFrame) -> list[Block]:
 def _finding(sweep: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
     """One backend's cells along one axis.
 
-    Overhead, time per size, largest deviation, the crossover, and the finding.
+    They are overhead, time per size, largest deviation, crossover, and finding.
     """
     rounds = sweep.groupby(["round", "seed"], sort=True)
     line = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in rounds])

@@ -1,6 +1,6 @@
 """Makes the section that says why the results can be trusted.
 
-It shows what was equal for all backends of a run, by its records, and what was verified.
+It shows, from the records, what was equal for all backends of a run, and what was verified.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _VERIFICATION = (
     " seed, that `sync` waits, and dropout. A figure is the largest deviation divided by its"
     " tolerance. The tolerance is computed from float32 rounding. Above 1 the check fails."
 )
-_MOST_NAMES = 8  # in a line of the terminal
+_MOST_NAMES = 8  # backends in a line of the terminal
 
 
 class _Backend(NamedTuple):
-    """A backend on a device of a machine, in a precision, which is verified or not."""
+    """A backend in one precision on a device of a machine; this is what is verified."""
 
     backend: str
     device: str
@@ -60,8 +60,8 @@ class _Backend(NamedTuple):
 class _Training(NamedTuple):
     """The started jobs of one workload, data set, seed and batch size.
 
-    It has their backends, the checksums of their initial weights, and per epoch the checksums of
-    the orders of their images.
+    It has the jobs' backends, the checksums of their initial weights, and per epoch the checksums
+    of the orders of their images.
     """
 
     backends: set[_Backend]
@@ -99,19 +99,19 @@ def section(run: Run) -> list[Block]:
         for backend, verification in applied.items()
         if verification is not None
     ]
-    known = list(dict.fromkeys(name.backend for name in applied if name.backend in BACKENDS))
+    backends = list(dict.fromkeys(name.backend for name in applied if name.backend in BACKENDS))
     return [
         Text(_finding(run)),
         Table(columns, tuple(rows)),
         Table(("largest deviation", *CHECKS), tuple(deviations)),
         Folded("What is equal, and what is verified", [Text(_SAME), Text(_VERIFICATION)]),
-        Folded("Defaults of each framework, and what we set", defaults(known)),
-        Folded("Gaps: what a backend cannot do, or what is not verified", gaps(known)),
+        Folded("Defaults of each framework, and what we set", defaults(backends)),
+        Folded("Gaps: what a backend cannot do, or what is not verified", gaps(backends)),
     ]
 
 
 def _finding(run: Run) -> str:
-    """How many results agree with other backends, and how many jobs were verified themselves."""
+    """How many results agree with other backends, and how many jobs passed a verification."""
     agrees = run.jobs["agrees"].dropna()
     if run.jobs["status"].isin(EXCLUDED).any():
         return f"{headline(run.jobs)}; see the red box."
@@ -126,33 +126,35 @@ def _finding(run: Run) -> str:
 
 
 def _of_jobs(records: Iterable[Record]) -> list[str]:
-    """How many jobs were verified themselves, to what deviation; why others were not.
+    """How many jobs passed their own verification, the largest deviation, and why others did not.
 
-    Those with a larger deviation are in the red box or in the notes.
+    Jobs with a larger deviation are in the red box or in the notes.
     """
     verifications = [r.verification for r in records if r.verification is not None]
-    passed = [verification for verification in verifications if verification.passed]
+    done = [verification for verification in verifications if verification.passed]
     texts = []
-    if passed:
-        worst = max(verification.worst[1] for verification in passed)
+    if done:
+        worst = max(verification.worst[1] for verification in done)
         texts.append(
-            f"{len(passed)} jobs trained their first steps again after the last epoch, and passed:"
+            f"{len(done)} jobs trained their first steps again after the last epoch, and passed:"
             " loss and change of every weight match the reference. The largest deviation is"
             f" {words.tolerances(worst)} of its tolerance."
         )
-    if masked := sum(verification.method == "dropout" for verification in passed):
+    if masked := sum(verification.method == "dropout" for verification in done):
         texts.append(
             f"{masked} of them have dropout and draw their own masks, so only the size and the"
             " direction of a change are compared: errors below about 30 % are not found."
         )
-    reasons = dict.fromkeys(v.not_verified for v in verifications if v.not_verified)
+    reasons = dict.fromkeys(
+        verification.not_verified for verification in verifications if verification.not_verified
+    )
     return [*texts, *(f"Not verified by their own first steps: {reason}." for reason in reasons)]
 
 
 def _of_repeats(records: Iterable[Record]) -> list[str]:
-    """How many jobs that ran several times ended with equal weights, to the last bit; which not.
+    """How many repeated jobs ended with weights that are equal to the last bit, and which did not.
 
-    On a CPU, and where a job is deterministic, a repeated job must end with the same weights.
+    On a CPU, or if a job is deterministic, a repeated job must end with the same weights.
     """
     checksums: dict[tuple[object, ...], set[str]] = defaultdict(set)
     counts: Counter[tuple[object, ...]] = Counter()
@@ -162,10 +164,16 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
             same = (job, record.data.checksum, record.machine.name, *record.made_with.items())
             checksums[same].add(record.weights_checksum)
             counts[same] += 1
-    repeated = {same: found for same, found in checksums.items() if counts[same] > 1}
+    repeated = {
+        same: checksums_of_job for same, checksums_of_job in checksums.items() if counts[same] > 1
+    }
     if not repeated:
         return []
-    jobs = [cast("Job", same[0]) for same, found in repeated.items() if len(found) > 1]
+    jobs = [
+        cast("Job", same[0])
+        for same, checksums_of_job in repeated.items()
+        if len(checksums_of_job) > 1
+    ]
     equal = len(repeated) - len(jobs)
     text = (
         f"Of {len(repeated)} jobs that ran in several rounds, {equal} ended with the same weights"
@@ -183,13 +191,13 @@ def _of_repeats(records: Iterable[Record]) -> list[str]:
 def verification_line(run: Run) -> str:
     """One line for a terminal: which of a run's backends are verified on this machine.
 
-    It also says which results are in doubt, and last what to run to verify the rest.
+    It also names doubtful results, and ends with the command that verifies the other backends.
     """
     line = _verification_line(_applied(run))
     but = "; ".join(f"{place[0]} {doubt}" for place, doubt in doubts_of(run.jobs).items())
     if not but:
         return line
-    # A line that ends with a command keeps it at the end.
+    # The command stays at the end of the line.
     return f"{line} But {but}." if line.endswith(".") else f"{but}. {line}"
 
 
@@ -199,20 +207,20 @@ def _verification_line(applied: dict[_Backend, Verification | None]) -> str:
     if wrong:
         names = ", ".join(dict.fromkeys(wrong))
         return f"NOT EQUAL to the reference on this machine: {names}. See the report."
-    left = [
+    not_verified = [
         backend
         for backend, verdict in verdicts.items()
         if verdict != "verified" and backend.backend != "reference"
     ]
-    if left:
-        own, precisions = (
+    if not_verified:
+        backends, precisions = (
             list(dict.fromkeys(values))
-            for values in ((b.backend for b in left), (b.precision for b in left))
+            for values in ((b.backend for b in not_verified), (b.precision for b in not_verified))
         )
-        not_all = len(own) < len({backend.backend for backend in applied})
-        some = f" --backend {','.join(own)}" if not_all else ""
+        not_all = len(backends) < len({backend.backend for backend in applied})
+        some = f" --backend {','.join(backends)}" if not_all else ""
         some += f" --precision {','.join(precisions)}" if precisions != ["float32"] else ""
-        places = list(dict.fromkeys(_place(backend)[0] for backend in left))
+        places = list(dict.fromkeys(_place(backend)[0] for backend in not_verified))
         shown = ", ".join(places) if not_all or len(places) <= _MOST_NAMES else "all backends"
         return f"Further checks of {shown} were not run on this machine. Run: `bench verify{some}`"
     if any(backend.backend != "reference" for backend in applied):
@@ -224,19 +232,22 @@ _WORST_FIRST = ("not equal", None, "not verified", "verified")
 
 
 def _applied(run: Run) -> dict[_Backend, Verification | None]:
-    """Per matched backend the worst verification of its records (see `_WORST_FIRST`), or None."""
+    """Matched backend -> the worst verification of its records (see `_WORST_FIRST`), or None."""
     applied: dict[_Backend, list[Verification | None]] = defaultdict(list)
     for record in run.made_with:
         if record.job.mode == "matched" and record.status != "unsupported":
             applied[_backend(record)].append(verification_of(record, run.verifications))
     return {
-        backend: min(of_backend, key=lambda each: _WORST_FIRST.index(each and each.verdict))
+        backend: min(
+            of_backend,
+            key=lambda verification: _WORST_FIRST.index(verification and verification.verdict),
+        )
         for backend, of_backend in applied.items()
     }
 
 
 def _names(backends: Sequence[_Backend]) -> dict[_Backend, str]:
-    """The name of each backend, with device and machine where there are several."""
+    """The name of each backend, with device and machine if there are several."""
     devices, machines = ({backend[part] for backend in backends} for part in (1, 2))
     return {
         backend: " ".join(
@@ -268,13 +279,17 @@ def _trainings(records: Iterable[Record]) -> list[_Training]:
 
 def _passed(records: Iterable[Record]) -> dict[_Backend, str]:
     """How many jobs of each backend passed their own verification, and the largest deviation."""
-    found: dict[_Backend, list[JobVerification | None]] = defaultdict(list)
+    of_backend: dict[_Backend, list[JobVerification | None]] = defaultdict(list)
     for record in records:
         if record.status == "ok" and record.job.mode == "matched":
-            found[_backend(record)].append(record.verification)
+            of_backend[_backend(record)].append(record.verification)
     texts = defaultdict(lambda: words.ABSENT)
-    for backend, verifications in found.items():
-        deviations = [each.worst[1] for each in verifications if each is not None and each.passed]
+    for backend, verifications in of_backend.items():
+        deviations = [
+            verification.worst[1]
+            for verification in verifications
+            if verification is not None and verification.passed
+        ]
         texts[backend] = f"{len(deviations)} of {len(verifications)}"
         if deviations:
             texts[backend] += f", to {words.tolerances(max(deviations))} of the tolerance"

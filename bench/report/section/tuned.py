@@ -1,7 +1,7 @@
 """Makes the section that compares each tuned variant with its plain form.
 
-It has ratios of wall and CPU time, and the number of epochs until break-even. Of experiments, see
-`backends.family.Entry`, there is also a table of questions and answers.
+It shows ratios of wall and CPU time, and the number of epochs until break-even. Experiments (see
+`backends.family.Entry`) also have a table of questions and answers.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _TEXT = (
 class _Variant(NamedTuple):
     """A variant compared with its plain form on a workload.
 
-    `wall` and `cpu` compare the times of steady epochs; `epochs` has the number of epochs until
-    break-even, one per round.
+    `wall` and `cpu` compare the times of steady epochs; `epochs` has, per round, the number of
+    epochs until break-even.
     """
 
     workload: str
@@ -77,9 +77,16 @@ def section(run: Run) -> list[Block]:
 def experiments(run: Run) -> list[Block]:
     """A row per experiment, workload and device: the ratio, or why there is none; else nothing."""
     rows = [
-        (_question(one.name), one.name, one.plain, one.workload, one.device, _ratio(one.wall))
-        for one in _all_variants(run)
-        if _question(one.name)
+        (
+            _question(variant.name),
+            variant.name,
+            variant.plain,
+            variant.workload,
+            variant.device,
+            _ratio(variant.wall),
+        )
+        for variant in _all_variants(run)
+        if _question(variant.name)
     ]
     for job in rows_of(run.jobs[run.jobs["status"] != "ok"]):
         name, question = job["backend"], _question(job["backend"])
@@ -97,7 +104,7 @@ def _question(name: str) -> str:
 
 
 def _all_variants(run: Run) -> list[_Variant]:
-    """Each variant that ran beside its plain form, corrected for their number."""
+    """Each variant that ran beside its plain form; the verdicts are corrected for their number."""
     ok = run.jobs[_compared(run)]
     variants = [
         variant for _, group in ok.groupby(GROUP, sort=False) for variant in _variants(run, group)
@@ -135,7 +142,7 @@ def _variants(run: Run, group: pd.DataFrame) -> list[_Variant]:
         epochs = [
             _break_even(*times)
             for times in zip(extra, wall[name], wall[plain], strict=True)
-            if all(map(isfinite, times))  # otherwise no epoch is known to be steady
+            if all(map(isfinite, times))  # else there is no steady epoch
         ]
         variants.append(
             _Variant(
@@ -155,7 +162,7 @@ def _break_even(extra: float, variant: float, plain: float) -> float:
     """The number of epochs until break-even; infinite if there is none.
 
     Args:
-        extra: the seconds that the variant took longer before its steady state.
+        extra: the additional seconds of the variant before its steady state.
         variant: the seconds of a steady epoch of the variant.
         plain: the seconds of a steady epoch of the plain form.
     """
@@ -184,7 +191,7 @@ def _ratio(result: Comparison) -> str:
 
 
 def _epochs(numbers: Sequence[float], *, decided: bool) -> str:
-    """The median over rounds (of an even number the upper middle one), and the range."""
+    """The median over rounds (the upper one for an even number), and the range."""
     if not numbers:
         return words.ABSENT
     low, middle, high = (_number(pick(numbers)) for pick in (min, median_high, max))

@@ -1,6 +1,7 @@
 """Makes the section on hardware utilization: each training compared with its engine's peak rates.
 
-These are the measured rates of its matrix product, convolution and memory, also called its limits.
+The peak rates, also called limits, are the measured rates of matrix product, convolution and
+memory.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _COLUMNS = (
     *("share of matmul peak", "share of convolution peak"),
     *("memory", "FLOP/byte", "attainable", "share of attainable", "bound by"),
 )
-# Operation -> title, unit, how its size is written.
+# Operation -> title, unit, format of its size.
 _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
     "matmul": ("matrix product", "FLOP/s", "{} x {}"),
     "convolution": ("convolution", "FLOP/s", "{} channels"),
@@ -68,7 +69,7 @@ _OPERATIONS: dict[OperationName, tuple[str, str, str]] = {
 
 
 class _Training(NamedTuple):
-    """A row of the summary, the environment of its engine, and how much of its peaks it used."""
+    """A row of the summary, the environment of its engine, and its share of the peak rates."""
 
     row: Row
     environment: str
@@ -159,9 +160,9 @@ def _cells(training: _Training) -> tuple[str, ...]:
 
 
 def _findings(trainings: Sequence[_Training]) -> list[str]:
-    """A line per workload: what bounds it, and in which backends.
+    """A line per workload: the limits of its speed, and the backends with each limit.
 
-    Each backend has its share of the attainable rate and the time of a step.
+    Each backend is followed by its share of the attainable rate and the time of a step.
     """
     by_workload: dict[str, list[_Training]] = defaultdict(list)
     for training in trainings:

@@ -11,7 +11,7 @@ from bench.report.frame.doubts import headline, lines_of
 def print_alarm(jobs: pd.DataFrame, console: Console) -> bool:
     """Print a red line per result that is not ranked, and last a summary.
 
-    Returns whether there is none; nothing is printed then. `jobs`: see `jobs.jobs_frame`.
+    Returns True, and prints nothing, if there is no such result. `jobs`: see `jobs.jobs_frame`.
     """
     text = headline(jobs)
     for line in (*lines_of(jobs), text) if text else ():

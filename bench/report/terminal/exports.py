@@ -17,24 +17,24 @@ _PACKAGE = "opencv-python-headless"
 def print_exports(
     models: Sequence[Exported], versions: Mapping[str, str], console: Console
 ) -> None:
-    """Print a row per model and format; below it, what is wrong or was not checked.
+    """Print a row per model and format, then what is wrong or was not checked.
 
     Args:
         models: the exported models.
-        versions: of the packages in the reader's environment.
+        versions: the versions of the packages in the reader's environment.
         console: where to print.
     """
     titles = ("workload", "backend", "format", "images", "deviation", "tolerance", "other class")
     table = plain_table(titles, titles[:3])
     table.title = "inference of the exported model: largest deviation"
     for model in models:
-        job, found = model.record.job, model.found
+        job, check = model.record.job, model.found
         is_usual = job.batch_size == job.workload.recipe.batch_size
         name = job.workload.name if is_usual else f"{job.workload.name} batch {job.batch_size}"
         cells = [words.ABSENT] * 4
-        if found is not None:
-            numbers = f"{found.deviation:.1e}", f"{found.tolerance:.1e}"
-            cells = [f"{found.images:,}", *numbers, str(found.other_classes)]
+        if check is not None:
+            numbers = f"{check.deviation:.1e}", f"{check.tolerance:.1e}"
+            cells = [f"{check.images:,}", *numbers, str(check.other_classes)]
         style = "bold red" if model.passed is False else ""
         place = "" if job.device == "cpu" else f" {job.device}"
         table.add_row(name, f"{job.backend}{place}", model.form, *cells, style=style)

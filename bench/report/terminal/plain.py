@@ -14,14 +14,14 @@ from bench.report.form.visible import visible
 
 
 class _PlainConsole(Console):
-    """A console in which a text of a record cannot move the cursor or change colours."""
+    """A console in which texts from records cannot move the cursor or change colours."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*map(_harmless, objects), **options)
 
 
 class _PlainTable(Table):
-    """Likewise a table."""
+    """A table in which texts from records cannot do this."""
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         super().add_row(*map(_harmless, cells), **options)
@@ -42,7 +42,7 @@ def plain_table(titles: Iterable[str], left: Container[str] = (), *, no_wrap: bo
 
 
 def _harmless(part: Any) -> Any:
-    """A text with its control characters as text; its lines stay lines."""
+    """A text with visible control characters; line breaks stay."""
     if isinstance(part, Text):
         return Text(_harmless(part.plain), style=part.style)
     return "\n".join(map(visible, part.split("\n"))) if isinstance(part, str) else part

@@ -35,9 +35,9 @@ _LESS = (("start",), ("start", "memory"), ("start", "memory", "images/s"))
 
 
 def print_table(run: Run, console: Console) -> None:
-    """Print a short table per place, and below it the place's timing noise.
+    """Print a short table per place with the place's timing noise.
 
-    The notes come last, with the jobs that failed.
+    The notes and the failed jobs come last.
     """
     for place in run.shown.places:
         console.print(f"\n{place.heading}", soft_wrap=True)
@@ -48,7 +48,7 @@ def print_table(run: Run, console: Console) -> None:
 
 
 def _fitting_table(summary: pd.DataFrame, console: Console) -> Table:
-    """A table with as many columns as the terminal has room for; the report has them all."""
+    """A table with the columns that fit the terminal; the report has all columns."""
     for columns in (
         _SHORT,
         *({c: _SHORT[c] for c in _SHORT if c not in left_out} for left_out in _LESS),

@@ -1,4 +1,4 @@
-"""Prints a short summary of a run: do the results agree, who is fastest; a row per backend.
+"""Prints a short summary of a run: do the results agree, which backend is fastest, all backends.
 
 Three workloads fit a terminal of 24 rows and 80 columns.
 """
@@ -59,11 +59,11 @@ def print_summary(run: Run, console: Console) -> None:
 def _print_table(
     rows: list[Row], backends: list[str], titles: dict[tuple[str, str], str], console: Console
 ) -> None:
-    """A row per backend, a column per workload; the data set is below its name.
+    """Print a row per backend, and a column per workload, with the data set in its title.
 
     Args:
-        rows: of one device.
-        backends: their names, in order.
+        rows: the rows of one device.
+        backends: the names of the backends, in order.
         titles: label and data set of a workload -> the lines above its column.
         console: where to print.
     """
@@ -76,7 +76,7 @@ def _print_table(
 
 
 def _marked(rows: list[Row]) -> dict[tuple[str, str], str]:
-    """The mark of each workload: `*` if its times are of one or two epochs, else ""."""
+    """The mark of each workload: `*` if its times come from one or two epochs, else ""."""
     few = {_workload(row) for row in rows if row["ok_jobs"] and is_by_few_epochs(row)}
     return {label: "*" if label in few else "" for label in map(_workload, rows)}
 
@@ -96,7 +96,7 @@ def _cell(row: Row) -> Text:
 
 
 def _fastest(run: Run, rows: list[Row]) -> list[str]:
-    """A line per result: on which workloads a backend is fastest, or several are not told apart."""
+    """A line per fastest backend, or per group of tied backends, with its workloads."""
     labels = {row["label"] for row in rows}
     groups = {tuple(row[column] for column in GROUP) for row in rows}
     pairs = [pair for pair in run.pairs if pair.group in groups and pair.workload in labels]
@@ -114,7 +114,7 @@ def _fastest(run: Run, rows: list[Row]) -> list[str]:
 
 
 def next_command(run: Run) -> str:
-    """The next command, its minutes and its use; "" if it has none."""
+    """The suggested next command, its minutes and its purpose; "" if there is none."""
     more = more_rounds(run)
     if more is None:
         return ""

@@ -1,4 +1,4 @@
-"""Says what was asked for and could not run at all: a backend on a device, or a whole device."""
+"""Names requested combinations that ran nothing: a backend on a device, or a whole device."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ def nothing_ran(
     backends: tuple[str, ...] | None,
     devices: tuple[str, ...] | None,
 ) -> list[str]:
-    """A line for each backend on a device, or each device, of which every job was unsupported.
+    """A line for each device, or backend on a device, with only unsupported jobs.
 
-    A gap that is documented is none that a user has to be told of, unless the user asked for it: a
-    framework without a layer trains other workloads, and one without code for GPUs trains on CPUs.
+    Documented gaps are reported only if the user asked for them: a framework without a layer trains
+    other workloads, and a framework without code for GPUs trains on CPUs.
 
     Args:
-        records: of all jobs of a run.
-        backends: those that the user named; None for the default ones.
-        devices: those that the user named; None for the default ones.
+        records: the records of all jobs of a run.
+        backends: the backends that the user named; None for the default ones.
+        devices: the devices that the user named; None for the default ones.
     """
     cells: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         cells.setdefault((backend_name(record.job), record.job.device), []).append(record)
     gone = {
-        cell: found
-        for cell, found in cells.items()
-        if all(record.status == "unsupported" for record in found)
+        cell: of_cell
+        for cell, of_cell in cells.items()
+        if all(record.status == "unsupported" for record in of_cell)
     }
     lines = [
-        f"no job of {backend} ran on {device}: {_reasons(found)}"
-        for (backend, device), found in gone.items()
-        if not _is_documented(found, is_named=backends is not None, on_named=devices is not None)
+        f"no job of {backend} ran on {device}: {_reasons(of_cell)}"
+        for (backend, device), of_cell in gone.items()
+        if not _is_documented(of_cell, is_named=backends is not None, on_named=devices is not None)
     ]
     if not lines and devices is not None:
         ran = {device for _, device in cells.keys() - gone.keys()}
@@ -44,17 +44,19 @@ def nothing_ran(
             for device in dict.fromkeys(device for _, device in cells)
             if device not in ran
             and (
-                of_device := [r for cell, found in gone.items() if cell[1] == device for r in found]
+                of_device := [
+                    r for cell, of_cell in gone.items() if cell[1] == device for r in of_cell
+                ]
             )
         ]
     return lines
 
 
 def _is_documented(records: Sequence[Record], *, is_named: bool, on_named: bool) -> bool:
-    """Whether a backend's jobs on a device are gaps that nobody asked for.
+    """Whether a backend's jobs on a device are documented gaps that the user did not ask for.
 
     Args:
-        records: of the jobs, all of them unsupported.
+        records: the records of the jobs, all unsupported.
         is_named: whether the user named the backend.
         on_named: whether the user named the device.
     """
@@ -71,7 +73,7 @@ def _is_documented(records: Sequence[Record], *, is_named: bool, on_named: bool)
 
 
 def _reasons(records: Sequence[Record]) -> str:
-    """How many jobs there were, and why they were unsupported."""
+    """The number of jobs, and why they were unsupported."""
     reasons = [*dict.fromkeys(record.reason for record in records)]
     more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
     jobs = f"{len(records)} jobs" if len(records) > 1 else "1 job"

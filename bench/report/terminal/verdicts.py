@@ -33,10 +33,10 @@ _MARKS = {
 
 
 def print_verdicts(checked: CheckResult, console: Console) -> None:
-    """Print a row per result, and the results in doubt.
+    """Print a row per result, and the doubtful results.
 
-    Below the table: a line per workload and device with its doubts, a line per
-    remark on them, a line per result that did not pass, and the conclusion.
+    Below the table are a line per workload and device with its doubts, a line per remark, a line
+    per result that did not pass, and the conclusion.
     """
     verdicts = checked.results
     left_out = {"device"} if len({verdict.result[2] for verdict in verdicts}) == 1 else set()
@@ -59,7 +59,7 @@ def print_verdicts(checked: CheckResult, console: Console) -> None:
 
 
 def verdicts_markdown(checked: CheckResult, title: str, level: float) -> str:
-    """The same verdicts as Markdown, under a heading with `title`; `level`: of the gate (0..1)."""
+    """The verdicts as Markdown, under the heading `title`; `level` is the gate's level (0..1)."""
     return to_markdown(
         [
             Heading(f"Accuracy of {title}: {_conclusion(checked)}", 2),
@@ -96,7 +96,7 @@ def _row(verdict: Verdict, checked: CheckResult) -> list[str]:
 
 
 def _doubts(doubts: Doubts) -> str:
-    """A line that says which results of a workload are in doubt."""
+    """A line that names the doubtful results of a workload."""
     where = f"doubts on {doubts.workload} {doubts.device}"
     if doubts.passed:
         return f"{where}: none ({', '.join(doubts.backends)})"
@@ -104,7 +104,7 @@ def _doubts(doubts: Doubts) -> str:
 
 
 def _remarks(doubts: Doubts) -> list[str]:
-    """A line per remark on the results of a workload, which does not fail the check."""
+    """A line per remark on the results of a workload; remarks do not fail the check."""
     where = f"{doubts.workload} {doubts.device}"
     return words.first_of([f"remark on {where}: {remark}" for remark in doubts.remarks])
 

@@ -14,7 +14,7 @@ from bench.report.form import words
 from bench.report.terminal.plain import plain_table
 from bench.worker.verification.checks import CHECKS
 
-# Short names of checks that fit a terminal; the other names are short enough.
+# Check -> a short name that fits a terminal; the other names are short enough.
 _SHORT = {
     "prediction": "logits",
     "extremes": "large",
@@ -27,7 +27,7 @@ _SHORT = {
 def print_verifications(verifications: Sequence[Verification], console: Console) -> None:
     """Print a table of deviations, in units of their tolerances, per device and mode.
 
-    Below it: which backends are not verified, and why.
+    Then print which backends are not verified, and why.
     """
     of_sizes = [verification for verification in verifications if verification.only_sizes]
     if of_sizes:

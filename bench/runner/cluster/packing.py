@@ -32,10 +32,10 @@ _PARTIAL = ".packing-"
 class Packer:
     """Puts wheels into a wheelhouse; use it in a `with` statement.
 
-    The manifest names the wheels of an environment when all are there.
+    The manifest lists the wheels of an environment only when all are there.
 
     Args:
-        wheelhouse: takes the wheels.
+        wheelhouse: gets the wheels.
         say: is called with each line of progress.
 
     Raises:
@@ -47,7 +47,7 @@ class Packer:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(folder, f"{_PARTIAL}*")
-            # In it, so that wheels are only renamed.
+            # Inside the wheelhouse, so that finished wheels are only renamed.
             self._partial = tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder)
         except OSError as error:
             raise InstallError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -59,7 +59,7 @@ class Packer:
         self._partial.cleanup()
 
     def pack(self, name: str, *, cuda: Hardware | None) -> bool:
-        """Fetch the wheels of an environment; what exists only as source is built.
+        """Fetch the wheels of an environment; packages without wheels are built.
 
         Args:
             name: a key of `backends.registry.ENVIRONMENTS`.
@@ -67,7 +67,7 @@ class Packer:
                 None for CPUs.
 
         Returns:
-            False if they are there already.
+            False if the wheels are there already.
 
         Raises:
             InstallError: the name is unknown, no build runs on these machines, this machine has no
@@ -117,7 +117,8 @@ class Packer:
         wheels = {file.name: _wheel(file) for file in sorted(fetched.glob("*.whl"))}
         for file in wheels:
             (fetched / file).replace(folder / file)
-        target, size = target_of(python_for(name)), sum(each.size_bytes for each in wheels.values())
+        size = sum(wheel.size_bytes for wheel in wheels.values())
+        target = target_of(python_for(name))
         entry = Entry(environment=name, stamp=stamp, target=target, wheels=tuple(wheels))
         self._wheelhouse.add(entry, wheels)
         self._say(f"{name}: {len(wheels)} wheels, {size / 1e9:.2f} GB, for {target.python}")

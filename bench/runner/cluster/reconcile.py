@@ -1,9 +1,9 @@
-"""Says how every task of a run stands, and gives each job that Slurm ended its record.
+"""Finds the status of every task of a run, and writes the record of each job that Slurm ended.
 
 A worker writes the record of its job. A task whose node fails, or that is cancelled before it
 starts, cannot do that. So each command that looks at a run asks Slurm, and writes the records that
-are missing. It may be done at any time, by several people at once: a record that exists is not
-replaced. A job that starts after all replaces the record that was written here.
+are missing. Several people may do so at any time, as a record that exists is not replaced. A job
+that starts later replaces the record that was written here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _WORDS: Mapping[str, str] = {
 
 
 class TaskStatus(Struct, frozen=True, kw_only=True):
-    """How a task stands.
+    """The status of a task.
 
     Attributes:
         job: its number in Slurm, such as "123_4".
@@ -81,7 +81,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct):
-    """What is read of a job's record here, as a run may have very many."""
+    """The fields of a job's record that are read here, as a run may have very many records."""
 
     status: Status
     reason: str
@@ -95,7 +95,7 @@ def reconcile(run: Path) -> tuple[dict[tuple[object, ...], TaskStatus], str]:
         run: the run's folder.
 
     Returns:
-        (how every task stands, by `Submission.identity`; why Slurm could not be asked, or "")
+        (the status of every task, by `Submission.identity`; why Slurm could not be asked, or "")
 
     Raises:
         RunError: a file cannot be read.
@@ -105,17 +105,17 @@ def reconcile(run: Path) -> tuple[dict[tuple[object, ...], TaskStatus], str]:
         submission, started = read_submission(folder), numbers_started(folder)
         for array in read_arrays(folder):
             for number in array.tasks:
-                each = _Submitted(folder, submission, number, array, started)
-                newest[submission.identity(each.task)] = each
+                submitted = _Submitted(folder, submission, number, array, started)
+                newest[submission.identity(submitted.task)] = submitted
     states, problem = _states([*newest.values()])
     made_up = any((run / "jobs").glob(f"*.{_NEVER_STARTED}.*"))
     return {
         identity: _settle(
-            each,
-            None if states is None else states.get(each.job, _FORGOTTEN),
+            submitted,
+            None if states is None else states.get(submitted.job, _FORGOTTEN),
             made_up=made_up,
         )
-        for identity, each in newest.items()
+        for identity, submitted in newest.items()
     }, problem
 
 
@@ -123,10 +123,10 @@ class _Submitted:
     """A task that was submitted.
 
     Args:
-        folder: of its submission.
-        submission: with its number.
-        number: see there.
-        array: of Slurm.
+        folder: the folder of its submission.
+        submission: the submission.
+        number: its number in the submission.
+        array: its array in Slurm.
         started: the numbers of the tasks that have started.
     """
 
@@ -141,65 +141,68 @@ class _Submitted:
 
 
 def _states(tasks: Sequence[_Submitted]) -> tuple[dict[str, slurm.TaskState] | None, str]:
-    """(Slurm's states, None if it cannot be asked; why it cannot)."""
+    """(the states in Slurm, or None if Slurm cannot be asked; the reason)."""
     if not tasks:
         return None, ""
     try:
-        here, theirs = slurm.site().cluster, {each.submission.cluster for each in tasks}
+        here, theirs = slurm.site().cluster, {submitted.submission.cluster for submitted in tasks}
         if theirs != {here}:
-            return (
-                None,
-                f"the run was submitted on {' and '.join(theirs)}, but this is the cluster {here}",
-            )
-        return slurm.states(each.array for each in tasks), ""
+            there = " and ".join(theirs)
+            return None, f"the run was submitted on {there}, but this is the cluster {here}"
+        return slurm.states(submitted.array for submitted in tasks), ""
     except slurm.SlurmError as error:
         return None, error.problem
 
 
-def _settle(each: _Submitted, state: slurm.TaskState | None, *, made_up: bool) -> TaskStatus:
-    """How a task stands; if it has ended, its missing records are written.
+def _settle(submitted: _Submitted, state: slurm.TaskState | None, *, made_up: bool) -> TaskStatus:
+    """The status of a task; writes its missing records if it has ended.
 
     Args:
-        each: the task.
-        state: Slurm's; None if Slurm could not be asked.
+        submitted: the task.
+        state: its state in Slurm; None if Slurm could not be asked.
         made_up: whether the run has records of tasks that never started.
     """
-    found = TaskStatus(task=each.task, job=each.job, where="unknown")
+    status = TaskStatus(task=submitted.task, job=submitted.job, where="unknown")
     if state is not None and state.state != GONE and not state.has_ended:
         waits = state.state == "PENDING" or "REQUEUE" in state.state
         why = state.reason if waits and state.reason not in ("None", "Priority") else ""
-        return replace(found, where="pending" if waits else "running", why=why)
-    started = read_started(each.folder, each.number) if each.has_started else None
-    expected = started.records if started else never_started(each.submission, each.task)
+        return replace(status, where="pending" if waits else "running", why=why)
+    started = read_started(submitted.folder, submitted.number) if submitted.has_started else None
+    expected = started.records if started else never_started(submitted.submission, submitted.task)
     if started is not None and made_up:
-        forget_never_started(each.jobs_folder, each.submission, each.task)
+        forget_never_started(submitted.jobs_folder, submitted.submission, submitted.task)
     if state is not None:
         try:
-            _write_missing(each, started, expected, state.state)
-        except RunError as error:  # a full disk: how the tasks stand is told nevertheless
-            return replace(found, where="lost", why=error.problem)
-    results = [read_result(each.jobs_folder, record.key) for record in expected]
+            _write_missing(submitted, started, expected, state.state)
+        except RunError as error:  # such as a full disk: the status is still reported
+            return replace(status, where="lost", why=error.problem)
+    results = [read_result(submitted.jobs_folder, record.key) for record in expected]
     ended = [result for result in results if result is not None]
     lost = [result for result in ended if result.slurm and result.slurm.state]
     if lost:
-        return replace(found, where="lost", why=lost[0].reason)
+        return replace(status, where="lost", why=lost[0].reason)
     if len(ended) < len(results):
-        return found
+        return status
     good = all(result.status in ("ok", "unsupported") for result in ended)
-    return replace(found, where="done", is_good=good)
+    return replace(status, where="done", is_good=good)
 
 
 def _write_missing(
-    each: _Submitted, started: Started | None, expected: tuple[Record, ...], state: str
+    submitted: _Submitted, started: Started | None, expected: tuple[Record, ...], state: str
 ) -> None:
-    if all((each.jobs_folder / f"{record.key}.json").exists() for record in expected):
+    if all((submitted.jobs_folder / f"{record.key}.json").exists() for record in expected):
         return
-    own = SlurmTask(
-        job=each.job, attempt=0, node=each.task.node.name, partition="", gpus="", state=state
+    never_ran = SlurmTask(
+        job=submitted.job,
+        attempt=0,
+        node=submitted.task.node.name,
+        partition="",
+        gpus="",
+        state=state,
     )
-    task = replace(own if started is None else started.slurm, state=state)
-    task = replace(task, partition=task.partition or each.task.node.partition)
-    details = tail(each.log)
+    task = replace(never_ran if started is None else started.slurm, state=state)
+    task = replace(task, partition=task.partition or submitted.task.node.partition)
+    details = tail(submitted.log)
     reason = f"Slurm: {state}: {_WORDS.get(state, 'the task has ended')}"
     if started is None:
         reason += ", before it started" + (_said(details) if state == "FAILED" else "")
@@ -211,11 +214,11 @@ def _write_missing(
     for record in expected:
         status = _STATUS.get(state, "killed")
         lost = replace(record, status=status, reason=reason, details=details, slurm=task)
-        write_first(each.jobs_folder, lost)
+        write_first(submitted.jobs_folder, lost)
 
 
 def _said(log: str) -> str:
-    """The last message of `bench` in a log, behind a colon; "" if there is none."""
+    """The last message of `bench` in a log, after a colon; "" if there is none."""
     lines = [line for line in log.splitlines() if line.startswith("bench: ")]
     return f": {lines[-1].removeprefix('bench: ')}" if lines else ""
 
@@ -229,9 +232,9 @@ def read_result(folder: Path, key: str) -> Result | None:
 
 
 def never_started(submission: Submission, task: Task) -> tuple[Record, ...]:
-    """The records of a task's jobs if it never starts: nothing is known of its machine.
+    """The records of a task's jobs if it never starts, with little about its machine.
 
-    Their keys are others than those of jobs that start, and are the same in every submission.
+    Their keys differ from the keys of jobs that start, and are the same in every submission.
     """
     node, data = task.node, task.training.data
     machine = Machine(
@@ -257,8 +260,8 @@ def forget_never_started(folder: Path, submission: Submission, task: Task) -> No
 
     Args:
         folder: the run's folder of jobs.
-        submission: the task's.
-        task: it has started.
+        submission: the task's submission.
+        task: the task, which has started.
     """
     for record in never_started(submission, task):
         (folder / f"{record.key}.json").unlink(missing_ok=True)

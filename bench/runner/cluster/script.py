@@ -13,7 +13,7 @@ from bench.runner.cluster.submission import LOGS, SCRIPT
 from specs.errors import UserError
 
 Held = Literal["node", "gpu"]
-_NOTICE = 60  # seconds before the time limit; half of a short one
+_NOTICE = 60  # seconds before the time limit; half of a short time limit
 
 _SCRIPT = """\
 #!/bin/bash
@@ -33,9 +33,9 @@ class Wishes(Struct, frozen=True, kw_only=True):
     """What a user asks of Slurm.
 
     Attributes:
-        held: what a task has for itself: its node, or a GPU.
+        held: what a task uses exclusively: its node, or a GPU.
         minutes: the time limit of a task.
-        cpus: of a task that does not hold its node; None for Slurm's default.
+        cpus: the CPUs of a task that shares its node; None for Slurm's default.
         others: further options of sbatch, such as "--account=physics".
     """
 
@@ -57,12 +57,12 @@ def script_of(
     """The text of the script.
 
     Args:
-        name: of the run.
-        folder: of the submission; absolute.
-        wishes: see there.
+        name: the name of the run.
+        folder: the absolute path of the submission's folder.
+        wishes: see `Wishes`.
         python: the bench's own interpreter.
         current: the folder in which the tasks run.
-        variables: those that the tasks need.
+        variables: the environment variables that the tasks need.
 
     Raises:
         UserError: a path has a line break.
@@ -101,7 +101,7 @@ def _share(wishes: Wishes) -> Sequence[str]:
 
 
 def _quoted(option: str) -> str:
-    """An option as sbatch reads it: it knows double quotes and backslashes."""
+    """An option quoted for sbatch, which reads double quotes and backslashes."""
     name, equals, value = option.partition("=")
     if value.replace("/", "").replace("_", "").replace("-", "").replace(".", "").isalnum():
         return option

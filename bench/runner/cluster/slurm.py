@@ -1,4 +1,4 @@
-"""Calls Slurm's programs: each by a list of arguments, without a shell, and bounded in time."""
+"""Calls Slurm's programs: each with a list of arguments, without a shell, and with a time limit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backends.contract import nodes_of
 from bench.records.job import SlurmTask
 from specs.errors import UserError
 
@@ -23,7 +24,7 @@ _ENDED = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
     *("PREEMPTED", "REVOKED", "TIMEOUT"),
 }
-# States of a node on which a job begins now or later; those that are idle are chosen first.
+# States of a node on which a job begins now or later; earlier states are chosen first.
 _USABLE = ("idle", "mixed", "completing", "planned", "allocated")
 _COLUMNS = ("%F_%K", "%T", "%r")  # a task, its state, and why it waits
 _NOT_RESPONDING = "*"  # a flag behind a node's state
@@ -37,9 +38,9 @@ class Node(Struct, frozen=True, kw_only=True):
     """A node of a partition, as Slurm describes it.
 
     Attributes:
-        cpus: their number.
+        cpus: the number of its CPUs.
         memory_bytes: its memory.
-        gpus: their number.
+        gpus: the number of its GPUs.
         state: Slurm's word for its state, such as "idle".
     """
 
@@ -59,7 +60,7 @@ class TaskState(Struct, frozen=True, kw_only=True):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it does not run again."""
+        """Whether the task will not run again."""
         return self.state in _ENDED
 
 
@@ -69,7 +70,7 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
     Args:
         partitions: their names; none for Slurm's default partition.
         chosen: a number of nodes of each partition, "all" that are up, or a list in Slurm's form.
-        before: the names of nodes that are taken first, as the run has used them.
+        before: the names of nodes that the run has used; they are taken first.
 
     Raises:
         SlurmError: there is no such partition or node, or there are too few; see `_call`.
@@ -78,15 +79,15 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
     wanted = list(partitions) or [node.partition for node in known if node.partition[-1:] == "*"]
     named = [_renamed(node) for node in known]
     by_partition = {name: [n for n in named if n.partition == name.rstrip("*")] for name in wanted}
-    for name, found in by_partition.items():
-        if not found:
+    for name, members in by_partition.items():
+        if not members:
             every = ", ".join(sorted({node.partition for node in named}))
             raise SlurmError(f"no partition is named '{name}'", expected=f"one of {every}")
     if not chosen.isdigit() and chosen != "all":
-        return _listed([node for found in by_partition.values() for node in found], chosen)
+        return _listed([node for members in by_partition.values() for node in members], chosen)
     picked: dict[str, Node] = {}  # a node that is in two partitions runs once
-    for name, found in by_partition.items():
-        usable = [n for n in found if n.state in _USABLE and n.name not in picked]
+    for name, members in by_partition.items():
+        usable = [n for n in members if n.state in _USABLE and n.name not in picked]
         usable.sort(key=lambda node: (node.name not in before, _USABLE.index(node.state)))
         count = len(usable) if chosen == "all" else int(chosen)
         if not usable or count > len(usable):
@@ -100,7 +101,7 @@ def nodes(partitions: Sequence[str], chosen: str, before: Container[str] = ()) -
 
 
 class Site(NamedTuple):
-    """Of Slurm's configuration: the cluster's name, and the most tasks of an array."""
+    """From Slurm's configuration: the cluster's name, and the most tasks of an array."""
 
     cluster: str
     most_tasks: int
@@ -113,9 +114,9 @@ def site() -> Site:
         SlurmError: see `_call`.
     """
     text = _call("scontrol", "show", "config")
-    found = dict(re.findall(r"^(ClusterName|MaxArraySize)\s*=\s*(\S+)", text, re.MULTILINE))
-    most = found.get("MaxArraySize", "")
-    return Site(found.get("ClusterName", ""), max(1, int(most)) if most.isdigit() else 1000)
+    config = dict(re.findall(r"^(ClusterName|MaxArraySize)\s*=\s*(\S+)", text, re.MULTILINE))
+    most = config.get("MaxArraySize", "")
+    return Site(config.get("ClusterName", ""), max(1, int(most)) if most.isdigit() else 1000)
 
 
 def submit(arguments: Sequence[str]) -> str:
@@ -156,7 +157,7 @@ def states(jobs: Iterable[str]) -> dict[str, TaskState]:
 def _accounted(numbers: str) -> dict[str, TaskState]:
     """The states of tasks that have ended, for as long as Slurm's accounting keeps them.
 
-    Many clusters have none, and squeue knows what has not ended; so this may fail.
+    Many clusters have no accounting, so a failure is ignored; squeue knows all other tasks.
     """
     options = ("--noheader", "--parsable2", "--allocations", "--format=JobID,State")
     try:
@@ -164,8 +165,8 @@ def _accounted(numbers: str) -> dict[str, TaskState]:
     except SlurmError:
         return {}
     rows = (line.split("|") for line in text.splitlines() if line.count("|") == 1)
-    found = {job: state.split(" ")[0] for job, state in rows}  # "CANCELLED by 1000"
-    return {job: TaskState(state=s, reason="") for job, s in found.items() if s in _ENDED}
+    state_of = {job: state.split(" ")[0] for job, state in rows}  # "CANCELLED by 1000"
+    return {job: TaskState(state=s, reason="") for job, s in state_of.items() if s in _ENDED}
 
 
 def cancel(jobs: Iterable[str]) -> None:
@@ -198,15 +199,15 @@ def own_task(variables: Mapping[str, str]) -> SlurmTask | None:
     )
 
 
-def node_list() -> str:
-    """Slurm's list of the nodes of this process's job, such as "n[1-2]"; "" without Slurm."""
-    return os.environ.get("SLURM_JOB_NODELIST", "")
+def other_nodes(device: str) -> tuple[str, ...]:
+    """Slurm's list of nodes for the key of a job or verification on several nodes; else nothing."""
+    return (os.environ.get("SLURM_JOB_NODELIST", ""),) if nodes_of(device) > 1 else ()
 
 
 def job_nodes(variables: Mapping[str, str]) -> tuple[int, int]:
-    """How many nodes the job of Slurm has that a process runs in, and the number of its own.
+    """The number of nodes of a process's Slurm job, and the index of the process's own node.
 
-    (0, 0) if it runs in none.
+    (0, 0) if it runs in no job.
 
     Args:
         variables: those of the process.
@@ -218,10 +219,10 @@ def job_nodes(variables: Mapping[str, str]) -> tuple[int, int]:
 
 def _nodes() -> list[Node]:
     """Every node of every partition; the default partition's name ends with "*"."""
-    found = []
+    rows = []
     for line in _call("sinfo", "--noheader", "--Node", "--format=%P|%N|%T|%c|%m|%G").splitlines():
         partition, name, state, cpus, memory, gres = line.split("|", 5)
-        found.append(
+        rows.append(
             Node(
                 name=name,
                 partition=partition,
@@ -231,7 +232,7 @@ def _nodes() -> list[Node]:
                 state=state if _NOT_RESPONDING in state else state.rstrip("~#!%$@^-+"),
             )
         )
-    return found
+    return rows
 
 
 def _gpus(gres: str) -> int:
@@ -260,10 +261,10 @@ def _listed(among: Sequence[Node], text: str) -> list[Node]:
 
 
 def _call(program: str, *arguments: str) -> str:
-    """What one of Slurm's programs prints.
+    """The output of one of Slurm's programs.
 
     Raises:
-        SlurmError: it is not on this machine, takes more than a minute, or fails.
+        SlurmError: the program is not on this machine, takes more than a minute, or fails.
     """
     path = shutil.which(program)
     if path is None:

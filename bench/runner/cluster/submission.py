@@ -31,7 +31,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """One task of an array: a training on a device of a node, by all backends.
 
     Attributes:
-        node: the one that the task runs on; the first of several.
+        node: the node that the task runs on; the first of several.
         others: the other nodes that train with it, see `backends.contract.Job`.
         device: as the user may name it on that node, see `--device`.
         limits: whether it also measures the limits of the engines on its device and precision.
@@ -46,13 +46,13 @@ class Task(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What a reader calls it."""
+        """The name for a reader."""
         size = f" batch {self.training.batch_size}" if self.training.batch_size else ""
         return f"{self.training.workload.name}{size} on {self.device}"
 
     @property
     def group(self) -> plan.Group:
-        """Its jobs are those of this group."""
+        """The group of its jobs."""
         return plan.Group(training=self.training, device=self.device, precision=self.precision)
 
 
@@ -72,14 +72,14 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """All that the tasks need to know: nothing is decided anew on a node.
+    """Everything that the tasks need to know, so that nodes decide nothing.
 
     Attributes:
-        arguments: of the command, for the options that say how a job is run.
+        arguments: the arguments of the command; their options say how a job is run.
         choices: the backends, seeds and so on; each task has its own device and precision.
-        cluster: Slurm's name of it; numbers of jobs mean nothing on another one.
+        cluster: Slurm's name of the cluster; numbers of jobs are valid only there.
         nodes, trainings: see `Place`.
-        places: of the tasks, by number.
+        places: the places of the tasks, by number.
         made: the time in UTC.
     """
 
@@ -111,7 +111,7 @@ class Submission(Struct, frozen=True, kw_only=True):
         return replace(self.choices, **place)
 
     def jobs(self, task: Task) -> list[Job]:
-        """The jobs of a task, as far as they are known where it was submitted."""
+        """The jobs of a task, as far as they are known when it is submitted."""
         choices, rounds = self.choices_of(task), self.choices.rounds or self.suite.rounds
         return [
             job
@@ -120,7 +120,7 @@ class Submission(Struct, frozen=True, kw_only=True):
         ]
 
     def identity(self, task: Task) -> tuple[object, ...]:
-        """What a task has in common with the same one of another submission."""
+        """A value that is equal for the same task in another submission."""
         names = tuple(node.name for node in (task.node, *task.others))
         return names, task.group, replace(self.choices, devices=(), precisions=())
 
@@ -143,7 +143,7 @@ class Started(Struct, frozen=True, kw_only=True):
 
     Attributes:
         started: the time in UTC.
-        records: the records that its jobs have if Slurm ends it: without a result.
+        records: the records, without a result, that its jobs get if Slurm ends the task.
         stopped: the time in UTC when a signal stopped it; "" if none did.
     """
 
@@ -154,18 +154,18 @@ class Started(Struct, frozen=True, kw_only=True):
 
 
 def chunks(numbers: Sequence[int], first: int, most: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield the tasks of each array of a node: the number of index 0, and the numbers.
+    """Yield for each array of a node: the number at index 0, and the numbers of its tasks.
 
     Args:
-        numbers: of the tasks, in order.
+        numbers: the numbers of the tasks, in order.
         first: the least number that a task of the node may have.
-        most: the site's limit; the indices of an array are less.
+        most: the site's limit; all indices of an array are below it.
     """
     last = max(numbers) - first
     for part in range(ceil((last + 1) / most)):
         start = first + part * most
-        if found := [number for number in numbers if start <= number < start + most]:
-            yield start, found
+        if tasks := [number for number in numbers if start <= number < start + most]:
+            yield start, tasks
 
 
 def next_folder(run: Path) -> Path:
@@ -176,8 +176,8 @@ def next_folder(run: Path) -> Path:
 
 def folders_of(run: Path) -> list[Path]:
     """The folders of a run's submissions, oldest first."""
-    found = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
-    return sorted(found, key=lambda path: int(path.name))
+    folders = [path for path in (run / FOLDER).glob("*") if path.name.isdigit()]
+    return sorted(folders, key=lambda path: int(path.name))
 
 
 def write_submission(folder: Path, submission: Submission) -> None:
@@ -195,10 +195,10 @@ def read_submission(folder: Path) -> Submission:
     Raises:
         RunError: there is none, or another version of the bench wrote it.
     """
-    found = _read(folder / _SUBMISSION, Submission)
-    if found is None:
+    submission = _read(folder / _SUBMISSION, Submission)
+    if submission is None:
         raise RunError(f"{folder}: no submission", expected="RUN/cluster/NUMBER")
-    return found
+    return submission
 
 
 def write_arrays(folder: Path, arrays: Sequence[Array]) -> None:

@@ -21,8 +21,8 @@ from specs.files import read_regular
 _MANIFEST = "framework-bench.json"
 _MOST_BYTES = 10_000_000  # of the manifest
 _FORMAT = 1
-# What decides whether wheels fit: the Python, the system, the processor, the C library's name; then
-# that library's version. It runs in Python 3.6.
+# Prints what decides whether wheels fit: Python, system, processor and the C library's name; then
+# the version of that library. It runs in Python 3.6.
 _ASK_TARGET = """
 import platform, sys
 libc = platform.libc_ver()
@@ -71,7 +71,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     Attributes:
         environment: its name.
         stamp: its kind and requirements, see `bench.runner.environments.stamp_of`.
-        target: for which machines they are.
+        target: the machines that they are for.
         wheels: the names of the files.
     """
 
@@ -82,7 +82,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What a folder has once."""
+        """The key of the entry: a wheelhouse has each kind once."""
         return self.environment, self.stamp, self.target.python
 
 
@@ -93,7 +93,7 @@ class _Manifest(Struct, frozen=True, kw_only=True):
 
 
 class Packed(Struct, frozen=True, kw_only=True):
-    """The wheels of one environment, all of which are there.
+    """The wheels of one environment; all files exist.
 
     Attributes:
         folder: of the wheelhouse.
@@ -108,7 +108,7 @@ class Packed(Struct, frozen=True, kw_only=True):
     target: Target
 
     def install(self, pip: list[str], folder: Path, say: Callable[[str], None]) -> None:
-        """Install them into an environment; pip checks their checksums, and looks nowhere else.
+        """Install the wheels into an environment; pip checks their checksums and uses no index.
 
         Args:
             pip: the environment's pip.
@@ -118,13 +118,13 @@ class Packed(Struct, frozen=True, kw_only=True):
         Raises:
             InstallError: there is too little space, a checksum is wrong, or pip failed.
         """
-        name, sizes = self.entry.environment, [each.size_bytes for each in self.wheels.values()]
-        there = Download(0, 0, 0, is_for_gpus=False, local_bytes=sum(sizes))
+        name, sizes = self.entry.environment, [wheel.size_bytes for wheel in self.wheels.values()]
+        download = Download(0, 0, 0, is_for_gpus=False, local_bytes=sum(sizes))
         say(
             f"{name}: {len(sizes)} wheels of {self.folder}, {sum(sizes) / 1e9:.2f} GB; on disk"
-            f" about {there.on_disk_bytes / 1e9:.1f} GB (estimated)"
+            f" about {download.on_disk_bytes / 1e9:.1f} GB (estimated)"
         )
-        if warning := check_space(name, there, folder):
+        if warning := check_space(name, download, folder):
             say(f"{name}: {warning}")
         lines = [
             f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
@@ -183,7 +183,7 @@ class Wheelhouse:
     def has(self, name: str, stamp: str) -> bool:
         """Whether an environment of this kind, with these requirements, is packed."""
         return any(
-            (each.environment, each.stamp) == (name, stamp) for each in self._manifest.entries
+            (entry.environment, entry.stamp) == (name, stamp) for entry in self._manifest.entries
         )
 
     def packed(self, name: str, stamp: str, python: Path) -> Packed:
@@ -192,28 +192,32 @@ class Wheelhouse:
         Args:
             name: of the environment.
             stamp: its kind and requirements, see `bench.runner.environments.stamp_of`.
-            python: with which it is made.
+            python: the Python of the environment.
 
         Raises:
             InstallError: they are not packed, are for another Python or platform, or a file is
                 missing or has another size.
         """
         target = target_of(python)
-        entries = [each for each in self._manifest.entries if each.environment == name]
-        alike = [each for each in entries if each.stamp == stamp]
+        entries = [
+            candidate for candidate in self._manifest.entries if candidate.environment == name
+        ]
+        alike = [candidate for candidate in entries if candidate.stamp == stamp]
         if not alike:
             kind, *requirements = stamp.splitlines()
-            kinds = [f"{name} {each.stamp.splitlines()[0][2:]}" for each in entries]
+            kinds = [f"{name} {candidate.stamp.splitlines()[0][2:]}" for candidate in entries]
             raise InstallError(
                 f"{self.folder} has no wheels of {name} {kind[2:]}, with {', '.join(requirements)}",
                 expected=f"one of: {'; '.join(kinds) or ', '.join(self.names())}",
                 hint=f"--cpu or --cuda? on a machine with a network: {_PACK} FOLDER {name}",
             )
-        entry = next((each for each in alike if each.target.python == target.python), None)
+        entry = next(
+            (candidate for candidate in alike if candidate.target.python == target.python), None
+        )
         if entry is None:
             raise InstallError(
                 f"{name}: {python} is {target.python}, but {self.folder} was packed for others",
-                expected=" or ".join(each.target.python for each in alike),
+                expected=" or ".join(candidate.target.python for candidate in alike),
                 hint=f"pack it under the same Python on the same kind of machine: {_PACK}",
             )
         for file in entry.wheels:
@@ -222,7 +226,7 @@ class Wheelhouse:
         return Packed(folder=self.folder, entry=entry, wheels=wheels, target=target)
 
     def add(self, entry: Entry, wheels: Mapping[str, Wheel]) -> None:
-        """Write an environment into the manifest, in place of what was there for such machines.
+        """Write an environment into the manifest; replaces its entry for the same machines.
 
         Args:
             entry: the environment's.
@@ -231,7 +235,7 @@ class Wheelhouse:
         Raises:
             RunError: the folder cannot be written.
         """
-        others = [each for each in self._manifest.entries if each.kind != entry.kind]
+        others = [other for other in self._manifest.entries if other.kind != entry.kind]
         self._manifest = replace(
             self._manifest,
             entries=(*others, entry),
@@ -258,7 +262,7 @@ def target_of(python: Path) -> Target:
     """The machines that a Python installs wheels for.
 
     Raises:
-        InstallError: it does not run.
+        InstallError: the Python does not run.
     """
     answer = run_checked([str(python), "-I", "-c", _ASK_TARGET], f"{python}: does not run", hint="")
     version, libc = answer.splitlines()

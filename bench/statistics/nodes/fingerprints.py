@@ -1,9 +1,9 @@
-"""Compares the weights that nodes end with: a node whose bits differ from the others' is wrong.
+"""Compares the final weights of nodes: a node whose bits differ from the other nodes' is wrong.
 
-Where the same program trains from the same seed on the same kind of device, its weights are often
-equal to the last bit, on every node and in every repeat. A node that differs then has a fault that
-no error shows (silent data corruption). Where a program sums in an order that changes, nodes differ
-anyway, and nothing is concluded: so a training counts only if nine of ten nodes are equal.
+A program that trains from one seed on one kind of device often gives weights that are equal to the
+last bit, on every node and in every repeat. A node that differs then has a fault without an error
+message (silent data corruption). If a program sums in a changing order, healthy nodes differ, too.
+So a training counts only if nine of ten nodes are equal.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-MOST_OTHERS = 0.1  # of the nodes may differ; one may in any case
+MOST_OTHERS = 0.1  # the share of nodes that may differ; one node always may
 FEWEST_EQUAL = 3
 
 
 class Trained(NamedTuple):
-    """The end of one job.
+    """The final weights of one job.
 
     Attributes:
-        training: what decides the bits: backend, versions, kind of device, data, seed and others.
-        name: that in words, as far as a reader needs it.
-        node: where it ran.
-        checksum: of the weights.
+        training: all that decides the bits: backend, versions, kind of device, data, seed, others.
+        name: the training in words, for the report.
+        node: the node that ran the job.
+        checksum: the checksum of the weights.
     """
 
     training: Hashable
@@ -38,11 +38,11 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
     """The nodes' weights after one training.
 
     Attributes:
-        name: of the training.
-        nodes: how many trained it.
-        equal: how many of them are equal to the last bit, in all their repeats.
-        others: the nodes that differ, if nearly all others are equal.
-        is_repeatable: whether nearly all are equal; else nothing follows from a difference.
+        name: the name of the training.
+        nodes: the number of nodes that ran it.
+        equal: the number of nodes whose weights are equal to the last bit, in all repeats.
+        others: the nodes that differ, if nearly all nodes are equal.
+        is_repeatable: whether nearly all nodes are equal; if not, a difference shows nothing.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
 
 
 def compare_fingerprints(ends: Iterable[Trained]) -> list[Fingerprint]:
-    """A fingerprint per training that two nodes or more have done."""
+    """One fingerprint per training that ran on at least two nodes."""
     trainings: dict[Hashable, list[Trained]] = defaultdict(list)
     for end in ends:
         trainings[end.training].append(end)
-    found = [_fingerprint(same) for same in trainings.values()]
-    return [each for each in found if each.nodes > 1]
+    fingerprints = [_fingerprint(same) for same in trainings.values()]
+    return [fingerprint for fingerprint in fingerprints if fingerprint.nodes > 1]
 
 
 def _fingerprint(same: list[Trained]) -> Fingerprint:
@@ -68,8 +68,8 @@ def _fingerprint(same: list[Trained]) -> Fingerprint:
     repeated = Counter(next(iter(bits)) for bits in by_node.values() if len(bits) == 1)
     usual, equal = next(iter(repeated.most_common(1)), ("", 0))
     others = tuple(sorted(node for node, bits in by_node.items() if bits != {usual}))
-    few = len(others) <= max(1, MOST_OTHERS * len(by_node))
-    is_repeatable = few and equal >= FEWEST_EQUAL
+    few_differ = len(others) <= max(1, MOST_OTHERS * len(by_node))
+    is_repeatable = few_differ and equal >= FEWEST_EQUAL
     return Fingerprint(
         name=same[0].name,
         nodes=len(by_node),

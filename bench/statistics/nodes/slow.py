@@ -1,24 +1,24 @@
 """Names the nodes of a fleet that are slower than the others.
 
-All nodes of a fleet are of one kind and train the same. A node has a value per session (a workload
-in one round, of one seed): the median over backends of the logarithm of its time divided by the
-fleet's. Its ratio is the median over sessions.
+All nodes of a fleet are of one kind and train the same jobs. A session is a workload in one round
+with one seed. In each session a node has one value: log(its time / the fleet's time), the median
+over backends. The ratio of a node comes from the median of its values.
 
-Healthy nodes differ a little, and nobody drains a node for 2 %. So the test is whether a node is
-slower by more than `MARGIN`: from its values the margin is taken away, and they are ranked among
-those of all other nodes (the rank-sum test; H. B. Mann and D. R. Whitney, Ann. Math. Stat. 18,
-1947, 50-60). That holds for any law of how processes differ, and a few disturbed sessions hardly
-matter. Holm's correction covers all nodes: the probability that any node of a healthy fleet is
-named is at most `LEVEL`. Besides, the ratio must stand out from those of all nodes, by as many of
-their standard deviations: in a fleet whose nodes really differ by percents none is named for that.
+Healthy nodes differ a little, and nobody drains a node for 2 %. So the test asks whether a node is
+slower by more than `MARGIN`. It subtracts the margin from the node's values, and ranks them among
+the values of all other nodes (the rank-sum test; H. B. Mann and D. R. Whitney, Ann. Math. Stat. 18,
+1947, 50-60). It holds for any distribution of times, and a few disturbed sessions hardly matter.
+Holm's correction covers all nodes: the probability that any node of a healthy fleet is named is at
+most `LEVEL`. In addition, the node's ratio must be an outlier among all nodes' ratios at the same
+level. So no node of a fleet is named if all its nodes really differ by a few percent.
 
-A node may be slow on one workload only. So each workload is tested, too: they share a fifth of the
-level.
+A node may be slow on one workload only. So each workload is also tested alone. These tests share a
+fifth of the level.
 
 Other rules were tried on simulated fleets (`tests/support/fleets.py`). Tests for outliers among the
-nodes' ratios (generalized ESD; B. Rosner, Technometrics 25, 1983) take them for normal. With nine
-sessions, if one process of five is slower by 7 %, such a test named a node in each of 300 healthy
-fleets of 400.
+nodes' ratios (generalized ESD; B. Rosner, Technometrics 25, 1983) assume normal ratios. If one
+process of five is slower by 7 %, this test named a node in every one of 300 healthy fleets with 400
+nodes and nine sessions.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from bench.statistics.timing import MARGIN, median_interval
 
 # In at most 1 of 100 healthy fleets, of any size, a node is named.
 LEVEL = 0.01
-_OF_ALL = 0.8  # the share of the level that the test over all workloads has
-# Of two nodes nobody knows which is slow; of four the slowest is compared with three.
+_OF_ALL = 0.8  # the share of the level for the test over all workloads
+# With two nodes it is unknown which one is slow. With four, the slowest is compared with three.
 FEWEST_NODES = 4
 _NORMAL_MAD = 1.4826  # standard deviation of a normal law, by its median absolute deviation
-# Healthy nodes are taken to differ by half a percent at least: a few nodes do not show it.
+# Healthy nodes are assumed to differ by at least half a percent: a few nodes cannot show it.
 _LEAST_BETWEEN = 0.005
 _SURE_EXCESS = 3.5
 # The scatter of the rounds so far is a sample, and may be too small.
@@ -62,12 +62,12 @@ class Standing(Struct, frozen=True, kw_only=True):
     """A node compared with its fleet.
 
     Attributes:
-        sessions: how many it has.
+        sessions: the number of its sessions.
         ratio: its time divided by the fleet's.
         low, high: the interval of the ratio (95 %); None with too few sessions.
         outcome: "slow": slower than the fleet by more than the margin; "unknown": the fleet has too
-            few nodes, or the node has so few sessions that the slowest of all would not be named.
-        on: the workloads on which alone it is slow.
+            few nodes, or the node has too few sessions to be named even as the slowest in each.
+        on: the workloads on which it is slow, if it is not slow over all workloads.
     """
 
     sessions: int
@@ -79,15 +79,15 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Visible(Struct, frozen=True, kw_only=True):
-    """What the test of a fleet finds.
+    """Which slowdowns the test of a fleet can find.
 
     Attributes:
-        nodes: how many are compared, without slow ones.
-        sessions: how many a node has, median.
+        nodes: the number of nodes, without the slow ones.
+        sessions: the median number of sessions of a node.
         difference: the smallest slowdown, as a share, that is found in 19 of 20 runs; infinite if
-            none is.
-        needed: how many sessions of a node find the asked difference in 19 of 20 runs; None if no
-            number does, as the nodes themselves differ too much, or are too few.
+            there is none.
+        needed: the number of sessions per node that find the given difference in 19 of 20 runs;
+            None if no number is enough: the nodes themselves differ too much, or are too few.
     """
 
     nodes: int
@@ -97,11 +97,11 @@ class Visible(Struct, frozen=True, kw_only=True):
 
 
 def compare_nodes(by_workload: Mapping[str, Sessions], level: float = LEVEL) -> dict[str, Standing]:
-    """Each node compared with the others.
+    """Compare each node with the other nodes.
 
     Args:
-        by_workload: workload -> node -> the logarithms of the ratios to the fleet of its sessions,
-            at least one.
+        by_workload: workload -> node -> one log(node's time / fleet's time) per session, at least
+            one.
         level: the probability that any node of a healthy fleet is named.
     """
     together, (of_all, of_one) = _together(by_workload), _levels(by_workload, level)
@@ -112,18 +112,18 @@ def compare_nodes(by_workload: Mapping[str, Sessions], level: float = LEVEL) -> 
             on.setdefault(node, []).append(workload)
     total = sum(map(len, together.values()))
     standings = {}
-    for (node, values), figure in zip(together.items(), _figures(together), strict=True):
+    for (node, values), log_ratio in zip(together.items(), _figures(together), strict=True):
         interval = median_interval(values, INTERVAL_LEVEL, ONCE)
-        # The p-value of a node whose sessions are all slower than those of all others.
-        best = _chance(1.0, len(values), max(1, total - len(values))) * len(together)
-        known = best <= of_all and len(together) >= FEWEST_NODES
+        # The p-value of a node that is the slowest in all its sessions.
+        smallest_chance = _chance(1.0, len(values), max(1, total - len(values))) * len(together)
+        can_be_named = smallest_chance <= of_all and len(together) >= FEWEST_NODES
         is_slow = node in slow or node in on
         standings[node] = Standing(
             sessions=len(values),
-            ratio=exp(figure),
+            ratio=exp(log_ratio),
             low=None if interval is None else exp(interval[0]),
             high=None if interval is None else exp(interval[1]),
-            outcome="slow" if is_slow else "usual" if known else "unknown",
+            outcome="slow" if is_slow else "usual" if can_be_named else "unknown",
             on=tuple(on.get(node, ())),
         )
     return standings
@@ -132,18 +132,18 @@ def compare_nodes(by_workload: Mapping[str, Sessions], level: float = LEVEL) -> 
 def visible(
     by_workload: Mapping[str, Sessions], difference: float, level: float = LEVEL
 ) -> Visible:
-    """Which slowdown the test finds, and the sessions that find `difference` (0.05 for 5 %).
+    """The smallest slowdown that the test finds, and the number of sessions for `difference`.
 
     Args:
         by_workload: see `compare_nodes`.
-        difference: a share, more than `MARGIN`.
-        level: that of the test.
+        difference: a slowdown as a share (0.05 for 5 %), more than `MARGIN`.
+        level: the level of the test.
     """
     together, (of_all, _) = _together(by_workload), _levels(by_workload, level)
     slow = _slow(together, of_all)
     healthy = {node: values for node, values in together.items() if node not in slow}
     sessions = int(median([len(values) for values in healthy.values()] or [0]))
-    if len(healthy) < FEWEST_NODES or sessions < 2:  # noqa: PLR2004 - one has no scatter
+    if len(healthy) < FEWEST_NODES or sessions < 2:  # noqa: PLR2004 - one session has no scatter
         return Visible(nodes=len(healthy), sessions=sessions, difference=inf, needed=None)
     fleet = _Power(healthy, of_all)
     return Visible(
@@ -155,14 +155,14 @@ def visible(
 
 
 class _Power:
-    """How often a slow node of a fleet is named, by the scatter of healthy ones.
+    """The power of the test for a fleet, computed from the scatter of its healthy nodes.
 
     Attributes:
-        between: the variance of the nodes' own differences, as logarithms.
+        between: the variance of log ratios between healthy nodes.
 
     Args:
         healthy: the sessions of healthy nodes.
-        level: of the test.
+        level: the level of the test.
     """
 
     def __init__(self, healthy: Sessions, level: float) -> None:
@@ -173,10 +173,13 @@ class _Power:
         residuals = [values - np.median(values) for values in healthy.values() if len(values) > 1]
         noise = _scale(np.concatenate(residuals)) ** 2 * sessions / (sessions - 1)
         self._noise = np.pi / 2 * noise  # variance of a median of one session
-        figures = _figures(healthy)
-        seen, by_noise = _scale(figures - np.median(figures)) ** 2, self._noise / sessions
-        # A dozen nodes scatter twice as much as their sessions say by accident.
-        between = seen - by_noise if seen > _SURE_EXCESS * by_noise else 0.0
+        log_ratios = _figures(healthy)
+        variance, noise_variance = (
+            _scale(log_ratios - np.median(log_ratios)) ** 2,
+            self._noise / sessions,
+        )
+        # By accident, a dozen nodes may scatter twice as much as the noise of sessions explains.
+        between = variance - noise_variance if variance > _SURE_EXCESS * noise_variance else 0.0
         self.between = max(between, _LEAST_BETWEEN**2)
 
     def finds(self, share: float, sessions: int) -> bool:
@@ -189,20 +192,20 @@ class _Power:
         deviation = sqrt(float(ranks.var()) / sessions + slope**2 * self.between)
         likely = normal_quantile(POWER)
         ranked = float(ranks.mean()) - 0.5 >= self._critical * by_chance + likely * deviation
-        figures = sqrt(self.between + self._noise / sessions)
-        return ranked and log1p(share) >= (self._critical + likely) * figures
+        scatter = sqrt(self.between + self._noise / sessions)
+        return ranked and log1p(share) >= (self._critical + likely) * scatter
 
     def _ranks(self, shift: float) -> NDArray[np.float64]:
-        """The share of the values that are below each one, if that were so much larger."""
+        """For each value plus `shift`, the share of all values that are below it."""
         below = np.searchsorted(self._pooled, self._pooled + shift)
         return below / len(self._pooled)
 
 
 def _needed(fleet: _Power, difference: float, sessions: int) -> int | None:
-    """The sessions that find a difference; see `Visible.needed`.
+    """The number of sessions that find a difference; see `Visible.needed`.
 
-    Few sessions of few nodes may scatter so much by accident that no number seems enough. Then it
-    is that of nodes that hardly differ; only those show whether they do.
+    Few sessions of few nodes may scatter so much by accident that no number seems enough. The
+    result is then computed for nodes that hardly differ. More sessions show the real scatter.
     """
 
     def finds(count: int) -> bool:
@@ -218,12 +221,12 @@ def _needed(fleet: _Power, difference: float, sessions: int) -> int | None:
 
 def _first(candidates: Sequence[T], holds: Callable[[T], bool]) -> T | None:
     """The first candidate for which something holds, if it also holds for all later ones."""
-    index = bisect_left(candidates, True, key=holds)  # noqa: FBT003 - what is looked for
+    index = bisect_left(candidates, True, key=holds)  # noqa: FBT003 - the value to find
     return candidates[index] if index < len(candidates) else None
 
 
 def _levels(by_workload: Mapping[str, Sessions], level: float) -> tuple[float, float]:
-    """The level of the test over all workloads, and of that of each one; 0 if there is none."""
+    """The levels of the tests over all workloads and of one workload (0 without this test)."""
     if len(by_workload) == 1:
         return level, 0.0
     return level * _OF_ALL, level * (1 - _OF_ALL) / len(by_workload)
@@ -239,31 +242,33 @@ def _together(by_workload: Mapping[str, Sessions]) -> dict[str, NDArray[np.float
 
 
 def _slow(sessions: Sessions, level: float) -> set[str]:
-    """The nodes that are slow."""
+    """The nodes that the test names as slow."""
     if len(sessions) < FEWEST_NODES:
         return set()
     pooled = np.sort(np.concatenate([*sessions.values()]))
     chances = []
     for values in sessions.values():
-        lowered, others = values - log1p(MARGIN), len(pooled) - len(values)
-        # Of the others only, so without the node's own values.
+        lowered, other_count = values - log1p(MARGIN), len(pooled) - len(values)
+        # Counts only the values of other nodes.
         below = np.searchsorted(pooled, lowered) - np.searchsorted(np.sort(values), lowered)
-        chances.append(_chance(float(below.sum()) / len(values) / others, len(values), others))
-    figures = _figures(sessions)
-    stands_out = normal_quantile(1 - level / len(sessions))
-    least = max(log1p(MARGIN), stands_out * _scale(figures - np.median(figures)))
+        chances.append(
+            _chance(float(below.sum()) / len(values) / other_count, len(values), other_count)
+        )
+    log_ratios = _figures(sessions)
+    quantile = normal_quantile(1 - level / len(sessions))
+    smallest_log_ratio = max(log1p(MARGIN), quantile * _scale(log_ratios - np.median(log_ratios)))
     return {
         node
-        for node, figure, chance in zip(sessions, figures, holm(chances), strict=True)
-        if chance <= level and figure > least
+        for node, log_ratio, chance in zip(sessions, log_ratios, holm(chances), strict=True)
+        if chance <= level and log_ratio > smallest_log_ratio
     }
 
 
 def _chance(rank: float, count: int, others: int) -> float:
-    """The probability of so high a mean rank (0..1) of a node's sessions among the others'.
+    """The p-value of the mean rank (0..1) of a node's sessions among the other nodes' sessions.
 
-    The normal law is exact for many sessions. For few it is too large, as the mean of a few ranks
-    is never far from a half.
+    It uses the normal distribution, which is exact for many sessions. With few sessions the p-value
+    is too large, as the mean of a few ranks is never far from a half.
     """
     return normal_below((0.5 - rank) / _deviation(count, others))
 
@@ -276,11 +281,11 @@ def _deviation(count: int, others: int) -> float:
 def _figures(sessions: Sessions) -> NDArray[np.float64]:
     """The logarithm of each node's ratio: (nodes,)."""
     lengths = np.array([len(values) for values in sessions.values()])
-    figures = np.empty(len(lengths))
+    log_ratios = np.empty(len(lengths))
     for length in np.unique(lengths):  # a call per node takes most of the time
-        alike = [values for values in sessions.values() if len(values) == length]
-        figures[lengths == length] = np.median(np.array(alike), axis=1)
-    return figures
+        same_length = [values for values in sessions.values() if len(values) == length]
+        log_ratios[lengths == length] = np.median(np.array(same_length), axis=1)
+    return log_ratios
 
 
 def _scale(values: NDArray[np.float64]) -> float:

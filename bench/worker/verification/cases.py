@@ -68,7 +68,8 @@ class Case(Struct, frozen=True, kw_only=True):
         order: (n,) indices of the examples to train on.
         masks: the values that dropout keeps, see `backends.contract.Backend.train_epoch`.
         oracle: the reference's results.
-        rounded: for a lower precision, the results of some references with its rounding errors.
+        rounded: for a lower precision, the results of references with rounding errors of that
+            precision.
     """
 
     job: Job
@@ -91,7 +92,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
     @property
     def mean_loss(self) -> float:
-        """The mean over the order's examples of the loss that each had in its own training step."""
+        """The mean loss of the order's examples, each in its own training step."""
         return float(
             np.average(self.oracle.losses, weights=[len(order) for order, _ in self.batches()])
         )

@@ -62,7 +62,7 @@ def check_epoch(make: MakeBackend, case: Case) -> Finding:
     """
     backend, steps = ready(make, case), len(case.oracle.losses)
     sizes = (_LESS_THAN_A_BATCH, len(case.shown))
-    for size in sizes:  # a product must not go on with the weights that it read first
+    for size in sizes:  # a prediction must not keep using the weights of its first call
         backend.predict(case.shown[:size])
     loss = abs(backend.train_epoch(case.order, case.masks) - case.mean_loss)
     deviations = {"loss": loss / tolerances.loss(case.depth)}

@@ -32,8 +32,7 @@ def check_dropout(make: MakeBackend, job: Job) -> Finding:
 
     An error of 3 percentage points in the fraction kept, or a correlation of 0.1 with the last
     epoch, batch, example or unit, is found in 99 of 100 verifications. Counts are compared in
-    standard
-    deviations (see `tolerances.DROPOUT_DEVIATIONS`).
+    standard deviations (see `tolerances.DROPOUT_DEVIATIONS`).
     """
     channels = np.eye(DROPOUT_EXAMPLES, dtype=np.float32)
     shape = (DROPOUT_EXAMPLES, *DROPOUT_PROBE.input.shape)
@@ -70,9 +69,8 @@ def _share_same_for_batch(make: MakeBackend, job: Job) -> float:
     """The share of pixels that dropout kept for all examples of a batch, or dropped for all.
 
     With a correct dropout it is about 1 in 1,000. The batch has 16 identical images, each with a
-    different label.
-    If a pixel was kept for all examples or for none, its weights change by the same amount for all
-    classes. Otherwise they change by different amounts.
+    different label. If a pixel was kept for all examples or for none, its weights change by the
+    same amount for all classes. Otherwise they change by different amounts.
     """
     size = DROPOUT_ALIKE.input.classes
     job = msgspec.structs.replace(job, workload=DROPOUT_ALIKE, batch_size=size)

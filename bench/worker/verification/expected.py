@@ -1,8 +1,8 @@
-"""What the reference makes of the first steps of a job: computed once, kept for all backends.
+"""The reference's results for a job's first steps: computed once, kept for all backends.
 
-Rounding alone makes a correct result differ. How much is measured with the reference: it is also
-trained with weights that are changed by rounding errors before every step. With dropout a backend
-draws its own masks; then the reference is trained several times, each time with other masks.
+Rounding alone changes a correct result. To measure by how much, the reference is also trained with
+rounding errors added to its weights before every step. With dropout a backend draws its own masks;
+then the reference is trained several times, each time with other masks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from specs.shapes import infer_shapes
 NOISY_RUNS = 3  # trainings of the reference with rounding errors
 # Trainings of the reference with other dropout masks; fewer where a step takes long.
 _MASKED_RUNS, _LONG_MASKED_RUNS, LONG_FLOPS = 12, 6, 1e9
-_FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job has
+_FIRST_EPOCH_OF_RUNS = 1000  # their masks are those of epochs that no job reaches
 _SOURCES = ("backends/reference", "specs", "bench/worker/verification")
 _MOST_BYTES = 10**10  # of a file
 _PROJECT = Path(__file__).parents[3]
@@ -86,7 +86,7 @@ def expected(
     if (kept := _kept(file)) is not None:
         return kept
     arrays = _masked(job, examples, order) if masks is None else _noisy(job, examples, order, masks)
-    with suppress(OSError):  # a folder that cannot be written costs time, and no job
+    with suppress(OSError):  # without the file, the next job computes the results again
         write_arrays(file, arrays)
     return arrays
 
@@ -94,7 +94,7 @@ def expected(
 def _kept(file: Path) -> Arrays | None:
     """The arrays in a file; None if there is none, it is damaged, or it is another user's.
 
-    In a shared cache another user could let a wrong job pass.
+    In a shared cache, another user's file could let a wrong job pass.
     """
     try:
         with open_regular(file, _MOST_BYTES) as content:
@@ -128,8 +128,8 @@ class _WithErrors(Reference):
     """The reference with random errors in every gradient.
 
     A gradient is a sum over all examples and positions. Where its terms cancel, the rounding error
-    of the sum is large compared with it, so errors are a share of the layer's largest gradient. The
-    gradient of a bias before batch norm is 0 but for rounding errors.
+    is large compared with the sum, so errors are a share of the layer's largest gradient. The
+    gradient of a bias before batch norm is 0 except for rounding errors.
     """
 
     def __init__(self, job: Job, random: np.random.RandomState) -> None:
@@ -150,7 +150,7 @@ class _WithErrors(Reference):
             errors = self._errors.uniform(-1.0, 1.0, gradient.shape)
             layer, _, kind = name.partition(".")
             largest = float(np.abs(gradient).max(initial=0.0))
-            if kind == "bias":  # the kernel's was the last one
+            if kind == "bias":  # the last gradient was the kernel's
                 largest = max(largest, self._largest[layer])
             self._largest[layer] = largest
             return exact(name, weight, gradient + self._sizes[name] * largest * errors)
@@ -177,7 +177,7 @@ def _nudged(weights: Weights, random: np.random.RandomState) -> Arrays:
 
 
 def share(difference: np.ndarray, whole: np.ndarray) -> float:
-    """The Euclidean norm of a difference as a share of that of the whole; infinite if it is NaN."""
+    """The Euclidean norm of `difference` divided by that of `whole`; infinite if it is NaN."""
     part, size = float(np.linalg.norm(difference)), float(np.linalg.norm(whole))
     if part == 0.0:
         return 0.0
@@ -187,8 +187,9 @@ def share(difference: np.ndarray, whole: np.ndarray) -> float:
 def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
     """The results with given masks, and how much rounding errors change them.
 
-    "loss", and per weight "change NAME"; for both also "spread of ...", the difference that
-    rounding errors make, as a share: the median of some runs, or the largest.
+    "loss", and for each weight "change NAME". For each of these also "spread of ...": how much
+    rounding errors change it, as a share; the median of some runs (in a lower precision the
+    largest).
     """
     start = initial_weights(job.workload, job.seed)
     exact = _train(job, examples, order, masks)
@@ -211,9 +212,9 @@ def _noisy(job: Job, examples: Examples, order: Order, masks: Masks) -> Arrays:
 def _masked(job: Job, examples: Examples, order: Order) -> Arrays:
     """The results with dropout: means over trainings with different masks, and standard deviations.
 
-    "loss", and per weight "change NAME", the mean change; "size NAME", the norm of a change;
-    "direction NAME", how much of the mean change of the other trainings is in a change (about 1).
-    For these "deviation of ...".
+    "loss". For each weight "change NAME", the mean change; "size NAME", the norm of a change;
+    "direction NAME", the direction of a change compared with the mean change of the other trainings
+    (about 1). For loss, size and direction also "deviation of ...".
     """
     runs = []
     for run in range(masked_runs(job)):
@@ -234,7 +235,7 @@ def _masked(job: Job, examples: Examples, order: Order) -> Arrays:
 
 
 def direction(change: np.ndarray, mean: np.ndarray) -> float:
-    """How often the mean change is contained in a change: 1 if they are equal, 0 if unrelated."""
+    """The projection of a change on the mean change: 1 if they are equal, 0 if unrelated."""
     square = float((mean * mean).sum())
     return float((change * mean).sum()) / square if square else 0.0
 
@@ -294,7 +295,7 @@ def _train_rounded(job: Job, examples: Examples, order: Order, masks: Masks, run
 
 
 def _digest(job: Job, examples: Examples, order: Order, masks: Masks | None) -> str:
-    """What decides the results, and the code that computes them, as a file's name."""
+    """The name of a file: a hash of all inputs, and of the code that computes the results."""
     decisive = (job.workload, job.seed, job.batch_size, job.precision, examples.name, masks is None)
     digest = hashlib.sha256(msgspec.json.encode(decisive) + order.tobytes() + _code())
     return digest.hexdigest()[:32]

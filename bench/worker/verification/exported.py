@@ -1,4 +1,4 @@
-"""Compares what an exported model predicts with the reference, in one process of its reader.
+"""Compares an exported model's predictions with the reference, in a process of its reader.
 
 The reference has the weights that the model was written from, not those in the written files.
 """
@@ -21,8 +21,8 @@ from bench.worker.verification import tolerances
 from bench.worker.verification.expected import make_reference
 from specs.shapes import infer_shapes
 
-# The reference predicts as many images as take it some seconds, a few at once: the windows of a
-# convolution need much memory.
+# The reference predicts images for some seconds, a few at a time, as the windows of a convolution
+# need much memory.
 _MOST_FLOPS, _AT_ONCE = 2e10, 50
 
 

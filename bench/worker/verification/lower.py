@@ -2,8 +2,8 @@
 
 Results are compared as shares: of the logits, of the loss, and of the change of a weight. The
 tolerances follow from references that round as the backend does (see `rounded`). For bfloat16 two
-more things are checked. Products must not be in float32: a result that is too near to the exact one
-fails. And what must stay in float32 does: loss, statistics of batch norm, weights.
+more things are checked. Products must not be computed in float32, so a result that is too near to
+the exact one fails. Loss, statistics of batch norm and weights must stay in float32.
 
 The calls of an adapter (order, masks, partial batches) are the same in every precision; `bench
 verify` checks them in float32.
@@ -35,7 +35,7 @@ from specs.model import Loss
 
 _LOSSES: tuple[Loss, ...] = ("softmax_cross_entropy", "mean_squared_error")
 _EXAMPLES = 64
-_PER_UNIT = 128  # numbers 1 + k / 128 are exact in bfloat16, as those of the bias are
+_PER_UNIT = 128  # numbers 1 + k / 128 are exact in bfloat16, and so is the bias
 _BIAS = (0.5, -1.25, 0.75, -0.25)
 
 
@@ -78,10 +78,10 @@ def check_epoch(make: MakeBackend, case: Case) -> Finding:
 def check_float32(make: MakeBackend, job: Job) -> Finding:
     """Check that the loss, the statistics of batch norm and the weights are in float32.
 
-    All numbers that enter are exact in bfloat16, so nothing needs to be rounded before the loss and
-    the statistics: the images of batch norm, the first layer, are from 1 to 2 in steps of 1/128;
-    the last kernel is 0, so the logits are its bias. Then the weights are trained from numbers that
-    are not exact in bfloat16.
+    All inputs are exact in bfloat16, so nothing needs to be rounded before the loss and the
+    statistics: the images of batch norm, the first layer, are from 1 to 2 in steps of 1/128; the
+    last kernel is 0, so the logits are its bias. Then the weights are trained from numbers that are
+    not exact in bfloat16.
     """
     random = np.random.RandomState(0)
     shape = (_EXAMPLES, *KEPT.input.shape)
@@ -97,7 +97,7 @@ def check_float32(make: MakeBackend, job: Job) -> Finding:
 
 
 def _inexact(make: MakeBackend, case: Case) -> dict[str, float]:
-    """How far the loss and the statistics of a step are from exact ones, in 2^-14."""
+    """The errors of a step's loss and statistics, in units of 2^-14."""
     weights: dict[str, np.ndarray] = dict(initial_weights(case.job.workload, case.job.seed))
     kernel, bias = (f"{len(case.job.workload.layers) - 1}.{name}" for name in ("kernel", "bias"))
     weights |= {kernel: np.zeros_like(weights[kernel]), bias: np.array(_BIAS, np.float32)}
@@ -136,7 +136,7 @@ def _logits_off(case: Case, logits: np.ndarray, when: str) -> dict[str, float]:
 def _weights_off(
     case: Case, start: Weights, after: Weights, step: int
 ) -> Iterator[tuple[str, float]]:
-    """Yield the deviation of every weight's change after a step that rounding does not decide."""
+    """Yield the deviation of each weight's change after a step, unless rounding decides it."""
     if list(after) != list(start):
         yield "names of the weights", INFINITE
         return

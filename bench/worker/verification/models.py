@@ -34,10 +34,10 @@ from specs.model import (
     Workload,
 )
 
-# All constants differ from the defaults of every framework, so a constant that an adapter does not
-# pass shows; a test compares them with these defaults. The epsilons are large: with 1e-7 outside
-# the root, a first step only depends on the sign of the gradient, and rounding decides the sign of
-# a small gradient.
+# All constants differ from the defaults of every framework, so a check fails if an adapter does not
+# pass one; a test ensures that they differ. The epsilons are large: with 1e-7 outside the root, a
+# first step only depends on the sign of the gradient, and rounding decides the sign of a small
+# gradient.
 _INSIDE_ROOT = RmsProp(learning_rate=1.5e-3, rho=0.85, epsilon=1e-4, epsilon_form="inside_root")
 _OUTSIDE_ROOT = replace(_INSIDE_ROOT, epsilon=2e-3, epsilon_form="outside_root")
 _SGD = Sgd(learning_rate=0.015, momentum=0.0, nesterov=False)
@@ -71,7 +71,7 @@ def small(
 ) -> Workload:
     """A convolution, a pool, dropout and dense layers, on 7x6 images of two channels.
 
-    All sizes of a layer differ, so an exchange of two axes shows.
+    All sizes of a layer differ, so that swapped axes are found.
     """
     layers = (
         _convolution(3, (2, 3), activation),
@@ -174,7 +174,7 @@ MODELS: Mapping[str, Workload] = MappingProxyType(
         "adam before": small("tanh", optimizer=replace(_ADAM, epsilon_form="before_correction")),
         "adamw before": small("elu", optimizer=_ADAMW, initializer="glorot_normal"),
         # Without batch norm: the gradient of a bias before batch norm is only a rounding error, and
-        # AdamW would make whole steps of it.
+        # AdamW would turn it into steps of full size.
         "adamw after": small(
             "leaky_relu", optimizer=replace(_ADAMW, epsilon_form="after_correction")
         ),
@@ -213,8 +213,8 @@ def _dense(activation: Activation, optimizer: Optimizer) -> Workload:
     return small(activation, layers=layers, optimizer=optimizer)
 
 
-# Instead of the models above that a framework of dense layers cannot have: the same optimizers,
-# with the activations that scikit-learn has. Spark has only the first two.
+# Models for a framework with only dense layers, instead of the models above: the same optimizers,
+# with the activations of scikit-learn. Spark supports only the first two.
 DENSE: Mapping[str, Workload] = MappingProxyType(
     {
         "softmax, sgd": replace(find_workload("softmax-sgd"), optimizer=_SGD),
@@ -236,7 +236,7 @@ EVERY: Mapping[str, Workload] = MappingProxyType({**MODELS, **DENSE})
 BEHAVIOUR = ("softmax", "dropout after flatten", "batch norm, nesterov")
 DENSE_BEHAVIOUR = ("softmax", "dense tanh, nesterov")
 PLAIN_BEHAVIOUR = ("softmax, sgd", "dense sigmoid, sgd")
-# The model for the check of `sync`: the first one that a framework can have.
+# The model for the check of `sync`: the first one that a framework supports.
 SYNC = ("mlp-relu", "softmax, sgd")
 # Models for native mode, whose input pipelines need images of MNIST's shape.
 NATIVE = ("softmax", "mlp-relu")
@@ -265,7 +265,7 @@ LONG: Mapping[str, Workload] = MappingProxyType(
     }
 )
 
-# What stays in float32 in a lower precision: the statistics of batch norm, the loss, the weights.
+# For the check of what a lower precision keeps in float32: statistics of batch norm, loss, weights.
 KEPT = small(
     "linear",
     layers=(_NORMAL, Flatten(), Dense(units=4, activation="linear")),

@@ -1,6 +1,6 @@
 """The reference with the rounding errors of a lower precision: how far a correct result may be off.
 
-Nothing here says whether a result is right: that is compared with the reference in float64.
+It gives only tolerances: results are compared with the reference in float64.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bench.worker.verification import tolerances
 
 
 def on_cpu(job: Job) -> Job:
-    """The job as the reference takes it: it refuses other devices, precisions and modes."""
+    """The job in the form that the reference accepts: on a CPU, in float32, in matched mode."""
     return replace(job, device="cpu", compiled=False, precision="float32", mode="matched")
 
 
 def cut(values: np.ndarray, bits: int) -> np.ndarray:
-    """The values, each rounded to the nearest number with so many bits."""
+    """The values, each rounded to the nearest number with `bits` bits."""
     fraction, exponent = np.frexp(values)
     rounded: np.ndarray = np.ldexp(np.round(fraction * 2.0**bits) / 2.0**bits, exponent)
     return rounded
@@ -32,11 +32,10 @@ def cut(values: np.ndarray, bits: int) -> np.ndarray:
 class Rounded(Reference):
     """The reference that rounds the factors of all products, as mixed precision does.
 
-    Images and weights are rounded, and so are each layer's output, the gradients that flow back,
-    and those of the weights. A framework rounds an output up to three times (product, bias,
-    activation). So a random error of up to one rounding is added before it is rounded; errors are
-    drawn, so that several runs show how much they change a result. Loss, statistics of batch norm,
-    update and the weights themselves are exact, as they stay in float32.
+    Images, weights, each layer's output and all gradients are rounded. A framework rounds an output
+    up to three times (product, bias, activation). So a random error of up to one rounding is added
+    before each rounding; several runs show how much such errors change a result. Loss, statistics
+    of batch norm, updates and the stored weights are exact, as they stay in float32.
 
     Args:
         job: its precision says how many bits are kept.
@@ -86,7 +85,7 @@ class Rounded(Reference):
                 layer.weights = weights
 
     def _of(self, layer: ReferenceLayer, values: np.ndarray) -> np.ndarray:
-        """The values that a layer has computed, rounded; some layers only move them."""
+        """A layer's output, rounded unless the layer only moves values."""
         moves = isinstance(layer, FlattenLayer | MaxPoolLayer)
         return values if moves else self._rounded(values)
 

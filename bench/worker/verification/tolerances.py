@@ -1,10 +1,10 @@
 """The tolerances: the largest allowed deviations of a backend from the float64 reference.
 
-Those of `bench verify`'s small models follow from the type, the model's depth and the number of
-steps; none was widened to let a backend pass. On a CPU, the deviations of this project's backends
-are at most three quarters of a tolerance. Those of the wrong backends in the tests are mostly
-hundreds of tolerances. Those of a job's own first steps, at the end of this file, follow from what
-rounding errors change in the reference.
+For `bench verify`'s small models they follow from the type, the model's depth and the number of
+steps; none was widened to let a backend pass. On a CPU, this project's backends deviate by at most
+three quarters of a tolerance, the wrong backends in the tests mostly by hundreds of tolerances. For
+a job's own first steps, at the end of this file, the tolerances follow from how much rounding
+errors change the reference.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 # float32 keeps 24 bits: a rounding is at most 6e-8 of the value.
 ROUNDING = 2.0**-24
-# The bits that the factors of products have: a rounding is at most 2^-bits of the value.
+# The number of bits of the factors of products: a rounding is at most 2^-bits of the value.
 BITS: Mapping[str, int] = MappingProxyType({"float32": 24, "tf32": 11, "bfloat16": 8})
 
 
 def coarseness(precision: str) -> float:
-    """How much coarser than float32's the rounding of a precision is."""
+    """The rounding error of a precision divided by float32's."""
     return 2.0 ** (BITS["float32"] - BITS[precision])
 
 
@@ -58,8 +58,8 @@ def weights(steps: int) -> float:
 
     The weights are of size 1. A step changes them by up to 4e-3, with a relative error of about
     1e-5: an Adam that computes 1 - beta^t in float32, as Keras's does, has this error in its first
-    step. Every step adds a rounding and such an error. The errors are independent, so their sum
-    grows with the square root of the number of steps.
+    step. Every step adds a rounding and an error of this size. The errors are independent, so their
+    sum grows with the square root of the number of steps.
     """
     return 3 * sqrt(steps) * (ROUNDING + 4e-3 * 1e-5)
 
@@ -83,9 +83,9 @@ DROPOUT_DEVIATIONS = 6.0
 DROPOUT_ALIKE_SHARE = 0.1
 
 # The tolerances of a job's own first steps. Sizes are shares: of the loss, or of the Euclidean norm
-# of a weight's change. `spread` is what rounding errors change in the reference (see
-# `bench.worker.verification.expected`), which are as large as `NUDGE` says: about four times those
-# of a product, as a sum of hundreds of products has larger ones.
+# of a weight's change. `spread` is how much rounding errors of size `NUDGE` change the reference
+# (see `bench.worker.verification.expected`). `NUDGE` is about four times the error of a product, as
+# a sum of hundreds of products has a larger error.
 _SPREADS = 4.0
 _LEAST_SHARE, _LEAST_SHARE_OF_LOSS = 2e-5, 4e-6
 # With a larger spread rounding decides: the weight is not compared.
@@ -93,23 +93,23 @@ _MOST_SPREAD = 0.06
 # With a larger spread a unit has flipped in the reference, and a comparison would see little.
 _FLIPPED = 1e-3
 
-# In a lower precision the spread is that of a reference that rounds as the backend does (see
-# `rounded`). It includes the units that flip, which are some in every step. The least shares are a
-# rounding, and a quarter of it for the loss, which is a mean over the batch. A tolerance is at most
-# 0.8, so that a change twice as large as it should be, or none, is always found.
+# In a lower precision the spread is measured with a reference that rounds as the backend does (see
+# `rounded`). It includes the few units that flip in every step. The least share is a rounding; for
+# the loss, a mean over the batch, a quarter of it. A tolerance is at most 0.8, so that a doubled or
+# missing change is always found.
 _MOST_SPREAD_OF_LOWER = 0.2
 _FLIPPED_OF_LOWER = 0.05  # of the loss: correct runs diverge at once
 # A result of bfloat16 that is nearer than this to the exact one was computed in float32. Rounded
-# factors of products make it differ by about half of 2^-8; float32 by some 2^-22.
+# factors change a result by about half of 2^-8, float32 by about 2^-22.
 IN_FLOAT32 = 2.0**-14
-# Of values that stay in float32, about 2^-16 are by chance numbers of bfloat16.
+# About 2^-16 of the values in float32 happen to be numbers of bfloat16.
 MOST_IN_BFLOAT16 = 0.5
 
 # A deviation below this needs no second try.
 CLEAR = 0.5
 
-# With dropout: how many standard deviations over masks, and the least share, are allowed. They are
-# estimated from a few trainings, so an estimate may be half of the true one.
+# With dropout: the allowed number of standard deviations over masks, and the least tolerance. The
+# deviation is estimated from a few trainings, so it may be half of the true one.
 _DEVIATIONS_OF_MASKS, _DEVIATIONS_OF_LOSS = 10.0, 8.0
 _LEAST_WITH_MASKS, _LEAST_OF_LOSS_WITH_MASKS = 0.3, 0.01
 
@@ -119,9 +119,9 @@ NUDGE = 4 * ROUNDING
 
 
 def gradient_nudge(terms: int) -> float:
-    """The largest random error of a gradient in a noisy run, as a share of its tensor's largest.
+    """The largest random error of a gradient, as a share of the largest gradient of its tensor.
 
-    A sum of so many terms in their order has a rounding error that grows with their square root.
+    The rounding error of a sum grows with the square root of the number of its terms.
     """
     return 0.5 * sqrt(terms) * ROUNDING
 
@@ -129,9 +129,9 @@ def gradient_nudge(terms: int) -> float:
 def parts_of_update(batch_size: int, examples_per_sum: int | None) -> float:
     """The growth of the rounding error of a weight's update, if it is added in parts.
 
-    The errors of the parts are independent. Theano's softmax with a batch of 60,000 examples was
-    off 12.6 times as much as where the gradient is one sum, and 13.6 times in a product alone:
-    parts of 320 to 380 examples, as OpenBLAS has them.
+    The errors of the parts are independent. With a batch of 60,000 examples, Theano's softmax had
+    12.6 times the error of a gradient that is one sum, and a product alone 13.6 times: OpenBLAS
+    adds parts of 320 to 380 examples.
 
     Args:
         batch_size: the examples of a step.
@@ -165,7 +165,7 @@ def is_flipped(spread_of_loss: float, precision: str) -> bool:
 
 
 def of_lower(precision: str, values: np.ndarray) -> float:
-    """What a lower precision adds to a tolerance of values that few products make."""
+    """What a lower precision adds to the tolerance of values computed from few products."""
     if precision == "float32":
         return 0.0
     return 4 * 2.0 ** -BITS[precision] * float(np.abs(values).max(initial=0.0))

@@ -37,8 +37,8 @@ from specs.initial import dropout_masks, epoch_order, initial_weights
 from specs.model import Conv2d, Dropout
 from specs.shapes import infer_shapes
 
-# How many full batches are trained again where each step is a call of its own. Of long steps one is
-# enough: the partial batch of an epoch, or another full one, is the second.
+# The number of full batches that are trained again if each step is a separate call. If steps are
+# long, one is enough: the partial batch of an epoch, or another full one, follows it.
 _STEPS, _LONG_STEPS = 3, 1
 # If the reference would need more operations, or more memory for a step's windows of images, the
 # job is not verified. The operations take about a minute, once for all backends of a group: two
@@ -49,11 +49,11 @@ _MOST_FLOPS_PER_THREAD, _MOST_BYTES = 5e11, 2e9
 _TRIES, _TRIES_FLOPS = 4, 2e11
 # The most test images whose logits are compared, and the operations that the reference may need.
 _ROWS, _ROWS_FLOPS = 100, 2e10
-# The deviations of a job whose arithmetic is not of its precision.
+# The names of the deviations that show that a job computed in another precision.
 PRODUCTS, PREDICTION, WEIGHTS = (
     f"precision of the {part}" for part in ("products", "prediction", "weights")
 )
-# A weight that moves by less than this share of what is expected does not move.
+# A weight counts as unchanged if it changes by less than this share of the expected change.
 _STILL = 1e-3
 
 
@@ -63,7 +63,7 @@ def verify_training(
     """Train the first steps of a job again, and compare them with the reference.
 
     Args:
-        backend: after its training. It is reset and trained.
+        backend: the trained backend. It is reset and trained again.
         job: the job, in matched mode.
         examples: those that the backend has loaded.
         references: the folder of the reference's results.
@@ -118,7 +118,7 @@ def _best_of(
         is_last = attempt == tries - 1
         if _flipped(right, job) and (deviations or not is_last):
             continue
-        # Without given masks the call is that of timed epochs.
+        # Without given masks the call is the same as in timed epochs.
         trained = _train(backend, job, order, masks if give_masks else None)
         if masked:
             new = masked_deviations(trained, right)
@@ -134,13 +134,13 @@ def _best_of(
 def prediction_deviations(
     job: Job, weights: Weights, images: Images, logits: Logits
 ) -> dict[str, float]:
-    """How far logits are from those of the reference with the same weights, in tolerances.
+    """How much logits differ from the reference's with the same weights, in tolerances.
 
-    For bfloat16 also whether their products are of that.
+    For bfloat16 also whether the products were computed in bfloat16.
 
     Args:
         job: the job that predicted them.
-        weights: the job's, when it predicted.
+        weights: the weights with which the job predicted.
         images: (n, height, width, channels).
         logits: (n, classes).
     """
@@ -165,7 +165,7 @@ def in_float32(share_off: float) -> float:
 
 
 def kept_in_bfloat16(start: Weights, after: Weights) -> bool:
-    """Whether a kernel has become one of numbers of bfloat16, which weights must not be."""
+    """Whether training left a kernel in bfloat16; weights must stay in float32."""
 
     def is_short(values: np.ndarray) -> bool:
         low = np.ascontiguousarray(values, np.float32).view(np.uint32) & 0xFFFF
@@ -178,8 +178,8 @@ def kept_in_bfloat16(start: Weights, after: Weights) -> bool:
 def _short_epoch(job: Job, epoch: int, examples: int) -> Order:
     """The first full batches of an epoch, and its partial one.
 
-    Where an adapter trains several steps in a call, all its programs are called: that of a whole
-    call, that of the last full batches of an epoch, and that of the partial batch.
+    If an adapter trains several steps in a call, all its programs are called: for a whole call, for
+    the last full batches of an epoch, and for the partial batch.
     """
     size = job.batch_size
     order = epoch_order(job.workload, job.seed, epoch, examples, size)
@@ -235,7 +235,7 @@ def _train(backend: Backend, job: Job, order: Order, masks: Masks | None) -> Tra
 def _deviations(trained: Trained, right: Arrays, job: Job, growth: float) -> dict[str, float]:
     """The deviations of the loss and of the change of every weight, in tolerances.
 
-    `growth` is by how much larger the rounding errors of changes are, see `tolerances`.
+    `growth` is a factor for the rounding errors of changes, see `tolerances.parts_of_update`.
 
     A weight whose change is decided by rounding is left out. For example, the gradient of a bias
     before batch norm is only a rounding error.
@@ -292,5 +292,5 @@ def masked_deviations(trained: Trained, right: Arrays) -> dict[str, float]:
 
 
 def _number(deviation: float) -> float:
-    """A deviation; one that is no finite number becomes `INFINITE`."""
+    """The deviation, or `INFINITE` if it is not finite."""
     return min(float(deviation), INFINITE) if np.isfinite(deviation) else INFINITE

@@ -1,7 +1,6 @@
 """Verifies one backend in one process of the backend's environment.
 
-It tells the findings of a model as soon as it has them, so that those of a process that dies are
-not lost.
+It reports each model's findings at once, so that a process that dies loses none.
 """
 
 from __future__ import annotations
