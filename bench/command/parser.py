@@ -290,8 +290,9 @@ def _add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--into",
         type=Path,
         metavar="FILE",
-        help="write a table of accuracies, or of accuracies and time ratios, between two marker"
-        " lines of FILE; if FILE has none, the error message shows them",
+        help="write a table of accuracies, of accuracies and time ratios, or of published"
+        " accuracies, between two marker lines of FILE; if FILE has none, the error message shows"
+        " them",
     )
     report.add_argument(
         "--suite",

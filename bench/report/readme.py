@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.records.files import RunError, write_atomically
+from bench.report.form.blocks import Table
 from bench.report.form.markdown import markdown_table
 from bench.report.run import Run
 from bench.report.section import glance
@@ -13,9 +14,10 @@ from specs.files import read_regular
 
 _MOST_BYTES = 10_000_000  # of a file of text
 # Name of a table in its marks -> the function that makes it.
-TABLES = {
-    "accuracy table": glance.accuracy_overview,
-    "results table": glance.results_overview,
+TABLES: dict[str, Callable[[Run, Sequence[str]], Table]] = {
+    "accuracy table": lambda run, wanted: glance.accuracy_overview(run.summary, wanted),
+    "results table": lambda run, wanted: glance.results_overview(run.summary, wanted),
+    "published table": lambda run, _: glance.published_overview(run.jobs),
 }
 
 
@@ -62,7 +64,7 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
             raise RunError(f"{path}: has {first} without the end of the table", expected=last)
         if begin:
             places_found += 1
-            table = markdown_table(make(run.summary, wanted))
+            table = markdown_table(make(run, wanted))
             text = f"{before}{first}\n\n{table}\n\n{last}{after}"
     if not places_found:
         expected = "; or ".join(" and ".join(marks_of(name)) for name in TABLES)

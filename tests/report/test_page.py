@@ -23,7 +23,7 @@ from bench.report.form.markdown import to_markdown
 from bench.report.page import blocks_of
 from bench.report.readme import fill_table
 from bench.report.section import figures
-from bench.report.section.glance import accuracy_overview
+from bench.report.section.glance import accuracy_overview, published_overview
 from bench.report.terminal.plain import plain_console, plain_table
 from bench.report.terminal.results import print_table
 from bench.report.terminal.summary import print_summary
@@ -200,6 +200,24 @@ def test_a_table_of_several_data_sets_or_machines_is_never_filled_in(tmp_path):
         write(tmp_path / "jobs", record)
     with pytest.raises(RunError, match="holds several data sets, machines or devices"):
         fill_table(tmp_path / "page.md", tmp_path, ())
+
+
+def test_the_distance_to_a_published_accuracy_is_told_in_standard_errors_over_seeds():
+    """Seeds of 0.90, 0.92 and 0.94, each with two backends 0.01 above and below."""
+    rows = [
+        {"label": label, "seed": seed, "test_accuracy": mean + sign * 0.01, "status": "ok"}
+        | {"mode": mode, "course_accuracy": published}
+        for label, published in (("a", 0.95), ("b", None))
+        for seed, mean in enumerate((0.90, 0.92, 0.94))
+        for sign in (-1, 1)
+        for mode in ("matched", "native")
+    ]
+    [line] = published_overview(pd.DataFrame(rows)).rows
+    # The standard deviation is 0.02, and sqrt(1 + 1/3) of it are 0.0231.
+    error = "-1.3 (one is 2.31 points)"
+    assert line == ("a", "95.00 %", "92.00 %", "3", "-3.00 points", error)
+    [line] = published_overview(pd.DataFrame([row for row in rows if not row["seed"]])).rows
+    assert line[3:] == ("1", "-5.00 points", "-")
 
 
 def test_a_table_never_drops_one_of_two_numbers_of_threads(tmp_path):

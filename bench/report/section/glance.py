@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 
 import pandas as pd
 
@@ -46,6 +47,41 @@ def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table
         wanted: workloads that are listed first, in this order, even if they were not run.
     """
     return _table(summary, wanted, ("accuracy",), _range, _ratio)
+
+
+def published_overview(jobs: pd.DataFrame) -> Table:
+    """A row per workload with a published accuracy: how far it is from the accuracy here.
+
+    The accuracy here is the mean over seeds of the mean over backends. The standard error is that
+    of the difference between one run, as the published figure is, and the mean of n seeds: the
+    standard deviation over seeds times sqrt(1 + 1/n).
+
+    Args:
+        jobs: see `jobs.jobs_frame`.
+    """
+    titles = ("workload", "published", "here", "seeds", "difference", "in standard errors")
+    comparable = (
+        (jobs["status"] == "ok") & (jobs["mode"] == "matched") & jobs["course_accuracy"].notna()
+    )
+    lines = []
+    for label, rows in jobs[comparable].groupby("label", sort=False, observed=True):
+        by_seed = rows.groupby("seed")["test_accuracy"].mean()
+        published, count = float(rows["course_accuracy"].iloc[0]), len(by_seed)
+        difference = float(by_seed.mean()) - published
+        error = float(by_seed.std(ddof=1)) * sqrt(1 + 1 / count)  # NaN with one seed
+        lines.append(
+            (
+                str(label),
+                words.percent(published),
+                words.percent(float(by_seed.mean())),
+                str(count),
+                f"{words.points(difference)} points",
+                f"{difference / error:+.1f} (one is {100 * error:.2f} points)"
+                if error > 0
+                else words.ABSENT,
+            )
+        )
+    return Table(titles, tuple(lines))
 
 
 def _table(
