@@ -194,7 +194,7 @@ def test_synthetic_images_that_no_memory_holds_are_refused(bench, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(spec))
     code, _, errors = bench("run", "mine.json", "--backend", "reference", "--dataset", "synthetic")
     assert code == 2
-    assert "an image of (900, 900, 3) takes 2,430,000 bytes" in errors
+    assert "images of (900, 900, 3) are too large: 2,430,000 bytes each" in errors
     assert "images of at most 2,327,272 bytes" in errors
 
 

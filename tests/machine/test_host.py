@@ -47,7 +47,7 @@ def siblings(tmp_path, monkeypatch):
                 folder = tmp_path / f"cpu{cpu}" / "topology"
                 folder.mkdir(parents=True)
                 (folder / "thread_siblings_list").write_text(",".join(map(str, core)) + "\n")
-        monkeypatch.setattr(cores, "TOPOLOGY", tmp_path)
+        monkeypatch.setattr("backends.cores.TOPOLOGY", tmp_path)
         cpus = sorted(cpu for core in cores for cpu in core)
         monkeypatch.setattr("os.sched_getaffinity", lambda _: set(cpus))
         monkeypatch.setattr(host, "cpu_quota", lambda: None)
