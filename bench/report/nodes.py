@@ -190,7 +190,7 @@ class Nodes:
         text = f"{repeatable} of {len(prints)} trainings are equal on nearly all nodes"
         yield Card("Equal to the last bit?", answer, text)
         difference = max((fleet.seen.difference for fleet in self.fleets), default=nan)
-        answer = f"at least {words.share(difference)}" if isfinite(difference) else "None for sure"
+        answer = f"at least {words.share(difference)}" if isfinite(difference) else "not known"
         yield Card("Which slowdown is detected?", answer, "in 19 of 20 runs, in every fleet")
 
     def _notes(self, fleet: Fleet) -> Iterator[str]:

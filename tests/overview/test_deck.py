@@ -136,9 +136,9 @@ def test_who_is_faster_is_claimed_only_with_a_verdict(mnist_5k, tmp_path):
     one_round = [record for record in made(mnist_5k) if record.job.round == 0]
     for records in (equal, one_round):
         first, *_ = speed.slides(material_of(records, tmp_path))
-        assert first.title == "Who is faster? No backend is the fastest for sure"
+        assert first.title == "Who is faster? No backend is clearly the fastest"
     first, *_ = speed.slides(material_of(made(mnist_5k), tmp_path))
-    assert first.title.startswith("Fastest for sure: jax on")
+    assert first.title.startswith("Fastest: jax on")
 
 
 def material_of(records, folder):

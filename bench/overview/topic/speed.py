@@ -51,11 +51,11 @@ def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | 
                 partial(dots.speeds, {name: _speeds(results, name) for name in chosen}),
             ),
         ),
-        text=f"Line: interval of 99 %. ~: not told apart from the fastest.{more}",
+        text=f"Line: interval of 99 %. ~: may be as fast as the fastest.{more}",
         notes=(
             certain(results.run),
             *(
-                f"{name}, fastest first: {', '.join(order.names)}. Not told apart: "
+                f"{name}, fastest first: {', '.join(order.names)}. No difference shown: "
                 + ("; ".join(f"{p.backend} and {p.other}" for p in order.tied) or "none")
                 + "."
                 for name in compared
@@ -79,10 +79,10 @@ def _claim(results: Results, chosen: list[str], compared: list[str]) -> str:
         if name in winners:
             won[winners[name]].append(name)
     if not won:
-        return "Who is faster? No backend is the fastest for sure"
+        return "Who is faster? No backend is clearly the fastest"
     claims = [f"{backend} on {words.listed(names)}" for backend, names in won.items()]
     if len(won) == 1:
-        return f"Fastest for sure: {claims[0]}"
+        return f"Fastest: {claims[0]}"
     return f"Who is faster? It depends: {', '.join(claims)}"
 
 

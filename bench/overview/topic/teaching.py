@@ -189,9 +189,9 @@ def _fastest(results: Results) -> tuple[str, str] | None:
         else ""
     )
     verdict = {
-        "undecided": "not told apart",
+        "undecided": "no difference shown",
         "same": "equally fast, within the margin",
-    }.get(result.outcome, f"{pair.backend} is {result.outcome}, for sure")
+    }.get(result.outcome, f"{pair.backend} is {result.outcome}")
     return (
         f"Is {pair.backend} faster than {pair.other} on {pair.workload}? How sure are you?",
         (
