@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import sqrt
+from math import nan, sqrt
 
 import pandas as pd
 
@@ -52,9 +52,9 @@ def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table
 def published_overview(jobs: pd.DataFrame) -> Table:
     """A row per workload with a published accuracy: how far it is from the accuracy here.
 
-    The accuracy here is the mean over seeds of the mean over backends. The standard error is that
-    of the difference between one run, as the published figure is, and the mean of n seeds: the
-    standard deviation over seeds times sqrt(1 + 1/n).
+    The published accuracy is one run. So the standard error is the standard deviation of all jobs,
+    over seeds and backends, times sqrt(1 + 1/n) for the mean here over n seeds. Jobs with the same
+    seed are not independent.
 
     Args:
         jobs: see `jobs.jobs_frame`.
@@ -65,15 +65,15 @@ def published_overview(jobs: pd.DataFrame) -> Table:
     )
     lines = []
     for label, rows in jobs[comparable].groupby("label", sort=False, observed=True):
-        by_seed = rows.groupby("seed")["test_accuracy"].mean()
-        published, count = float(rows["course_accuracy"].iloc[0]), len(by_seed)
-        difference = float(by_seed.mean()) - published
-        error = float(by_seed.std(ddof=1)) * sqrt(1 + 1 / count)  # NaN with one seed
+        accuracies, count = rows["test_accuracy"], rows["seed"].nunique()
+        published, here = float(rows["course_accuracy"].iloc[0]), float(accuracies.mean())
+        difference = here - published
+        error = float(accuracies.std(ddof=1)) * sqrt(1 + 1 / count) if count > 1 else nan
         lines.append(
             (
                 str(label),
                 words.percent(published),
-                words.percent(float(by_seed.mean())),
+                words.percent(here),
                 str(count),
                 f"{words.points(difference)} points",
                 f"{difference / error:+.1f} (one is {100 * error:.2f} points)"
