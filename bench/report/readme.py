@@ -37,11 +37,12 @@ def fill_table(path: Path, folder: Path, wanted: Sequence[str]) -> Run:
     """
     run = Run.read(folder)
     places = run.summary[["dataset", "machine", "device"]].drop_duplicates()
-    if len(places) > 1:
+    of_workload = run.summary.groupby("label", observed=True)["dataset"].nunique()
+    if of_workload.max() > 1 or len(places[["machine", "device"]].drop_duplicates()) > 1:
         names = "; ".join(" on ".join(map(str, row)) for row in places.itertuples(index=False))
         raise RunError(
             f"{folder}: holds several data sets, machines or devices: {names}",
-            expected="one of each",
+            expected="one machine, one device, and one data set for each workload",
         )
     twice = run.summary[run.summary.duplicated(["label", "backend"])]
     if len(twice):
