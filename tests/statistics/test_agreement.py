@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -54,7 +55,10 @@ def test_every_run_that_is_kept_agrees(run):
     """The runs are of other days and machines, from one epoch of 4,000 images to 50 of MNIST."""
     records, _ = read_run(PROJECT / run)
     found = agreement(records)
-    assert len(found) == len(records)
+    backends = {(record.job.workload.name, record.job.backend) for record in records}
+    partners = Counter(workload for workload, _ in backends)
+    together = [record for record in records if partners[record.job.workload.name] > 1]
+    assert len(found) == len(together) >= len(records) - 1  # cnn-expanded ran in one backend
     assert not any(found.values())
 
 
