@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
@@ -12,6 +13,7 @@ from threading import Event, Thread
 from typing import Any, NoReturn
 
 import specs
+from backends import contract
 from backends.contract import Unsupported
 from backends.far.child import Child, ChildError, ChildGoneError
 from backends.far.node import NodeChild, this_node
@@ -167,6 +169,27 @@ class Team:
         self.ended = True
         for child in self.children:
             child.close()
+
+
+class SharedCalls(ABC):
+    """The calls of `backends.contract.Backend` that an adapter makes in all ranks."""
+
+    def load(self, images: contract.Images, labels: contract.Labels) -> None:
+        self._in_all("load", images, labels)
+
+    def set_weights(self, weights: contract.Weights) -> None:
+        self._in_all("set_weights", dict(weights))
+
+    def reset(self, weights: contract.Weights) -> None:
+        self._in_all("reset", dict(weights))
+
+    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
+        loss: float = self._in_all("train_epoch", order, masks and list(masks))
+        return loss
+
+    @abstractmethod
+    def _in_all(self, method: str, *arguments: Any) -> Any:
+        """Call a method in all ranks, and return the result of the first."""
 
 
 # Children of the last job. Their start takes seconds, so the next adapter of the same kind has them

@@ -23,11 +23,11 @@ from backends.cores import cores_first
 from backends.far.child import ChildError
 from backends.far.near import probe
 from backends.far.node import this_node
-from backends.far.team import WAIT_SECONDS, team_of
+from backends.far.team import WAIT_SECONDS, SharedCalls, team_of
 from backends.jax.ranks import JaxRanks
 
 
-class JaxNodes:
+class JaxNodes(SharedCalls):
     """Each call is made in the processes of all nodes at the same time."""
 
     def __init__(self, job: Job) -> None:
@@ -62,22 +62,9 @@ class JaxNodes:
     def processes(self) -> Sequence[int] | None:
         return None  # those of other nodes are not known here
 
-    def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        self._in_all("load", images, labels)
-
-    def set_weights(self, weights: contract.Weights) -> None:
-        self._in_all("set_weights", dict(weights))
-
-    def reset(self, weights: contract.Weights) -> None:
-        self._in_all("reset", dict(weights))
-
     def get_weights(self) -> contract.Weights:
         weights: contract.Weights = self._team.first("get_weights")
         return weights
-
-    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
-        loss: float = self._in_all("train_epoch", order, masks and list(masks))
-        return loss
 
     def predict(self, images: contract.Images) -> contract.Logits:
         logits: contract.Logits = self._team.first("predict", images)

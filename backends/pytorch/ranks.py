@@ -13,7 +13,7 @@ from backends import contract
 from backends.contract import Job, kind_of, nodes_of, ranks_per_node
 from backends.far.child import ChildError
 from backends.far.near import probe
-from backends.far.team import LAST_SECONDS, WAIT_SECONDS, team_of
+from backends.far.team import LAST_SECONDS, WAIT_SECONDS, SharedCalls, team_of
 from backends.pytorch.rank import OtherRank, Rank, named, open_store
 
 # How many seconds a rank waits for the others in a step: less than the bench itself waits, so that
@@ -21,7 +21,7 @@ from backends.pytorch.rank import OtherRank, Rank, named, open_store
 _STEP_SECONDS = 0.8 * WAIT_SECONDS
 
 
-class PyTorchRanks:
+class PyTorchRanks(SharedCalls):
     """Rank 0, in this process; each call is made to all ranks at the same time."""
 
     def __init__(self, job: Job) -> None:
@@ -53,21 +53,8 @@ class PyTorchRanks:
         on_one = nodes_of(self._job.device) == 1
         return [other.pid for other in self._others.children] if on_one else None
 
-    def load(self, images: contract.Images, labels: contract.Labels) -> None:
-        self._in_all("load", images, labels)
-
-    def set_weights(self, weights: contract.Weights) -> None:
-        self._in_all("set_weights", dict(weights))
-
-    def reset(self, weights: contract.Weights) -> None:
-        self._in_all("reset", dict(weights))
-
     def get_weights(self) -> contract.Weights:
         return self._own.get_weights()
-
-    def train_epoch(self, order: contract.Order, masks: contract.Masks | None = None) -> float:
-        loss: float = self._in_all("train_epoch", order, masks and list(masks))
-        return loss
 
     def predict(self, images: contract.Images) -> contract.Logits:
         return self._own.predict(images)
