@@ -49,7 +49,7 @@ def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     order, text, _ = section_of(rounds(3, pytorch=1.0, jax=2.0))
     assert order == "softmax: pytorch = jax"
     assert (
-        "In 0 of 1 pairs one backend is faster. No difference shown: softmax jax / pytorch 2.0"
+        "In 0 of 1 pairs one backend is faster. Undecided or equal: softmax jax / pytorch 2.0"
         in text
     )
     assert re.search(r"`--rounds \d+` \(about \d+ min more\) detects differences of \d+ %", text)
@@ -57,7 +57,7 @@ def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     assert "In 0 of 6 pairs one backend is faster" in section_of(rounds(11, **four))[1]
     order, text, table = section_of(rounds(12, **four))
     assert order == "softmax: pytorch < jax < tensorflow < reference"
-    assert text == "`<`: faster; `=`: no difference shown. In all 6 pairs one backend is faster."
+    assert text == "`<`: faster; `=`: undecided, or equal. In all 6 pairs one backend is faster."
     assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
@@ -128,7 +128,7 @@ def test_turns_of_one_round_tell_a_large_difference_and_not_that_of_two_processe
     order, text, _ = section_of(run)
     assert order == "softmax: pytorch < jax = tensorflow"
     assert (
-        "In 2 of 3 pairs one backend is faster. No difference shown: softmax jax / tensorflow 0.9"
+        "In 2 of 3 pairs one backend is faster. Undecided or equal: softmax jax / tensorflow 0.9"
         in text
     )
     rows = run.summary.set_index("backend")

@@ -223,7 +223,7 @@ def _compiler(results: Results) -> tuple[str, str]:
         if first is not None and first.compiled
         else (pair.other, pair.backend, 1 / result.ratio)
     )
-    verdict = "a clear difference" if decided else "no difference shown"
+    verdict = "a clear difference" if decided else "undecided"
     return f"{pair.workload}: {compiled} with {plain}", f"{ratio:.2f} of the time, {verdict}"
 
 

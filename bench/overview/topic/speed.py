@@ -55,7 +55,7 @@ def _speed(results: Results, chosen: list[str], compared: list[str]) -> Slide | 
         notes=(
             certain(results.run),
             *(
-                f"{name}, fastest first: {', '.join(order.names)}. No difference shown: "
+                f"{name}, fastest first: {', '.join(order.names)}. Undecided or equal: "
                 + ("; ".join(f"{p.backend} and {p.other}" for p in order.tied) or "none")
                 + "."
                 for name in compared

@@ -189,7 +189,7 @@ def _fastest(results: Results) -> tuple[str, str] | None:
         else ""
     )
     verdict = {
-        "undecided": "no difference shown",
+        "undecided": "undecided",
         "same": "equally fast, within the margin",
     }.get(result.outcome, f"{pair.backend} is {result.outcome}")
     return (

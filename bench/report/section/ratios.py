@@ -59,7 +59,7 @@ def section(run: Run) -> list[Block]:
     orders = orders_of(pairs)
     return [
         Items(tuple(f"{order.workload}: {order_text(order)}" for order in orders)),
-        Text(" ".join(("`<`: faster; `=`: no difference shown.", certain(run), *_cost(run)))),
+        Text(" ".join(("`<`: faster; `=`: undecided, or equal.", certain(run), *_cost(run)))),
         Folded("All pairs", [_table(pairs), Text(f"{_TEXT} {_spreads(run)}")]),
     ]
 
@@ -81,7 +81,7 @@ def certain(run: Run) -> str:
     nearest = sorted(tied, key=lambda pair: abs(1 - pair.comparison.ratio))
     named = "; ".join(words.first_of([_named(pair) for pair in nearest], _MOST_NAMED))
     count = f"In {decided} of {len(run.pairs)} pairs one backend is faster."
-    return f"{count} No difference shown: {named}."
+    return f"{count} Undecided or equal: {named}."
 
 
 def more_rounds(run: Run) -> More | None:

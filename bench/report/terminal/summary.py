@@ -108,7 +108,7 @@ def _fastest(run: Run, rows: list[Row]) -> list[str]:
         elif len(first) == len(order.names) and not order.decided:
             title = f"fastest so far: {first[0]}"
         else:
-            title = f"fastest, no difference shown: {' = '.join(first)}"
+            title = f"fastest, undecided or equal: {' = '.join(first)}"
         won[title].append(order.workload)
     return [f"{title} ({', '.join(labels)})" for title, labels in won.items()]
 
