@@ -19,7 +19,7 @@ from bench.report.section.opening import notes
 from bench.report.terminal.summary import print_summary
 from bench.statistics.turns import ProcessSpread
 from bench.worker.lines import Turn
-from tests.support.records import blocks_of, make_record, run_of, summary
+from tests.support.records import UNSEEN, blocks_of, make_record, run_of, summary
 
 
 def rounds(count, **factors):
@@ -161,6 +161,38 @@ def test_turns_of_several_rounds_tell_a_small_difference():
         ),
     )
     assert section_of(run)[0] == "softmax: pytorch < jax"
+
+
+def test_rounds_without_turns_do_not_count_if_other_rounds_have_turns():
+    """A run on a busy machine may take turns later; then its epochs must not change the ratios."""
+    many = rounds(3, pytorch=1.0, jax=5.0)
+    run = with_turns(many, turns_of(many, {"pytorch": 0.1, "jax": 0.15}))
+    rows = run.summary.set_index("backend")
+    assert rows.loc["jax", "times_fastest"] == pytest.approx(1.5, rel=0.02)
+    assert rows.loc["jax", "epoch_seconds"] == pytest.approx(0.15, rel=0.02)
+    assert run.pairs[0].comparison.ratio == pytest.approx(1.5, rel=0.02)
+    assert many.pairs[0].comparison.ratio == pytest.approx(5, rel=0.1)
+
+
+def busy_lines(run):
+    return [line for line in notes(run) if "was busy" in line]
+
+
+def test_a_machine_that_was_busy_before_the_turns_or_during_them():
+    busy = replace(UNSEEN, other_cpu=0.5)
+    quiet = rounds(2, pytorch=1.0, jax=1.0)
+    turns = turns_of(quiet, {"pytorch": 0.1, "jax": 0.15})
+    assert not busy_lines(with_turns(quiet, turns))
+    in_turns = with_turns(quiet, replace(turns, disturbance=busy))
+    [line] = busy_lines(in_turns)
+    assert "in the only round" in line
+    assert "while backends took turns: ratios of time are less sure" in line
+    loud = run_of(*(replace(record, disturbance=busy) for record in quiet.records))
+    before = with_turns(loud, turns)
+    [line] = busy_lines(before)
+    assert "in 2 of 2 rounds (other processes used 50 % of its CPUs)" in line
+    assert "but not epoch times, which come from turns" in line
+    assert before.jobs[before.jobs["turns"] > 0]["counts"].all()
 
 
 def test_turns_that_were_refused_do_not_count():

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from bench.machine.disturbance import UNKNOWN, reasons
 from bench.records.turns import Member, Turns
+from bench.report.frame.columns import GROUP_AND_BACKEND
+from bench.report.frame.disturbed import counted
 
 # Columns in addition to `jobs.jobs_frame`; for a job without turns they are "" and None.
 SESSION, SECONDS = "turns_key", "turn_seconds"
@@ -27,26 +30,34 @@ def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
         taken: the turns of the run. If a job has several, the newest count. Refused turns do not.
 
     Returns:
-        A frame with three more columns: the key of the turns; the seconds per epoch in each turn,
-        an array (sweeps,); and `epoch_seconds_by_epochs`, the time from the steady epochs.
+        A frame with more columns: the key of the turns; the seconds per epoch in each turn,
+        an array (sweeps,); `epoch_seconds_by_epochs`, the time from the steady epochs; and
+        `turns_disturbed`, why the machine was busy during the turns. If some jobs of a backend
+        have turns, its other jobs have no times: a run on a busy machine may have taken turns
+        later, when it was idle.
     """
     jobs = jobs.assign(epoch_seconds_by_epochs=jobs["epoch_seconds"])
-    newest: dict[str, tuple[str, Member | None]] = {
-        member.job: (turns.key, member)
+    newest: dict[str, tuple[str, str, Member | None]] = {
+        member.job: (turns.key, reasons(turns.disturbance or UNKNOWN), member)
         for turns in sorted(taken, key=lambda turns: turns.started)
         if not turns.refused
         for member in turns.members
     }
     ok = jobs["status"] == "ok"
-    turns_of_jobs = [
-        newest.get(str(key), ("", None)) if good else ("", None) for key, good in ok.items()
-    ]
-    jobs[SESSION] = [session for session, _ in turns_of_jobs]
-    jobs[SECONDS] = pd.Series(
-        [m and m.epoch_seconds for _, m in turns_of_jobs], jobs.index, dtype=object
-    )
-    jobs["turns"] = [len(member.turns) if member else 0 for _, member in turns_of_jobs]
+    none = ("", "", None)
+    turns_of_jobs = [newest.get(str(key), none) if good else none for key, good in ok.items()]
+    jobs[SESSION] = [session for session, _, _ in turns_of_jobs]
+    jobs["turns_disturbed"] = [disturbed for _, disturbed, _ in turns_of_jobs]
+    members = [member for _, _, member in turns_of_jobs]
+    jobs[SECONDS] = pd.Series([m and m.epoch_seconds for m in members], jobs.index, dtype=object)
+    jobs["turns"] = [len(member.turns) if member else 0 for member in members]
     for name, figure in _FIGURES.items():
-        by_turns = [figure(member) if member else np.nan for _, member in turns_of_jobs]
+        by_turns = [figure(member) if member else np.nan for member in members]
         jobs[name] = jobs[name].where(jobs["turns"] == 0, by_turns)
+    by_backend = jobs.groupby(GROUP_AND_BACKEND, sort=False)["turns"]
+    is_unused = (jobs["turns"] == 0) & (by_backend.transform("max") > 0)
+    jobs.loc[is_unused, [*_FIGURES, "epoch_seconds_by_epochs"]] = np.nan
+    is_turned = jobs["turns"] > 0
+    of_turns = counted(jobs.assign(disturbed=jobs["turns_disturbed"]))
+    jobs["counts"] = jobs["counts"].mask(is_turned, of_turns)
     return jobs
