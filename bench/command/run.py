@@ -31,11 +31,11 @@ from bench.records.weights import path_of, weights_bytes
 from bench.report.terminal.unsupported import nothing_ran
 from bench.runner import jobs, limits, plan
 from bench.runner.cluster.slurm import own_task
-from bench.runner.group import GroupRunner, keeps_learned
+from bench.runner.group import GroupRunner, keeps_learned, tasks_with_turns
 from bench.runner.rounds import Goal, Times, run_rounds
 from bench.runner.task import TrainingTask
 from bench.runner.tasks import run_tasks
-from bench.runner.turns import TURN_SECONDS, Wanted
+from bench.runner.turns import START_SECONDS, TURN_SECONDS, Wanted
 from bench.statistics.noise import process_spread
 from specs.errors import UserError
 from specs.files import remove_leftovers
@@ -123,14 +123,23 @@ class Running(NamedTuple):
             f" {_number(choices.threads, 'thread')}{_precisions(choices)}; data set"
             f" {', '.join(data)}"
         )
-        turning = [task for task in missing if task.job.mode == "matched"]
-        seconds = expected_seconds(missing, self.earlier)
-        minutes = in_minutes(seconds + len(turning) * self.sweeps * TURN_SECONDS)
-        console.print(f"{minutes}, into {self.folder}; Ctrl-C is safe: the same command resumes")
+        seconds = expected_seconds(missing, self.earlier) + self._seconds_of_turns(tasks)
+        console.print(
+            f"{in_minutes(seconds)}, into {self.folder}; Ctrl-C is safe: the same command resumes"
+        )
         keeping = [task.job for task in tasks if self.keeps_weights(task.job)]
         if keeping:
             size = sum(weights_bytes(job.workload) for job in keeping) / 1e6
             console.print(f"--keep-weights: {_number(len(keeping), 'file')}, {size:.3g} MB in all")
+
+    def _seconds_of_turns(self, tasks: Sequence[TrainingTask]) -> float:
+        """The estimated time of the turns that are missing."""
+        taken = {turns.key: turns for turns in read_turns(self.folder)[0]}
+        wanted, reused, seconds = Wanted(sweeps=self.sweeps), self.reused(), 0.0
+        for _, of_group in groupby(tasks, key=lambda task: (task.job.round, _group_and_seed(task))):
+            for task in tasks_with_turns([*of_group], wanted, taken):
+                seconds += self.sweeps * TURN_SECONDS + (START_SECONDS if task.key in reused else 0)
+        return seconds
 
     @property
     def sweeps(self) -> int:

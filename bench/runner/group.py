@@ -67,14 +67,8 @@ class GroupRunner(Struct, frozen=True, kw_only=True):
             RunError: the folder cannot be written, or an interpreter cannot be started.
             KeyboardInterrupt: the workers were killed; jobs that have ended keep their records.
         """
-        turning = [task for task in tasks if task.job.mode == "matched"]
+        turning = tasks_with_turns(tasks, self.wanted, self.taken)
         key = key_of(turning)
-        if (
-            self.wanted.sweeps == 0
-            or len(turning) == 1
-            or self.wanted.suffices(self.taken.get(key))
-        ):
-            turning = []
         waiting = _Waiting(self, self._kept(tasks))
         try:
             records = {task.key: waiting.record_of(task, turns=task in turning) for task in tasks}
@@ -254,6 +248,21 @@ def _cannot_fit(task: TrainingTask, machine: Machine) -> str:
 def keeps_learned(job: Job, first_seed: int | None) -> bool:
     """Whether a job keeps what it has learned."""
     return job.seed == first_seed and job.round == 0
+
+
+def tasks_with_turns(
+    tasks: Sequence[TrainingTask], wanted: Wanted, taken: Mapping[str, Turns]
+) -> list[TrainingTask]:
+    """The tasks of one group, round and seed that still have to take turns; [] if none has.
+
+    Args:
+        tasks: all tasks of the group, round and seed.
+        wanted: the turns that are wanted.
+        taken: key -> the turns so far.
+    """
+    matched = [task for task in tasks if task.job.mode == "matched"]
+    is_enough = wanted.sweeps == 0 or wanted.suffices(taken.get(key_of(matched)))
+    return [] if is_enough or len(matched) <= 1 else matched
 
 
 def key_of(tasks: Sequence[TrainingTask]) -> str:

@@ -23,7 +23,8 @@ from bench.worker.assignment import TurnCommand
 from bench.worker.lines import Turn
 
 SWEEPS = 9
-TURN_SECONDS = 1.0  # about, for a turn with its overhead
+# About, for a turn with its overhead, and for the start of a worker whose job has ended before.
+TURN_SECONDS, START_SECONDS = 1.0, 10.0
 # A loaded machine takes more sweeps, until the median ratio of every pair has a standard error of
 # 4 % (about the difference of two processes), but at most 15; at most 40 if a precision is wanted.
 _ERROR, _MOST_SWEEPS, _MOST_PRECISE = 0.04, 15, 40

@@ -408,6 +408,14 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(bench, tmp_path):
     assert "softmax: 1 job, 1 of them finished;" in " ".join(errors.split())
 
 
+def test_the_expected_time_includes_turns_of_jobs_that_have_finished(bench):
+    """Each of the two workers is started again, and takes a minute of turns."""
+    assert bench("run", *QUICK, "--backend", "reference,toy", "--turns", "0")[0] == 0
+    _, _, errors = bench("run", *QUICK, "--backend", "reference,toy", "--turns", "60", "--dry-run")
+    assert "2 jobs, 2 of them finished" in errors
+    assert "about 2 min" in errors
+
+
 def test_a_suite_may_name_batch_sizes_and_equal_jobs_are_run_once(bench):
     command = ("run", "overview", "--backend", "reference", "--dataset", "mnist-5k", "--dry-run")
     _, _, errors = bench(*command)

@@ -21,7 +21,7 @@ from bench.records.learned import read_learned
 from bench.records.stored import read_file
 from bench.records.turns import read_turns
 from bench.records.weights import read_weights
-from bench.runner.group import GroupRunner, key_of
+from bench.runner.group import GroupRunner, key_of, tasks_with_turns
 from bench.runner.turns import Wanted, _slice_of
 from bench.worker import start
 from tests.support.jobs import make_job
@@ -205,6 +205,9 @@ def test_turns_that_are_enough_are_not_taken_again_and_more_are(mnist_5k, tmp_pa
     for path in left:
         path.touch()
     assert run_group(tasks, tmp_path, sweeps=2, known=known, taken=taken)[1] == [turns]
+    assert tasks_with_turns(tasks, Wanted(sweeps=2), taken) == []
+    assert tasks_with_turns(tasks, Wanted(sweeps=3), taken) == tasks
+    assert tasks_with_turns(tasks[:1], Wanted(sweeps=3), {}) == []
     assert not any(path.exists() for path in left)
     _, [more] = run_group(tasks, tmp_path, sweeps=3, known=known, taken=taken)
     assert more.sweeps == 3

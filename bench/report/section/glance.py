@@ -40,7 +40,7 @@ def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table
     """A row per workload: the accuracies of all backends, and how fast each is.
 
     The accuracy is a range over backends and jobs. The cell of a backend is its epoch time divided
-    by the fastest backend's, see `bench.report.section.results`.
+    by the fastest backend's, see `bench.report.section.results`; "-" if there is no other backend.
 
     Args:
         summary: see `summary.summarise`.
@@ -54,7 +54,8 @@ def published_overview(jobs: pd.DataFrame) -> Table:
 
     The published accuracy is one run. So the standard error is the standard deviation of all jobs,
     over seeds and backends, times sqrt(1 + 1/n) for the mean here over n seeds. Jobs with the same
-    seed are not independent.
+    seed are not independent. Only backends with the most seeds count, so that all seeds have the
+    same weight.
 
     Args:
         jobs: see `jobs.jobs_frame`.
@@ -65,7 +66,8 @@ def published_overview(jobs: pd.DataFrame) -> Table:
     )
     lines = []
     for label, rows in jobs[comparable].groupby("label", sort=False, observed=True):
-        accuracies, count = rows["test_accuracy"], rows["seed"].nunique()
+        seeds = rows.groupby("backend", observed=True)["seed"].transform("nunique")
+        accuracies, count = rows["test_accuracy"][seeds == seeds.max()], int(seeds.max())
         published, here = float(rows["course_accuracy"].iloc[0]), float(accuracies.mean())
         difference = here - published
         error = float(accuracies.std(ddof=1)) * sqrt(1 + 1 / count) if count > 1 else nan
@@ -89,7 +91,7 @@ def _table(
     wanted: Sequence[str],
     headings: tuple[str, ...],
     of_all: Callable[[Sequence[Row]], tuple[str, ...]],
-    of_one: Callable[[Row], str],
+    of_one: Callable[[Row, Sequence[Row]], str],
 ) -> Table:
     """A table with columns for all backends together (`headings`), and a column per backend."""
     backends = list(dict.fromkeys(summary["backend"]))
@@ -105,10 +107,13 @@ def _table(
             lines.append((name, *absent, *["not run"] * len(backends)))
         for label, rows in by_workload.get(name, []):
             by_backend = {row["backend"]: row for row in rows_of(rows)}
-            cells = [of_one(by_backend[b]) if b in by_backend else "not run" for b in backends]
-            first = next(iter(by_backend.values()))
+            all_rows = list(by_backend.values())
+            cells = [
+                of_one(by_backend[b], all_rows) if b in by_backend else "not run" for b in backends
+            ]
+            first = all_rows[0]
             published = words.percent(first["course_accuracy"])
-            whole = of_all(list(by_backend.values()))
+            whole = of_all(all_rows)
             lines.append((str(label), str(first["epochs"]), published, *whole, *cells))
     return without_empty(Table((*titles, *backends), tuple(lines)))
 
@@ -123,11 +128,14 @@ def _range(rows: Sequence[Row]) -> tuple[str]:
     return (high if low == high else f"{low.removesuffix(' %')} to {high}",)
 
 
-def _ratio(row: Row) -> str:
-    return ratio_text(row) if row["status"] == "ok" else str(row["status"])
+def _ratio(row: Row, all_rows: Sequence[Row]) -> str:
+    if row["status"] != "ok":
+        return str(row["status"])
+    is_alone = sum(other["status"] == "ok" for other in all_rows) == 1
+    return words.ABSENT if is_alone else ratio_text(row)
 
 
-def _accuracy(row: Row) -> str:
+def _accuracy(row: Row, _: Sequence[Row]) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     mean = words.percent(row["test_accuracy"])
