@@ -134,12 +134,21 @@ class Running(NamedTuple):
 
     def _seconds_of_turns(self, tasks: Sequence[TrainingTask]) -> float:
         """The estimated time of the turns that are missing."""
-        taken = {turns.key: turns for turns in read_turns(self.folder)[0]}
+        taken = self._taken(read_turns(self.folder)[0])
         wanted, reused, seconds = Wanted(sweeps=self.sweeps), self.reused(), 0.0
+        bad = {key for key, record in reused.items() if record.status != "ok"}
         for _, of_group in groupby(tasks, key=lambda task: (task.job.round, _group_and_seed(task))):
-            for task in tasks_with_turns([*of_group], wanted, taken):
-                seconds += self.sweeps * TURN_SECONDS + (START_SECONDS if task.key in reused else 0)
+            turning = tasks_with_turns([*of_group], wanted, taken)
+            able = [task for task in turning if task.key not in bad]
+            if len(able) > 1:
+                started = sum(task.key in reused for task in able)
+                seconds += len(able) * self.sweeps * TURN_SECONDS + started * START_SECONDS
         return seconds
+
+    def _taken(self, turns: Sequence[Turns]) -> dict[str, Turns]:
+        """The turns by key; those that were refused are taken again with `--retry`."""
+        retry = self.options.retry
+        return {of_group.key: of_group for of_group in turns if not (retry and of_group.refused)}
 
     @property
     def sweeps(self) -> int:
@@ -218,9 +227,7 @@ class Running(NamedTuple):
         """
         machine = self.setup.machine
         here = [record for record in self.earlier if record.machine.name == machine.name]
-        by_key = {turns_of_group.key: turns_of_group for turns_of_group in turns}
-        if self.options.retry:
-            by_key = {key: turns for key, turns in by_key.items() if not turns.refused}
+        by_key = self._taken(turns)
         with ProgressDisplay(self.setup.console, machine.name, here) as display:
             group = GroupRunner(
                 folder=self.folder,

@@ -77,14 +77,27 @@ def false_alarms(ratios: Sequence[float], rounds: int) -> tuple[int, int]:
     return sum(_is_alarm(ratios[start : start + rounds]) for start in starts), len(starts)
 
 
-def describe(calibration: Calibration, rounds: int) -> str:
-    """A text on a calibration and on the difference that a table of `rounds` rounds shows."""
-    alarms, trials = false_alarms(calibration.wall, SHORT)
+def describe(calibration: Calibration, rounds: int, *, by_turns: bool = False) -> str:
+    """A text on a calibration.
+
+    Args:
+        calibration: the calibration.
+        rounds: the number of rounds of the table that the text is about.
+        by_turns: whether its times are from turns. If not, the text has the smallest difference
+            that these rounds show.
+    """
     source = (
         f"{in_precision(calibration.backend, calibration.precision)} against itself,"
         f" {calibration.workload},"
         f" {len(calibration.wall)} rounds on {calibration.machine.name}"
     )
+    if by_turns and calibration.turns:
+        middle, most = _spread_by_turns(calibration), max(map(abs, calibration.turns))
+        return (
+            f"Noise ({source}): by turns, half of the pairs of processes differ by more than"
+            f" {_percent(np.expm1(middle))}, and all by at most {_percent(np.expm1(most))}."
+        )
+    alarms, trials = false_alarms(calibration.wall, SHORT)
     scatter = _percent(calibration.scatter)
     text = f"Noise ({source}): half of the rounds differ by more than {scatter}"
     if trials:
@@ -125,28 +138,33 @@ def rounds_by_difference(calibration: Calibration) -> list[tuple[float, int | No
 def process_spread(record: Record, calibrations: Sequence[Calibration]) -> ProcessSpread:
     """How much two processes of one backend differ on a record's machine, device and threads.
 
-    It uses the calibration with turns of this machine, device and threads: the one with the
-    record's workload and precision, else the one with the largest spread. Without one, it uses
-    measurements of another machine.
+    It uses a calibration with turns of this machine, device, threads, workload and precision. Other
+    workloads may differ more. So without one it uses the largest spread of the calibrations of this
+    machine, and of measurements of another machine.
     """
-    with_turns = [
-        calibration for calibration in _of_place(record, calibrations) if calibration.turns
-    ]
     training = record.job.workload.name, record.job.precision
-    of_training = [
-        calibration
-        for calibration in with_turns
-        if (calibration.workload, calibration.precision) == training
+    with_turns = {
+        (calibration.workload, calibration.precision): calibration
+        for calibration in sorted(_of_place(record, calibrations), key=_spread_by_turns)
+        if calibration.turns
+    }
+    chosen = with_turns.values() if training not in with_turns else [with_turns[training]]
+    spreads = [
+        ProcessSpread(
+            log_ratios=calibration.turns,
+            source=f"{calibration.backend} on {calibration.workload},"
+            f" {len(calibration.turns)} pairs of processes",
+        )
+        for calibration in chosen
     ]
-    if not with_turns:
-        return _spread_elsewhere(record.job.workload.name)
-    chosen = max(
-        of_training or with_turns, key=lambda calibration: median(map(abs, calibration.turns))
-    )
-    return ProcessSpread(
-        log_ratios=chosen.turns,
-        source=f"{chosen.backend} on {chosen.workload}, {len(chosen.turns)} pairs of processes",
-    )
+    if training not in with_turns:
+        spreads.append(_spread_elsewhere(record.job.workload.name))
+    return max(spreads, key=lambda spread: median(map(abs, spread.log_ratios)))
+
+
+def _spread_by_turns(calibration: Calibration) -> float:
+    """How much two processes differed by turns, in the middle; 0 without turns."""
+    return median(map(abs, calibration.turns)) if calibration.turns else 0.0
 
 
 def noise_of(record: Record, calibrations: Sequence[Calibration]) -> Calibration | None:

@@ -132,17 +132,20 @@ def log_ratios_of(
         second: the same for the second backend.
 
     Returns:
-        One array per round with times of both: (sweeps,). If the two did not train by turns
-        together, it is (1,), from their epochs.
+        One array per round in which both trained by turns together: (sweeps,). Without any such
+        round, one of (1,) per round with times of both, from their epochs.
     """
-    rounds = []
-    for number in sorted(first.keys() & second.keys()):
-        first_job, second_job = first[number], second[number]
-        if first_job.session and first_job.session == second_job.session:
-            rounds.append(np.log(first_job.turns) - np.log(second_job.turns))
-        elif isfinite(first_job.epochs) and isfinite(second_job.epochs):
-            rounds.append(np.array([np.log(first_job.epochs / second_job.epochs)]))
-    return rounds
+    jobs = [(first[number], second[number]) for number in sorted(first.keys() & second.keys())]
+    by_turns = [
+        np.log(one.turns) - np.log(other.turns)
+        for one, other in jobs
+        if one.session and one.session == other.session
+    ]
+    return by_turns or [
+        np.array([np.log(one.epochs / other.epochs)])
+        for one, other in jobs
+        if isfinite(one.epochs) and isfinite(other.epochs)
+    ]
 
 
 def median_ratio(rounds: Sequence[NDArray[np.float64]]) -> float:

@@ -57,7 +57,8 @@ def test_too_few_rounds_decide_nothing_and_the_report_says_how_many_would():
     assert "In 0 of 6 pairs one backend is faster" in section_of(rounds(11, **four))[1]
     order, text, table = section_of(rounds(12, **four))
     assert order == "softmax: pytorch < jax < tensorflow < reference"
-    assert text == "`<`: faster; `=`: undecided, or equal. In all 6 pairs one backend is faster."
+    signs = "Each with the next one: `<`: faster; `=`: undecided, or equal."
+    assert text == f"{signs} In all 6 pairs one backend is faster."
     assert not any("undecided" in cell for row in table.rows for cell in row)
 
 
@@ -186,13 +187,17 @@ def test_a_machine_that_was_busy_before_the_turns_or_during_them():
     in_turns = with_turns(quiet, replace(turns, disturbance=busy))
     [line] = busy_lines(in_turns)
     assert "in the only round" in line
-    assert "while backends took turns: ratios of time are less sure" in line
+    assert "this was while backends took turns: ratios of time are less sure" in line
     loud = run_of(*(replace(record, disturbance=busy) for record in quiet.records))
     before = with_turns(loud, turns)
     [line] = busy_lines(before)
     assert "in 2 of 2 rounds (other processes used 50 % of its CPUs)" in line
-    assert "but not epoch times, which come from turns" in line
-    assert before.jobs[before.jobs["turns"] > 0]["counts"].all()
+    assert "this affects start-up and time to accuracy; epoch times come from turns" in line
+    native = make_record("n", backend="jax", mode="native", times=(1.0,) * 4)
+    beside = run_of(*quiet.records, replace(native, disturbance=busy))
+    beside.turns, beside.spread_of = [turns], lambda _: SPREAD
+    [line] = busy_lines(beside)
+    assert "epoch times come from turns" not in line
 
 
 def test_turns_that_were_refused_do_not_count():

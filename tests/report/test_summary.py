@@ -109,8 +109,8 @@ def test_a_busy_machine_is_told():
         make_record("b", workload="mlp-relu"), disturbance=replace(UNSEEN, other_cpu=0.4)
     )
     assert (
-        "mlp-relu and softmax cpu: the machine was busy in 2 of 2 rounds (such as: other processes"
-        " used 40 % of its CPUs); they are counted, because this is usual here."
+        "mlp-relu and softmax cpu: the machine was busy in the only round (such as: other processes"
+        " used 40 % of its CPUs)."
     ) in notes(run_of(busy, other))
 
 

@@ -7,7 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from bench.machine.disturbance import Disturbance
-from bench.statistics.noise import SHORT, calibrate, describe, false_alarms, rounds_by_difference
+from bench.statistics.noise import (
+    SHORT,
+    calibrate,
+    describe,
+    false_alarms,
+    process_spread,
+    rounds_by_difference,
+)
+from tests.support.jobs import named
 from tests.support.records import series
 
 
@@ -42,6 +50,21 @@ def test_disturbed_rounds_are_counted_and_said():
     records = series([1.0, 2.0, 1.0, 2.0])
     records[2] = replace(records[2], disturbance=loud)
     assert calibrate(records, ())[0].disturbed == 1
+
+
+def test_a_quiet_calibration_of_another_workload_makes_no_verdict_surer():
+    """Softmax on few images differs little between processes; other workloads may differ more."""
+    record, *_ = records = series([1.0, 2.0])
+    [calibration] = calibrate(records, ())
+    quiet = replace(calibration, turns=(0.01, -0.01) * 10)
+    loud = replace(calibration, turns=(0.3, -0.3) * 10)
+    other = replace(record, job=replace(record.job, workload=named("mlp-tanh")))
+    assert process_spread(record, [quiet]).log_ratios == quiet.turns
+    assert "another machine" in process_spread(record, []).source
+    assert process_spread(other, [quiet]) == process_spread(other, [])
+    assert process_spread(other, [quiet, loud]).log_ratios == loud.turns
+    text = describe(quiet, 1, by_turns=True)
+    assert "half of the pairs of processes differ by more than 1 %, and all by at most 1 %" in text
 
 
 def test_false_alarms_are_of_comparisons_that_do_not_share_rounds():

@@ -15,14 +15,13 @@ import pandas as pd
 from bench.machine.disturbance import which_count
 from bench.report.form.words import listed
 from bench.report.frame.columns import GROUP
+from bench.report.frame.turns import has_turns
 
 _ROUND = ["round", "seed"]
 _COUNTED = "they are counted, because this is usual here"
 _LEFT_OUT = "their times are left out"
-_IN_TURNS = "while backends took turns: ratios of time are less sure"
-_BESIDE_TURNS = (
-    "this affects start-up and time to accuracy, but not epoch times, which come from turns"
-)
+_IN_TURNS = "this was while backends took turns: ratios of time are less sure"
+_BESIDE_TURNS = "this affects start-up and time to accuracy; epoch times come from turns"
 
 
 def counted(jobs: pd.DataFrame) -> pd.Series:
@@ -47,20 +46,29 @@ def say_disturbed(jobs: pd.DataFrame) -> list[str]:
     Args:
         jobs: see `bench.report.frame.turns.with_turns`.
     """
-    rounds: dict[tuple[str, str], list[_Rounds]] = defaultdict(list)
-    for _, rows in jobs.groupby(GROUP, sort=False):
-        first = rows.iloc[0]
-        for column, note in _effects(rows).items():
-            watched = rows[rows["turns"] > 0] if note == _IN_TURNS else rows
-            disturbed = watched[watched[column] != ""]
-            of_group = _Rounds(
-                str(first["workload"]),
-                len(disturbed.drop_duplicates(_ROUND)),
-                len(watched.drop_duplicates(_ROUND)),
-                disturbed[column].iloc[0],
+    by_turns, machines = has_turns(jobs), jobs["machine"].nunique()
+    groups: dict[tuple[str, str], list[_Rounds]] = defaultdict(list)
+    for column, note, watched in (
+        ("turns_disturbed", _IN_TURNS, jobs["turns"] > 0),
+        ("disturbed", _BESIDE_TURNS, by_turns),
+        ("disturbed", "", ~by_turns),
+    ):
+        for _, rows in jobs[watched].groupby(GROUP, sort=False, observed=True):
+            disturbed = rows[rows[column] != ""]
+            if disturbed.empty:
+                continue
+            first = disturbed.iloc[0]
+            place = f"{first['device']} of {first['machine']}" if machines > 1 else first["device"]
+            effect = note or (_COUNTED if disturbed["counts"].all() else _LEFT_OUT)
+            groups[str(place), effect].append(
+                _Rounds(
+                    str(first["workload"]),
+                    len(disturbed.drop_duplicates(_ROUND)),
+                    len(rows.drop_duplicates(_ROUND)),
+                    str(first[column]),
+                )
             )
-            rounds[str(first["device"]), note].append(of_group)
-    return [_line(groups, device, note) for (device, note), groups in rounds.items()]
+    return [_line(of_place, place, effect) for (place, effect), of_place in groups.items()]
 
 
 class _Rounds(NamedTuple):
@@ -72,26 +80,13 @@ class _Rounds(NamedTuple):
     example: str
 
 
-def _effects(rows: pd.DataFrame) -> dict[str, str]:
-    """What a busy machine affects in a group: the column that says so -> the effect."""
-    effects = {}
-    if (rows["turns_disturbed"] != "").any():
-        effects["turns_disturbed"] = _IN_TURNS
-    disturbed = rows[rows["disturbed"] != ""]
-    if len(disturbed) and rows["turns"].any():
-        effects["disturbed"] = _BESIDE_TURNS
-    elif len(disturbed):
-        effects["disturbed"] = _COUNTED if disturbed["counts"].all() else _LEFT_OUT
-    return effects
-
-
-def _line(groups: Sequence[_Rounds], device: str, note: str) -> str:
+def _line(groups: Sequence[_Rounds], place: str, effect: str) -> str:
     workloads = listed(list(dict.fromkeys(group.workload for group in groups)))
     disturbed = sum(group.disturbed for group in groups)
     rounds = sum(group.rounds for group in groups)
-    is_only = len(groups) == 1 and rounds == 1
+    is_only = rounds == len(groups)
     which = "in the only round" if is_only else f"in {disturbed} of {rounds} rounds"
     examples = dict.fromkeys(group.example for group in groups)
     example = next(iter(examples)) if len(examples) == 1 else f"such as: {next(iter(examples))}"
-    effect = "" if is_only and note == _COUNTED else f"; {note}"
-    return f"{workloads} {device}: the machine was busy {which} ({example}){effect}."
+    end = "" if is_only and effect == _COUNTED else f"; {effect}"
+    return f"{workloads} {place}: the machine was busy {which} ({example}){end}."

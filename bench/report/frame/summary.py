@@ -11,6 +11,7 @@ from bench.report.frame.columns import GROUP_AND_BACKEND, SAME, SUMMARY
 from bench.report.frame.doubts import EXCLUDED
 from bench.report.frame.energy import energy_per_epoch
 from bench.report.frame.pairs import Pair, to_fastest
+from bench.report.frame.turns import without_other_rounds
 from bench.statistics.timing import epoch_seconds_interval
 
 _TO_TARGET = ["seconds_to_target", "epochs_to_target"]
@@ -76,6 +77,7 @@ def _all_of_known(values: pd.Series) -> bool | None:
 
 def _figures(ok: pd.DataFrame) -> pd.DataFrame:
     """All figures that follow from the jobs that ended ok."""
+    ok = without_other_rounds(ok)
     by_backend = _groups(ok)
     simple = {
         column.name: pd.NamedAgg(column.source or column.name, column.how)

@@ -10,7 +10,6 @@ import pandas as pd
 from bench.machine.disturbance import UNKNOWN, reasons
 from bench.records.turns import Member, Turns
 from bench.report.frame.columns import GROUP_AND_BACKEND
-from bench.report.frame.disturbed import counted
 
 # Columns in addition to `jobs.jobs_frame`; for a job without turns they are "" and None.
 SESSION, SECONDS = "turns_key", "turn_seconds"
@@ -32,9 +31,7 @@ def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
     Returns:
         A frame with more columns: the key of the turns; the seconds per epoch in each turn,
         an array (sweeps,); `epoch_seconds_by_epochs`, the time from the steady epochs; and
-        `turns_disturbed`, why the machine was busy during the turns. If some jobs of a backend
-        have turns, its other jobs have no times: a run on a busy machine may have taken turns
-        later, when it was idle.
+        `turns_disturbed`, why the machine was busy during the turns.
     """
     jobs = jobs.assign(epoch_seconds_by_epochs=jobs["epoch_seconds"])
     newest: dict[str, tuple[str, str, Member | None]] = {
@@ -54,10 +51,26 @@ def with_turns(jobs: pd.DataFrame, taken: Iterable[Turns]) -> pd.DataFrame:
     for name, figure in _FIGURES.items():
         by_turns = [figure(member) if member else np.nan for member in members]
         jobs[name] = jobs[name].where(jobs["turns"] == 0, by_turns)
-    by_backend = jobs.groupby(GROUP_AND_BACKEND, sort=False)["turns"]
-    is_unused = (jobs["turns"] == 0) & (by_backend.transform("max") > 0)
-    jobs.loc[is_unused, [*_FIGURES, "epoch_seconds_by_epochs"]] = np.nan
-    is_turned = jobs["turns"] > 0
-    of_turns = counted(jobs.assign(disturbed=jobs["turns_disturbed"]))
-    jobs["counts"] = jobs["counts"].mask(is_turned, of_turns)
     return jobs
+
+
+def has_turns(jobs: pd.DataFrame) -> pd.Series[bool]:
+    """Whether a job's backend has turns in any round of its group.
+
+    Args:
+        jobs: see `with_turns`.
+    """
+    by_backend = jobs.groupby(GROUP_AND_BACKEND, sort=False, observed=True)["turns"]
+    return by_backend.transform("max") > 0
+
+
+def without_other_rounds(jobs: pd.DataFrame) -> pd.DataFrame:
+    """The jobs; if a backend has turns in some rounds, without the times of its other rounds.
+
+    A run on a busy machine may have taken its turns later, when the machine was idle.
+
+    Args:
+        jobs: see `with_turns`.
+    """
+    times = jobs[[*_FIGURES]].mask(has_turns(jobs) & (jobs["turns"] == 0))
+    return jobs.assign(**{str(name): times[name] for name in times})

@@ -115,7 +115,8 @@ def _key(row: Row, name: str) -> float | None:
 
 def _to_target(row: Row) -> str:
     seconds, epoch = row["seconds_to_target"], row["epochs_to_target"]
-    return to_target(row, f"{words.seconds(seconds)}, epoch {epoch:g}")
+    medians = f"{words.seconds(seconds)}, epoch {epoch:g}"
+    return to_target(row, medians + (" (medians)" if row["target_jobs"] > 1 else ""))
 
 
 _WHAT = {

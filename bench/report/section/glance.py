@@ -21,7 +21,8 @@ def noise_line(run: Run) -> str:
         job, machine = run.records[0].job, run.records[0].machine
         command = f"bench calibrate --device {job.device} --threads {job.threads}"
         return f"Timing noise on {machine.name} is unknown. Run: `{command}`"
-    return noise.describe(run.calibration, len(run.jobs[["round", "seed"]].drop_duplicates()))
+    rounds = len(run.jobs[["round", "seed"]].drop_duplicates())
+    return noise.describe(run.calibration, rounds, by_turns=bool(run.jobs["turns"].any()))
 
 
 def accuracy_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table:
@@ -40,7 +41,7 @@ def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table
     """A row per workload: the accuracies of all backends, and how fast each is.
 
     The accuracy is a range over backends and jobs. The cell of a backend is its epoch time divided
-    by the fastest backend's, see `bench.report.section.results`; "-" if there is no other backend.
+    by the fastest backend's, see `bench.report.section.results`; "alone" if there is no other.
 
     Args:
         summary: see `summary.summarise`.
@@ -52,10 +53,10 @@ def results_overview(summary: pd.DataFrame, wanted: Sequence[str] = ()) -> Table
 def published_overview(jobs: pd.DataFrame) -> Table:
     """A row per workload with a published accuracy: how far it is from the accuracy here.
 
-    The published accuracy is one run. So the standard error is the standard deviation of all jobs,
-    over seeds and backends, times sqrt(1 + 1/n) for the mean here over n seeds. Jobs with the same
-    seed are not independent. Only backends with the most seeds count, so that all seeds have the
-    same weight.
+    The published accuracy is one run, and here it is a mean over n seeds. So the variance of the
+    difference is that of a run plus that of the mean. Jobs with the same seed are not independent:
+    the variance of the mean is that of the seeds' means divided by n. Only backends with the most
+    seeds count.
 
     Args:
         jobs: see `jobs.jobs_frame`.
@@ -66,11 +67,13 @@ def published_overview(jobs: pd.DataFrame) -> Table:
     )
     lines = []
     for label, rows in jobs[comparable].groupby("label", sort=False, observed=True):
-        seeds = rows.groupby("backend", observed=True)["seed"].transform("nunique")
-        accuracies, count = rows["test_accuracy"][seeds == seeds.max()], int(seeds.max())
-        published, here = float(rows["course_accuracy"].iloc[0]), float(accuracies.mean())
+        by_seed = _by_backend_and_seed(rows)
+        count, means = by_seed.shape[1], by_seed.mean()
+        published, here = float(rows["course_accuracy"].iloc[0]), float(means.mean())
         difference = here - published
-        error = float(accuracies.std(ddof=1)) * sqrt(1 + 1 / count) if count > 1 else nan
+        within = float(by_seed.var().mean()) if len(by_seed) > 1 else 0.0
+        between = float(means.var()) if count > 1 else nan
+        error = sqrt(between * (1 + 1 / count) + within * (1 - 1 / len(by_seed)))
         lines.append(
             (
                 str(label),
@@ -84,6 +87,17 @@ def published_overview(jobs: pd.DataFrame) -> Table:
             )
         )
     return Table(titles, tuple(lines))
+
+
+def _by_backend_and_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean accuracy of each backend (rows) with each seed (columns).
+
+    Only the backends with the most seeds are in it.
+    """
+    means = rows.groupby(["backend", "seed"], observed=True)["test_accuracy"].mean()
+    by_seed = means.unstack("seed")  # noqa: PD010 - `pivot` needs columns
+    seeds = by_seed.count(axis=1)
+    return by_seed[seeds == seeds.max()].dropna(axis=1, how="all")
 
 
 def _table(
@@ -131,8 +145,12 @@ def _range(rows: Sequence[Row]) -> tuple[str]:
 def _ratio(row: Row, all_rows: Sequence[Row]) -> str:
     if row["status"] != "ok":
         return str(row["status"])
-    is_alone = sum(other["status"] == "ok" for other in all_rows) == 1
-    return words.ABSENT if is_alone else ratio_text(row)
+    compared = [
+        other
+        for other in all_rows
+        if (other["status"], other["precision"]) == ("ok", row["precision"])
+    ]
+    return ratio_text(row) if len(compared) > 1 else "alone"
 
 
 def _accuracy(row: Row, _: Sequence[Row]) -> str:

@@ -136,7 +136,8 @@ def _verified(run: Run) -> Card:
     """How many jobs passed their own verification, and which were not checked."""
     jobs = sum(r.verification is not None and r.verification.passed for r in run.records)
     line = verification_line(run)
-    return Card("Is it verified?", f"{jobs} of {_jobs(len(run.records))}", line)
+    trained = sum(record.status == "ok" for record in run.records)
+    return Card("Is it verified?", f"{jobs} of {_jobs(trained)}", line)
 
 
 def alarm(jobs: pd.DataFrame) -> list[Block]:
@@ -240,7 +241,8 @@ def believed(run: Run) -> str:
     compared = len(jobs["agrees"].dropna())
     verified = sum(r.verification is not None and r.verification.passed for r in run.records)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
-    by_steps = f", {verified} of {len(jobs)} are verified by their first steps"
+    ended_ok = sum(record.status == "ok" for record in run.records)
+    by_steps = f", {verified} of {ended_ok} are verified by their first steps"
     return agree + by_steps if verified else agree
 
 

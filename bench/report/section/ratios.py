@@ -23,6 +23,7 @@ _OPPOSITE = {"faster": "slower", "slower": "faster", "same": "same", "undecided"
 _MOST_NAMED = 3  # pairs without a faster backend
 # The report names the first of these differences that more rounds find, with at most _MOST_ROUNDS.
 _DIFFERENCES, _MOST_ROUNDS = (0.05, 0.1, 0.2, 0.5), 40
+_SIGNS = "Each with the next one: `<`: faster; `=`: undecided, or equal."
 _TEXT = (
     "A figure is the epoch time of the row's backend divided by the column's; below 1 the row is"
     " faster. In each round every backend trains in a new process. Then the processes of a"
@@ -59,7 +60,7 @@ def section(run: Run) -> list[Block]:
     orders = orders_of(pairs)
     return [
         Items(tuple(f"{order.workload}: {order_text(order)}" for order in orders)),
-        Text(" ".join(("`<`: faster; `=`: undecided, or equal.", certain(run), *_cost(run)))),
+        Text(" ".join((_SIGNS, certain(run), *_cost(run)))),
         Folded("All pairs", [_table(pairs), Text(f"{_TEXT} {_spreads(run)}")]),
     ]
 
@@ -101,11 +102,10 @@ def more_rounds(run: Run) -> More | None:
             keys = {record.key for record in run.records}
             turns_of_jobs = (turns for turns in run.turns if keys & {m.job for m in turns.members})
             seconds += sum(turns.wall_seconds for turns in turns_of_jobs)
-            return More(
-                difference=difference,
-                option=ceil(needed / run.jobs["seed"].nunique()),
-                minutes=seconds / done * (needed - done) / 60,
-            )
+            rounds = int(run.jobs["round"].nunique())
+            seeds = int(run.jobs.groupby("workload", observed=True)["seed"].nunique().min())
+            option = max(ceil(needed / seeds), rounds + 1)
+            return More(difference, option, seconds / rounds * (option - rounds) / 60)
     return None
 
 

@@ -31,7 +31,8 @@ SPEED_TEXT = (
 _START_TEXT = (
     "Before the first epoch a job imports the framework, builds the model (some compile here), and"
     " loads the data. `compile and warm-up` is the time of the warm-up epochs minus the time of"
-    " the same number of steady epochs; `none`: they were not slower. All figures are medians over"
+    " the same number of steady epochs of the job; `none`: they were not slower. `steady epoch` is"
+    " from turns, if there are any. All figures are medians over"
     " jobs. Every job compiles again, because `torch.compile`'s disk caches are off. The first job"
     " of a framework may start slower, for example because its files are not yet in memory."
 )
