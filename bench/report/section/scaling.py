@@ -214,7 +214,8 @@ def _finding(sweep: pd.DataFrame, along: str, size: str) -> tuple[str, ...]:
 
     They are overhead, time per size, largest deviation, crossover, and finding.
     """
-    rounds = sweep.groupby(["round", "seed"], sort=True)
+    # A job in a disturbed round has no time.
+    rounds = sweep.dropna(subset=["step_seconds"]).groupby(["round", "seed"], sort=True)
     line = crossover([(jobs[size].tolist(), jobs["step_seconds"].tolist()) for _, jobs in rounds])
     sizes = sweep.groupby(along)[size].first()  # batch size or width -> size of a step
     if line is None:
