@@ -232,6 +232,20 @@ def test_equal_ones_are_the_same_and_a_failed_job_leaves_its_round_out():
     assert table.rows[0][3].endswith("**same**")
 
 
+def test_more_rounds_cost_what_the_rounds_of_all_seeds_took():
+    """A round is two seeds of two jobs, so half of the rounds that the seeds need."""
+    records = [
+        replace(make_record(f"{backend}{seed}", backend=backend, seed=seed), wall_seconds=30.0)
+        for backend in ("jax", "pytorch")
+        for seed in (0, 1)
+    ]
+    run = run_of(*records)
+    run.spread_of = lambda _: SPREAD
+    more = ratios.more_rounds(run)
+    assert more.option > 1
+    assert more.minutes == pytest.approx((more.option - 1) * 4 * 30 / 60)
+
+
 def test_backends_without_a_seed_in_common_are_undecided_and_more_rounds_are_not_counted():
     run = run_of(make_record("a", backend="a", seed=0), make_record("b", backend="b", seed=1))
     assert ratios.more_rounds(run) is None

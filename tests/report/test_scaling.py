@@ -8,7 +8,7 @@ from bench.report.form.blocks import Chart, Table, Text
 from bench.report.section import scaling
 from specs.loading import find_workload
 from specs.width import widened
-from tests.support.records import make_record, run_of
+from tests.support.records import UNSEEN, make_record, run_of
 
 MLP = find_workload("mlp-relu")
 
@@ -73,6 +73,17 @@ def test_several_rounds_give_the_range_of_their_crossovers(tmp_path):
     [table] = findings(blocks)
     assert table.rows[0][5] == "59 (58 to 60)"
     assert not any(isinstance(block, Text) and "one round" in block.text for block in blocks)
+
+
+def test_a_size_without_a_time_in_a_round_is_left_out_of_its_line(tmp_path):
+    """Its job was disturbed. The two rounds of the other sizes give the line."""
+    busy = replace(UNSEEN, other_cpu=0.5)
+    records = [
+        replace(record, disturbance=busy) if record.key == "reference-1-50-1" else record
+        for record in sweep(6e-3, 1e-4, rounds=2)
+    ]
+    [table] = findings(blocks_of(tmp_path, *records))
+    assert table.rows[0][2] == "6.00 ms"
 
 
 def test_across_widths_the_sizes_are_the_operations_of_a_step(tmp_path):

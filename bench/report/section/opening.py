@@ -134,10 +134,14 @@ def _certainty(run: Run) -> Card:
 
 def _verified(run: Run) -> Card:
     """How many jobs passed their own verification, and which were not checked."""
-    jobs = sum(r.verification is not None and r.verification.passed for r in run.records)
-    line = verification_line(run)
-    trained = sum(record.status == "ok" for record in run.records)
-    return Card("Is it verified?", f"{jobs} of {_jobs(trained)}", line)
+    verified, trained = _verified_jobs(run)
+    return Card("Is it verified?", f"{verified} of {_jobs(trained)}", verification_line(run))
+
+
+def _verified_jobs(run: Run) -> tuple[int, int]:
+    """The number of jobs that passed their own verification, and of those that ended ok."""
+    ok = [record for record in run.records if record.status == "ok"]
+    return sum(r.verification is not None and r.verification.passed for r in ok), len(ok)
 
 
 def alarm(jobs: pd.DataFrame) -> list[Block]:
@@ -239,10 +243,9 @@ def believed(run: Run) -> str:
         parts = (f"{count} {status.upper()}" for status, count in excluded.items() if count)
         return f"results that must not be used, of {len(jobs)}: {', '.join(parts)}"
     compared = len(jobs["agrees"].dropna())
-    verified = sum(r.verification is not None and r.verification.passed for r in run.records)
+    verified, trained = _verified_jobs(run)
     agree = f"all {compared} results agree" if compared else f"jobs: {len(jobs)}"
-    ended_ok = sum(record.status == "ok" for record in run.records)
-    by_steps = f", {verified} of {ended_ok} are verified by their first steps"
+    by_steps = f", {verified} of {trained} are verified by their first steps"
     return agree + by_steps if verified else agree
 
 
