@@ -200,6 +200,22 @@ def test_a_machine_that_was_busy_before_the_turns_or_during_them():
     assert "epoch times come from turns" not in line
 
 
+def test_epochs_that_took_much_longer_than_turns_are_told_unless_the_machine_was_busy():
+    alone = rounds(1, pytorch=1.0, jax=1.0)  # epochs of 5 s
+    turns = turns_of(alone, {"pytorch": 3.0, "jax": 4.5})
+    [told] = [line for line in notes(with_turns(alone, turns)) if "by turns (" in line]
+    assert told.startswith("softmax pytorch cpu: its epochs took 5.")
+    assert "by turns (a factor of 1.7), and the machine was not busy" in told
+    shorter = turns_of(alone, {"pytorch": 5.0, "jax": 9.0})
+    [told] = [line for line in notes(with_turns(alone, shorter)) if "by turns (" in line]
+    assert told.startswith("softmax jax")
+    assert "(a factor of 1.8)" in told
+    busy = replace(UNSEEN, other_cpu=0.5)
+    loud = run_of(*(replace(record, disturbance=busy) for record in alone.records))
+    for run in (with_turns(loud, turns), with_turns(alone, replace(turns, disturbance=busy))):
+        assert not [line for line in notes(run) if "by turns (" in line]
+
+
 def test_turns_that_were_refused_do_not_count():
     alone = rounds(1, pytorch=1.0, jax=1.0)
     turns = turns_of(alone, {"pytorch": 0.1, "jax": 0.15})

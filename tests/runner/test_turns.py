@@ -22,8 +22,9 @@ from bench.records.stored import read_file
 from bench.records.turns import read_turns
 from bench.records.weights import read_weights
 from bench.runner.group import GroupRunner, key_of, tasks_with_turns
-from bench.runner.turns import Wanted, _slice_of
+from bench.runner.turns import Session, Wanted, _slice_of
 from bench.worker import start
+from bench.worker.lines import Turn
 from tests.support.jobs import make_job
 from tests.support.records import make_record
 from tests.support.tasks import Watcher, make_task
@@ -223,6 +224,39 @@ def test_turns_that_are_not_precise_enough_are_followed_by_more(
     tasks = tasks_of(mnist_5k, RIGHT, RIGHT)
     _, [turns] = run_group(tasks, tmp_path, sweeps=2, precision=precision, most=None)
     assert turns.sweeps == sweeps
+
+
+class Steady:
+    """A worker whose turns take the same time."""
+
+    scatter = 0.01
+
+    def __init__(self, seed):
+        self._random = np.random.default_rng(seed)
+
+    def turn(self, command, timeout):
+        seconds = 0.5 * np.exp(self.scatter * self._random.standard_normal())
+        return Turn(wall_seconds=seconds, cpu_seconds=0.5, waited_seconds=1, waited_cpu_seconds=0)
+
+
+class Disturbed(Steady):
+    """A worker whose turns scatter widely."""
+
+    scatter = 0.5
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "precision", "sweeps"), [(0, None, 9), (1, None, 9), (3, None, 15), (1, 0.1, 40)]
+)
+def test_sweeps_go_on_until_half_of_the_pairs_are_precise_or_all_if_it_is_wanted(
+    disturbed, precision, sweeps
+):
+    kinds = [Disturbed] * disturbed + [Steady] * (4 - disturbed)
+    records = {key: make_record(key, times=(0.5, 0.5), accuracies=(0.1, 0.2)) for key in "abcd"}
+    workers = {key: kind(ord(key)) for key, kind in zip(records, kinds, strict=True)}
+    session = Session(workers, records, set(), lambda count: None)
+    session.run(Wanted(precision=precision))
+    assert len(session.orders) == sweeps
 
 
 def test_without_room_for_another_process_there_are_no_turns_and_it_is_said(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.machine.disturbance import which_count
-from bench.report.form.words import listed
+from bench.report.form.words import listed, seconds
 from bench.report.frame.columns import GROUP
 from bench.report.frame.turns import has_turns
 
@@ -22,6 +22,8 @@ _COUNTED = "they are counted, because this is usual here"
 _LEFT_OUT = "their times are left out"
 _IN_TURNS = "this was while backends took turns: ratios of time are less sure"
 _BESIDE_TURNS = "this affects start-up and time to accuracy; epoch times come from turns"
+_BY_EPOCHS = "epoch_seconds_by_epochs"
+_APART = 1.5  # a factor; the epochs of an idle machine scatter by less
 
 
 def counted(jobs: pd.DataFrame) -> pd.Series:
@@ -69,6 +71,29 @@ def say_disturbed(jobs: pd.DataFrame) -> list[str]:
                 )
             )
     return [_line(of_place, place, effect) for (place, effect), of_place in groups.items()]
+
+
+def say_unlike(jobs: pd.DataFrame) -> list[str]:
+    """A line per job whose own epochs and turns differ much, although the machine was not busy.
+
+    Turns repeat the first steps of the training in the same process, so they should take as long.
+
+    Args:
+        jobs: see `bench.report.frame.turns.with_turns`.
+    """
+    quiet = jobs[(jobs["turns"] > 0) & (jobs["disturbed"] == "") & (jobs["turns_disturbed"] == "")]
+    factors = quiet[_BY_EPOCHS] / quiet["epoch_seconds"]
+    lines = []
+    for index in factors.index[(factors >= _APART) | (factors <= 1 / _APART)]:
+        job, factor = quiet.loc[index], factors[index]
+        name = f"{job['workload']} {job['backend']} {job['device']}"
+        alone, by_turns = (seconds(job[column]) for column in (_BY_EPOCHS, "epoch_seconds"))
+        lines.append(
+            f"{name}: its epochs took {alone} while it trained alone, {by_turns} by turns (a factor"
+            f" of {max(factor, 1 / factor):.2g}), and the machine was not busy: its speed is less"
+            " sure."
+        )
+    return lines
 
 
 class _Rounds(NamedTuple):

@@ -11,7 +11,7 @@ from bench.machine.host import Machine
 from bench.records.job import backend_name, in_precision
 from bench.report.form import words
 from bench.report.form.blocks import Alarm, Block, Card, Cards, Heading, Text
-from bench.report.frame.disturbed import say_disturbed
+from bench.report.frame.disturbed import say_disturbed, say_unlike
 from bench.report.frame.doubts import EXCLUDED, headline, lines_of, unconfirmed_lines
 from bench.report.frame.pairs import Order, orders_of
 from bench.report.frame.places import rows_of
@@ -186,7 +186,7 @@ def care_lines(run: Run) -> list[str]:
     lines = [*_machines_left_out(run), *words.first_of(_without_turns(run))]
     lines += unconfirmed_lines(run.jobs)
     lines += words.first_of(_not_verified(run))
-    lines += say_disturbed(run.jobs)
+    lines += [*say_disturbed(run.jobs), *words.first_of(say_unlike(run.jobs))]
     lines += words.first_of(_ended_badly(run.jobs))
     partly = run.ok[run.ok["ok_jobs"] < run.ok["jobs"]]
     lines += words.first_of(
