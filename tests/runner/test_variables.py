@@ -28,7 +28,14 @@ from tests.support.verifications import record
 
 GPU = Gpu(index=1, uuid="GPU-b", name="H100", memory_bytes=1, driver="580.1")
 # What a site or a user may have set: the first ones are inherited, the others are not.
-KEPT = {"HOME": "/home/me", "PATH": "/bin", "CUDA_HOME": "/cuda", "TF_VAR_region": "eu"}
+KEPT = {
+    "HOME": "/home/me",
+    "PATH": "/bin",
+    "CUDA_HOME": "/cuda",
+    "TF_VAR_region": "eu",
+    "NCCL_SOCKET_IFNAME": "ib0",
+    "NCCL_IB_HCA": "mlx5_0",
+}
 CHANGES = {
     "XLA_FLAGS": "--xla_gpu_autotune_level=0",
     "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
@@ -49,6 +56,9 @@ CHANGES = {
     "CUDA_LAUNCH_BLOCKING": "1",
     "CUDA_MODULE_LOADING": "EAGER",
     "CUDA_VISIBLE_DEVICES": "0,1",
+    "NCCL_ALGO": "Ring",
+    "NCCL_P2P_DISABLE": "1",
+    "NCCL_SOCKET_NTHREADS": "4",
     "OMP_PROC_BIND": "close",
     "OMP_NUM_THREADS": "64",
     "KMP_AFFINITY": "compact",
@@ -100,6 +110,12 @@ def test_a_worker_gets_exactly_these_variables(device, visible, platforms, monke
 
 def test_jax_finds_a_plug_in_on_other_devices_by_itself(monkeypatch, tmp_path):
     assert "JAX_PLATFORMS" not in environment_of("mps", monkeypatch, tmp_path, KEPT)
+
+
+def test_a_deterministic_job_has_what_pytorch_asks_for_on_a_gpu(monkeypatch, tmp_path):
+    job = make_job(device="cuda:1", deterministic=True)
+    found = environment_of("cuda:1", monkeypatch, tmp_path, CHANGES, job=job)
+    assert found["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_what_is_dropped_is_named_unless_an_option_says_the_same():
