@@ -107,6 +107,7 @@ def test_what_a_driver_does_not_tell_about_a_gpu_is_unknown_and_no_reason_to_sto
     assert watch.peak is watch.other_processes is watch.throttled is watch.clock is None
     state = watch.state
     assert state.power_limit_watts is state.sm_mhz is state.ecc is state.compute_mode is None
+    assert state.nvlinks is None
     assert cpus_near(BOARD, 64) == []
     assert room.no_room(0, GIB, BOARD) == ""
     assert "no energy of this GPU" in meters("cuda:0", [BOARD])[0].counter.reason
@@ -266,7 +267,7 @@ def test_the_state_of_a_gpu_under_load(driver, worker):
     assert (state.temperature_celsius, state.ecc, state.remapped_rows) == (90, True, 3)
     assert (state.corrected_errors, state.uncorrected_errors) == (12, 0)
     assert (state.persistent, state.compute_mode) == (True, "default")
-    assert (state.pcie_generation, state.pcie_width) == (4, 16)
+    assert (state.pcie_generation, state.pcie_width, state.nvlinks) == (4, 16, 2)
     assert watch.throttled is True
     assert watch.clock == pytest.approx(1050 / 1400)  # of 1400 and 700: the power limit is usual
 
