@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -179,6 +180,20 @@ def test_a_record_has_what_was_given_and_what_was_dropped(mnist_5k, monkeypatch,
     assert found.variables == ("SOME=thing",)
     assert "XLA_FLAGS" in found.dropped
     assert found.made_with["SOME"] == "thing"
+
+
+def test_a_worker_has_folders_of_its_own_for_compiled_code_which_are_gone_afterwards(
+    mnist_5k, tmp_path
+):
+    """Else the second job would find the first one's code, and start faster."""
+    adapter = "tests.support.takers:TellsItsFolders"
+    tasks = [make_task(adapter, mnist_5k, epochs=1, seed=seed) for seed in (0, 1)]
+    told = [record.startup.settings for record in run_jobs(tasks, tmp_path)]
+    assert [settings["is there"] for settings in told] == [True, True]
+    folders = [Path(settings["temporary"]) for settings in told]
+    assert folders[0] != folders[1]
+    assert all(Path(told[n]["cuda"]).is_relative_to(folders[n]) for n in (0, 1))
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_verifications_and_limits_with_other_variables_are_of_no_account():
