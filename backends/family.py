@@ -247,6 +247,11 @@ GAPS_OF_ALL: Mapping[str, Gap] = MappingProxyType(
             reason="only some GPUs have it, and the frameworks need further packages, with scales"
             " of their own for each tensor",
         ),
+        "several devices with Keras": Gap(
+            kind="not yet",
+            reason="Keras's `DataParallel` needs an adapter of its own; `jax`, `pytorch` and"
+            " `tensorflow` train on several devices",
+        ),
         "AMD GPUs (ROCm)": Gap(
             kind="not yet",
             reason="the machine's GPUs are found and measured by NVIDIA's library",

@@ -138,6 +138,7 @@ def _normalise(
     averages: tuple[Array, ...] = ()
     if training:
         axes, old = tuple(range(x.ndim - 1)), (mean, variance)
+        # Two passes over x. One pass, `mean(x**2) - mean(x)**2` as in Flax, loses digits.
         mean, variance = x.mean(axes), x.var(axes)
         averages = tuple(
             spec.momentum * running + (1.0 - spec.momentum) * value

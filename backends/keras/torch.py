@@ -1,6 +1,7 @@
 """Keras on PyTorch, trained by `model.fit`.
 
-The data are on the device, and one gather makes each batch.
+The data are on the device, and one gather makes each batch. By its source, Keras itself copies a
+few numbers to a GPU in every step, for example to count examples, and each copy waits for the GPU.
 """
 
 from __future__ import annotations

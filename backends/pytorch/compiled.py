@@ -19,6 +19,7 @@ import torch
 
 from backends import contract
 from backends.contract import Job, Unsupported
+from backends.pytorch import device as pytorch_device
 from backends.pytorch.eager import PyTorch
 from backends.pytorch.updates import AdamBeforeCorrection
 
@@ -57,7 +58,7 @@ class PyTorchCompiled(PyTorch):
 
         In plain float32 TorchInductor chooses the layout; on a CPU channels last is no gain.
         """
-        return self._device.type == "cuda" and self._job.precision != "float32"
+        return pytorch_device.trains_channels_last(self._job, self._device)
 
     def _options(self) -> dict[str, Any]:
         """How model and loss are compiled."""
@@ -73,6 +74,14 @@ class PyTorchCompiled(PyTorch):
         size = contract.PREDICTION_BATCH
         batches = [images[start : start + size] for start in range(0, len(images), size)]
         return np.concatenate([super(PyTorchCompiled, self).predict(batch) for batch in batches])
+
+    def device_memory(self) -> contract.DeviceMemory | None:
+        """The peak from the start of the process.
+
+        A CUDA graph allocates memory when it is recorded, and none when it is replayed. A peak of
+        replays alone would leave out most of a step's memory.
+        """
+        return pytorch_device.device_memory(self._device, resets=False)
 
 
 def require_compiler(device: torch.device) -> None:

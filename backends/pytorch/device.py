@@ -60,16 +60,29 @@ def sync(device: torch.device) -> None:
         torch.accelerator.synchronize()
 
 
-def device_memory(device: torch.device) -> DeviceMemory | None:
-    """The allocator's peak on CUDA, which is then reset.
+def device_memory(device: torch.device, *, resets: bool = True) -> DeviceMemory | None:
+    """The allocator's peak on CUDA; None on other devices.
 
-    None on other devices, as it is unknown whether their peaks are comparable.
+    It is unknown whether the peaks of other devices are comparable.
+
+    Args:
+        device: the job's device.
+        resets: whether the peak is then reset.
     """
     if device.type != "cuda":
         return None
     peak = torch.cuda.max_memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    return DeviceMemory(allocator_peak_bytes=peak, began_anew=True)
+    if resets:
+        torch.cuda.reset_peak_memory_stats()
+    return DeviceMemory(allocator_peak_bytes=peak, began_anew=resets)
+
+
+def trains_channels_last(job: Job, device: torch.device) -> bool:
+    """Whether compiled and tuned backends train channels last on this GPU: with tensor cores.
+
+    In plain float32 this layout is known to be slower on GPUs.
+    """
+    return device.type == "cuda" and job.precision != "float32"
 
 
 def torch_settings() -> dict[str, str | int | bool | None]:

@@ -146,4 +146,6 @@ class PyTorch:
         for dropout, epoch_mask in zip(self._model.dropouts, masks, strict=True):
             mask = self._own_part(epoch_mask[step * size : (step + 1) * size])
             given = batch_to_channels_first(mask, dropout.image)
+            # A new tensor in each step, so CUDA graphs are recorded anew in each: slow, but timed
+            # training has no masks.
             dropout.mask = torch.from_numpy(given).to(self._device)

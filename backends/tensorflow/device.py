@@ -52,7 +52,8 @@ def device_memory(job: Job) -> DeviceMemory | None:
 def tensorflow_settings() -> dict[str, str | int | bool | None]:
     """TensorFlow's settings, as it reports them.
 
-    It does not report which CUDA and cuDNN it has loaded, only which it was built with.
+    It does not report which CUDA and cuDNN it has loaded, only which it was built with. Only a
+    private function tells whether it uses oneDNN; the variable that decides it is not inherited.
     """
     build = tf.sysconfig.get_build_info()
     return {

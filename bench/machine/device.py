@@ -1,4 +1,4 @@
-"""Watches one GPU during a job through its driver: memory, processes and state."""
+"""Watches the GPUs of a job through their driver: memory, processes and state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from bench.machine.gpu_state import GpuState, StateWatch
 from bench.machine.nvml import OpenGpu
 
 _MOST_PIDS = 2**22  # Linux has no higher process ID; some drivers answer 4294967295
+_Bad = TypeVar("_Bad", int, bool)  # a larger value is a worse one
 MPS_SERVER = "nvidia-cuda-mps"  # the kernel keeps 15 characters of a process's name
 
 
@@ -25,6 +26,8 @@ class DevicePeak(Struct, frozen=True, kw_only=True):
             figure is the increase of the GPU's used memory since the start of the job, including
             other programs. It is used if the driver does not report the memory of processes, for
             example in a container.
+
+    Of several GPUs it is the largest peak of one GPU.
     """
 
     peak_bytes: int
@@ -127,6 +130,60 @@ class DeviceWatch:
     def _used_bytes(self) -> int | None:
         memory = self._gpu.ask("nvmlDeviceGetMemoryInfo")
         return None if memory is None else int(memory.used)
+
+
+class DevicesWatch:
+    """Samples all GPUs of one job on this machine: one for each rank.
+
+    A figure is that of the worst GPU, as a job is as slow as its slowest rank. A figure of the job
+    is unknown if it is unknown of one GPU and good on all others.
+
+    Args:
+        uuids: of the GPUs or slices, the first rank's first; none for other devices.
+        waiting: see `DeviceWatch`.
+    """
+
+    def __init__(self, uuids: Sequence[str], waiting: Sequence[int] = ()) -> None:
+        self._watches = [DeviceWatch(uuid, waiting) for uuid in uuids]
+
+    def sample(self, session: int) -> None:
+        """See `DeviceWatch.sample`."""
+        for watch in self._watches:
+            watch.sample(session)
+
+    @property
+    def peak(self) -> DevicePeak | None:
+        """The largest peak of one GPU; None if none is known."""
+        peaks = [watch.peak for watch in self._watches]
+        known = [peak for peak in peaks if peak is not None]
+        return max(known, key=lambda peak: peak.peak_bytes, default=None)
+
+    @property
+    def other_processes(self) -> int | None:
+        """The largest number of other processes at once on one GPU; None if unknown."""
+        return _worst([watch.other_processes for watch in self._watches])
+
+    @property
+    def throttled(self) -> bool | None:
+        """Whether heat or lack of power slowed any of the GPUs down; None if unknown."""
+        return _worst([watch.throttled for watch in self._watches])
+
+    @property
+    def clock(self) -> float | None:
+        """The lowest `StateWatch.clock`; None if none is known."""
+        clocks = [watch.clock for watch in self._watches]
+        return min((clock for clock in clocks if clock is not None), default=None)
+
+    @property
+    def state(self) -> GpuState | None:
+        """The state of the first rank's GPU; None without one, or without a driver."""
+        return self._watches[0].state if self._watches else None
+
+
+def _worst(values: Sequence[_Bad | None]) -> _Bad | None:
+    """The largest value; None if it is 0 or False, and another one is unknown."""
+    worst = max((value for value in values if value is not None), default=None)
+    return worst if worst or None not in values else None
 
 
 def _is_of(pid: int, session: int) -> bool:

@@ -37,6 +37,7 @@ class Disturbance(Struct, frozen=True, kw_only=True):
         frequency: the clock of the job's fastest CPU: the median of the samples divided by their
             maximum.
         gpu_processes: the largest number of other processes at once on the job's GPU.
+            Of a job's several GPUs, this and the next two figures are those of the worst one.
         gpu_throttled: whether the GPU was slowed down because of heat or lack of power.
         gpu_clock: the GPU's clock under load: the median of the samples divided by their maximum.
             Samples in which its power limit lowered the clock do not count, as that is usual.

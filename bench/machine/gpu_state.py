@@ -25,6 +25,7 @@ _REASONS = {
 _THROTTLING = 0x8 | 0x20 | 0x40 | 0x80
 _SM, _MEMORY = 1, 2  # NVML_CLOCK_SM, NVML_CLOCK_MEM
 _CORRECTED, _UNCORRECTED, _SINCE_BOOT = 0, 1, 0  # NVML_MEMORY_ERROR_TYPE_…, NVML_VOLATILE_ECC
+_MOST_NVLINKS, _ACTIVE = 36, 1  # NVML_NVLINK_MAX_LINKS, NVML_FEATURE_ENABLED
 _COMPUTE_MODES = {0: "default", 2: "prohibited", 3: "exclusive process"}  # NVML_COMPUTEMODE_…
 
 
@@ -49,6 +50,8 @@ class GpuState(Struct, frozen=True, kw_only=True, gc=False):
         persistent: whether the driver stays loaded while nothing uses the GPU.
         compute_mode: who may use it; "default": any number of processes.
         pcie_generation, pcie_width: the highest values of its link, as an idle link is slower.
+        nvlinks: how many of its NVLinks are active, each to another GPU or to a switch; None also
+            if it has no NVLink.
     """
 
     uuid: str
@@ -69,6 +72,7 @@ class GpuState(Struct, frozen=True, kw_only=True, gc=False):
     compute_mode: str | None = None
     pcie_generation: int | None = None
     pcie_width: int | None = None
+    nvlinks: int | None = None
 
 
 class StateWatch:
@@ -143,6 +147,7 @@ class StateWatch:
             compute_mode=_COMPUTE_MODES.get(gpu.ask_board("nvmlDeviceGetComputeMode")),
             pcie_generation=_highest(self._all("generation")),
             pcie_width=_highest(self._all("width")),
+            nvlinks=_active_nvlinks(gpu),
         )
 
     def _all(self, figure: str, without: int = 0) -> list[int]:
@@ -180,6 +185,12 @@ def _remapped_rows(gpu: OpenGpu) -> int | None:
     """The rows that were replaced after correctable and after uncorrectable errors."""
     rows = gpu.ask_board("nvmlDeviceGetRemappedRows")
     return None if rows is None else rows[0] + rows[1]
+
+
+def _active_nvlinks(gpu: OpenGpu) -> int | None:
+    links = [gpu.ask_board("nvmlDeviceGetNvLinkState", link) for link in range(_MOST_NVLINKS)]
+    known = [link for link in links if link is not None]
+    return known.count(_ACTIVE) if known else None
 
 
 def cuda_version() -> str | None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from statistics import median
 
-from bench.machine.device import DeviceWatch
+from bench.machine.device import DevicesWatch
 from bench.machine.disturbance import Disturbance
 from bench.worker.clock import minus, monotonic_seconds, own_cpu_seconds
 
@@ -22,14 +22,14 @@ class Watch:
 
     Args:
         cpus: the numbers of the job's CPUs.
-        gpu: the watch of its NVIDIA GPU, or None; the caller samples it.
+        gpus: the watch of its NVIDIA GPUs, or None; the caller samples it.
         waiting: the IDs of our other processes, which are alive and wait for turns.
     """
 
     def __init__(
-        self, cpus: Sequence[int], gpu: DeviceWatch | None, waiting: Sequence[int] = ()
+        self, cpus: Sequence[int], gpus: DevicesWatch | None, waiting: Sequence[int] = ()
     ) -> None:
-        self._cpus, self._gpu, self._waiting = list(cpus), gpu, list(waiting)
+        self._cpus, self._gpus, self._waiting = list(cpus), gpus, list(waiting)
         self._began, self._own_seconds = monotonic_seconds(), _own_seconds(waiting)
         self._busy_seconds, self._steal_seconds = _busy_seconds(self._cpus)
         self._clocks: list[float] = []
@@ -55,9 +55,9 @@ class Watch:
             other_cpu=None if others is None else max(0.0, others) / available,
             steal=None if steal is None else steal / available,
             frequency=median(self._clocks) / max(self._clocks) if self._clocks else None,
-            gpu_processes=self._gpu.other_processes if self._gpu else None,
-            gpu_throttled=self._gpu.throttled if self._gpu else None,
-            gpu_clock=self._gpu.clock if self._gpu else None,
+            gpu_processes=self._gpus.other_processes if self._gpus else None,
+            gpu_throttled=self._gpus.throttled if self._gpus else None,
+            gpu_clock=self._gpus.clock if self._gpus else None,
         )
 
 

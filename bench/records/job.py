@@ -66,7 +66,8 @@ class Record(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
         device_memory: from the framework's allocator; see `DeviceMemory`.
         device_peak_bytes: the highest sample of the driver's figure; None if there is none.
         device_peak_by: what that figure counts, see `bench.machine.device.DevicePeak`.
-        gpu: the state of the job's GPU; None for other devices, and in records of earlier versions.
+        gpu: the state of the job's GPU, of the first one if it has several; None for other devices,
+            and in records of earlier versions.
         slurm: the task of Slurm; None outside of Slurm, and in records of earlier versions.
     """
 

@@ -51,7 +51,8 @@ class EngineLimits(Outcome, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The highest rate of an operation among its sizes with at least `least` work.
 
         If no size has that much work, the rate of the largest size; None if the operation was not
-        measured.
+        measured. For "memory" it is an upper bound: arrays of some MB may stay in a cache. A single
+        size would not be better, as on a GPU a small sum measures its launch.
 
         Args:
             operation: see `bench.worker.operations`.

@@ -19,8 +19,9 @@ from typing import IO, Self
 import msgspec
 
 from backends.contract import kind_of
-from bench.machine import device, guard
-from bench.machine.host import Machine, gpu_of, gpus_of, job_cpus
+from bench.machine import guard
+from bench.machine.device import DevicesWatch
+from bench.machine.host import Machine, gpus_of, job_cpus
 from bench.machine.temporary import TemporaryFolder, remove_abandoned
 from bench.machine.watch import Watch
 from bench.records.files import RunError, write_atomically
@@ -70,11 +71,11 @@ class Worker:
         remove_abandoned()
         mark = guard.mark_of(self._mark)
         self._started, self._start_seconds = utc(), monotonic_seconds()
-        gpu = gpu_of(machine, task.job.device)
+        gpus = gpus_of(machine, task.job.device)
         others = [worker.pid for worker in waiting]
         # Created before the worker starts, so that it knows the memory that is already in use.
-        self._gpu_watch = device.DeviceWatch(gpu.uuid, others) if gpu else None
-        cpus = job_cpus(task.job.threads, gpu)
+        self._gpu_watch = DevicesWatch([gpu.uuid for gpu in gpus], others)
+        cpus = job_cpus(task.job.threads, gpus[0] if gpus else None)
         self._watch = Watch(cpus, self._gpu_watch, others)
         self._turns, self._waits = 0, False
         # New for each worker and removed afterwards: TorchInductor keeps hundreds of MB of compiled
@@ -144,8 +145,8 @@ class Worker:
             end=end,
             started=self._started,
             wall_seconds=wall_seconds,
-            peak=self._gpu_watch.peak if self._gpu_watch else None,
-            gpu=self._gpu_watch.state if self._gpu_watch else None,
+            peak=self._gpu_watch.peak,
+            gpu=self._gpu_watch.state,
             disturbance=self._watch.end([self.pid] if stays else []),
             dropped=inherited_by(Path(self.task.python)).dropped,
         )
@@ -209,8 +210,7 @@ class Worker:
             silence.pause(interval)
             interval = min(2 * interval, _CHECK_SECONDS)
             self._watch.sample()
-            if self._gpu_watch is not None:
-                self._gpu_watch.sample(self.pid)
+            self._gpu_watch.sample(self.pid)
             cut_log(self._files.log)
             if self._reader.read():
                 silence = _Watched()

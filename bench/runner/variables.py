@@ -24,6 +24,8 @@ _LEFT_OUT = (
     *("CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING", "CUDA_DEVICE_MAX_CONNECTIONS"),
     *("CUDA_CACHE_DISABLE", "CUDA_FORCE_PTX_JIT", "CUDA_DISABLE_PTX_JIT"),
     *("CUBLAS", "CUDNN_", "NVIDIA_TF32_OVERRIDE"),
+    # the connections between GPUs; what a site must say about its network is in `_KEPT`
+    "NCCL_",
     # arithmetic on CPUs
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
     *("DNNL_", "ONEDNN_"),
@@ -38,7 +40,13 @@ FROM_OPTIONS = {
     **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "JAX_PLATFORMS"), "--device"),
     "KERAS_BACKEND": "--backend",
 }
-_TERRAFORMS = ("TF_CLI_", "TF_VAR_")  # not TensorFlow's
+_KEPT = (
+    # Terraform's, not TensorFlow's
+    *("TF_CLI_", "TF_VAR_"),
+    # NCCL may find no other node without them
+    *("NCCL_SOCKET_IFNAME", "NCCL_SOCKET_FAMILY", "NCCL_IB_HCA", "NCCL_IB_GID_INDEX"),
+    "NCCL_NET_PLUGIN",
+)
 # A file of LD_PRELOAD whose name begins with one of these replaces the C library's allocator.
 _ALLOCATORS = ("libjemalloc", "libtcmalloc", "libmimalloc", "libhoard")
 # A file whose name begins with one of these is a library that our environments contain; another
@@ -97,7 +105,7 @@ def measured(names: Iterable[str]) -> list[str]:
 
 
 def _is_left_out(name: str) -> bool:
-    return name.startswith(_LEFT_OUT) and not name.startswith(_TERRAFORMS)
+    return name.startswith(_LEFT_OUT) and not name.startswith(_KEPT)
 
 
 def _has_cuda(folder: Path) -> bool:

@@ -10,10 +10,12 @@ import os
 import subprocess
 from functools import cache
 
+import numpy as np
 import pytest
 
 from backends.registry import BACKENDS
 from bench.records.files import PROJECT
+from tests.devices.data import DENORMAL
 
 pytestmark = pytest.mark.framework
 
@@ -35,6 +37,8 @@ PYTORCH_STEPS = {
         "batch norm, nesterov": 67,
     },
 }
+# Of the loop over steps, as XLA gets it: it makes fewer kernels of them.
+JAX_PROGRAMS = {"softmax": 297, "mlp-relu": 473, "cnn": 969}
 TENSORFLOW_STEPS = {"softmax": 39, "cnn": 130, "vgg-32": 368}
 
 
@@ -81,6 +85,16 @@ def tensorflow(findings):
     return findings("keras-tensorflow", "tensorflow")
 
 
+def test_on_cpus_jax_and_tensorflow_replace_denormal_numbers_by_0_and_pytorch_keeps_them(
+    pytorch, jax, tensorflow
+):
+    """As docs/semantics.md says."""
+    kept = float(np.float32(DENORMAL) * np.float32(0.9))
+    assert kept > 0
+    found = [framework["denormal"] for framework in (pytorch, jax, tensorflow)]
+    assert found == [pytest.approx(kept, rel=1e-5), 0.0, 0.0]
+
+
 @pytest.mark.parametrize("backend", PYTORCH_STEPS)
 def test_a_step_of_pytorch_waits_for_nothing_and_an_epoch_reads_one_number(backend, pytorch):
     for workload, (per_step, once) in pytorch["steps"][backend].items():
@@ -116,6 +130,21 @@ def test_on_a_gpu_pytorch_has_channels_last_only_with_tensor_cores_and_tf32_only
     assert plain["autotuned"]
 
 
+@pytest.mark.parametrize(("precision", "is_last"), [("float32", False), ("tf32", True)])
+def test_pytorchs_engine_measures_the_layout_in_which_its_backends_train_on_a_gpu(
+    precision, is_last, pytorch
+):
+    assert pytorch["decisions"][precision]["engine"] == [is_last] * 3
+
+
+def test_under_cuda_graphs_the_peak_is_that_from_the_start_as_replays_allocate_nothing(pytorch):
+    peaks = pytorch["decisions"]["float32"]["peaks"]
+    compiled = [500, False, False]  # bytes, begins anew, was reset
+    assert peaks.pop("pytorch") == peaks.pop("pytorch-tuned") == [500, True, True]
+    assert peaks == dict.fromkeys(peaks, compiled)
+    assert len(peaks) == 4
+
+
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_on_a_gpu_pytorch_has_cuda_graphs_and_an_experiment_has_one_of_the_optimizer(
     precision, pytorch
@@ -144,6 +173,11 @@ def test_every_product_of_jax_for_cuda_has_the_precision_of_the_job(precision, e
 
 def test_a_call_of_jax_for_cuda_is_one_loop_without_the_host(jax):
     assert [(found["loops"], found["host"]) for found in jax["lowered"].values()] == [(1, 0)] * 2
+
+
+def test_a_program_of_jax_has_no_more_operations_than_it_had(jax):
+    found = {name: sum(kinds.values()) for name, kinds in jax["operations"].items()}
+    assert found == JAX_PROGRAMS
 
 
 def test_the_experiments_of_jax_change_the_loop_and_the_generator(jax):

@@ -17,6 +17,7 @@ from tests.support.jobs import make_job
 
 SIZE = 16  # of a batch
 EXAMPLES = 6 * SIZE + 5  # also a partial batch
+DENORMAL = 1e-39  # in float32; the smallest normal number is 1.2e-38
 
 
 def job_of(backend, workload, **changes):

@@ -20,7 +20,7 @@ from backends.jax.scan import Jax
 from backends.jax.tuned import max_pool_by_comparisons
 from backends.keras.jax import KerasJax
 from specs.loading import find_workload
-from tests.devices.data import SIZE, examples_of, job_of, loaded
+from tests.devices.data import DENORMAL, SIZE, examples_of, job_of, loaded
 
 MODEL = "batch norm, nesterov"  # convolutions, pools and products
 EXPERIMENTS = {"jax": Jax, "jax-unroll": JaxUnroll, "jax-step": JaxStep, "jax-rbg": JaxRbg}
@@ -101,15 +101,11 @@ def waits(adapter, name):
     return all(id(part) in found for part in backend._data)
 
 
-def instructions(workload):
-    """How many instructions the compiled program of one training step has, by kind."""
+def operations(workload):
+    """How many operations the program for CUDA has before it is compiled, by kind."""
     backend = loaded(Jax, job_of("jax", find_workload(workload)))
-    batches = np.arange(SIZE, dtype=np.int32).reshape(1, SIZE)
-    given = (backend._now, backend._data, batches, None)
-    text = backend._train.lower(*given).compile().as_text()
-    entry = text[text.index("\nENTRY ") :]
-    kinds = re.findall(r"^\s+(?:ROOT )?%?\S+ = .*? ([a-z][a-z-]*)\(", entry, re.MULTILINE)
-    return Counter(kind for kind in kinds if kind not in {"parameter", "constant", "bitcast"})
+    kinds = re.findall(r"stablehlo\.(\w+)", exported_of(backend).mlir_module())
+    return Counter(kind for kind in kinds if kind not in {"constant", "mesh", "return"})
 
 
 def pooling():
@@ -140,10 +136,17 @@ def pooling():
     return equal
 
 
+def denormal():
+    """A denormal number times 0.9."""
+    given = np.full(1000, DENORMAL, np.float32)
+    return float(np.asarray(jax.jit(lambda x: x * 0.9)(given)).max())
+
+
 if __name__ == "__main__":
     adapters = {"jax": Jax, "keras-jax": KerasJax}
     answers = {
-        "instructions": {name: instructions(name) for name in ("softmax", "mlp-relu")},
+        "denormal": denormal(),
+        "operations": {name: operations(name) for name in ("softmax", "mlp-relu", "cnn")},
         "experiments": {name: experiment(name, adapter) for name, adapter in EXPERIMENTS.items()},
         "lowered": {precision: lowered(precision) for precision in ("float32", "tf32")},
         "pooling": pooling(),

@@ -15,6 +15,7 @@ from backends.pytorch import compiled as compiled_module
 from backends.pytorch import eager
 from backends.pytorch.compiled import PyTorchCompiled
 from backends.pytorch.eager import PyTorch
+from backends.pytorch.engine import PyTorchEngine
 from backends.pytorch.experiments import (
     PyTorchChannelsLast,
     PyTorchContiguous,
@@ -24,7 +25,7 @@ from backends.pytorch.layers import Model
 from backends.pytorch.tuned import PyTorchTuned
 from bench.worker.verification.models import MODELS
 from specs.loading import find_workload
-from tests.devices.data import counted, job_of, loaded
+from tests.devices.data import DENORMAL, counted, job_of, loaded
 
 ADAPTERS = {"pytorch": PyTorch, "pytorch-tuned": PyTorchTuned}
 COMPILED = {
@@ -119,7 +120,8 @@ def placement(model):
 def decisions(precision):
     """How the adapters set PyTorch up for a GPU; the model stays on the CPU.
 
-    "compiled" has mode and options of each call of the compiler, by backend.
+    "compiled" has mode and options of each call of the compiler, by backend; "peaks" the peak of
+    memory, and whether it begins anew and was reset.
     """
     compiled, move = {}, Model.to
 
@@ -139,28 +141,54 @@ def decisions(precision):
         mock.patch.object(torch, "compile", record),
         mock.patch.object(torch.nn.Module, "compile", record),
     ):
-        layouts = {}
+        layouts, peaks = {}, {}
         for name, adapter in {**ADAPTERS, **COMPILED}.items():
             compiled[name] = []
             job = job_of(name, "tanh, sgd", device="cuda:0", precision=precision)
-            layouts[name] = _is_channels_last(adapter(job))
+            layouts[name] = _is_channels_last((backend := adapter(job))._model.parameters())
+            peaks[name] = _peak(backend)
+        engine = PyTorchEngine(job)
     return {
         "compiled": compiled,
         "channels last": layouts,
+        "engine": _engine_is_channels_last(engine),
+        "peaks": peaks,
         "matmul": torch.get_float32_matmul_precision(),
         "tf32 in convolutions": torch.backends.cudnn.allow_tf32,
         "autotuned": torch.backends.cudnn.benchmark,
     }
 
 
-def _is_channels_last(backend):
-    kernels = [weight for weight in backend._model.parameters() if weight.ndim == _KERNEL]
+def _is_channels_last(tensors):
+    kernels = [tensor for tensor in tensors if tensor.ndim == _KERNEL]
     return all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
+def _peak(backend):
+    with (
+        mock.patch("torch.cuda.max_memory_allocated", return_value=500),
+        mock.patch("torch.cuda.reset_peak_memory_stats") as reset,
+    ):
+        memory = backend.device_memory()
+    return [memory.allocator_peak_bytes, memory.began_anew, reset.called]
+
+
+def _engine_is_channels_last(engine):
+    """Whether images, their convolution and its kernel are; they are computed on the CPU."""
+    engine._device = torch.device("cpu")
+    random = np.random.default_rng(0)
+    given, kernel = random.random((2, 5, 5, 3), np.float32), random.random((3, 3, 3, 3), np.float32)
+    images = engine.put(given)
+    assert np.array_equal(engine.read(images), given)
+    with mock.patch("torch.nn.functional.conv2d", side_effect=torch.conv2d) as conv2d:
+        result = engine.convolution(kernel)(images)
+    return [_is_channels_last([tensor]) for tensor in (*conv2d.call_args.args, result)]
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     answers = {
+        "denormal": float((torch.full((1000,), DENORMAL) * 0.9).max()),
         "steps": {name: {w: steps_of(name, w) for w in WORKLOADS} for name in ADAPTERS},
         "gradients": {name: gradients_in_forward(name) for name in ADAPTERS},
         "placement": {model: placement(model) for model in MODELS},

@@ -139,19 +139,26 @@ def test_a_gpu_that_nobody_took_anything_of_has_no_figure(later, nvml):
     assert watch.peak is None
 
 
-def test_a_job_on_a_gpu_is_watched_from_before_its_start(nvml, mnist_5k, tmp_path):
+@pytest.mark.parametrize("device", ["cuda:1", "2xcuda:0"])
+def test_every_gpu_of_a_job_is_watched_from_before_its_start(device, nvml, mnist_5k, tmp_path):
     """The worker only waits; the driver's figure changes after it has started."""
     gpu = Gpu(index=0, uuid="GPU-a", name="G", memory_bytes=1, driver="1")
     machine = Machine(
-        name="m", system="s", cpu="c", logical_cpus=1, allowed_cpus=1, memory_bytes=1, gpus=(gpu,)
+        name="m",
+        system="s",
+        cpu="c",
+        logical_cpus=1,
+        allowed_cpus=1,
+        memory_bytes=1,
+        gpus=(gpu, replace(gpu, index=1, uuid="GPU-b")),
     )
-    job = make_job(device="cuda:0")
+    job = make_job(device=device)
     task = replace(make_task("backends.reference.oracle:Reference", mnist_5k), job=job)
     looked = iter([400, 900, 700])
     monitored = nvml.nvmlDeviceGetMemoryInfo
 
     def info(handle):
-        nvml.used = next(looked, 700)
+        nvml.used = next(looked, 700) if handle == "GPU-b" else 100
         return monitored(handle)
 
     nvml.nvmlDeviceGetMemoryInfo = info

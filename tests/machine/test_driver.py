@@ -16,7 +16,7 @@ import pynvml
 import pytest
 
 from bench.machine import room
-from bench.machine.device import DeviceWatch
+from bench.machine.device import DevicesWatch, DeviceWatch
 from bench.machine.host import this_machine
 from bench.machine.needs import Needs
 from bench.machine.nvml import OpenGpu, cpus_near, gpus
@@ -107,6 +107,7 @@ def test_what_a_driver_does_not_tell_about_a_gpu_is_unknown_and_no_reason_to_sto
     assert watch.peak is watch.other_processes is watch.throttled is watch.clock is None
     state = watch.state
     assert state.power_limit_watts is state.sm_mhz is state.ecc is state.compute_mode is None
+    assert state.nvlinks is None
     assert cpus_near(BOARD, 64) == []
     assert room.no_room(0, GIB, BOARD) == ""
     assert "no energy of this GPU" in meters("cuda:0", [BOARD])[0].counter.reason
@@ -118,7 +119,7 @@ def test_every_error_of_every_function_is_an_unknown(code, driver, worker):
     kept = ("0.Handle", "0.UUID")
     names = [line.partition(" = ")[0] for line in board(0) if not line.startswith(kept)]
     driver.answer(["0.Handle = yes", f"0.UUID = {BOARD}"], [f"{n} = error {code}" for n in names])
-    watch = Watch([0], device := DeviceWatch(BOARD))
+    watch = Watch([0], device := DevicesWatch([BOARD]))
     device.sample(worker)
     load = watch.end()
     assert load.gpu_processes is load.gpu_throttled is load.gpu_clock is None
@@ -266,9 +267,41 @@ def test_the_state_of_a_gpu_under_load(driver, worker):
     assert (state.temperature_celsius, state.ecc, state.remapped_rows) == (90, True, 3)
     assert (state.corrected_errors, state.uncorrected_errors) == (12, 0)
     assert (state.persistent, state.compute_mode) == (True, "default")
-    assert (state.pcie_generation, state.pcie_width) == (4, 16)
+    assert (state.pcie_generation, state.pcie_width, state.nvlinks) == (4, 16, 2)
     assert watch.throttled is True
     assert watch.clock == pytest.approx(1050 / 1400)  # of 1400 and 700: the power limit is usual
+
+
+@pytest.mark.parametrize(
+    ("second", "slowest_mhz", "expected"),  # other processes, throttled, clock
+    [
+        ({}, 1410, (0, False, 1.0)),
+        ({"Processes": "WORKER:700 1:5 7:5"}, 1410, (2, False, 1.0)),
+        ({"Processes": ""}, 1410, (None, False, 1.0)),  # good on one, unknown on the other
+        ({"ThrottleReasons": "64"}, 1410, (0, True, 1.0)),
+        ({"ThrottleReasons": "error 3"}, 1410, (0, None, 1.0)),
+        ({}, 705, (0, False, 0.75)),
+    ],
+)
+def test_of_a_jobs_gpus_the_worst_one_counts(second, slowest_mhz, expected, driver, worker):
+    answers = {"Processes": "WORKER:700", **second}
+    answers["Processes"] = answers["Processes"].replace("WORKER", str(worker))
+    driver.answer(system(2), board(0), board(1))
+    watch = Watch([0], device := DevicesWatch([BOARD, "GPU-1111-board"]))
+    for mhz in (1410, slowest_mhz):
+        boards = (board(0, Processes=f"{worker}:300"), board(1, ClockInfo_1=mhz, **answers))
+        driver.answer(system(2), *boards)
+        device.sample(worker)
+    load = watch.end()
+    assert (load.gpu_processes, load.gpu_throttled, load.gpu_clock) == expected
+    assert device.peak.peak_bytes == (700 if answers["Processes"] else 300)
+    assert device.state.uuid == BOARD
+
+
+def test_a_job_without_a_gpu_has_no_figures_of_one():
+    device = DevicesWatch([])
+    device.sample(ME)
+    assert device.peak is device.state is device.other_processes is device.throttled is None
 
 
 SLICES = [part(0, 0, "1g.10gb"), part(3, 0, "2g.20gb", MemoryInfo=f"{20 * GIB} {GIB}")]

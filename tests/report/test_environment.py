@@ -75,6 +75,7 @@ def test_the_state_of_each_gpu_is_a_row_of_all_its_jobs():
             compute_mode="default",
             pcie_generation=5,
             pcie_width=16,
+            nvlinks=18,
         )
         for limited, reasons, clock, celsius in (
             (0.2, ("power limit",), 1900.0, 60),
@@ -99,7 +100,7 @@ def test_the_state_of_each_gpu_is_a_row_of_all_its_jobs():
         "hottest": "70 °C",
         "ECC errors": "0 uncorrected, 70 corrected",
         "remapped rows": "0",
-        "link": "PCIe 5 x16",
+        "link": "PCIe 5 x16, 18 NVLinks",
         "modes": "default, persistent",
     }
     assert table in section(run_of(*records))

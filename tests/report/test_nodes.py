@@ -193,6 +193,7 @@ BUSY = Disturbance(
         ({"sm_mhz": 1500.0}, "", "clock 1500 MHz (others: 1980)"),
         ({"temperature_celsius": 84}, "", "84 °C (others: 61)"),
         ({"pcie_width": 8}, "", "PCIe width 8 (others: 16)"),
+        ({"nvlinks": 12}, "", "active NVLinks 12 (others: 18)"),
         (
             {"reasons": ("hardware thermal slowdown",)},
             "",

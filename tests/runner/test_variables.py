@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -28,7 +29,14 @@ from tests.support.verifications import record
 
 GPU = Gpu(index=1, uuid="GPU-b", name="H100", memory_bytes=1, driver="580.1")
 # What a site or a user may have set: the first ones are inherited, the others are not.
-KEPT = {"HOME": "/home/me", "PATH": "/bin", "CUDA_HOME": "/cuda", "TF_VAR_region": "eu"}
+KEPT = {
+    "HOME": "/home/me",
+    "PATH": "/bin",
+    "CUDA_HOME": "/cuda",
+    "TF_VAR_region": "eu",
+    "NCCL_SOCKET_IFNAME": "ib0",
+    "NCCL_IB_HCA": "mlx5_0",
+}
 CHANGES = {
     "XLA_FLAGS": "--xla_gpu_autotune_level=0",
     "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
@@ -49,6 +57,9 @@ CHANGES = {
     "CUDA_LAUNCH_BLOCKING": "1",
     "CUDA_MODULE_LOADING": "EAGER",
     "CUDA_VISIBLE_DEVICES": "0,1",
+    "NCCL_ALGO": "Ring",
+    "NCCL_P2P_DISABLE": "1",
+    "NCCL_SOCKET_NTHREADS": "4",
     "OMP_PROC_BIND": "close",
     "OMP_NUM_THREADS": "64",
     "KMP_AFFINITY": "compact",
@@ -100,6 +111,12 @@ def test_a_worker_gets_exactly_these_variables(device, visible, platforms, monke
 
 def test_jax_finds_a_plug_in_on_other_devices_by_itself(monkeypatch, tmp_path):
     assert "JAX_PLATFORMS" not in environment_of("mps", monkeypatch, tmp_path, KEPT)
+
+
+def test_a_deterministic_job_has_what_pytorch_asks_for_on_a_gpu(monkeypatch, tmp_path):
+    job = make_job(device="cuda:1", deterministic=True)
+    found = environment_of("cuda:1", monkeypatch, tmp_path, CHANGES, job=job)
+    assert found["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_what_is_dropped_is_named_unless_an_option_says_the_same():
@@ -163,6 +180,20 @@ def test_a_record_has_what_was_given_and_what_was_dropped(mnist_5k, monkeypatch,
     assert found.variables == ("SOME=thing",)
     assert "XLA_FLAGS" in found.dropped
     assert found.made_with["SOME"] == "thing"
+
+
+def test_a_worker_has_folders_of_its_own_for_compiled_code_which_are_gone_afterwards(
+    mnist_5k, tmp_path
+):
+    """Else the second job would find the first one's code, and start faster."""
+    adapter = "tests.support.takers:TellsItsFolders"
+    tasks = [make_task(adapter, mnist_5k, epochs=1, seed=seed) for seed in (0, 1)]
+    told = [record.startup.settings for record in run_jobs(tasks, tmp_path)]
+    assert [settings["is there"] for settings in told] == [True, True]
+    folders = [Path(settings["temporary"]) for settings in told]
+    assert folders[0] != folders[1]
+    assert all(Path(told[n]["cuda"]).is_relative_to(folders[n]) for n in (0, 1))
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_verifications_and_limits_with_other_variables_are_of_no_account():

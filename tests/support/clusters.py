@@ -33,6 +33,7 @@ STATE = GpuState(
     remapped_rows=0,
     pcie_generation=5,
     pcie_width=16,
+    nvlinks=18,
 )
 
 

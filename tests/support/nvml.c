@@ -206,6 +206,9 @@ int nvmlDeviceGetClockInfo(Device *d, int kind, unsigned *out) {
 int nvmlDeviceGetMaxClockInfo(Device *d, int kind, unsigned *out) {
     return small(d->who, "MaxClockInfo", kind, out);
 }
+int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *out) {
+    return small(d->who, "NvLinkState", (int)link, out);
+}
 int nvmlDeviceGetTemperature(Device *d, int sensor, unsigned *out) {
     return small(d->who, "Temperature", sensor, out);
 }

@@ -53,6 +53,9 @@ def board(number, **changes):
         "ComputeMode": "0",
         "CurrPcieLinkGeneration": "4",
         "CurrPcieLinkWidth": "16",
+        "NvLinkState.0": "1",
+        "NvLinkState.1": "0",
+        "NvLinkState.2": "1",
         "CpuAffinity": "2",
         "TotalEnergyConsumption": "1000000",
     }

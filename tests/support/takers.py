@@ -5,6 +5,10 @@ Each is otherwise the reference.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 from msgspec.structs import replace
 
 from backends.contract import DeviceMemory
@@ -60,6 +64,15 @@ class Allocates(Reference):
 
 class AllocatesForGood(Allocates):
     anew = False
+
+
+class TellsItsFolders(Reference):
+    """Its settings are the folders in which PyTorch and CUDA keep compiled code."""
+
+    def settings(self):
+        temporary, cuda = tempfile.gettempdir(), os.environ["CUDA_CACHE_PATH"]
+        is_there = Path(temporary).is_dir()
+        return {**super().settings(), "temporary": temporary, "cuda": cuda, "is there": is_there}
 
 
 class OnAnyDevice(Reference):

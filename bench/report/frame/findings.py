@@ -142,6 +142,7 @@ def _differences(records: dict[str, list[Record]]) -> Iterable[tuple[str, str]]:
         "ECC": lambda r: r.gpu and {True: "on", False: "off"}.get(bool(r.gpu.ecc)),
         "PCIe generation": lambda r: r.gpu and r.gpu.pcie_generation,
         "PCIe width": lambda r: r.gpu and r.gpu.pcie_width,
+        "active NVLinks": lambda r: r.gpu and r.gpu.nvlinks,
         "memory": lambda r: words.gigabytes(round(r.machine.memory_bytes, -9)),
         "system": lambda r: r.machine.system,
     }

@@ -144,7 +144,7 @@ def _gpu_cells(machine: str, gpu: Gpu, states: Sequence[GpuState]) -> dict[str, 
         "hottest": _with_unit(of_all("temperature_celsius"), "°C"),
         "ECC errors": _memory_errors(of_all("ecc", min), of_all),
         "remapped rows": _with_unit(of_all("remapped_rows"), ""),
-        "link": _link(of_all("pcie_generation"), of_all("pcie_width")),
+        "link": _link(of_all("pcie_generation"), of_all("pcie_width"), of_all("nvlinks", min)),
         "modes": ", ".join(
             filter(None, (of_all("compute_mode"), {True: "persistent"}.get(persistent)))
         )
@@ -177,7 +177,8 @@ def _memory_errors(ecc: bool | None, of_all: Callable[[str], Any]) -> str:  # no
     )
 
 
-def _link(generation: int | None, width: int | None) -> str:
-    if generation is None:
-        return words.ABSENT
-    return f"PCIe {generation}" + ("" if width is None else f" x{width}")
+def _link(generation: int | None, width: int | None, nvlinks: int | None) -> str:
+    pcie = f"PCIe {generation}" + ("" if width is None else f" x{width}")
+    links = [] if generation is None else [pcie]
+    links += [] if nvlinks is None else [f"{nvlinks} NVLink" + ("" if nvlinks == 1 else "s")]
+    return ", ".join(links) or words.ABSENT

@@ -38,8 +38,9 @@ _RULE = (
     "`attainable` is the roofline: the smaller of the arithmetic peak and FLOP/byte times the"
     " memory rate. The arithmetic peak is that of the matrix product; with convolutions, it is the"
     " mean of both, weighted by the FLOP done in each. The memory rate is that of arrays at least"
-    f" as large as the bytes of a step. At {100 * BOUND_FROM:g} % of the attainable rate or more, a"
-    f" training is bound by memory or arithmetic, whichever is lower; at {100 * NEITHER_BELOW:g} %"
+    f" as large as the bytes of a step; it may be a cache's. At {100 * BOUND_FROM:g} % of the"
+    " attainable rate or more, a training is bound by memory or arithmetic, whichever is lower; at"
+    f" {100 * NEITHER_BELOW:g} %"
     " or more, partly. Below that, it is bound by per-step overhead if the rest of a step's time"
     f" is at most {MOST_CALLS:,} calls of the engine's smallest operation; else by slow kernels or"
     " waiting. This is computed from times, without a profiler."
@@ -53,7 +54,8 @@ _COUNTED = (
 )
 _ABOVE = (
     "Above 100 %: {}. The machine was busy when the peak rate was measured, or the framework needs"
-    " fewer operations than are counted (fast convolutions), or the data stayed in a cache."
+    " fewer operations than are counted (fast convolutions), or the data stayed in a cache, or a"
+    " tuned variant trains in a faster layout of images than the engine was measured in."
 )
 _COLUMNS = (
     *("workload", "backend", "time per step", "arithmetic"),
