@@ -65,13 +65,13 @@ def forward(
     masks, x = iter(kept), tf.cast(x, kind)
     for shape in infer_shapes(workload):
         match shape.layer:
-            case Dense(activation=activation):
-                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
-                x = _ACTIVATIONS[activation](tf.nn.bias_add(x @ kernel, bias))
-            case Conv2d(strides=strides, padding=padding, activation=activation):
-                kernel, bias = (tf.cast(values[name], kind) for name in shape.parameters)
-                product = tf.nn.conv2d(x, kernel, strides, padding.upper())
-                x = _ACTIVATIONS[activation](tf.nn.bias_add(product, bias))
+            case Dense(activation=activation) | Conv2d(activation=activation):
+                kernel, bias = (values[name] for name in shape.parameters)
+                product = _multiply(x, tf.cast(kernel, kind), shape.layer)
+                # The bias stays in float32: on CPUs TensorFlow would add up its gradient in
+                # bfloat16.
+                total = tf.nn.bias_add(tf.cast(product, tf.float32), bias)
+                x = tf.cast(_ACTIVATIONS[activation](total), kind)
             case MaxPool2d(pool_size=window):
                 x = tf.nn.max_pool2d(x, window, window, "VALID")
             case AvgPool2d(pool_size=window):
@@ -85,6 +85,13 @@ def forward(
             case Dropout(rate=rate) if training:
                 x = _drop(x, rate, next(masks, None), random)
     return tf.cast(x, tf.float32), state
+
+
+def _multiply(x: tf.Tensor, kernel: tf.Tensor, layer: Dense | Conv2d) -> tf.Tensor:
+    """The product of a dense layer, or the convolution, without the bias."""
+    if isinstance(layer, Dense):
+        return x @ kernel
+    return tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper())
 
 
 def _drop(

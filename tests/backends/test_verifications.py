@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from msgspec.structs import replace
@@ -154,3 +156,17 @@ def test_the_verification_notices_that_tf32_is_on(
     models = ("sizes for tensor cores",)
     record = run(task, tmp_path, job=job, models=models, behaviour=(), long=())
     assert record.verdict == "not equal"
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_biases_are_right_in_bfloat16_in_large_batches(backend, tmp_path):
+    """Both frameworks would add up the gradients of biases in bfloat16 on CPUs."""
+    place = ("--workload", "softmax", "--batch-size", "1000", "--results", str(tmp_path))
+    command = (sys.executable, "-m", "bench", "verify", "--precision", "bfloat16", *place)
+    done = subprocess.run(
+        [*command, "--backend", backend], capture_output=True, text=True, check=False
+    )
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert "1 of 1 verified equal" in done.stdout

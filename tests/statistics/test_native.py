@@ -38,7 +38,7 @@ def kept(mode):
         record
         for folder in KEPT
         for record in read_run(PROJECT / folder)[0]
-        if record.job.mode == mode
+        if record.job.mode == mode and record.status == "ok"
     ]
 
 
@@ -130,7 +130,8 @@ def test_five_points_less_on_full_mnist_are_found(workload):
 def test_a_job_that_did_not_learn_is_found(workload):
     """Also after one epoch of 4,000 images, in which the matched jobs reached 70 to 84 %."""
     dead = changed(one(workload, "keras-jax", "mnist-5k"), running_loss=2.31, test_accuracy=0.1)
-    assert "accuracy 10.00 %, 4 matched jobs have" in reason(dead)
+    matched = 12 if workload == "lenet5" else 13  # scikit-learn has no convolutions
+    assert f"accuracy 10.00 %, {matched} matched jobs have" in reason(dead)
 
 
 def test_a_loss_that_is_much_larger_is_found_by_itself():

@@ -1,21 +1,26 @@
-"""How near the kept jobs came to their tolerances when they were verified by their first steps.
+"""How near honest backends came to their tolerances.
 
-`python -m tests.support.deviations` writes `results/verification/`: `jobs.csv`, a row per kept job,
-and `README.md`, their distribution.
+`python -m tests.support.deviations` writes into `results/verification/`: `jobs.csv`, a row per kept
+job; `grid.csv`, a row per kept verification of a workload at a batch size, from the records in
+`grid/`; and `README.md`, tables of both.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 
 import numpy as np
 
 from bench.records.files import PROJECT
+from bench.records.job import in_precision
 from bench.records.run import read_run
+from bench.records.verification import read_verifications
 
 FOLDER = PROJECT / "results" / "verification"
-_RUNS = ("reference", "baselines/quick", "tuned", "native")
+GRID = FOLDER / "grid"
+_RUNS = ("reference", "baselines/quick", "tuned", "native", "breadth")
 _TEXT = """\
 # How near are honest jobs to their tolerances?
 
@@ -27,6 +32,17 @@ would be *wrong*. `jobs.csv` has a row per job. Made with `python -m tests.suppo
 {table}
 
 Largest: {largest}.
+
+## At other batch sizes
+
+`bench verify --workload A,B --batch-size 1,2,3,... --backend A,B` compares the first steps of a
+workload, in its full size, with the float64 reference. `grid.csv` has a row per workload, backend,
+batch size and number of threads. A cell has the largest deviation over all batch sizes, in
+tolerances, and their number; `-`: not run, or the backend cannot train it.
+
+{grid}
+
+{failures}
 """
 
 
@@ -73,20 +89,73 @@ def table(jobs):
     return "\n".join(lines)
 
 
+def grid_rows():
+    """A row per verified workload, backend, batch size and number of threads."""
+    verifications, _ = read_verifications([GRID])
+    for verification in sorted(verifications, key=lambda verification: verification.key):
+        for piece in verification.pieces:
+            workload, _, size = piece.model.rpartition(", batch ")
+            worst = max(piece.findings, key=lambda finding: finding.deviation, default=None)
+            if not piece.unsupported:
+                yield {
+                    "workload": workload,
+                    "backend": in_precision(verification.backend, verification.precision),
+                    "precision": verification.precision,
+                    "threads": verification.threads,
+                    "batch size": int(size),
+                    "deviation": f"{worst.deviation:.4f}" if worst else "",
+                    "of": worst.where if worst else "",
+                    "failed": piece.failed,
+                }
+
+
+def grid_table(grid):
+    """The largest deviation and the number of batch sizes by backend and workload, as Markdown."""
+    by_place = defaultdict(list)
+    for row in grid:
+        threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
+        name = f"{row['backend']}, {threads}"
+        by_place[name, row["workload"]].append(float(row["deviation"] or "inf"))
+    workloads = list(dict.fromkeys(workload for _, workload in by_place))
+    lines = [
+        f"| backend | {' | '.join(workloads)} |",
+        f"| --- |{' --- |' * len(workloads)}",
+    ]
+    for name in dict.fromkeys(name for name, _ in by_place):
+        found = [by_place.get((name, workload)) for workload in workloads]
+        cells = (f"{max(every):.2f} ({len(every)})" if every else "-" for every in found)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def failures_of(grid):
+    """A sentence on the verifications of the grid that failed."""
+    failed = [row for row in grid if row["failed"] or float(row["deviation"]) > 1]
+    names = sorted({f"{row['workload']} in {row['backend']}" for row in failed})
+    return f"{len(failed)} of {len(grid)} failed{': ' if failed else ''}{', '.join(names)}."
+
+
+def as_csv(table_rows):
+    """Rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*table_rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table_rows)
+    return text.getvalue()
+
+
 def files():
     """The name of each file of the folder -> its content."""
-    jobs = list(rows())
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*jobs[0]], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(jobs)
+    jobs, grid = list(rows()), list(grid_rows())
     worst = max(jobs, key=lambda job: float(job["deviation"]))
     largest = (
         f"{worst['deviation']} of {worst['of']}, {worst['workload']} in {worst['backend']},"
         f" seed {worst['seed']}"
     )
-    readme = _TEXT.format(table=table(jobs), largest=largest)
-    return {"jobs.csv": text.getvalue(), "README.md": readme}
+    readme = _TEXT.format(
+        table=table(jobs), largest=largest, grid=grid_table(grid), failures=failures_of(grid)
+    )
+    return {"jobs.csv": as_csv(jobs), "grid.csv": as_csv(grid), "README.md": readme}
 
 
 if __name__ == "__main__":
