@@ -72,7 +72,8 @@ def test_every_run_that_is_kept_uses_at_most_half_of_the_margins(run, monkeypatc
         monkeypatch.setattr(agreement_module, "loss_margins", partial(scaled_margins, share))
         low, high = (low, share) if not any(agreement(records).values()) else (share, high)
     print(f"{run}: {high:.2f} of the margins are used")
-    # The CNN with dropout and expanded data in Caffe uses 0.53 after one epoch of 4,000 images.
+    # `cnn-expanded` in Caffe uses 0.53 after one epoch of 4,000 images, by chance: it has dropout.
+    # With four other seeds, Caffe's loss was below PyTorch's in three and above it in one.
     assert high <= (0.55 if run == "results/breadth" else 0.5)
 
 
